@@ -1,0 +1,31 @@
+// Writes src/embedded.ts: the standard library and the kernels as text, so that the compiler reads no files and runs in a page.
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const table = (folder, extension) =>
+  readdirSync(join(root, folder))
+    .filter((f) => f.endsWith(extension))
+    .sort()
+    .map((f) => `  ${JSON.stringify(f)}: ${JSON.stringify(readFileSync(join(root, folder, f), "utf8"))},\n`)
+    .join("");
+
+/** Leaves the file alone where nothing changed, so that builds stay quick. */
+export function embed() {
+  const text =
+    `// Made by scripts/embed.mjs from src/std/*.mod and kernels/*.wgsl; do not edit.\n` +
+    `export const stdFiles: Readonly<Record<string, string>> = {\n${table("src/std", ".mod")}};\n` +
+    `export const kernelFiles: Readonly<Record<string, string>> = {\n${table("kernels", ".wgsl")}};\n`;
+  const path = join(root, "src", "embedded.ts");
+  let old = "";
+  try {
+    old = readFileSync(path, "utf8");
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error;
+  }
+  if (old !== text) writeFileSync(path, text);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) embed();

@@ -1,0 +1,80 @@
+// What the rooms of the checker share: the values an expression may have, and what a function body can do while it is unrolled.
+import type { Code, DataOf } from "../diagnostics/catalogue.js";
+import type { Note } from "../diagnostics/diagnostic.js";
+import type { Span } from "../diagnostics/span.js";
+import type { Axis, CountRule } from "../size/axes.js";
+import type { Rational } from "../size/rational.js";
+import type { SizeExpr } from "../size/size.js";
+import type { LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
+
+/** What an expression evaluates to. */
+export type Any =
+  /** Exact. `form` is its kind: int, ratio (12.5%, 1/8) or float. */
+  | { readonly kind: "number"; readonly value: Rational; readonly form: "int" | "float" | "ratio" }
+  | { readonly kind: "bool"; readonly value: boolean }
+  | { readonly kind: "string"; readonly value: string }
+  | { readonly kind: "none" }
+  | { readonly kind: "list"; readonly items: readonly Any[] }
+  | { readonly kind: "instance"; readonly instance: InstanceRef }
+  /** A size over axes or live parameters: `ceil(capacity * T)`. Never a constant. */
+  | { readonly kind: "size"; readonly size: SizeExpr }
+  | { readonly kind: "tensor"; readonly value: Value }
+  /** The value of `top` or `above`. */
+  | { readonly kind: "route"; readonly value: Value<"top"> | Value<"above"> }
+  /** Several named results of a function. */
+  | { readonly kind: "tuple"; readonly names: readonly string[]; readonly items: readonly Any[] }
+  /** Something already reported: whatever is done with it is an error too, silently. */
+  | { readonly kind: "error" };
+
+export const ERROR: Any = { kind: "error" };
+
+/** An instance of a block, as the tensor rooms need to know it: by name only. */
+export interface InstanceRef {
+  readonly path: string;
+  readonly block: string;
+}
+
+export type TensorAny = Extract<Any, { kind: "tensor" }>;
+export type RouteAny = Extract<Any, { kind: "route" }>;
+
+/** What builtins and operators can do in the body being unrolled. */
+export interface Body {
+  readonly phase: Phase;
+  /** Adds an operation; `path` is that of the call being unrolled. */
+  emit<K extends LogicalOp>(op: K, inputs: readonly Value[], attrs: LogicalAttrs[K], type: LogicalType, span: Span): Value<K>;
+  report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes?: readonly Note[]): void;
+  axis(name: string): Axis;
+  /** Makes a sequence axis with a name of its own, like `hint`, which is what the user sees. */
+  makeAxis(hint: string, bound: number | null, count: CountRule): string;
+  /** The name for the random values of one call: the call's path and a number. */
+  stream(): string;
+}
+
+/** An argument as a builtin receives it. */
+export interface Bound {
+  readonly value: Any;
+  readonly span: Span;
+}
+
+export interface BuiltinParam {
+  readonly name: string;
+  readonly optional?: true;
+  /** Given by name only: `axis:`. */
+  readonly named?: true;
+}
+
+/** A built-in function on tensors. The caller has bound the arguments and reported missing, surplus and misnamed ones; none is an error value. */
+export interface Builtin {
+  readonly params: readonly BuiltinParam[];
+  /** Takes any further named arguments too (`rearrange`'s sizes); they come with their names. */
+  readonly rest?: true;
+  readonly doc: string;
+  apply(body: Body, args: ReadonlyMap<string, Bound>, span: Span): Any;
+}
+
+/** One index in `x[…]`, evaluated. */
+export type EvaluatedIndex =
+  | { readonly kind: "at"; readonly value: Any; readonly span: Span }
+  | { readonly kind: "slice"; readonly start: Bound | null; readonly stop: Bound | null; readonly span: Span }
+  | { readonly kind: "new-axis"; readonly span: Span }
+  | { readonly kind: "rest"; readonly span: Span };

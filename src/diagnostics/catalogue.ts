@@ -1,0 +1,13 @@
+// Every diagnostic the compiler can give: code → what it says. Entries stand in `codes/`, by room.
+import type { CodeDef } from "./define.js";
+import { syntaxCodes } from "./codes/syntax.js";
+import { nameCodes } from "./codes/names.js";
+import { blockCodes } from "./codes/blocks.js";
+import { tensorCodes } from "./codes/tensors.js";
+import { routingCodes } from "./codes/routing.js";
+
+export const catalogue = { ...syntaxCodes, ...nameCodes, ...blockCodes, ...tensorCodes, ...routingCodes };
+
+export type Code = keyof typeof catalogue;
+
+export type DataOf<C extends Code> = (typeof catalogue)[C] extends CodeDef<infer D> ? D : never;

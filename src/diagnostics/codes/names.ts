@@ -1,0 +1,4 @@
+// Diagnostics of names, imports and files.
+
+export const nameCodes = {
+} as const;

@@ -1,0 +1,4 @@
+// Diagnostics of reading source text and parsing it.
+
+export const syntaxCodes = {
+} as const;

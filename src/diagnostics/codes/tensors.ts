@@ -1,0 +1,4 @@
+// Diagnostics of tensors: types, shapes, operators.
+
+export const tensorCodes = {
+} as const;

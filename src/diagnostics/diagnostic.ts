@@ -1,0 +1,50 @@
+// One finding of the compiler, and the bag that collects them.
+import { catalogue, type Code, type DataOf } from "./catalogue.js";
+import type { CodeDef, Severity } from "./define.js";
+import type { Span } from "./span.js";
+
+export interface Note {
+  readonly text: string;
+  readonly span: Span | null;
+}
+
+export interface Diagnostic {
+  readonly code: Code;
+  readonly severity: Severity;
+  readonly message: string;
+  readonly hint: string | null;
+  readonly span: Span;
+  readonly notes: readonly Note[];
+}
+
+/** Makes the diagnostic of a code from its data. */
+export function diagnose<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): Diagnostic {
+  // Marked boundary: the table's entries are unions of their data types; `C` ties entry and data together.
+  const def = catalogue[code] as unknown as CodeDef<DataOf<C>>;
+  return { code, severity: def.severity, message: def.message(data), hint: def.hint(data), span, notes };
+}
+
+/** At most this many are kept: past it a file is beyond reading. */
+export const MAX_DIAGNOSTICS = 100;
+
+/** Collects diagnostics; the same one at the same place is kept once. */
+export class Diagnostics {
+  readonly #found = new Map<string, Diagnostic>();
+
+  report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): void {
+    this.add(diagnose(code, data, span, notes));
+  }
+  add(d: Diagnostic): void {
+    const key = `${d.span.file}:${d.span.start}:${d.span.end}:${d.code}:${d.message}`;
+    if (this.#found.size < MAX_DIAGNOSTICS && !this.#found.has(key)) this.#found.set(key, d);
+  }
+  get hasErrors(): boolean {
+    for (const d of this.#found.values()) if (d.severity === "error") return true;
+    return false;
+  }
+  /** In order of file and place; each file in order of its first finding. */
+  get all(): readonly Diagnostic[] {
+    const files = [...new Set([...this.#found.values()].map((d) => d.span.file))];
+    return [...this.#found.values()].sort((a, b) => files.indexOf(a.span.file) - files.indexOf(b.span.file) || a.span.start - b.span.start);
+  }
+}

@@ -1,0 +1,61 @@
+// Diagnostics as text: a headline, the source line with carets, hint and notes.
+import type { Diagnostic } from "./diagnostic.js";
+import { lineAndColumn, type SourceFile, type Span } from "./span.js";
+
+export interface FormatOptions {
+  /** Sources by file name; without one, only the headline is printed. */
+  readonly sources?: ReadonlyMap<string, SourceFile> | readonly SourceFile[];
+  readonly color?: boolean;
+}
+
+/** As a terminal shows them, one after the other, without a trailing newline. */
+export function formatDiagnostics(diagnostics: readonly Diagnostic[], options: FormatOptions = {}): string {
+  const list = options.sources ?? [];
+  const sources = new Map([...(list instanceof Map ? list.values() : (list as readonly SourceFile[]))].map((s) => [s.file, s.text]));
+  return diagnostics.map((d) => formatOne(d, sources, options.color ?? false)).join("\n\n");
+}
+
+function formatOne(d: Diagnostic, sources: ReadonlyMap<string, string>, color: boolean): string {
+  const paint = (style: string, text: string): string => (color ? `\u001b[${style}m${text}\u001b[0m` : text);
+  const tone = d.severity === "error" ? "31;1" : "33;1";
+  const lines = [`${place(d.span, sources)}${paint(tone, `${d.severity}[${d.code}]`)}: ${d.message}`];
+  lines.push(...frame(d.span, sources, (t) => paint(tone, t)));
+  if (d.hint !== null) lines.push(`  ${paint("36;1", "hint")}: ${d.hint}`);
+  for (const n of d.notes) {
+    lines.push(`  ${paint("34;1", "note")}: ${n.span ? place(n.span, sources) : ""}${n.text}`);
+    if (n.span) lines.push(...frame(n.span, sources, (t) => paint("34;1", t)));
+  }
+  return lines.join("\n");
+}
+
+function place(span: Span, sources: ReadonlyMap<string, string>): string {
+  const text = sources.get(span.file);
+  if (text === undefined) return `${span.file}: `;
+  const { line, column } = lineAndColumn(text, span.start);
+  return `${span.file}:${line}:${column}: `;
+}
+
+const TAB = "    ";
+const MAX_WIDTH = 160;
+
+/** The line with its number, and carets under the span (to the end of the line where the span goes on). */
+function frame(span: Span, sources: ReadonlyMap<string, string>, paint: (text: string) => string): string[] {
+  const text = sources.get(span.file);
+  if (text === undefined) return [];
+  const { line, column } = lineAndColumn(text, span.start);
+  const start = span.start - (column - 1);
+  const newline = text.indexOf("\n", start);
+  const whole = text.slice(start, newline === -1 ? text.length : newline).replace(/\r$/, "");
+  // A very long line shows the part around the span.
+  const from = column > MAX_WIDTH - 40 ? column - 40 : 0;
+  const shown = whole.slice(from, from + MAX_WIDTH);
+  const before = whole.slice(from, column - 1);
+  const marked = whole.slice(column - 1, Math.min(span.end - start, from + MAX_WIDTH));
+  const wide = (s: string): string => printable(s).replaceAll("\t", TAB);
+  const gutter = `  ${line} | `;
+  const carets = "^".repeat(Math.max(1, wide(marked).length));
+  return [gutter + wide(shown), " ".repeat(gutter.length - 2) + "| " + " ".repeat(wide(before).length) + paint(carets)];
+}
+
+/** Control characters would reach the terminal as commands. */
+const printable = (s: string): string => s.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");

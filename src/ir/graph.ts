@@ -1,0 +1,116 @@
+// The graph: what a program computes.
+//
+// A node is a pure function of its inputs; it has one or several results (`types`), and `pick` reads one of several. A graph is
+// its outputs, losses, observed values, states and the starts of its axes: what none of them reaches does not exist. Evaluation
+// visits inputs before the nodes that read them, in any such order.
+//
+// An axis is an extent known only when the program runs. A sequence axis has a count for each sequence; a tensor along it is
+// stored packed: its `rows(axis)` rows are those of the first sequence, then of the second, with `starts` beside them. After
+// `above` the counts are known only on the device: `rows(axis)` is then the value of the last entry of the node `starts(axis)`.
+//
+// A route is an axis made from another by choosing tokens (`top`, `above`) or slicing (`span`), together with the node that
+// gives, for each of its rows, the row of the parent: ascending and distinct.
+//
+// A state has a value that outlives the run: reads of `state` see the old value, `next` is computed from them and replaces it.
+// Its memory may be taken over by `next` once every reader of the old value has run.
+import type { Span } from "../diagnostics/span.js";
+import type { Axis } from "../size/axes.js";
+import type { Rational } from "../size/rational.js";
+import type { Size } from "../size/size.js";
+import type { TensorType } from "./types.js";
+import type { OpAttrs, OpName } from "./vocabulary.js";
+
+/** Where in the source a node comes from: the call path, and the span of the expression. */
+export interface Origin {
+  readonly path: string;
+  readonly span: Span;
+}
+
+export interface Node<K extends OpName = OpName> {
+  readonly op: K;
+  readonly inputs: readonly Node[];
+  readonly attrs: OpAttrs[K];
+  /** Types of its results. */
+  readonly types: readonly TensorType[];
+  readonly origin: Origin | null;
+}
+
+/** How a packed value unfolds for the caller: dimension `dim` of the tensor is rows(axis); unfolded, the batch stands at `batchDim` and the tokens at `tokenDim`. */
+export interface Packing {
+  readonly axis: string;
+  readonly batchDim: number;
+  readonly tokenDim: number;
+}
+
+export interface GraphInput {
+  readonly name: string;
+  readonly node: Node<"input">;
+  /** As the caller gives it: `[B, T, 3]`. */
+  readonly shape: readonly Size[];
+  readonly packing: Packing | null;
+  /** Values must be below this (rows of the smallest table they index, classes of a loss); null: no limit. */
+  readonly below: number | null;
+}
+
+export interface GraphOutput {
+  /** `output`, `loss`, `loss.layers.1.predictor`; for observed routes `<path>.index`, `<path>.count`. */
+  readonly name: string;
+  readonly role: "result" | "loss" | "observe";
+  readonly node: Node;
+  readonly shape: readonly Size[];
+  readonly packing: Packing | null;
+}
+
+export interface State {
+  readonly name: string;
+  readonly type: TensorType;
+  readonly init: { readonly kind: "zeros" } | { readonly kind: "weight"; readonly path: string };
+  readonly next: Node;
+}
+
+export interface Graph {
+  readonly name: string;
+  readonly axes: readonly Axis[];
+  readonly live: readonly { readonly name: string; readonly kind: "ratio" | "float"; readonly default: Rational }[];
+  readonly inputs: readonly GraphInput[];
+  readonly outputs: readonly GraphOutput[];
+  readonly states: readonly State[];
+  /** The node that computes `starts` of each sequence axis that a reached node mentions. */
+  readonly starts: ReadonlyMap<string, Node>;
+}
+
+/** Every node a graph reaches, inputs before readers, in a fixed order. Iterative: graphs are deep. */
+export function nodesOf(graph: Pick<Graph, "outputs" | "states" | "starts">): readonly Node[] {
+  const order: Node[] = [];
+  const seen = new Set<Node>();
+  const visit = (root: Node): void => {
+    const stack: { node: Node; next: number }[] = [];
+    if (seen.has(root)) return;
+    seen.add(root);
+    stack.push({ node: root, next: 0 });
+    while (stack.length > 0) {
+      const top = stack[stack.length - 1]!;
+      const input = top.node.inputs[top.next++];
+      if (input === undefined) {
+        order.push(top.node);
+        stack.pop();
+      } else if (!seen.has(input)) {
+        seen.add(input);
+        stack.push({ node: input, next: 0 });
+      }
+    }
+  };
+  for (const o of graph.outputs) visit(o.node);
+  for (const s of graph.states) visit(s.next);
+  for (const n of graph.starts.values()) visit(n);
+  return order;
+}
+
+/** The type of a value with one result. */
+export function typeOf(node: Node): TensorType {
+  const [type] = node.types;
+  if (type === undefined || node.types.length !== 1) throw new Error(`modc bug: ${node.op} has ${node.types.length} results; pick one`);
+  return type;
+}
+
+export const isOp = <K extends OpName>(node: Node, op: K): node is Node<K> => (node.op as OpName) === op;

@@ -1,0 +1,70 @@
+// What an operator's record holds.
+import type { TensorType } from "../ir/types.js";
+import type { OpAttrs, OpName } from "../ir/vocabulary.js";
+import type { Axis, Sizes } from "../size/axes.js";
+import type { DType } from "../size/dtype.js";
+import type { Rational } from "../size/rational.js";
+import type { Size } from "../size/size.js";
+
+/** A tensor in memory, row-major, as 64-bit floats whatever its dtype (bool: 0 or 1; f16: values already rounded). */
+export interface Tensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: Float64Array;
+}
+
+/** What typing may look at beside inputs and attributes. */
+export interface InferContext {
+  axis(name: string): Axis;
+}
+
+/** What the evaluation of one run knows beside the inputs of a node. */
+export interface EvaluateContext {
+  readonly axes: readonly Axis[];
+  /** Sizes of this run. Counts of axes made by nodes already evaluated are exact, `above` included. */
+  readonly sizes: Sizes;
+  /** The value of a count rule's sizes: live parameters by name. */
+  readonly live: ReadonlyMap<string, Rational>;
+  readonly seed: number;
+  /** Tensors that sources read. */
+  source(kind: "input" | "weight" | "state", name: string): Tensor;
+  /** Choices of another run, to be taken as they are; null: choose. */
+  forced(axis: string): { readonly index: Tensor; readonly starts: Tensor } | null;
+}
+
+/** Work of one node as exact expressions over the axes. */
+export interface Cost {
+  /** Floating-point operations; a multiply-add is two. */
+  readonly flops: Size;
+  /** Bytes of inputs read and results written once, 4 a value. */
+  readonly bytes: Size;
+}
+
+/** Raised by `infer` where the inputs do not fit: the verifier and the IR parser report it. */
+export class TypeMismatch extends Error {
+  override readonly name = "TypeMismatch";
+}
+
+export interface OpDef<K extends OpName> {
+  /** One sentence: what it computes. */
+  readonly doc: string;
+  /** Types of the results; throws TypeMismatch where the inputs do not fit. */
+  infer(inputs: readonly TensorType[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[];
+  cost(inputs: readonly TensorType[], attrs: OpAttrs[K], results: readonly TensorType[]): Cost;
+  /** What the operator means: plain loops, 64-bit floats, no cleverness. */
+  evaluate(inputs: readonly Tensor[], attrs: OpAttrs[K], context: EvaluateContext): readonly Tensor[];
+  readonly lower:
+    /** Read from a slot the runtime fills. */
+    | { readonly kind: "source" }
+    /** The same memory as the first input. */
+    | { readonly kind: "view" }
+    /** An expression of WGSL over the arguments' elements. f16 values travel as f32; bool as bool. */
+    | { readonly kind: "pointwise"; wgsl(args: readonly string[], attrs: OpAttrs[K], inputs: readonly TensorType[]): string }
+    /** Kernels of its own: `schedule/kernels/`. */
+    | { readonly kind: "kernel" };
+  /** Index of the input whose memory the result may take over when nothing else reads it. */
+  readonly inPlace?: number;
+}
+
+/** Total by type: an operator without a record does not compile. */
+export type OpTable = { readonly [K in OpName]: OpDef<K> };

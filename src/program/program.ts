@@ -1,0 +1,157 @@
+// The compiled program: plain, versioned, serialisable data, and all that the runtime knows of a model.
+import type { DType } from "../size/dtype.js";
+
+export const PROGRAM_FORMAT = "modc-program";
+export const PROGRAM_VERSION = 1;
+
+/** The printed form of a size (`size/parse-size.ts`): `128`, `rows(T)*128`. */
+export type SizeText = number | string;
+
+export interface Program {
+  readonly format: typeof PROGRAM_FORMAT;
+  readonly version: typeof PROGRAM_VERSION;
+  readonly model: string;
+  readonly phase: "infer" | "train" | "generate";
+  readonly entry: "forward" | "objective";
+  /** Parameters of the model as they were set, printed. */
+  readonly parameters: readonly { readonly name: string; readonly value: string }[];
+  /** Batch first; an axis stands after those it is made from. */
+  readonly axes: readonly ProgramAxis[];
+  readonly live: readonly { readonly name: string; readonly kind: "ratio" | "float"; readonly default: string }[];
+  readonly inputs: readonly ProgramInput[];
+  readonly outputs: readonly ProgramOutput[];
+  readonly weights: readonly ProgramWeight[];
+  /** Patterns of checkpoint keys to pass over; `{x}` matches one segment between dots. */
+  readonly ignore: readonly string[];
+  readonly states: readonly ProgramState[];
+  /** Data the host computes for each run (or once), from sizes alone. */
+  readonly tables: readonly ProgramTable[];
+  /** Buffers, made once per session. */
+  readonly slots: readonly ProgramSlot[];
+  readonly kernels: readonly ProgramKernel[];
+  readonly steps: readonly ProgramStep[];
+}
+
+export type ProgramAxis =
+  | { readonly role: "batch" | "free"; readonly name: string; readonly bound: number | null }
+  | { readonly role: "sequence"; readonly name: string; readonly bound: number | null; readonly count: ProgramCount };
+
+/** As `CountRule` in `size/axes.ts`, sizes and ratios printed. */
+export type ProgramCount =
+  | { readonly kind: "input" }
+  | { readonly kind: "top"; readonly parent: string; readonly k: SizeText }
+  | { readonly kind: "above"; readonly parent: string; readonly expected: string }
+  | { readonly kind: "span"; readonly parent: string; readonly start: SizeText; readonly stop: SizeText | null }
+  | { readonly kind: "join"; readonly parts: readonly string[] };
+
+export interface ProgramPacking {
+  readonly axis: string;
+  readonly batchDim: number;
+  readonly tokenDim: number;
+}
+
+export interface ProgramInput {
+  readonly name: string;
+  readonly dtype: DType;
+  /** As the caller gives it, sequences side by side. */
+  readonly shape: readonly SizeText[];
+  /** How the session packs it before writing the slot; null: as it is. */
+  readonly packing: ProgramPacking | null;
+  /** Whole values must be below this (and not negative, but for −1 in i32). */
+  readonly below: number | null;
+  /** Null where no kernel reads it. */
+  readonly slot: number | null;
+}
+
+export interface ProgramOutput {
+  readonly name: string;
+  readonly role: "result" | "loss" | "observe";
+  readonly dtype: DType;
+  readonly shape: readonly SizeText[];
+  readonly packing: ProgramPacking | null;
+  readonly slot: number;
+  /** Slot of u32[B+1] with the starts of the packing's axis where only the device knows them. */
+  readonly startsSlot: number | null;
+}
+
+export interface ProgramWeight {
+  readonly path: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly init:
+    | { readonly kind: "zeros" | "ones" }
+    | { readonly kind: "normal"; readonly std: number }
+    | { readonly kind: "uniform"; readonly low: number; readonly high: number }
+    | { readonly kind: "orthogonal"; readonly gain: number };
+  /** Keys a checkpoint may hold it under; several, when byte-equal. */
+  readonly keys: readonly string[];
+  /** Null where no kernel reads it. */
+  readonly slot: number | null;
+}
+
+export interface ProgramState {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly SizeText[];
+  readonly init: { readonly kind: "zeros" } | { readonly kind: "weight"; readonly path: string };
+  readonly slot: number;
+}
+
+export type ProgramTable =
+  /** u32[B+1] of an input axis. */
+  | { readonly kind: "starts"; readonly axis: string; readonly slot: number }
+  /** u32[longest + 1]: k of `axis`'s rule for each count of the axis it depends on (`kTable`). */
+  | { readonly kind: "k"; readonly axis: string; readonly slot: number }
+  /** One f32, u32 or i32: the value of a size. */
+  | { readonly kind: "size"; readonly size: SizeText; readonly dtype: "f32" | "u32" | "i32"; readonly slot: number }
+  /** One f32: a live parameter. */
+  | { readonly kind: "live"; readonly name: string; readonly slot: number }
+  /** One u32. */
+  | { readonly kind: "seed"; readonly slot: number }
+  /** f32[positions, width] (`rope_table` of the IR); computed in 64 bits, written when `positions` grows. */
+  | { readonly kind: "rope"; readonly positions: SizeText; readonly width: number; readonly theta: number; readonly frequencies: readonly number[] | null; readonly scale: number; readonly slot: number };
+
+export interface ProgramSlot {
+  /** Size at the bounds given to `load`; routed rows count as their bound. Every value takes 4 bytes. */
+  readonly bytes: SizeText;
+  /** What is in it, for people: `layers.1.inner.attn.q`, `activations`. */
+  readonly label: string;
+}
+
+export interface ProgramKernel {
+  /** File or generated name and a number: `matmul.3`. */
+  readonly name: string;
+  /** Complete WGSL with entry point `main`; binding 0 is the uniform buffer of u32 parameters where `uniforms` > 0. */
+  readonly wgsl: string;
+  /** Access of each storage binding, in order of binding number (from 1). */
+  readonly access: readonly ("read" | "read_write")[];
+  /** Number of u32 words in its uniform buffer. */
+  readonly uniforms: number;
+}
+
+/** A word of a uniform buffer: a size (u32), or a constant's bits. */
+export type ProgramUniform = SizeText | { readonly f32: number };
+
+export type ProgramStep =
+  | {
+      readonly kind: "dispatch";
+      readonly kernel: number;
+      /** Slots in order of binding number. */
+      readonly slots: readonly number[];
+      readonly uniforms: readonly ProgramUniform[];
+      /**
+       * How many invocations or tiles there are: `count` workgroups, laid out by the runtime over x and y so that none exceeds
+       * the device's limit; the kernel numbers them `workgroup_id.x + workgroup_id.y · num_workgroups.x` and guards.
+       */
+      readonly workgroups: SizeText;
+      readonly origin: ProgramOrigin | null;
+    }
+  | { readonly kind: "copy"; readonly from: number; readonly to: number; readonly bytes: SizeText; readonly origin: ProgramOrigin | null }
+  | { readonly kind: "clear"; readonly slot: number; readonly bytes: SizeText; readonly origin: ProgramOrigin | null };
+
+/** The call path and source line a step was compiled from. */
+export interface ProgramOrigin {
+  readonly path: string;
+  readonly file: string;
+  readonly line: number;
+}
