@@ -5,7 +5,8 @@ import type { Span } from "../diagnostics/span.js";
 import type { Axis, CountRule } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
 import type { SizeExpr } from "../size/size.js";
-import type { LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
+import type { Expr } from "../syntax/ast.js";
+import type { LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
 
 /** What an expression evaluates to. */
 export type Any =
@@ -44,6 +45,10 @@ export interface Body {
   emit<K extends LogicalOp>(op: K, inputs: readonly Value[], attrs: LogicalAttrs[K], type: LogicalType, span: Span): Value<K>;
   report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes?: readonly Note[]): void;
   axis(name: string): Axis;
+  /** The batch axis of the program; null where no input has one. */
+  readonly batch: string | null;
+  /** The live parameter of that name: capacities are judged by its default. */
+  live(name: string): LiveParameter;
   /** Makes a sequence axis with a name of its own, like `hint`, which is what the user sees. */
   makeAxis(hint: string, bound: number | null, count: CountRule): string;
   /** The name for the random values of one call: the call's path and a number. */
@@ -54,6 +59,8 @@ export interface Body {
 export interface Bound {
   readonly value: Any;
   readonly span: Span;
+  /** What was written, so that a message can point inside it. */
+  readonly expr?: Expr;
 }
 
 export interface BuiltinParam {
