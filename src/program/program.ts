@@ -102,6 +102,8 @@ export type ProgramTable =
   | { readonly kind: "starts"; readonly axis: string; readonly slot: number }
   /** u32[longest + 1]: k of `axis`'s rule for each count of the axis it depends on (`kTable`). */
   | { readonly kind: "k"; readonly axis: string; readonly slot: number }
+  /** u32[2 · (longest + 1)]: for each count n of the parent of `axis` (rule `span`), the first token and the one after the last (`spanOf`). */
+  | { readonly kind: "span"; readonly axis: string; readonly slot: number }
   /** One f32, u32 or i32: the value of a size. */
   | { readonly kind: "size"; readonly size: SizeText; readonly dtype: "f32" | "u32" | "i32"; readonly slot: number }
   /** One f32: a live parameter. */
