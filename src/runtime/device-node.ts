@@ -1,0 +1,145 @@
+// Opening a device in Node: Dawn through the `webgpu` package, and SwiftShader where no driver is found.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isSoftware, softwareOnly, type DeviceKind, type OpenDeviceOptions, type OpenedAdapter } from "./device.js";
+import { NoDeviceError } from "./errors.js";
+import { loadVulkan, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
+
+/** Which driver an instance of Dawn sees: what the system has, Mesa's lavapipe alone, or SwiftShader alone, through the system's Vulkan loader or its own. */
+type Driver = "system" | "lavapipe" | "swiftshader" | "swiftshader-loader";
+
+// One `create()` for each driver: an instance loads drivers once and never looks again. What `create()` returns must stay referenced.
+const instances = new Map<Driver, Promise<GPU>>();
+
+/** An adapter of the wanted kind; throws NoDeviceError. */
+export async function openNodeAdapter(options: OpenDeviceOptions): Promise<OpenedAdapter> {
+  const kind = options.kind ?? kindFromEnvironment();
+  const fallback = options.fallback ?? !process.env["MODC_NO_FALLBACK"];
+  const found = await findAdapter(kind, fallback);
+  if (!found) throw kind === "swiftshader" ? noSwiftShader() : noAdapter(kind);
+  const { adapter, gpu } = found;
+  if (kind === "gpu" && isSoftware(adapter.info)) throw softwareOnly(adapter.info);
+  return { adapter, keep: [gpu], waitFor: (software) => (software ? "backoff" : "native") };
+}
+
+interface Found {
+  readonly adapter: GPUAdapter;
+  readonly gpu: GPU;
+}
+
+async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<Found | null> {
+  switch (kind) {
+    case "swiftshader": return openSwiftShader();
+    case "software": return (await openLavapipe()) ?? (fallback ? openSwiftShader() : null);
+    case "gpu": return ask("system");
+    case null: return (await ask("system")) ?? (fallback ? openSwiftShader() : null);
+    default: return kind satisfies never;
+  }
+}
+
+async function ask(driver: Driver): Promise<Found | null> {
+  let instance = instances.get(driver);
+  if (!instance) instances.set(driver, (instance = createInstance()));
+  const gpu = await instance;
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  return adapter && { adapter, gpu };
+}
+
+function kindFromEnvironment(): DeviceKind | null {
+  const text = process.env["MODC_DEVICE"];
+  if (!text) return null;
+  if (text === "gpu" || text === "software" || text === "swiftshader") return text;
+  throw new NoDeviceError(`MODC_DEVICE is ${JSON.stringify(text)}`, { hint: "it may be gpu, software or swiftshader" });
+}
+
+async function createInstance(): Promise<GPU> {
+  try {
+    const { create } = await import("webgpu");
+    // Timestamps in full: the default steps by 65.5 µs.
+    return create(["disable-dawn-features=timestamp_quantization"]);
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
+    const reason = cause instanceof Error ? cause.message.split("\n")[0]! : String(cause);
+    throw missing
+      ? new NoDeviceError("the package webgpu is not installed", { hint: "npm install webgpu@0.6.2", cause })
+      : new NoDeviceError(`Dawn does not run on this system (${process.platform} ${process.arch}): ${reason}`, { hint: "on Linux it needs glibc 2.34 or later", cause });
+  }
+}
+
+/** Null where Mesa's software driver is not installed. */
+async function openLavapipe(): Promise<Found | null> {
+  const manifest = lavapipeManifest();
+  const found = manifest === null ? null : await withDriver(manifest, () => ask("lavapipe"));
+  return found && isSoftware(found.adapter.info) ? found : null;
+}
+
+function lavapipeManifest(): string | null {
+  if (process.platform !== "linux") return null;
+  for (const root of ["/usr/local/etc", "/usr/local/share", "/etc", "/usr/share"]) {
+    const folder = join(root, "vulkan", "icd.d");
+    const file = existsSync(folder) ? readdirSync(folder).filter((f) => /^lvp_icd.*\.json$/.test(f)).sort()[0] : undefined;
+    if (file !== undefined) return join(folder, file);
+  }
+  return null;
+}
+
+/** Null where it cannot be had on this machine. */
+async function openSwiftShader(): Promise<Found | null> {
+  const shader = unpackSwiftShader();
+  if (!shader) return null;
+  return withDriver(shader.manifest, async () => {
+    const first = await ask("swiftshader");
+    if (first) return first;
+    // The system has no Vulkan loader either: take the one beside the driver.
+    loadVulkan(shader.loader);
+    return ask("swiftshader-loader");
+  });
+}
+
+/** With only this driver's manifest known to the Vulkan loader; the environment is as before afterwards. */
+async function withDriver<T>(manifest: string, body: () => Promise<T>): Promise<T> {
+  const names = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] as const;
+  const before = names.map((name) => process.env[name]);
+  for (const name of names) process.env[name] = manifest;
+  try {
+    return await body();
+  } finally {
+    names.forEach((name, i) => {
+      const value = before[i];
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    });
+  }
+}
+
+function noAdapter(kind: "gpu" | "software" | null): NoDeviceError {
+  const what = kind === "gpu" ? "no hardware GPU with a Vulkan, Metal or Direct3D 12 driver was found" : "no GPU and no software device was found";
+  return new NoDeviceError(what, { hint: mendingCommand(kind) });
+}
+
+const noSwiftShader = (): NoDeviceError =>
+  process.platform === "linux" && process.arch === "x64"
+    ? new NoDeviceError(`SwiftShader was not found: it comes with ${SWIFTSHADER_PACKAGE}`, { hint: `npm install --no-save ${SWIFTSHADER_PACKAGE}@153.0.0` })
+    : new NoDeviceError(`SwiftShader runs on Linux x64 only, this is ${process.platform} ${process.arch}`);
+
+/** The one command that brings a device to this machine. */
+export function mendingCommand(kind: "gpu" | "software" | null): string {
+  if (kind === "gpu") return "install the driver of your GPU";
+  if (process.platform !== "linux") return process.platform === "win32" ? "install a driver with Direct3D 12" : "a Mac needs macOS 11 or later for Metal";
+  const root = process.getuid?.() === 0 ? "" : "sudo ";
+  const system = linuxFamily();
+  if (/debian|ubuntu/.test(system)) return `${root}apt-get install -y --no-install-recommends libvulkan1 mesa-vulkan-drivers`;
+  if (/fedora|rhel/.test(system)) return `${root}dnf install -y vulkan-loader mesa-vulkan-drivers`;
+  if (/arch/.test(system)) return `${root}pacman -S --noconfirm vulkan-icd-loader vulkan-swrast`;
+  if (/suse/.test(system)) return `${root}zypper install -y libvulkan1 libvulkan_lvp`;
+  return process.arch === "x64" ? `npm install --no-save ${SWIFTSHADER_PACKAGE}@153.0.0` : "install Mesa's Vulkan drivers";
+}
+
+/** ID and ID_LIKE of /etc/os-release; empty where it cannot be read. */
+function linuxFamily(): string {
+  try {
+    return readFileSync("/etc/os-release", "utf8").split("\n").filter((line) => /^ID(_LIKE)?=/.test(line)).join(" ");
+  } catch {
+    return ""; // not every system has one
+  }
+}

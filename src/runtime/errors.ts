@@ -1,0 +1,115 @@
+// Errors of the runtime: one class for each kind of fault, with a code for programs and a hint for people.
+
+export type RuntimeErrorCode =
+  | "no-device"
+  | "device-lost"
+  | "out-of-memory"
+  | "limit-exceeded"
+  | "kernel-refused"
+  | "bad-input"
+  | "bad-weights"
+  | "disposed";
+
+/** What every error of the runtime has: a code, a message of one sentence, and, where there is a mend, a hint. */
+export class RuntimeError extends Error {
+  readonly code: RuntimeErrorCode;
+  /** How to mend it; null where nothing simple helps. */
+  readonly hint: string | null;
+
+  constructor(code: RuntimeErrorCode, message: string, options: { readonly hint?: string | null; readonly cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.hint = options.hint ?? null;
+  }
+}
+
+/** No device of the wanted kind can be opened. The message says what is missing, the hint the one command that mends it. */
+export class NoDeviceError extends RuntimeError {
+  constructor(message: string, options: { readonly hint?: string | null; readonly cause?: unknown } = {}) {
+    super("no-device", message, options);
+  }
+}
+
+/** The device went away: every pending and later call on it fails with this error. */
+export class DeviceLostError extends RuntimeError {
+  /** `destroyed` where the program itself destroyed the device. */
+  readonly reason: "destroyed" | "unknown";
+  constructor(reason: "destroyed" | "unknown", message: string) {
+    super("device-lost", reason === "destroyed" ? "the device was destroyed" : `the device was lost: ${message || "the driver gave no reason"}`);
+    this.reason = reason;
+  }
+}
+
+/** The device has too little memory for the buffers of a session. */
+export class OutOfMemoryError extends RuntimeError {
+  /** What could not be allocated. */
+  readonly label: string;
+  readonly bytes: number;
+  constructor(label: string, bytes: number, options: { readonly hint?: string; readonly cause?: unknown } = {}) {
+    super("out-of-memory", `the device has no memory for ${label} (${formatBytes(bytes)})`, options);
+    this.label = label;
+    this.bytes = bytes;
+  }
+}
+
+/** A buffer, binding or dispatch is larger than this device allows. Thrown before anything is allocated. */
+export class LimitError extends RuntimeError {
+  /** What is too large: the label of a slot, or the name of a kernel. */
+  readonly label: string;
+  /** The limit as WebGPU calls it. */
+  readonly limit: string;
+  readonly needed: number;
+  readonly allowed: number;
+  constructor(fault: { readonly label: string; readonly limit: string; readonly needed: number; readonly allowed: number; readonly unit: "bytes" | "count" }, hint: string | null = null) {
+    const show = fault.unit === "bytes" ? formatBytes : String;
+    super("limit-exceeded", `${fault.label} needs ${show(fault.needed)}, the device allows ${show(fault.allowed)} (${fault.limit})`, { hint });
+    this.label = fault.label;
+    this.limit = fault.limit;
+    this.needed = fault.needed;
+    this.allowed = fault.allowed;
+  }
+}
+
+/** The device refused a kernel or a command of a compiled program: a fault of the compiler or of the driver. */
+export class KernelError extends RuntimeError {
+  constructor(message: string, cause?: unknown) {
+    super("kernel-refused", `modc bug: ${message}`, cause === undefined ? {} : { cause });
+  }
+}
+
+/** An input of a run has the wrong shape, type or value; the message names the input and the place. */
+export class InputError extends RuntimeError {
+  /** The input at fault; null where the fault is of no one input. */
+  readonly input: string | null;
+  constructor(input: string | null, message: string, hint: string | null = null) {
+    super("bad-input", message, { hint });
+    this.input = input;
+  }
+}
+
+/** A weights file is broken, or does not fit the model; several faults stand in one message, a line each. */
+export class WeightsError extends RuntimeError {
+  constructor(message: string, options: { readonly hint?: string; readonly cause?: unknown } = {}) {
+    super("bad-weights", message, options);
+  }
+}
+
+/** The session was disposed of. */
+export class DisposedError extends RuntimeError {
+  constructor() {
+    super("disposed", "the session has been disposed of");
+  }
+}
+
+/** `512 B`, `1.5 MiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]!}`;
+}

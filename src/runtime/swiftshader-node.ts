@@ -1,0 +1,117 @@
+// SwiftShader, a software GPU, from an npm package: unpacked once into a cache, for machines without a Vulkan driver. Node only.
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { createRequire } from "node:module";
+import { constants, homedir, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { brotliDecompressSync } from "node:zlib";
+import { untar } from "./untar.js";
+
+/** The npm package that carries it. */
+export const SWIFTSHADER_PACKAGE = "@sparticuz/chromium";
+
+const NEEDED = ["libvk_swiftshader.so", "libvulkan.so.1", "vk_swiftshader_icd.json"] as const;
+/** Far above the unpacked size, so that a wrong file cannot fill the memory. */
+const MOST_BYTES = 256 * 1024 * 1024;
+
+/** Where it was unpacked. */
+export interface SwiftShader {
+  /** The Vulkan loader. */
+  readonly loader: string;
+  /** The driver's manifest. */
+  readonly manifest: string;
+}
+
+/** Unpacks SwiftShader, or finds it unpacked; null where this machine cannot run it or the package is not installed. */
+export function unpackSwiftShader(): SwiftShader | null {
+  if (process.platform !== "linux" || process.arch !== "x64") return null;
+  const archive = findArchive();
+  if (archive === null) return null;
+  const packed = readFileSync(archive);
+  const name = `swiftshader-${createHash("sha256").update(packed).digest("hex").slice(0, 16)}`;
+  let last: unknown = null;
+  for (const cache of cacheFolders()) {
+    try {
+      return located(unpackInto(cache, name, packed));
+    } catch (error) {
+      // A cache that cannot be written (a read-only installation) is no fault: the next one is tried.
+      if (!isAccessError(error)) throw error;
+      last = error;
+    }
+  }
+  throw new Error("no folder to unpack SwiftShader into can be written", { cause: last });
+}
+
+const located = (folder: string): SwiftShader => ({ loader: join(folder, "libvulkan.so.1"), manifest: join(folder, "vk_swiftshader_icd.json") });
+
+function findArchive(): string | null {
+  try {
+    const entry = createRequire(import.meta.url).resolve(SWIFTSHADER_PACKAGE);
+    const archive = join(dirname(dirname(entry)), "bin", "swiftshader.tar.br");
+    return existsSync(archive) ? archive : null;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "MODULE_NOT_FOUND") return null;
+    throw error;
+  }
+}
+
+/** node_modules/.cache beside this package first; then the user's cache; then a temporary folder. */
+function* cacheFolders(): Generator<string> {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (;;) {
+    const modules = folder.endsWith("node_modules") ? folder : join(folder, "node_modules");
+    if (existsSync(modules)) {
+      yield join(modules, ".cache", "modc");
+      break;
+    }
+    const parent = dirname(folder);
+    if (parent === folder) break;
+    folder = parent;
+  }
+  yield join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "modc");
+  yield join(tmpdir(), `modc-${process.getuid?.() ?? 0}`);
+}
+
+/** Whole or not at all: unpacked beside its place, then renamed. */
+function unpackInto(cache: string, name: string, packed: Uint8Array): string {
+  const folder = join(cache, name);
+  if (isComplete(folder)) return folder;
+  mkdirSync(cache, { recursive: true, mode: 0o700 });
+  const uid = process.getuid?.();
+  if (uid !== undefined && statSync(cache).uid !== uid) throw Object.assign(new Error(`${cache} belongs to another user`), { code: "EACCES" });
+  const fresh = mkdtempSync(join(cache, `${name}-`));
+  try {
+    for (const entry of untar(brotliDecompressSync(packed, { maxOutputLength: MOST_BYTES }))) {
+      if (!(NEEDED as readonly string[]).includes(entry.name)) continue;
+      writeFileSync(join(fresh, entry.name), entry.data);
+      chmodSync(join(fresh, entry.name), entry.executable ? 0o755 : 0o644);
+    }
+    if (!isComplete(fresh)) throw new Error(`${SWIFTSHADER_PACKAGE} holds no SwiftShader`);
+    try {
+      renameSync(fresh, folder);
+    } catch (error) {
+      // Another process was quicker.
+      if (!isComplete(folder)) throw error;
+    }
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+  return folder;
+}
+
+const isComplete = (folder: string): boolean => NEEDED.every((file) => existsSync(join(folder, file)));
+
+const isAccessError = (error: unknown): boolean => ["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR"].includes(String((error as NodeJS.ErrnoException).code));
+
+/** Loads the Vulkan loader into this process, where the system has none, so that Dawn finds it by its name. */
+export function loadVulkan(loader: string): void {
+  // RTLD_NODELETE of glibc: `os.constants.dlopen` does not list it.
+  const keepLoaded = 0x1000;
+  try {
+    process.dlopen({ exports: {} }, loader, constants.dlopen.RTLD_NOW | keepLoaded);
+  } catch (error) {
+    // It is no add-on of Node, which says so once the library is loaded.
+    if (!(error instanceof Error) || !/did not self-register/.test(error.message)) throw error;
+  }
+}
