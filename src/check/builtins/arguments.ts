@@ -1,0 +1,140 @@
+// Reading the arguments of built-in functions: each reader reports what does not fit and gives null.
+import type { Span } from "../../diagnostics/span.js";
+import { isFloat, type DType } from "../../size/dtype.js";
+import { isInteger, printRational, toNumber, type Rational } from "../../size/rational.js";
+import type { Any, Body, Bound } from "../context.js";
+import { hintFor } from "../convert.js";
+import type { Value } from "../model.js";
+import { describe, printType } from "../types.js";
+
+export type Args = ReadonlyMap<string, Bound>;
+
+const NOWHERE: Span = { file: "", start: 0, end: 0 };
+
+/** A required argument: the caller of a builtin has made sure that it is there. */
+export function given(args: Args, name: string): Bound {
+  return args.get(name) ?? { value: { kind: "none" }, span: NOWHERE };
+}
+
+/** An argument that must be a tensor. */
+export function tensorArg(body: Body, args: Args, fn: string, name: string): Value | null {
+  const { value, span } = given(args, name);
+  if (value.kind === "tensor") return value.value;
+  wrong(body, fn, name, "a tensor", value, span);
+  return null;
+}
+
+/** A tensor of f32 or f16. */
+export function floatArg(body: Body, args: Args, fn: string, name: string): Value | null {
+  const value = tensorArg(body, args, fn, name);
+  return value && requireDtype(body, value, ["f32", "f16"], fn, given(args, name).span) ? value : null;
+}
+
+export function requireDtype(body: Body, value: Value, needs: readonly DType[], fn: string, span: Span): boolean {
+  if (needs.includes(value.type.dtype)) return true;
+  const hint = needs.every(isFloat) ? `cast it first: \`${needs[0] ?? "f32"}(x)\`` : needs.includes("u32") ? "cast it first: `u32(x)`" : null;
+  body.report("wrong-dtype", { what: `\`${fn}\``, needs, found: printType(value.type), hint }, span);
+  return false;
+}
+
+export function routeArg(body: Body, args: Args, fn: string, name: string): Value<"top"> | Value<"above"> | null {
+  const { value, span } = given(args, name);
+  if (value.kind === "route") return value.value;
+  wrong(body, fn, name, "a route, the value of `top` or `above`", value, span);
+  return null;
+}
+
+/** A compile-time number; `otherwise` where the argument is left out. */
+export function rationalArg(body: Body, args: Args, fn: string, name: string, otherwise: Rational | null): Rational | null {
+  const arg = args.get(name);
+  if (!arg) return otherwise;
+  if (arg.value.kind === "number") return arg.value.value;
+  if (arg.value.kind === "size" || arg.value.kind === "tensor") body.report("not-compile-time", { what: `\`${name}\` of \`${fn}\``, value: describe(arg.value) }, arg.span);
+  else wrong(body, fn, name, "a number", arg.value, arg.span);
+  return null;
+}
+
+export function numberArg(body: Body, args: Args, fn: string, name: string, otherwise: number): number | null {
+  if (!args.has(name)) return otherwise;
+  const value = rationalArg(body, args, fn, name, null);
+  return value && toNumber(value);
+}
+
+/** A whole compile-time number within limits. */
+export function integerArg(body: Body, args: Args, fn: string, name: string, otherwise: number, least: number): number | null {
+  if (!args.has(name)) return otherwise;
+  const value = rationalArg(body, args, fn, name, null);
+  return value && wholeNumber(body, value, `\`${name}\` of \`${fn}\``, least, given(args, name).span);
+}
+
+const LARGEST = 0x7fffffff;
+
+export function wholeNumber(body: Body, value: Rational, what: string, least: number, span: Span): number | null {
+  if (!isInteger(value)) {
+    body.report("not-an-integer", { what, value: printRational(value) }, span);
+    return null;
+  }
+  const number = toNumber(value);
+  if (number >= least && number <= LARGEST) return number;
+  body.report("argument-out-of-range", { what, needs: `between ${least} and ${LARGEST}`, found: printRational(value) }, span);
+  return null;
+}
+
+export function boolArg(body: Body, args: Args, fn: string, name: string, otherwise: boolean): boolean | null {
+  const arg = args.get(name);
+  if (!arg) return otherwise;
+  if (arg.value.kind === "bool") return arg.value.value;
+  wrong(body, fn, name, "true or false", arg.value, arg.span);
+  return null;
+}
+
+export function listArg(body: Body, args: Args, fn: string, name: string, of: string): readonly Any[] | null {
+  const { value, span } = given(args, name);
+  if (value.kind === "list") return value.items;
+  wrong(body, fn, name, `a list of ${of}`, value, span);
+  return null;
+}
+
+/** Axes of a tensor, counted from 0, ascending; null where one was reported. `value` is a number or a list of them. */
+export function axesOf(body: Body, value: Any, x: Value, fn: string, span: Span): readonly number[] | null {
+  const items = value.kind === "list" ? value.items : [value];
+  const rank = x.type.shape.length;
+  const axes: number[] = [];
+  for (const item of items) {
+    if (item.kind !== "number") {
+      wrong(body, fn, "axis", "a whole number or a list of them", item, span);
+      return null;
+    }
+    if (!isInteger(item.value)) {
+      body.report("not-an-integer", { what: `\`axis\` of \`${fn}\``, value: printRational(item.value) }, span);
+      return null;
+    }
+    const axis = toNumber(item.value);
+    const at = axis < 0 ? axis + rank : axis;
+    if (at < 0 || at >= rank) {
+      body.report("axis-out-of-range", { axis, shape: printType(x.type), rank }, span);
+      return null;
+    }
+    if (axes.includes(at)) {
+      body.report("repeated-axis", { axis }, span);
+      return null;
+    }
+    axes.push(at);
+  }
+  return axes.sort((a, b) => a - b);
+}
+
+/** One axis of a tensor; `otherwise` where the argument is left out. */
+export function axisArg(body: Body, args: Args, x: Value, fn: string, span: Span, otherwise: number | null = null): number | null {
+  const arg = args.get("axis");
+  const value: Any | null = arg?.value ?? (otherwise === null ? null : { kind: "number", value: { num: BigInt(otherwise), den: 1n }, form: "int" });
+  if (value?.kind === "list" || value === null) {
+    wrong(body, fn, "axis", "one axis", value ?? { kind: "none" }, arg?.span ?? span);
+    return null;
+  }
+  return axesOf(body, value, x, fn, arg?.span ?? span)?.[0] ?? null;
+}
+
+export function wrong(body: Body, fn: string, name: string, needs: string, found: Any, span: Span): void {
+  body.report("wrong-operand", { what: `\`${name}\` of \`${fn}\``, needs, found: describe(found), ...hintFor(found) }, span);
+}

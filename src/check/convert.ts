@@ -1,0 +1,90 @@
+// Operands as tensors: compile-time numbers, booleans, sizes and live parameters become values of the dtype they meet.
+import type { Span } from "../diagnostics/span.js";
+import type { DType } from "../size/dtype.js";
+import { isInteger, printRational, toNumber, type Rational } from "../size/rational.js";
+import { atomsOf, axisSize, isWhole, printSize, type Atom, type Size, type SizeExpr } from "../size/size.js";
+import type { Any, Body } from "./context.js";
+import { makersOf } from "./makers.js";
+import type { Value } from "./model.js";
+import { describe, isBatch, typeOf } from "./types.js";
+
+const LARGEST: Readonly<Record<Exclude<DType, "bool">, number>> = { f32: 3.4028234663852886e38, f16: 65504, u32: 0xffffffff, i32: 0x7fffffff };
+
+/** An operand as a value of `dtype`; reports what cannot be one. `beside` is the shape it will broadcast against. */
+export function toValue(body: Body, operand: Any, dtype: DType, beside: readonly Size[], what: string, span: Span): Value | null {
+  switch (operand.kind) {
+    case "tensor": return operand.value;
+    case "number": return numberValue(body, operand.value, dtype, span);
+    case "size": return sizeValue(body, operand.size, dtype, beside, span);
+    case "bool":
+      if (dtype === "bool") return body.emit("number", [], { value: operand.value ? 1 : 0 }, typeOf("bool", []), span);
+      body.report("wrong-operand", { what, needs: `${dtype} or a number`, found: describe(operand) }, span);
+      return null;
+    case "error": return null;
+    default:
+      body.report("wrong-operand", { what, needs: "tensors and numbers", found: describe(operand), ...hintFor(operand) }, span);
+      return null;
+  }
+}
+
+/** What helps where a tensor was wanted. */
+export const hintFor = (found: Any): { readonly hint?: string } =>
+  found.kind === "route" ? { hint: "a route's tensors are its members: `route.mask`, `route.index`, `route.count`" }
+    : found.kind === "tuple" ? { hint: `name one of them: \`(…).${found.names[0] ?? "output"}\`` }
+      : {};
+
+/** A compile-time number as a scalar. */
+export function numberValue(body: Body, number: Rational, dtype: DType, span: Span): Value | null {
+  const reason = misfit(number, dtype);
+  if (reason !== null) {
+    body.report("number-does-not-fit", { number: printRational(number), dtype, reason }, span);
+    return null;
+  }
+  return body.emit("number", [], { value: toNumber(number) }, typeOf(dtype, []), span);
+}
+
+function misfit(number: Rational, dtype: DType): string | null {
+  if (dtype === "bool") return "a truth value is not a number";
+  const value = toNumber(number);
+  const whole = dtype === "u32" || dtype === "i32";
+  if (whole && !isInteger(number)) return "it is not whole";
+  if (dtype === "u32" && value < 0) return "it is negative";
+  const least = dtype === "u32" ? 0 : dtype === "i32" ? -0x80000000 : -LARGEST[dtype];
+  return value < least || value > LARGEST[dtype] ? "it is too large" : null;
+}
+
+/**
+ * A size over axes or live parameters as a value. Where it mentions a sequence axis each sequence has its own, so it is shaped
+ * [B, 1, …, 1] to stand beside the other operand; else it is a scalar.
+ */
+function sizeValue(body: Body, size: SizeExpr, dtype: DType, beside: readonly Size[], span: Span): Value | null {
+  if (dtype === "bool" || ((dtype === "u32" || dtype === "i32") && !isWhole(size))) {
+    const reason = dtype === "bool" ? "a size is a number" : "it need not be whole";
+    body.report("number-does-not-fit", { number: `the size ${printSize(size)}`, dtype, reason }, span);
+    return null;
+  }
+  const shape = shapeOfSize(body, size, beside);
+  const own = dtype === "f16" ? "f32" : dtype;
+  const live = liveAlone(size);
+  const value: Value =
+    live === null
+      ? body.emit("length", makersOf(body, size), { size }, typeOf(own, shape), span)
+      : body.emit("live", [], { name: live }, typeOf("f32", []), span);
+  return own === dtype ? value : body.emit("cast", [value], {}, typeOf(dtype, shape), span);
+}
+
+function shapeOfSize(body: Body, size: SizeExpr, beside: readonly Size[]): readonly Size[] {
+  const perSequence = [...atomsOf(size)].some((a) => a.kind === "axis" && body.axis(a.axis).role === "sequence");
+  if (!perSequence || body.batch === null) return [];
+  const [first] = beside;
+  const ones = first !== undefined && isBatch(body, first) ? beside.length - 1 : beside.length;
+  return [axisSize(body.batch), ...Array.from({ length: ones }, () => 1)];
+}
+
+/** The live parameter that the size is, and nothing else. */
+function liveAlone(size: SizeExpr): string | null {
+  const [term] = size.terms;
+  if (size.terms.length !== 1 || term?.coefficient.num !== 1n || term.coefficient.den !== 1n || term.atoms.length !== 1) return null;
+  const atom: Atom | undefined = term.atoms[0]?.atom;
+  return atom?.kind === "live" ? atom.name : null;
+}

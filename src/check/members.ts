@@ -1,0 +1,33 @@
+// Members of tensors and routes: a route's mask, index and count.
+import type { Span } from "../diagnostics/span.js";
+import { ERROR, type Any, type Body } from "./context.js";
+import type { Value } from "./model.js";
+import { describe, typeOf } from "./types.js";
+
+/** `object.name` where the object is a tensor, a route, a size or a number: only routes have members. */
+export function applyMember(body: Body, object: Any, name: string, span: Span): Any {
+  if (object.kind === "error") return ERROR;
+  const member = object.kind === "route" ? routeMember(body, object.value, name, span) : null;
+  if (member) return { kind: "tensor", value: member };
+  body.report("unknown-member", { object: describe(object), name, suggestion: suggestionFor(object, name) }, span);
+  return ERROR;
+}
+
+function routeMember(body: Body, route: Value<"top"> | Value<"above">, name: string, span: Span): Value | null {
+  const score = route.inputs[0]?.type.shape ?? [];
+  switch (name) {
+    case "mask": return body.emit("mask", [route], {}, typeOf("bool", score), span);
+    case "index": return body.emit("index", [route], {}, route.type, span);
+    case "count": return body.emit("count", [route], {}, typeOf("u32", score.slice(0, 1)), span);
+    default: return null;
+  }
+}
+
+const MEANT: ReadonlyMap<string, string> = new Map([
+  ["masks", "mask"], ["indices", "index"], ["indexes", "index"], ["idx", "index"], ["counts", "count"], ["length", "count"], ["size", "count"],
+]);
+
+function suggestionFor(object: Any, name: string): string | null {
+  if (object.kind === "route") return MEANT.get(name) ?? "mask";
+  return object.kind === "tensor" && (name === "T" || name === "mT") ? "transpose(x)" : null;
+}

@@ -1,0 +1,81 @@
+// Types of tensors as the checker sees them: roles of dimensions, and how types and values are spelled in messages.
+import type { Axis, SequenceAxis } from "../size/axes.js";
+import type { DType } from "../size/dtype.js";
+import { printRational } from "../size/rational.js";
+import { equalSizes, printSize, type Size } from "../size/size.js";
+import type { Any, Body } from "./context.js";
+import type { LogicalOp, LogicalType, Value } from "./model.js";
+
+/** The axis a dimension is exactly; null for a number or a computed size. */
+export function axisName(size: Size): string | null {
+  if (typeof size === "number" || size.terms.length !== 1) return null;
+  const [term] = size.terms;
+  if (term?.coefficient.num !== 1n || term.coefficient.den !== 1n || term.atoms.length !== 1) return null;
+  const atom = term.atoms[0]?.atom;
+  return atom?.kind === "axis" ? atom.axis : null;
+}
+
+/** What finds an axis by its name: a body, or a finished model's list of axes. */
+export type AxisLookup = Pick<Body, "axis">;
+
+/** The axis a dimension lies along; null for a number or a computed size. */
+export function axisOf(axes: AxisLookup, size: Size): Axis | null {
+  const name = axisName(size);
+  return name === null ? null : axes.axis(name);
+}
+
+/** The sequence axis a dimension lies along, or null. */
+export function sequenceOf(axes: AxisLookup, size: Size): SequenceAxis | null {
+  const axis = axisOf(axes, size);
+  return axis?.role === "sequence" ? axis : null;
+}
+
+export const isSequence = (axes: AxisLookup, size: Size): boolean => sequenceOf(axes, size) !== null;
+export const isBatch = (axes: AxisLookup, size: Size): boolean => axisOf(axes, size)?.role === "batch";
+
+/** The dimensions that lie along sequences, ascending. */
+export const sequenceDims = (axes: AxisLookup, shape: readonly Size[]): readonly number[] =>
+  shape.flatMap((size, dim) => (isSequence(axes, size) ? [dim] : []));
+
+/** Whether a route made the axis. */
+export const isRouted = (axis: Axis | null): boolean => axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above");
+
+/** The axis whose tokens these are: routes are followed back to where they chose; slices and concatenations count anew from 0. */
+export function rootOf(axes: AxisLookup, axis: SequenceAxis): SequenceAxis {
+  let at = axis;
+  while (at.count.kind === "top" || at.count.kind === "above") {
+    const parent = axes.axis(at.count.parent);
+    if (parent.role !== "sequence") return at;
+    at = parent;
+  }
+  return at;
+}
+
+export const equalShapes = (a: readonly Size[], b: readonly Size[]): boolean =>
+  a.length === b.length && a.every((size, i) => equalSizes(size, b[i] ?? -1));
+
+/** `f32[B, T, 64]`. */
+export const printType = (type: LogicalType): string => `${type.dtype}[${type.shape.map(printSize).join(", ")}]`;
+
+export const typeOf = (dtype: DType, shape: readonly Size[]): LogicalType => ({ dtype, shape });
+
+/** Values have one operator each; this tells which. */
+export const isOp = <K extends LogicalOp>(value: Value, op: K): value is Value<K> => (value.op as LogicalOp) === op;
+
+/** A value in words, with its article: `a list of 3`, `f32[B, T]`. */
+export function describe(value: Any): string {
+  switch (value.kind) {
+    case "number": return `the ${value.form === "int" ? "number" : value.form} ${printRational(value.value)}`;
+    case "bool": return String(value.value);
+    case "string": return "a string";
+    case "none": return "None";
+    case "list": return `a list of ${value.items.length}`;
+    case "instance": return `a block (${value.instance.block})`;
+    case "size": return `the size ${printSize(value.size)}`;
+    case "tensor": return printType(value.value.type);
+    case "route": return "a route";
+    case "tuple": return `${value.names.length} results (${value.names.join(", ")})`;
+    case "error": return "an error";
+    default: return value satisfies never;
+  }
+}
