@@ -1,0 +1,34 @@
+// Which sequence axes a graph needs: those its nodes mention, and those their starts are computed from.
+import type { Size } from "../size/size.js";
+import { atomsOf } from "../size/size.js";
+import type { Graph, Node } from "./graph.js";
+
+/** The starts of every sequence axis that a node mentions, reached from outputs and states. `startsOf` gives null for an axis of another role. */
+export function reachedStarts(graph: Pick<Graph, "outputs" | "states">, startsOf: (axis: string) => Node | null): ReadonlyMap<string, Node> {
+  const starts = new Map<string, Node>();
+  const seenAxes = new Set<string>();
+  const seen = new Set<Node>();
+  const sizes = new Set<Size>();
+  const pending: Node[] = [...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next)];
+  const mention = (axis: string): void => {
+    if (seenAxes.has(axis)) return;
+    seenAxes.add(axis);
+    const node = startsOf(axis);
+    if (!node) return;
+    starts.set(axis, node);
+    pending.push(node);
+  };
+  for (let node = pending.pop(); node; node = pending.pop()) {
+    if (seen.has(node)) continue;
+    seen.add(node);
+    pending.push(...node.inputs);
+    if ("axis" in node.attrs && typeof node.attrs.axis === "string") mention(node.attrs.axis);
+    const mentioned = [...node.types.flatMap((t) => t.shape), ...(node.op === "size" ? [(node as Node<"size">).attrs.size] : [])];
+    for (const size of mentioned) {
+      if (typeof size === "number" || sizes.has(size)) continue;
+      sizes.add(size);
+      for (const atom of atomsOf(size)) if (atom.kind !== "live") mention(atom.axis);
+    }
+  }
+  return starts;
+}

@@ -1,0 +1,164 @@
+// The state of one lowering: nodes are made here, and what belongs to an axis (starts, positions, segments) is made once.
+import { invariant } from "../diagnostics/invariant.js";
+import type { LogicalType, Model, Value } from "../check/model.js";
+import { typeOf, type Node, type Origin, type Packing } from "../ir/graph.js";
+import { attrsKey } from "../ir/key.js";
+import { equalShapes, inferTypes, type InferContext } from "../ir/typing.js";
+import type { OpAttrs, OpName } from "../ir/vocabulary.js";
+import { ops } from "../ops/index.js";
+import { countingAxis, type CountRule, type SequenceAxis } from "../size/axes.js";
+import type { DType } from "../size/dtype.js";
+import { axisSize, type Size } from "../size/size.js";
+import { AxisTable } from "./layout.js";
+
+/** A logical value in memory. */
+export interface Placed {
+  readonly node: Node;
+  readonly type: LogicalType;
+  readonly packing: Packing | null;
+}
+
+/** A sequence axis as the graph knows it: its starts, and, where it chooses rows of a parent, which. */
+interface AxisNodes {
+  readonly starts: Node;
+  readonly index: Node | null;
+}
+
+export class Lowering {
+  readonly axes: AxisTable;
+  readonly #nodes = new Map<string, AxisNodes>();
+  readonly #positions = new Map<string, Node>();
+  readonly #values = new Map<Value, Placed>();
+  readonly #made = new Map<string, Node>();
+  readonly #ids = new Map<Node, number>();
+  readonly #typing: InferContext;
+  #origin: Origin | null = null;
+
+  constructor(model: Model) {
+    this.axes = new AxisTable(model.axes);
+    const { axes } = this;
+    this.#typing = { axis: (name) => axes.get(name), batch: axes.batch === null ? 1 : axisSize(axes.batch) };
+  }
+
+  // --- values
+  /** Nodes made from now on come from this value. */
+  enter(value: Value): void {
+    this.#origin = { path: value.path, span: value.span };
+  }
+  define(value: Value, placed: Placed): void {
+    this.#values.set(value, placed);
+  }
+  get(value: Value | undefined): Placed {
+    const placed = value && this.#values.get(value);
+    invariant(placed, `value ${value?.id} is read before it is made`);
+    return placed;
+  }
+  /** The node holds a value of this type, stored as its type demands. */
+  placed(node: Node, type: LogicalType): Placed {
+    return { node, type, packing: this.axes.packingOf(type) };
+  }
+
+  // --- nodes
+  emit<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]): Node<K> {
+    return { op, inputs, attrs, types: inferTypes(ops, op, inputs, attrs, this.#typing), origin: this.#origin };
+  }
+  /** The same node whenever operator, inputs and attributes are the same. */
+  once<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]): Node {
+    const key = `${op}(${inputs.map((n) => this.#id(n)).join(",")})${attrsKey(attrs)}`;
+    let node = this.#made.get(key);
+    if (!node) this.#made.set(key, (node = this.emit(op, inputs, attrs)));
+    return node;
+  }
+  #id(node: Node): number {
+    let id = this.#ids.get(node);
+    if (id === undefined) this.#ids.set(node, (id = this.#ids.size));
+    return id;
+  }
+  constant(value: number, dtype: DType, shape: readonly Size[] = []): Node {
+    return this.once("constant", [], { value, dtype, shape });
+  }
+  size(size: Size, dtype: "f32" | "u32" | "i32"): Node {
+    return typeof size === "number" ? this.constant(size, dtype) : this.once("size", [], { size, dtype });
+  }
+  cast(node: Node, dtype: DType): Node {
+    return typeOf(node).dtype === dtype ? node : this.emit("cast", [node], { dtype });
+  }
+  reshape(node: Node, shape: readonly Size[]): Node {
+    return equalShapes(typeOf(node).shape, shape) ? node : this.once("reshape", [node], { shape });
+  }
+  permute(node: Node, order: readonly number[]): Node {
+    return order.every((d, i) => d === i) ? node : this.once("permute", [node], { order });
+  }
+  broadcast(node: Node, shape: readonly Size[]): Node {
+    return equalShapes(typeOf(node).shape, shape) ? node : this.once("broadcast", [node], { shape });
+  }
+
+  // --- axes
+  sequence(name: string): SequenceAxis {
+    const axis = this.axes.get(name);
+    invariant(axis.role === "sequence", `${name} is not a sequence axis`);
+    return axis;
+  }
+  /** An axis made from others: `results` are its starts and the rows it keeps. */
+  defineAxis(name: string, nodes: AxisNodes): void {
+    invariant(!this.#nodes.has(name), `axis ${name} is made twice`);
+    this.#nodes.set(name, nodes);
+  }
+  isDefined(name: string): boolean {
+    return this.#nodes.has(name);
+  }
+  /** u32[B+1] */
+  starts(name: string): Node {
+    const made = this.#nodes.get(name);
+    if (made) return made.starts;
+    invariant(this.sequence(name).count.kind === "input", `axis ${name} is used before it is made`);
+    return this.once("starts", [], { axis: name });
+  }
+  /** u32[B] */
+  counts(name: string): Node {
+    return this.once("counts", [this.starts(name)], {});
+  }
+  /** u32[M]: packed rows of the parent. */
+  index(name: string): Node {
+    const index = this.#nodes.get(name)?.index;
+    invariant(index, `axis ${name} is no route`);
+    return index;
+  }
+  /** u32[N]: the sequence of each row. */
+  segments(name: string): Node {
+    return this.once("segments", [this.starts(name)], { axis: name });
+  }
+  /** u32[N]: 0 … n − 1 in each sequence. */
+  within(name: string): Node {
+    return this.once("positions", [this.starts(name)], { axis: name });
+  }
+  /** u32[N]: positions in the model's input, through all the routes between; from 0 on an axis made by concatenation or slicing. */
+  positions(name: string): Node {
+    const chain: string[] = [];
+    let root = name;
+    for (let parent = chosenFrom(this.sequence(root).count); parent !== null && !this.#positions.has(root); parent = chosenFrom(this.sequence(root).count)) {
+      chain.push(root);
+      root = parent;
+    }
+    let positions = this.#positions.get(root) ?? this.within(root);
+    this.#positions.set(root, positions);
+    for (const axis of chain.reverse()) {
+      positions = this.once("take", [positions, this.index(axis)], { dim: 0 });
+      this.#positions.set(axis, positions);
+    }
+    return positions;
+  }
+  /** The longest position that `positions` can give, plus one. */
+  positionExtent(name: string): Size {
+    let root = name;
+    for (let parent = chosenFrom(this.sequence(root).count); parent !== null; parent = chosenFrom(this.sequence(root).count)) root = parent;
+    return axisSize(root);
+  }
+  /** The axis whose counts decide k. */
+  countingAxis(rule: Extract<CountRule, { kind: "top" }>): string {
+    return countingAxis(this.axes.all, rule);
+  }
+}
+
+/** The parent of an axis whose tokens keep the positions they had. */
+const chosenFrom = (rule: CountRule): string | null => (rule.kind === "top" || rule.kind === "above" ? rule.parent : null);

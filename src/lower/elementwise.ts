@@ -1,0 +1,88 @@
+// Sources, elementwise functions and changes of shape.
+import type { Value } from "../check/model.js";
+import { invariant } from "../diagnostics/invariant.js";
+import { typeOf } from "../ir/graph.js";
+import type { Lowering, Placed } from "./context.js";
+import { fitted, fromPadded, padded, spread } from "./convert.js";
+import { packedDim, storedShape } from "./layout.js";
+
+export function lowerInput(cx: Lowering, value: Value<"input">): Placed {
+  const packing = cx.axes.packingOf(value.type);
+  const node = cx.once("input", [], { name: value.attrs.name, dtype: value.type.dtype, shape: storedShape(value.type, packing) });
+  return { node, type: value.type, packing };
+}
+
+export function lowerWeight(cx: Lowering, value: Value<"weight">): Placed {
+  const shape = value.type.shape.map((s) => {
+    invariant(typeof s === "number", `weight ${value.attrs.path} has a shape that is not static`);
+    return s;
+  });
+  return cx.placed(cx.once("weight", [], { path: value.attrs.path, dtype: value.type.dtype, shape }), value.type);
+}
+
+export function lowerPointwise(cx: Lowering, value: Value<"pointwise">): Placed {
+  const packing = cx.axes.packingOf(value.type);
+  const operands = value.inputs.map((v) => fitted(cx, cx.get(v), value.type.shape.length, packing));
+  const node = cx.emit(value.attrs.fn, operands, {});
+  return { node: cx.broadcast(node, storedShape(value.type, packing)), type: value.type, packing };
+}
+
+/** An operation on each element that keeps the shape. */
+export function lowerPowi(cx: Lowering, value: Value<"powi">): Placed {
+  const input = cx.get(value.inputs[0]);
+  return { ...input, node: cx.emit("powi", [input.node], value.attrs) };
+}
+
+export function lowerCast(cx: Lowering, value: Value<"cast">): Placed {
+  const input = cx.get(value.inputs[0]);
+  return { ...input, node: cx.cast(input.node, value.type.dtype), type: value.type };
+}
+
+export function lowerStopGradient(cx: Lowering, value: Value<"stop_gradient">): Placed {
+  const input = cx.get(value.inputs[0]);
+  return { ...input, node: cx.emit("stop_gradient", [input.node], {}) };
+}
+
+export function lowerReshape(cx: Lowering, value: Value<"reshape">): Placed {
+  const input = cx.get(value.inputs[0]);
+  const packing = cx.axes.packingOf(value.type);
+  invariant((input.packing === null) === (packing === null), "a reshape neither makes nor drops a sequence dimension");
+  return { node: cx.reshape(input.node, storedShape(value.type, packing)), type: value.type, packing };
+}
+
+export function lowerPermute(cx: Lowering, value: Value<"permute">): Placed {
+  const input = cx.get(value.inputs[0]);
+  const { order } = value.attrs;
+  const batch = input.packing?.batchDim;
+  const stored = batch === undefined ? order : order.filter((d) => d !== batch).map((d) => packedDim(batch, d));
+  return { node: cx.permute(input.node, stored), type: value.type, packing: cx.axes.packingOf(value.type) };
+}
+
+export function lowerSlice(cx: Lowering, value: Value<"slice">): Placed {
+  const input = cx.get(value.inputs[0]);
+  const { axis, start, stop } = value.attrs;
+  invariant(!cx.axes.isBatch(input.type.shape[axis]) && cx.axes.sequenceOf(input.type.shape[axis]) === null, "a slice along the batch or a sequence");
+  const stored = input.packing ? packedDim(input.packing.batchDim, axis) : axis;
+  return { node: cx.emit("slice", [input.node], { axis: stored, start, stop }), type: value.type, packing: input.packing };
+}
+
+export function lowerConcat(cx: Lowering, value: Value<"concat">): Placed {
+  const packing = cx.axes.packingOf(value.type);
+  const { axis } = value.attrs;
+  const parts = value.inputs.map((v) => {
+    const part = cx.get(v);
+    // Only the joined dimension may differ between the parts.
+    return spread(cx, part, { dtype: part.type.dtype, shape: value.type.shape.map((s, i) => (i === axis ? part.type.shape[i]! : s)) });
+  });
+  return { node: cx.emit("concat", parts, { axis: packing ? packedDim(packing.batchDim, axis) : axis }), type: value.type, packing };
+}
+
+/** table[V, …] is the same for all rows; each index reads one of its rows. */
+export function lowerGather(cx: Lowering, value: Value<"gather">): Placed {
+  const table = cx.get(value.inputs[0]);
+  const indices = cx.get(value.inputs[1]);
+  const asU32 = (node: Placed["node"]): Placed["node"] => (typeOf(node).dtype === "u32" ? node : cx.cast(node, "u32"));
+  const packing = cx.axes.packingOf(value.type);
+  if (packing && indices.packing) return { node: cx.emit("gather", [padded(cx, table), asU32(indices.node)], {}), type: value.type, packing };
+  return fromPadded(cx, cx.emit("gather", [padded(cx, table), asU32(padded(cx, indices))], {}), value.type);
+}

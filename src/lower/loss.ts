@@ -1,0 +1,40 @@
+// Losses: one value a row, then the mean of those that exist and are not ignored.
+import type { Value } from "../check/model.js";
+import { typeOf } from "../ir/graph.js";
+import type { Lowering, Placed } from "./context.js";
+import { fitted, padded, spread } from "./convert.js";
+import { storedShape } from "./layout.js";
+import { meanOfAll } from "./reduce.js";
+
+export function lowerCrossEntropy(cx: Lowering, value: Value<"cross_entropy">): Placed {
+  const logits = cx.get(value.inputs[0]);
+  const targets = cx.get(value.inputs[1]);
+  const rowType = { dtype: "f32" as const, shape: logits.type.shape.slice(0, -1) };
+  const packing = cx.axes.packingOf(rowType);
+  const labels = spread(cx, targets, { dtype: targets.type.dtype, shape: rowType.shape });
+  const rows = cx.emit("cross_entropy", [packing ? logits.node : padded(cx, logits), labels], {});
+  const valid = targets.type.dtype === "i32" ? { node: cx.emit("ge", [labels, cx.constant(0, "i32")], {}), type: rowType, packing } : null;
+  return cx.placed(meanOfAll(cx, { node: rows, type: rowType, packing }, valid), value.type);
+}
+
+/**
+ * −t·log σ(z) − (1 − t)·log(1 − σ(z)) = (1 − t)·softplus(z) + t·softplus(−z): nothing cancels for t of 0 or 1, and
+ * its derivative is σ(z) − t everywhere, at z = 0 too.
+ */
+export function lowerBce(cx: Lowering, value: Value<"bce">): Placed {
+  const logit = cx.get(value.inputs[0]);
+  const target = cx.get(value.inputs[1]);
+  const wider = target.type.shape.length > logit.type.shape.length ? target : logit;
+  const type = { dtype: "f32" as const, shape: wider.type.shape };
+  const packing = cx.axes.packingOf(type);
+  const z = cx.cast(fitted(cx, logit, type.shape.length, packing), "f32");
+  const t = fitted(cx, target, type.shape.length, packing);
+  const minus = cx.emit("neg", [z], {});
+  const rows = ((): Placed["node"] => {
+    if (typeOf(t).dtype === "bool") return cx.emit("softplus", [cx.emit("where", [t, minus, z], {})], {});
+    const share = cx.cast(t, "f32");
+    const off = cx.emit("mul", [cx.emit("sub", [cx.constant(1, "f32"), share], {}), cx.emit("softplus", [z], {})], {});
+    return cx.emit("add", [off, cx.emit("mul", [share, cx.emit("softplus", [minus], {})], {})], {});
+  })();
+  return cx.placed(meanOfAll(cx, { node: cx.broadcast(rows, storedShape(type, packing)), type, packing }, null), value.type);
+}

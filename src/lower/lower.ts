@@ -1,0 +1,135 @@
+// From the model to the graph: every logical operation becomes nodes on packed rows, and positions, starts and counts become ordinary inputs.
+import type { LogicalOp, Model, Value } from "../check/model.js";
+import type { Graph, GraphInput, GraphOutput, Node } from "../ir/graph.js";
+import { reachedStarts } from "../ir/reach.js";
+import { Lowering, type Placed } from "./context.js";
+import { masked, padded } from "./convert.js";
+import {
+  lowerCast, lowerConcat, lowerGather, lowerInput, lowerPermute, lowerPointwise, lowerPowi, lowerReshape, lowerSlice, lowerStopGradient, lowerWeight,
+} from "./elementwise.js";
+import { inputBounds } from "./bounds.js";
+import { lowerLength } from "./length.js";
+import { lowerBce, lowerCrossEntropy } from "./loss.js";
+import { lowerMatmul } from "./product.js";
+import { lowerDropout, lowerRandomNormal, lowerRandomUniform } from "./random.js";
+import { lowerReduce, lowerSoftmax } from "./reduce.js";
+import {
+  lowerAbove, lowerAttention, lowerCount, lowerIndex, lowerJoin, lowerMask, lowerPosition, lowerPut, lowerRope, lowerSpan, lowerTake, lowerToken, lowerTop,
+  routeCount, routeIndex,
+} from "./sequence.js";
+
+/** How each logical operation becomes nodes. */
+const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value<K>) => Placed } = {
+  input: lowerInput,
+  weight: lowerWeight,
+  live: (cx, value) => cx.placed(cx.once("live", [], value.attrs), value.type),
+  number: (cx, value) => cx.placed(cx.constant(value.attrs.value, value.type.dtype), value.type),
+  length: lowerLength,
+  pointwise: lowerPointwise,
+  powi: lowerPowi,
+  cast: lowerCast,
+  reduce: lowerReduce,
+  softmax: lowerSoftmax,
+  matmul: lowerMatmul,
+  reshape: lowerReshape,
+  permute: lowerPermute,
+  slice: lowerSlice,
+  span: lowerSpan,
+  token: lowerToken,
+  concat: lowerConcat,
+  join: lowerJoin,
+  gather: lowerGather,
+  rope: lowerRope,
+  attention: lowerAttention,
+  position: lowerPosition,
+  top: lowerTop,
+  above: lowerAbove,
+  take: lowerTake,
+  put: lowerPut,
+  mask: lowerMask,
+  index: lowerIndex,
+  count: lowerCount,
+  cross_entropy: lowerCrossEntropy,
+  bce: lowerBce,
+  stop_gradient: lowerStopGradient,
+  dropout: lowerDropout,
+  random_normal: lowerRandomNormal,
+  random_uniform: lowerRandomUniform,
+};
+
+/** The graph of a model for its phase and entry. Every node carries the call and the span it comes from. */
+export function lower(model: Model): Graph {
+  const cx = new Lowering(model);
+  const values = reachedValues(model);
+  for (const value of values) {
+    cx.enter(value);
+    cx.define(value, lowerValue(cx, value));
+  }
+  const inputs = inputsOf(cx, model, values);
+  const outputs = [...model.outputs.map(({ name, value }) => outputOf(cx, name, "result", value)), ...lossesOf(cx, model), ...observesOf(cx, model)];
+  return {
+    name: model.name,
+    axes: cx.axes.all,
+    live: model.live,
+    inputs,
+    outputs,
+    states: [],
+    starts: reachedStarts({ outputs, states: [] }, (axis) => (cx.axes.get(axis).role === "sequence" ? cx.starts(axis) : null)),
+  };
+}
+
+function lowerValue<K extends LogicalOp>(cx: Lowering, value: Value<K>): Placed {
+  return lowerings[value.op](cx, value);
+}
+
+/** Values that a result, loss or observation needs, in order of making. */
+function reachedValues(model: Model): readonly Value[] {
+  const reached = new Set<Value>();
+  const pending = [...model.outputs, ...model.losses, ...model.observes].map(({ value }) => value);
+  for (let value = pending.pop(); value; value = pending.pop()) {
+    if (reached.has(value)) continue;
+    reached.add(value);
+    pending.push(...value.inputs);
+  }
+  return [...reached].sort((a, b) => a.id - b.id);
+}
+
+function inputsOf(cx: Lowering, model: Model, values: readonly Value[]): readonly GraphInput[] {
+  const bounds = inputBounds(values);
+  return model.inputs.map(({ name, value, type }) => {
+    cx.enter(value);
+    const { node, packing } = lowerInput(cx, value as Value<"input">); // the value of a model's input
+    return { name, node: node as Node<"input">, shape: type.shape, packing, below: bounds.get(name) ?? null };
+  });
+}
+
+/** Padded results are zero beyond the end of each sequence, as packed ones are when they are unfolded. */
+function outputOf(cx: Lowering, name: string, role: GraphOutput["role"], value: Value): GraphOutput {
+  cx.enter(value);
+  const placed = cx.get(value);
+  const { shape } = value.type;
+  const node = placed.packing ? placed.node : masked(cx, padded(cx, placed), shape, cx.axes.sequenceDims(value.type), 0);
+  return { name, role, node, shape, packing: placed.packing };
+}
+
+/** `loss`, the sum of all that reached the objective, then each by its path. */
+function lossesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
+  if (model.entry !== "objective") return [];
+  const loss = (name: string, node: Node): GraphOutput => ({ name, role: "loss", node, shape: [], packing: null });
+  const parts = model.losses.map(({ path, value }) => loss(`loss.${path}`, cx.get(value).node));
+  const total = parts.map((p) => p.node).reduce((sum: Node | null, n) => (sum ? cx.emit("add", [sum, n], {}) : n), null);
+  return [loss("loss", total ?? cx.constant(0, "f32")), ...parts];
+}
+
+function observesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
+  return model.observes.flatMap(({ path, value }): readonly GraphOutput[] => {
+    if (value.op !== "top" && value.op !== "above") return [outputOf(cx, path, "observe", value)];
+    cx.enter(value);
+    const { packing } = cx.get(value);
+    const count = routeCount(cx, value);
+    return [
+      { name: `${path}.index`, role: "observe", node: routeIndex(cx, value), shape: value.type.shape, packing },
+      { name: `${path}.count`, role: "observe", node: count, shape: value.type.shape.slice(0, 1), packing: null },
+    ];
+  });
+}

@@ -1,0 +1,58 @@
+// Random values, keyed so that neither the batch row nor the batch size nor the length of other sequences changes them.
+import type { LogicalType, Value } from "../check/model.js";
+import type { Node } from "../ir/graph.js";
+import type { Size } from "../size/size.js";
+import type { Lowering, Placed } from "./context.js";
+import { fromPackedAlong } from "./convert.js";
+import { packedDim, packedShape } from "./layout.js";
+
+/** FNV-1a, 32 bits, of the text's UTF-8 bytes. */
+export function streamHash(stream: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(stream)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash;
+}
+
+/** f32 of this logical shape, stored as its type demands. */
+function random(cx: Lowering, op: "random_uniform" | "random_normal", type: LogicalType, stream: string): Placed {
+  const seed = cx.once("seed", [], {});
+  const f32: LogicalType = { dtype: "f32", shape: type.shape };
+  const batchDim = cx.axes.batchDim(f32);
+  const [tokenDim, ...more] = cx.axes.sequenceDims(f32);
+  const hash = streamHash(stream);
+  if (batchDim < 0 || tokenDim === undefined) {
+    // Without tokens every sequence of the batch has the same values.
+    const shape = f32.shape.map((s, i): Size => (i === batchDim ? 1 : s));
+    return cx.placed(cx.broadcast(cx.emit(op, [seed], { shape, dim: null, stream: hash }), f32.shape), f32);
+  }
+  const axis = cx.axes.sequenceOf(f32.shape[tokenDim])!;
+  const stored = packedShape(f32.shape, batchDim, tokenDim, axis);
+  // Further sequence dimensions come first, so that their extent does not number the channels.
+  const first = more.map((d) => packedDim(batchDim, d));
+  const order = [...first, ...stored.flatMap((_, i) => (first.includes(i) ? [] : [i]))];
+  const row = packedDim(batchDim, tokenDim);
+  const node = cx.emit(op, [seed, cx.positions(axis)], { shape: order.map((i) => stored[i]!), dim: order.indexOf(row), stream: hash });
+  return fromPackedAlong(cx, cx.permute(node, order.map((_, i) => order.indexOf(i))), f32, tokenDim);
+}
+
+const typed = (cx: Lowering, placed: Placed, type: LogicalType): Placed => ({ ...placed, node: cx.cast(placed.node, type.dtype), type });
+
+export const lowerRandomUniform = (cx: Lowering, value: Value<"random_uniform">): Placed =>
+  typed(cx, random(cx, "random_uniform", value.type, value.attrs.stream), value.type);
+
+export const lowerRandomNormal = (cx: Lowering, value: Value<"random_normal">): Placed =>
+  typed(cx, random(cx, "random_normal", value.type, value.attrs.stream), value.type);
+
+/** Each element is kept with probability 1 − p and scaled by 1 / (1 − p), so that its expectation stays (Srivastava et al. 2014). */
+export function lowerDropout(cx: Lowering, value: Value<"dropout">): Placed {
+  const { p, stream } = value.attrs;
+  const x = cx.get(value.inputs[0]);
+  if (p <= 0) return x;
+  const { dtype } = x.type;
+  const zero = cx.constant(0, dtype);
+  const dropped = (kept: Node): Placed => ({ ...x, node: kept });
+  const uniform = random(cx, "random_uniform", x.type, stream).node;
+  const keep = cx.emit("ge", [uniform, cx.constant(p, "f32")], {});
+  const scaled = p >= 1 ? zero : cx.emit("mul", [x.node, cx.constant(1 / (1 - p), dtype)], {});
+  return dropped(cx.emit("where", [keep, scaled, zero], {}));
+}

@@ -1,0 +1,197 @@
+// What works along a sequence axis: routes and their rows, slices and concatenations, positions, rotation, attention.
+import type { LogicalType, Value } from "../check/model.js";
+import { invariant } from "../diagnostics/invariant.js";
+import { isOp, typeOf, type Node } from "../ir/graph.js";
+import { multiplySizes, type Size } from "../size/size.js";
+import type { Lowering, Placed } from "./context.js";
+import { fromPackedAlong, packedAlong, spread } from "./convert.js";
+import { packedDim, packedShape } from "./layout.js";
+
+// --- routes
+
+export function lowerTop(cx: Lowering, value: Value<"top">): Placed {
+  const { axis } = value.attrs;
+  const rule = cx.sequence(axis).count;
+  invariant(rule.kind === "top", `axis ${axis} is not made by top`);
+  const score = packedAlong(cx, cx.get(value.inputs[0]), 1).node;
+  const node = cx.emit("top", [score, cx.starts(rule.parent), cx.starts(cx.countingAxis(rule))], { axis });
+  return defineRoute(cx, axis, node, value.type);
+}
+
+export function lowerAbove(cx: Lowering, value: Value<"above">): Placed {
+  const { axis } = value.attrs;
+  const rule = cx.sequence(axis).count;
+  invariant(rule.kind === "above", `axis ${axis} is not made by above`);
+  const score = cx.get(value.inputs[0]);
+  const bar = cx.get(value.inputs[1]);
+  const threshold = bar.type.shape.length === 0 ? bar.node : spread(cx, bar, { dtype: bar.type.dtype, shape: score.type.shape });
+  const node = cx.emit("above", [packedAlong(cx, score, 1).node, cx.cast(threshold, "f32"), cx.starts(rule.parent)], { axis });
+  return defineRoute(cx, axis, node, value.type);
+}
+
+/** Results 0 and 1 are the index and the starts. The value of a route is its index. */
+function defineRoute(cx: Lowering, axis: string, node: Node, type: LogicalType): Placed {
+  const index = cx.emit("pick", [node], { result: 0 });
+  cx.defineAxis(axis, { index, starts: cx.emit("pick", [node], { result: 1 }) });
+  return cx.placed(index, type);
+}
+
+function routeAxis(value: Value | undefined): string {
+  invariant(value && (value.op === "top" || value.op === "above"), "a route is the value of top or above");
+  return (value as Value<"top" | "above">).attrs.axis; // the operator was just tested
+}
+
+const parentOf = (cx: Lowering, axis: string): string => {
+  const rule = cx.sequence(axis).count;
+  invariant(rule.kind === "top" || rule.kind === "above" || rule.kind === "span", `axis ${axis} has no parent`);
+  return rule.parent;
+};
+
+export function lowerMask(cx: Lowering, value: Value<"mask">): Placed {
+  const axis = routeAxis(value.inputs[0]);
+  const parent = parentOf(cx, axis);
+  return cx.placed(cx.once("route_mask", [cx.index(axis), cx.starts(parent)], { axis: parent }), value.type);
+}
+
+/** u32[M] along the route's axis: the place of each row in its own sequence of the parent. */
+export function routeIndex(cx: Lowering, route: Value): Node {
+  const axis = routeAxis(route);
+  return cx.once("take", [cx.within(parentOf(cx, axis)), cx.index(axis)], { dim: 0 });
+}
+export function routeCount(cx: Lowering, route: Value): Node {
+  return cx.counts(routeAxis(route));
+}
+export const lowerIndex = (cx: Lowering, value: Value<"index">): Placed => cx.placed(routeIndex(cx, value.inputs[0]!), value.type);
+export const lowerCount = (cx: Lowering, value: Value<"count">): Placed => cx.placed(routeCount(cx, value.inputs[0]!), value.type);
+
+export function lowerTake(cx: Lowering, value: Value<"take">): Placed {
+  return rowsOf(cx, cx.get(value.inputs[0]), value.attrs.dim, routeAxis(value.inputs[1]), value.type);
+}
+
+/** The rows of x that an axis made from x's keeps. */
+function rowsOf(cx: Lowering, x: Placed, dim: number, axis: string, type: LogicalType): Placed {
+  const { node, row } = packedAlong(cx, x, dim);
+  return fromPackedAlong(cx, cx.emit("take", [node, cx.index(axis)], { dim: row }), type, dim);
+}
+
+export function lowerPut(cx: Lowering, value: Value<"put">): Placed {
+  const { dim } = value.attrs;
+  const axis = routeAxis(value.inputs[1]);
+  const x = cx.get(value.inputs[0]);
+  const y = cx.get(value.inputs[2]);
+  const { node, row } = packedAlong(cx, x, dim);
+  // The update may be smaller where it is the same for several channels.
+  const rows = { dtype: y.type.dtype, shape: x.type.shape.map((s, i) => (i === dim ? y.type.shape[y.type.shape.length - x.type.shape.length + i]! : s)) };
+  const update = packedAlong(cx, cx.placed(spread(cx, y, rows), rows), dim).node;
+  return fromPackedAlong(cx, cx.emit("put", [node, cx.index(axis), update], { dim: row }), value.type, dim);
+}
+
+// --- slices and concatenations
+
+function defineSpan(cx: Lowering, axis: string): void {
+  if (cx.isDefined(axis)) return;
+  const node = cx.emit("span", [cx.starts(parentOf(cx, axis))], { axis });
+  cx.defineAxis(axis, { index: cx.emit("pick", [node], { result: 0 }), starts: cx.emit("pick", [node], { result: 1 }) });
+}
+
+export function lowerSpan(cx: Lowering, value: Value<"span">): Placed {
+  const { dim, axis } = value.attrs;
+  defineSpan(cx, axis);
+  return rowsOf(cx, cx.get(value.inputs[0]), dim, axis, value.type);
+}
+
+/** A span of one token, or of none where the sequence is too short, summed: zeros where there is none. */
+export function lowerToken(cx: Lowering, value: Value<"token">): Placed {
+  const { dim, index } = value.attrs;
+  const x = cx.get(value.inputs[0]);
+  const { node, row, axis: parent } = packedAlong(cx, x, dim);
+  const axis = tokenAxis(cx, parent, index);
+  const taken = cx.emit("take", [node, cx.index(axis)], { dim: row });
+  const { dtype } = x.type;
+  // [B, …, 0 or 1, …] without the tokens' dimension
+  const numbers = cx.emit("unpack", [cx.cast(taken, dtype === "bool" ? "u32" : dtype), cx.starts(axis)], { dim: row, axis });
+  const one = cx.cast(cx.emit("sum", [numbers], { axes: [row + 1], keep: false }), dtype);
+  const batchDim = cx.axes.batchDim(value.type);
+  const order = value.type.shape.map((_, i) => (i === batchDim ? 0 : i < batchDim ? i + 1 : i));
+  const placed: Placed = { node: cx.permute(one, order), type: value.type, packing: null };
+  const packing = cx.axes.packingOf(value.type);
+  return packing ? { node: packedAlong(cx, placed, packing.tokenDim).node, type: value.type, packing } : placed;
+}
+
+/** The axis of one token of each sequence of `parent`; negative indices count from the end. */
+function tokenAxis(cx: Lowering, parent: string, index: number): string {
+  const name = `${parent}.${index < 0 ? `last${-index}` : `token${index}`}`;
+  if (!cx.axes.has(name)) {
+    // Both ends are clamped: where the sequence is too short they meet, and the span is empty.
+    const rule = { kind: "span" as const, parent, start: index, stop: index === -1 ? null : index + 1 };
+    cx.axes.add({ role: "sequence", name, bound: 1, count: rule });
+  }
+  defineSpan(cx, name);
+  return name;
+}
+
+/** Each part's rows are set where the joined axis has them. */
+export function lowerJoin(cx: Lowering, value: Value<"join">): Placed {
+  const { dim, axis } = value.attrs;
+  const rule = cx.sequence(axis).count;
+  invariant(rule.kind === "join", `axis ${axis} is not made by concatenation`);
+  if (!cx.isDefined(axis)) {
+    const made = cx.once("join", rule.parts.map((p) => cx.starts(p)), { axis });
+    cx.defineAxis(axis, { starts: cx.once("pick", [made], { result: 0 }), index: null });
+  }
+  const join = cx.starts(axis).inputs[0]!;
+  invariant(isOp(join, "join"), "the starts of a joined axis come from join");
+  const batchDim = cx.axes.batchDim(value.type);
+  const row = packedDim(batchDim, dim);
+  let node = cx.constant(0, value.type.dtype, packedShape(value.type.shape, batchDim, dim, axis));
+  value.inputs.forEach((part, i) => {
+    node = cx.emit("set", [node, cx.once("pick", [join], { result: i + 1 }), packedAlong(cx, cx.get(part), dim).node], { dim: row });
+  });
+  return fromPackedAlong(cx, node, value.type, dim);
+}
+
+// --- positions
+
+export function lowerPosition(cx: Lowering, value: Value<"position">): Placed {
+  return cx.placed(cx.positions(value.attrs.axis), value.type);
+}
+
+/** x[…, N, d], with the rows brought beside the channels for the rotation. */
+export function lowerRope(cx: Lowering, value: Value<"rope">): Placed {
+  const { dim, theta, frequencies, scale } = value.attrs;
+  const x = cx.get(value.inputs[0]);
+  const { node, row, axis } = packedAlong(cx, x, dim);
+  const width = x.type.shape[x.type.shape.length - 1];
+  invariant(typeof width === "number", "rope needs a static last dimension");
+  const table = cx.once("rope_table", [], { positions: cx.positionExtent(axis), width, theta, frequencies, scale });
+  const last = typeOf(node).shape.length - 1;
+  const others = typeOf(node).shape.flatMap((_, i) => (i === row || i === last ? [] : [i]));
+  const order = [...others, row, last];
+  const turned = cx.emit("rope", [cx.permute(node, order), cx.positions(axis), table], {});
+  return fromPackedAlong(cx, cx.permute(turned, order.map((_, i) => order.indexOf(i))), value.type, dim);
+}
+
+// --- attention
+
+export function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
+  const { causal, window, scale } = value.attrs;
+  const [q, k, v] = value.inputs.map((x) => cx.get(x)) as [Placed, Placed, Placed]; // the checker gives three
+  const rows = (x: Placed): ReturnType<typeof packedAlong> => packedAlong(cx, x, x.type.shape.length - 2);
+  const [pq, pk, pv] = [rows(q), rows(k), rows(v)];
+  const width = q.type.shape[q.type.shape.length - 1];
+  invariant(typeof width === "number", "attention needs a static last dimension");
+  // [H, N, d]: leading dimensions are heads; without any there is one
+  const heads = (node: Node): Node => {
+    const { shape } = typeOf(node);
+    const lead = shape.slice(0, -2).reduce((n: Size, s) => multiplySizes(n, s), 1);
+    return cx.reshape(node, [lead, ...shape.slice(-2)]);
+  };
+  const out = cx.emit(
+    "attention",
+    [heads(pq.node), heads(pk.node), heads(pv.node), cx.starts(pq.axis), cx.starts(pk.axis), cx.positions(pq.axis), cx.positions(pk.axis)],
+    { causal, window, scale: scale ?? 1 / Math.sqrt(width) },
+  );
+  const dim = value.type.shape.length - 2;
+  const stored = [...typeOf(pq.node).shape.slice(0, -1), value.type.shape[dim + 1]!];
+  return fromPackedAlong(cx, cx.reshape(out, stored), value.type, dim);
+}
