@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+// `npm test`: sets the checkout up, then lint, types and tests. The last line says how many checks passed and failed; the status is 0 only where none failed.
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { setupOrExit } from "./setup.mjs";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+setupOrExit();
+const bin = (name) => join(root, "node_modules", ".bin", name);
+const passes = (title, command, args) => {
+  process.stdout.write(`\n${title}\n`);
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], shell: process.platform === "win32" });
+  if (error) process.stdout.write(`${error.message}\n`);
+  return status === 0;
+};
+
+const checks = [
+  passes("lint (oxlint)", bin("oxlint"), ["--type-aware", "--deny-warnings"]),
+  passes("format (oxfmt)", bin("oxfmt"), ["--check", "."]),
+  passes("types (tsc)", bin("tsc"), ["-p", "tsconfig.check.json"]),
+];
+
+const report = join(root, "node_modules", ".cache", "modc", "test-report.json");
+mkdirSync(dirname(report), { recursive: true });
+rmSync(report, { force: true });
+const green = passes("tests (vitest)", bin("vitest"), [
+  "run",
+  "--reporter=default",
+  "--reporter=json",
+  `--outputFile.json=${report}`,
+  ...process.argv.slice(2),
+]);
+const tests = readReport();
+
+const passed = tests.passed + checks.filter((ok) => ok).length;
+// A run that broke off (a file that does not load, a worker that died) is a failure even where no single test is.
+const failed = Math.max(tests.failed, green ? 0 : 1) + checks.filter((ok) => !ok).length;
+process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+function readReport() {
+  try {
+    const { numPassedTests, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(report, "utf8"));
+    return { passed: numPassedTests, failed: Math.max(numFailedTests, numFailedTestSuites > 0 ? 1 : 0) };
+  } catch {
+    return { passed: 0, failed: 1 }; // vitest wrote none: it died
+  }
+}
