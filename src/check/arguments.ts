@@ -1,0 +1,58 @@
+// Which argument goes to which parameter: blocks, functions and built-in functions alike.
+import type { Span } from "../diagnostics/span.js";
+import type { Arg } from "../syntax/ast.js";
+import type { Session } from "./session.js";
+import { nearest } from "./suggest.js";
+
+export interface Parameter {
+  readonly name: string;
+  readonly optional: boolean;
+  /** Given by name only. */
+  readonly named: boolean;
+}
+
+export interface Signature {
+  /** As messages call it: `Linear`, `Moby.forward`. */
+  readonly callee: string;
+  readonly parameters: readonly Parameter[];
+  /** Takes any further named arguments too. */
+  readonly rest: boolean;
+}
+
+/** The argument of each parameter that was given one; null where missing, surplus or misnamed ones were reported. */
+export function bindArguments(session: Session, { callee, parameters, rest }: Signature, args: readonly Arg[], span: Span): ReadonlyMap<string, Arg> | null {
+  const bound = new Map<string, Arg>();
+  const known = new Set(parameters.map((p) => p.name));
+  const places = parameters.filter((p) => !p.named);
+  let ok = true;
+  let position = 0;
+  let named = false;
+  const fail = (report: () => void): void => {
+    ok = false;
+    report();
+  };
+  const put = (name: string, arg: Arg, at: Span): void => {
+    if (bound.has(name)) fail(() => session.report("duplicate-argument", { callee, name }, at));
+    else bound.set(name, arg);
+  };
+  for (const arg of args) {
+    if (arg.name !== null) {
+      named = true;
+      const name = arg.name.text;
+      const at = arg.name.span;
+      if (known.has(name) || rest) put(name, arg, at);
+      else fail(() => session.report("unknown-argument", { callee, name, suggestion: nearest(name, known), takes: [...known] }, at));
+    } else if (named) {
+      fail(() => session.report("positional-after-named", { callee }, arg.span));
+    } else {
+      const place = places[position++];
+      if (place === undefined) fail(() => session.report("surplus-argument", { callee, takes: places.length }, arg.span));
+      else put(place.name, arg, arg.span);
+    }
+  }
+  // A misnamed argument may well be the missing one: one message is enough.
+  if (ok) {
+    for (const p of parameters) if (!p.optional && !bound.has(p.name)) fail(() => session.report("missing-argument", { callee, name: p.name }, span));
+  }
+  return ok ? bound : null;
+}

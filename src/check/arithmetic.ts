@@ -1,0 +1,177 @@
+// Operators on compile-time values and sizes. All arithmetic is exact.
+import type { Span } from "../diagnostics/span.js";
+import * as q from "../size/rational.js";
+import type { Rational } from "../size/rational.js";
+import { addSizes, applySize, divideSizes, multiplySizes, normal, sizeOf, subtractSizes, type Size, type SizeExpr, type SizeFunction } from "../size/size.js";
+import type { BinaryOp } from "../syntax/ast.js";
+import { ERROR, type Any } from "./context.js";
+import { MAX_BITS, MAX_SIZE_CHARACTERS, MAX_SIZE_DEPTH } from "./limits.js";
+import type { Session } from "./session.js";
+import { bool, describe, numberOf, printNumber, sizeValue, type NumberAny, type SizeAny } from "./values.js";
+
+export interface Operation {
+  readonly session: Session;
+  readonly op: BinaryOp;
+  readonly left: Any;
+  readonly right: Any;
+  readonly span: Span;
+  readonly opSpan: Span;
+}
+
+/** The value of a binary operator whose operands are no tensors; `and` and `or` have been decided by their left side already. */
+export function computeBinary(o: Operation): Any {
+  const { left, right, op } = o;
+  if (left.kind === "error" || right.kind === "error") return ERROR;
+  if (left.kind === "number" && right.kind === "number") return onNumbers(o, left, right);
+  if (isQuantity(left) && isQuantity(right)) return onSizes(o, sizeFrom(left), sizeFrom(right));
+  if (op === "==" || op === "!=") {
+    const same = (left.kind === "string" && right.kind === "string") || (left.kind === "bool" && right.kind === "bool");
+    if (same) return bool((left.value === right.value) === (op === "=="));
+  }
+  if (op === "+" && left.kind === "list" && right.kind === "list") return { kind: "list", items: [...left.items, ...right.items] };
+  return wrongOperands(o);
+}
+
+/** Unary minus and `not` on compile-time values. */
+export function computeUnary(session: Session, op: "-" | "not", operand: Any, span: Span): Any {
+  if (operand.kind === "error") return ERROR;
+  if (op === "not" && operand.kind === "bool") return bool(!operand.value);
+  if (op === "-" && operand.kind === "number") return numberOf(q.negate(operand.value), operand.form);
+  if (op === "-" && operand.kind === "size") return sizeValue(multiplySizes(-1, operand.size));
+  session.report("wrong-operands", { op, left: null, right: describe(operand) }, span);
+  return ERROR;
+}
+
+export const isQuantity = (value: Any): value is NumberAny | SizeAny => value.kind === "number" || value.kind === "size";
+
+/** A number or size as a size: exact, whether whole or not. */
+export const sizeFrom = (value: NumberAny | SizeAny): Size => (value.kind === "size" ? value.size : normal(sizeOf(value.value)));
+
+function wrongOperands({ session, op, left, right, opSpan }: Operation): Any {
+  session.report("wrong-operands", { op, left: describe(left), right: describe(right) }, opSpan);
+  return ERROR;
+}
+
+function onNumbers(o: Operation, left: NumberAny, right: NumberAny): Any {
+  const [a, b] = [left.value, right.value];
+  const form = left.form === "float" || right.form === "float" ? "float" : left.form === "ratio" || right.form === "ratio" ? "ratio" : "int";
+  switch (o.op) {
+    case "+": return limited(o.session, numberOf(q.add(a, b), form), o.span);
+    case "-": return limited(o.session, numberOf(q.subtract(a, b), form), o.span);
+    case "*": return limited(o.session, numberOf(q.multiply(a, b), form), o.span);
+    case "/": {
+      if (b.num === 0n) return divisionByZero(o);
+      const value = q.divide(a, b);
+      return limited(o.session, numberOf(value, form === "int" && !q.isInteger(value) ? "ratio" : form), o.span);
+    }
+    case "%": return b.num === 0n ? divisionByZero(o) : limited(o.session, numberOf(q.modulo(a, b), form), o.span);
+    case "^": return power(o, a, right, form);
+    case "==": return bool(q.equal(a, b));
+    case "!=": return bool(!q.equal(a, b));
+    case "<": return bool(q.compare(a, b) < 0);
+    case "<=": return bool(q.compare(a, b) <= 0);
+    case ">": return bool(q.compare(a, b) > 0);
+    case ">=": return bool(q.compare(a, b) >= 0);
+    case "@": case "and": case "or": return wrongOperands(o);
+    default: return o.op satisfies never;
+  }
+}
+
+function divisionByZero({ session, op, opSpan }: Operation): Any {
+  session.report("division-by-zero", { op }, opSpan);
+  return ERROR;
+}
+
+function power(o: Operation, base: Rational, exponent: NumberAny, form: NumberAny["form"]): Any {
+  if (!q.isInteger(exponent.value)) {
+    o.session.report("inexact-power", { exponent: printNumber(exponent) }, o.span);
+    return ERROR;
+  }
+  const n = exponent.value.num;
+  if (n < 0n && base.num === 0n) return divisionByZero(o);
+  const magnitude = n < 0n ? -n : n;
+  const bits = Math.max(bitsOf(base.num), bitsOf(base.den));
+  // 0, 1 and -1 have powers of any size; of other numbers each doubling adds a bit.
+  if (bits > 1 && BigInt(bits - 1) * magnitude > BigInt(MAX_BITS)) return tooLarge(o.session, o.span);
+  const e = bits > 1 ? magnitude : magnitude % 2n;
+  const value = { num: base.num ** e, den: base.den ** e };
+  if (magnitude !== 0n && e === 0n) return numberOf(base.num === 0n ? q.ZERO : q.ONE, form);
+  const result = n < 0n ? q.divide(q.ONE, value) : value;
+  return limited(o.session, numberOf(result, form === "int" && !q.isInteger(result) ? "ratio" : form), o.span);
+}
+
+const bitsOf = (n: bigint): number => (n < 0n ? -n : n).toString(2).length;
+
+/** The number itself, unless it has grown out of bounds. */
+export function limited(session: Session, value: NumberAny, span: Span): Any {
+  const { num, den } = value.value;
+  // A comparison is quick; counting bits is not.
+  if (num < LARGEST && num > -LARGEST && den < LARGEST) return value;
+  return tooLarge(session, span);
+}
+
+const LARGEST = 1n << BigInt(MAX_BITS);
+
+function tooLarge(session: Session, span: Span): Any {
+  session.report("number-too-large", { bits: MAX_BITS }, span);
+  return ERROR;
+}
+
+function onSizes(o: Operation, a: Size, b: Size): Any {
+  const { session, op, span } = o;
+  switch (op) {
+    case "+": return limitedSize(session, addSizes(a, b), span);
+    case "-": return limitedSize(session, subtractSizes(a, b), span);
+    case "*": return limitedSize(session, multiplySizes(a, b), span);
+    case "/": {
+      const quotient = divideSizes(a, b);
+      return quotient === null ? divisionByZero(o) : limitedSize(session, quotient, span);
+    }
+    case "%": return b === 0 ? divisionByZero(o) : limitedSize(session, applySize("mod", [a, b]), span);
+    case "^": {
+      if (typeof b !== "number" || b < 0 || b > 8 || !Number.isInteger(b)) return wrongOperands(o);
+      let product: Size = 1;
+      for (let i = 0; i < b; i++) product = multiplySizes(product, a);
+      return limitedSize(session, product, span);
+    }
+    case "==": case "!=": case "<": case "<=": case ">": case ">=": {
+      const { left, right } = o;
+      session.report("not-compile-time", { what: "a comparison", value: describe(left.kind === "size" ? left : right) }, span);
+      return ERROR;
+    }
+    case "@": case "and": case "or": return wrongOperands(o);
+    default: return op satisfies never;
+  }
+}
+
+/** A size as a value, unless it has grown out of bounds. */
+export function limitedSize(session: Session, size: Size, span: Span): Any {
+  if (typeof size !== "number" && (size.key.length > MAX_SIZE_CHARACTERS || depthOf(size) > MAX_SIZE_DEPTH)) {
+    session.halt("characters in one size", MAX_SIZE_CHARACTERS, span);
+  }
+  return sizeValue(size);
+}
+
+function depthOf(size: SizeExpr): number {
+  let deepest = 0;
+  for (const { atoms } of size.terms)
+    for (const { atom } of atoms)
+      if ("args" in atom) for (const a of atom.args) deepest = Math.max(deepest, 1 + depthOf(a));
+  return deepest;
+}
+
+/** `ceil floor round min max` of numbers and sizes. */
+export function computeFunction(session: Session, fn: SizeFunction, args: readonly (NumberAny | SizeAny)[], span: Span): Any {
+  if (args.every((a) => a.kind === "number")) {
+    const [first] = args;
+    switch (fn) {
+      case "ceil": return numberOf(q.ceil(first!.value), "int");
+      case "floor": return numberOf(q.floor(first!.value), "int");
+      case "round": return numberOf(q.round(first!.value), "int");
+      case "min": return args.reduce((x, y) => (q.compare(y.value, x.value) < 0 ? y : x));
+      case "max": return args.reduce((x, y) => (q.compare(y.value, x.value) > 0 ? y : x));
+      default: break;
+    }
+  }
+  return limitedSize(session, applySize(fn, args.map(sizeFrom)), span);
+}

@@ -1,0 +1,114 @@
+// Calls: of blocks, instances, functions and built-in functions.
+import type { Span } from "../diagnostics/span.js";
+import type { Arg, Expr, Fn } from "../syntax/ast.js";
+import { bindArguments, type Signature } from "./arguments.js";
+import { builtins } from "./builtins/index.js";
+import { callCompileTime, isCompileTimeCall, isCompileTimeFunction } from "./compile-time.js";
+import { ERROR, type Any, type Bound, type Builtin } from "./context.js";
+import type { Env } from "./environment.js";
+import { evaluate, unknownName, valueOf } from "./evaluate.js";
+import { Instance, instanceOf } from "./instance.js";
+import { nearest } from "./suggest.js";
+import { describe, hasError } from "./values.js";
+
+type Call = Extract<Expr, { kind: "call" }>;
+
+/** The value of `callee(args)`. */
+export function evaluateCall(expr: Call, env: Env): Any {
+  const { callee, span } = expr;
+  if (callee.kind === "name") {
+    const found = env.scope.find(callee.name);
+    if (found === null) return callBuiltin(callee.name, expr, env);
+    if (found.kind === "function") return callFunction(found.instance, found.fn, expr, env);
+    if (found.kind === "block") {
+      if (env.make !== null) return env.make(found.block, found.file, expr.args, span, env);
+      env.session.report("instance-in-function", { block: callee.name, where: env.place }, callee.span);
+      return ERROR;
+    }
+    return callValue(valueOf(found, callee.name, callee.span, env), expr, env);
+  }
+  if (callee.kind === "member") {
+    const object = evaluate(callee.object, env);
+    if (object.kind === "instance") {
+      const instance = instanceOf(object.instance);
+      const found = instance.bodyNames.get(callee.name.text);
+      if (found?.kind === "function") return callFunction(instance, found.fn, expr, env);
+      if (found !== undefined) return callValue(valueOf(found, callee.name.text, callee.name.span, env), expr, env);
+      const suggestion = nearest(callee.name.text, instance.bodyNames.keys());
+      env.session.report("unknown-member", { object: `\`${instance.block}\``, name: callee.name.text, suggestion }, callee.name.span);
+      return ERROR;
+    }
+    if (object.kind === "error") return ERROR;
+  }
+  return callValue(evaluate(callee, env), expr, env);
+}
+
+function callValue(value: Any, expr: Call, env: Env): Any {
+  if (value.kind === "error") return ERROR;
+  if (value.kind !== "instance") {
+    env.session.report("not-callable", { found: describe(value) }, expr.callee.span);
+    return ERROR;
+  }
+  const instance = instanceOf(value.instance);
+  const forward = instance.bodyNames.get("forward");
+  if (forward?.kind === "function") return callFunction(instance, forward.fn, expr, env);
+  env.session.report("no-function", { block: instance.block, name: "forward" }, expr.callee.span);
+  return ERROR;
+}
+
+/** As messages call a function of a block: `Linear.forward`. */
+export const nameOfFunction = (instance: Instance, fn: Fn): string => `${instance.block}.${fn.name.text}`;
+
+function callFunction(instance: Instance, fn: Fn, expr: Call, env: Env): Any {
+  const parameters = fn.inputs.map((i) => ({ name: i.name.text, optional: false, named: false }));
+  const bound = evaluateArguments({ callee: nameOfFunction(instance, fn), parameters, rest: false }, expr.args, expr.span, env);
+  if (bound === null) return ERROR;
+  if (env.body !== null) return env.body.call(instance, fn, bound, expr.span);
+  env.session.report("not-compile-time", { what: env.place, value: "the result of a function" }, expr.span);
+  return ERROR;
+}
+
+/** Arguments by parameter, evaluated in the order in which they stand; null where one is wrong, which was reported. */
+function evaluateArguments(signature: Signature, args: readonly Arg[], span: Span, env: Env): ReadonlyMap<string, Bound> | null {
+  const values = new Map(args.map((a) => [a, evaluate(a.value, env)]));
+  return bindValues(signature, args, values, span, env);
+}
+
+function bindValues(
+  signature: Signature, args: readonly Arg[], values: ReadonlyMap<Arg, Any>, span: Span, env: Env,
+): ReadonlyMap<string, Bound> | null {
+  const bound = bindArguments(env.session, signature, args, span);
+  if (bound === null || [...values.values()].some(hasError)) return null;
+  return new Map([...bound].map(([name, arg]) => [name, { value: values.get(arg) ?? ERROR, span: arg.value.span, expr: arg.value }]));
+}
+
+function callBuiltin(name: string, expr: Call, env: Env): Any {
+  const { args, span, callee } = expr;
+  const builtin = builtins.get(name);
+  const compileTime = isCompileTimeFunction(name);
+  if (builtin === undefined && !compileTime) {
+    for (const a of args) evaluate(a.value, env);
+    return unknownName(name, callee.span, env);
+  }
+  const values = new Map(args.map((a) => [a, evaluate(a.value, env)]));
+  const positional = [...values.values()];
+  if (positional.some(hasError)) return ERROR;
+  if (compileTime && (builtin === undefined || (isCompileTimeCall(name, positional) && args.every((a) => a.name === null)))) {
+    const named = args.find((a) => a.name !== null)?.name;
+    if (named) {
+      env.session.report("unknown-argument", { callee: name, name: named.text, suggestion: null, takes: [] }, named.span);
+      return ERROR;
+    }
+    return callCompileTime(env.session, name, positional, span);
+  }
+  return builtin === undefined ? ERROR : callTensorFunction(name, builtin, expr, values, env);
+}
+
+function callTensorFunction(name: string, builtin: Builtin, expr: Call, values: ReadonlyMap<Arg, Any>, env: Env): Any {
+  const parameters = builtin.params.map((p) => ({ name: p.name, optional: p.optional ?? false, named: p.named ?? false }));
+  const bound = bindValues({ callee: name, parameters, rest: builtin.rest ?? false }, expr.args, values, expr.span, env);
+  if (bound === null) return ERROR;
+  if (env.body !== null) return builtin.apply(env.body, bound, expr.span);
+  env.session.report("not-compile-time", { what: env.place, value: `the result of \`${name}\`` }, expr.span);
+  return ERROR;
+}

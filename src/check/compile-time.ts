@@ -1,0 +1,61 @@
+// Built-in names of compile time: the phases, and functions of numbers, sizes and lists.
+import type { Span } from "../diagnostics/span.js";
+import { computeFunction, isQuantity } from "./arithmetic.js";
+import { ERROR, type Any } from "./context.js";
+import type { Phase } from "./model.js";
+import type { Session } from "./session.js";
+import { bool, describe, int, type NumberAny, type SizeAny } from "./values.js";
+
+type FunctionName = "ceil" | "floor" | "round" | "min" | "max" | "len";
+const NAMES: ReadonlySet<string> = new Set<FunctionName>(["ceil", "floor", "round", "min", "max", "len"]);
+
+/** Documentation of the functions that work on compile-time values, for `modc doc` and editors. */
+export const compileTimeFunctions: ReadonlyMap<string, string> = new Map([
+  ["ceil", "ceil(x): the least whole number not below x; x is a number or a size"],
+  ["floor", "floor(x): the greatest whole number not above x; x is a number or a size"],
+  ["round", "round(x): the nearest whole number, half away from zero; x is a number or a size"],
+  ["min", "min(a, b, …) or min(list): the least number or size"],
+  ["max", "max(a, b, …) or max(list): the greatest number or size"],
+  ["len", "len(list): how many items a list has"],
+]);
+
+export const isCompileTimeFunction = (name: string): name is FunctionName => NAMES.has(name);
+
+/** `train` and `generate`: whether the program is made for that phase. */
+export const phaseValue = (name: string, phase: Phase): Any | null => (name === "train" || name === "generate" ? bool(phase === name) : null);
+
+/** Whether the call is one of numbers, sizes and lists of them; `min` and `max` are functions of tensors too. */
+export function isCompileTimeCall(name: FunctionName, args: readonly Any[]): boolean {
+  if (name !== "min" && name !== "max") return true;
+  return args.length > 0 && quantities(args) !== null;
+}
+
+/** The arguments as numbers and sizes, a single list standing for its items; null where there are others. */
+function quantities(args: readonly Any[]): readonly (NumberAny | SizeAny)[] | null {
+  const [first] = args;
+  const all = args.length === 1 && first?.kind === "list" && first.items.length > 0 ? first.items : args;
+  return all.every(isQuantity) ? all : null;
+}
+
+export function callCompileTime(session: Session, name: FunctionName, args: readonly Any[], span: Span): Any {
+  const [arg] = args;
+  if (name !== "min" && name !== "max" && args.length !== 1) {
+    if (arg === undefined) session.report("missing-argument", { callee: name, name: name === "len" ? "list" : "x" }, span);
+    else session.report("surplus-argument", { callee: name, takes: 1 }, span);
+    return ERROR;
+  }
+  if (name === "len") {
+    if (arg?.kind === "list") return int(arg.items.length);
+    return wrong(session, "`len`", "a list", arg, span);
+  }
+  const numbers = quantities(args);
+  if (numbers === null || (name !== "min" && name !== "max" && !(arg !== undefined && isQuantity(arg)))) {
+    return wrong(session, `\`${name}\``, "a compile-time number or size", args.find((a) => !isQuantity(a)), span);
+  }
+  return computeFunction(session, name, numbers, span);
+}
+
+function wrong(session: Session, what: string, expected: string, found: Any | undefined, span: Span): Any {
+  session.report("wrong-kind", { what: `the argument of ${what}`, expected, found: found === undefined ? "nothing" : describe(found) }, span);
+  return ERROR;
+}

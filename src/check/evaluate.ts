@@ -1,0 +1,291 @@
+// Evaluates expressions: exactly at compile time, by emitting operations where tensors are involved.
+import type { Span } from "../diagnostics/span.js";
+import { invariant } from "../diagnostics/invariant.js";
+import { isInteger, toNumber } from "../size/rational.js";
+import type { BinaryOp, Expr, Index } from "../syntax/ast.js";
+import { computeBinary, computeUnary, limited } from "./arithmetic.js";
+import { builtins } from "./builtins/index.js";
+import { evaluateCall } from "./call.js";
+import { isCompileTimeFunction, phaseValue } from "./compile-time.js";
+import { ERROR, type Any, type Bound, type EvaluatedIndex } from "./context.js";
+import type { Env } from "./environment.js";
+import { instanceOf } from "./instance.js";
+import { MAX_LIST } from "./limits.js";
+import { applyBinary, applyIndex, applyMember, applyUnary } from "./operators.js";
+import type { Binding } from "./scope.js";
+import { nearest } from "./suggest.js";
+import { bool, describe, hasError, int, numberOf, printNumber } from "./values.js";
+
+type Of<K extends Expr["kind"]> = Extract<Expr, { kind: K }>;
+
+/** The value of an expression; an error value where something was reported. */
+export const evaluate = (expr: Expr, env: Env): Any => env.session.within(expr.span, () => evaluateKind(expr, env));
+
+function evaluateKind(expr: Expr, env: Env): Any {
+  switch (expr.kind) {
+    case "number": return limited(env.session, numberOf(expr.value, expr.form), expr.span);
+    case "string": return { kind: "string", value: expr.value };
+    case "bool": return bool(expr.value);
+    case "none": return { kind: "none" };
+    case "name": return evaluateName(expr, env);
+    case "unary": return evaluateUnary(expr, env);
+    case "binary": return evaluateBinary(expr, env);
+    case "if": {
+      const chosen = conditionOf(expr.condition, env);
+      return chosen === null ? ERROR : evaluate(chosen ? expr.then : expr.else, env);
+    }
+    case "list": return { kind: "list", items: expr.items.map((item) => evaluate(item, env)) };
+    case "comprehension": return evaluateComprehension(expr, env);
+    case "range": return evaluateRange(expr, env);
+    case "call": return evaluateCall(expr, env);
+    case "member": return evaluateMember(expr, env);
+    case "index": return evaluateIndex(expr, env);
+    default: return expr satisfies never;
+  }
+}
+
+const needsBody = (value: Any): boolean => value.kind === "tensor" || value.kind === "route";
+
+/** Reports a tensor where the program does not run. */
+function outsideFunction(env: Env, value: Any, span: Span): Any {
+  env.session.report("not-compile-time", { what: env.place, value: describe(value) }, span);
+  return ERROR;
+}
+
+// --- names
+
+function evaluateName(expr: Of<"name">, env: Env): Any {
+  const found = env.scope.find(expr.name);
+  if (found !== null) return valueOf(found, expr.name, expr.span, env);
+  const phase = phaseValue(expr.name, env.session.phase);
+  if (phase !== null) return phase;
+  if (isCompileTimeFunction(expr.name) || builtins.has(expr.name)) {
+    env.session.report("not-a-value", { name: expr.name, what: "a built-in function" }, expr.span);
+    return ERROR;
+  }
+  return unknownName(expr.name, expr.span, env);
+}
+
+/** What a name stands for, as a value. */
+export function valueOf(found: Binding, name: string, span: Span, env: Env): Any {
+  switch (found.kind) {
+    case "value": return found.value;
+    case "weight":
+      if (env.body !== null) return env.body.weight(found.weight);
+      env.session.report("not-compile-time", { what: env.place, value: `the weight \`${name}\`` }, span);
+      return ERROR;
+    case "const": return constantOf(found, span, env);
+    case "function":
+    case "block":
+      env.session.report("not-a-value", { name, what: found.kind === "block" ? "a block" : "a function" }, span);
+      return ERROR;
+    default: return found satisfies never;
+  }
+}
+
+/** Reports a name that nothing in sight bears. */
+export function unknownName(name: string, span: Span, env: Env): Any {
+  if (env.pending?.has(name)) env.session.report("declared-later", { name }, span);
+  else {
+    const candidates = new Set([...env.scope.names(), ...builtins.keys(), "train", "generate", "ceil", "floor", "round", "len"]);
+    env.session.report("unknown-name", { name, suggestion: nearest(name, candidates) }, span);
+  }
+  return ERROR;
+}
+
+/** A constant's value, computed when it is first needed. */
+function constantOf({ decl, file }: Extract<Binding, { kind: "const" }>, span: Span, env: Env): Any {
+  const { session } = env;
+  const known = session.constants.get(decl);
+  if (known !== undefined && known !== "open") return known;
+  if (known === "open") {
+    const open = [...session.constants].filter(([, v]) => v === "open").map(([d]) => d.name.text);
+    session.report("constant-cycle", { chain: [...open.slice(open.indexOf(decl.name.text)), decl.name.text] }, span);
+    return ERROR;
+  }
+  session.constants.set(decl, "open");
+  const value = evaluate(decl.value, { session, scope: file.scope, place: "a constant", body: null, make: null, pending: null });
+  session.constants.set(decl, value);
+  return value;
+}
+
+// --- operators
+
+function evaluateUnary(expr: Of<"unary">, env: Env): Any {
+  const operand = evaluate(expr.operand, env);
+  if (!needsBody(operand)) return computeUnary(env.session, expr.op, operand, expr.span);
+  return env.body === null ? outsideFunction(env, operand, expr.operand.span) : applyUnary(env.body, expr.op, operand, expr.span);
+}
+
+/** Goes down the left side in a loop: `a + b + c + …` may be long. */
+function evaluateBinary(expr: Of<"binary">, env: Env): Any {
+  const spine: Of<"binary">[] = [];
+  let first: Expr = expr;
+  for (; first.kind === "binary"; first = first.left) spine.push(first);
+  let left = evaluate(first, env);
+  for (let node = spine.pop(); node !== undefined; node = spine.pop()) left = combine(node, left, env);
+  return left;
+}
+
+function combine(node: Of<"binary">, left: Any, env: Env): Any {
+  const { op, opSpan, span } = node;
+  if (op === "and" || op === "or") {
+    if (left.kind === "bool") return left.value === (op === "or") ? left : decided(node, op, evaluate(node.right, env), env);
+    if (left.kind === "error") return ERROR;
+  }
+  const right = evaluate(node.right, env);
+  if (left.kind === "error" || right.kind === "error") return ERROR;
+  if (!needsBody(left) && !needsBody(right)) return computeBinary({ session: env.session, op, left, right, span, opSpan });
+  if (env.body === null) return outsideFunction(env, needsBody(left) ? left : right, span);
+  return applyBinary(env.body, op, left, right, span, opSpan);
+}
+
+/** `true and right`, `false or right`: the right side itself. */
+function decided(node: Of<"binary">, op: BinaryOp, right: Any, env: Env): Any {
+  const fits = right.kind === "bool" || right.kind === "error" || (right.kind === "tensor" && right.value.type.dtype === "bool");
+  if (fits) return right;
+  env.session.report("wrong-operands", { op, left: op === "and" ? "true" : "false", right: describe(right) }, node.opSpan);
+  return ERROR;
+}
+
+/** A compile-time condition; null where it is none, which was reported. */
+export function conditionOf(expr: Expr, env: Env): boolean | null {
+  const value = evaluate(expr, env);
+  switch (value.kind) {
+    case "bool": return value.value;
+    case "error": return null;
+    case "tensor": case "route": case "size": {
+      const hint = value.kind === "tensor" ? "to choose element by element, use `where(condition, a, b)`" : undefined;
+      env.session.report("not-compile-time", { what: "a condition", value: describe(value), ...(hint === undefined ? {} : { hint }) }, expr.span);
+      return null;
+    }
+    default:
+      env.session.report("not-a-condition", { found: describe(value) }, expr.span);
+      return null;
+  }
+}
+
+// --- lists
+
+/** The items of a list to go through; null where it is none, which was reported. */
+export function itemsOf(expr: Expr, env: Env): readonly Any[] | null {
+  const value = evaluate(expr, env);
+  if (value.kind === "list") return value.items;
+  if (value.kind !== "error") env.session.report("not-a-list", { found: describe(value) }, expr.span);
+  return null;
+}
+
+function evaluateComprehension(expr: Of<"comprehension">, env: Env): Any {
+  const items = itemsOf(expr.list, env);
+  if (items === null) return ERROR;
+  return {
+    kind: "list",
+    items: items.map((value) => evaluate(expr.body, { ...env, scope: env.scope.inner(new Map([[expr.name.text, { kind: "value", value }]])) })),
+  };
+}
+
+function evaluateRange(expr: Of<"range">, env: Env): Any {
+  const from = integerOf(evaluate(expr.from, env), "the start of a range", expr.from.span, env);
+  const to = integerOf(evaluate(expr.to, env), "the end of a range", expr.to.span, env);
+  if (from === null || to === null) return ERROR;
+  const length = Math.max(0, to - from);
+  if (length > MAX_LIST) env.session.halt("items in one list", MAX_LIST, expr.span);
+  return { kind: "list", items: Array.from({ length }, (_, i) => int(from + i)) };
+}
+
+/** A whole compile-time number; null where it is none, which was reported. */
+export function integerOf(value: Any, what: string, span: Span, env: Env): number | null {
+  if (value.kind === "number") {
+    const n = toNumber(value.value);
+    if (isInteger(value.value) && Number.isSafeInteger(n)) return n;
+    if (isInteger(value.value)) env.session.report("number-too-large", { bits: 53 }, span);
+    else env.session.report("not-an-integer", { what, value: printNumber(value) }, span);
+    return null;
+  }
+  if (value.kind === "size" || needsBody(value)) env.session.report("not-compile-time", { what, value: describe(value) }, span);
+  else if (value.kind !== "error") env.session.report("wrong-kind", { what, expected: "a whole number", found: describe(value) }, span);
+  return null;
+}
+
+// --- members and indices
+
+function evaluateMember(expr: Of<"member">, env: Env): Any {
+  const object = evaluate(expr.object, env);
+  const name = expr.name.text;
+  switch (object.kind) {
+    case "error": return ERROR;
+    case "instance": {
+      const instance = instanceOf(object.instance);
+      const found = instance.bodyNames.get(name);
+      if (found !== undefined) return valueOf(found, name, expr.name.span, env);
+      env.session.report("unknown-member", { object: `\`${instance.block}\``, name, suggestion: nearest(name, instance.bodyNames.keys()) }, expr.name.span);
+      return ERROR;
+    }
+    case "tuple": {
+      const item = object.items[object.names.indexOf(name)];
+      if (item !== undefined) return item;
+      env.session.report("unknown-member", { object: describe(object), name, suggestion: nearest(name, object.names) }, expr.name.span);
+      return ERROR;
+    }
+    case "tensor": case "route":
+      return env.body === null ? outsideFunction(env, object, expr.object.span) : applyMember(env.body, object, name, expr.name.span);
+    default:
+      env.session.report("unknown-member", { object: describe(object), name, suggestion: null }, expr.name.span);
+      return ERROR;
+  }
+}
+
+function evaluateIndex(expr: Of<"index">, env: Env): Any {
+  const object = evaluate(expr.object, env);
+  if (object.kind === "error") return ERROR;
+  if (object.kind === "list") return indexList(object.items, expr, env);
+  const indices = expr.indices.map((i) => evaluatedIndex(i, env));
+  if (!needsBody(object)) {
+    env.session.report("wrong-operands", { op: "[ ]", left: null, right: describe(object) }, expr.span);
+    return ERROR;
+  }
+  if (indices.some(indexHasError)) return ERROR;
+  return env.body === null ? outsideFunction(env, object, expr.object.span) : applyIndex(env.body, object, indices, expr.span);
+}
+
+function evaluatedIndex(index: Index, env: Env): EvaluatedIndex {
+  const bound = (e: Expr | null): Bound | null => (e === null ? null : { value: evaluate(e, env), span: e.span, expr: e });
+  switch (index.kind) {
+    case "at": {
+      const value = evaluate(index.value, env);
+      return value.kind === "none" ? { kind: "new-axis", span: index.span } : { kind: "at", value, span: index.span };
+    }
+    case "slice": return { kind: "slice", start: bound(index.start), stop: bound(index.stop), span: index.span };
+    case "new-axis": case "rest": return { kind: index.kind, span: index.span };
+    default: return index satisfies never;
+  }
+}
+
+const indexHasError = (index: EvaluatedIndex): boolean =>
+  index.kind === "at" ? hasError(index.value) : index.kind === "slice" && [index.start, index.stop].some((b) => b !== null && hasError(b.value));
+
+/** `list[i]`, from the end where i is negative, and `list[a:b]`, clamped. */
+function indexList(items: readonly Any[], expr: Of<"index">, env: Env): Any {
+  const [index, surplus] = expr.indices;
+  invariant(index !== undefined, "an index without indices");
+  if (surplus !== undefined || index.kind === "new-axis" || index.kind === "rest") {
+    env.session.report("wrong-kind", { what: "the index of a list", expected: "one whole number", found: surplus ? `${expr.indices.length} indices` : "none" }, expr.span);
+    return ERROR;
+  }
+  const clamped = (e: Expr | null, otherwise: number): number | null => {
+    if (e === null) return otherwise;
+    const n = integerOf(evaluate(e, env), "the bound of a slice", e.span, env);
+    return n === null ? null : Math.max(0, Math.min(items.length, n < 0 ? n + items.length : n));
+  };
+  if (index.kind === "slice") {
+    const start = clamped(index.start, 0);
+    const stop = clamped(index.stop, items.length);
+    return start === null || stop === null ? ERROR : { kind: "list", items: items.slice(start, stop) };
+  }
+  const n = integerOf(evaluate(index.value, env), "the index of a list", index.span, env);
+  if (n === null) return ERROR;
+  const item = items[n < 0 ? n + items.length : n];
+  if (item !== undefined) return item;
+  env.session.report("index-out-of-range", { index: String(n), length: items.length }, index.span);
+  return ERROR;
+}

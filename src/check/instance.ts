@@ -1,0 +1,70 @@
+// Instances of blocks: their members, and the places in the model that name them.
+import type { Span } from "../diagnostics/span.js";
+import type { Block, Names } from "../syntax/ast.js";
+import type { Any, InstanceRef } from "./context.js";
+import type { LoadedFile } from "./files.js";
+import type { Scope, Binding, WeightRecord } from "./scope.js";
+
+/** Where an instance lives: the member or parameter of another one that made or received it first. */
+export interface Home {
+  readonly parent: Instance;
+  /** `attn`, `inner`, `layers.3`. */
+  readonly segment: string;
+}
+
+export class Instance implements InstanceRef {
+  home: Home | null = null;
+  /** Parameters: types and right-hand sides of members see them first. */
+  readonly params = new Map<string, Binding>();
+  /** Sub-blocks and weights. */
+  readonly members = new Map<string, Binding>();
+  /** Sub-blocks, weights and functions: what function bodies see. */
+  readonly bodyNames = new Map<string, Binding>();
+  /** Instances and weights that live here, in order. */
+  readonly owned: (Instance | WeightRecord)[] = [];
+  /** The `names` of a model. */
+  readonly names: Names[] = [];
+  #path: string | null = null;
+
+  constructor(
+    readonly decl: Block,
+    readonly file: LoadedFile,
+    /** The call that made it; the declaration for the model itself. */
+    readonly span: Span,
+  ) {}
+
+  get block(): string {
+    return this.decl.name.text;
+  }
+
+  /** Empty for the model itself, and for an instance that no member holds. */
+  get path(): string {
+    if (this.home === null) return "";
+    return (this.#path ??= joinPath(this.home.parent.path, this.home.segment));
+  }
+
+  /** Names as types, conditions and right-hand sides of members see them. */
+  get memberScope(): Scope {
+    return this.file.scope.inner(this.members).inner(this.params);
+  }
+
+  /** Names as function bodies see them. */
+  get bodyScope(): Scope {
+    return this.file.scope.inner(this.params).inner(this.bodyNames);
+  }
+}
+
+export const joinPath = (path: string, segment: string): string => (path === "" ? segment : `${path}.${segment}`);
+
+/** Gives every instance in a value that has no home yet this one; what has one is shared and keeps it. */
+export function settle(value: Any, parent: Instance, segment: string): void {
+  if (value.kind === "list") value.items.forEach((item, i) => settle(item, parent, `${segment}.${i}`));
+  if (value.kind !== "instance") return;
+  const instance = instanceOf(value.instance);
+  if (instance.home !== null || instance === parent) return;
+  instance.home = { parent, segment };
+  parent.owned.push(instance);
+}
+
+/** The instance behind a reference. Marked boundary: every reference the checker hands out is one of its own instances. */
+export const instanceOf = (ref: InstanceRef): Instance => ref as Instance;

@@ -1,0 +1,182 @@
+// Makes instances of blocks: binds their parameters, evaluates their members, and so on down.
+import type { Span } from "../diagnostics/span.js";
+import type { Arg, Block, Expr, Member, Name, Param, SubBlock, Weight } from "../syntax/ast.js";
+import { bindArguments } from "./arguments.js";
+import { ERROR, type Any } from "./context.js";
+import type { Env } from "./environment.js";
+import { conditionOf, evaluate, integerOf } from "./evaluate.js";
+import type { LoadedFile } from "./files.js";
+import { defaultInitialiser, initialiserOf, ZEROS } from "./initialiser.js";
+import { Instance, settle } from "./instance.js";
+import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "./limits.js";
+import { convert } from "./parameters.js";
+import type { Binding } from "./scope.js";
+import { Halt, type Session } from "./session.js";
+import { describe, hasError } from "./values.js";
+
+/** Makes the instances of one model. */
+export class Instantiator {
+  #instances = 0;
+  #depth = 0;
+
+  constructor(readonly session: Session) {}
+
+  /** `Block(args)` in a member, a default or an argument. */
+  readonly make = (block: Block, file: LoadedFile, args: readonly Arg[], span: Span, env: Env): Any => {
+    const callee = block.name.text;
+    const parameters = block.params.map((p) => ({ name: p.name.text, optional: p.default !== null, named: false }));
+    const bound = bindArguments(this.session, { callee, parameters, rest: false }, args, span);
+    const given = new Map<string, Any>();
+    for (const [name, arg] of bound ?? []) {
+      const param = block.params.find((p) => p.name.text === name);
+      const value = evaluate(arg.value, env);
+      given.set(name, param ? convert(this.session, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span) : value);
+    }
+    if (bound === null) return ERROR;
+    const instance = new Instance(block, file, span);
+    this.session.traced(span, () => this.fill(instance, (p) => given.get(p.name.text) ?? null));
+    return { kind: "instance", instance };
+  };
+
+  /** Gives an instance its parameters and members. `given` is the value of a parameter, or null: its default. */
+  fill(instance: Instance, given: (param: Param) => Any | null): void {
+    const { session } = this;
+    if (++this.#instances > MAX_INSTANCES) session.halt("instances of blocks", MAX_INSTANCES, instance.span);
+    if (++this.#depth > MAX_DEPTH) {
+      session.report("endless-instances", { block: instance.block, limit: MAX_DEPTH }, instance.span);
+      throw new Halt();
+    }
+    for (const p of instance.decl.params) {
+      const name = p.name.text;
+      const value = given(p) ?? this.#default(p, instance);
+      if (instance.params.has(name)) session.report("duplicate-name", { name, where: "among the parameters" }, p.name.span);
+      settle(value, instance, name);
+      instance.params.set(name, { kind: "value", value });
+    }
+    const pending = new Set(namesOf(instance.decl.members));
+    this.#members(instance.decl.members, instance, pending);
+    this.#depth--;
+  }
+
+  #default(p: Param, instance: Instance): Any {
+    if (p.default === null) return ERROR;
+    const scope = instance.file.scope.inner(instance.params);
+    const value = evaluate(p.default, { session: this.session, scope, place: "the default of a parameter", body: null, make: this.make, pending: null });
+    return convert(this.session, value, p.type, `the default of \`${p.name.text}\``, p.default.span);
+  }
+
+  #members(members: readonly Member[], instance: Instance, pending: Set<string>): void {
+    const env: Env = { session: this.session, scope: instance.memberScope, place: "a member", body: null, make: this.make, pending };
+    for (const m of members) {
+      switch (m.kind) {
+        case "sub-block":
+          this.#declare(instance, m.name, { kind: "value", value: this.#subBlock(m, instance, env) });
+          pending.delete(m.name.text);
+          break;
+        case "weight":
+          this.#weight(m, instance, { ...env, place: "a weight" });
+          pending.delete(m.name.text);
+          break;
+        case "function":
+          this.#declare(instance, m.name, { kind: "function", instance, fn: m });
+          break;
+        case "member-if": {
+          const chosen = conditionOf(m.condition, { ...env, place: "a condition" });
+          if (chosen !== null) this.#members(chosen ? m.then : m.else, instance, pending);
+          else for (const name of namesOf([...m.then, ...m.else])) this.#unknown(instance, name);
+          break;
+        }
+        case "names":
+          if (instance.decl.model) instance.names.push(m);
+          else this.session.report("names-outside-model", { block: instance.block }, m.span);
+          break;
+        default: m satisfies never;
+      }
+    }
+  }
+
+  #declare(instance: Instance, name: Name, binding: Binding): void {
+    if (instance.bodyNames.has(name.text)) {
+      this.session.report("duplicate-name", { name: name.text, where: "among the members" }, name.span);
+      return;
+    }
+    instance.bodyNames.set(name.text, binding);
+    if (binding.kind !== "function") instance.members.set(name.text, binding);
+  }
+
+  /** A member that may or may not exist: its use is an error already. */
+  #unknown(instance: Instance, name: string): void {
+    if (!instance.bodyNames.has(name)) instance.bodyNames.set(name, { kind: "value", value: ERROR });
+  }
+
+  #subBlock(m: SubBlock, instance: Instance, env: Env): Any {
+    const value = evaluate(m.value, env);
+    if (hasError(value)) return ERROR;
+    const stranger = firstThatIsNoBlock(value);
+    if (stranger !== null) {
+      this.session.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
+      return ERROR;
+    }
+    settle(value, instance, m.name.text);
+    return value;
+  }
+
+  #weight(m: Weight, instance: Instance, env: Env): void {
+    const { dtype } = m.type;
+    const shape = this.#shape(m, env);
+    const init = shape === null ? ZEROS : m.init === null ? defaultInitialiser(dtype, shape) : initialiserOf(m.init, dtype, shape, env);
+    if (dtype === "bool") this.session.report("weight-type", { reason: "cannot be of bool" }, m.type.span);
+    if (shape === null || init === null || dtype === "bool") {
+      this.#unknown(instance, m.name.text);
+      return;
+    }
+    const weight = { owner: instance, decl: m, dtype, shape, init };
+    if (!instance.bodyNames.has(m.name.text)) instance.owned.push(weight);
+    this.#declare(instance, m.name, { kind: "weight", weight });
+  }
+
+  #shape(m: Weight, env: Env): readonly number[] | null {
+    const shape: number[] = [];
+    for (const d of m.type.dims) {
+      if (d.kind === "rest" || d.bound !== null) {
+        this.session.report("weight-type", { reason: d.kind === "rest" ? "has no open dimensions" : "has no bounds, its dimensions are known" }, d.span);
+        return null;
+      }
+      const size = extentOf(d.value, `a dimension of the weight \`${m.name.text}\``, env);
+      if (size === null) return null;
+      shape.push(size);
+    }
+    return shape;
+  }
+}
+
+/** A whole compile-time number from 1 to the largest extent; null where it is none, which was reported. */
+export function extentOf(expr: Expr, what: string, env: Env): number | null {
+  const n = integerOf(evaluate(expr, env), what, expr.span, env);
+  if (n === null || (n >= 1 && n <= MAX_EXTENT)) return n;
+  env.session.report("size-out-of-range", { what, value: String(n), max: MAX_EXTENT }, expr.span);
+  return null;
+}
+
+/** The first item, at any depth, that is no instance. */
+function firstThatIsNoBlock(value: Any): Any | null {
+  if (value.kind === "instance") return null;
+  if (value.kind !== "list") return value;
+  for (const item of value.items) {
+    const stranger = firstThatIsNoBlock(item);
+    if (stranger !== null) return stranger;
+  }
+  return null;
+}
+
+/** Names of the sub-blocks and weights among members, those in either branch of an `if` too. */
+export function namesOf(members: readonly Member[]): string[] {
+  return members.flatMap((m) => {
+    switch (m.kind) {
+      case "sub-block": case "weight": return [m.name.text];
+      case "member-if": return [...namesOf(m.then), ...namesOf(m.else)];
+      case "function": case "names": return [];
+      default: return m satisfies never;
+    }
+  });
+}

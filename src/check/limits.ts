@@ -1,0 +1,21 @@
+// Limits against runaway input: past each, the checker stops with `limit-exceeded` instead of working on without end.
+
+/** Expressions evaluated in one check. */
+export const MAX_EVALUATIONS = 20_000_000;
+/** Items of one list. */
+export const MAX_LIST = 100_000;
+/** Instances of blocks in one model. */
+export const MAX_INSTANCES = 200_000;
+/** Blocks that make blocks that make blocks …; also functions that call functions. */
+export const MAX_DEPTH = 200;
+/** Expressions within expressions, calls included: what the stack of the host bears. */
+export const MAX_NESTING = 1_000;
+/** Operations a function unrolls to. */
+export const MAX_OPERATIONS = 2_000_000;
+/** Bits of numerator or denominator of a compile-time number. */
+export const MAX_BITS = 2_048;
+/** Largest extent of a dimension. */
+export const MAX_EXTENT = 2 ** 31 - 1;
+/** Length of a size in print, and functions within functions in it. */
+export const MAX_SIZE_CHARACTERS = 2_000;
+export const MAX_SIZE_DEPTH = 24;

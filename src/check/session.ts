@@ -1,0 +1,91 @@
+// One run of the checker: what it has found, where it is, and how much work is left.
+import type { Code, DataOf } from "../diagnostics/catalogue.js";
+import { diagnose, Diagnostics, type Diagnostic, type Note } from "../diagnostics/diagnostic.js";
+import type { Span } from "../diagnostics/span.js";
+import type { Const } from "../syntax/ast.js";
+import type { Any } from "./context.js";
+import { MAX_EVALUATIONS, MAX_NESTING } from "./limits.js";
+import type { Phase } from "./model.js";
+
+/** Thrown where a limit is passed, after it was reported; caught by `check` alone. */
+export class Halt extends Error {}
+
+/** The calls that led to a place, innermost last: linked, so that a value can keep its own cheaply. */
+export interface Trace {
+  readonly span: Span;
+  readonly outer: Trace | null;
+}
+
+export class Session {
+  readonly #bag = new Diagnostics();
+  readonly #places = new Set<string>();
+  #evaluations = 0;
+  #nesting = 0;
+  /** Spans of the calls being unrolled and the instances being made. */
+  trace: Trace | null = null;
+  /** Values of constants already needed; "open" while one is being computed. */
+  readonly constants = new Map<Const, Any | "open">();
+
+  constructor(
+    readonly phase: Phase,
+    /** Whether a file is part of the standard library. */
+    readonly isLibrary: (file: string) => boolean,
+  ) {}
+
+  /** Reports at a place; inside the library, at the user's line that led there, with the library's as a note. Once per code and place. */
+  report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = [], trace: Trace | null = this.trace): void {
+    let at = span;
+    let all = notes;
+    if (this.isLibrary(span.file)) {
+      let t = trace;
+      while (t !== null && this.isLibrary(t.span.file)) t = t.outer;
+      if (t !== null) {
+        at = t.span;
+        all = [...notes, { text: "in the standard library", span }];
+      }
+    }
+    const place = `${code} ${at.file} ${at.start} ${at.end} ${span.file} ${span.start}`;
+    if (this.#places.has(place)) return;
+    this.#places.add(place);
+    this.#bag.add(diagnose(code, data, at, all));
+  }
+
+  add(diagnostic: Diagnostic): void {
+    this.#bag.add(diagnostic);
+  }
+
+  /** Reports that a limit is passed, and stops the check. */
+  halt(what: string, limit: number, span: Span): never {
+    this.report("limit-exceeded", { what, limit }, span);
+    throw new Halt();
+  }
+
+  /** Counts one evaluation, and runs it one level deeper. */
+  within<T>(span: Span, work: () => T): T {
+    if (++this.#evaluations > MAX_EVALUATIONS) this.halt("expressions to evaluate", MAX_EVALUATIONS, span);
+    if (++this.#nesting > MAX_NESTING) this.halt("levels of expressions and calls within one another", MAX_NESTING, span);
+    try {
+      return work();
+    } finally {
+      this.#nesting--;
+    }
+  }
+
+  /** Runs work as part of a call at `span`. */
+  traced<T>(span: Span, work: () => T): T {
+    const outer = this.trace;
+    this.trace = { span, outer };
+    try {
+      return work();
+    } finally {
+      this.trace = outer;
+    }
+  }
+
+  get hasErrors(): boolean {
+    return this.#bag.hasErrors;
+  }
+  get diagnostics(): readonly Diagnostic[] {
+    return this.#bag.all;
+  }
+}

@@ -1,0 +1,31 @@
+// Nearest names for "did you mean".
+
+/** The candidate that differs least from the name, if it is near enough to be meant; null otherwise. */
+export function nearest(name: string, candidates: Iterable<string>): string | null {
+  let best: string | null = null;
+  let least = Math.max(1, Math.floor(name.length / 3)) + 1;
+  for (const c of candidates) {
+    if (c === name || Math.abs(c.length - name.length) >= least) continue;
+    const d = c.toLowerCase() === name.toLowerCase() ? 0.5 : distance(name, c);
+    if (d < least) [best, least] = [c, d];
+  }
+  return best;
+}
+
+/** Edits between two words: insert, delete, replace, or swap two neighbours. */
+function distance(a: string, b: string): number {
+  let before: number[] = [];
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replace = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      let d = Math.min(replace, row[j]! + 1, next[j - 1]! + 1);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) d = Math.min(d, before[j - 2]! + 1);
+      next.push(d);
+    }
+    before = row;
+    row = next;
+  }
+  return row[b.length]!;
+}

@@ -1,0 +1,85 @@
+// Values of expressions: how they are made, and how messages speak of them.
+import { compare, isInteger, ONE, printRational, rational, toNumber, type Rational } from "../size/rational.js";
+import { constantOf, printSize, type Size } from "../size/size.js";
+import type { Any } from "./context.js";
+import type { LogicalType } from "./model.js";
+
+export type NumberAny = Extract<Any, { kind: "number" }>;
+export type SizeAny = Extract<Any, { kind: "size" }>;
+
+export const int = (value: number | bigint): NumberAny => ({ kind: "number", value: rational(value), form: "int" });
+export const bool = (value: boolean): Any => ({ kind: "bool", value });
+export const numberOf = (value: Rational, form: NumberAny["form"]): NumberAny => ({ kind: "number", value, form });
+
+/** A size as a value: a number where it is constant. */
+export function sizeValue(size: Size): NumberAny | SizeAny {
+  const c = constantOf(size);
+  if (c !== null) return numberOf(c, isInteger(c) ? "int" : "ratio");
+  return typeof size === "number" ? int(size) : { kind: "size", size };
+}
+
+/** A value with an article, for messages: `the number 3`, `a tensor f32[B, T]`. */
+export function describe(value: Any): string {
+  switch (value.kind) {
+    case "number": return `the number ${printNumber(value)}`;
+    case "bool": return String(value.value);
+    case "string": return `the string ${quote(value.value)}`;
+    case "none": return "None";
+    case "list": return value.items.length === 0 ? "an empty list" : `a list of ${value.items.length}`;
+    case "instance": return `an instance of ${value.instance.block}`;
+    case "size": return `the size ${printSize(value.size)}`;
+    case "tensor": return `a tensor ${printType(value.value.type)}`;
+    case "route": return "a route";
+    case "tuple": return value.items.length === 0 ? "nothing" : `${value.items.length} results (${value.names.join(", ")})`;
+    case "error": return "an error";
+    default: return value satisfies never;
+  }
+}
+
+/** As the language writes it: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. */
+export function printValue(value: Any): string {
+  switch (value.kind) {
+    case "number": return printNumber(value);
+    case "string": return quote(value.value);
+    case "bool": return String(value.value);
+    case "list": return `[${value.items.map(printValue).join(", ")}]`;
+    case "size": return printSize(value.size);
+    default: return describe(value);
+  }
+}
+
+export const quote = (text: string): string => JSON.stringify(text);
+
+export function printNumber({ value, form }: NumberAny): string {
+  if (form === "ratio") {
+    const percent = decimal(rational(value.num * 100n, value.den));
+    return percent === null ? printRational(value) : `${percent}%`;
+  }
+  return decimal(value) ?? printRational(value);
+}
+
+/** A finite decimal of at most nine places, or null. */
+function decimal(value: Rational): string | null {
+  if (isInteger(value)) return String(value.num);
+  let { den } = value;
+  let places = 0;
+  for (; den % 10n === 0n; places++) den /= 10n;
+  let twos = 0;
+  let fives = 0;
+  for (; den % 2n === 0n; twos++) den /= 2n;
+  for (; den % 5n === 0n; fives++) den /= 5n;
+  places += Math.max(twos, fives);
+  if (den !== 1n || places > 9) return null;
+  const negative = value.num < 0n;
+  const digits = String(((negative ? -value.num : value.num) * 10n ** BigInt(places)) / value.den).padStart(places + 1, "0");
+  const text = `${digits.slice(0, -places)}.${digits.slice(-places)}`;
+  return `${negative ? "-" : ""}${compare(value, ONE) < 0 && places > 4 && !negative ? Number(toNumber(value)).toExponential() : text}`;
+}
+
+export const printType = (type: LogicalType): string => `${type.dtype}[${type.shape.map(printSize).join(", ")}]`;
+
+/** Whether a value, or an item of it at any depth, was already reported. */
+export function hasError(value: Any): boolean {
+  if (value.kind === "error") return true;
+  return (value.kind === "list" || value.kind === "tuple") && value.items.some(hasError);
+}
