@@ -1,4 +1,5 @@
 // What an operator's record holds.
+import type { InferContext } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import type { Axis, Sizes } from "../size/axes.js";
@@ -6,16 +7,14 @@ import type { DType } from "../size/dtype.js";
 import type { Rational } from "../size/rational.js";
 import type { Size } from "../size/size.js";
 
+export { TypeMismatch } from "../ir/typing.js";
+export type { InferContext } from "../ir/typing.js";
+
 /** A tensor in memory, row-major, as 64-bit floats whatever its dtype (bool: 0 or 1; f16: values already rounded). */
 export interface Tensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly data: Float64Array;
-}
-
-/** What typing may look at beside inputs and attributes. */
-export interface InferContext {
-  axis(name: string): Axis;
 }
 
 /** What the evaluation of one run knows beside the inputs of a node. */
@@ -40,11 +39,6 @@ export interface Cost {
   readonly bytes: Size;
 }
 
-/** Raised by `infer` where the inputs do not fit: the verifier and the IR parser report it. */
-export class TypeMismatch extends Error {
-  override readonly name = "TypeMismatch";
-}
-
 export interface OpDef<K extends OpName> {
   /** One sentence: what it computes. */
   readonly doc: string;
@@ -58,7 +52,10 @@ export interface OpDef<K extends OpName> {
     | { readonly kind: "source" }
     /** The same memory as the first input. */
     | { readonly kind: "view" }
-    /** An expression of WGSL over the arguments' elements. f16 values travel as f32; bool as bool. */
+    /**
+     * An expression of WGSL over the arguments' elements. f16 values travel as f32 (the expression rounds its result to f16); bool as bool.
+     * Each argument stands once in it; it may call the functions of `wgslHelpers` (`ops/wgsl.ts`). `constant` has no arguments.
+     */
     | { readonly kind: "pointwise"; wgsl(args: readonly string[], attrs: OpAttrs[K], inputs: readonly TensorType[]): string }
     /** Kernels of its own: `schedule/kernels/`. */
     | { readonly kind: "kernel" };

@@ -1,0 +1,76 @@
+// How types are compared, printed and inferred: what the IR needs of the operators without importing their records.
+import type { Axis } from "../size/axes.js";
+import { axisSize, equalSizes, printSize, type Size } from "../size/size.js";
+import type { Node } from "./graph.js";
+import type { TensorType } from "./types.js";
+import type { OpAttrs, OpName } from "./vocabulary.js";
+
+/** What typing may look at beside inputs and attributes. */
+export interface InferContext {
+  /** Throws TypeMismatch for a name that is no axis. */
+  axis(name: string): Axis;
+  /** Extent of the batch axis; 1 where there is none. */
+  readonly batch: Size;
+}
+
+/** Raised by `infer` where the inputs do not fit: the verifier and the IR parser report it. */
+export class TypeMismatch extends Error {
+  override readonly name = "TypeMismatch";
+}
+
+/** The part of the operator table that the IR itself uses; `ops` in `ops/index.ts` is one. */
+export type Typing = {
+  readonly [K in OpName]: { infer(inputs: readonly TensorType[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[] };
+};
+
+export function inferContext(axes: readonly Axis[]): InferContext {
+  const byName = new Map(axes.map((a) => [a.name, a]));
+  const batch = axes.find((a) => a.role === "batch");
+  return {
+    batch: batch ? axisSize(batch.name) : 1,
+    axis(name) {
+      const axis = byName.get(name);
+      if (!axis) throw new TypeMismatch(`there is no axis ${name}`);
+      return axis;
+    },
+  };
+}
+
+/** Types of the results of an operator. The inputs of `pick` are all results of the node it reads. Throws TypeMismatch. */
+export function inferTypes<K extends OpName>(typing: Typing, op: K, inputs: readonly Node[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[] {
+  return typing[op].infer(inputTypes(op, inputs), attrs, context);
+}
+
+/** The types that `infer`, `cost` and kernels see of a node's inputs: for `pick` all results of the node it reads. */
+export function inputTypes(op: OpName, inputs: readonly Node[]): readonly TensorType[] {
+  if (op === "pick") return inputs[0]?.types ?? [];
+  return inputs.map((n) => {
+    const [type] = n.types;
+    if (type === undefined || n.types.length !== 1) throw new TypeMismatch(`${n.op} has ${n.types.length} results: pick one`);
+    return type;
+  });
+}
+
+/** The axis of a packed dimension: T where the size is exactly rows(T), else null. */
+export const packedAxis = (size: Size): string | null => soleAtom(size, "rows");
+
+/** T where the size is exactly the axis T, else null. */
+export const plainAxis = (size: Size): string | null => soleAtom(size, "axis");
+
+function soleAtom(size: Size, kind: "rows" | "axis"): string | null {
+  if (typeof size === "number" || size.terms.length !== 1) return null;
+  const [term] = size.terms;
+  if (term!.atoms.length !== 1 || term!.coefficient.num !== 1n || term!.coefficient.den !== 1n) return null;
+  const { atom } = term!.atoms[0]!;
+  return atom.kind === kind ? atom.axis : null;
+}
+
+export const equalShapes = (a: readonly Size[], b: readonly Size[]): boolean => a.length === b.length && a.every((s, i) => equalSizes(s, b[i]!));
+
+export const equalTypes = (a: TensorType, b: TensorType): boolean => a.dtype === b.dtype && equalShapes(a.shape, b.shape);
+
+/** `[B, T, 128]`. */
+export const printShape = (shape: readonly Size[]): string => `[${shape.map(printSize).join(", ")}]`;
+
+/** `f32[rows(T), 128]`. */
+export const printType = (type: TensorType): string => `${type.dtype}${printShape(type.shape)}`;

@@ -1,0 +1,136 @@
+// Attention over packed rows, and the rotation of positions.
+import { packedAxis, printShape, printType } from "../ir/typing.js";
+import type { TensorType } from "../ir/types.js";
+import { addSizes, applySize, axisSize, divideSizes, equalSizes, multiplySizes, rowsSize, subtractSizes, type Size } from "../size/size.js";
+import type { OpAttrs } from "../ir/vocabulary.js";
+import type { OpTable, Tensor } from "./define.js";
+import { arity, bytesOf, costPerResult, expectDtype, expectPacked, expectType, FLOATS, mismatch, rowsType, sameDtype, startsShape } from "./shapes.js";
+import { at, countOf, store, tensor } from "./tensors.js";
+
+/** Records of attention and rotation. */
+export const attentions: Pick<OpTable, "rope" | "attention"> = {
+  rope: {
+    doc: "pairs (i, i + d/2) of the last dimension turned by the angles of a row's position; positions are held at the table's last",
+    infer(inputs) {
+      arity(inputs, 3);
+      const x = expectDtype(inputs, 0, ...FLOATS);
+      if (x.shape.length < 2) mismatch(`input 0 must have rows and a last dimension, found ${printType(x)}`);
+      const axis = expectPacked(x.shape, x.shape.length - 2);
+      expectType(inputs, 1, "u32", rowsType(axis).shape);
+      const table = expectDtype(inputs, 2, "f32");
+      const width = x.shape.at(-1)!;
+      if (table.shape.length !== 2 || typeof width !== "number" || width % 2 !== 0 || !equalSizes(table.shape[1]!, width))
+        mismatch(`the table must be [positions, ${String(width)}] with an even width, found ${printType(table)} for ${printType(x)}`);
+      return [x];
+    },
+    cost: costPerResult(3),
+    evaluate: (inputs) => [rotate(at(inputs, 0), at(inputs, 1), at(inputs, 2))],
+    lower: { kind: "kernel" },
+  },
+  attention: {
+    doc: "softmax(q · kᵀ · scale) · v within each sequence, by position; zeros for a query that sees no key",
+    infer(inputs, _attrs, context) {
+      arity(inputs, 7);
+      const [q, k, v] = [0, 1, 2].map((i) => expectDtype(inputs, i, ...FLOATS)) as [TensorType, TensorType, TensorType];
+      sameDtype(q, k);
+      sameDtype(q, v);
+      for (const t of [q, k, v]) if (t.shape.length !== 3) mismatch(`takes [heads, rows, width], found ${printType(t)}`);
+      const [queries, keys] = [expectPacked(q.shape, 1), expectPacked(k.shape, 1)];
+      const [heads, groups] = [q.shape[0]!, k.shape[0]!];
+      if (typeof heads !== "number" || typeof groups !== "number" || heads % groups !== 0) mismatch(`the heads of k must divide those of q, found ${printShape(k.shape)} and ${printShape(q.shape)}`);
+      if (!equalSizes(q.shape[2]!, k.shape[2]!)) mismatch(`q and k must be of one width, found ${printShape(q.shape)} and ${printShape(k.shape)}`);
+      if (!equalSizes(v.shape[0]!, groups) || packedAxis(v.shape[1]!) !== keys) mismatch(`v must have the heads and rows of k, found ${printShape(v.shape)} and ${printShape(k.shape)}`);
+      expectType(inputs, 3, "u32", startsShape(context));
+      expectType(inputs, 4, "u32", startsShape(context));
+      expectType(inputs, 5, "u32", rowsType(queries).shape);
+      expectType(inputs, 6, "u32", rowsType(keys).shape);
+      return [{ dtype: q.dtype, shape: [heads, q.shape[1]!, v.shape[2]!] }];
+    },
+    /** The products with k and v; 2 (d + e) for each pair of rows and head. */
+    cost(inputs, attrs, results) {
+      const [q, k, v] = inputs as readonly [TensorType, TensorType, TensorType];
+      const perPair = multiplySizes(multiplySizes(2, q.shape[0]!), addSizes(q.shape[2]!, v.shape[2]!));
+      const pairs = pairsOf(packedAxis(q.shape[1]!)!, packedAxis(k.shape[1]!)!, attrs);
+      return { flops: multiplySizes(perPair, pairs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
+    },
+    evaluate: (inputs, attrs) => [attend(inputs, attrs)],
+    lower: { kind: "kernel" },
+  },
+};
+
+/**
+ * How many pairs of a query and a key are seen. On one axis with n rows in every sequence it is exact: n(n + 1)/2 if causal, n² if not, and
+ * with a window w, m = min(w, n): m·n − m(m − 1)/2 if causal, (2m − 1)·n − m(m − 1) if not. Sequences of unlike lengths count as if all
+ * their rows were in sequences of the longest, rows of a routed axis as if they stood side by side; on different axes every pair counts.
+ */
+function pairsOf(queries: string, keys: string, { causal, window }: OpAttrs["attention"]): Size {
+  const rows = rowsSize(queries);
+  const n = axisSize(keys);
+  if (queries !== keys || (!causal && window === 0)) return multiplySizes(rows, n);
+  const half = (s: Size): Size => divideSizes(s, 2)!;
+  if (window === 0) return half(multiplySizes(rows, addSizes(n, 1)));
+  const m = applySize("min", [window, n]);
+  const missing = multiplySizes(m, subtractSizes(m, 1));
+  const perRow = causal ? subtractSizes(m, divideSizes(half(missing), n)!) : subtractSizes(subtractSizes(multiplySizes(2, m), 1), divideSizes(missing, n)!);
+  return multiplySizes(rows, perRow);
+}
+
+/** (x1·cos − x2·sin, x2·cos + x1·sin) for the halves x1, x2 of each row. */
+function rotate(x: Tensor, positions: Tensor, table: Tensor): Tensor {
+  const width = x.shape.at(-1)!;
+  const half = width / 2;
+  const rows = x.shape.at(-2)!;
+  const last = table.shape[0]! - 1;
+  const out = new Float64Array(x.data.length);
+  for (let r = 0; r < countOf(x.shape.slice(0, -1)); r++) {
+    const angles = Math.min(positions.data[r % rows]!, last) * width;
+    for (let i = 0, at1 = r * width, at2 = at1 + half; i < half; i++, at1++, at2++) {
+      const [cos, sin] = [table.data[angles + i]!, table.data[angles + half + i]!];
+      out[at1] = x.data[at1]! * cos - x.data[at2]! * sin;
+      out[at2] = x.data[at2]! * cos + x.data[at1]! * sin;
+    }
+  }
+  return store(tensor(x.dtype, x.shape, out));
+}
+
+function attend(inputs: readonly Tensor[], { causal, window, scale }: OpAttrs["attention"]): Tensor {
+  const [q, k, v] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
+  const [qStarts, kStarts, qPositions, kPositions] = [3, 4, 5, 6].map((i) => at(inputs, i).data) as [Float64Array, Float64Array, Float64Array, Float64Array];
+  const [heads, n, width] = q.shape as [number, number, number];
+  const [groups, m] = k.shape as [number, number, number];
+  const outWidth = v.shape[2]!;
+  const out = new Float64Array(heads * n * outWidth);
+  const weights = new Float64Array(m);
+  const sees = (i: number, j: number): boolean => (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window);
+  for (let h = 0; h < heads; h++) {
+    const group = Math.floor((h * groups) / heads);
+    for (let b = 0; b + 1 < qStarts.length; b++)
+      for (let i = qStarts[b]!; i < qStarts[b + 1]!; i++) {
+        let max = -Infinity;
+        let seen = 0;
+        for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++) {
+          if (!sees(qPositions[i]!, kPositions[j]!)) { weights[j] = NaN; continue; }
+          let dot = 0;
+          for (let c = 0, x = (h * n + i) * width, y = (group * m + j) * width; c < width; c++) dot += q.data[x++]! * k.data[y++]!;
+          weights[j] = dot * scale;
+          max = Math.max(max, weights[j]!);
+          seen++;
+        }
+        if (seen > 0) mix(i, b, group, h, max);
+      }
+  }
+  return store(tensor(q.dtype, [heads, n, outWidth], out));
+
+  /** The values of the keys that query i sees, weighted by the softmax of their scores. */
+  function mix(i: number, b: number, group: number, h: number, max: number): void {
+    const into = (h * n + i) * outWidth;
+    let sum = 0;
+    for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++) {
+      if (!sees(qPositions[i]!, kPositions[j]!)) continue;
+      const w = Math.exp(weights[j]! - max);
+      sum += w;
+      for (let c = 0, y = (group * m + j) * outWidth; c < outWidth; c++) out[into + c] = out[into + c]! + w * v.data[y++]!;
+    }
+    for (let c = 0; c < outWidth; c++) out[into + c] = out[into + c]! / sum;
+  }
+}

@@ -1,0 +1,17 @@
+// The operator table: every operator of the vocabulary, its record in the file of its family.
+import { attentions } from "./attention.js";
+import type { OpTable } from "./define.js";
+import { losses } from "./losses.js";
+import { pointwise } from "./pointwise.js";
+import { products } from "./products.js";
+import { randoms } from "./random.js";
+import { reductions } from "./reduce.js";
+import { routing } from "./routing.js";
+import { sequences } from "./sequences.js";
+import { sources } from "./sources.js";
+import { structure } from "./structure.js";
+
+export { helpersIn, wgslHelpers, wgslLiteral, wgslType } from "./wgsl.js";
+
+/** Total by type: an operator without a record does not compile. */
+export const ops: OpTable = { ...sources, ...structure, ...pointwise, ...reductions, ...products, ...sequences, ...routing, ...attentions, ...losses, ...randoms };

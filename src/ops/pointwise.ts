@@ -1,0 +1,212 @@
+// Pointwise operators: each element of the result from the elements of the inputs that broadcasting pairs.
+//
+// Whole numbers wrap. Their division truncates, and by zero gives the dividend, as WGSL has it. NaN compares as IEEE says (only `ne`
+// holds); `min`, `max` and `relu` propagate it, as PyTorch's do. Casts of floats to whole numbers truncate and are held at the ends
+// of the range; NaN becomes 0; a float is true unless it is ±0.
+import { multiplySizes } from "../size/size.js";
+import type { DType } from "../size/dtype.js";
+import type { PointwiseOp } from "../ir/vocabulary.js";
+import type { OpDef, OpTable, Tensor } from "./define.js";
+import { erf } from "./erf.js";
+import { arity, broadcastShapes, costPerResult, elements, expectDtype, FLOATS, mismatch, NUMBERS, sameDtype } from "./shapes.js";
+import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
+import { wgslType } from "./wgsl.js";
+
+/** Applied to every group of paired elements. */
+function map(dtype: DType, inputs: readonly Tensor[], f: (a: number, b: number, c: number) => number): Tensor {
+  const shape = broadcastNumbers(inputs.map((t) => t.shape));
+  const out = new Float64Array(countOf(shape));
+  const [a, b, c] = inputs.map((t) => ({ data: t.data, offsets: broadcastOffsets(t.shape, shape) }));
+  for (let i = 0; i < out.length; i++) {
+    const x = a!.data[a!.offsets ? a!.offsets[i]! : i]!;
+    const y = b ? b.data[b.offsets ? b.offsets[i]! : i]! : 0;
+    out[i] = f(x, y, c ? c.data[c.offsets ? c.offsets[i]! : i]! : 0);
+  }
+  return store(tensor(dtype, shape, out));
+}
+
+/** An f16 result is rounded where it arises. */
+const rounded = (dtype: DType, wgsl: string): string => (dtype === "f16" ? `modc_f16(${wgsl})` : wgsl);
+
+type Plain = OpDef<Exclude<PointwiseOp, "powi" | "cast">>;
+
+interface Unary {
+  readonly doc: string;
+  readonly dtypes: readonly DType[];
+  readonly f: (x: number, dtype: DType) => number;
+  readonly wgsl: (x: string, dtype: DType) => string;
+}
+
+const unary = ({ doc, dtypes, f, wgsl }: Unary): Plain => ({
+  doc,
+  infer(inputs) {
+    arity(inputs, 1);
+    return [expectDtype(inputs, 0, ...dtypes)];
+  },
+  cost: costPerResult(1),
+  evaluate(inputs) {
+    const x = at(inputs, 0);
+    return [map(x.dtype, [x], (v) => f(v, x.dtype))];
+  },
+  lower: { kind: "pointwise", wgsl: ([x], _attrs, [type]) => rounded(type!.dtype, wgsl(x!, type!.dtype)) },
+  inPlace: 0,
+});
+
+const floats = (doc: string, f: (x: number) => number, wgsl: (x: string) => string): Plain => unary({ doc, dtypes: FLOATS, f, wgsl });
+
+interface Binary {
+  readonly doc: string;
+  readonly dtypes: readonly DType[];
+  readonly f: (a: number, b: number, dtype: DType) => number;
+  readonly wgsl: (a: string, b: string, dtype: DType) => string;
+}
+
+const binary = ({ doc, dtypes, f, wgsl }: Binary, result?: "bool"): Plain => ({
+  doc,
+  infer(inputs) {
+    arity(inputs, 2);
+    const [a, b] = [expectDtype(inputs, 0, ...dtypes), expectDtype(inputs, 1, ...dtypes)];
+    const dtype = sameDtype(a, b);
+    return [{ dtype: result ?? dtype, shape: broadcastShapes([a.shape, b.shape]) }];
+  },
+  cost: costPerResult(1),
+  evaluate(inputs) {
+    const { dtype } = at(inputs, 0);
+    return [map(result ?? dtype, inputs, (a, b) => f(a, b, dtype))];
+  },
+  lower: { kind: "pointwise", wgsl: ([a, b], _attrs, [type]) => rounded(result ?? type!.dtype, wgsl(a!, b!, type!.dtype)) },
+});
+
+const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
+
+/** A comparison; `helper` is what floats need so that NaN compares as it should. */
+const comparison = (doc: string, f: (a: number, b: number) => boolean, operator: string, onFloats: (a: string, b: string) => string, dtypes: readonly DType[] = NUMBERS): Plain =>
+  binary({ doc, dtypes, f: (a, b) => Number(f(a, b)), wgsl: (a, b, dtype) => (isFloat(dtype) ? onFloats(a, b) : `(${a} ${operator} ${b})`) }, "bool");
+
+const arithmetic = (doc: string, operator: string, f: (a: number, b: number, dtype: DType) => number): Plain =>
+  binary({ doc, dtypes: NUMBERS, f, wgsl: (a, b) => `(${a} ${operator} ${b})` });
+
+const ANY = [...NUMBERS, "bool"] as const;
+
+const divide = (a: number, b: number, dtype: DType): number => (isFloat(dtype) ? a / b : b === 0 ? a : Math.trunc(a / b));
+const multiply = (a: number, b: number, dtype: DType): number => (isFloat(dtype) ? a * b : Math.imul(a, b));
+const sigmoid = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
+const SQRT_2_OVER_PI = Math.sqrt(2 / Math.PI);
+
+function power(x: number, exponent: number, dtype: DType): number {
+  const times = (a: number, b: number): number => multiply(a, b, dtype);
+  let result = 1;
+  let square = x;
+  for (let n = Math.abs(exponent); n > 0; n = Math.floor(n / 2)) {
+    if (n % 2 === 1) result = times(result, square);
+    square = times(square, square);
+  }
+  return exponent < 0 ? 1 / result : result;
+}
+
+function powerWgsl(x: string, exponent: number, dtype: DType): string {
+  const n = Math.abs(exponent);
+  const positive = n === 1 ? x : n === 2 ? `modc_square_${wgslType(dtype)}(${x})` : `modc_powi_${wgslType(dtype)}(${x}, ${n}u)`;
+  return exponent < 0 ? `(1.0 / ${positive})` : positive;
+}
+
+const WHOLE: Readonly<Record<"u32" | "i32", { readonly low: number; readonly high: number }>> = {
+  u32: { low: 0, high: 0xffffffff },
+  i32: { low: -0x80000000, high: 0x7fffffff },
+};
+
+function castValue(x: number, from: DType, to: DType): number {
+  if (to === "bool") return Number(x !== 0);
+  if (!isFloat(to) && isFloat(from)) {
+    const { low, high } = WHOLE[to as "u32" | "i32"]; // neither bool nor a float here
+    return Number.isNaN(x) ? 0 : Math.min(high, Math.max(low, Math.trunc(x)));
+  }
+  return x;
+}
+
+function castWgsl(x: string, from: DType, to: DType): string {
+  const [source, target] = [wgslType(from), wgslType(to)];
+  if (source === target) return x;
+  if (source === "f32") return target === "bool" ? `modc_truth(${x})` : `modc_${target}(${x})`;
+  return `${target}(${x})`;
+}
+
+/** Records of the pointwise family. */
+export const pointwise: Pick<OpTable, PointwiseOp> = {
+  add: arithmetic("a + b", "+", (a, b) => a + b),
+  sub: arithmetic("a − b", "-", (a, b) => a - b),
+  mul: arithmetic("a · b", "*", multiply),
+  div: arithmetic("a / b", "/", divide),
+  pow: binary({ doc: "a to the power b, as IEEE's pow", dtypes: FLOATS, f: (a, b) => (a === 1 ? 1 : a ** b), wgsl: (a, b) => `modc_pow(${a}, ${b})` }),
+  min: binary({ doc: "the lesser", dtypes: NUMBERS, f: (a, b) => Math.min(a, b), wgsl: (a, b, t) => `${isFloat(t) ? "modc_min" : "min"}(${a}, ${b})` }),
+  max: binary({ doc: "the greater", dtypes: NUMBERS, f: (a, b) => Math.max(a, b), wgsl: (a, b, t) => `${isFloat(t) ? "modc_max" : "max"}(${a}, ${b})` }),
+  neg: unary({ doc: "−x", dtypes: NUMBERS, f: (x) => -x, wgsl: (x, t) => (t === "u32" ? `(0u - ${x})` : `(-${x})`) }),
+  exp: floats("e^x", Math.exp, (x) => `exp(${x})`),
+  log: floats("natural logarithm", Math.log, (x) => `log(${x})`),
+  sqrt: floats("√x", Math.sqrt, (x) => `sqrt(${x})`),
+  rsqrt: floats("1/√x", (x) => 1 / Math.sqrt(x), (x) => `inverseSqrt(${x})`),
+  abs: unary({ doc: "|x|", dtypes: NUMBERS, f: Math.abs, wgsl: (x) => `abs(${x})` }),
+  sin: floats("sine of radians", Math.sin, (x) => `modc_sin(${x})`),
+  cos: floats("cosine of radians", Math.cos, (x) => `modc_cos(${x})`),
+  tanh: floats("hyperbolic tangent", Math.tanh, (x) => `modc_tanh(${x})`),
+  sigmoid: floats("1 / (1 + e^−x)", sigmoid, (x) => `modc_sigmoid(${x})`),
+  relu: floats("max(x, 0)", (x) => (x < 0 ? 0 : x), (x) => `modc_relu(${x})`),
+  silu: floats("x · sigmoid(x)", (x) => x * sigmoid(x), (x) => `modc_silu(${x})`),
+  gelu: floats("x · Φ(x), exact", (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)), (x) => `modc_gelu(${x})`),
+  gelu_tanh: floats("x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2", (x) => 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3))), (x) => `modc_gelu_tanh(${x})`),
+  softplus: floats("log(1 + e^x)", (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), (x) => `modc_softplus(${x})`),
+  powi: {
+    doc: "x to a whole power, by squaring and multiplying",
+    infer(inputs, { exponent }) {
+      arity(inputs, 1);
+      if (!Number.isInteger(exponent) || Math.abs(exponent) > 0x7fffffff) mismatch(`the exponent must be a whole number of 32 bits, found ${exponent}`);
+      return [expectDtype(inputs, 0, ...(exponent < 0 ? FLOATS : NUMBERS))];
+    },
+    cost: (inputs, { exponent }) => {
+      const n = Math.abs(exponent);
+      const multiplications = n === 0 ? 0 : Math.floor(Math.log2(n)) + n.toString(2).replaceAll("0", "").length - 1;
+      return { ...costPerResult(0)(inputs, null, inputs), flops: multiplySizes(multiplications + Number(exponent < 0), elements(inputs[0]!)) };
+    },
+    evaluate(inputs, { exponent }) {
+      const x = at(inputs, 0);
+      return [map(x.dtype, [x], (v) => power(v, exponent, x.dtype))];
+    },
+    lower: { kind: "pointwise", wgsl: ([x], { exponent }, [type]) => rounded(type!.dtype, powerWgsl(x!, exponent, type!.dtype)) },
+    inPlace: 0,
+  },
+  eq: comparison("a = b", (a, b) => a === b, "==", (a, b) => `modc_eq(${a}, ${b})`, ANY),
+  ne: comparison("a ≠ b", (a, b) => a !== b, "!=", (a, b) => `!modc_eq(${a}, ${b})`, ANY),
+  lt: comparison("a < b", (a, b) => a < b, "<", (a, b) => `modc_lt(${a}, ${b})`),
+  le: comparison("a ≤ b", (a, b) => a <= b, "<=", (a, b) => `modc_le(${a}, ${b})`),
+  gt: comparison("a > b", (a, b) => a > b, ">", (a, b) => `modc_lt(${b}, ${a})`),
+  ge: comparison("a ≥ b", (a, b) => a >= b, ">=", (a, b) => `modc_le(${b}, ${a})`),
+  and: binary({ doc: "both", dtypes: ["bool"], f: (a, b) => a & b, wgsl: (a, b) => `(${a} && ${b})` }),
+  or: binary({ doc: "either", dtypes: ["bool"], f: (a, b) => a | b, wgsl: (a, b) => `(${a} || ${b})` }),
+  not: unary({ doc: "the opposite", dtypes: ["bool"], f: (x) => 1 - x, wgsl: (x) => `(!${x})` }),
+  where: {
+    doc: "a where the condition holds, else b",
+    infer(inputs) {
+      arity(inputs, 3);
+      const condition = expectDtype(inputs, 0, "bool");
+      const [a, b] = [expectDtype(inputs, 1, ...ANY), expectDtype(inputs, 2, ...ANY)];
+      return [{ dtype: sameDtype(a, b), shape: broadcastShapes([condition.shape, a.shape, b.shape]) }];
+    },
+    cost: costPerResult(0),
+    evaluate: (inputs) => [map(at(inputs, 1).dtype, inputs, (c, a, b) => (c !== 0 ? a : b))],
+    lower: { kind: "pointwise", wgsl: ([c, a, b]) => `select(${b!}, ${a!}, ${c!})` },
+  },
+  cast: {
+    doc: "the same values in another dtype",
+    infer(inputs, { dtype }) {
+      arity(inputs, 1);
+      return [{ dtype, shape: expectDtype(inputs, 0, ...ANY).shape }];
+    },
+    cost: costPerResult(0),
+    evaluate(inputs, { dtype }) {
+      const x = at(inputs, 0);
+      return [map(dtype, [x], (v) => castValue(v, x.dtype, dtype))];
+    },
+    lower: { kind: "pointwise", wgsl: ([x], { dtype }, [type]) => (type!.dtype === dtype ? x! : rounded(dtype, castWgsl(x!, type!.dtype, dtype))) },
+  },
+};
+

@@ -1,0 +1,88 @@
+// Matrix products and look-ups.
+import { printShape, printType } from "../ir/typing.js";
+import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
+import type { OpTable, Tensor } from "./define.js";
+import { arity, broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
+import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
+
+/** Records of products and look-ups. */
+export const products: Pick<OpTable, "matmul" | "gather"> = {
+  matmul: {
+    doc: "matrix product; leading dimensions broadcast",
+    infer(inputs, { transposed }) {
+      arity(inputs, 2);
+      const [a, b] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS)];
+      if (a.shape.length < 2 || b.shape.length < 2) mismatch(`takes matrices, found ${printType(a)} and ${printType(b)}`);
+      const [m, k] = a.shape.slice(-2) as [Size, Size];
+      const [first, second] = b.shape.slice(-2) as [Size, Size];
+      const [inner, n] = transposed ? [second, first] : [first, second];
+      if (!equalSizes(k, inner)) mismatch(`${printShape(a.shape)} and ${printShape(b.shape)}${transposed ? ", transposed," : ""} have no dimension in common to sum over`);
+      return [{ dtype: sameDtype(a, b), shape: [...broadcastShapes([a.shape.slice(0, -2), b.shape.slice(0, -2)]), m, n] }];
+    },
+    cost(inputs, _attrs, results) {
+      const k = inputs[0]!.shape.at(-1)!;
+      return { flops: multiplySizes(multiplySizes(2, k), elements(results[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
+    },
+    evaluate: (inputs, { transposed }) => [matmul(at(inputs, 0), at(inputs, 1), transposed)],
+    lower: { kind: "kernel" },
+  },
+  gather: {
+    doc: "rows of a table by index; indices are held at the last row, and an empty table gives zeros",
+    infer(inputs) {
+      arity(inputs, 2);
+      const table = expectDtype(inputs, 0, "f32", "f16", "u32", "i32", "bool");
+      const indices = expectDtype(inputs, 1, "u32");
+      if (table.shape.length === 0) mismatch("the table must have a dimension to look up along, found a scalar");
+      return [{ dtype: table.dtype, shape: [...indices.shape, ...table.shape.slice(1)] }];
+    },
+    // Only the rows that are looked up are read.
+    cost: (inputs, _attrs, results) => ({ flops: 0, bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(2, bytesOf(results))) }),
+    evaluate(inputs) {
+      const [table, indices] = [at(inputs, 0), at(inputs, 1)];
+      const width = countOf(table.shape.slice(1));
+      const last = table.shape[0]! - 1;
+      const out = tensor(table.dtype, [...indices.shape, ...table.shape.slice(1)]);
+      if (last >= 0)
+        indices.data.forEach((v, i) => {
+          const row = Math.min(v, last);
+          out.data.set(table.data.subarray(row * width, (row + 1) * width), i * width);
+        });
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+};
+
+function matmul(a: Tensor, b: Tensor, transposed: boolean): Tensor {
+  const [m, k] = a.shape.slice(-2) as [number, number];
+  const n = b.shape.at(transposed ? -2 : -1)!;
+  const lead = broadcastNumbers([a.shape.slice(0, -2), b.shape.slice(0, -2)]);
+  const out = new Float64Array(countOf(lead) * m * n);
+  const [aMatrix, bMatrix] = [a, b].map((t) => broadcastOffsets(t.shape.slice(0, -2), lead));
+  for (let l = 0; l < countOf(lead); l++) {
+    const aStart = (aMatrix ? aMatrix[l]! : l) * m * k;
+    const bStart = (bMatrix ? bMatrix[l]! : l) * k * n;
+    const multiply = transposed ? multiplyRows : multiplyColumns;
+    multiply(a.data.subarray(aStart, aStart + m * k), b.data.subarray(bStart, bStart + k * n), out.subarray(l * m * n, (l + 1) * m * n), m, k, n);
+  }
+  return store(tensor(a.dtype, [...lead, m, n], out));
+}
+
+/** c[M, N] = a[M, K] · b[N, K]ᵀ */
+function multiplyRows(a: Float64Array, b: Float64Array, c: Float64Array, m: number, k: number, n: number): void {
+  for (let i = 0; i < m; i++)
+    for (let j = 0; j < n; j++) {
+      let sum = 0;
+      for (let p = 0, x = i * k, y = j * k; p < k; p++) sum += a[x++]! * b[y++]!;
+      c[i * n + j] = sum;
+    }
+}
+
+/** c[M, N] = a[M, K] · b[K, N], row by row of b so that memory is read in order. */
+function multiplyColumns(a: Float64Array, b: Float64Array, c: Float64Array, m: number, k: number, n: number): void {
+  for (let i = 0; i < m; i++)
+    for (let p = 0; p < k; p++) {
+      const factor = a[i * k + p]!;
+      for (let j = 0, x = i * n, y = p * n; j < n; j++, x++) c[x] = c[x]! + factor * b[y++]!;
+    }
+}

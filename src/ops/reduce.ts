@@ -1,0 +1,105 @@
+// Reductions. NaN wins in `reduce_max`, `reduce_min` and `argmax` (its first), as in PyTorch. Over nothing the sum is 0, the largest
+// value −∞ (the least of whole numbers), the smallest ∞ (the greatest), and the argmax 0.
+import type { TensorType } from "../ir/types.js";
+import type { DType } from "../size/dtype.js";
+import { addSizes, multiplySizes, type Size } from "../size/size.js";
+import type { Cost, OpDef, OpTable, Tensor } from "./define.js";
+import { arity, bytesOf, elements, expectAxes, expectDtype, expectUnpacked, FLOATS, NUMBERS } from "./shapes.js";
+import { around, at, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
+
+type Reduction = OpDef<"sum" | "reduce_max" | "reduce_min">;
+
+const without = <S extends Size>(shape: readonly S[], axes: readonly number[], keep: boolean): readonly (S | 1)[] =>
+  keep ? shape.map((s, i) => (axes.includes(i) ? 1 : s)) : shape.filter((_, i) => !axes.includes(i));
+
+const costPerInput = (perElement: number) => (inputs: readonly TensorType[], _attrs: unknown, results: readonly TensorType[]): Cost => ({
+  flops: multiplySizes(perElement, elements(inputs[0]!)),
+  bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+});
+
+/** Combines the elements along the axes, from `start(dtype)`. */
+const reduction = (doc: string, start: (dtype: DType) => number, combine: (a: number, b: number) => number): Reduction => ({
+  doc,
+  infer(inputs, { axes, keep }) {
+    arity(inputs, 1);
+    const x = expectDtype(inputs, 0, ...NUMBERS);
+    expectAxes(x.shape, axes);
+    return [{ dtype: x.dtype, shape: without(x.shape, axes, keep) }];
+  },
+  cost: costPerInput(1),
+  evaluate(inputs, { axes, keep }) {
+    const x = at(inputs, 0);
+    const kept = without(x.shape, axes, true);
+    const out = new Float64Array(countOf(kept)).fill(start(x.dtype));
+    const offsets = broadcastOffsets(kept, x.shape);
+    for (let i = 0; i < x.data.length; i++) {
+      const o = offsets ? offsets[i]! : i;
+      out[o] = combine(out[o]!, x.data[i]!);
+    }
+    return [store(tensor(x.dtype, without(x.shape, axes, keep), out))];
+  },
+  lower: { kind: "kernel" },
+});
+
+const least = (dtype: DType): number => (dtype === "u32" ? 0 : dtype === "i32" ? -0x80000000 : -Infinity);
+const greatest = (dtype: DType): number => (dtype === "u32" ? 0xffffffff : dtype === "i32" ? 0x7fffffff : Infinity);
+
+/** Records of the reductions. */
+export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "argmax" | "softmax"> = {
+  sum: reduction("sum of the elements along some dimensions", () => 0, (a, b) => a + b),
+  reduce_max: reduction("the largest along some dimensions", least, Math.max),
+  reduce_min: reduction("the smallest along some dimensions", greatest, Math.min),
+  argmax: {
+    doc: "where the largest lies along a dimension; the first of equals",
+    infer(inputs, { axis, keep }) {
+      arity(inputs, 1);
+      const x = expectDtype(inputs, 0, ...NUMBERS);
+      expectUnpacked(x.shape, axis);
+      return [{ dtype: "u32", shape: without(x.shape, [axis], keep) }];
+    },
+    cost: costPerInput(1),
+    evaluate(inputs, { axis, keep }) {
+      const x = at(inputs, 0);
+      const { outer, n, inner } = around(x.shape, axis);
+      const out = tensor("u32", without(x.shape, [axis], keep));
+      for (let o = 0; o < outer; o++)
+        for (let i = 0; i < inner; i++) {
+          const value = (j: number): number => x.data[(o * n + j) * inner + i]!;
+          let best = 0;
+          for (let j = 1; j < n; j++) if (!Number.isNaN(value(best)) && !(value(j) <= value(best))) best = j;
+          out.data[o * inner + i] = best;
+        }
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+  softmax: {
+    doc: "e^x divided by its sum along a dimension",
+    infer(inputs, { axis }) {
+      arity(inputs, 1);
+      const x = expectDtype(inputs, 0, ...FLOATS);
+      expectUnpacked(x.shape, axis);
+      return [x];
+    },
+    // subtract the maximum, exponential, sum, divide
+    cost: costPerInput(4),
+    evaluate: (inputs, { axis }) => [softmax(at(inputs, 0), axis)],
+    lower: { kind: "kernel" },
+    inPlace: 0,
+  },
+};
+
+function softmax(x: Tensor, axis: number): Tensor {
+  const { outer, n, inner } = around(x.shape, axis);
+  const out = new Float64Array(x.data.length);
+  for (let o = 0; o < outer; o++)
+    for (let i = 0; i < inner; i++) {
+      const first = o * n * inner + i;
+      let max = -Infinity;
+      for (let j = 0; j < n; j++) max = Math.max(max, x.data[first + j * inner]!);
+      let sum = 0;
+      for (let j = 0; j < n; j++) sum += out[first + j * inner] = Math.exp(x.data[first + j * inner]! - max);
+      for (let j = 0; j < n; j++) out[first + j * inner] = out[first + j * inner]! / sum;
+    }
+  return store(tensor(x.dtype, x.shape, out));
+}

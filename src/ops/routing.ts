@@ -1,0 +1,231 @@
+// Routing: which rows of an axis go on, and the ways there and back.
+//
+// Scores order as numbers do, −0 equal to 0 and NaN behind all; equal scores order by position, earlier first. So a choice is total: the
+// same on every machine.
+import { invariant } from "../diagnostics/invariant.js";
+import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
+import type { TensorType } from "../ir/types.js";
+import { spanOf, startsOf, type CountRule } from "../size/axes.js";
+import { addSizes, multiplySizes, rowsSize } from "../size/size.js";
+import type { Cost, EvaluateContext, InferContext, OpDef, OpTable, Tensor } from "./define.js";
+import {
+  arity, bytesOf, elements, expectDtype, expectPacked, expectType, FLOATS, mismatch, replaceDim, rowsType, sameDtype, startsShape, startsType,
+} from "./shapes.js";
+import { around, at, store, tensor } from "./tensors.js";
+
+type Routing = "top" | "above" | "span" | "join" | "take" | "put" | "set" | "route_mask";
+
+/** The count rule of the axis that an operator makes; it must be of the operator's kind. */
+function ruleOf<K extends CountRule["kind"]>(context: InferContext, name: string, kind: K): Extract<CountRule, { kind: K }> {
+  const axis = context.axis(name);
+  if (axis.role !== "sequence" || axis.count.kind !== kind) return mismatch(`${name} must be an axis made by ${kind}`);
+  return axis.count as Extract<CountRule, { kind: K }>; // its kind has just been compared
+}
+
+/** index and starts of the rows that an operator chooses. */
+const routeTypes = (axis: string, context: InferContext): readonly TensorType[] => [rowsType(axis), startsType(context)];
+
+function expectScore(inputs: readonly TensorType[], parent: string): TensorType {
+  const score = expectDtype(inputs, 0, ...FLOATS);
+  return equalShapes(score.shape, [rowsSize(parent)]) ? score : mismatch(`scores must be [rows(${parent})], found ${printType(score)}`);
+}
+
+const readAll = (perScore: number) => (inputs: readonly TensorType[], _attrs: unknown, results: readonly TensorType[]): Cost => ({
+  flops: perScore === 0 ? 0 : multiplySizes(perScore, elements(inputs[0]!)),
+  bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+});
+
+/** Results of `top`, `above` and `span`: forced from outside, or the rows that `choose` gives for each sequence, ascending. */
+function route(axis: string, starts: Tensor, context: EvaluateContext, choose: (first: number, end: number, sequence: number) => readonly number[]): readonly Tensor[] {
+  const forced = context.forced(axis);
+  if (forced) return [forced.index, forced.starts];
+  const rows: number[] = [];
+  const out = tensor("u32", [starts.data.length]);
+  for (let b = 0; b + 1 < starts.data.length; b++) {
+    for (const row of choose(starts.data[b]!, starts.data[b + 1]!, b)) rows.push(row);
+    out.data[b + 1] = rows.length;
+  }
+  return [tensor("u32", [rows.length], Float64Array.from(rows)), out];
+}
+
+/** Negative where row a ranks before row b. */
+export function compareScores(score: ArrayLike<number>, a: number, b: number): number {
+  const [x, y] = [score[a]!, score[b]!];
+  if (x > y) return -1;
+  if (x < y) return 1;
+  if (x !== y && Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
+  return a - b;
+}
+
+/** Rows first … end − 1 by rank, best first. */
+export const ranked = (score: ArrayLike<number>, first: number, end: number): number[] =>
+  Array.from({ length: end - first }, (_, i) => first + i).sort((a, b) => compareScores(score, a, b));
+
+/** Records of the routing family. */
+export const routing: Pick<OpTable, Routing> = {
+  top: {
+    doc: "the k best rows of each sequence, in order of position",
+    infer(inputs, { axis }, context) {
+      arity(inputs, 3);
+      expectScore(inputs, ruleOf(context, axis, "top").parent);
+      expectType(inputs, 1, "u32", startsShape(context));
+      expectType(inputs, 2, "u32", startsShape(context));
+      return routeTypes(axis, context);
+    },
+    // Nominal: a comparison for each score.
+    cost: readAll(1),
+    evaluate(inputs, { axis }, context) {
+      const score = at(inputs, 0).data;
+      const { counts } = context.sizes.sequence(axis);
+      return route(axis, at(inputs, 1), context, (first, end, b) => ranked(score, first, end).slice(0, counts[b]!).sort((x, y) => x - y));
+    },
+    lower: { kind: "kernel" },
+  },
+  above: {
+    doc: "the rows whose score exceeds the threshold; NaN exceeds nothing and is exceeded by nothing",
+    infer(inputs, { axis }, context) {
+      arity(inputs, 3);
+      const score = expectScore(inputs, ruleOf(context, axis, "above").parent);
+      const threshold = expectDtype(inputs, 1, ...FLOATS);
+      sameDtype(score, threshold);
+      if (threshold.shape.length > 0 && !equalShapes(threshold.shape, score.shape)) mismatch(`the threshold must be one number or one for each score, found ${printType(threshold)}`);
+      expectType(inputs, 2, "u32", startsShape(context));
+      return routeTypes(axis, context);
+    },
+    cost: readAll(1),
+    evaluate(inputs, { axis }, context) {
+      const [score, threshold] = [at(inputs, 0).data, at(inputs, 1).data];
+      const limit = (row: number): number => threshold[at(inputs, 1).shape.length === 0 ? 0 : row]!;
+      return route(axis, at(inputs, 2), context, (first, end) => range(first, end).filter((row) => score[row]! > limit(row)));
+    },
+    lower: { kind: "kernel" },
+  },
+  span: {
+    doc: "the rows of a slice of each sequence",
+    infer(inputs, { axis }, context) {
+      arity(inputs, 1);
+      ruleOf(context, axis, "span");
+      expectType(inputs, 0, "u32", startsShape(context));
+      return routeTypes(axis, context);
+    },
+    cost: readAll(0),
+    evaluate(inputs, { axis }, context) {
+      const found = context.axes.find((a) => a.name === axis);
+      invariant(found?.role === "sequence" && found.count.kind === "span", `${axis} is made by span`);
+      const rule = found.count;
+      return route(axis, at(inputs, 0), context, (first, end) => {
+        const [from, to] = spanOf(rule, end - first);
+        return range(first + from, first + to);
+      });
+    },
+    lower: { kind: "kernel" },
+  },
+  join: {
+    doc: "the tokens of several axes, one after the other in each sequence: where each row of each part goes",
+    infer(inputs, { axis }, context) {
+      const { parts } = ruleOf(context, axis, "join");
+      arity(inputs, parts.length);
+      parts.forEach((_, i) => expectType(inputs, i, "u32", startsShape(context)));
+      return [startsType(context), ...parts.map(rowsType)];
+    },
+    cost: readAll(0),
+    evaluate: (inputs) => join(inputs.map((t) => t.data)),
+    lower: { kind: "kernel" },
+  },
+  take: {
+    doc: "the rows of an index along a packed dimension",
+    infer(inputs, { dim }) {
+      arity(inputs, 2);
+      const x = expectDtype(inputs, 0, "f32", "f16", "u32", "i32", "bool");
+      expectPacked(x.shape, dim);
+      return [{ dtype: x.dtype, shape: replaceDim(x.shape, dim, rowsSize(indexAxis(inputs, 1))) }];
+    },
+    // Only the rows taken are read.
+    cost: (inputs, _attrs, results) => ({ flops: 0, bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(2, bytesOf(results))) }),
+    evaluate(inputs, { dim }) {
+      const [x, index] = [at(inputs, 0), at(inputs, 1).data];
+      const out = tensor(x.dtype, x.shape.map((s, d) => (d === dim ? index.length : s)));
+      eachRun(x.shape, dim, index, (there, here, width) => out.data.set(x.data.subarray(there, there + width), here));
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+  put: write("x with y added to the rows of an index; every other row as it was", 1, (x, y) => x + y),
+  set: write("x with y in the rows of an index; every other row as it was", 0, (_x, y) => y),
+  route_mask: {
+    doc: "true at the rows of an index",
+    infer(inputs, { axis }, context) {
+      arity(inputs, 2);
+      indexAxis(inputs, 0);
+      const parent = context.axis(axis);
+      if (parent.role !== "sequence") mismatch(`${axis} must be a sequence axis`);
+      expectType(inputs, 1, "u32", startsShape(context));
+      return [{ dtype: "bool", shape: [rowsSize(axis)] }];
+    },
+    cost: readAll(0),
+    evaluate(inputs) {
+      const out = tensor("bool", [at(inputs, 1).data.at(-1)!]);
+      for (const row of at(inputs, 0).data) out.data[row] = 1;
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+};
+
+/** The axis whose rows are chosen by the index at an input. */
+function indexAxis(inputs: readonly TensorType[], input: number): string {
+  const index = expectDtype(inputs, input, "u32");
+  return (index.shape.length === 1 ? packedAxis(index.shape[0]!) : null) ?? mismatch(`input ${input} must be u32[rows of an axis], found ${printType(index)}`);
+}
+
+/** `put` and `set`. */
+function write(doc: string, perValue: number, combine: (x: number, y: number) => number): OpDef<"put" | "set"> {
+  return {
+    doc,
+    infer(inputs, { dim }) {
+      arity(inputs, 3);
+      const x = expectDtype(inputs, 0, "f32", "f16", "u32", "i32", ...(perValue === 0 ? (["bool"] as const) : []));
+      expectPacked(x.shape, dim);
+      const y = inputs[2]!;
+      sameDtype(x, y);
+      const wanted = replaceDim(x.shape, dim, rowsSize(indexAxis(inputs, 1)));
+      if (!equalShapes(y.shape, wanted)) mismatch(`the rows must be ${printShape(wanted)}, found ${printType(y)}`);
+      return [x];
+    },
+    // In place: only the rows of the index are read and written.
+    cost: (inputs) => ({
+      flops: perValue === 0 ? 0 : elements(inputs[2]!),
+      bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(perValue === 0 ? 2 : 3, bytesOf([inputs[2]!]))),
+    }),
+    evaluate(inputs, { dim }) {
+      const [x, index, y] = [at(inputs, 0), at(inputs, 1).data, at(inputs, 2)];
+      const out = tensor(x.dtype, x.shape, x.data.slice());
+      eachRun(x.shape, dim, index, (there, here, width) => {
+        for (let i = 0; i < width; i++) out.data[there + i] = combine(x.data[there + i]!, y.data[here + i]!);
+      });
+      return [store(out)];
+    },
+    lower: { kind: "kernel" },
+    inPlace: 0,
+  };
+}
+
+/** Visits each run of elements behind one row of the index: where it lies in the whole, and among the rows of the index. */
+function eachRun(shape: readonly number[], dim: number, index: Float64Array, visit: (there: number, here: number, width: number) => void): void {
+  const { outer, n, inner } = around(shape, dim);
+  for (let o = 0; o < outer; o++) for (let i = 0; i < index.length; i++) visit((o * n + index[i]!) * inner, (o * index.length + i) * inner, inner);
+}
+
+const range = (from: number, to: number): number[] => Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
+
+/** The starts of the joined axis, then for each part where its rows go. */
+function join(parts: readonly Float64Array[]): readonly Tensor[] {
+  const sequences = parts[0]!.length - 1;
+  const counts = new Uint32Array(sequences).map((_, b) => parts.reduce((n, s) => n + s[b + 1]! - s[b]!, 0));
+  const starts = Float64Array.from(startsOf(counts));
+  const next = starts.slice(0, -1);
+  const rows = parts.map((s) => tensor("u32", [s.at(-1)!]));
+  for (let b = 0; b < sequences; b++)
+    parts.forEach((s, p) => { for (let row = s[b]!; row < s[b + 1]!; row++) rows[p]!.data[row] = next[b]!++; });
+  return [tensor("u32", [starts.length], starts), ...rows];
+}

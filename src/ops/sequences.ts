@@ -1,0 +1,149 @@
+// Rows of sequences: positions, counts, and the ways between packed rows and sequences side by side.
+import { packedAxis, plainAxis, printShape } from "../ir/typing.js";
+import { addSizes, axisSize, equalSizes, rowsSize, subtractSizes, type Size } from "../size/size.js";
+import type { InferContext, OpTable } from "./define.js";
+import {
+  arity, bytesOf, costPerResult, expectDim, expectDtype, expectSequence, expectType, mismatch, replaceDim, rowsType, startsShape,
+} from "./shapes.js";
+import { at, countOf, stored, tensor } from "./tensors.js";
+
+type Sequences = "positions" | "segments" | "counts" | "unpack" | "pack" | "mask";
+
+const ANY = ["f32", "f16", "u32", "i32", "bool"] as const;
+
+/** Records of the operators on sequences. */
+export const sequences: Pick<OpTable, Sequences> = {
+  positions: {
+    doc: "0 … n − 1 for each sequence",
+    infer: (inputs, { axis }, context) => rowsOf(inputs, axis, context),
+    cost: costPerResult(0),
+    evaluate(inputs) {
+      const starts = at(inputs, 0).data;
+      const out = tensor("u32", [starts.at(-1)!]);
+      eachRow(starts, (b, row) => { out.data[row] = row - starts[b]!; });
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+  segments: {
+    doc: "the sequence of each row",
+    infer: (inputs, { axis }, context) => rowsOf(inputs, axis, context),
+    cost: costPerResult(0),
+    evaluate(inputs) {
+      const starts = at(inputs, 0).data;
+      const out = tensor("u32", [starts.at(-1)!]);
+      eachRow(starts, (b, row) => { out.data[row] = b; });
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+  counts: {
+    doc: "the number of rows of each sequence",
+    infer(inputs, _attrs, context) {
+      arity(inputs, 1);
+      const starts = expectType(inputs, 0, "u32", startsShape(context));
+      return [{ dtype: "u32", shape: [subtractSizes(starts.shape[0]!, 1)] }];
+    },
+    cost: costPerResult(0),
+    evaluate(inputs) {
+      const starts = at(inputs, 0).data;
+      return [tensor("u32", [starts.length - 1], Float64Array.from({ length: starts.length - 1 }, (_, b) => starts[b + 1]! - starts[b]!))];
+    },
+    lower: { kind: "kernel" },
+  },
+  unpack: {
+    doc: "sequences side by side: the batch in front, the packed dimension padded with zeros to the longest",
+    infer(inputs, { dim, axis }, context) {
+      arity(inputs, 2);
+      const x = expectDtype(inputs, 0, ...ANY);
+      expectSequence(context, axis);
+      if (packedAxis(expectDim(x.shape, dim)) !== axis) mismatch(`dimension ${dim} of ${printShape(x.shape)} must be rows(${axis})`);
+      expectType(inputs, 1, "u32", startsShape(context));
+      return [{ dtype: x.dtype, shape: [context.batch, ...replaceDim(x.shape, dim, axisSize(axis))] }];
+    },
+    cost: (inputs, _attrs, results) => ({ flops: 0, bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    evaluate(inputs, { dim, axis }, context) {
+      const [x, starts] = [at(inputs, 0), at(inputs, 1).data];
+      const longest = context.sizes.sequence(axis).longest;
+      const out = tensor(x.dtype, [starts.length - 1, ...x.shape.map((s, d) => (d === dim ? longest : s))]);
+      copyRows(starts, x.shape, dim, longest, (packed, padded, width) => out.data.set(x.data.subarray(packed, packed + width), padded));
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+  pack: {
+    doc: "packed rows of sequences that stand side by side: the inverse of unpack",
+    infer(inputs, { dim, axis }, context) {
+      arity(inputs, 2);
+      const x = expectDtype(inputs, 0, ...ANY);
+      expectSequence(context, axis);
+      if (!isBatch(x.shape[0], context) || !equalSizes(expectDim(x.shape, dim + 1), axisSize(axis)))
+        mismatch(`dimension 0 must be the batch and dimension ${dim + 1} the axis ${axis}, found ${printShape(x.shape)}`);
+      expectType(inputs, 1, "u32", startsShape(context));
+      return [{ dtype: x.dtype, shape: replaceDim(x.shape.slice(1), dim, rowsSize(axis)) }];
+    },
+    cost: (inputs, _attrs, results) => ({ flops: 0, bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    evaluate(inputs, { dim }) {
+      const [x, starts] = [at(inputs, 0), at(inputs, 1).data];
+      const longest = x.shape[dim + 1]!;
+      const out = tensor(x.dtype, x.shape.slice(1).map((s, d) => (d === dim ? starts.at(-1)! : s)));
+      copyRows(starts, out.shape, dim, longest, (packed, padded, width) => out.data.set(x.data.subarray(padded, padded + width), packed));
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+  mask: {
+    doc: "the same with `fill` beyond the end of each sequence",
+    infer(inputs, { dim }, context) {
+      arity(inputs, 2);
+      const x = expectDtype(inputs, 0, ...ANY);
+      const axis = plainAxis(expectDim(x.shape, dim));
+      if (!isBatch(x.shape[0], context) || dim === 0 || axis === null) return mismatch(`dimension 0 must be the batch and dimension ${dim} an axis, found ${printShape(x.shape)}`);
+      expectSequence(context, axis);
+      expectType(inputs, 1, "u32", startsShape(context));
+      return [x];
+    },
+    cost: costPerResult(0),
+    evaluate(inputs, { dim, fill }) {
+      const [x, starts] = [at(inputs, 0), at(inputs, 1).data];
+      const n = x.shape[dim]!;
+      const inner = countOf(x.shape.slice(dim + 1));
+      const perSequence = countOf(x.shape.slice(1));
+      const beyond = stored(x.dtype)?.(fill) ?? fill;
+      const data = x.data.map((v, i) => {
+        const b = Math.floor(i / perSequence);
+        return Math.floor(i / inner) % n < starts[b + 1]! - starts[b]! ? v : beyond;
+      });
+      return [tensor(x.dtype, x.shape, data)];
+    },
+    lower: { kind: "kernel" },
+    inPlace: 0,
+  },
+};
+
+function rowsOf(inputs: Parameters<OpTable["positions"]["infer"]>[0], axis: string, context: InferContext) {
+  arity(inputs, 1);
+  expectSequence(context, axis);
+  expectType(inputs, 0, "u32", startsShape(context));
+  return [rowsType(axis)];
+}
+
+const isBatch = (size: Size | undefined, context: InferContext): boolean => size !== undefined && equalSizes(size, context.batch);
+
+/** Visits the rows of every sequence. */
+export function eachRow(starts: Float64Array, visit: (sequence: number, row: number) => void): void {
+  for (let b = 0; b + 1 < starts.length; b++) for (let row = starts[b]!; row < starts[b + 1]!; row++) visit(b, row);
+}
+
+/** Visits each run of elements behind one row of a packed tensor, with its offset there and with sequences side by side (batch in front, `longest` rows each). */
+export function copyRows(
+  starts: ArrayLike<number>, packedShape: readonly number[], dim: number, longest: number, copy: (packed: number, padded: number, width: number) => void,
+): void {
+  const outer = countOf(packedShape.slice(0, dim));
+  const rows = packedShape[dim]!;
+  const width = countOf(packedShape.slice(dim + 1));
+  for (let b = 0; b + 1 < starts.length; b++)
+    for (let o = 0; o < outer; o++)
+      for (let row = starts[b]!; row < starts[b + 1]!; row++)
+        copy((o * rows + row) * width, ((b * outer + o) * longest + row - starts[b]!) * width, width);
+}

@@ -1,0 +1,137 @@
+// Operators without inputs: what the caller, the weights, the states and the sizes of a run provide.
+import { invariant } from "../diagnostics/invariant.js";
+import { toNumber } from "../size/rational.js";
+import { isWhole, printSize } from "../size/size.js";
+import { startsOf } from "../size/axes.js";
+import type { EvaluateContext, OpTable } from "./define.js";
+import { arity, bytesOf, mismatch, noCost, startsType } from "./shapes.js";
+import { shapeOf, store, tensor } from "./tensors.js";
+import { wgslLiteral } from "./wgsl.js";
+
+type Source = "input" | "weight" | "state" | "live" | "seed" | "constant" | "size" | "starts" | "rope_table";
+
+/** Records of the sources. */
+export const sources: Pick<OpTable, Source> = {
+  input: {
+    doc: "an input of the model, packed if it lies along a sequence axis",
+    infer(inputs, { dtype, shape }) {
+      arity(inputs, 0);
+      return [{ dtype, shape }];
+    },
+    cost: noCost,
+    evaluate: (_inputs, { name }, context) => [context.source("input", name)],
+    lower: { kind: "source" },
+  },
+  weight: {
+    doc: "a learned tensor",
+    infer(inputs, { dtype, shape }) {
+      arity(inputs, 0);
+      return [{ dtype, shape }];
+    },
+    cost: noCost,
+    evaluate: (_inputs, { path }, context) => [context.source("weight", path)],
+    lower: { kind: "source" },
+  },
+  state: {
+    doc: "the value of a state before this run",
+    infer(inputs, { dtype, shape }) {
+      arity(inputs, 0);
+      return [{ dtype, shape }];
+    },
+    cost: noCost,
+    evaluate: (_inputs, { name }, context) => [context.source("state", name)],
+    lower: { kind: "source" },
+  },
+  live: {
+    doc: "a live parameter as a number",
+    infer(inputs) {
+      arity(inputs, 0);
+      return [{ dtype: "f32", shape: [] }];
+    },
+    cost: noCost,
+    evaluate(_inputs, { name }, context) {
+      const value = context.live.get(name);
+      invariant(value, `no value for live ${name}`);
+      return [tensor("f32", [], Float64Array.of(toNumber(value)))];
+    },
+    lower: { kind: "source" },
+  },
+  seed: {
+    doc: "the seed of random values",
+    infer(inputs) {
+      arity(inputs, 0);
+      return [{ dtype: "u32", shape: [] }];
+    },
+    cost: noCost,
+    evaluate: (_inputs, _attrs, context) => [tensor("u32", [], Float64Array.of(context.seed >>> 0))],
+    lower: { kind: "source" },
+  },
+  constant: {
+    doc: "a tensor of one value",
+    infer(inputs, { value, dtype, shape }) {
+      arity(inputs, 0);
+      if ((dtype === "u32" && value !== value >>> 0) || (dtype === "i32" && value !== (value | 0)) || (dtype === "bool" && value !== 0 && value !== 1))
+        mismatch(`${value} is no ${dtype}`);
+      return [{ dtype, shape }];
+    },
+    cost: noCost,
+    evaluate(_inputs, { value, dtype, shape }, context) {
+      const t = tensor(dtype, shapeOf(shape, context));
+      t.data.fill(value);
+      return [store(t)];
+    },
+    lower: { kind: "pointwise", wgsl: (_args, { value, dtype }) => wgslLiteral(value, dtype) },
+  },
+  size: {
+    doc: "the value of a size",
+    infer(inputs, { size, dtype }) {
+      arity(inputs, 0);
+      if (dtype !== "f32" && !isWhole(size)) mismatch(`size ${printSize(size)} need not be whole, so it is no ${dtype}`);
+      return [{ dtype, shape: [] }];
+    },
+    cost: noCost,
+    evaluate: (_inputs, { size, dtype }, context) => [store(tensor(dtype, [], Float64Array.of(context.sizes.number(size))))],
+    lower: { kind: "source" },
+  },
+  starts: {
+    doc: "the first packed row of each sequence on an axis of the inputs and, last, the number of rows",
+    infer(inputs, { axis }, context) {
+      arity(inputs, 0);
+      const found = context.axis(axis);
+      if (found.role !== "sequence" || found.count.kind !== "input") mismatch(`${axis} is no sequence axis of the inputs`);
+      return [startsType(context)];
+    },
+    cost: noCost,
+    evaluate: (_inputs, { axis }, context) => [startsTensor(context, axis)],
+    lower: { kind: "source" },
+  },
+  rope_table: {
+    doc: "cosines of the width/2 angles of each position, then their sines, both times scale",
+    infer(inputs, { positions, width, frequencies }) {
+      arity(inputs, 0);
+      if (!Number.isInteger(width) || width < 2 || width % 2 !== 0) mismatch(`the width must be even, found ${width}`);
+      if (frequencies && frequencies.length !== width / 2) mismatch(`a width of ${width} takes ${width / 2} frequencies, found ${frequencies.length}`);
+      return [{ dtype: "f32", shape: [positions, width] }];
+    },
+    cost: (_inputs, _attrs, results) => ({ flops: 0, bytes: bytesOf(results) }),
+    evaluate(_inputs, { positions, width, theta, frequencies, scale }, context) {
+      const half = width / 2;
+      const t = tensor("f32", [context.sizes.number(positions), width]);
+      for (let p = 0; p < t.shape[0]!; p++)
+        for (let i = 0; i < half; i++) {
+          // angle of pair i at position p: p · θ^(−2i/width) (RoFormer, Su et al. 2021, equation 15)
+          const angle = p * (frequencies ? frequencies[i]! : theta ** ((-2 * i) / width));
+          t.data[p * width + i] = Math.cos(angle) * scale;
+          t.data[p * width + half + i] = Math.sin(angle) * scale;
+        }
+      return [t];
+    },
+    lower: { kind: "source" },
+  },
+};
+
+/** Starts of an axis by its counts in this run. */
+export const startsTensor = (context: EvaluateContext, axis: string) => {
+  const starts = startsOf(context.sizes.sequence(axis).counts);
+  return tensor("u32", [starts.length], Float64Array.from(starts));
+};

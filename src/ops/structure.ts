@@ -1,0 +1,158 @@
+// Operators that move, name or order values without computing new ones.
+import type { TensorType } from "../ir/types.js";
+import { equalShapes, packedAxis, printShape } from "../ir/typing.js";
+import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
+import type { OpTable } from "./define.js";
+import {
+  arity, broadcastShapes, costPerResult, elements, expectUnpacked, mismatch, noCost, replaceDim, sameDtype,
+} from "./shapes.js";
+import { around, at, broadcastOffsets, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
+
+type Structure = "pick" | "reshape" | "permute" | "broadcast" | "slice" | "concat" | "stop_gradient" | "barrier";
+
+const only = (inputs: readonly TensorType[]): TensorType => {
+  arity(inputs, 1);
+  return inputs[0]!;
+};
+
+/** Records of the structural family. */
+export const structure: Pick<OpTable, Structure> = {
+  pick: {
+    doc: "one result of an operator that has several; its inputs are all those results",
+    infer: (inputs, { result }) => [inputs[result] ?? mismatch(`there is no result ${result} of ${inputs.length}`)],
+    cost: noCost,
+    evaluate: (inputs, { result }) => [at(inputs, result)],
+    lower: { kind: "view" },
+  },
+  reshape: {
+    doc: "the same elements in the same order in another shape; packed dimensions survive",
+    infer(inputs, { shape }) {
+      const x = only(inputs);
+      checkReshape(x.shape, shape);
+      return [{ dtype: x.dtype, shape }];
+    },
+    cost: noCost,
+    evaluate: (inputs, { shape }, context) => [tensor(at(inputs, 0).dtype, shapeOf(shape, context), at(inputs, 0).data)],
+    lower: { kind: "view" },
+  },
+  permute: {
+    doc: "dimension i of the result is dimension order[i] of the input",
+    infer(inputs, { order }) {
+      const x = only(inputs);
+      if (order.length !== x.shape.length || [...order].sort((a, b) => a - b).some((d, i) => d !== i))
+        mismatch(`order [${order.join(", ")}] is no permutation of the dimensions of ${printShape(x.shape)}`);
+      return [{ dtype: x.dtype, shape: order.map((d) => x.shape[d]!) }];
+    },
+    cost: costPerResult(0),
+    evaluate(inputs, { order }) {
+      const x = at(inputs, 0);
+      const strides = stridesOf(x.shape);
+      const out = tensor(x.dtype, order.map((d) => x.shape[d]!));
+      walk(out.shape, order.map((d) => strides[d]!), (i, offset) => { out.data[i] = x.data[offset]!; });
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+  broadcast: {
+    doc: "repeated along new dimensions and those of size 1, as NumPy broadcasts",
+    infer(inputs, { shape }) {
+      const x = only(inputs);
+      if (!equalShapes(broadcastShapes([x.shape, shape]), shape)) mismatch(`${printShape(x.shape)} does not broadcast to ${printShape(shape)}`);
+      return [{ dtype: x.dtype, shape }];
+    },
+    cost: costPerResult(0),
+    evaluate(inputs, { shape }, context) {
+      const x = at(inputs, 0);
+      const to = shapeOf(shape, context);
+      const offsets = broadcastOffsets(x.shape, to);
+      return [tensor(x.dtype, to, offsets ? Float64Array.from(offsets, (o) => x.data[o]!) : x.data)];
+    },
+    lower: { kind: "kernel" },
+  },
+  slice: {
+    doc: "elements start … stop − 1 along a dimension that is not packed",
+    infer(inputs, { axis, start, stop }) {
+      const x = only(inputs);
+      const size = expectUnpacked(x.shape, axis);
+      if (typeof size !== "number") mismatch(`dimension ${axis} of ${printShape(x.shape)} must be known at compile time to be sliced`);
+      if (!(start >= 0 && start < stop && stop <= Number(size))) mismatch(`slice ${start}:${stop} does not lie within dimension ${axis} of ${printShape(x.shape)}`);
+      return [{ dtype: x.dtype, shape: replaceDim(x.shape, axis, stop - start) }];
+    },
+    cost: (_inputs, attrs, results) => costPerResult(0)(results, attrs, results),
+    evaluate(inputs, { axis, start, stop }) {
+      const x = at(inputs, 0);
+      const { outer, n, inner } = around(x.shape, axis);
+      const out = tensor(x.dtype, x.shape.map((s, d) => (d === axis ? stop - start : s)));
+      const run = (stop - start) * inner;
+      for (let o = 0; o < outer; o++) out.data.set(x.data.subarray((o * n + start) * inner, (o * n + start) * inner + run), o * run);
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+  concat: {
+    doc: "one after the other along a dimension that is not packed",
+    infer(inputs, { axis }) {
+      if (inputs.length === 0) mismatch("takes at least one input, found none");
+      const first = inputs[0]!;
+      let total: Size = 0;
+      for (const x of inputs) {
+        sameDtype(first, x);
+        total = addSizes(total, expectUnpacked(x.shape, axis));
+        if (!equalShapes(replaceDim(x.shape, axis), replaceDim(first.shape, axis)))
+          mismatch(`${printShape(first.shape)} and ${printShape(x.shape)} differ beside dimension ${axis}`);
+      }
+      return [{ dtype: first.dtype, shape: replaceDim(first.shape, axis, total) }];
+    },
+    cost: costPerResult(0),
+    evaluate(inputs, { axis }) {
+      const first = at(inputs, 0);
+      const total = inputs.reduce((n, x) => n + x.shape[axis]!, 0);
+      const out = tensor(first.dtype, first.shape.map((s, d) => (d === axis ? total : s)));
+      const { outer, inner } = around(first.shape, axis);
+      let done = 0;
+      for (const x of inputs) {
+        const run = x.shape[axis]! * inner;
+        for (let o = 0; o < outer; o++) out.data.set(x.data.subarray(o * run, (o + 1) * run), o * total * inner + done);
+        done += run;
+      }
+      return [out];
+    },
+    lower: { kind: "kernel" },
+  },
+  stop_gradient: {
+    doc: "the same value; no gradient flows through it",
+    infer: (inputs) => [only(inputs)],
+    cost: noCost,
+    evaluate: (inputs) => [at(inputs, 0)],
+    lower: { kind: "view" },
+  },
+  barrier: {
+    doc: "the first input, once the others exist; no rewrite rule crosses it",
+    infer: (inputs) => [inputs[0] ?? mismatch("takes at least one input, found none")],
+    cost: noCost,
+    evaluate: (inputs) => [at(inputs, 0)],
+    lower: { kind: "view" },
+  },
+};
+
+/** Packed dimensions stay what they are: between two of them the number of elements is the same before and after. */
+function checkReshape(from: readonly Size[], to: readonly Size[]): void {
+  if (!equalSizes(elements({ shape: from }), elements({ shape: to }))) mismatch(`${printShape(from)} and ${printShape(to)} hold different numbers of elements`);
+  const [before, after] = [groups(from), groups(to)];
+  if (before.axes.join() !== after.axes.join() || !equalShapes(before.between, after.between))
+    mismatch(`a reshape from ${printShape(from)} to ${printShape(to)} takes packed rows apart`);
+}
+
+function groups(shape: readonly Size[]): { readonly axes: readonly string[]; readonly between: readonly Size[] } {
+  const axes: string[] = [];
+  const between: Size[] = [1];
+  shape.forEach((s) => {
+    const axis = packedAxis(s);
+    if (axis === null) between[between.length - 1] = multiplySizes(between[between.length - 1]!, s);
+    else {
+      axes.push(axis);
+      between.push(1);
+    }
+  });
+  return { axes, between };
+}

@@ -1,0 +1,115 @@
+// Tensors as the evaluation of operators handles them: shapes of numbers, broadcasting, and what a dtype does to a value.
+import { invariant } from "../diagnostics/invariant.js";
+import type { DType } from "../size/dtype.js";
+import type { Size } from "../size/size.js";
+import type { EvaluateContext, Tensor } from "./define.js";
+
+export const countOf = (shape: readonly number[]): number => shape.reduce((n, s) => n * s, 1);
+
+export function tensor(dtype: DType, shape: readonly number[], data: Float64Array = new Float64Array(countOf(shape))): Tensor {
+  invariant(data.length === countOf(shape), `${data.length} values for shape [${shape.join(", ")}]`);
+  return { dtype, shape, data };
+}
+
+/** Sizes of this run. */
+export const shapeOf = (shape: readonly Size[], context: EvaluateContext): number[] => shape.map((s) => context.sizes.number(s));
+
+/** The input at `index`; typing has made sure that it is there. */
+export function at(inputs: readonly Tensor[], index: number): Tensor {
+  const t = inputs[index];
+  invariant(t, `input ${index} is missing`);
+  return t;
+}
+
+/** To the nearest IEEE binary16 value, halves to even; from 65520 on infinite. */
+export function roundHalf(x: number): number {
+  const a = Math.abs(x);
+  if (!(a < 65520)) return Number.isNaN(x) ? x : x < 0 ? -Infinity : Infinity;
+  // Spacing of halves: 2^-24 below 2^-14, else 2^(exponent − 10).
+  let ulp = 2 ** -24;
+  if (a >= 2 ** -14) {
+    let e = Math.floor(Math.log2(a));
+    if (2 ** e > a) e--;
+    else if (2 ** (e + 1) <= a) e++;
+    ulp = 2 ** (e - 10);
+  }
+  const q = a / ulp; // exact: ulp is a power of two
+  const f = Math.floor(q);
+  const r = q - f;
+  const n = r > 0.5 || (r === 0.5 && f % 2 === 1) ? f + 1 : f;
+  return x < 0 || Object.is(x, -0) ? -n * ulp : n * ulp;
+}
+
+/** What storing a value of this dtype does to it: f16 rounds, u32 and i32 wrap, f32 stays a 64-bit float. */
+export function stored(dtype: DType): ((x: number) => number) | null {
+  switch (dtype) {
+    case "f32": case "bool": return null;
+    case "f16": return roundHalf;
+    case "u32": return (x) => x >>> 0;
+    case "i32": return (x) => x | 0;
+    default: return dtype satisfies never;
+  }
+}
+
+/** The same tensor after storing its values in place. */
+export function store(t: Tensor): Tensor {
+  const f = stored(t.dtype);
+  if (f) for (let i = 0; i < t.data.length; i++) t.data[i] = f(t.data[i]!);
+  return t;
+}
+
+export function broadcastNumbers(shapes: readonly (readonly number[])[]): number[] {
+  const rank = Math.max(0, ...shapes.map((s) => s.length));
+  return Array.from({ length: rank }, (_, i) => {
+    let size = 1;
+    for (const shape of shapes) {
+      const own = shape[i - rank + shape.length] ?? 1;
+      invariant(own === 1 || size === 1 || own === size, `shapes ${shapes.map((s) => `[${s.join(", ")}]`).join(" and ")} do not broadcast`);
+      if (own !== 1) size = own;
+    }
+    return size;
+  });
+}
+
+/** For each element of a tensor of shape `to`, in order, the element of one of shape `from` that broadcasting pairs with it; null where each pairs with itself. */
+export function broadcastOffsets(from: readonly number[], to: readonly number[]): Int32Array | null {
+  const total = countOf(to);
+  if (countOf(from) === total && total > 0) return null;
+  const offsets = new Int32Array(total);
+  const rank = to.length;
+  const steps = new Array<number>(rank).fill(0);
+  for (let d = rank - 1, step = 1; d >= 0; d--) {
+    const own = from[d - rank + from.length] ?? 1;
+    if (own !== 1) steps[d] = step;
+    step *= own;
+  }
+  walk(to, steps, (i, offset) => { offsets[i] = offset; });
+  return offsets;
+}
+
+/** Visits the elements of a shape in order, with the offset that strides give each. */
+export function walk(shape: readonly number[], steps: readonly number[], visit: (element: number, offset: number) => void): void {
+  const total = countOf(shape);
+  const index = new Int32Array(shape.length);
+  for (let i = 0, offset = 0; i < total; i++) {
+    visit(i, offset);
+    for (let d = shape.length - 1; d >= 0; d--) {
+      offset += steps[d]!;
+      if (++index[d]! < shape[d]!) break;
+      offset -= steps[d]! * shape[d]!;
+      index[d] = 0;
+    }
+  }
+}
+
+/** Row-major strides. */
+export function stridesOf(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length);
+  for (let d = shape.length - 1, step = 1; d >= 0; step *= shape[d--]!) strides[d] = step;
+  return strides;
+}
+
+/** A shape seen around one dimension: elements before it, along it and behind it. */
+export function around(shape: readonly number[], dim: number): { readonly outer: number; readonly n: number; readonly inner: number } {
+  return { outer: countOf(shape.slice(0, dim)), n: shape[dim]!, inner: countOf(shape.slice(dim + 1)) };
+}
