@@ -62,7 +62,7 @@ function packagesOf(path) {
 
 function build() {
   embed();
-  const fingerprint = fingerprintOf(["src", "grammar", "tsconfig.json", "package-lock.json"]);
+  const fingerprint = fingerprintOf(["src", "grammar", "tsconfig.json", "tsconfig.build.json", "package-lock.json"]);
   const stamp = join(root, "dist", ".fingerprint");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint) return;
   say("building (tsc)");
@@ -71,7 +71,7 @@ function build() {
   const old = join(root, `.dist-${process.pid}-old`);
   try {
     const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
-    const { status } = spawnSync(process.execPath, [tsc, "-p", root, "--outDir", fresh], { cwd: root, stdio: ["ignore", 2, 2] });
+    const { status } = spawnSync(process.execPath, [tsc, "-p", join(root, "tsconfig.build.json"), "--outDir", fresh], { cwd: root, stdio: ["ignore", 2, 2] });
     if (status !== 0) throw new SetupError("the build failed");
     chmodSync(join(fresh, "src", "cli", "main.js"), 0o755);
     writeFileSync(join(fresh, ".fingerprint"), fingerprint);
