@@ -1,0 +1,121 @@
+// The rules of docs/architecture.md that a machine can check: which room may import which, and how a file looks.
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** A room imports itself and rooms that stand before it. */
+const ORDER = [
+  "size", "embedded", "diagnostics", "program", "grammar", "syntax", "ir", "ops", "check",
+  "reference", "lower", "passes", "schedule", "codegen", "cost", "compile", "index", "runtime", "cli",
+] as const;
+type Room = (typeof ORDER)[number];
+
+/** Where the order alone allows too much. */
+const ONLY: Partial<Record<Room, readonly Room[]>> = {
+  // The border: a page that ships a compiled model carries these and no compiler.
+  program: ["size"],
+  runtime: ["size", "program"],
+  // The checker knows the language, not what becomes of it.
+  check: ["size", "embedded", "diagnostics", "syntax", "grammar"],
+  // The public face of the compiler; the runtime has one of its own.
+  index: ORDER.filter((room) => room !== "runtime" && room !== "cli"),
+};
+
+const sources = [...filesUnder("src", ".ts"), ...filesUnder("grammar", ".ts")].filter((file) => !file.endsWith(".d.ts") && file !== "src/embedded.ts");
+const text = new Map(sources.map((file) => [file, readFileSync(join(root, file), "utf8")]));
+
+function filesUnder(folder: string, extension: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(extension))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join("/"))
+    .sort();
+}
+
+function roomOf(file: string): Room {
+  const [top, second] = file.split("/");
+  const name = top === "grammar" ? top : second!.replace(/\.(ts|js)$/, "");
+  const room = ORDER.find((r) => r === name);
+  if (!room) throw new Error(`${file} lies in no room: add ${name} to ORDER, where it belongs`);
+  return room;
+}
+
+/** Every module a file names: static, type-only, re-exported, dynamic, and in type positions. */
+const importsOf = (file: string): string[] =>
+  [...text.get(file)!.matchAll(/(?:\bfrom\s+|\bimport\s+|\bimport\(\s*)"([^"]+)"/g)].map((match) => match[1]!);
+
+const found = (pattern: RegExp, allowed: (file: string) => boolean): string[] =>
+  sources.flatMap((file) =>
+    allowed(file) ? [] : text.get(file)!.split("\n").flatMap((line, i) => (pattern.test(line) ? [`${file}:${i + 1}: ${line.trim()}`] : [])),
+  );
+
+describe("imports point one way", () => {
+  const imports = sources.flatMap((file) =>
+    importsOf(file).filter((name) => name.startsWith(".")).map((name) => ({ file, name, target: relative(root, resolve(root, dirname(file), name)).split(sep).join("/") })),
+  );
+
+  it("finds imports at all", () => expect(imports.length).toBeGreaterThan(100));
+
+  it("a room imports only rooms that stand before it", () => {
+    const wrong = imports.filter(({ file, target }) => {
+      const [from, to] = [roomOf(file), roomOf(target)];
+      if (from === to) return false;
+      return !(ONLY[from]?.includes(to) ?? ORDER.indexOf(to) < ORDER.indexOf(from));
+    });
+    expect(wrong.map(({ file, target }) => `${file} imports ${target}`)).toEqual([]);
+  });
+
+  it("imports end in .js, as Node resolves them", () => {
+    expect(imports.filter(({ name }) => !name.endsWith(".js")).map(({ file, name }) => `${file} imports ${name}`)).toEqual([]);
+  });
+
+  it("only the command line and the parts of the runtime named for Node touch the system", () => {
+    const wrong = sources.filter((file) => roomOf(file) !== "cli" && !/-node\.ts$/.test(file) && importsOf(file).some((name) => name.startsWith("node:")));
+    expect(wrong).toEqual([]);
+  });
+
+  it("packages stand where they belong: the parser's in the grammar, the device's in the runtime, the command line's in the command line", () => {
+    const places: Readonly<Record<string, (file: string) => boolean>> = {
+      chevrotain: (file) => ["grammar", "syntax"].includes(roomOf(file)),
+      webgpu: (file) => file === "src/runtime/device-node.ts",
+      commander: (file) => roomOf(file) === "cli",
+    };
+    const wrong = sources.flatMap((file) =>
+      importsOf(file).filter((name) => !name.startsWith(".") && !name.startsWith("node:") && !places[name]?.(file)).map((name) => `${file} imports ${name}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+});
+
+/** The comment a file begins with, in one line. */
+function headOf(lines: readonly string[]): string {
+  const head = lines[0]?.startsWith("#!") ? lines.slice(1) : lines;
+  const end = head.findIndex((line) => !line.startsWith("//"));
+  return head.slice(0, end).map((line, i) => (i === 0 ? line : line.replace(/^\/\/ ?/, ""))).join(" ").trim();
+}
+
+describe("files", () => {
+  const all = [...sources, ...filesUnder("test", ".ts"), ...filesUnder("scripts", ".mjs"), ...filesUnder("bench", ".ts"), ...filesUnder("examples", ".ts")];
+  const linesOf = (file: string): string[] => (text.get(file) ?? readFileSync(join(root, file), "utf8")).split("\n");
+
+  it("have at most 400 lines", () => {
+    expect(all.filter((file) => linesOf(file).length - 1 > 400)).toEqual([]);
+  });
+
+  it("begin by saying what they are for, in a sentence", () => {
+    const heads = all.map((file) => ({ file, head: headOf(linesOf(file)) }));
+    expect(heads.filter(({ head }) => !/^\/\/ [A-Z"`].*[.:]$/.test(head)).map(({ file, head }) => `${file}: ${head}`)).toEqual([]);
+  });
+
+  it("have no default exports", () => {
+    expect(found(/^export default\b|\bas default\b/, () => false)).toEqual([]);
+  });
+});
+
+describe("nothing prints or reads the command line outside src/cli", () => {
+  it("no console, no standard streams, no arguments, no exit", () => {
+    expect(found(/\bconsole\.|\bprocess\.(stdout|stderr|argv|exit)\b/, (file) => roomOf(file) === "cli")).toEqual([]);
+  });
+});
