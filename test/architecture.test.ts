@@ -42,9 +42,9 @@ function roomOf(file: string): Room {
   return room;
 }
 
-/** Every module a file names: static, type-only, re-exported, dynamic, and in type positions. */
+/** Every module a file names: static, type-only, re-exported, dynamic, and in type positions; not what stands in a string. */
 const importsOf = (file: string): string[] =>
-  [...text.get(file)!.matchAll(/(?:\bfrom\s+|\bimport\s+|\bimport\(\s*)"([^"]+)"/g)].map((match) => match[1]!);
+  [...text.get(file)!.matchAll(/^(?:import|export)\b[^;"`]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm)].map((m) => (m[1] ?? m[2] ?? m[3])!);
 
 const found = (pattern: RegExp, allowed: (file: string) => boolean): string[] =>
   sources.flatMap((file) =>
