@@ -3,7 +3,8 @@ import type { Span } from "../diagnostics/span.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
 import type { Body } from "./context.js";
 import type { LogicalType, Value } from "./model.js";
-import { axisOf, isBatch, isRouted, isSequence, printType } from "./types.js";
+import { axisOf, isBatch, isRouted, isSequence } from "./types.js";
+import { printType } from "./values.js";
 
 /** The shape that all values broadcast to; reports where there is none, or where the batch would not come first. */
 export function broadcastTypes(body: Body, what: string, values: readonly Value[], span: Span): readonly Size[] | null {

@@ -1,12 +1,13 @@
 // Operands as tensors: compile-time numbers, booleans, sizes and live parameters become values of the dtype they meet.
 import type { Span } from "../diagnostics/span.js";
 import type { DType } from "../size/dtype.js";
-import { isInteger, printRational, toNumber, type Rational } from "../size/rational.js";
+import { isInteger, toNumber, type Rational } from "../size/rational.js";
 import { atomsOf, axisSize, isWhole, printSize, type Atom, type Size, type SizeExpr } from "../size/size.js";
 import type { Any, Body } from "./context.js";
 import { makersOf } from "./makers.js";
 import type { Value } from "./model.js";
-import { describe, isBatch, typeOf } from "./types.js";
+import { isBatch, typeOf } from "./types.js";
+import { describe, printNumber } from "./values.js";
 
 const LARGEST: Readonly<Record<Exclude<DType, "bool">, number>> = { f32: 3.4028234663852886e38, f16: 65504, u32: 0xffffffff, i32: 0x7fffffff };
 
@@ -37,7 +38,7 @@ export const hintFor = (found: Any): { readonly hint?: string } =>
 export function numberValue(body: Body, number: Rational, dtype: DType, span: Span): Value | null {
   const reason = misfit(number, dtype);
   if (reason !== null) {
-    body.report("number-does-not-fit", { number: printRational(number), dtype, reason }, span);
+    body.report("number-does-not-fit", { number: printNumber({ kind: "number", value: number, form: isInteger(number) ? "int" : "float" }), dtype, reason }, span);
     return null;
   }
   return body.emit("number", [], { value: toNumber(number) }, typeOf(dtype, []), span);

@@ -8,7 +8,8 @@ import { ERROR, type Any, type Body, type Bound, type EvaluatedIndex } from "./c
 import { hintFor } from "./convert.js";
 import { cutAxis, rememberMaker } from "./makers.js";
 import type { Value } from "./model.js";
-import { axisOf, describe, isBatch, printType, typeOf } from "./types.js";
+import { axisOf, isBatch, typeOf } from "./types.js";
+import { describe, printType } from "./values.js";
 
 type At = Extract<EvaluatedIndex, { kind: "at" }>;
 type Slice = Extract<EvaluatedIndex, { kind: "slice" }>;

@@ -2,7 +2,8 @@
 import type { Span } from "../diagnostics/span.js";
 import { ERROR, type Any, type Body } from "./context.js";
 import type { Value } from "./model.js";
-import { describe, typeOf } from "./types.js";
+import { typeOf } from "./types.js";
+import { describe } from "./values.js";
 
 /** `object.name` where the object is a tensor, a route, a size or a number: only routes have members. */
 export function applyMember(body: Body, object: Any, name: string, span: Span): Any {

@@ -8,7 +8,8 @@ import { ERROR, type Any, type Body } from "./context.js";
 import { hintFor, numberValue, toValue } from "./convert.js";
 import type { PointwiseName, Value } from "./model.js";
 import { product } from "./product.js";
-import { describe, printType, typeOf } from "./types.js";
+import { typeOf } from "./types.js";
+import { describe, printType } from "./values.js";
 
 export { applyIndex } from "./indexing.js";
 export { applyMember } from "./members.js";

@@ -6,7 +6,8 @@ import { batchFirst, broadcastShapes, reportMismatch, reportSizes } from "./broa
 import { ERROR, type Any, type Body } from "./context.js";
 import { hintFor } from "./convert.js";
 import type { Value } from "./model.js";
-import { describe, isBatch, printType, typeOf } from "./types.js";
+import { isBatch, typeOf } from "./types.js";
+import { describe, printType } from "./values.js";
 
 /** a[…, M, K] @ b[…, K, N] → […, M, N]; a vector stands as a row on the left, as a column on the right. */
 export function product(body: Body, left: Any, right: Any, span: Span, at: Span): Any {

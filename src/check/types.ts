@@ -1,9 +1,8 @@
-// Types of tensors as the checker sees them: roles of dimensions, and how types and values are spelled in messages.
+// Types of tensors as the checker sees them: roles of their dimensions.
 import type { Axis, SequenceAxis } from "../size/axes.js";
 import type { DType } from "../size/dtype.js";
-import { printRational } from "../size/rational.js";
-import { equalSizes, printSize, type Size } from "../size/size.js";
-import type { Any, Body } from "./context.js";
+import { equalSizes, type Size } from "../size/size.js";
+import type { Body } from "./context.js";
 import type { LogicalOp, LogicalType, Value } from "./model.js";
 
 /** The axis a dimension is exactly; null for a number or a computed size. */
@@ -54,28 +53,7 @@ export function rootOf(axes: AxisLookup, axis: SequenceAxis): SequenceAxis {
 export const equalShapes = (a: readonly Size[], b: readonly Size[]): boolean =>
   a.length === b.length && a.every((size, i) => equalSizes(size, b[i] ?? -1));
 
-/** `f32[B, T, 64]`. */
-export const printType = (type: LogicalType): string => `${type.dtype}[${type.shape.map(printSize).join(", ")}]`;
-
 export const typeOf = (dtype: DType, shape: readonly Size[]): LogicalType => ({ dtype, shape });
 
 /** Values have one operator each; this tells which. */
 export const isOp = <K extends LogicalOp>(value: Value, op: K): value is Value<K> => (value.op as LogicalOp) === op;
-
-/** A value in words, with its article: `a list of 3`, `f32[B, T]`. */
-export function describe(value: Any): string {
-  switch (value.kind) {
-    case "number": return `the ${value.form === "int" ? "number" : value.form} ${printRational(value.value)}`;
-    case "bool": return String(value.value);
-    case "string": return "a string";
-    case "none": return "None";
-    case "list": return `a list of ${value.items.length}`;
-    case "instance": return `a block (${value.instance.block})`;
-    case "size": return `the size ${printSize(value.size)}`;
-    case "tensor": return printType(value.value.type);
-    case "route": return "a route";
-    case "tuple": return `${value.names.length} results (${value.names.join(", ")})`;
-    case "error": return "an error";
-    default: return value satisfies never;
-  }
-}

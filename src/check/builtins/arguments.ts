@@ -5,7 +5,7 @@ import { isInteger, printRational, toNumber, type Rational } from "../../size/ra
 import type { Any, Body, Bound } from "../context.js";
 import { hintFor } from "../convert.js";
 import type { Value } from "../model.js";
-import { describe, printType } from "../types.js";
+import { describe, printType } from "../values.js";
 
 export type Args = ReadonlyMap<string, Bound>;
 

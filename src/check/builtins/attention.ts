@@ -1,0 +1,197 @@
+// `attention`, `rope` and `position`: what knows where tokens stand in the model's input.
+import type { Span } from "../../diagnostics/span.js";
+import { toNumber } from "../../size/rational.js";
+import type { SequenceAxis } from "../../size/axes.js";
+import { axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
+import { reportSizes } from "../broadcast.js";
+import { ERROR, type Any, type Body, type Builtin } from "../context.js";
+import type { LogicalType, Value } from "../model.js";
+import { toOperands } from "../operators.js";
+import { isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../types.js";
+import { printType } from "../values.js";
+import { boolArg, floatArg, given, integerArg, listArg, numberArg, tensorArg, wrong, type Args } from "./arguments.js";
+
+export const attention: Builtin = {
+  params: [
+    { name: "q" }, { name: "k" }, { name: "v" },
+    { name: "causal", optional: true, named: true }, { name: "window", optional: true, named: true }, { name: "scale", optional: true, named: true },
+  ],
+  doc:
+    "attention(q: float[B, H, T, d], k: float[B, G, S, d], v: float[B, G, S, e], causal: false, window: 0, scale: 1/√d) -> float[B, H, T, e]\n" +
+    "softmax(q·kᵀ·scale)·v for each head (Vaswani et al. 2017). The head axis may be missing; G divides H, and each head of k and v serves a group of q's. " +
+    "By position in the model's input, causal: token i sees j ≤ i; window w: i − j < w, on both sides if not causal. " +
+    "q may lie on another axis of the same sequence than k and v. A query that sees no key yields zeros.",
+  apply(body, args, span) {
+    const values = [floatArg(body, args, "attention", "q"), floatArg(body, args, "attention", "k"), floatArg(body, args, "attention", "v")];
+    const causal = boolArg(body, args, "attention", "causal", false);
+    const window = integerArg(body, args, "attention", "window", 0, 0);
+    const scale = args.has("scale") ? numberArg(body, args, "attention", "scale", 1) : undefined;
+    const [q, k, v] = values;
+    if (!q || !k || !v || causal === null || window === null || scale === null) return ERROR;
+    if (!toOperands(body, "`attention`", values.map((value) => ({ kind: "tensor", value: value ?? q })), span)) return ERROR;
+    const shape = attentionShape(body, q, k, v, args, causal || window > 0 ? (causal ? "`causal: true`" : "`window`") : null, span);
+    if (!shape) return ERROR;
+    return { kind: "tensor", value: emitAttention(body, q, k, v, { causal, window, scale: scale ?? null }, shape, span) };
+  },
+};
+
+function emitAttention(body: Body, q: Value, k: Value, v: Value, attrs: Value<"attention">["attrs"], shape: readonly Size[], span: Span): Value {
+  if (shape.length <= 4) return body.emit("attention", [q, k, v], attrs, typeOf(q.type.dtype, shape), span);
+  // More leading dimensions than one stand as heads: they are equal in all three.
+  const flat = (value: Value): Value => body.emit("reshape", [value], {}, typeOf(value.type.dtype, flatten(value.type.shape)), span);
+  const result = body.emit("attention", [flat(q), flat(k), flat(v)], attrs, typeOf(q.type.dtype, flatten(shape)), span);
+  return body.emit("reshape", [result], {}, typeOf(q.type.dtype, shape), span);
+}
+
+const flatten = (shape: readonly Size[]): readonly Size[] => [
+  shape[0] ?? 1,
+  shape.slice(1, -2).reduce<number>((n, size) => n * (typeof size === "number" ? size : 1), 1),
+  ...shape.slice(-2),
+];
+
+/** [B, H, Tq, e], or null where something was reported. `compares` says what needs common positions. */
+function attentionShape(body: Body, q: Value, k: Value, v: Value, args: Args, compares: string | null, span: Span): readonly Size[] | null {
+  const at = (name: string): Span => given(args, name).span;
+  for (const [name, value] of [["q", q], ["k", k], ["v", v]] as const) if (!attendable(body, name, value, at(name))) return null;
+  const [tq, tk, tv] = [q, k, v].map((x) => x.type.shape.at(-2) ?? 1);
+  const [d, dk, e] = [q, k, v].map((x) => x.type.shape.at(-1) ?? 1);
+  if (tq === undefined || tk === undefined || tv === undefined || d === undefined || dk === undefined || e === undefined) return null;
+  if (!equalSizes(d, dk)) return mismatch(body, q.type, d, k.type, dk, at("k"));
+  if (!equalSizes(tk, tv)) return mismatch(body, k.type, tk, v.type, tv, at("v"));
+  if (q.type.shape.length !== k.type.shape.length || k.type.shape.length !== v.type.shape.length) {
+    const [other, name] = q.type.shape.length === k.type.shape.length ? [v, "v"] as const : [k, "k"] as const;
+    body.report("shape-mismatch", { what: "`attention`", left: printType(q.type), right: printType(other.type), reason: "their ranks differ" }, at(name));
+    return null;
+  }
+  if (!leadingFit(body, q, k, v, args)) return null;
+  const [query, key] = [sequenceOf(body, tq), sequenceOf(body, tk)];
+  if (compares !== null && query && key && rootOf(body, query).name !== rootOf(body, key).name) {
+    body.report("attention-across", { query: query.name, key: key.name, what: compares }, span);
+    return null;
+  }
+  return q.type.shape.with(-1, e);
+}
+
+function mismatch(body: Body, left: LogicalType, x: Size, right: LogicalType, y: Size, at: Span): null {
+  reportSizes(body, "`attention`", left, x, right, y, at);
+  return null;
+}
+
+/** [..., T, d] with the batch in front and T a sequence. */
+function attendable(body: Body, name: string, value: Value, at: Span): boolean {
+  const { shape } = value.type;
+  const what = `\`${name}\` of \`attention\``;
+  const dims = sequenceDims(body, shape);
+  const [head, width] = [shape.slice(1, -2), shape.at(-1)];
+  if (shape.length < 3) body.report("wrong-rank", { what, needs: "three dimensions [B, T, d], or four with heads [B, H, T, d]", found: printType(value.type) }, at);
+  else if (!dims.includes(shape.length - 2)) {
+    const hint = dims.length > 0 ? 'bring the sequence next to last: `rearrange(x, "b t h d -> b h t d")`' : undefined;
+    body.report("not-a-sequence", { what: `${what} attends along the last but one dimension: it`, found: printType(value.type), ...(hint === undefined ? {} : { hint }) }, at);
+  } else if (dims.length > 1) body.report("several-sequences", { what, found: printType(value.type) }, at);
+  else if (typeof width !== "number" || head.some((size) => typeof size !== "number")) {
+    body.report("unknown-extent", { what: "`attention`", size: printSize([...head, width ?? 1].find((size) => typeof size !== "number") ?? 1) }, at);
+  } else return true;
+  return false;
+}
+
+/** Batch equal; with four dimensions the heads of k and v divide those of q; with more, all leading dimensions are equal. */
+function leadingFit(body: Body, q: Value, k: Value, v: Value, args: Args): boolean {
+  const lead = (x: Value): readonly Size[] => x.type.shape.slice(0, -2);
+  const same = (a: Value, b: Value): boolean => lead(a).every((size, i) => equalSizes(size, lead(b)[i] ?? -1));
+  const report = (a: Value, b: Value, name: string): false => {
+    const i = lead(a).findIndex((size, dim) => !equalSizes(size, lead(b)[dim] ?? -1));
+    reportSizes(body, "`attention`", a.type, lead(a)[i] ?? 1, b.type, lead(b)[i] ?? 1, given(args, name).span);
+    return false;
+  };
+  if (!same(k, v)) return report(k, v, "v");
+  if (q.type.shape.length !== 4) return same(q, k) || report(q, k, "k");
+  const [batch, heads] = lead(q);
+  const [other, groups] = lead(k);
+  if (!equalSizes(batch ?? 1, other ?? -1)) return report(q, k, "k");
+  if (typeof heads === "number" && typeof groups === "number" && heads % groups !== 0) {
+    body.report("heads-mismatch", { query: heads, key: groups }, given(args, "k").span);
+    return false;
+  }
+  return true;
+}
+
+/** The one sequence dimension of x. */
+function theSequence(body: Body, fn: string, x: Value, at: Span): { readonly dim: number; readonly axis: SequenceAxis } | null {
+  const dims = sequenceDims(body, x.type.shape);
+  const [dim] = dims;
+  const axis = dim === undefined ? null : sequenceOf(body, x.type.shape[dim] ?? 1);
+  if (dim === undefined || !axis) body.report("not-a-sequence", { what: `\`${fn}\``, found: printType(x.type) }, at);
+  else if (dims.length > 1) body.report("several-sequences", { what: `\`${fn}\``, found: printType(x.type) }, at);
+  else return { dim, axis };
+  return null;
+}
+
+export const rope: Builtin = {
+  params: [{ name: "x" }, { name: "theta", optional: true }, { name: "frequencies", optional: true, named: true }, { name: "scale", optional: true, named: true }],
+  doc:
+    "rope(x: float[..., d], theta, frequencies:, scale: 1) -> the type of x\n" +
+    "Rotary positions (Su et al. 2021), as Hugging Face's Llama: dimension i of the last axis is turned with i + d/2 by position · theta^(−2i/d), the position being " +
+    "that of the token in the model's input. `frequencies` gives the d/2 angles per position instead of theta; `scale` multiplies sine and cosine.",
+  apply(body, args, span) {
+    const x = floatArg(body, args, "rope", "x");
+    const at = given(args, "x").span;
+    const along = x && theSequence(body, "rope", x, at);
+    if (!x || !along) return ERROR;
+    const width = x.type.shape.at(-1);
+    if (typeof width !== "number" || width % 2 !== 0) {
+      body.report("shape-mismatch", { what: "`rope`", left: printType(x.type), right: "pairs of dimensions", reason: "the last axis must be even and known when compiling" }, at);
+      return ERROR;
+    }
+    const turn = rotation(body, args, width, span);
+    return turn ? { kind: "tensor", value: body.emit("rope", [x], { dim: along.dim, ...turn }, x.type, span) } : ERROR;
+  },
+};
+
+const USUAL_THETA = 10000;
+
+function rotation(body: Body, args: Args, width: number, span: Span): Omit<Value<"rope">["attrs"], "dim"> | null {
+  const frequencies = args.has("frequencies") ? frequencyList(body, args, width) : null;
+  if (frequencies === null && args.has("frequencies")) return null;
+  const theta = numberArg(body, args, "rope", "theta", USUAL_THETA);
+  const scale = numberArg(body, args, "rope", "scale", 1);
+  if (theta === null || scale === null) return null;
+  if (!args.has("theta") && frequencies === null) {
+    body.report("wrong-operand", { what: "`rope`", needs: "`theta` or `frequencies`", found: "neither", hint: "`rope(x, 10000.0)`" }, span);
+    return null;
+  }
+  if (theta <= 0) {
+    body.report("argument-out-of-range", { what: "`theta` of `rope`", needs: "above 0", found: String(theta) }, given(args, "theta").span);
+    return null;
+  }
+  return { theta, frequencies, scale };
+}
+
+function frequencyList(body: Body, args: Args, width: number): readonly number[] | null {
+  const items = listArg(body, args, "rope", "frequencies", "numbers");
+  const { span } = given(args, "frequencies");
+  if (!items) return null;
+  const numbers: number[] = [];
+  for (const item of items) {
+    if (item.kind !== "number") {
+      wrong(body, "rope", "frequencies", "a list of numbers", item, span);
+      return null;
+    }
+    numbers.push(toNumber(item.value));
+  }
+  if (numbers.length === width / 2) return numbers;
+  body.report("argument-out-of-range", { what: "`frequencies` of `rope`", needs: `${width / 2} numbers, half of the last axis`, found: String(numbers.length) }, span);
+  return null;
+}
+
+export const position: Builtin = {
+  params: [{ name: "x" }],
+  doc: "position(x: any[B, T, ...]) -> u32[B, T]\nThe position in the model's input, from 0, of each token along the sequence axis of x.",
+  apply(body, args, span): Any {
+    const x = tensorArg(body, args, "position", "x");
+    const along = x && theSequence(body, "position", x, given(args, "x").span);
+    if (!x || !along) return ERROR;
+    const [batch] = x.type.shape;
+    if (batch === undefined || !isBatch(body, batch)) return ERROR;
+    return { kind: "tensor", value: body.emit("position", [x], { axis: along.axis.name }, typeOf("u32", [batch, axisSize(along.axis.name)]), span) };
+  },
+};

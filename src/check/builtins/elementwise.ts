@@ -1,0 +1,94 @@
+// Built-in functions that treat each element by itself: casts, functions of one tensor, `where`.
+import type { DType } from "../../size/dtype.js";
+import { ERROR, type Any, type Body, type Bound, type Builtin } from "../context.js";
+import { toValue } from "../convert.js";
+import type { PointwiseName } from "../model.js";
+import { pointwise, toOperands } from "../operators.js";
+import { typeOf } from "../types.js";
+import { describe } from "../values.js";
+import { given, requireDtype } from "./arguments.js";
+
+const FLOATS: readonly DType[] = ["f32", "f16"];
+
+const cast = (dtype: DType, meaning: string): Builtin => ({
+  params: [{ name: "x" }],
+  doc: `${dtype}(x: any[...]) -> ${dtype}[...]\n${meaning} A number or a size becomes a scalar.`,
+  apply(body, args, span) {
+    const { value: x, span: at } = given(args, "x");
+    if (x.kind !== "tensor") {
+      const value = x.kind === "bool" ? null : toValue(body, x, dtype, [], `\`${dtype}\``, at);
+      if (x.kind === "bool") body.report("wrong-operand", { what: `\`${dtype}\``, needs: "a tensor, a number or a size", found: String(x.value) }, at);
+      return value ? { kind: "tensor", value } : ERROR;
+    }
+    const { type } = x.value;
+    return type.dtype === dtype ? x : { kind: "tensor", value: body.emit("cast", [x.value], {}, typeOf(dtype, type.shape), span) };
+  },
+});
+
+/** A function of one tensor (or number, as an f32 scalar). */
+const unary = (name: PointwiseName, meaning: string, dtypes: readonly DType[] = FLOATS): Builtin => ({
+  params: [{ name: "x" }],
+  doc: `${name}(x: ${dtypes === FLOATS ? "float" : "number"}[...]) -> the type of x\n${meaning}`,
+  apply(body, args, span) {
+    const x = given(args, "x");
+    const operands = toOperands(body, `\`${name}\``, [x.value], x.span);
+    const [value] = operands?.values ?? [];
+    if (!value || !requireDtype(body, value, dtypes, name, x.span)) return ERROR;
+    return { kind: "tensor", value: body.emit("pointwise", [value], { fn: name }, value.type, span) };
+  },
+});
+
+const where: Builtin = {
+  params: [{ name: "condition" }, { name: "a" }, { name: "b" }],
+  doc: "where(condition: bool[...], a, b) -> the dtype of a and b\na where the condition is true, b elsewhere, element by element; the three broadcast. A number takes the dtype of the other.",
+  apply(body, args, span) {
+    const [condition, a, b] = [given(args, "condition"), given(args, "a"), given(args, "b")];
+    const mask = toValue(body, condition.value, "bool", [], "`condition` of `where`", condition.span);
+    if (!mask || !requireDtype(body, mask, ["bool"], "where", condition.span)) return ERROR;
+    const operands = toOperands(body, "`where`", [a.value, b.value], span, [a.span, b.span]);
+    return operands ? pointwise(body, "where", [mask, ...operands.values], operands.dtype, "`where`", span) : ERROR;
+  },
+};
+
+/** `min(a, b)` and `max(a, b)` with at least one tensor. */
+export function smallerOrLarger(body: Body, fn: "min" | "max", operands: readonly [Any, Any], spans: readonly [Bound["span"], Bound["span"]], span: Bound["span"]): Any {
+  const values = toOperands(body, `\`${fn}\``, operands, span, spans);
+  const [first] = values?.values ?? [];
+  if (!values || !first || !requireDtype(body, first, ["f32", "f16", "u32", "i32"], fn, span)) return ERROR;
+  return pointwise(body, fn, values.values, values.dtype, `\`${fn}\``, span);
+}
+
+/** The core rounds numbers and sizes itself; what reaches these is a tensor. */
+const rounding = (name: string, meaning: string): Builtin => ({
+  params: [{ name: "x" }],
+  doc: `${name}(x: number or size) -> number or size\n${meaning}, exactly. For compile-time numbers and sizes; tensors have no ${name}.`,
+  apply(body, args) {
+    const { value, span } = given(args, "x");
+    body.report("wrong-operand", { what: `\`${name}\``, needs: "a compile-time number or a size", found: describe(value) }, span);
+    return ERROR;
+  },
+});
+
+export const elementwise: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
+  ["f32", cast("f32", "The values as 32-bit floats; true is 1.")],
+  ["f16", cast("f16", "The values rounded to 16-bit floats; true is 1.")],
+  ["u32", cast("u32", "The values cut towards zero to whole numbers from 0 to 2³² − 1; true is 1.")],
+  ["i32", cast("i32", "The values cut towards zero to whole numbers from −2³¹ to 2³¹ − 1; true is 1.")],
+  ["exp", unary("exp", "e to the power of x.")],
+  ["log", unary("log", "The natural logarithm of x.")],
+  ["sqrt", unary("sqrt", "The square root of x.")],
+  ["rsqrt", unary("rsqrt", "1 / √x.")],
+  ["abs", unary("abs", "x without its sign.", ["f32", "f16", "i32"])],
+  ["sin", unary("sin", "The sine of x in radians.")],
+  ["cos", unary("cos", "The cosine of x in radians.")],
+  ["tanh", unary("tanh", "The hyperbolic tangent of x.")],
+  ["sigmoid", unary("sigmoid", "1 / (1 + exp(−x)).")],
+  ["relu", unary("relu", "x where it is positive, else 0.")],
+  ["silu", unary("silu", "x · sigmoid(x).")],
+  ["gelu", unary("gelu", "x · Φ(x) with the exact normal distribution Φ (Hendrycks and Gimpel 2016).")],
+  ["gelu_tanh", unary("gelu_tanh", "The approximation of gelu by tanh: x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).")],
+  ["where", where],
+  ["floor", rounding("floor", "The largest whole number not above x")],
+  ["ceil", rounding("ceil", "The smallest whole number not below x")],
+  ["round", rounding("round", "The nearest whole number; halves away from zero")],
+]);

@@ -1,0 +1,22 @@
+// Every built-in function on tensors, by family, in the order of the reference.
+import type { Builtin } from "../context.js";
+import { attention, position, rope } from "./attention.js";
+import { elementwise } from "./elementwise.js";
+import { losses } from "./losses.js";
+import { concat, split } from "./parts.js";
+import { rearrange, transpose } from "./rearrange.js";
+import { reductions } from "./reductions.js";
+import { above, put, take, top } from "./routing.js";
+
+/** Families with a title, as documentation lists them. */
+export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new Map<string, ReadonlyMap<string, Builtin>>([
+  ["Element by element", elementwise],
+  ["Reductions", reductions],
+  ["Shapes", new Map([["rearrange", rearrange], ["transpose", transpose], ["concat", concat], ["split", split]])],
+  ["Sequences", new Map([["attention", attention], ["rope", rope], ["position", position]])],
+  ["Routing", new Map([["top", top], ["above", above], ["take", take], ["put", put]])],
+  ["Training and chance", losses],
+]);
+
+/** By name. */
+export const builtins: ReadonlyMap<string, Builtin> = new Map([...families.values()].flatMap((family) => [...family]));

@@ -1,0 +1,129 @@
+// `concat` and `split`: tensors put together and taken apart along an axis.
+import type { Span } from "../../diagnostics/span.js";
+import { addSizes, axisSize, equalSizes, printSize, type Size } from "../../size/size.js";
+import type { SequenceAxis } from "../../size/axes.js";
+import { reportSizes } from "../broadcast.js";
+import { ERROR, type Body, type Builtin } from "../context.js";
+import { cutAxis, rememberMaker } from "../makers.js";
+import type { Value } from "../model.js";
+import { toOperands } from "../operators.js";
+import { axisOf, sequenceOf, typeOf } from "../types.js";
+import { printType } from "../values.js";
+import { axisArg, given, listArg, tensorArg, wholeNumber, wrong } from "./arguments.js";
+
+export const concat: Builtin = {
+  params: [{ name: "tensors" }, { name: "axis", named: true }],
+  doc:
+    "concat(tensors: [any[...]], axis:) -> any[...]\nThe tensors one after the other along an axis; their other dimensions are equal. " +
+    "Along a sequence axis the tokens of each sequence follow one another on a fresh axis, with positions from 0.",
+  apply(body, args, span) {
+    const items = listArg(body, args, "concat", "tensors", "tensors");
+    const at = given(args, "tensors").span;
+    const odd = items?.find((i) => i.kind !== "tensor");
+    if (!items) return ERROR;
+    if (odd || items.length === 0) {
+      wrong(body, "concat", "tensors", "a list of tensors", odd ?? given(args, "tensors").value, at);
+      return ERROR;
+    }
+    const operands = toOperands(body, "`concat`", items, at);
+    const [first] = operands?.values ?? [];
+    const axis = first ? axisArg(body, args, first, "concat", span) : null;
+    if (!operands || !first || axis === null || !alike(body, operands.values, axis, at)) return ERROR;
+    const value = joined(body, operands.values, first, axis, args.get("axis")?.span ?? span, span);
+    return value ? { kind: "tensor", value } : ERROR;
+  },
+};
+
+/** Whether all have the first one's shape but for the axis. */
+function alike(body: Body, values: readonly Value[], axis: number, at: Span): boolean {
+  const [first, ...others] = values;
+  for (const other of others) {
+    if (!first) return false;
+    if (other.type.shape.length !== first.type.shape.length) {
+      body.report("shape-mismatch", { what: "`concat`", left: printType(first.type), right: printType(other.type), reason: "their ranks differ" }, at);
+      return false;
+    }
+    const dim = first.type.shape.findIndex((size, i) => i !== axis && !equalSizes(size, other.type.shape[i] ?? -1));
+    if (dim >= 0) {
+      reportSizes(body, "`concat`", first.type, first.type.shape[dim] ?? 1, other.type, other.type.shape[dim] ?? 1, at);
+      return false;
+    }
+  }
+  return true;
+}
+
+function joined(body: Body, values: readonly Value[], first: Value, dim: number, at: Span, span: Span): Value | null {
+  const sizes = values.map((v) => v.type.shape[dim] ?? 1);
+  const batch = sizes.map((s) => axisOf(body, s)).find((a) => a?.role === "batch");
+  if (batch) {
+    body.report("batch-axis", { what: "`concat` along the batch", batch: batch.name }, at);
+    return null;
+  }
+  const parts = sizes.map((s) => sequenceOf(body, s));
+  if (parts.every((p) => p === null)) {
+    const total = sizes.reduce<Size>(addSizes, 0);
+    return values.length === 1 ? first : body.emit("concat", values, { axis: dim }, typeOf(first.type.dtype, first.type.shape.with(dim, total)), span);
+  }
+  const fixed = sizes.find((_, i) => parts[i] === null);
+  if (fixed !== undefined) {
+    const data = { what: "`concat`", left: printType(first.type), right: printType(values[sizes.indexOf(fixed)]?.type ?? first.type) };
+    body.report("shape-mismatch", { ...data, reason: `${printSize(fixed)} is no sequence axis, so its tokens cannot join one` }, at);
+    return null;
+  }
+  return join(body, values, first, dim, parts.flatMap((p) => p ?? []), span);
+}
+
+/** Along sequence axes: on a fresh axis, as long as all parts together. */
+function join(body: Body, values: readonly Value[], first: Value, dim: number, axes: readonly SequenceAxis[], span: Span): Value {
+  const parts = axes.map((a) => a.name);
+  const bound = axes.reduce<number | null>((sum, a) => (sum === null || a.bound === null ? null : sum + a.bound), 0);
+  const axis = cutAxis(body, parts[0] ?? "", `join ${parts.join(" ")}`, bound, { kind: "join", parts });
+  const value = body.emit("join", values, { dim, axis }, typeOf(first.type.dtype, first.type.shape.with(dim, axisSize(axis))), span);
+  rememberMaker(body, axis, value);
+  return value;
+}
+
+export const split: Builtin = {
+  params: [{ name: "x" }, { name: "sizes" }, { name: "axis", named: true }],
+  doc: "split(x: any[...], sizes: [int], axis:) -> [any[...]]\nx cut along an axis of fixed size into parts of the given sizes, in order, as a list.",
+  apply(body, args, span) {
+    const x = tensorArg(body, args, "split", "x");
+    const items = x && listArg(body, args, "split", "sizes", "whole numbers");
+    const axis = items && axisArg(body, args, x, "split", span);
+    if (!x || !items || axis === null) return ERROR;
+    const at = given(args, "sizes").span;
+    const sizes: number[] = [];
+    for (const item of items) {
+      if (item.kind !== "number") wrong(body, "split", "sizes", "a list of whole numbers", item, at);
+      const size = item.kind === "number" ? wholeNumber(body, item.value, "a size of `split`", 1, at) : null;
+      if (size === null) return ERROR;
+      sizes.push(size);
+    }
+    const extent = fixedExtent(body, x, axis, args.get("axis")?.span ?? span);
+    if (extent === null) return ERROR;
+    const sum = sizes.reduce((a, b) => a + b, 0);
+    if (sum !== extent) {
+      body.report("split-sum", { sum, extent, shape: printType(x.type) }, at);
+      return ERROR;
+    }
+    return { kind: "list", items: cutAt(body, x, axis, sizes, span).map((value) => ({ kind: "tensor", value })) };
+  },
+};
+
+function cutAt(body: Body, x: Value, axis: number, sizes: readonly number[], span: Span): readonly Value[] {
+  let start = 0;
+  return sizes.map((size) => {
+    const attrs = { axis, start, stop: (start += size) };
+    return sizes.length === 1 ? x : body.emit("slice", [x], attrs, typeOf(x.type.dtype, x.type.shape.with(axis, size)), span);
+  });
+}
+
+function fixedExtent(body: Body, x: Value, axis: number, at: Span): number | null {
+  const size = x.type.shape[axis] ?? 1;
+  if (typeof size === "number") return size;
+  const along = axisOf(body, size);
+  if (along?.role === "batch") body.report("batch-axis", { what: "`split` of the batch", batch: along.name }, at);
+  else if (along?.role === "sequence") body.report("ragged-axis", { axis: along.name, how: "split into parts of fixed size" }, at);
+  else body.report("unknown-extent", { what: "`split`", size: printSize(size) }, at);
+  return null;
+}

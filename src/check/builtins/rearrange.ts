@@ -1,0 +1,190 @@
+// `rearrange`: split, reorder and merge dimensions by a pattern, as one reshape, one permutation and one reshape.
+import type { Span } from "../../diagnostics/span.js";
+import { constantOf, equalSizes, isWhole, multiplySizes, normal, printSize, type Size } from "../../size/size.js";
+import { batchFirst } from "../broadcast.js";
+import { ERROR, type Any, type Body, type Bound, type Builtin } from "../context.js";
+import type { Value } from "../model.js";
+import { axisOf, equalShapes, typeOf } from "../types.js";
+import { printType } from "../values.js";
+import { given, tensorArg, wrong, wholeNumber, type Args } from "./arguments.js";
+import { namesOf, parsePattern, type Pattern, type PatternDim } from "./pattern.js";
+
+export const rearrange: Builtin = {
+  params: [{ name: "x" }, { name: "pattern" }],
+  rest: true,
+  doc:
+    'rearrange(x: any[...], "before -> after", name: size, …) -> x in its new shape\n' +
+    'Splits, reorders and merges dimensions: rearrange(x, "b t (h d) -> b h t d", h: heads). Parentheses on the left split a dimension, on the right they merge; ' +
+    "`1` is a dimension of size 1, `...` all dimensions not named. The batch stays first; a sequence axis is neither split nor merged.",
+  apply(body, args, span) {
+    const x = tensorArg(body, args, "rearrange", "x");
+    const pattern = x && readPattern(body, args);
+    const sizes = pattern && readSizes(body, args, pattern);
+    if (!x || !pattern || !sizes) return ERROR;
+    const value = rearranged(body, x, pattern, sizes, textOf(args), given(args, "pattern").span, span);
+    return value ? { kind: "tensor", value } : ERROR;
+  },
+};
+
+function textOf(args: Args): string {
+  const { value } = given(args, "pattern");
+  return value.kind === "string" ? value.value : "";
+}
+
+function readPattern(body: Body, args: Args): Pattern | null {
+  const { value, span } = given(args, "pattern");
+  if (value.kind !== "string") {
+    wrong(body, "rearrange", "pattern", "a string", value, span);
+    return null;
+  }
+  const pattern = parsePattern(value.value);
+  if (typeof pattern !== "string") return pattern;
+  body.report("bad-pattern", { pattern: value.value, problem: pattern }, span);
+  return null;
+}
+
+function readSizes(body: Body, args: Args, pattern: Pattern): ReadonlyMap<string, Size> | null {
+  const names = new Set(namesOf(pattern.left));
+  const sizes = new Map<string, Size>();
+  for (const [name, arg] of args) {
+    if (name === "x" || name === "pattern") continue;
+    if (!names.has(name)) {
+      body.report("bad-pattern", { pattern: textOf(args), problem: `does not name ${name}` }, arg.span);
+      return null;
+    }
+    const size = readSize(body, name, arg);
+    if (size === null) return null;
+    sizes.set(name, size);
+  }
+  return sizes;
+}
+
+function readSize(body: Body, name: string, { value, span }: Bound): Size | null {
+  if (value.kind === "number") return wholeNumber(body, value.value, `\`${name}\` of \`rearrange\``, 1, span);
+  if (value.kind === "size" && isWhole(value.size)) return value.size;
+  wrong(body, "rearrange", name, "a size", value, span);
+  return null;
+}
+
+/** A dimension after the split: its name, or one of those under `...`. */
+interface Part {
+  readonly key: string;
+  readonly size: Size;
+}
+
+function rearranged(body: Body, x: Value, pattern: Pattern, given: ReadonlyMap<string, Size>, text: string, at: Span, span: Span): Value | null {
+  const problem = (reason: string): null => {
+    body.report("bad-pattern", { pattern: text, problem: reason }, at);
+    return null;
+  };
+  const { shape, dtype } = x.type;
+  const hidden = shape.length - pattern.left.filter((d) => d.kind === "group").length;
+  if (hidden < 0 || (hidden > 0 && !pattern.left.some((d) => d.kind === "rest"))) {
+    return problem(`has ${shape.length - hidden} dimensions on the left, but the tensor is ${printType(x.type)}`);
+  }
+  const parts: Part[] = [];
+  let dim = 0;
+  for (const d of pattern.left) {
+    if (d.kind === "rest") {
+      for (let i = 0; i < hidden; i++) parts.push({ key: `...${i}`, size: shape[dim++] ?? 1 });
+      continue;
+    }
+    const split = splitDim(body, shape[dim++] ?? 1, d.names, given, problem, at);
+    if (!split) return null;
+    parts.push(...split);
+  }
+  const order = newOrder(pattern.right, parts, hidden);
+  const merged = mergeDims(body, pattern.right, parts, hidden, at);
+  if (!merged || !batchFirst(body, "moving the batch away from the front", merged, at)) return null;
+  return emitSteps(body, x, parts.map((p) => p.size), order, merged, dtype, span);
+}
+
+type Problem = (reason: string) => null;
+
+/** The parts of one dimension on the left; at most one of several may have no size given. */
+function splitDim(body: Body, size: Size, names: readonly string[], given: ReadonlyMap<string, Size>, problem: Problem, at: Span): readonly Part[] | null {
+  const [only] = names;
+  if (only === undefined) return size === 1 ? [] : problem(`has 1 where the tensor has ${printSize(size)}`);
+  if (names.length === 1) {
+    const wanted = given.get(only);
+    return wanted === undefined || equalSizes(wanted, size) ? [{ key: only, size }] : problem(`gives ${only} as ${printSize(wanted)}, but it is ${printSize(size)}`);
+  }
+  if (!splittable(body, size, at)) return null;
+  const open = names.filter((n) => !given.has(n));
+  if (open.length > 1) return problem(`needs the size of ${open.slice(0, -1).join(", ")} or ${open.at(-1) ?? ""}`);
+  const known = names.reduce<Size>((product, n) => multiplySizes(product, given.get(n) ?? 1), 1);
+  if (typeof size !== "number" || typeof known !== "number") return problem(`splits ${printSize(size)}, whose parts are not compile-time numbers`);
+  if (open.length === 0 && known !== size) return problem(`splits ${size} into parts of ${known} in all`);
+  if (size % known !== 0) return problem(`splits ${size} by ${known}, which does not divide it`);
+  return names.map((key) => ({ key, size: given.get(key) ?? size / known }));
+}
+
+function splittable(body: Body, size: Size, at: Span): boolean {
+  const axis = axisOf(body, size);
+  if (axis?.role === "batch") body.report("batch-axis", { what: "splitting the batch", batch: axis.name }, at);
+  else if (axis?.role === "sequence") body.report("ragged-axis", { axis: axis.name, how: "split" }, at);
+  else if (typeof size !== "number") body.report("unknown-extent", { what: "splitting an axis", size: printSize(size) }, at);
+  else return true;
+  return false;
+}
+
+/** For each dimension of the right side before merging, the part it is. */
+function newOrder(right: readonly PatternDim[], parts: readonly Part[], hidden: number): readonly number[] {
+  const place = new Map(parts.map((p, i) => [p.key, i]));
+  const keys = right.flatMap((d) => (d.kind === "group" ? d.names : Array.from({ length: hidden }, (_, i) => `...${i}`)));
+  return keys.map((key) => place.get(key) ?? 0);
+}
+
+function mergeDims(body: Body, right: readonly PatternDim[], parts: readonly Part[], hidden: number, at: Span): readonly Size[] | null {
+  const sizes = new Map(parts.map((p) => [p.key, p.size]));
+  const shape: Size[] = [];
+  for (const d of right) {
+    if (d.kind === "rest") {
+      for (let i = 0; i < hidden; i++) shape.push(sizes.get(`...${i}`) ?? 1);
+      continue;
+    }
+    const members = d.names.map((n) => sizes.get(n) ?? 1);
+    if (members.length > 1) {
+      const axis = members.map((m) => axisOf(body, m)).find((a) => a?.role === "batch" || a?.role === "sequence");
+      // A sequence in the group is named before the batch: "b t d -> (b t) d" is refused for its ragged tokens.
+      const sequence = members.map((m) => axisOf(body, m)).find((a) => a?.role === "sequence");
+      if (sequence) body.report("ragged-axis", { axis: sequence.name, how: "merged with another" }, at);
+      else if (axis) body.report("batch-axis", { what: "merging the batch", batch: axis.name }, at);
+      if (axis) return null;
+    }
+    const product = members.reduce<Size>(multiplySizes, 1);
+    shape.push(constantOf(product) === null ? product : normal(product));
+  }
+  return shape;
+}
+
+function emitSteps(body: Body, x: Value, split: readonly Size[], order: readonly number[], merged: readonly Size[], dtype: Value["type"]["dtype"], span: Span): Value {
+  const reshape = (value: Value, shape: readonly Size[]): Value =>
+    equalShapes(value.type.shape, shape) ? value : body.emit("reshape", [value], {}, typeOf(dtype, shape), span);
+  const apart = reshape(x, split);
+  const moved = order.every((from, to) => from === to)
+    ? apart
+    : body.emit("permute", [apart], { order }, typeOf(dtype, order.map((i) => split[i] ?? 1)), span);
+  return reshape(moved, merged);
+}
+
+/** `transpose(x)`: the last two axes change places. */
+export const transpose: Builtin = {
+  params: [{ name: "x" }],
+  doc: "transpose(x: any[..., m, n]) -> any[..., n, m]\nThe last two axes change places.",
+  apply(body, args, span): Any {
+    const x = tensorArg(body, args, "transpose", "x");
+    if (!x) return ERROR;
+    const { shape, dtype } = x.type;
+    const at = given(args, "x").span;
+    if (shape.length < 2) {
+      body.report("wrong-rank", { what: "`transpose`", needs: "at least two dimensions", found: printType(x.type) }, at);
+      return ERROR;
+    }
+    const order = shape.map((_, i) => i);
+    [order[shape.length - 2], order[shape.length - 1]] = [shape.length - 1, shape.length - 2];
+    const turned = order.map((i) => shape[i] ?? 1);
+    if (!batchFirst(body, "moving the batch away from the front", turned, at)) return ERROR;
+    return { kind: "tensor", value: body.emit("permute", [x], { order }, typeOf(dtype, turned), span) };
+  },
+};

@@ -1,0 +1,102 @@
+// Built-in functions that reduce axes, `softmax`, and `min` and `max` in both their meanings.
+import type { Span } from "../../diagnostics/span.js";
+import type { DType } from "../../size/dtype.js";
+import { printSize } from "../../size/size.js";
+import { ERROR, type Any, type Body, type Builtin, type BuiltinParam } from "../context.js";
+import type { LogicalAttrs, Value } from "../model.js";
+import { isBatch, isSequence, typeOf } from "../types.js";
+import { axesOf, axisArg, boolArg, floatArg, given, requireDtype, tensorArg, type Args } from "./arguments.js";
+import { smallerOrLarger } from "./elementwise.js";
+
+type Reduction = LogicalAttrs["reduce"]["fn"];
+
+const AXES: readonly BuiltinParam[] = [{ name: "axis", optional: true, named: true }, { name: "keep", optional: true, named: true }];
+const FLOATS: readonly DType[] = ["f32", "f16"];
+const NUMBERS: readonly DType[] = ["f32", "f16", "u32", "i32"];
+
+const HOW = "`axis` is one axis or a list of them, all without it; `keep: true` leaves them as 1. Along a sequence only existing tokens count.";
+
+const reduction = (fn: Reduction, dtypes: readonly DType[], meaning: string): Builtin => ({
+  params: [{ name: "x" }, ...AXES],
+  doc: `${fn}(x: ${dtypes === FLOATS ? "float" : "number"}[...], axis:, keep: false) -> x without the axes\n${meaning} ${HOW}`,
+  apply: (body, args, span) => reduce(body, fn, dtypes, "x", args, span),
+});
+
+/** `max(x, axis:)` reduces; `max(a, b)` compares element by element. */
+const extremum = (fn: "min" | "max", word: string): Builtin => ({
+  params: [{ name: "a" }, { name: "b", optional: true }, ...AXES],
+  doc:
+    `${fn}(a, b) -> the ${word} of both\n${fn}(a: number[...], axis:, keep: false) -> a without the axes\n` +
+    `With two arguments the ${word} of each pair of elements; they broadcast, and one may be a number. With one, the ${word} element along axes. ${HOW}`,
+  apply(body, args, span) {
+    const b = args.get("b");
+    if (!b) return reduce(body, fn, NUMBERS, "a", args, span);
+    for (const name of ["axis", "keep"]) {
+      const extra = args.get(name);
+      if (!extra) continue;
+      body.report("wrong-operand", { what: `\`${name}\` of \`${fn}\``, needs: "one tensor to reduce", found: "two arguments" }, extra.span);
+      return ERROR;
+    }
+    const a = given(args, "a");
+    return smallerOrLarger(body, fn, [a.value, b.value], [a.span, b.span], span);
+  },
+});
+
+function reduce(body: Body, fn: Reduction, dtypes: readonly DType[], name: string, args: Args, span: Span): Any {
+  const x = tensorArg(body, args, fn, name);
+  const keep = boolArg(body, args, fn, "keep", false);
+  if (!x || keep === null || !requireDtype(body, x, dtypes, fn, given(args, name).span)) return ERROR;
+  const axis = args.get("axis");
+  const axes = axis ? axesOf(body, axis.value, x, fn, axis.span) : x.type.shape.map((_, i) => i);
+  if (!axes || !spareBatch(body, fn, x, axes, axis?.span ?? span)) return ERROR;
+  if (fn === "argmax" && axes.length !== 1) {
+    body.report("wrong-operand", { what: "`axis` of `argmax`", needs: "one axis", found: `${axes.length} axes` }, axis?.span ?? span);
+    return ERROR;
+  }
+  // The sum, mean, largest of one element is the element; only its variance differs.
+  if (axes.length === 0 && fn !== "var") return { kind: "tensor", value: x };
+  return reduced(body, x, fn, axes, keep, span);
+}
+
+function reduced(body: Body, x: Value, fn: Reduction, axes: readonly number[], keep: boolean, span: Span): Any {
+  const shape = x.type.shape.flatMap((size, i) => (!axes.includes(i) ? [size] : keep ? [1] : []));
+  return { kind: "tensor", value: body.emit("reduce", [x], { fn, axes, keep }, typeOf(fn === "argmax" ? "u32" : x.type.dtype, shape), span) };
+}
+
+/** The batch may be reduced only together with all tokens, or with everything. */
+function spareBatch(body: Body, fn: Reduction, x: Value, axes: readonly number[], span: Span): boolean {
+  const { shape } = x.type;
+  const batch = axes.find((i) => isBatch(body, shape[i] ?? 1));
+  if (batch === undefined) return true;
+  const sequences = shape.flatMap((size, i) => (isSequence(body, size) ? [i] : []));
+  const whole = axes.length === shape.length || (sequences.length > 0 && sequences.every((i) => axes.includes(i)));
+  if (whole && fn !== "argmax") return true;
+  body.report("batch-axis", { what: `\`${fn}\` over the batch alone`, batch: printSize(shape[batch] ?? 1) }, span);
+  return false;
+}
+
+const softmax: Builtin = {
+  params: [{ name: "x" }, { name: "axis", optional: true, named: true }],
+  doc: "softmax(x: float[...], axis: -1) -> the type of x\nexp(x) / Σ exp(x) along one axis, computed without overflow. Along a sequence only existing tokens count.",
+  apply(body, args, span) {
+    const x = floatArg(body, args, "softmax", "x");
+    const axis = x && axisArg(body, args, x, "softmax", span, -1);
+    if (!x || axis === null) return ERROR;
+    const size = x.type.shape[axis] ?? 1;
+    if (isBatch(body, size)) {
+      body.report("batch-axis", { what: "`softmax` over the batch", batch: printSize(size) }, args.get("axis")?.span ?? span);
+      return ERROR;
+    }
+    return { kind: "tensor", value: body.emit("softmax", [x], { axis }, x.type, span) };
+  },
+};
+
+export const reductions: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
+  ["sum", reduction("sum", NUMBERS, "The sum of the elements.")],
+  ["mean", reduction("mean", FLOATS, "The mean of the elements; that of none is 0.")],
+  ["max", extremum("max", "larger")],
+  ["min", extremum("min", "smaller")],
+  ["var", reduction("var", FLOATS, "The mean squared distance from the mean: divided by n, not n − 1.")],
+  ["argmax", reduction("argmax", NUMBERS, "The index, u32, of the largest element along one axis: the first of equals.")],
+  ["softmax", softmax],
+]);

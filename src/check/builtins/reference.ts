@@ -1,0 +1,35 @@
+// The reference of all built-in functions, from their `doc` fields: `docs/builtins.md`, and what `modc doc` prints.
+import { families } from "./index.js";
+
+/** One function: signatures, and what it means. */
+export interface BuiltinDoc {
+  readonly name: string;
+  readonly family: string;
+  readonly signatures: readonly string[];
+  readonly meaning: string;
+}
+
+/** In the order of the reference. */
+export function builtinDocs(): readonly BuiltinDoc[] {
+  return [...families].flatMap(([family, functions]) =>
+    [...functions].map(([name, { doc }]) => {
+      const lines = doc.split("\n");
+      return { name, family, signatures: lines.slice(0, -1), meaning: lines.at(-1) ?? "" };
+    }),
+  );
+}
+
+/** As Markdown. */
+export function builtinReference(): string {
+  const docs = builtinDocs();
+  const section = (family: string): string =>
+    [`## ${family}`, ...docs.filter((d) => d.family === family).map((d) => `### ${d.name}\n\n\`\`\`\n${d.signatures.join("\n")}\n\`\`\`\n\n${d.meaning}`)].join("\n\n");
+  return [HEAD, ...[...families.keys()].map(section)].join("\n\n") + "\n";
+}
+
+const HEAD = `# Built-in functions
+
+Generated from the functions' own descriptions (\`src/check/builtins\`); a test keeps it current.
+
+\`any\` stands for one dtype throughout, \`number\` for f32, f16, u32 or i32, \`float\` for f32 or f16. \`[...]\` is any shape. Arguments with a
+colon are given by name; what stands behind the colon is the default. B is the batch, T a sequence axis, K the axis of a route.`;

@@ -1,0 +1,162 @@
+// `top`, `above`, `take`, `put`: choosing tokens, computing on them, and putting the results back.
+import type { Span } from "../../diagnostics/span.js";
+import { compare, isInteger, ONE, printRational, toNumber, ZERO, type Rational } from "../../size/rational.js";
+import type { SequenceAxis } from "../../size/axes.js";
+import { axisSize, equalSizes, isWhole, printSize, type Size } from "../../size/size.js";
+import { reportSizes } from "../broadcast.js";
+import { atDefaults, boundOfRoute, checkCapacity, percent } from "../capacity.js";
+import { ERROR, type Body, type Bound, type Builtin } from "../context.js";
+import { toValue } from "../convert.js";
+import { rememberMaker } from "../makers.js";
+import type { Value } from "../model.js";
+import { equalShapes, sequenceDims, sequenceOf, typeOf } from "../types.js";
+import { printType } from "../values.js";
+import { given, requireDtype, routeArg, tensorArg, wrong, type Args } from "./arguments.js";
+
+/** What the user sees an axis of chosen tokens called. */
+const CHOSEN = "K";
+
+export const top: Builtin = {
+  params: [{ name: "score" }, { name: "k" }],
+  doc:
+    "top(score: f32[B, T], k) -> route\nThe k best tokens of each sequence: a number, or a size such as ceil(12.5% * T), in which each sequence's own length counts. " +
+    "k may be 0 and is capped at the length. Ties go to the earlier token; NaN ranks last.",
+  apply(body, args, span) {
+    const score = scoreArg(body, args, "top");
+    const k = score && kArg(body, given(args, "k"));
+    if (!score || k === null || !checkCapacity(body, k, score.axis, given(args, "k"))) return ERROR;
+    const axis = body.makeAxis(CHOSEN, boundOfRoute(body, k, score.axis), { kind: "top", parent: score.axis.name, k });
+    const value = body.emit("top", [score.value], { axis }, typeOf("u32", [score.batch, axisSize(axis)]), span);
+    rememberMaker(body, axis, value);
+    return { kind: "route", value };
+  },
+};
+
+export const above: Builtin = {
+  params: [{ name: "score" }, { name: "threshold" }, { name: "expected", optional: true, named: true }],
+  doc:
+    "above(score: f32[B, T], threshold, expected: 100%) -> route\nEvery token whose score is above the threshold, any number from none to all: it looks at one token at a time. " +
+    "The threshold is a number or a tensor, one for all or one a token. `expected`, the share of tokens, sizes caches and costs and never changes a result.",
+  apply(body, args, span) {
+    const score = scoreArg(body, args, "above");
+    if (!score) return ERROR;
+    const limit = given(args, "threshold");
+    const threshold = toValue(body, limit.value, "f32", score.value.type.shape, "`threshold` of `above`", limit.span);
+    const expected = expectedShare(body, args.get("expected"));
+    if (!threshold || !expected || !requireDtype(body, threshold, ["f32"], "above", limit.span)) return ERROR;
+    if (threshold.type.shape.length > 0 && !equalShapes(threshold.type.shape, score.value.type.shape)) {
+      reportThreshold(body, score.value, threshold, limit.span);
+      return ERROR;
+    }
+    const axis = body.makeAxis(CHOSEN, score.axis.bound, { kind: "above", parent: score.axis.name, expected });
+    const value = body.emit("above", [score.value, threshold], { axis }, typeOf("u32", [score.batch, axisSize(axis)]), span);
+    rememberMaker(body, axis, value);
+    return { kind: "route", value };
+  },
+};
+
+function reportThreshold(body: Body, score: Value, threshold: Value, at: Span): void {
+  const reason = "a threshold is one number, or one for each score";
+  body.report("shape-mismatch", { what: "`above`", left: printType(score.type), right: printType(threshold.type), reason }, at);
+}
+
+interface Score {
+  readonly value: Value;
+  readonly batch: Size;
+  readonly axis: SequenceAxis;
+}
+
+/** f32[B, T] along a sequence axis. */
+function scoreArg(body: Body, args: Args, fn: string): Score | null {
+  const value = tensorArg(body, args, fn, "score");
+  const { span } = given(args, "score");
+  if (!value || !requireDtype(body, value, ["f32"], fn, span)) return null;
+  const [batch, tokens, ...more] = value.type.shape;
+  const what = `\`score\` of \`${fn}\``;
+  if (batch === undefined || tokens === undefined || more.length > 0) {
+    const hint = more.length === 1 && more[0] === 1 ? { hint: "drop the last dimension: `score[..., 0]`" } : {};
+    body.report("wrong-rank", { what, needs: "one number a token, f32[B, T]", found: printType(value.type), ...hint }, span);
+    return null;
+  }
+  const axis = sequenceOf(body, tokens);
+  if (!axis) body.report("not-a-sequence", { what: `\`${fn}\``, found: printType(value.type) }, span);
+  return axis && { value, batch, axis };
+}
+
+function kArg(body: Body, { value, span }: Bound): Size | null {
+  if (value.kind === "size") {
+    if (isWhole(value.size)) return value.size;
+    body.report("not-an-integer", { what: "`k` of `top`", value: printSize(value.size) }, span);
+  } else if (value.kind !== "number") wrong(body, "top", "k", "a number or a size", value, span);
+  else if (!isInteger(value.value)) body.report("not-an-integer", { what: "`k` of `top`", value: printRational(value.value) }, span);
+  else if (compare(value.value, ZERO) < 0) body.report("negative-k", { k: printRational(value.value) }, span);
+  else return toNumber(value.value);
+  return null;
+}
+
+function expectedShare(body: Body, argument: Bound | undefined): Rational | null {
+  if (!argument) return ONE;
+  const { value, span } = argument;
+  const share = value.kind === "number" ? value.value : value.kind === "size" ? atDefaults(body, value.size) : null;
+  if (!share) wrong(body, "above", "expected", "a ratio", value, span);
+  else if (compare(share, ZERO) < 0 || compare(share, ONE) > 0) body.report("capacity-out-of-range", { found: percent(share) }, span);
+  else return share;
+  return null;
+}
+
+export const take: Builtin = {
+  params: [{ name: "x" }, { name: "route" }],
+  doc: "take(x: any[B, T, ...], route) -> any[B, K, ...]\nThe chosen rows of x in order of position, on the axis of the route, which remembers where its tokens came from.",
+  apply(body, args, span) {
+    const x = tensorArg(body, args, "take", "x");
+    const route = x && routeArg(body, args, "take", "route");
+    const dim = route ? dimOf(body, "take", x, route, given(args, "x").span) : null;
+    if (!x || !route || dim === null) return ERROR;
+    const shape = x.type.shape.with(dim, axisSize(route.attrs.axis));
+    return { kind: "tensor", value: body.emit("take", [x, route], { dim }, typeOf(x.type.dtype, shape), span) };
+  },
+};
+
+export const put: Builtin = {
+  params: [{ name: "x" }, { name: "route" }, { name: "y" }],
+  doc:
+    "put(x: number[B, T, ...], route, y: number[B, K, ...]) -> the type of x\n" +
+    "x with y added to the chosen rows; every other row is bit for bit as it was. x lies on the axis the route was chosen on, y on the axis it made.",
+  apply(body, args, span) {
+    const x = tensorArg(body, args, "put", "x");
+    const route = routeArg(body, args, "put", "route");
+    const y = tensorArg(body, args, "put", "y");
+    if (!x || !route || !y || !requireDtype(body, x, ["f32", "f16", "u32", "i32"], "put", given(args, "x").span)) return ERROR;
+    const dim = dimOf(body, "put", x, route, given(args, "x").span);
+    if (dim === null || !rowsFit(body, x, y, route, dim, given(args, "y").span)) return ERROR;
+    return { kind: "tensor", value: body.emit("put", [x, route, y], { dim }, x.type, span) };
+  },
+};
+
+/** The dimension of x along the axis the route was chosen on: the first of several. */
+function dimOf(body: Body, fn: string, x: Value, route: Value<"top"> | Value<"above">, at: Span): number | null {
+  const parent = route.inputs[0]?.type.shape[1] ?? 1;
+  const dim = x.type.shape.findIndex((size) => equalSizes(size, parent));
+  if (dim >= 0) return dim;
+  const [other] = sequenceDims(body, x.type.shape);
+  if (other === undefined) body.report("not-a-sequence", { what: `\`${fn}\` with this route`, found: printType(x.type) }, at);
+  else {
+    const reason = `the route was chosen on ${printSize(parent)}, not on ${printSize(x.type.shape[other] ?? 1)}`;
+    body.report("unordered-route", { what: `\`${fn}\``, left: printType(x.type), right: `a route on ${printSize(parent)}`, reason }, at);
+  }
+  return null;
+}
+
+/** y has x's shape with the route's axis in place of its parent, and x's dtype. */
+function rowsFit(body: Body, x: Value, y: Value, route: Value<"top"> | Value<"above">, dim: number, at: Span): boolean {
+  if (x.type.dtype !== y.type.dtype) {
+    body.report("dtype-mismatch", { what: "`put`", left: printType(x.type), right: printType(y.type), cast: x.type.dtype }, at);
+    return false;
+  }
+  const rows = typeOf(x.type.dtype, x.type.shape.with(dim, axisSize(route.attrs.axis)));
+  if (equalShapes(rows.shape, y.type.shape)) return true;
+  const place = rows.shape.findIndex((size, i) => !equalSizes(size, y.type.shape[i] ?? -1));
+  if (y.type.shape.length === rows.shape.length) reportSizes(body, "`put`", rows, rows.shape[place] ?? 1, y.type, y.type.shape[place] ?? 1, at);
+  else body.report("shape-mismatch", { what: "`put`", left: printType(rows), right: printType(y.type), reason: "their ranks differ" }, at);
+  return false;
+}
