@@ -1,0 +1,75 @@
+// The rows of each sequence that score above the threshold, ascending: index[starts[b] + j], and the starts of the axis they make.
+// Method: the counts of all sequences are known (above_count); each lane counts and writes a stretch of its own, one after the other.
+// Grid: one workgroup for each sequence.
+
+// --- parameters
+struct Sizes { batch: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> score: array<u32>;
+@group(0) @binding(2) var<storage, read> threshold: array<u32>;
+@group(0) @binding(3) var<storage, read> parent: array<u32>;
+@group(0) @binding(4) var<storage, read> counts: array<u32>;
+@group(0) @binding(5) var<storage, read_write> index: array<u32>;
+@group(0) @binding(6) var<storage, read_write> starts: array<u32>;
+fn batch() -> u32 { return sizes.batch; }
+fn thresholdAt(row: u32) -> u32 { return threshold[0]; }
+// --- end of parameters
+
+const LANES = 64u;
+var<workgroup> scan: array<u32, LANES>;
+
+fn keyOf(bits: u32) -> u32 {
+  let magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) { return 0u; }
+  if (magnitude == 0u) { return 0x80000000u; }
+  return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
+}
+
+fn isAbove(row: u32) -> bool {
+  let bound = keyOf(thresholdAt(row));
+  return bound != 0u && keyOf(score[row]) > bound;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let b = group.x + group.y * groups.x;
+  if (b >= batch()) { return; }
+  var before = 0u;
+  for (var s = lane; s < b; s += LANES) { before += counts[s]; }
+  scan[lane] = before;
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane < half) { scan[lane] += scan[lane + half]; }
+  }
+  workgroupBarrier();
+  let offset = scan[0];
+  if (lane == 0u) {
+    if (b == 0u) { starts[0] = 0u; }
+    starts[b + 1u] = offset + counts[b];
+  }
+
+  let first = parent[b];
+  let end = parent[b + 1u];
+  let stretch = (end - first + LANES - 1u) / LANES;
+  let from = min(first + lane * stretch, end);
+  let to = min(from + stretch, end);
+  var found = 0u;
+  for (var row = from; row < to; row++) { found += u32(isAbove(row)); }
+  workgroupBarrier();
+  scan[lane] = found;
+  workgroupBarrier();
+  for (var reach = 1u; reach < LANES; reach *= 2u) {
+    var left = 0u;
+    if (lane >= reach) { left = scan[lane - reach]; }
+    workgroupBarrier();
+    scan[lane] += left;
+    workgroupBarrier();
+  }
+  var at = offset + scan[lane] - found;
+  for (var row = from; row < to; row++) {
+    if (isAbove(row)) {
+      index[at] = row;
+      at += 1u;
+    }
+  }
+}

@@ -1,0 +1,33 @@
+// y[o, n, j] = x[o, n, j] · cos − x[o, n, j + h] · sin and y[o, n, j + h] = x[o, n, j + h] · cos + x[o, n, j] · sin, h = width / 2.
+// Method: cosines and sines of angle j stand in row positions[n] of the table, cosines first.
+// Grid: one invocation for each pair of elements.
+
+// --- parameters
+struct Sizes { outer: u32, rows: u32, half: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> positions: array<u32>;
+@group(0) @binding(3) var<storage, read> angles: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+fn outer() -> u32 { return sizes.outer; }
+fn rowCount() -> u32 { return sizes.rows; }
+fn halfWidth() -> u32 { return sizes.half; }
+fn rounded(v: f32) -> f32 { return v; }
+// --- end of parameters
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.x + group.y * groups.x) * 64u + lane;
+  let h = halfWidth();
+  if (i >= outer() * rowCount() * h) { return; }
+  let j = i % h;
+  let row = i / h;
+  let turn = positions[row % rowCount()] * 2u * h + j;
+  let c = angles[turn];
+  let s = angles[turn + h];
+  let at = row * 2u * h + j;
+  let a = x[at];
+  let b = x[at + h];
+  y[at] = rounded(a * c - b * s);
+  y[at + h] = rounded(b * c + a * s);
+}

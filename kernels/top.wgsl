@@ -1,0 +1,121 @@
+// The k best rows of each sequence, ascending: index[starts[b] + j], and the starts of the axis they make.
+// Method: scores become integer keys of the same order (NaN lowest, −0 as 0). Four passes of 8 bits find the key of rank k by
+// histograms; rows above it are chosen, and of those equal to it the earlier. Each lane then counts and writes a stretch of its own,
+// one after the other, so the result is in order without a sort.
+// Grid: one workgroup for each sequence; k comes from a table by the count of the sequence that decides it.
+
+// --- parameters
+struct Sizes { batch: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> score: array<u32>;
+@group(0) @binding(2) var<storage, read> parent: array<u32>;
+@group(0) @binding(3) var<storage, read> counting: array<u32>;
+@group(0) @binding(4) var<storage, read> kTable: array<u32>;
+@group(0) @binding(5) var<storage, read_write> index: array<u32>;
+@group(0) @binding(6) var<storage, read_write> starts: array<u32>;
+fn batch() -> u32 { return sizes.batch; }
+// --- end of parameters
+
+const LANES = 256u;
+var<workgroup> histogram: array<atomic<u32>, 256>;
+var<workgroup> scan: array<vec2u, LANES>;
+/** The bits of the key of rank k found so far, and how many rows with them are still to be chosen. */
+var<workgroup> threshold: u32;
+var<workgroup> wanted: u32;
+
+fn keyOf(row: u32) -> u32 {
+  let bits = score[row];
+  let magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) { return 0u; }
+  if (magnitude == 0u) { return 0x80000000u; }
+  return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
+}
+
+fn chosenOf(b: u32) -> u32 {
+  return min(kTable[counting[b + 1u] - counting[b]], parent[b + 1u] - parent[b]);
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let b = group.x + group.y * groups.x;
+  if (b >= batch()) { return; }
+  let first = parent[b];
+  let end = parent[b + 1u];
+  let k = chosenOf(b);
+
+  // Where this sequence's rows begin: all that the sequences before it choose.
+  var before = 0u;
+  for (var s = lane; s < b; s += LANES) { before += chosenOf(s); }
+  scan[lane] = vec2u(before, 0u);
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane < half) { scan[lane] += scan[lane + half]; }
+  }
+  workgroupBarrier();
+  let offset = scan[0].x;
+  if (lane == 0u) {
+    if (b == 0u) { starts[0] = 0u; }
+    starts[b + 1u] = offset + k;
+    threshold = 0u;
+    wanted = k;
+  }
+  if (k == 0u) { return; }
+
+  for (var shift = 32u; shift > 0u; ) {
+    shift -= 8u;
+    atomicStore(&histogram[lane], 0u);
+    workgroupBarrier();
+    let prefix = threshold;
+    let known = select(0xffffffffu << (shift + 8u), 0u, shift == 24u);
+    for (var row = first + lane; row < end; row += LANES) {
+      let key = keyOf(row);
+      if ((key & known) == prefix) { atomicAdd(&histogram[(key >> shift) & 255u], 1u); }
+    }
+    workgroupBarrier();
+    if (lane == 0u) {
+      var digit = 255u;
+      var missing = wanted;
+      var here = atomicLoad(&histogram[digit]);
+      while (here < missing) {
+        missing -= here;
+        digit -= 1u;
+        here = atomicLoad(&histogram[digit]);
+      }
+      threshold = prefix | (digit << shift);
+      wanted = missing;
+    }
+    workgroupBarrier();
+  }
+
+  let bound = threshold;
+  let quota = wanted;
+  let stretch = (end - first + LANES - 1u) / LANES;
+  let from = min(first + lane * stretch, end);
+  let to = min(from + stretch, end);
+  var found = vec2u();
+  for (var row = from; row < to; row++) {
+    let key = keyOf(row);
+    found += vec2u(u32(key > bound), u32(key == bound));
+  }
+  workgroupBarrier();
+  scan[lane] = found;
+  workgroupBarrier();
+  for (var reach = 1u; reach < LANES; reach *= 2u) {
+    var left = vec2u();
+    if (lane >= reach) { left = scan[lane - reach]; }
+    workgroupBarrier();
+    scan[lane] += left;
+    workgroupBarrier();
+  }
+  let ahead = scan[lane] - found;
+  var equal = ahead.y;
+  var at = offset + ahead.x + min(ahead.y, quota);
+  for (var row = from; row < to; row++) {
+    let key = keyOf(row);
+    if (key > bound || (key == bound && equal < quota)) {
+      index[at] = row;
+      at += 1u;
+    }
+    if (key == bound) { equal += 1u; }
+  }
+}

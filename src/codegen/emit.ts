@@ -1,0 +1,159 @@
+// Plan → program: WGSL for every kernel, sizes as text, places in the source as lines.
+import type { Model } from "../check/model.js";
+import { invariant } from "../diagnostics/invariant.js";
+import type { SourceFile } from "../diagnostics/span.js";
+import { kernelFiles } from "../embedded.js";
+import { isOp, nodesOf, type Origin } from "../ir/graph.js";
+import type { OpAttrs } from "../ir/vocabulary.js";
+import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
+import {
+  PROGRAM_FORMAT, PROGRAM_VERSION, type Program, type ProgramAxis, type ProgramCount, type ProgramKernel, type ProgramOrigin, type ProgramStep, type ProgramTable,
+  type ProgramUniform, type ProgramWeight, type SizeText,
+} from "../program/program.js";
+import type { Axis, CountRule } from "../size/axes.js";
+import { printRational } from "../size/rational.js";
+import { printSize, type Size } from "../size/size.js";
+import { LineTable } from "./lines.js";
+import { assemble, printRegion } from "./region.js";
+
+export interface EmitOptions {
+  /** Where the plan comes from: its weights, parameters and phase. Without it, weights are those the plan reads, and start as zeros. */
+  readonly model?: Model;
+  /** Texts that origins point into; a file that is not among them has line 0. */
+  readonly sources?: readonly SourceFile[];
+}
+
+/** Turns a plan into the data a runtime needs. Kernels of equal text are one. */
+export function emit(plan: Plan, options: EmitOptions = {}): Program {
+  const { graph } = plan;
+  const { model } = options;
+  const kernels = new Kernels();
+  const lines = new LineTable(options.sources ?? []);
+  const origins = new Map<Origin, ProgramOrigin>();
+  const originOf = (origin: Origin | null): ProgramOrigin | null => {
+    if (origin === null) return null;
+    let made = origins.get(origin);
+    if (!made) origins.set(origin, (made = { path: origin.path, file: origin.span.file, line: lines.lineOf(origin.span) }));
+    return made;
+  };
+  const steps = plan.steps.map((step) => emitStep(step, kernels, originOf(step.origin)));
+  return {
+    format: PROGRAM_FORMAT,
+    version: PROGRAM_VERSION,
+    model: graph.name,
+    phase: model?.phase ?? "infer",
+    entry: model?.entry ?? "forward",
+    parameters: model?.parameters.map(({ name, value }) => ({ name, value })) ?? [],
+    axes: graph.axes.map(emitAxis),
+    live: graph.live.map((l) => ({ name: l.name, kind: l.kind, default: printRational(l.default) })),
+    inputs: graph.inputs.map((i) => ({
+      name: i.name, dtype: i.node.attrs.dtype, shape: i.shape.map(sizeText), packing: i.packing, below: i.below, slot: plan.inputs.get(i.name) ?? null,
+    })),
+    outputs: graph.outputs.map((o, i) => {
+      const { slot, startsSlot } = plan.outputs[i]!;
+      return { name: o.name, role: o.role, dtype: o.node.types[0]!.dtype, shape: o.shape.map(sizeText), packing: o.packing, slot, startsSlot };
+    }),
+    weights: weightsOf(plan, model),
+    ignore: model?.ignore ?? [],
+    states: graph.states.map((s) => {
+      const slot = plan.states.get(s.name);
+      invariant(slot !== undefined, `state ${s.name} has no slot`);
+      return { name: s.name, dtype: s.type.dtype, shape: s.type.shape.map(sizeText), init: s.init, slot };
+    }),
+    tables: plan.tables.map(emitTable),
+    slots: plan.slots.map((s) => ({ bytes: sizeText(s.bytes), label: s.label })),
+    kernels: kernels.all,
+    steps,
+  };
+}
+
+/** Kernels by their text. */
+class Kernels {
+  readonly all: ProgramKernel[] = [];
+  readonly #byKernel = new Map<Kernel, number>();
+  readonly #byText = new Map<string, number>();
+
+  indexOf(kernel: Kernel): number {
+    let index = this.#byKernel.get(kernel);
+    if (index === undefined) this.#byKernel.set(kernel, (index = this.#add(kernel)));
+    return index;
+  }
+  #add(kernel: Kernel): number {
+    const text = `${kernel.file}\n${printRegion(kernel)}`;
+    const known = this.#byText.get(text);
+    if (known !== undefined) return known;
+    const source = kernelFiles[`${kernel.file}.wgsl`];
+    invariant(source !== undefined, `there is no kernels/${kernel.file}.wgsl`);
+    const index = this.all.length;
+    this.all.push({ name: `${kernel.name}.${index}`, wgsl: assemble(source, kernel), access: kernel.buffers.map((b) => b.access), uniforms: kernel.fields.length });
+    this.#byText.set(text, index);
+    return index;
+  }
+}
+
+function emitStep(step: PlanStep, kernels: Kernels, origin: ProgramOrigin | null): ProgramStep {
+  switch (step.kind) {
+    case "dispatch":
+      return { kind: "dispatch", kernel: kernels.indexOf(step.kernel), slots: step.buffers, uniforms: step.uniforms.map(emitUniform), workgroups: sizeText(step.workgroups), origin };
+    case "copy": return { kind: "copy", from: step.from, to: step.to, bytes: sizeText(step.bytes), origin };
+    case "clear": return { kind: "clear", slot: step.to, bytes: sizeText(step.bytes), origin };
+    default: return step satisfies never;
+  }
+}
+
+const sizeText = (size: Size): SizeText => (typeof size === "number" ? size : printSize(size));
+
+/** Values that JSON cannot hold as they are (NaN, infinities, −0) go as the bits of the word. */
+export function emitUniform(uniform: Uniform): ProgramUniform {
+  if ("size" in uniform) return sizeText(uniform.size);
+  const { value, dtype } = uniform;
+  switch (dtype) {
+    case "f32": case "f16": {
+      const single = Math.fround(value);
+      return Number.isFinite(single) && !Object.is(single, -0) ? { f32: single } : bitsOf(single);
+    }
+    case "i32": case "u32": case "bool": return value >>> 0;
+    default: return dtype satisfies never;
+  }
+}
+
+const bitsOf = (value: number): number => new Uint32Array(new Float32Array([value]).buffer)[0]!;
+
+function emitAxis(axis: Axis): ProgramAxis {
+  if (axis.role !== "sequence") return { role: axis.role, name: axis.name, bound: axis.bound };
+  return { role: axis.role, name: axis.name, bound: axis.bound, count: emitCount(axis.count) };
+}
+
+function emitCount(rule: CountRule): ProgramCount {
+  switch (rule.kind) {
+    case "input": return { kind: "input" };
+    case "top": return { kind: "top", parent: rule.parent, k: sizeText(rule.k) };
+    case "above": return { kind: "above", parent: rule.parent, expected: printRational(rule.expected) };
+    case "span": return { kind: "span", parent: rule.parent, start: sizeText(rule.start), stop: rule.stop === null ? null : sizeText(rule.stop) };
+    case "join": return { kind: "join", parts: rule.parts };
+    default: return rule satisfies never;
+  }
+}
+
+function emitTable(table: PlanTable): ProgramTable {
+  switch (table.kind) {
+    case "size": return { kind: "size", size: sizeText(table.size), dtype: table.dtype, slot: table.slot };
+    case "rope": {
+      const { positions, width, theta, frequencies, scale } = table.attrs;
+      return { kind: "rope", positions: sizeText(positions), width, theta, frequencies, scale, slot: table.slot };
+    }
+    case "starts": case "k": case "span": return { kind: table.kind, axis: table.axis, slot: table.slot };
+    case "live": return { kind: "live", name: table.name, slot: table.slot };
+    case "seed": return { kind: "seed", slot: table.slot };
+    default: return table satisfies never;
+  }
+}
+
+/** All the model declares: a checkpoint must hold them, read or not. */
+function weightsOf(plan: Plan, model: Model | undefined): readonly ProgramWeight[] {
+  const slotOf = (path: string): number | null => plan.weights.get(path) ?? null;
+  if (model) return model.weights.map(({ path, dtype, shape, init, keys }) => ({ path, dtype, shape, init, keys, slot: slotOf(path) }));
+  const read = new Map<string, OpAttrs["weight"]>();
+  for (const node of nodesOf(plan.graph)) if (isOp(node, "weight")) read.set(node.attrs.path, node.attrs);
+  return [...read.values()].map(({ path, dtype, shape }) => ({ path, dtype, shape, init: { kind: "zeros" }, keys: [path], slot: slotOf(path) }));
+}

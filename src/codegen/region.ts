@@ -1,0 +1,43 @@
+// The parameters region of a kernel as WGSL: uniform words, bindings and the declarations in which uses of a file differ.
+import { invariant } from "../diagnostics/invariant.js";
+import { helpersIn, wgslHelpers } from "../ops/index.js";
+import type { Declaration, Kernel } from "../schedule/plan.js";
+import { printExpression } from "./expression.js";
+import { printCount, printIndex } from "./index-map.js";
+
+const BEGIN = "// --- parameters\n";
+const END = "// --- end of parameters\n";
+
+/** A kernel's file with its parameters region replaced: complete WGSL. */
+export function assemble(source: string, kernel: Kernel): string {
+  const begin = source.indexOf(BEGIN);
+  const end = source.indexOf(END);
+  invariant(begin >= 0 && end > begin, `kernels/${kernel.file}.wgsl has no parameters region`);
+  return source.slice(0, begin) + printRegion(kernel) + source.slice(end + END.length);
+}
+
+/** The region's text; equal for kernels that do the same. */
+export function printRegion(kernel: Kernel): string {
+  const lines: string[] = [];
+  if (kernel.fields.length > 0) {
+    lines.push(`struct Sizes { ${kernel.fields.map((f) => `${f.name}: ${f.type}`).join(", ")} }`);
+    lines.push("@group(0) @binding(0) var<uniform> sizes: Sizes;");
+  }
+  kernel.buffers.forEach((b, i) => lines.push(`@group(0) @binding(${i + 1}) var<storage, ${b.access}> ${b.name}: array<${b.element}>;`));
+  for (const d of kernel.declarations) lines.push(printDeclaration(d));
+  const text = lines.join("\n");
+  const helpers = helpersIn(text).map((name) => `${wgslHelpers.get(name)!}\n`);
+  return `${helpers.join("")}${text}\n`;
+}
+
+function printDeclaration(d: Declaration): string {
+  switch (d.kind) {
+    case "alias": return `alias ${d.name} = ${d.type};`;
+    case "constant": return `const ${d.name} = ${d.value}u;`;
+    case "count": return `fn ${d.name}() -> u32 { return ${printCount(d.count)}; }`;
+    case "index": return `fn ${d.name}(i: u32) -> u32 { ${printIndex(d.map)} }`;
+    case "value": return printExpression(d.body);
+    case "function": return d.wgsl;
+    default: return d satisfies never;
+  }
+}

@@ -1,0 +1,107 @@
+// Arithmetic on sizes for a schedule: results are remembered, and rows that only the device can count are told apart.
+import { invariant } from "../diagnostics/invariant.js";
+import type { TensorType } from "../ir/types.js";
+import { countingAxis, type Axis } from "../size/axes.js";
+import { rational } from "../size/rational.js";
+import { applySize, atomsOf, axisSize, multiplySizes, sizeOf, substitute, type Atom, type Size, type SizeExpr } from "../size/size.js";
+
+/** A size that involves rows only the device can count: `rows(axis) · factor`. */
+export interface DeviceSize {
+  readonly axis: string;
+  readonly factor: Size;
+}
+
+export class Extents {
+  /** Extent of the batch axis, 1 where there is none. */
+  readonly batch: Size;
+  readonly #onDevice = new Set<string>();
+  readonly #countedBy = new Map<string, string>();
+  readonly #products = new Map<string, Size>();
+  readonly #quotients = new Map<string, Size>();
+  readonly #split = new Map<string, DeviceSize | null>();
+
+  constructor(axes: readonly Axis[]) {
+    const batch = axes.find((a) => a.role === "batch");
+    this.batch = batch ? axisSize(batch.name) : 1;
+    for (const axis of axes) {
+      if (dependsOnDevice(axes, axis, this.#onDevice)) this.#onDevice.add(axis.name);
+      if (axis.role !== "sequence") continue;
+      if (axis.count.kind === "top") this.#countedBy.set(axis.name, countingAxis(axes, axis.count));
+      if (axis.count.kind === "span") this.#countedBy.set(axis.name, axis.count.parent);
+    }
+  }
+
+  /** The axis whose counts decide those of an axis made by `top` or `span`. */
+  countedBy(axis: string): string {
+    const by = this.#countedBy.get(axis);
+    invariant(by !== undefined, `no axis decides the counts of ${axis}`);
+    return by;
+  }
+
+  /** Whether the counts of this axis are known only on the device: `knownOnHost` for all axes, in linear time. */
+  onDevice(axis: string): boolean {
+    return this.#onDevice.has(axis);
+  }
+
+  times(a: Size, b: Size): Size {
+    if (a === 1) return b;
+    if (b === 1) return a;
+    if (typeof a === "number" && typeof b === "number") return multiplySizes(a, b);
+    const key = `${keyOf(a)}|${keyOf(b)}`;
+    let size = this.#products.get(key);
+    if (size === undefined) this.#products.set(key, (size = multiplySizes(a, b)));
+    return size;
+  }
+
+  /** Number of elements. */
+  product(shape: readonly Size[]): Size {
+    return shape.reduce((n: Size, s) => this.times(n, s), 1);
+  }
+
+  /** Bytes of a value in memory: four an element, whatever its dtype. */
+  bytes(type: TensorType): Size {
+    return this.times(4, this.product(type.shape));
+  }
+
+  /** ceil(size / divisor): workgroups for so many invocations. */
+  ceilDivide(size: Size, divisor: number): Size {
+    if (typeof size === "number") return Math.ceil(size / divisor);
+    const key = `${divisor}|${size.key}`;
+    let quotient = this.#quotients.get(key);
+    if (quotient === undefined) this.#quotients.set(key, (quotient = applySize("ceil", [multiplySizes(sizeOf(rational(1, divisor)), size)])));
+    return quotient;
+  }
+
+  /** The size as rows of an axis that only the device can count, times what the host knows; null where the host knows it all. */
+  deviceSize(size: Size): DeviceSize | null {
+    if (typeof size === "number" || this.#onDevice.size === 0) return null;
+    let split = this.#split.get(size.key);
+    if (split === undefined) this.#split.set(size.key, (split = this.#splitOf(size)));
+    return split;
+  }
+
+  #splitOf(size: SizeExpr): DeviceSize | null {
+    const unknown = (atom: Atom): boolean => atom.kind === "rows" && this.#onDevice.has(atom.axis);
+    const found = [...atomsOf(size)].filter(unknown);
+    const [rows] = found;
+    if (rows?.kind !== "rows") return null;
+    const sole = size.terms.length === 1 && size.terms[0]!.atoms.filter(({ atom }) => unknown(atom)).length === 1;
+    invariant(found.length === 1 && sole, `no kernel can compute the size ${size.key} on the device`);
+    return { axis: rows.axis, factor: substitute(size, (atom) => (unknown(atom) ? 1 : null)) };
+  }
+}
+
+const keyOf = (size: Size): string | number => (typeof size === "number" ? size : size.key);
+
+function dependsOnDevice(axes: readonly Axis[], axis: Axis, onDevice: ReadonlySet<string>): boolean {
+  if (axis.role !== "sequence") return false;
+  const rule = axis.count;
+  switch (rule.kind) {
+    case "input": return false;
+    case "above": return true;
+    case "top": return onDevice.has(rule.parent) || onDevice.has(countingAxis(axes, rule));
+    case "span": return onDevice.has(rule.parent);
+    case "join": return rule.parts.some((p) => onDevice.has(p));
+    default: return rule satisfies never;
+  }
+}

@@ -1,0 +1,126 @@
+// Specs of the kernels that compute: reductions, products, attention, losses.
+import { invariant } from "../../diagnostics/invariant.js";
+import type { DType } from "../../size/dtype.js";
+import type { Size } from "../../size/size.js";
+import { broadcastStrides, stridesOf } from "../index-map.js";
+import { around, input, KernelBuilder, result, roundedTo, storageType, typeAt, work, type Spec } from "./spec.js";
+
+/** Reductions of at most so many elements, known beforehand, are given one invocation each; longer ones a workgroup. */
+const SHORT_REDUCTION = 1024;
+
+interface Combination {
+  readonly identity: (dtype: DType) => string;
+  readonly combine: (dtype: DType) => string;
+}
+
+const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
+
+const LEAST = { u32: "0u", i32: "bitcast<i32>(0x80000000u)", f32: "modc_bits(0xff800000u)" };
+const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f800000u)" };
+
+const reduction = ({ identity, combine }: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> => ({ attrs, inputs, extents }) => {
+  const x = typeAt(inputs, 0);
+  const strides = stridesOf(extents, x.shape);
+  const along = (kept: boolean): number[] => x.shape.flatMap((_, d) => (attrs.axes.includes(d) === kept ? [] : [d]));
+  const [kept, reduced] = [along(true), along(false)];
+  const outputs = extents.product(kept.map((d) => x.shape[d]!));
+  const extent = extents.product(reduced.map((d) => x.shape[d]!));
+  const short = typeof extent === "number" && extent <= SHORT_REDUCTION;
+  const type = storageType(x.dtype);
+  const kernel = new KernelBuilder(short ? "reduce" : "reduce_long", extents).read("x", type, input(0)).write("y", type, result());
+  kernel.alias("Value", type).count("outputs", outputs).count("extent", extent);
+  kernel.index("base", kept.map((d) => x.shape[d]!), kept.map((d) => strides[d]!));
+  kernel.index("step", reduced.map((d) => x.shape[d]!), reduced.map((d) => strides[d]!));
+  kernel.function(`fn identity() -> Value { return ${identity(x.dtype)}; }`);
+  kernel.function(`fn combine(a: Value, b: Value) -> Value { return ${combine(x.dtype)}; }`);
+  kernel.function(`fn rounded(v: Value) -> Value { return ${x.dtype === "f16" ? "modc_f16(v)" : "v"}; }`);
+  return work([short ? kernel.over(outputs) : kernel.dispatch(outputs)]);
+};
+
+export const sum: Spec<"sum"> = reduction({ identity: (t) => `${storageType(t)}(0)`, combine: () => "a + b" });
+export const reduceMax: Spec<"reduce_max"> = reduction({ identity: (t) => LEAST[storageType(t)], combine: (t) => (isFloat(t) ? "modc_max(a, b)" : "max(a, b)") });
+export const reduceMin: Spec<"reduce_min"> = reduction({ identity: (t) => GREATEST[storageType(t)], combine: (t) => (isFloat(t) ? "modc_min(a, b)" : "min(a, b)") });
+
+/** Integer keys of the same order as the values: NaN highest, −0 as 0. */
+const KEYS = {
+  u32: "fn key(bits: u32) -> u32 { return bits; }",
+  i32: "fn key(bits: u32) -> u32 { return bits ^ 0x80000000u; }",
+  f32: `fn key(bits: u32) -> u32 {
+  let magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) { return 0xffffffffu; }
+  if (magnitude == 0u) { return 0x80000000u; }
+  return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
+}`,
+};
+
+export const argmax: Spec<"argmax"> = ({ attrs, inputs, extents }) => {
+  const x = typeAt(inputs, 0);
+  const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
+  const outputs = extents.times(outer, inner);
+  const kernel = new KernelBuilder("argmax", extents).read("x", "u32", input(0)).write("y", "u32", result());
+  kernel.count("outputs", outputs).count("extent", rows);
+  kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).index("step", [rows], [inner]).function(KEYS[storageType(x.dtype)]);
+  return work([kernel.over(outputs)]);
+};
+
+export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents }) => {
+  const x = typeAt(inputs, 0);
+  const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
+  const kernel = new KernelBuilder("softmax", extents).read("x", "f32", input(0)).write("y", "f32", result());
+  kernel.count("rowCount", extents.times(outer, inner)).count("extent", rows).count("stride", inner);
+  kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype));
+  return work([kernel.dispatch(extents.times(outer, inner))]);
+};
+
+const TILE_ROWS = 4;
+const TILE_COLUMNS = 8;
+
+export const matmul: Spec<"matmul"> = ({ attrs, inputs, results, extents }) => {
+  const [a, b, y] = [typeAt(inputs, 0), typeAt(inputs, 1), typeAt(results, 0)];
+  const depth = a.shape.at(-1)!;
+  const columns = y.shape.at(-1)!;
+  const lead = y.shape.slice(0, -2);
+  // One b for all of a: its batches are more rows.
+  const single = b.shape.slice(0, -2).every((s) => s === 1) && a.shape.length === y.shape.length;
+  const batches = single ? 1 : extents.product(lead);
+  const rows = single ? extents.product(y.shape.slice(0, -1)) : y.shape.at(-2)!;
+  const kernel = new KernelBuilder("matmul", extents).read("a", "f32", input(0)).read("b", "f32", input(1)).write("y", "f32", result());
+  kernel.count("batchCount", batches).count("rowCount", rows).count("columnCount", columns).count("depth", depth);
+  kernel.count("depthStride", attrs.transposed ? 1 : columns).count("columnStride", attrs.transposed ? depth : 1);
+  const matrices = (shape: readonly Size[]): Size[] => {
+    const size = extents.product(shape.slice(-2));
+    return broadcastStrides(extents, shape.slice(0, -2), lead).map((s) => extents.times(s, size));
+  };
+  kernel.index("baseA", single ? [] : lead, single ? [] : matrices(a.shape)).index("baseB", single ? [] : lead, single ? [] : matrices(b.shape));
+  kernel.function(roundedTo(y.dtype));
+  const tiles = extents.times(batches, extents.times(extents.ceilDivide(rows, TILE_ROWS), extents.ceilDivide(columns, TILE_COLUMNS)));
+  return work([kernel.over(tiles)]);
+};
+
+export const attention: Spec<"attention"> = ({ attrs, inputs, results, extents }) => {
+  const [q, k, v, y] = [typeAt(inputs, 0), typeAt(inputs, 1), typeAt(inputs, 2), typeAt(results, 0)];
+  const [heads, shared, width, widthV] = [q.shape[0], k.shape[0], q.shape[2], v.shape[2]];
+  invariant(typeof heads === "number" && typeof shared === "number" && typeof width === "number" && typeof widthV === "number", "heads and their width are known");
+  const kernel = new KernelBuilder("attention", extents).read("q", "f32", input(0)).read("k", "f32", input(1)).read("v", "f32", input(2));
+  kernel.read("startsQ", "u32", input(3)).read("startsK", "u32", input(4)).read("positionsQ", "u32", input(5)).read("positionsK", "u32", input(6)).write("y", "f32", result());
+  kernel.constant("WIDTH", width).constant("WIDTH_V", widthV);
+  kernel.count("heads", heads).count("groupSize", heads / shared).count("batch", extents.batch).value("scale", attrs.scale, "f32");
+  const seen: string[] = [];
+  if (attrs.causal) seen.push("j <= i");
+  if (attrs.window > 0) {
+    kernel.count("window", attrs.window);
+    seen.push("max(i, j) - min(i, j) < window()");
+  }
+  kernel.function(`fn sees(i: u32, j: u32) -> bool { return ${seen.join(" && ") || "true"}; }`).function(roundedTo(y.dtype));
+  return work([kernel.over(extents.times(heads, y.shape[1]!))]);
+};
+
+export const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents }) => {
+  const [x, targets] = [typeAt(inputs, 0), typeAt(inputs, 1)];
+  const rows = extents.product(targets.shape);
+  const kernel = new KernelBuilder("cross_entropy", extents).read("x", "f32", input(0)).read("targets", "u32", input(1)).write("y", "f32", result());
+  kernel.count("rowCount", rows).count("classes", x.shape.at(-1)!);
+  kernel.function(`fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`);
+  return work([kernel.dispatch(rows)]);
+};
+

@@ -1,0 +1,26 @@
+// The spec of every operator that has kernels of its own; the others are sources, views or expressions.
+import type { OpName } from "../../ir/vocabulary.js";
+import { argmax, attention, crossEntropy, matmul, reduceMax, reduceMin, softmax, sum } from "./compute.js";
+import { concat, counts, gather, join, mask, pack, permute, positions, put, rope, routeMask, segments, set, slice, take, unpack } from "./movement.js";
+import { randomNormal, randomUniform } from "./random.js";
+import { above, span, top } from "./routing.js";
+import type { Spec } from "./spec.js";
+
+/** Total by type: null where the operator's record says source, view or pointwise (and for `broadcast`, which is how an expression reads its input). */
+export const specs: { readonly [K in OpName]: Spec<K> | null } = {
+  input: null, weight: null, state: null, live: null, seed: null, constant: null, size: null, starts: null, rope_table: null,
+  pick: null, reshape: null, permute, broadcast: null, slice, concat, cast: null, stop_gradient: null, barrier: null,
+  add: null, sub: null, mul: null, div: null, pow: null, min: null, max: null,
+  neg: null, exp: null, log: null, sqrt: null, rsqrt: null, abs: null, sin: null, cos: null, tanh: null,
+  sigmoid: null, relu: null, silu: null, gelu: null, gelu_tanh: null, softplus: null, powi: null,
+  eq: null, ne: null, lt: null, le: null, gt: null, ge: null, and: null, or: null, not: null, where: null,
+  sum, reduce_max: reduceMax, reduce_min: reduceMin, argmax, softmax,
+  matmul, gather,
+  positions, segments, counts, unpack, pack, mask,
+  top, above, span, join, take, put, set, route_mask: routeMask,
+  rope, attention, cross_entropy: crossEntropy,
+  random_uniform: randomUniform, random_normal: randomNormal,
+};
+
+/** Operators whose kernels can write into the memory of their record's `inPlace` input. */
+export const worksInPlace: ReadonlySet<OpName> = new Set<OpName>(["put", "set"]);

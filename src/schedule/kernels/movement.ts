@@ -1,0 +1,146 @@
+// Specs of the kernels that move values without looking at them: as 32-bit words, so that all dtypes share them.
+import { multiplySizes, addSizes, type Size } from "../../size/size.js";
+import { stridesOf } from "../index-map.js";
+import type { Step } from "../plan.js";
+import { around, input, KernelBuilder, result, roundedTo, scratch, storageType, typeAt, work, type Operand, type Spec } from "./spec.js";
+
+export const permute: Spec<"permute"> = ({ attrs, inputs, results, extents }) => {
+  const y = typeAt(results, 0);
+  const strides = stridesOf(extents, typeAt(inputs, 0).shape);
+  const count = extents.product(y.shape);
+  const kernel = new KernelBuilder("strided", extents).read("x", "u32", input(0)).write("y", "u32", result());
+  return work([kernel.count("count", count).index("source", y.shape, attrs.order.map((d) => strides[d]!)).over(count)]);
+};
+
+export const slice: Spec<"slice"> = ({ attrs, inputs, results, extents }) => {
+  const y = typeAt(results, 0);
+  const strides = stridesOf(extents, typeAt(inputs, 0).shape);
+  const count = extents.product(y.shape);
+  const kernel = new KernelBuilder("strided", extents).read("x", "u32", input(0)).write("y", "u32", result());
+  return work([kernel.count("count", count).index("source", y.shape, strides, extents.times(attrs.start, strides[attrs.axis]!)).over(count)]);
+};
+
+export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents }) => {
+  const all = around(extents, typeAt(results, 0).shape, attrs.axis);
+  const stride = extents.times(all.rows, all.inner);
+  let offset: Size = 0;
+  const steps = inputs.map((type, i): Step<Operand> => {
+    const part = extents.times(typeAt(inputs, i).shape[attrs.axis]!, all.inner);
+    const kernel = new KernelBuilder("place", extents).read("x", "u32", input(i)).write("y", "u32", result());
+    kernel.count("outer", all.outer).count("inner", part).count("stride", stride).count("offset", offset);
+    offset = addSizes(offset, part);
+    return kernel.over(extents.product(type.shape));
+  });
+  return work(steps);
+};
+
+export const gather: Spec<"gather"> = ({ inputs, results, extents }) => {
+  const [table, indices] = [typeAt(inputs, 0), typeAt(inputs, 1)];
+  const kernel = new KernelBuilder("gather", extents).read("values", "u32", input(0)).read("indices", "u32", input(1)).write("y", "u32", result());
+  kernel.count("rowCount", extents.product(indices.shape)).count("width", extents.product(table.shape.slice(1))).count("tableRows", table.shape[0]!);
+  return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
+};
+
+export const take: Spec<"take"> = ({ attrs, inputs, results, extents }) => {
+  const from = around(extents, typeAt(inputs, 0).shape, attrs.dim);
+  const to = around(extents, typeAt(results, 0).shape, attrs.dim);
+  const kernel = new KernelBuilder("take", extents).read("x", "u32", input(0)).read("index", "u32", input(1)).write("y", "u32", result());
+  kernel.count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", to.rows).count("inner", from.inner);
+  return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
+};
+
+/** Adds or replaces rows of a copy of x, or of x itself where nothing else reads it. */
+const scatter = (merge: string): Spec<"put" | "set"> => ({ attrs, inputs, extents, inPlace }) => {
+  const [x, u] = [typeAt(inputs, 0), typeAt(inputs, 2)];
+  const from = around(extents, x.shape, attrs.dim);
+  const rows = u.shape[attrs.dim]!;
+  const type = storageType(x.dtype);
+  const kernel = new KernelBuilder("put", extents).write("x", type, result()).read("index", "u32", input(1)).read("u", type, input(2));
+  kernel.alias("Value", type).count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", rows).count("inner", from.inner);
+  kernel.function(`fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`);
+  const dispatch = kernel.over(extents.product(u.shape));
+  return work(inPlace ? [dispatch] : [{ kind: "copy", from: input(0), to: result(), bytes: extents.bytes(x) }, dispatch]);
+};
+
+export const put: Spec<"put"> = scatter("old + update");
+export const set: Spec<"set"> = scatter("update");
+
+export const routeMask: Spec<"route_mask"> = ({ inputs, results, extents }) => {
+  const index = typeAt(inputs, 0);
+  const kernel = new KernelBuilder("route_mask", extents).read("index", "u32", input(0)).write("y", "u32", result());
+  const count = extents.product(index.shape);
+  return work([{ kind: "clear", to: result(), bytes: extents.bytes(typeAt(results, 0)) }, kernel.count("rowCount", count).over(count)]);
+};
+
+const rowsOfStarts = (value: string): Spec<"positions" | "segments"> => ({ results, extents }) => {
+  const kernel = new KernelBuilder("segments", extents).read("starts", "u32", input(0)).write("y", "u32", result());
+  kernel.count("batch", extents.batch).function(`fn value(n: u32, sequence: u32) -> u32 { return ${value}; }`);
+  return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
+};
+
+export const positions: Spec<"positions"> = rowsOfStarts("n - starts[sequence]");
+export const segments: Spec<"segments"> = rowsOfStarts("sequence");
+
+export const counts: Spec<"counts"> = ({ extents }) => {
+  const kernel = new KernelBuilder("counts", extents).read("starts", "u32", input(0)).write("y", "u32", result());
+  return work([kernel.count("batch", extents.batch).over(extents.batch)]);
+};
+
+/** The counts that tell [B, outer, T, inner] from its packed rows. */
+function sideBySide(kernel: KernelBuilder, outer: Size, longest: Size, inner: Size, batch: Size): KernelBuilder {
+  return kernel.count("batch", batch).count("outer", outer).count("longest", longest).count("inner", inner);
+}
+
+export const unpack: Spec<"unpack"> = ({ attrs, results, extents }) => {
+  const y = typeAt(results, 0);
+  const { outer, rows, inner } = around(extents, y.shape.slice(1), attrs.dim);
+  const kernel = new KernelBuilder("unpack", extents).read("x", "u32", input(0)).read("starts", "u32", input(1)).write("y", "u32", result());
+  return work([sideBySide(kernel, outer, rows, inner, extents.batch).over(extents.product(y.shape))]);
+};
+
+export const pack: Spec<"pack"> = ({ attrs, inputs, results, extents }) => {
+  const { outer, rows, inner } = around(extents, typeAt(inputs, 0).shape.slice(1), attrs.dim);
+  const kernel = new KernelBuilder("pack", extents).read("x", "u32", input(0)).read("starts", "u32", input(1)).write("y", "u32", result());
+  return work([sideBySide(kernel, outer, rows, inner, extents.batch).over(extents.product(typeAt(results, 0).shape))]);
+};
+
+export const mask: Spec<"mask"> = ({ attrs, inputs, extents }) => {
+  const x = typeAt(inputs, 0);
+  const { outer, rows, inner } = around(extents, x.shape.slice(1), attrs.dim - 1);
+  const kernel = new KernelBuilder("mask", extents).read("x", "u32", input(0)).read("starts", "u32", input(1)).write("y", "u32", result());
+  sideBySide(kernel, outer, rows, inner, extents.batch);
+  const type = storageType(x.dtype);
+  const field = kernel.word(attrs.fill, x.dtype, "fillValue");
+  kernel.function(`fn fill() -> u32 { return ${type === "u32" ? `sizes.${field}` : `bitcast<u32>(sizes.${field})`}; }`);
+  return work([kernel.over(extents.product(x.shape))]);
+};
+
+/** starts(axis)[b] = Σ over the parts of starts(part)[b]; part p begins in sequence b where the counts of the parts before it end. */
+export const join: Spec<"join"> = ({ inputs, results, extents }) => {
+  const entries = addSizes(extents.batch, 1);
+  const add = (value: string, part: number, to: Operand, count: Size): Step<Operand> => {
+    const kernel = new KernelBuilder("accumulate", extents).read("starts", "u32", input(part)).write("total", "u32", to);
+    return kernel.count("count", count).function(`fn value(i: u32) -> u32 { return ${value}; }`).over(count);
+  };
+  const bytes = multiplySizes(4, entries);
+  const steps: Step<Operand>[] = [{ kind: "clear", to: result(0), bytes }];
+  inputs.forEach((_, part) => steps.push(add("starts[i]", part, result(0), entries)));
+  steps.push({ kind: "copy", from: result(0), to: scratch(), bytes });
+  inputs.forEach((_, part) => {
+    const rows = new KernelBuilder("join_rows", extents).read("starts", "u32", input(part)).read("ahead", "u32", scratch()).write("index", "u32", result(1 + part));
+    steps.push(rows.count("batch", extents.batch).over(extents.product(typeAt(results, 1 + part).shape)));
+    if (part + 1 < inputs.length) steps.push(add("starts[i + 1u] - starts[i]", part, scratch(), extents.batch));
+  });
+  return work(steps, [bytes]);
+};
+
+export const rope: Spec<"rope"> = ({ inputs, results, extents }) => {
+  const x = typeAt(inputs, 0);
+  const width = x.shape.at(-1)!;
+  const rows = x.shape.at(-2)!;
+  const kernel = new KernelBuilder("rope", extents).read("x", "f32", input(0)).read("positions", "u32", input(1)).read("angles", "f32", input(2)).write("y", "f32", result());
+  const outer = extents.product(x.shape.slice(0, -2));
+  const half = typeof width === "number" ? width / 2 : extents.ceilDivide(width, 2);
+  kernel.count("outer", outer).count("rowCount", rows).count("halfWidth", half).function(roundedTo(typeAt(results, 0).dtype));
+  return work([kernel.over(extents.times(extents.times(outer, rows), half))]);
+};

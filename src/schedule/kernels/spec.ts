@@ -1,0 +1,178 @@
+// What a kernel's spec is, and the builder that collects its buffers, uniform words and declarations.
+import { invariant } from "../../diagnostics/invariant.js";
+import type { TensorType } from "../../ir/types.js";
+import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
+import type { DType } from "../../size/dtype.js";
+import type { Size } from "../../size/size.js";
+import type { Extents } from "../extents.js";
+import { collapse } from "../index-map.js";
+import type { Limits } from "../limits.js";
+import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform, WgslType } from "../plan.js";
+
+/** A buffer as a spec names it: by its place in the node, or as one the schedule adds. */
+export type Operand =
+  | { readonly from: "input" | "result" | "scratch"; readonly index: number }
+  /** Starts of an axis that only the device knows. */
+  | { readonly from: "starts"; readonly axis: string }
+  /** A table the host computes for an axis. */
+  | { readonly from: "k" | "span"; readonly axis: string };
+
+export const input = (index: number): Operand => ({ from: "input", index });
+export const result = (index = 0): Operand => ({ from: "result", index });
+export const scratch = (index = 0): Operand => ({ from: "scratch", index });
+
+/** What a spec sees of a node: nothing that tells two nodes of one signature apart. */
+export interface SpecContext<K extends OpName> {
+  readonly attrs: OpAttrs[K];
+  readonly inputs: readonly TensorType[];
+  readonly results: readonly TensorType[];
+  readonly extents: Extents;
+  readonly limits: Limits;
+  /** Whether result 0 takes over the memory of the record's `inPlace` input, which then holds its value already. */
+  readonly inPlace: boolean;
+}
+
+/** The steps that compute a node, and the bytes of the scratch buffers they need. */
+export interface Work {
+  readonly steps: readonly Step<Operand>[];
+  readonly scratch: readonly Size[];
+}
+
+export type Spec<K extends OpName> = (context: SpecContext<K>) => Work;
+
+export const work = (steps: readonly Step<Operand>[], scratchBytes: readonly Size[] = []): Work => ({ steps, scratch: scratchBytes });
+
+/** Invocations of a workgroup in kernels that give each element an invocation. */
+export const WORKGROUP = 64;
+
+/** In memory every dtype takes four bytes: f16 as f32, bool as u32. */
+export const storageType = (dtype: DType): WgslType => (dtype === "f16" ? "f32" : dtype === "bool" ? "u32" : dtype);
+
+/** `fn rounded(v: f32) -> f32`: what storing a value of the dtype does to it. */
+export const roundedTo = (dtype: DType, name = "rounded"): string => `fn ${name}(v: f32) -> f32 { return ${dtype === "f16" ? "modc_f16(v)" : "v"}; }`;
+
+/** Collects one dispatch of a kernel. Names of buffers, fields and functions are those of its file. */
+export class KernelBuilder {
+  readonly #file: string;
+  readonly #name: string;
+  readonly #extents: Extents;
+  readonly #fields: Field[] = [];
+  readonly #uniforms: Uniform[] = [];
+  readonly #buffers: Buffer[] = [];
+  readonly #operands: Operand[] = [];
+  readonly #declarations: Declaration[] = [];
+  readonly #starts = new Map<string, string>();
+
+  constructor(file: string, extents: Extents, name = file) {
+    this.#file = file;
+    this.#name = name;
+    this.#extents = extents;
+  }
+
+  read(name: string, element: WgslType, operand: Operand): this {
+    this.#bind({ name, access: "read", element }, operand);
+    return this;
+  }
+  write(name: string, element: WgslType, operand: Operand): this {
+    this.#bind({ name, access: "read_write", element }, operand);
+    return this;
+  }
+  #bind(buffer: Buffer, operand: Operand): void {
+    this.#buffers.push(buffer);
+    this.#operands.push(operand);
+  }
+
+  /** `fn name() -> u32` */
+  count(name: string, size: Size): this {
+    this.#declarations.push({ kind: "count", name, count: this.countOf(size, name) });
+    return this;
+  }
+  /** `fn name(i: u32) -> u32`: the offset of element i of a walk over `sizes`, in a tensor of these strides. */
+  index(name: string, sizes: readonly Size[], strides: readonly Size[], offset: Size = 0): this {
+    const walk = collapse(this.#extents, { sizes, strides: [strides] });
+    const map: IndexMap = {
+      sizes: walk.sizes.map((s, d) => (d === 0 ? { kind: "one" } : this.countOf(s, `${name}_size${d}`))),
+      strides: walk.strides[0]!.map((s, d) => this.countOf(s, `${name}_stride${d}`)),
+      offset: this.countOf(offset, `${name}_offset`),
+    };
+    this.#declarations.push({ kind: "index", name, map });
+    return this;
+  }
+  /** `fn name() -> …`: a constant, passed as a uniform word so that kernels which differ in it are one. */
+  value(name: string, value: number, dtype: DType): this {
+    const type = storageType(dtype);
+    return this.function(`fn ${name}() -> ${type} { return sizes.${this.word(value, dtype, name)}; }`);
+  }
+  alias(name: string, type: WgslType): this {
+    this.#declarations.push({ kind: "alias", name, type });
+    return this;
+  }
+  constant(name: string, value: number): this {
+    this.#declarations.push({ kind: "constant", name, value });
+    return this;
+  }
+  function(wgsl: string): this {
+    this.#declarations.push({ kind: "function", wgsl });
+    return this;
+  }
+  declare(declaration: Declaration): this {
+    this.#declarations.push(declaration);
+    return this;
+  }
+
+  /** A uniform word with a constant; returns its field. */
+  word(value: number, dtype: DType, field: string): string {
+    return this.#field(field, storageType(dtype), { value, dtype });
+  }
+  /** How the kernel knows a size; `field` is the uniform word that may be needed. */
+  countOf(size: Size, field: string): Count {
+    if (size === 0) return { kind: "zero" };
+    if (size === 1) return { kind: "one" };
+    const device = this.#extents.deviceSize(size);
+    if (device === null) return { kind: "field", field: this.#field(field, "u32", { size }) };
+    const starts = this.#startsOf(device.axis);
+    return { kind: "rows", starts, batch: this.#batch(), times: device.factor === 1 ? null : this.#field(field, "u32", { size: device.factor }) };
+  }
+  #batch(): string {
+    const field = "sequences";
+    return this.#fields.some((f) => f.name === field) ? field : this.#field(field, "u32", { size: this.#extents.batch });
+  }
+  #field(name: string, type: WgslType, uniform: Uniform): string {
+    this.#fields.push({ name, type });
+    this.#uniforms.push(uniform);
+    return name;
+  }
+  #startsOf(axis: string): string {
+    let name = this.#starts.get(axis);
+    if (name === undefined) {
+      name = `starts_${this.#starts.size}`;
+      this.#starts.set(axis, name);
+      this.read(name, "u32", { from: "starts", axis });
+    }
+    return name;
+  }
+
+  /** So many workgroups of it. */
+  dispatch(workgroups: Size): Step<Operand> {
+    const kernel: Kernel = { file: this.#file, name: this.#name, fields: this.#fields, buffers: this.#buffers, declarations: this.#declarations };
+    return { kind: "dispatch", kernel, buffers: this.#operands, uniforms: this.#uniforms, workgroups };
+  }
+  /** One invocation for each of so many elements. */
+  over(elements: Size): Step<Operand> {
+    return this.dispatch(this.#extents.ceilDivide(elements, WORKGROUP));
+  }
+}
+
+/** A shape seen around one dimension: elements before it, along it and behind it. */
+export function around(extents: Extents, shape: readonly Size[], dim: number): { readonly outer: Size; readonly rows: Size; readonly inner: Size } {
+  const rows = shape[dim];
+  invariant(rows !== undefined, `there is no dimension ${dim}`);
+  return { outer: extents.product(shape.slice(0, dim)), rows, inner: extents.product(shape.slice(dim + 1)) };
+}
+
+/** The type at a place; typing has made sure that it is there. */
+export function typeAt(types: readonly TensorType[], index: number): TensorType {
+  const type = types[index];
+  invariant(type, `operand ${index} is missing`);
+  return type;
+}

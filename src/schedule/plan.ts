@@ -1,0 +1,132 @@
+// The plan: which kernels run on which buffers, in which order, before any WGSL is written.
+import type { Graph, Node, Origin } from "../ir/graph.js";
+import type { OpAttrs } from "../ir/vocabulary.js";
+import type { DType } from "../size/dtype.js";
+import type { Size } from "../size/size.js";
+
+export interface Plan {
+  readonly graph: Graph;
+  readonly slots: readonly PlanSlot[];
+  readonly steps: readonly PlanStep[];
+  readonly tables: readonly PlanTable[];
+  /** Slots by name; inputs, weights that no kernel reads have none. */
+  readonly inputs: ReadonlyMap<string, number>;
+  readonly weights: ReadonlyMap<string, number>;
+  readonly states: ReadonlyMap<string, number>;
+  /** In the order of the graph's outputs. */
+  readonly outputs: readonly PlanOutput[];
+}
+
+export interface PlanSlot {
+  /** Largest size of the values that live in it, one after the other. */
+  readonly bytes: Size;
+  readonly label: string;
+}
+
+export interface PlanOutput {
+  readonly slot: number;
+  /** Slot of the starts of its packing's axis, where only the device knows them. */
+  readonly startsSlot: number | null;
+}
+
+export type PlanTable =
+  | { readonly kind: "starts" | "k" | "span"; readonly axis: string; readonly slot: number }
+  | { readonly kind: "size"; readonly size: Size; readonly dtype: "f32" | "u32" | "i32"; readonly slot: number }
+  | { readonly kind: "live"; readonly name: string; readonly slot: number }
+  | { readonly kind: "seed"; readonly slot: number }
+  | { readonly kind: "rope"; readonly attrs: OpAttrs["rope_table"]; readonly slot: number };
+
+/** `B` is how a step names a buffer: an operand within a kernel's spec, a slot within a plan. */
+export type Step<B> =
+  | {
+      readonly kind: "dispatch";
+      readonly kernel: Kernel;
+      /** In order of the kernel's buffers. */
+      readonly buffers: readonly B[];
+      readonly uniforms: readonly Uniform[];
+      /** How many workgroups; at the bound where only the device knows the extent. */
+      readonly workgroups: Size;
+    }
+  | { readonly kind: "copy"; readonly from: B; readonly to: B; readonly bytes: Size }
+  | { readonly kind: "clear"; readonly to: B; readonly bytes: Size };
+
+export type PlanStep = Step<number> & { readonly origin: Origin | null };
+
+/** A word of the uniform buffer: a size, or a constant. */
+export type Uniform = { readonly size: Size } | { readonly value: number; readonly dtype: DType };
+
+/** A kernel: a file of `kernels/` and what stands in its parameters region. Equal kernels have equal text and are compiled once. */
+export interface Kernel {
+  /** Name of the file, without `.wgsl`. */
+  readonly file: string;
+  /** What it does here, for people: the file's name, or the operators of a generated expression. */
+  readonly name: string;
+  /** Fields of `Sizes`, in order of the uniform words. */
+  readonly fields: readonly Field[];
+  /** Bindings from 1. */
+  readonly buffers: readonly Buffer[];
+  readonly declarations: readonly Declaration[];
+}
+
+export interface Field {
+  readonly name: string;
+  readonly type: WgslType;
+}
+
+export type WgslType = "f32" | "u32" | "i32";
+
+export interface Buffer {
+  readonly name: string;
+  readonly access: "read" | "read_write";
+  readonly element: WgslType;
+}
+
+/** What varies between the uses of a kernel's file: declarations, and nothing in the bodies. */
+export type Declaration =
+  /** `alias name = type;` */
+  | { readonly kind: "alias"; readonly name: string; readonly type: WgslType }
+  /** `const name = value;`: the few sizes that are worth a compilation of their own. */
+  | { readonly kind: "constant"; readonly name: string; readonly value: number }
+  /** `fn name() -> u32`: an extent. */
+  | { readonly kind: "count"; readonly name: string; readonly count: Count }
+  /** `fn name(i: u32) -> u32`: from the number of an element in one order to its offset in another. */
+  | { readonly kind: "index"; readonly name: string; readonly map: IndexMap }
+  /** `fn value(i: u32) -> …`: the expression of pointwise operators. */
+  | { readonly kind: "value"; readonly body: PointwiseBody }
+  /** A function as WGSL; may call the helpers of `ops/wgsl.ts`. */
+  | { readonly kind: "function"; readonly wgsl: string };
+
+/** An extent or stride as a kernel knows it. */
+export type Count =
+  | { readonly kind: "one" }
+  | { readonly kind: "zero" }
+  /** A word of the uniform buffer. */
+  | { readonly kind: "field"; readonly field: string }
+  /** Rows of an axis that only the device knows: `starts[batch]`, the last entry of its starts, times a field. */
+  | { readonly kind: "rows"; readonly starts: string; readonly batch: string; readonly times: string | null };
+
+/** offset + Σ coordinate(d) · stride(d), the coordinates of element i over `sizes`, row-major. */
+export interface IndexMap {
+  readonly sizes: readonly Count[];
+  readonly strides: readonly Count[];
+  readonly offset: Count;
+}
+
+/** The expression of a group of pointwise operators over elements of buffers and constants. */
+export interface PointwiseBody {
+  /** Extents of the collapsed result; coordinates are taken over them. */
+  readonly sizes: readonly Count[];
+  readonly leaves: readonly PointwiseLeaf[];
+  /** In order; each reads leaves (−1 − n) and earlier operations (n). The last is the result. Empty: the first leaf is. */
+  readonly operations: readonly PointwiseOperation[];
+  readonly dtype: DType;
+}
+
+export type PointwiseLeaf =
+  | { readonly kind: "buffer"; readonly buffer: string; readonly dtype: DType; readonly strides: readonly Count[] }
+  | { readonly kind: "constant"; readonly field: string; readonly dtype: DType };
+
+export interface PointwiseOperation {
+  readonly node: Node;
+  readonly operands: readonly number[];
+}
