@@ -1,0 +1,497 @@
+// Made by scripts/grammar.mjs from grammar/parser.ts; do not edit. The types of the concrete syntax tree.
+import type { CstNode, IToken } from "chevrotain";
+
+export interface FileCstNode extends CstNode {
+  name: "file";
+  children: FileCstChildren;
+}
+
+export type FileCstChildren = {
+  declaration?: DeclarationCstNode[];
+  Separator?: IToken[];
+  EOF: IToken[];
+};
+
+export interface DeclarationCstNode extends CstNode {
+  name: "declaration";
+  children: DeclarationCstChildren;
+}
+
+export type DeclarationCstChildren = {
+  importDeclaration?: ImportDeclarationCstNode[];
+  constDeclaration?: ConstDeclarationCstNode[];
+  blockDeclaration?: BlockDeclarationCstNode[];
+};
+
+export interface ImportDeclarationCstNode extends CstNode {
+  name: "importDeclaration";
+  children: ImportDeclarationCstChildren;
+}
+
+export type ImportDeclarationCstChildren = {
+  Import: IToken[];
+  LBrace: IToken[];
+  Identifier?: IToken[];
+  Comma?: IToken[];
+  RBrace: IToken[];
+  From: IToken[];
+  StringLiteral: IToken[];
+};
+
+export interface ConstDeclarationCstNode extends CstNode {
+  name: "constDeclaration";
+  children: ConstDeclarationCstChildren;
+}
+
+export type ConstDeclarationCstChildren = {
+  Const: IToken[];
+  Identifier: IToken[];
+  Equal: IToken[];
+  expression: ExpressionCstNode[];
+};
+
+export interface BlockDeclarationCstNode extends CstNode {
+  name: "blockDeclaration";
+  children: BlockDeclarationCstChildren;
+}
+
+export type BlockDeclarationCstChildren = {
+  Block?: IToken[];
+  Model?: IToken[];
+  Identifier: IToken[];
+  LParen: IToken[];
+  parameter?: ParameterCstNode[];
+  Comma?: IToken[];
+  RParen: IToken[];
+  members: MembersCstNode[];
+};
+
+export interface ParameterCstNode extends CstNode {
+  name: "parameter";
+  children: ParameterCstChildren;
+}
+
+export type ParameterCstChildren = {
+  Live?: IToken[];
+  Identifier: IToken[];
+  Colon: IToken[];
+  parameterKind: ParameterKindCstNode[];
+  Equal?: IToken[];
+  expression?: ExpressionCstNode[];
+};
+
+export interface ParameterKindCstNode extends CstNode {
+  name: "parameterKind";
+  children: ParameterKindCstChildren;
+}
+
+export type ParameterKindCstChildren = {
+  Block?: IToken[];
+  Identifier?: IToken[];
+  LBracket?: IToken[];
+  parameterKind?: ParameterKindCstNode[];
+  RBracket?: IToken[];
+};
+
+export interface MembersCstNode extends CstNode {
+  name: "members";
+  children: MembersCstChildren;
+}
+
+export type MembersCstChildren = {
+  LBrace: IToken[];
+  member?: MemberCstNode[];
+  Separator?: IToken[];
+  RBrace: IToken[];
+};
+
+export interface MemberCstNode extends CstNode {
+  name: "member";
+  children: MemberCstChildren;
+}
+
+export type MemberCstChildren = {
+  weightMember?: WeightMemberCstNode[];
+  subBlock?: SubBlockCstNode[];
+  functionMember?: FunctionMemberCstNode[];
+  memberIf?: MemberIfCstNode[];
+  namesMember?: NamesMemberCstNode[];
+};
+
+export interface WeightMemberCstNode extends CstNode {
+  name: "weightMember";
+  children: WeightMemberCstChildren;
+}
+
+export type WeightMemberCstChildren = {
+  Weight: IToken[];
+  Identifier: IToken[];
+  Colon: IToken[];
+  tensorType: TensorTypeCstNode[];
+  Equal?: IToken[];
+  expression?: ExpressionCstNode[];
+};
+
+export interface SubBlockCstNode extends CstNode {
+  name: "subBlock";
+  children: SubBlockCstChildren;
+}
+
+export type SubBlockCstChildren = {
+  Identifier: IToken[];
+  Colon: IToken[];
+  expression: ExpressionCstNode[];
+};
+
+export interface FunctionMemberCstNode extends CstNode {
+  name: "functionMember";
+  children: FunctionMemberCstChildren;
+}
+
+export type FunctionMemberCstChildren = {
+  Identifier: IToken[];
+  LParen: IToken[];
+  functionInput?: FunctionInputCstNode[];
+  Comma?: IToken[];
+  RParen: IToken[];
+  Arrow?: IToken[];
+  results?: ResultsCstNode[];
+  body: BodyCstNode[];
+};
+
+export interface FunctionInputCstNode extends CstNode {
+  name: "functionInput";
+  children: FunctionInputCstChildren;
+}
+
+export type FunctionInputCstChildren = {
+  Identifier: IToken[];
+  Colon: IToken[];
+  tensorType: TensorTypeCstNode[];
+};
+
+export interface ResultsCstNode extends CstNode {
+  name: "results";
+  children: ResultsCstChildren;
+}
+
+export type ResultsCstChildren = {
+  result?: (ResultCstNode)[];
+  LParen?: IToken[];
+  Comma?: IToken[];
+  RParen?: IToken[];
+};
+
+export interface ResultCstNode extends CstNode {
+  name: "result";
+  children: ResultCstChildren;
+}
+
+export type ResultCstChildren = {
+  Identifier?: IToken[];
+  Colon?: IToken[];
+  tensorType: TensorTypeCstNode[];
+};
+
+export interface TensorTypeCstNode extends CstNode {
+  name: "tensorType";
+  children: TensorTypeCstChildren;
+}
+
+export type TensorTypeCstChildren = {
+  Identifier: IToken[];
+  LBracket: IToken[];
+  dimension?: DimensionCstNode[];
+  Comma?: IToken[];
+  RBracket: IToken[];
+};
+
+export interface DimensionCstNode extends CstNode {
+  name: "dimension";
+  children: DimensionCstChildren;
+}
+
+export type DimensionCstChildren = {
+  Ellipsis?: IToken[];
+  arithmetic?: (ArithmeticCstNode)[];
+  LessEqual?: IToken[];
+};
+
+export interface MemberIfCstNode extends CstNode {
+  name: "memberIf";
+  children: MemberIfCstChildren;
+}
+
+export type MemberIfCstChildren = {
+  If: (IToken)[];
+  expression: (ExpressionCstNode)[];
+  members: (MembersCstNode)[];
+  Else?: (IToken)[];
+};
+
+export interface NamesMemberCstNode extends CstNode {
+  name: "namesMember";
+  children: NamesMemberCstChildren;
+}
+
+export type NamesMemberCstChildren = {
+  Names: IToken[];
+  LBrace: IToken[];
+  namesEntry?: NamesEntryCstNode[];
+  Separator?: IToken[];
+  RBrace: IToken[];
+};
+
+export interface NamesEntryCstNode extends CstNode {
+  name: "namesEntry";
+  children: NamesEntryCstChildren;
+}
+
+export type NamesEntryCstChildren = {
+  Ignore?: IToken[];
+  StringLiteral?: (IToken)[];
+  Equal?: IToken[];
+  Or?: IToken[];
+};
+
+export interface BodyCstNode extends CstNode {
+  name: "body";
+  children: BodyCstChildren;
+}
+
+export type BodyCstChildren = {
+  LBrace: IToken[];
+  statement?: StatementCstNode[];
+  Separator?: IToken[];
+  RBrace: IToken[];
+};
+
+export interface StatementCstNode extends CstNode {
+  name: "statement";
+  children: StatementCstChildren;
+}
+
+export type StatementCstChildren = {
+  forStatement?: ForStatementCstNode[];
+  ifStatement?: IfStatementCstNode[];
+  lossStatement?: LossStatementCstNode[];
+  observeStatement?: ObserveStatementCstNode[];
+  bindingOrValue?: BindingOrValueCstNode[];
+};
+
+export interface ForStatementCstNode extends CstNode {
+  name: "forStatement";
+  children: ForStatementCstChildren;
+}
+
+export type ForStatementCstChildren = {
+  For: IToken[];
+  Identifier: IToken[];
+  In: IToken[];
+  expression: ExpressionCstNode[];
+  body: BodyCstNode[];
+};
+
+export interface IfStatementCstNode extends CstNode {
+  name: "ifStatement";
+  children: IfStatementCstChildren;
+}
+
+export type IfStatementCstChildren = {
+  If: (IToken)[];
+  expression: (ExpressionCstNode)[];
+  choice?: ChoiceCstNode[];
+  body?: (BodyCstNode)[];
+  Else?: (IToken)[];
+};
+
+export interface LossStatementCstNode extends CstNode {
+  name: "lossStatement";
+  children: LossStatementCstChildren;
+}
+
+export type LossStatementCstChildren = {
+  Loss: IToken[];
+  Identifier: IToken[];
+  Equal: IToken[];
+  expression: ExpressionCstNode[];
+};
+
+export interface ObserveStatementCstNode extends CstNode {
+  name: "observeStatement";
+  children: ObserveStatementCstChildren;
+}
+
+export type ObserveStatementCstChildren = {
+  Observe: IToken[];
+  Identifier: IToken[];
+};
+
+export interface BindingOrValueCstNode extends CstNode {
+  name: "bindingOrValue";
+  children: BindingOrValueCstChildren;
+}
+
+export type BindingOrValueCstChildren = {
+  range: RangeCstNode[];
+  Equal?: IToken[];
+  expression?: ExpressionCstNode[];
+};
+
+export interface ExpressionCstNode extends CstNode {
+  name: "expression";
+  children: ExpressionCstChildren;
+}
+
+export type ExpressionCstChildren = {
+  If?: IToken[];
+  expression?: ExpressionCstNode[];
+  choice?: ChoiceCstNode[];
+  range?: RangeCstNode[];
+};
+
+export interface RangeCstNode extends CstNode {
+  name: "range";
+  children: RangeCstChildren;
+}
+
+export type RangeCstChildren = {
+  logic: (LogicCstNode)[];
+  DotDot?: IToken[];
+};
+
+export interface ChoiceCstNode extends CstNode {
+  name: "choice";
+  children: ChoiceCstChildren;
+}
+
+export type ChoiceCstChildren = {
+  Then: (IToken)[];
+  expression: (ExpressionCstNode)[];
+  Else: (IToken)[];
+  If?: IToken[];
+};
+
+export interface LogicCstNode extends CstNode {
+  name: "logic";
+  children: LogicCstChildren;
+}
+
+export type LogicCstChildren = {
+  test: (TestCstNode)[];
+  LogicOperator?: IToken[];
+};
+
+export interface TestCstNode extends CstNode {
+  name: "test";
+  children: TestCstChildren;
+}
+
+export type TestCstChildren = {
+  Not?: IToken[];
+  arithmetic: ArithmeticCstNode[];
+};
+
+export interface ArithmeticCstNode extends CstNode {
+  name: "arithmetic";
+  children: ArithmeticCstChildren;
+}
+
+export type ArithmeticCstChildren = {
+  operand: (OperandCstNode)[];
+  ArithmeticOperator?: IToken[];
+};
+
+export interface OperandCstNode extends CstNode {
+  name: "operand";
+  children: OperandCstChildren;
+}
+
+export type OperandCstChildren = {
+  Minus?: IToken[];
+  atom: AtomCstNode[];
+  suffix?: SuffixCstNode[];
+};
+
+export interface AtomCstNode extends CstNode {
+  name: "atom";
+  children: AtomCstChildren;
+}
+
+export type AtomCstChildren = {
+  NumberLiteral?: IToken[];
+  StringLiteral?: IToken[];
+  True?: IToken[];
+  False?: IToken[];
+  None?: IToken[];
+  Identifier?: IToken[];
+  parentheses?: ParenthesesCstNode[];
+  list?: ListCstNode[];
+};
+
+export interface ParenthesesCstNode extends CstNode {
+  name: "parentheses";
+  children: ParenthesesCstChildren;
+}
+
+export type ParenthesesCstChildren = {
+  LParen: IToken[];
+  expression: ExpressionCstNode[];
+  Comma?: IToken[];
+  RParen: IToken[];
+};
+
+export interface ListCstNode extends CstNode {
+  name: "list";
+  children: ListCstChildren;
+}
+
+export type ListCstChildren = {
+  LBracket: IToken[];
+  For?: IToken[];
+  Identifier?: IToken[];
+  In?: IToken[];
+  expression?: (ExpressionCstNode)[];
+  Colon?: IToken[];
+  Comma?: IToken[];
+  RBracket: IToken[];
+};
+
+export interface SuffixCstNode extends CstNode {
+  name: "suffix";
+  children: SuffixCstChildren;
+}
+
+export type SuffixCstChildren = {
+  Dot?: IToken[];
+  Identifier?: IToken[];
+  LParen?: IToken[];
+  argument?: ArgumentCstNode[];
+  Comma?: (IToken)[];
+  RParen?: IToken[];
+  LBracket?: IToken[];
+  index?: IndexCstNode[];
+  RBracket?: IToken[];
+};
+
+export interface ArgumentCstNode extends CstNode {
+  name: "argument";
+  children: ArgumentCstChildren;
+}
+
+export type ArgumentCstChildren = {
+  Identifier?: IToken[];
+  Colon?: IToken[];
+  expression: ExpressionCstNode[];
+};
+
+export interface IndexCstNode extends CstNode {
+  name: "index";
+  children: IndexCstChildren;
+}
+
+export type IndexCstChildren = {
+  Ellipsis?: IToken[];
+  Colon?: (IToken)[];
+  expression?: (ExpressionCstNode)[];
+};

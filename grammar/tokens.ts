@@ -1,0 +1,206 @@
+// The words of the language: one token type each, with the text people see when a message names it.
+import { createToken, EOF, Lexer, type CustomPatternMatcherFunc, type IToken, type TokenType } from "chevrotain";
+
+/** Reserved everywhere. `weight` is not here: it is a keyword only where it heads a member. */
+export const RESERVED = [
+  "import", "from", "const", "block", "model", "live", "names", "ignore", "for", "in", "if", "then", "else",
+  "and", "or", "not", "true", "false", "None", "loss", "observe",
+] as const;
+
+export type Reserved = (typeof RESERVED)[number];
+
+/** Names with a fixed meaning where the grammar asks for a type or a kind; elsewhere they are names like any other. */
+export const DTYPES = ["f32", "f16", "u32", "i32", "bool"] as const;
+export const PARAM_KINDS = ["int", "float", "ratio", "bool", "string", "block"] as const;
+
+/** Abstract: what ends a statement, a member, a declaration or an entry of `names`. */
+export const Separator = createToken({ name: "Separator", pattern: Lexer.NA, label: "the end of the line" });
+/** Abstract: operators on numbers and tensors. */
+export const ArithmeticOperator = createToken({ name: "ArithmeticOperator", pattern: Lexer.NA, label: "an operator" });
+/** Abstract: comparisons, `and`, `or`. */
+export const LogicOperator = createToken({ name: "LogicOperator", pattern: Lexer.NA, label: "an operator" });
+
+export const Identifier = createToken({ name: "Identifier", pattern: /[A-Za-z_][A-Za-z0-9_]*/, label: "a name" });
+export const Weight = createToken({ name: "Weight", pattern: /weight/, longer_alt: Identifier, categories: [Identifier], label: "`weight`" });
+
+const word = (name: string, text: Reserved, categories: TokenType[] = []): TokenType =>
+  createToken({ name, pattern: new RegExp(text), longer_alt: Identifier, categories, label: `\`${text}\`` });
+
+export const Import = word("Import", "import");
+export const From = word("From", "from");
+export const Const = word("Const", "const");
+export const Block = word("Block", "block");
+export const Model = word("Model", "model");
+export const Live = word("Live", "live");
+export const Names = word("Names", "names");
+export const Ignore = word("Ignore", "ignore");
+export const For = word("For", "for");
+export const In = word("In", "in");
+export const If = word("If", "if");
+export const Then = word("Then", "then");
+export const Else = word("Else", "else");
+export const And = word("And", "and", [LogicOperator]);
+export const Or = word("Or", "or", [LogicOperator]);
+export const Not = word("Not", "not");
+export const True = word("True", "true");
+export const False = word("False", "false");
+export const None = word("None", "None");
+export const Loss = word("Loss", "loss");
+export const Observe = word("Observe", "observe");
+
+/** In the order of `RESERVED`. */
+export const reservedTokens: readonly TokenType[] = [
+  Import, From, Const, Block, Model, Live, Names, Ignore, For, In, If, Then, Else, And, Or, Not, True, False, None, Loss, Observe,
+];
+
+/**
+ * `12`, `0.125`, `1e-5`, `12.5%`. Wider than the language: `1.`, `.5`, `2x` and `1_000` match too, so that they are one
+ * token and one message.
+ */
+export const NumberLiteral = createToken({
+  name: "NumberLiteral",
+  pattern: /(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[A-Za-z0-9_]*(?:\.(?![.]))?|\.\d[A-Za-z0-9_]*)%?/,
+  label: "a number",
+});
+
+/** From a quote to the next one on the line, or to the line's end: the reader reports what is missing. */
+const quoted = (quote: string): CustomPatternMatcherFunc => (text, offset) => {
+  if (text[offset] !== quote) return null;
+  let end = offset + 1;
+  for (; end < text.length; end++) {
+    const c = text[end];
+    if (c === "\n" || c === "\r") break;
+    if (c === "\\" && text[end + 1] !== "\n" && text[end + 1] !== "\r") end++;
+    else if (c === quote) return [text.slice(offset, end + 1)];
+  }
+  return [text.slice(offset, Math.min(end, text.length))];
+};
+
+export const StringLiteral = createToken({
+  name: "StringLiteral", pattern: quoted('"'), start_chars_hint: ['"'], line_breaks: false, label: "a string",
+});
+/** Never legal; read as a string after a message. */
+export const SingleQuoted = createToken({
+  name: "SingleQuoted", pattern: quoted("'"), start_chars_hint: ["'"], line_breaks: false, label: "a string",
+});
+
+const sign = (name: string, text: string, categories: TokenType[] = []): TokenType =>
+  createToken({ name, pattern: text, categories, label: `\`${text}\`` });
+
+export const Ellipsis = sign("Ellipsis", "...");
+export const DotDot = sign("DotDot", "..");
+export const Dot = sign("Dot", ".");
+export const Arrow = sign("Arrow", "->");
+export const EqualEqual = sign("EqualEqual", "==", [LogicOperator]);
+export const NotEqual = sign("NotEqual", "!=", [LogicOperator]);
+export const LessEqual = sign("LessEqual", "<=", [LogicOperator]);
+export const GreaterEqual = sign("GreaterEqual", ">=", [LogicOperator]);
+export const Less = sign("Less", "<", [LogicOperator]);
+export const Greater = sign("Greater", ">", [LogicOperator]);
+export const Equal = sign("Equal", "=");
+export const Plus = sign("Plus", "+", [ArithmeticOperator]);
+export const Minus = sign("Minus", "-", [ArithmeticOperator]);
+export const Star = sign("Star", "*", [ArithmeticOperator]);
+export const Slash = sign("Slash", "/", [ArithmeticOperator]);
+export const Percent = sign("Percent", "%", [ArithmeticOperator]);
+export const Caret = sign("Caret", "^", [ArithmeticOperator]);
+export const At = sign("At", "@", [ArithmeticOperator]);
+export const Comma = sign("Comma", ",");
+export const Colon = sign("Colon", ":");
+export const LParen = sign("LParen", "(");
+export const RParen = sign("RParen", ")");
+export const LBracket = sign("LBracket", "[");
+export const RBracket = sign("RBracket", "]");
+export const LBrace = sign("LBrace", "{");
+export const RBrace = sign("RBrace", "}");
+
+export const Newline = createToken({ name: "Newline", pattern: /\n/, line_breaks: true, categories: [Separator], label: "the end of the line" });
+export const Semicolon = createToken({ name: "Semicolon", pattern: ";", categories: [Separator], label: "`;`" });
+
+/** Blanks of a line; a carriage return only before its newline. */
+export const Blank = createToken({ name: "Blank", pattern: /[ \t]+|\r(?=\n)/, group: Lexer.SKIPPED });
+/** The lexer's group that holds all comments. */
+export const COMMENTS = "comments";
+/** `//` to the end of the line; three slashes make it documentation. */
+export const Comment = createToken({ name: "Comment", pattern: /\/\/[^\n]*/, group: COMMENTS, start_chars_hint: ["/"], line_breaks: false });
+/** Comments of other languages: never legal, read as comments after a message. */
+export const HashComment = createToken({ name: "HashComment", pattern: /#[^\n]*/, group: COMMENTS, start_chars_hint: ["#"], line_breaks: false });
+const blockComment: CustomPatternMatcherFunc = (text, offset) => {
+  if (text[offset] !== "/" || text[offset + 1] !== "*") return null;
+  const end = text.indexOf("*/", offset + 2);
+  return [text.slice(offset, end === -1 ? text.length : end + 2)];
+};
+export const BlockComment = createToken({ name: "BlockComment", pattern: blockComment, group: COMMENTS, start_chars_hint: ["/"], line_breaks: true });
+
+/** Any character the language does not use. The hints touch each of the lexer's buckets of first characters (255 codes wide). */
+const anyCharacter: CustomPatternMatcherFunc = (text, offset) => [String.fromCodePoint(text.codePointAt(offset) ?? 0)];
+const everyFirstCharacter = Array.from({ length: 256 + (65536 - 256) / 64 }, (_, i) => (i < 256 ? i : 256 + (i - 256) * 64));
+export const Unknown = createToken({
+  name: "Unknown", pattern: anyCharacter, start_chars_hint: everyFirstCharacter, line_breaks: true, label: "a character",
+});
+
+/** Operators of other languages, read as the language's own after a message. */
+export interface ForeignOperator {
+  readonly token: TokenType;
+  readonly instead: TokenType;
+  /** What the hint recommends. */
+  readonly advice: string;
+}
+const foreign = (name: string, text: string, instead: TokenType, advice: string): ForeignOperator => ({
+  token: createToken({ name, pattern: text, label: `\`${text}\`` }), instead, advice,
+});
+export const foreignOperators: readonly ForeignOperator[] = [
+  foreign("TripleEqual", "===", EqualEqual, "equality is `==`"),
+  foreign("NotDoubleEqual", "!==", NotEqual, "inequality is `!=`"),
+  foreign("DoubleAmpersand", "&&", And, "write `and`"),
+  foreign("DoubleBar", "||", Or, "write `or`"),
+  foreign("DoubleStar", "**", Caret, "a power is written `^`"),
+  foreign("FatArrow", "=>", Arrow, "results follow `->`"),
+  foreign("ColonEqual", ":=", Equal, "write `=`"),
+  foreign("PlusEqual", "+=", Equal, "write `x = x + …`: a name is bound again"),
+  foreign("MinusEqual", "-=", Equal, "write `x = x - …`: a name is bound again"),
+  foreign("StarEqual", "*=", Equal, "write `x = x * …`: a name is bound again"),
+  foreign("SlashEqual", "/=", Equal, "write `x = x / …`: a name is bound again"),
+  foreign("Bang", "!", Not, "write `not`"),
+  foreign("Ampersand", "&", And, "write `and`"),
+  foreign("Bar", "|", Or, "write `or`"),
+];
+
+/** What the lexer tries, in this order: the longer before its beginning. */
+export const lexerTokens: TokenType[] = [
+  Blank, Newline, Comment, BlockComment, HashComment,
+  NumberLiteral, StringLiteral, SingleQuoted, Ellipsis, DotDot,
+  ...foreignOperators.filter((f) => !["!", "&", "|"].includes(String(f.token.PATTERN))).map((f) => f.token),
+  Arrow, EqualEqual, NotEqual, LessEqual, GreaterEqual, Less, Greater, Equal,
+  Plus, Minus, Star, Slash, Percent, Caret, At, Dot, Comma, Colon, Semicolon,
+  LParen, RParen, LBracket, RBracket, LBrace, RBrace,
+  ...foreignOperators.filter((f) => ["!", "&", "|"].includes(String(f.token.PATTERN))).map((f) => f.token),
+  ...reservedTokens, Weight, Identifier, Unknown,
+];
+
+/** What the parser may meet. */
+export const parserTokens: TokenType[] = [
+  Separator, ArithmeticOperator, LogicOperator, Newline, Semicolon,
+  NumberLiteral, StringLiteral, Ellipsis, DotDot, Arrow, EqualEqual, NotEqual, LessEqual, GreaterEqual, Less, Greater, Equal,
+  Plus, Minus, Star, Slash, Percent, Caret, At, Dot, Comma, Colon, LParen, RParen, LBracket, RBracket, LBrace, RBrace,
+  ...reservedTokens, Weight, Identifier,
+];
+
+/** After one of these a line cannot be complete: a newline means nothing. */
+export const continuing: ReadonlySet<TokenType> = new Set([
+  Plus, Minus, Star, Slash, Percent, Caret, At, EqualEqual, NotEqual, LessEqual, GreaterEqual, Less, Greater,
+  And, Or, Not, Equal, Arrow, Colon, Dot, DotDot, Comma, Then, Else,
+]);
+
+/** How tightly binary operators bind: a larger number binds tighter. `^` groups to the right, the others to the left. */
+export const PRECEDENCE = {
+  or: 1, and: 2,
+  "==": 4, "!=": 4, "<": 4, "<=": 4, ">": 4, ">=": 4,
+  "+": 5, "-": 5, "*": 6, "/": 6, "%": 6, "@": 6,
+  "^": 8,
+} as const;
+/** Unary operators stand between: `not` below the comparisons, `-` below `^`. */
+export const UNARY_PRECEDENCE = { not: 3, "-": 7 } as const;
+
+export { EOF };
+export type { IToken, TokenType };

@@ -1,0 +1,87 @@
+// What usually mends a syntax error: the slips of people who come from other languages.
+import * as t from "../../grammar/tokens.js";
+import type { Complaint } from "./messages.js";
+
+/** Words that begin something elsewhere and are mere names here. */
+const FOREIGN_WORDS: ReadonlyMap<string, string> = new Map([
+  ...["def", "fn", "func", "function", "fun"].map((w): [string, string] => [w, "functions have no keyword: `forward(x: f32[B, T, dim]) -> f32[B, T, dim] { … }`"]),
+  ...["class", "struct", "module", "type"].map((w): [string, string] => [w, "a block is declared by `block Name(dim: int) { … }`, what gets compiled by `model Name(…) { … }`"]),
+  ...["let", "var", "val", "mut"].map((w): [string, string] => [w, "a name is bound without a keyword: `x = e`; at the top of a file it is `const name = e`"]),
+  ["return", "there is no `return`: the last value of a function is its result"],
+  ["elif", "write `else if`"],
+  ["while", "there is no `while`: loops run over lists known when compiling, `for layer in layers { … }`"],
+  ["lambda", "there are no functions as values: declare a function among the members"],
+  ["pass", "an empty body is `{ }`"],
+  ["param", "a learned tensor is declared by `weight name: f32[…]`"],
+  ["parameter", "a learned tensor is declared by `weight name: f32[…]`"],
+  ["async", "there is no `async`"],
+  ["export", "every declaration of a file can be imported"],
+  ["pub", "every declaration of a file can be imported"],
+]);
+
+/** A hint for a complaint, or null. `offender` is the token the message points at. */
+export function hintFor(complaint: Complaint, offender: t.IToken): string | null {
+  const { rule, expected, found, previous } = complaint;
+  const type = offender.tokenType;
+  const word = FOREIGN_WORDS.get(isName(found) && rule === "member" ? found.image : isName(previous) ? previous.image : "")
+    ?? (isName(found) ? FOREIGN_WORDS.get(found.image) : undefined);
+  if (word !== undefined) return word;
+  if (type === t.Else) return startsLine(previous) ? "`else` stands on the line of the `}` before it; as a value, put it at the end of the line before" : null;
+  if (type === t.LBrace && startsLine(previous)) return "`{` stands at the end of the line that it belongs to";
+  if (type === t.Colon && (expected === t.LBrace || rule === "ifStatement")) return "bodies stand in braces: `{ … }`";
+  if (type === t.NumberLiteral && previous.tokenType === t.NumberLiteral && previous.image.endsWith("%")) {
+    return "`%` directly behind a number makes it a ratio; for the remainder put a blank before it: `7 % 2`";
+  }
+  if (type === t.If && rule !== "statement") return "a choice is written `if c then a else b`, in parentheses within a larger value";
+  if (type === t.For && (rule === "list" || rule === "parentheses" || rule === "suffix")) return "a comprehension is written `[for i in list: e]`";
+  if (type === t.Plus && rule === "atom") return "there is no unary `+`";
+  if (type === t.Not && rule === "atom") return "`not` binds less tightly than arithmetic: put it in parentheses";
+  return hintOfRule(complaint, offender);
+}
+
+function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken): string | null {
+  const type = offender.tokenType;
+  switch (rule) {
+    case "file":
+    case "declaration":
+      if (type === t.From) return 'names come before the file: `import { A, B } from "std"`';
+      if (type === t.Names || type === t.Loss || type === t.Observe || type === t.For || type === t.If) return "it belongs inside a `block` or `model`";
+      return type === t.Identifier || type === t.Weight ? "constants are `const name = e`; members and functions stand inside a `block` or `model`" : null;
+    case "importDeclaration":
+      return 'an import is written `import { A, B } from "std"`';
+    case "blockDeclaration":
+      return expected === t.LParen ? "parameters stand in parentheses, `()` where there are none" : null;
+    case "parameter":
+      return expected === t.Colon ? "a parameter is written `name: int = 4`; the kinds are int, float, ratio, bool, string, block and lists such as `[int]`" : null;
+    case "functionInput":
+      return expected === t.Colon ? "an input is written `x: f32[B, T, dim]`" : null;
+    case "members":
+      return expected === t.LBrace ? "the members stand in `{ }`" : null;
+    case "member":
+      if (type === t.For) return "a list of sub-blocks is `layers: [for i in 0..n: Block(…)]`; statements stand inside a function";
+      return type === t.Loss || type === t.Observe ? "statements stand inside a function" : null;
+    case "tensorType":
+      return expected === t.LBracket ? "a scalar is `f32[]`" : null;
+    case "forStatement":
+      return expected === t.In || expected === t.Identifier ? "a loop is written `for x in list { … }`" : null;
+    case "body":
+      if (expected === t.LBrace && (type === t.Identifier || type === t.LParen)) return "the result's type follows `->`: `forward(x: f32[B, T]) -> f32[B, T] { … }`";
+      if (previous.tokenType === t.Weight) return "weights are declared among the members, outside of functions";
+      return isName(previous) && (type === t.Identifier || type === t.NumberLiteral || type === t.StringLiteral) ? "one statement a line; calls need parentheses" : null;
+    case "observeStatement":
+      return "`observe` takes the name of a value: bind it first";
+    case "lossStatement":
+      return "a loss has a name: `loss next_token = cross_entropy(…)`";
+    case "namesEntry":
+    case "namesMember":
+      return 'an entry is written `"path" = "key"`, with `or "key"` for another, or `ignore "key"`';
+    case "index":
+    case "suffix":
+      return type === t.Colon ? "slices have no step: `x[a:b]`" : null;
+    default:
+      return null;
+  }
+}
+
+const isName = (token: t.IToken): boolean => token.tokenType === t.Identifier || token.tokenType === t.Weight;
+const startsLine = (previous: t.IToken): boolean => previous.tokenType === t.Newline || previous.tokenType === t.Semicolon;

@@ -1,0 +1,13 @@
+// How large a source may be: past these a diagnostic is given, never a hang or an overflow of the stack.
+
+/** UTF-16 code units of one file: 4 MiB. */
+export const MAX_SOURCE = 4 * 1024 * 1024;
+
+/** Levels of brackets, blocks and `if`s, and levels of one expression's tree. */
+export const MAX_NESTING = 200;
+
+/** Digits of a number literal, the zeros of its exponent included. */
+export const MAX_DIGITS = 400;
+
+/** Errors of the parser after which the rest of a file is not read. */
+export const MAX_ERRORS = 100;

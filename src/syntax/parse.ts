@@ -1,0 +1,75 @@
+// Text → syntax tree. Each step is a file: lex, balance brackets, lay out lines, parse, build the tree.
+import type { FileCstNode } from "../../grammar/cst.js";
+import { ModcParser } from "../../grammar/parser.js";
+import type { IToken } from "../../grammar/tokens.js";
+import { Diagnostics, type Diagnostic } from "../diagnostics/diagnostic.js";
+import type { SourceFile } from "../diagnostics/span.js";
+import type { File } from "./ast.js";
+import { balance } from "./brackets.js";
+import { Builder } from "./builder.js";
+import { fileOf } from "./declarations.js";
+import { docFinder } from "./docs.js";
+import { layOut, stretchAt } from "./layout.js";
+import { lex, type Comment } from "./lex.js";
+import { Complaints, explain, TooManyErrors } from "./messages.js";
+
+export interface Parsed {
+  /** Without the statements, members and declarations that could not be read. */
+  readonly file: File;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Never throws for a fault of the source. A tree with diagnostics beside it is partial: it is fit for tools, not for checking. */
+export function parse(source: SourceFile): Parsed {
+  const { file, diagnostics } = parseTree(source);
+  return { file, diagnostics };
+}
+
+/** Also the concrete tree, the tokens it was made of and the comments between them; null where no tree could be made. */
+export interface ParsedTree extends Parsed {
+  readonly tree: { readonly cst: FileCstNode; readonly tokens: readonly IToken[]; readonly comments: readonly Comment[] } | null;
+}
+
+export function parseTree(source: SourceFile): ParsedTree {
+  const diagnostics = new Diagnostics();
+  const empty: File = { kind: "file", file: source.file, imports: [], declarations: [], span: { file: source.file, start: 0, end: source.text.length } };
+  const failed = (): ParsedTree => ({ file: empty, diagnostics: diagnostics.all, tree: null });
+
+  const lexed = lex(source, diagnostics);
+  if (!lexed) return failed();
+  const balanced = balance(lexed.tokens, source);
+  for (const d of balanced.diagnostics) diagnostics.add(d);
+  const laid = balanced.tokens && layOut(balanced.tokens, source, diagnostics);
+  if (!laid) return failed();
+
+  const { cst, complaints } = parseTokens(laid.tokens, source);
+  // One message a stretch: what follows an error in the same statement is usually its echo.
+  const told = new Set(balanced.diagnostics.map((d) => stretchAt(laid.stretches, d.span.start)));
+  for (const d of complaints) {
+    const stretch = stretchAt(laid.stretches, d.span.start);
+    if (!told.has(stretch)) diagnostics.add(d);
+    told.add(stretch);
+  }
+  if (!cst) return failed();
+  const builder = new Builder(source.file, docFinder(source.text, lexed.comments), diagnostics);
+  const file = fileOf(builder, cst, source.text.length);
+  return { file, diagnostics: diagnostics.all, tree: { cst, tokens: laid.tokens, comments: lexed.comments } };
+}
+
+let parser: { readonly parser: ModcParser; readonly complaints: Complaints } | null = null;
+
+function parseTokens(tokens: readonly IToken[], { file, text }: SourceFile): { cst: FileCstNode | null; complaints: readonly Diagnostic[] } {
+  if (!parser) {
+    const messages = new Complaints();
+    parser = { complaints: messages, parser: new ModcParser({ messages }) };
+  }
+  parser.parser.input = [...tokens];
+  let cst: FileCstNode | null = null;
+  try {
+    // Marked boundary: chevrotain types every tree alike; `cst.ts` is generated from this grammar.
+    cst = parser.parser.file() as FileCstNode;
+  } catch (error) {
+    if (!(error instanceof TooManyErrors)) throw error;
+  }
+  return { cst, complaints: parser.complaints.take().map((c) => explain(c, file, text)) };
+}
