@@ -1,12 +1,12 @@
 // The state of one lowering: nodes are made here, and what belongs to an axis (starts, positions, segments) is made once.
 import { invariant } from "../diagnostics/invariant.js";
-import type { LogicalType, Model, Value } from "../check/model.js";
+import type { LogicalType, Value } from "../check/model.js";
+import { createEmit, type Emit } from "../ir/build.js";
 import { typeOf, type Node, type Origin, type Packing } from "../ir/graph.js";
-import { attrsKey } from "../ir/key.js";
-import { equalShapes, inferTypes, type InferContext } from "../ir/typing.js";
+import { equalShapes } from "../ir/typing.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
-import { countingAxis, type CountRule, type SequenceAxis } from "../size/axes.js";
+import { countingAxis, type Axis, type CountRule, type SequenceAxis } from "../size/axes.js";
 import type { DType } from "../size/dtype.js";
 import { axisSize, type Size } from "../size/size.js";
 import { AxisTable } from "./layout.js";
@@ -29,15 +29,12 @@ export class Lowering {
   readonly #nodes = new Map<string, AxisNodes>();
   readonly #positions = new Map<string, Node>();
   readonly #values = new Map<Value, Placed>();
-  readonly #made = new Map<string, Node>();
-  readonly #ids = new Map<Node, number>();
-  readonly #typing: InferContext;
+  readonly #emit: Emit;
   #origin: Origin | null = null;
 
-  constructor(model: Model) {
-    this.axes = new AxisTable(model.axes);
-    const { axes } = this;
-    this.#typing = { axis: (name) => axes.get(name), batch: axes.batch === null ? 1 : axisSize(axes.batch) };
+  constructor(axes: readonly Axis[]) {
+    this.axes = new AxisTable(axes);
+    this.#emit = createEmit(ops, axes);
   }
 
   // --- values
@@ -59,38 +56,27 @@ export class Lowering {
   }
 
   // --- nodes
-  emit<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]): Node<K> {
-    return { op, inputs, attrs, types: inferTypes(ops, op, inputs, attrs, this.#typing), origin: this.#origin };
-  }
   /** The same node whenever operator, inputs and attributes are the same. */
-  once<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]): Node {
-    const key = `${op}(${inputs.map((n) => this.#id(n)).join(",")})${attrsKey(attrs)}`;
-    let node = this.#made.get(key);
-    if (!node) this.#made.set(key, (node = this.emit(op, inputs, attrs)));
-    return node;
-  }
-  #id(node: Node): number {
-    let id = this.#ids.get(node);
-    if (id === undefined) this.#ids.set(node, (id = this.#ids.size));
-    return id;
+  emit<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]): Node<K> {
+    return this.#emit.node(op, inputs, attrs, this.#origin);
   }
   constant(value: number, dtype: DType, shape: readonly Size[] = []): Node {
-    return this.once("constant", [], { value, dtype, shape });
+    return this.emit("constant", [], { value, dtype, shape });
   }
   size(size: Size, dtype: "f32" | "u32" | "i32"): Node {
-    return typeof size === "number" ? this.constant(size, dtype) : this.once("size", [], { size, dtype });
+    return typeof size === "number" ? this.constant(size, dtype) : this.emit("size", [], { size, dtype });
   }
   cast(node: Node, dtype: DType): Node {
     return typeOf(node).dtype === dtype ? node : this.emit("cast", [node], { dtype });
   }
   reshape(node: Node, shape: readonly Size[]): Node {
-    return equalShapes(typeOf(node).shape, shape) ? node : this.once("reshape", [node], { shape });
+    return equalShapes(typeOf(node).shape, shape) ? node : this.emit("reshape", [node], { shape });
   }
   permute(node: Node, order: readonly number[]): Node {
-    return order.every((d, i) => d === i) ? node : this.once("permute", [node], { order });
+    return order.every((d, i) => d === i) ? node : this.emit("permute", [node], { order });
   }
   broadcast(node: Node, shape: readonly Size[]): Node {
-    return equalShapes(typeOf(node).shape, shape) ? node : this.once("broadcast", [node], { shape });
+    return equalShapes(typeOf(node).shape, shape) ? node : this.emit("broadcast", [node], { shape });
   }
 
   // --- axes
@@ -112,11 +98,11 @@ export class Lowering {
     const made = this.#nodes.get(name);
     if (made) return made.starts;
     invariant(this.sequence(name).count.kind === "input", `axis ${name} is used before it is made`);
-    return this.once("starts", [], { axis: name });
+    return this.emit("starts", [], { axis: name });
   }
   /** u32[B] */
   counts(name: string): Node {
-    return this.once("counts", [this.starts(name)], {});
+    return this.emit("counts", [this.starts(name)], {});
   }
   /** u32[M]: packed rows of the parent. */
   index(name: string): Node {
@@ -126,11 +112,11 @@ export class Lowering {
   }
   /** u32[N]: the sequence of each row. */
   segments(name: string): Node {
-    return this.once("segments", [this.starts(name)], { axis: name });
+    return this.emit("segments", [this.starts(name)], { axis: name });
   }
   /** u32[N]: 0 … n − 1 in each sequence. */
   within(name: string): Node {
-    return this.once("positions", [this.starts(name)], { axis: name });
+    return this.emit("positions", [this.starts(name)], { axis: name });
   }
   /** u32[N]: positions in the model's input, through all the routes between; from 0 on an axis made by concatenation or slicing. */
   positions(name: string): Node {
@@ -143,7 +129,7 @@ export class Lowering {
     let positions = this.#positions.get(root) ?? this.within(root);
     this.#positions.set(root, positions);
     for (const axis of chain.reverse()) {
-      positions = this.once("take", [positions, this.index(axis)], { dim: 0 });
+      positions = this.emit("take", [positions, this.index(axis)], { dim: 0 });
       this.#positions.set(axis, positions);
     }
     return positions;

@@ -5,60 +5,37 @@ import { typeOf, type Node, type Packing } from "../ir/graph.js";
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
-import { packedDim, storedShape } from "./layout.js";
+import { storedShape } from "./layout.js";
 
-/** [B, T, …] as it reads: a packed value padded with zeros; others are unchanged. */
-export function padded(cx: Lowering, value: Placed): Node {
-  if (!value.packing) return value.node;
-  const { axis, batchDim, tokenDim } = value.packing;
-  return unpackTo(cx, value.node, batchDim, tokenDim, axis, value.type.shape.length);
-}
+/** [B, …, T, …] as it reads: a packed value padded with zeros; others are unchanged. */
+export const padded = (cx: Lowering, { node, packing }: Placed): Node => (packing ? unpack(cx, node, packing.tokenDim, packing.axis) : node);
 
 /** The value of this type held by a padded node, stored as its type demands. */
 export function fromPadded(cx: Lowering, node: Node, type: LogicalType): Placed {
   const packing = cx.axes.packingOf(type);
-  return { node: packing ? packFrom(cx, node, packing.batchDim, packing.tokenDim, packing.axis) : node, type, packing };
+  return { node: packing ? pack(cx, node, packing.tokenDim, packing.axis) : node, type, packing };
 }
 
 /** Packed along the sequence dimension `dim`, whatever other sequence dimensions there are (they stay padded). `row` is the packed dimension. */
-export function packedAlong(cx: Lowering, value: Placed, dim: number): { readonly node: Node; readonly row: number; readonly axis: string } {
-  const axis = cx.axes.sequenceOf(value.type.shape[dim]);
-  const batchDim = cx.axes.batchDim(value.type);
-  invariant(axis !== null && batchDim >= 0, `dimension ${dim} does not lie along a sequence of the batch`);
-  const row = packedDim(batchDim, dim);
-  if (value.packing) return { node: value.node, row, axis };
-  return { node: packFrom(cx, value.node, batchDim, dim, axis), row, axis };
+export function packedAlong(cx: Lowering, { node, type, packing }: Placed, dim: number): { readonly node: Node; readonly row: number; readonly axis: string } {
+  const axis = cx.axes.sequenceOf(type.shape[dim]);
+  invariant(axis !== null && cx.axes.hasBatch(type.shape), `dimension ${dim} does not lie along a sequence of the batch`);
+  return { node: packing ? node : pack(cx, node, dim, axis), row: dim - 1, axis };
 }
 
 /** The inverse: the value of this type whose rows along `dim` are packed in the node. */
 export function fromPackedAlong(cx: Lowering, node: Node, type: LogicalType, dim: number): Placed {
   const packing = cx.axes.packingOf(type);
-  if (packing) return { node, type, packing };
-  return { node: unpackTo(cx, node, cx.axes.batchDim(type), dim, cx.axes.sequenceOf(type.shape[dim])!, type.shape.length), type, packing };
+  return { node: packing ? node : unpack(cx, node, dim, cx.axes.sequenceOf(type.shape[dim])!), type, packing };
 }
 
-function unpackTo(cx: Lowering, node: Node, batchDim: number, tokenDim: number, axis: string, rank: number): Node {
-  const front = cx.once("unpack", [node, cx.starts(axis)], { dim: packedDim(batchDim, tokenDim), axis });
-  return cx.permute(front, Array.from({ length: rank }, (_, i) => (i === batchDim ? 0 : packedDim(batchDim, i) + 1)));
-}
-
-function packFrom(cx: Lowering, node: Node, batchDim: number, tokenDim: number, axis: string): Node {
-  const front = batchFirst(cx, node, batchDim);
-  return cx.once("pack", [front, cx.starts(axis)], { dim: packedDim(batchDim, tokenDim), axis });
-}
-
-function batchFirst(cx: Lowering, node: Node, batchDim: number): Node {
-  const others = typeOf(node).shape.flatMap((_, i) => (i === batchDim ? [] : [i]));
-  return cx.permute(node, [batchDim, ...others]);
-}
+const unpack = (cx: Lowering, node: Node, dim: number, axis: string): Node => cx.emit("unpack", [node, cx.starts(axis)], { dim: dim - 1, axis });
+const pack = (cx: Lowering, node: Node, dim: number, axis: string): Node => cx.emit("pack", [node, cx.starts(axis)], { dim: dim - 1, axis });
 
 /** A padded node of this logical shape with `fill` in place of the tokens that do not exist along `dims`. Without a batch every token exists. */
 export function masked(cx: Lowering, node: Node, shape: readonly Size[], dims: readonly number[], fill: number): Node {
-  const batchDim = cx.axes.batchDim({ dtype: "f32", shape });
-  if (batchDim < 0 || dims.length === 0) return node;
-  let x = batchFirst(cx, node, batchDim);
-  for (const dim of dims) x = cx.once("mask", [x, cx.starts(cx.axes.sequenceOf(shape[dim])!)], { dim: packedDim(batchDim, dim) + 1, fill });
-  return cx.permute(x, shape.map((_, i) => (i === batchDim ? 0 : packedDim(batchDim, i) + 1)));
+  if (!cx.axes.hasBatch(shape)) return node;
+  return dims.reduce((x, dim) => cx.emit("mask", [x, cx.starts(cx.axes.sequenceOf(shape[dim])!)], { dim, fill }), node);
 }
 
 /**
@@ -67,28 +44,34 @@ export function masked(cx: Lowering, node: Node, shape: readonly Size[], dims: r
  */
 export function fitted(cx: Lowering, value: Placed, rank: number, packing: Packing | null): Node {
   if (!packing) return padded(cx, value);
-  const { batchDim, tokenDim, axis } = packing;
-  const lead = rank - value.type.shape.length;
+  const { tokenDim, axis } = packing;
+  const { shape } = value.type;
+  const lead = rank - shape.length;
   if (value.packing) {
-    const same = value.packing.axis === axis && value.packing.batchDim + lead === batchDim && value.packing.tokenDim + lead === tokenDim;
-    invariant(same, `rows of ${value.packing.axis} meet rows of ${axis}`);
+    invariant(lead === 0 && value.packing.axis === axis && value.packing.tokenDim === tokenDim, `rows of ${value.packing.axis} meet rows of ${axis}`);
     return value.node;
   }
-  const at = (dim: number): Size | undefined => value.type.shape[dim - lead];
-  if (cx.axes.isBatch(at(batchDim))) return perRow(cx, value, lead, packing, batchDim, cx.segments(axis));
-  if (cx.axes.sequenceOf(at(tokenDim)) === axis) return perRow(cx, value, lead, packing, tokenDim, cx.within(axis));
-  return batchDim < lead ? value.node : cx.reshape(value.node, value.type.shape.filter((_, i) => i !== batchDim - lead));
+  if (lead === 0 && cx.axes.isBatch(shape[0])) return perRow(cx, value, packing, cx.segments(axis));
+  if (cx.axes.sequenceOf(shape[tokenDim - lead]) === axis) return perToken(cx, value, tokenDim - lead, cx.within(axis));
+  return lead > 0 ? value.node : cx.reshape(value.node, shape.slice(1));
 }
 
-/** Rows of x along `dim`, chosen by u32[N], where the packed dimension of the result stands. */
-function perRow(cx: Lowering, value: Placed, lead: number, packing: Packing, dim: number, rows: Node): Node {
-  const full: readonly Size[] = [...Array<Size>(lead).fill(1), ...value.type.shape];
-  const others = full.flatMap((_, i) => (i === packing.batchDim || i === packing.tokenDim ? [] : [i]));
-  const table = cx.reshape(cx.permute(cx.reshape(value.node, full), [dim, ...full.flatMap((_, i) => (i === dim ? [] : [i]))]), [full[dim]!, ...others.map((i) => full[i]!)]);
-  const picked = cx.once("gather", [table, rows], {});
-  // [N, …] → […, N, …]
-  const at = packedDim(packing.batchDim, packing.tokenDim);
-  return cx.permute(picked, [...others.map((_, i) => i + 1).slice(0, at), 0, ...others.map((_, i) => i + 1).slice(at)]);
+/** [B, …, 1, …] read by the sequence of each row: […, N, …]. */
+function perRow(cx: Lowering, { node, type }: Placed, { tokenDim }: Packing, segments: Node): Node {
+  const table = cx.reshape(node, type.shape.filter((_, i) => i !== tokenDim));
+  return rowsTo(cx, cx.emit("gather", [table, segments], {}), tokenDim - 1);
+}
+
+/** […, T, …] of no sequence in particular, read by the place of each row in its own: […, N, …]. */
+function perToken(cx: Lowering, { node, type }: Placed, dim: number, within: Node): Node {
+  const others = type.shape.flatMap((_, i) => (i === dim ? [] : [i]));
+  return rowsTo(cx, cx.emit("gather", [cx.permute(node, [dim, ...others]), within], {}), dim);
+}
+
+/** [N, …] with its rows moved to dimension `dim`. */
+function rowsTo(cx: Lowering, node: Node, dim: number): Node {
+  const others = typeOf(node).shape.slice(1).map((_, i) => i + 1);
+  return cx.permute(node, [...others.slice(0, dim), 0, ...others.slice(dim)]);
 }
 
 /** Fitted, and broadcast to the whole stored shape of the type. */

@@ -4,11 +4,11 @@ import { invariant } from "../diagnostics/invariant.js";
 import { typeOf } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";
 import { fitted, fromPadded, padded, spread } from "./convert.js";
-import { packedDim, storedShape } from "./layout.js";
+import { storedShape } from "./layout.js";
 
 export function lowerInput(cx: Lowering, value: Value<"input">): Placed {
   const packing = cx.axes.packingOf(value.type);
-  const node = cx.once("input", [], { name: value.attrs.name, dtype: value.type.dtype, shape: storedShape(value.type, packing) });
+  const node = cx.emit("input", [], { name: value.attrs.name, dtype: value.type.dtype, shape: storedShape(value.type, packing) });
   return { node, type: value.type, packing };
 }
 
@@ -17,7 +17,7 @@ export function lowerWeight(cx: Lowering, value: Value<"weight">): Placed {
     invariant(typeof s === "number", `weight ${value.attrs.path} has a shape that is not static`);
     return s;
   });
-  return cx.placed(cx.once("weight", [], { path: value.attrs.path, dtype: value.type.dtype, shape }), value.type);
+  return cx.placed(cx.emit("weight", [], { path: value.attrs.path, dtype: value.type.dtype, shape }), value.type);
 }
 
 export function lowerPointwise(cx: Lowering, value: Value<"pointwise">): Placed {
@@ -53,8 +53,8 @@ export function lowerReshape(cx: Lowering, value: Value<"reshape">): Placed {
 export function lowerPermute(cx: Lowering, value: Value<"permute">): Placed {
   const input = cx.get(value.inputs[0]);
   const { order } = value.attrs;
-  const batch = input.packing?.batchDim;
-  const stored = batch === undefined ? order : order.filter((d) => d !== batch).map((d) => packedDim(batch, d));
+  invariant(!cx.axes.hasBatch(input.type.shape) || order[0] === 0, "the batch is moved from the front");
+  const stored = input.packing ? order.slice(1).map((d) => d - 1) : order;
   return { node: cx.permute(input.node, stored), type: value.type, packing: cx.axes.packingOf(value.type) };
 }
 
@@ -62,7 +62,7 @@ export function lowerSlice(cx: Lowering, value: Value<"slice">): Placed {
   const input = cx.get(value.inputs[0]);
   const { axis, start, stop } = value.attrs;
   invariant(!cx.axes.isBatch(input.type.shape[axis]) && cx.axes.sequenceOf(input.type.shape[axis]) === null, "a slice along the batch or a sequence");
-  const stored = input.packing ? packedDim(input.packing.batchDim, axis) : axis;
+  const stored = input.packing ? axis - 1 : axis;
   return { node: cx.emit("slice", [input.node], { axis: stored, start, stop }), type: value.type, packing: input.packing };
 }
 
@@ -74,7 +74,7 @@ export function lowerConcat(cx: Lowering, value: Value<"concat">): Placed {
     // Only the joined dimension may differ between the parts.
     return spread(cx, part, { dtype: part.type.dtype, shape: value.type.shape.map((s, i) => (i === axis ? part.type.shape[i]! : s)) });
   });
-  return { node: cx.emit("concat", parts, { axis: packing ? packedDim(packing.batchDim, axis) : axis }), type: value.type, packing };
+  return { node: cx.emit("concat", parts, { axis: packing ? axis - 1 : axis }), type: value.type, packing };
 }
 
 /** table[V, …] is the same for all rows; each index reads one of its rows. */

@@ -1,5 +1,6 @@
 // Where the dimensions of a logical tensor lie in memory: packed by rows where it runs along one sequence axis, else as it reads.
 import type { LogicalType } from "../check/model.js";
+import { invariant } from "../diagnostics/invariant.js";
 import type { Packing } from "../ir/graph.js";
 import { plainAxis } from "../ir/typing.js";
 import type { Axis } from "../size/axes.js";
@@ -7,27 +8,17 @@ import { rowsSize, type Size } from "../size/size.js";
 
 /** The axes of a model, by name and by role. */
 export class AxisTable {
-  readonly #axes: Map<string, Axis>;
-  readonly #all: Axis[];
+  readonly all: readonly Axis[];
+  readonly #axes: ReadonlyMap<string, Axis>;
   /** The axis of sequences; null where no input has one. */
   readonly batch: string | null;
 
   constructor(axes: readonly Axis[]) {
     this.#axes = new Map(axes.map((a) => [a.name, a]));
-    this.#all = [...axes];
+    this.all = axes;
     this.batch = axes.find((a) => a.role === "batch")?.name ?? null;
   }
 
-  get all(): readonly Axis[] {
-    return this.#all;
-  }
-  add(axis: Axis): void {
-    this.#axes.set(axis.name, axis);
-    this.#all.push(axis);
-  }
-  has(name: string): boolean {
-    return this.#axes.has(name);
-  }
   get(name: string): Axis {
     const axis = this.#axes.get(name);
     if (!axis) throw new Error(`modc bug: unknown axis ${name}`);
@@ -41,30 +32,27 @@ export class AxisTable {
   isBatch(size: Size | undefined): boolean {
     return size !== undefined && this.batch !== null && plainAxis(size) === this.batch;
   }
-  /** The dimension of the batch; −1 where there is none. */
-  batchDim(type: LogicalType): number {
-    return type.shape.findIndex((s) => this.isBatch(s));
+  /** Whether there is a batch: the checker keeps it the first dimension. */
+  hasBatch(shape: readonly Size[]): boolean {
+    invariant(shape.findLastIndex((s) => this.isBatch(s)) <= 0, "the batch is not the first dimension");
+    return this.isBatch(shape[0]);
   }
   /** Dimensions that lie along sequence axes, ascending. */
-  sequenceDims(type: LogicalType): number[] {
-    return type.shape.flatMap((s, i) => (this.sequenceOf(s) === null ? [] : [i]));
+  sequenceDims(shape: readonly Size[]): number[] {
+    return shape.flatMap((s, i) => (this.sequenceOf(s) === null ? [] : [i]));
   }
   /** A tensor with a batch and exactly one sequence dimension is packed; any other is stored as it reads. */
-  packingOf(type: LogicalType): Packing | null {
-    const batches = type.shape.filter((s) => this.isBatch(s)).length;
-    const [tokenDim, second] = this.sequenceDims(type);
-    if (batches !== 1 || tokenDim === undefined || second !== undefined) return null;
-    return { axis: this.sequenceOf(type.shape[tokenDim])!, batchDim: this.batchDim(type), tokenDim };
+  packingOf({ shape }: LogicalType): Packing | null {
+    const [tokenDim, second] = this.sequenceDims(shape);
+    if (!this.hasBatch(shape) || tokenDim === undefined || second !== undefined) return null;
+    return { axis: this.sequenceOf(shape[tokenDim])!, batchDim: 0, tokenDim };
   }
 }
 
-/** Dimension of the packed tensor where a logical one is found; the batch has none. */
-export const packedDim = (batchDim: number, dim: number): number => (dim > batchDim ? dim - 1 : dim);
-
-/** `[B, H, T, D]` packed along T: `[H, rows(T), D]`. */
-export const packedShape = (shape: readonly Size[], batchDim: number, tokenDim: number, axis: string): readonly Size[] =>
-  shape.map((s, i) => (i === tokenDim ? rowsSize(axis) : s)).filter((_, i) => i !== batchDim);
+/** `[B, H, T, D]` packed along its dimension 2: `[H, rows(T), D]`. */
+export const packedShape = (shape: readonly Size[], tokenDim: number, axis: string): readonly Size[] =>
+  shape.map((s, i) => (i === tokenDim ? rowsSize(axis) : s)).slice(1);
 
 /** Shape in memory. */
-export const storedShape = (type: LogicalType, packing: Packing | null): readonly Size[] =>
-  packing ? packedShape(type.shape, packing.batchDim, packing.tokenDim, packing.axis) : type.shape;
+export const storedShape = ({ shape }: LogicalType, packing: Packing | null): readonly Size[] =>
+  packing ? packedShape(shape, packing.tokenDim, packing.axis) : shape;

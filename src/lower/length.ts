@@ -28,15 +28,13 @@ function axisCount(cx: Lowering, size: Size, dtype: "f32" | "u32" | "i32"): Node
 function perSequence(cx: Lowering, size: Size): Node {
   if (!isPerSequence(cx, size)) return cx.size(size, "f32");
   const sum = (size as SizeExpr).terms.map((t) => {
-    const factors = t.atoms.map(({ atom }) => atomValue(cx, atom));
-    const coefficient = toNumber(t.coefficient);
-    const product = factors.reduce((x, y) => op(cx, "mul", x, y));
-    return coefficient === 1 ? product : op(cx, "mul", product, cx.constant(coefficient, "f32"));
+    const coefficient = cx.constant(toNumber(t.coefficient), "f32");
+    return t.atoms.reduce((product, { atom }) => op(cx, "mul", product, atomValue(cx, atom)), coefficient);
   });
   return sum.reduce((x, y) => op(cx, "add", x, y));
 }
 
-const op = (cx: Lowering, fn: "add" | "sub" | "mul" | "div" | "min" | "max", a: Node, b: Node): Node => cx.once(fn, [a, b], {});
+const op = (cx: Lowering, fn: "add" | "sub" | "mul" | "div" | "min" | "max", a: Node, b: Node): Node => cx.emit(fn, [a, b], {});
 
 function atomValue(cx: Lowering, atom: Atom): Node {
   switch (atom.kind) {
@@ -78,9 +76,9 @@ const lcm = (a: bigint, b: bigint): bigint => {
 
 /** ⌊a / b⌋ in f32 for b > 0: the truncated quotient set right by its remainder, which is exact. */
 function floorDivide(cx: Lowering, a: Node, b: Node): Node {
-  const near = cx.once("cast", [cx.once("cast", [op(cx, "div", a, b)], { dtype: "i32" })], { dtype: "f32" });
+  const near = cx.emit("cast", [cx.emit("cast", [op(cx, "div", a, b)], { dtype: "i32" })], { dtype: "f32" });
   const rest = op(cx, "sub", a, op(cx, "mul", near, b));
-  const below = cx.once("cast", [cx.once("lt", [rest, cx.constant(0, "f32")], {})], { dtype: "f32" });
-  const above = cx.once("cast", [cx.once("ge", [rest, b], {})], { dtype: "f32" });
+  const below = cx.emit("cast", [cx.emit("lt", [rest, cx.constant(0, "f32")], {})], { dtype: "f32" });
+  const above = cx.emit("cast", [cx.emit("ge", [rest, b], {})], { dtype: "f32" });
   return op(cx, "add", op(cx, "sub", near, below), above);
 }

@@ -15,14 +15,14 @@ import { lowerDropout, lowerRandomNormal, lowerRandomUniform } from "./random.js
 import { lowerReduce, lowerSoftmax } from "./reduce.js";
 import {
   lowerAbove, lowerAttention, lowerCount, lowerIndex, lowerJoin, lowerMask, lowerPosition, lowerPut, lowerRope, lowerSpan, lowerTake, lowerToken, lowerTop,
-  routeCount, routeIndex,
+  routeCount, routeIndex, tokenAxes,
 } from "./sequence.js";
 
 /** How each logical operation becomes nodes. */
 const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value<K>) => Placed } = {
   input: lowerInput,
   weight: lowerWeight,
-  live: (cx, value) => cx.placed(cx.once("live", [], value.attrs), value.type),
+  live: (cx, value) => cx.placed(cx.emit("live", [], value.attrs), value.type),
   number: (cx, value) => cx.placed(cx.constant(value.attrs.value, value.type.dtype), value.type),
   length: lowerLength,
   pointwise: lowerPointwise,
@@ -59,8 +59,8 @@ const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value<K>) =>
 
 /** The graph of a model for its phase and entry. Every node carries the call and the span it comes from. */
 export function lower(model: Model): Graph {
-  const cx = new Lowering(model);
   const values = reachedValues(model);
+  const cx = new Lowering([...model.axes, ...tokenAxes(model.axes, values)]);
   for (const value of values) {
     cx.enter(value);
     cx.define(value, lowerValue(cx, value));
@@ -108,7 +108,7 @@ function outputOf(cx: Lowering, name: string, role: GraphOutput["role"], value: 
   cx.enter(value);
   const placed = cx.get(value);
   const { shape } = value.type;
-  const node = placed.packing ? placed.node : masked(cx, padded(cx, placed), shape, cx.axes.sequenceDims(value.type), 0);
+  const node = placed.packing ? placed.node : masked(cx, padded(cx, placed), shape, cx.axes.sequenceDims(shape), 0);
   return { name, role, node, shape, packing: placed.packing };
 }
 

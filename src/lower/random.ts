@@ -1,10 +1,9 @@
 // Random values, keyed so that neither the batch row nor the batch size nor the length of other sequences changes them.
 import type { LogicalType, Value } from "../check/model.js";
 import type { Node } from "../ir/graph.js";
-import type { Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { fromPackedAlong } from "./convert.js";
-import { packedDim, packedShape } from "./layout.js";
+import { packedShape } from "./layout.js";
 
 /** FNV-1a, 32 bits, of the text's UTF-8 bytes. */
 export function streamHash(stream: string): number {
@@ -15,23 +14,18 @@ export function streamHash(stream: string): number {
 
 /** f32 of this logical shape, stored as its type demands. */
 function random(cx: Lowering, op: "random_uniform" | "random_normal", type: LogicalType, stream: string): Placed {
-  const seed = cx.once("seed", [], {});
+  const seed = cx.emit("seed", [], {});
   const f32: LogicalType = { dtype: "f32", shape: type.shape };
-  const batchDim = cx.axes.batchDim(f32);
-  const [tokenDim, ...more] = cx.axes.sequenceDims(f32);
   const hash = streamHash(stream);
-  if (batchDim < 0 || tokenDim === undefined) {
-    // Without tokens every sequence of the batch has the same values.
-    const shape = f32.shape.map((s, i): Size => (i === batchDim ? 1 : s));
-    return cx.placed(cx.broadcast(cx.emit(op, [seed], { shape, dim: null, stream: hash }), f32.shape), f32);
-  }
+  const [tokenDim, ...more] = cx.axes.sequenceDims(f32.shape);
+  // Without tokens every sequence of the batch has the same values.
+  if (!cx.axes.hasBatch(f32.shape) || tokenDim === undefined) return cx.placed(cx.emit(op, [seed], { shape: f32.shape, dim: null, stream: hash }), f32);
   const axis = cx.axes.sequenceOf(f32.shape[tokenDim])!;
-  const stored = packedShape(f32.shape, batchDim, tokenDim, axis);
-  // Further sequence dimensions come first, so that their extent does not number the channels.
-  const first = more.map((d) => packedDim(batchDim, d));
+  const stored = packedShape(f32.shape, tokenDim, axis);
+  // A further sequence dimension comes first, so that its extent does not number the channels.
+  const first = more.map((d) => d - 1);
   const order = [...first, ...stored.flatMap((_, i) => (first.includes(i) ? [] : [i]))];
-  const row = packedDim(batchDim, tokenDim);
-  const node = cx.emit(op, [seed, cx.positions(axis)], { shape: order.map((i) => stored[i]!), dim: order.indexOf(row), stream: hash });
+  const node = cx.emit(op, [seed, cx.positions(axis)], { shape: order.map((i) => stored[i]!), dim: order.indexOf(tokenDim - 1), stream: hash });
   return fromPackedAlong(cx, cx.permute(node, order.map((_, i) => order.indexOf(i))), f32, tokenDim);
 }
 

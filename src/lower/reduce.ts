@@ -7,7 +7,7 @@ import { isFloat } from "../size/dtype.js";
 import { multiplySizes, rowsSize, type Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { fromPadded, highest, lowest, masked, padded } from "./convert.js";
-import { packedDim } from "./layout.js";
+import { storedShape } from "./layout.js";
 
 /** A value in the form it is reduced in, with all that depends on which of its elements exist. */
 export interface Space {
@@ -22,31 +22,30 @@ export interface Space {
   readonly mayBeEmpty: boolean;
 }
 
-/** The form in which `value` is reduced over the logical dimensions `axes`. */
+/** The form in which `value` is reduced over the logical dimensions `axes`. Over the batch only together with every sequence, as the checker demands. */
 export function spaceOf(cx: Lowering, value: Placed, axes: readonly number[]): Space {
   const { shape } = value.type;
-  const batchDim = cx.axes.batchDim(value.type);
-  const overBatch = batchDim >= 0 && axes.includes(batchDim);
-  const overTokens = cx.axes.sequenceDims(value.type).filter((d) => axes.includes(d));
+  const overBatch = cx.axes.hasBatch(shape) && axes.includes(0);
+  const sequences = cx.axes.sequenceDims(shape);
+  const overTokens = sequences.filter((d) => axes.includes(d));
+  invariant(!overBatch || overTokens.length === sequences.length, "a reduction over the batch leaves a sequence");
+  const rest = axes.filter((d) => !overTokens.includes(d) && !(overBatch && d === 0)).reduce((n: Size, d) => multiplySizes(n, shape[d]!), 1);
   if (value.packing && overBatch === overTokens.length > 0) {
     const { axis } = value.packing;
-    const others = axes.filter((d) => d !== batchDim && !overTokens.includes(d));
-    const rest = others.reduce((n: Size, d) => multiplySizes(n, shape[d]!), 1);
     return {
       node: value.node,
-      axes: axes.filter((d) => d !== batchDim).map((d) => packedDim(batchDim, d)),
+      axes: axes.filter((d) => d > 0).map((d) => d - 1),
       mask: (node) => node,
       count: () => (overBatch ? rowCount(cx, axis, rest) : cx.size(rest, "f32")),
       mayBeEmpty: overBatch,
     };
   }
-  // The batch holds sequences of unlike lengths: a reduction over it must leave out tokens that do not exist.
-  const ragged = batchDim < 0 ? [] : overBatch ? cx.axes.sequenceDims(value.type) : overTokens;
+  const ragged = cx.axes.hasBatch(shape) ? overTokens : [];
   return {
     node: padded(cx, value),
     axes,
     mask: (node, fill) => masked(cx, node, shape, ragged, fill),
-    count: () => countPadded(cx, value.type, axes, ragged),
+    count: () => (ragged.length > 0 ? countPadded(cx, shape, overBatch, ragged, rest) : cx.size(axes.reduce((n: Size, d) => multiplySizes(n, shape[d]!), 1), "f32")),
     mayBeEmpty: ragged.length > 0,
   };
 }
@@ -54,27 +53,16 @@ export function spaceOf(cx: Lowering, value: Placed, axes: readonly number[]): S
 /** Rows of all sequences together times `rest`, f32[]. */
 function rowCount(cx: Lowering, axis: string, rest: Size): Node {
   if (knownOnHost(cx.axes.all, axis)) return cx.size(multiplySizes(rowsSize(axis), rest), "f32");
-  const rows = cx.once("sum", [cx.once("cast", [cx.counts(axis)], { dtype: "f32" })], { axes: [0], keep: false });
-  return rest === 1 ? rows : cx.once("mul", [rows, cx.size(rest, "f32")], {});
+  const rows = cx.emit("sum", [cx.emit("cast", [cx.counts(axis)], { dtype: "f32" })], { axes: [0], keep: false });
+  return rest === 1 ? rows : cx.emit("mul", [rows, cx.size(rest, "f32")], {});
 }
 
-function countPadded(cx: Lowering, type: LogicalType, axes: readonly number[], ragged: readonly number[]): Node {
-  const batchDim = cx.axes.batchDim(type);
-  const overBatch = axes.includes(batchDim);
-  const plain = axes.filter((d) => !ragged.includes(d) && (d !== batchDim || ragged.length === 0));
-  const rest = plain.reduce((n: Size, d) => multiplySizes(n, type.shape[d]!), 1);
-  if (ragged.length === 0) return cx.size(rest, "f32");
-  // f32, 1 at every dimension but those named
-  const ones = (dims: readonly number[]): Size[] => type.shape.map((s, i) => (dims.includes(i) ? s : 1));
-  let each = cx.reshape(cx.size(rest, "f32"), ones([]));
-  for (const d of ragged.filter((r) => axes.includes(r))) {
-    const counts = cx.once("cast", [cx.counts(cx.axes.sequenceOf(type.shape[d])!)], { dtype: "f32" });
-    each = cx.once("mul", [each, cx.reshape(counts, ones([batchDim]))], {});
-  }
-  if (!overBatch) return each;
-  const kept = ragged.filter((r) => !axes.includes(r));
-  const shape = ones([batchDim, ...kept]);
-  return cx.once("sum", [masked(cx, cx.broadcast(each, shape), shape, kept, 0)], { axes: [batchDim], keep: true });
+/** The product of the counts along `ragged` and `rest`: f32[B, 1, …], summed over the batch where that is reduced too. */
+function countPadded(cx: Lowering, shape: readonly Size[], overBatch: boolean, ragged: readonly number[], rest: Size): Node {
+  const counts = ragged.map((d) => cx.emit("cast", [cx.counts(cx.axes.sequenceOf(shape[d])!)], { dtype: "f32" }));
+  const factors = rest === 1 ? counts : [...counts, cx.size(rest, "f32")];
+  const each = cx.reshape(factors.reduce((a, b) => cx.emit("mul", [a, b], {})), shape.map((s, i) => (i === 0 ? s : 1)));
+  return overBatch ? cx.emit("sum", [each], { axes: [0], keep: true }) : each;
 }
 
 /** Sum of the elements that exist, dimensions kept. */
@@ -83,12 +71,12 @@ const sumKept = (cx: Lowering, space: Space, node: Node): Node => cx.emit("sum",
 /** Mean of the elements that exist, dimensions kept; 0 where there are none. */
 function meanKept(cx: Lowering, space: Space, node: Node): Node {
   const count = space.count();
-  const by = space.mayBeEmpty ? cx.once("max", [count, cx.constant(1, "f32")], {}) : count;
+  const by = space.mayBeEmpty ? cx.emit("max", [count, cx.constant(1, "f32")], {}) : count;
   return cx.emit("div", [sumKept(cx, space, node), by], {});
 }
 
 export function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
-  const { fn, axes, keep } = value.attrs;
+  const { fn, axes } = value.attrs;
   const input = cx.get(value.inputs[0]);
   if (axes.length === 0 && fn !== "argmax") return withoutAxes(cx, input, value);
   const space = spaceOf(cx, input, axes);
@@ -115,24 +103,20 @@ export function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
       default: return fn satisfies never;
     }
   })();
-  return stored(cx, cx.cast(reduced, value.type.dtype), input, axes, keep, value.type);
+  return stored(cx, cx.cast(reduced, value.type.dtype), input, value.type);
 }
 
 /** The maximum of no tokens is 0, as everything beyond the end of a sequence. */
 function existing(cx: Lowering, space: Space, node: Node): Node {
   if (!space.mayBeEmpty) return node;
-  const some = cx.once("gt", [space.count(), cx.constant(0, "f32")], {});
+  const some = cx.emit("gt", [space.count(), cx.constant(0, "f32")], {});
   return cx.emit("where", [some, node, cx.constant(0, typeOf(node).dtype)], {});
 }
 
 /** From the reduced form, dimensions kept, to the form the result's type demands. */
-function stored(cx: Lowering, node: Node, input: Placed, axes: readonly number[], keep: boolean, type: LogicalType): Placed {
+function stored(cx: Lowering, node: Node, input: Placed, type: LogicalType): Placed {
   const packing = cx.axes.packingOf(type);
-  const stillPacked = input.packing !== null && packing !== null;
-  if (stillPacked) {
-    const gone = keep ? [] : axes.map((d) => packedDim(input.packing!.batchDim, d));
-    return { node: cx.reshape(node, typeOf(node).shape.filter((_, i) => !gone.includes(i))), type, packing };
-  }
+  if (input.packing && packing) return { node: cx.reshape(node, storedShape(type, packing)), type, packing };
   return fromPadded(cx, cx.reshape(node, type.shape), type);
 }
 
@@ -156,11 +140,9 @@ export function meanOfAll(cx: Lowering, value: Placed, valid: Placed | null): No
 export function lowerSoftmax(cx: Lowering, value: Value<"softmax">): Placed {
   const input = cx.get(value.inputs[0]);
   const { axis } = value.attrs;
-  const batchDim = cx.axes.batchDim(input.type);
   const overTokens = cx.axes.sequenceOf(input.type.shape[axis]) !== null;
-  if (input.packing && !overTokens && axis !== batchDim)
-    return { ...input, type: value.type, node: cx.emit("softmax", [input.node], { axis: packedDim(input.packing.batchDim, axis) }) };
-  const ragged = axis === batchDim ? cx.axes.sequenceDims(input.type) : overTokens ? [axis] : [];
+  if (input.packing && !overTokens) return { ...input, type: value.type, node: cx.emit("softmax", [input.node], { axis: axis - 1 }) };
+  const ragged = overTokens ? [axis] : [];
   const { shape, dtype } = input.type;
   const soft = cx.emit("softmax", [masked(cx, padded(cx, input), shape, ragged, lowest(dtype))], { axis });
   const packing = cx.axes.packingOf(value.type);

@@ -2,10 +2,11 @@
 import type { LogicalType, Value } from "../check/model.js";
 import { invariant } from "../diagnostics/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
-import { multiplySizes, type Size } from "../size/size.js";
+import type { Axis } from "../size/axes.js";
+import { axisSize, multiplySizes, type Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
-import { fromPackedAlong, packedAlong, spread } from "./convert.js";
-import { packedDim, packedShape } from "./layout.js";
+import { fromPackedAlong, fromPadded, packedAlong, spread } from "./convert.js";
+import { AxisTable, packedShape } from "./layout.js";
 
 // --- routes
 
@@ -50,13 +51,13 @@ const parentOf = (cx: Lowering, axis: string): string => {
 export function lowerMask(cx: Lowering, value: Value<"mask">): Placed {
   const axis = routeAxis(value.inputs[0]);
   const parent = parentOf(cx, axis);
-  return cx.placed(cx.once("route_mask", [cx.index(axis), cx.starts(parent)], { axis: parent }), value.type);
+  return cx.placed(cx.emit("route_mask", [cx.index(axis), cx.starts(parent)], { axis: parent }), value.type);
 }
 
 /** u32[M] along the route's axis: the place of each row in its own sequence of the parent. */
 export function routeIndex(cx: Lowering, route: Value): Node {
   const axis = routeAxis(route);
-  return cx.once("take", [cx.within(parentOf(cx, axis)), cx.index(axis)], { dim: 0 });
+  return cx.emit("take", [cx.within(parentOf(cx, axis)), cx.index(axis)], { dim: 0 });
 }
 export function routeCount(cx: Lowering, route: Value): Node {
   return cx.counts(routeAxis(route));
@@ -81,7 +82,7 @@ export function lowerPut(cx: Lowering, value: Value<"put">): Placed {
   const y = cx.get(value.inputs[2]);
   const { node, row } = packedAlong(cx, x, dim);
   // The update may be smaller where it is the same for several channels.
-  const rows = { dtype: y.type.dtype, shape: x.type.shape.map((s, i) => (i === dim ? y.type.shape[y.type.shape.length - x.type.shape.length + i]! : s)) };
+  const rows = { dtype: y.type.dtype, shape: x.type.shape.with(dim, axisSize(axis)) };
   const update = packedAlong(cx, cx.placed(spread(cx, y, rows), rows), dim).node;
   return fromPackedAlong(cx, cx.emit("put", [node, cx.index(axis), update], { dim: row }), value.type, dim);
 }
@@ -105,29 +106,32 @@ export function lowerToken(cx: Lowering, value: Value<"token">): Placed {
   const { dim, index } = value.attrs;
   const x = cx.get(value.inputs[0]);
   const { node, row, axis: parent } = packedAlong(cx, x, dim);
-  const axis = tokenAxis(cx, parent, index);
+  const axis = tokenAxis(parent, index);
+  defineSpan(cx, axis);
   const taken = cx.emit("take", [node, cx.index(axis)], { dim: row });
   const { dtype } = x.type;
   // [B, …, 0 or 1, …] without the tokens' dimension
   const numbers = cx.emit("unpack", [cx.cast(taken, dtype === "bool" ? "u32" : dtype), cx.starts(axis)], { dim: row, axis });
   const one = cx.cast(cx.emit("sum", [numbers], { axes: [row + 1], keep: false }), dtype);
-  const batchDim = cx.axes.batchDim(value.type);
-  const order = value.type.shape.map((_, i) => (i === batchDim ? 0 : i < batchDim ? i + 1 : i));
-  const placed: Placed = { node: cx.permute(one, order), type: value.type, packing: null };
-  const packing = cx.axes.packingOf(value.type);
-  return packing ? { node: packedAlong(cx, placed, packing.tokenDim).node, type: value.type, packing } : placed;
+  return fromPadded(cx, one, value.type);
 }
 
-/** The axis of one token of each sequence of `parent`; negative indices count from the end. */
-function tokenAxis(cx: Lowering, parent: string, index: number): string {
-  const name = `${parent}.${index < 0 ? `last${-index}` : `token${index}`}`;
-  if (!cx.axes.has(name)) {
+const tokenAxis = (parent: string, index: number): string => `${parent}.${index < 0 ? `last${-index}` : `token${index}`}`;
+
+/** The axes that single tokens of sequences are read through: one for each axis and index, of at most one token a sequence. */
+export function tokenAxes(axes: readonly Axis[], values: readonly Value[]): readonly Axis[] {
+  const table = new AxisTable(axes);
+  const made = new Map<string, Axis>();
+  for (const value of values) {
+    if (value.op !== "token") continue;
+    const { dim, index } = (value as Value<"token">).attrs; // the operator was just tested
+    const parent = table.sequenceOf(value.inputs[0]?.type.shape[dim]);
+    invariant(parent !== null, "a token of no sequence");
+    const name = tokenAxis(parent, index);
     // Both ends are clamped: where the sequence is too short they meet, and the span is empty.
-    const rule = { kind: "span" as const, parent, start: index, stop: index === -1 ? null : index + 1 };
-    cx.axes.add({ role: "sequence", name, bound: 1, count: rule });
+    made.set(name, { role: "sequence", name, bound: 1, count: { kind: "span", parent, start: index, stop: index === -1 ? null : index + 1 } });
   }
-  defineSpan(cx, name);
-  return name;
+  return [...made.values()];
 }
 
 /** Each part's rows are set where the joined axis has them. */
@@ -136,16 +140,14 @@ export function lowerJoin(cx: Lowering, value: Value<"join">): Placed {
   const rule = cx.sequence(axis).count;
   invariant(rule.kind === "join", `axis ${axis} is not made by concatenation`);
   if (!cx.isDefined(axis)) {
-    const made = cx.once("join", rule.parts.map((p) => cx.starts(p)), { axis });
-    cx.defineAxis(axis, { starts: cx.once("pick", [made], { result: 0 }), index: null });
+    const made = cx.emit("join", rule.parts.map((p) => cx.starts(p)), { axis });
+    cx.defineAxis(axis, { starts: cx.emit("pick", [made], { result: 0 }), index: null });
   }
   const join = cx.starts(axis).inputs[0]!;
   invariant(isOp(join, "join"), "the starts of a joined axis come from join");
-  const batchDim = cx.axes.batchDim(value.type);
-  const row = packedDim(batchDim, dim);
-  let node = cx.constant(0, value.type.dtype, packedShape(value.type.shape, batchDim, dim, axis));
+  let node = cx.constant(0, value.type.dtype, packedShape(value.type.shape, dim, axis));
   value.inputs.forEach((part, i) => {
-    node = cx.emit("set", [node, cx.once("pick", [join], { result: i + 1 }), packedAlong(cx, cx.get(part), dim).node], { dim: row });
+    node = cx.emit("set", [node, cx.emit("pick", [join], { result: i + 1 }), packedAlong(cx, cx.get(part), dim).node], { dim: dim - 1 });
   });
   return fromPackedAlong(cx, node, value.type, dim);
 }
@@ -163,7 +165,7 @@ export function lowerRope(cx: Lowering, value: Value<"rope">): Placed {
   const { node, row, axis } = packedAlong(cx, x, dim);
   const width = x.type.shape[x.type.shape.length - 1];
   invariant(typeof width === "number", "rope needs a static last dimension");
-  const table = cx.once("rope_table", [], { positions: cx.positionExtent(axis), width, theta, frequencies, scale });
+  const table = cx.emit("rope_table", [], { positions: cx.positionExtent(axis), width, theta, frequencies, scale });
   const last = typeOf(node).shape.length - 1;
   const others = typeOf(node).shape.flatMap((_, i) => (i === row || i === last ? [] : [i]));
   const order = [...others, row, last];

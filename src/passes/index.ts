@@ -1,0 +1,49 @@
+// The passes in order, and how they are run.
+import type { Graph } from "../ir/graph.js";
+import { verify } from "../ir/verify.js";
+import { ops } from "../ops/index.js";
+import { cse } from "./cse.js";
+import type { Trace } from "./rewrite.js";
+import { simplify } from "./simplify.js";
+
+/** A pure function of the graph that preserves what it evaluates to. */
+export interface Pass {
+  readonly name: string;
+  /** One sentence: what it does. */
+  readonly doc: string;
+  run(graph: Graph, trace: Trace | null): Graph;
+}
+
+/** In order. Each is a pure function of the graph; `modc ir --after <name>` shows its result. */
+export const passes: readonly Pass[] = [
+  { name: "simplify", doc: "algebra on constants and no-ops, so that later rules see one form", run: simplify },
+  { name: "cse", doc: "last, so that it sees what the others duplicated", run: cse },
+];
+
+export interface OptimizeOptions {
+  /** The last pass to run; `lower` runs none. */
+  readonly after?: string;
+  /** Verify the graph after each pass; throws where it is malformed. */
+  readonly verify?: boolean;
+  /** Told of each rule that fires. */
+  readonly trace?: (pass: string, ...fired: Parameters<Trace>) => void;
+}
+
+/** Names that `after` may have. */
+export const stages: readonly string[] = ["lower", ...passes.map((p) => p.name)];
+
+/** The graph after all passes, or after those up to `after`; throws a RangeError where there is no such pass. */
+export function optimize(graph: Graph, options: OptimizeOptions = {}): Graph {
+  const { after, trace } = options;
+  if (after !== undefined && !stages.includes(after)) throw new RangeError(`there is no pass ${JSON.stringify(after)}: ${stages.join(", ")}`);
+  let current = graph;
+  if (after === "lower") return current;
+  for (const pass of passes) {
+    current = pass.run(current, trace ? (...fired) => trace(pass.name, ...fired) : null);
+    if (options.verify) verify(current, ops);
+    if (pass.name === after) break;
+  }
+  return current;
+}
+
+export type { Trace } from "./rewrite.js";

@@ -1,0 +1,161 @@
+// The rewrite engine: typed patterns over nodes, and rules tried at each node from the inputs up.
+import { CompilerBug, invariant } from "../diagnostics/invariant.js";
+import { createEmit } from "../ir/build.js";
+import { nodesOf, type Graph, type Node } from "../ir/graph.js";
+import { reachedStarts } from "../ir/reach.js";
+import { equalTypes } from "../ir/typing.js";
+import type { OpAttrs, OpName } from "../ir/vocabulary.js";
+import { ops } from "../ops/index.js";
+
+/** The nodes a pattern has named so far. */
+type Found = Map<string, Node>;
+
+/** What a node must look like. `C` is what it captures: name → node. A name used twice must be the same node. */
+export interface Pattern<C extends object> {
+  test(node: Node, found: Found): boolean;
+  /** Never present: it carries the type. */
+  readonly captures?: C;
+}
+
+type CapturesOf<P> = P extends readonly [Pattern<infer First>, ...infer Rest] ? First & CapturesOf<Rest> : object;
+
+const bind = (found: Found, name: string | undefined, node: Node): boolean => {
+  if (name === undefined) return true;
+  const bound = found.get(name);
+  if (!bound) found.set(name, node);
+  return bound === undefined || bound === node;
+};
+
+/** Any node with a single result. */
+export const any = <N extends string>(name: N): Pattern<Record<N, Node>> => ({ test: (node, found) => node.types.length === 1 && bind(found, name, node) });
+
+/** A node of this operator, whatever its inputs. */
+export const of = <K extends OpName, N extends string>(op: K, name: N): Pattern<Record<N, Node<K>>> => ({
+  test: (node, found) => node.op === op && bind(found, name, node),
+});
+
+/** A node of this operator whose inputs match in order; `name` captures the node itself. */
+export const op = <K extends OpName, const P extends readonly Pattern<object>[], N extends string = never>(
+  kind: K, inputs: P, name?: N,
+): Pattern<CapturesOf<P> & Record<N, Node<K>>> & { readonly op: K } => ({
+  op: kind,
+  test: (node, found) => node.op === kind && node.inputs.length === inputs.length && bind(found, name, node) && inputs.every((p, i) => p.test(node.inputs[i]!, found)),
+});
+
+/** The same for an operator of two inputs whose order does not matter. */
+export const commuted = <K extends OpName, A extends object, B extends object>(kind: K, a: Pattern<A>, b: Pattern<B>): Pattern<A & B> & { readonly op: K } => ({
+  op: kind,
+  test(node, found) {
+    const [x, y] = node.inputs;
+    if (node.op !== kind || !x || !y) return false;
+    const trial = new Map(found);
+    if (a.test(x, trial) && b.test(y, trial)) return copy(trial, found);
+    return a.test(y, found) && b.test(x, found);
+  },
+});
+
+const copy = (from: Found, to: Found): true => {
+  for (const [name, node] of from) to.set(name, node);
+  return true;
+};
+
+/** Makes a node that comes from where the rewritten one came from. */
+export type Emit = <K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]) => Node<K>;
+
+export interface Rule {
+  readonly name: string;
+  /** Operators of the nodes it is tried at. */
+  readonly at: readonly OpName[];
+  /** A node of the same type to stand in place of `root`, or null. */
+  rewrite(root: Node, emit: Emit): Node | null;
+}
+
+/** A rule from a pattern: `build` makes the replacement wherever `match` fits and `when` agrees. */
+export function rule<K extends OpName, C extends object>(name: string, parts: {
+  readonly match: Pattern<C> & { readonly op: K };
+  when?(captures: C, root: Node<K>): boolean;
+  build(captures: C, emit: Emit, root: Node<K>): Node;
+}): Rule {
+  return {
+    name,
+    at: [parts.match.op],
+    rewrite(node, emit) {
+      const found: Found = new Map();
+      if (!parts.match.test(node, found)) return null;
+      // Boundary: the pattern's type says which names it binds, and it has just matched a node of its operator.
+      const captures = Object.fromEntries(found) as C;
+      const root = node as Node<K>;
+      return parts.when && !parts.when(captures, root) ? null : parts.build(captures, emit, root);
+    },
+  };
+}
+
+/** Told of each rule that fires: its name, the node before and after. */
+export type Trace = (rule: string, before: Node, after: Node) => void;
+
+/** A rule may lead to another at the same node, so often and no more. */
+const MOST_FIRINGS_AT_A_NODE = 64;
+/** Nodes that rules make are themselves seen by the next sweep. */
+const MOST_SWEEPS = 4;
+
+/** The graph with the rules applied from the inputs up, until none fires or a few sweeps are done. */
+export function rewrite(graph: Graph, rules: readonly Rule[], trace: Trace | null): Graph {
+  const byOp = new Map<OpName, Rule[]>();
+  for (const r of rules) for (const at of r.at) byOp.set(at, [...(byOp.get(at) ?? []), r]);
+  let current = graph;
+  for (let sweep = 0; sweep < MOST_SWEEPS; sweep++) {
+    const next = mapGraph(current, (node, emit) => settle(node, byOp, emit, trace));
+    if (next === current) break;
+    current = next;
+  }
+  return current;
+}
+
+function settle(node: Node, byOp: ReadonlyMap<OpName, readonly Rule[]>, emit: (from: Node) => Emit, trace: Trace | null): Node {
+  let current = node;
+  for (let fired = 0; ; fired++) {
+    if (fired > MOST_FIRINGS_AT_A_NODE) throw new CompilerBug(`rewrite rules do not settle at ${node.op}`);
+    const next = fireOne(current, byOp.get(current.op) ?? [], emit(current), trace);
+    if (!next) return current;
+    current = next;
+  }
+}
+
+function fireOne(node: Node, rules: readonly Rule[], emit: Emit, trace: Trace | null): Node | null {
+  for (const r of rules) {
+    const made = r.rewrite(node, emit);
+    if (!made || made === node) continue;
+    invariant(made.types.length === node.types.length && made.types.every((t, i) => equalTypes(t, node.types[i]!)), `rule ${r.name} changes the type of ${node.op}`);
+    trace?.(r.name, node, made);
+    return made;
+  }
+  return null;
+}
+
+/**
+ * The graph with each node replaced by `replace`, which sees nodes whose inputs are replaced already. Axes nothing mentions
+ * any more lose their starts. The same graph where nothing changes.
+ */
+export function mapGraph(graph: Graph, replace: (node: Node, emit: (from: Node) => Emit) => Node): Graph {
+  const made = createEmit(ops, graph.axes);
+  const emit = (from: Node): Emit => (kind, inputs, attrs) => made.node(kind, inputs, attrs, from.origin);
+  const replaced = new Map<Node, Node>();
+  let changed = false;
+  const now = (node: Node): Node => replaced.get(node) ?? node;
+  for (const node of nodesOf(graph)) {
+    const moved = node.inputs.some((n) => now(n) !== n) ? { ...node, inputs: node.inputs.map(now) } : node;
+    const next = replace(moved, emit);
+    replaced.set(node, next);
+    changed ||= next !== node;
+  }
+  if (!changed) return graph;
+  const outputs = graph.outputs.map((o) => ({ ...o, node: now(o.node) }));
+  const states = graph.states.map((s) => ({ ...s, next: now(s.next) }));
+  const starts = reachedStarts({ outputs, states }, (axis) => {
+    const node = graph.starts.get(axis);
+    return node ? now(node) : null;
+  });
+  // An input that nothing reads is in no order of evaluation and stays as it is.
+  const inputs = graph.inputs.map((i) => ({ ...i, node: now(i.node) as Node<"input"> }));
+  return { ...graph, inputs, outputs, states, starts };
+}
