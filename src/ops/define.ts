@@ -25,8 +25,8 @@ export interface EvaluateContext {
   /** The value of a count rule's sizes: live parameters by name. */
   readonly live: ReadonlyMap<string, Rational>;
   readonly seed: number;
-  /** Tensors that sources read. */
-  source(kind: "input" | "weight" | "state", name: string): Tensor;
+  /** What a source reads: packed rows where it lies along a sequence axis. */
+  source(kind: "input" | "weight" | "state", name: string, type: TensorType): Tensor;
   /** Choices of another run, to be taken as they are; null: choose. */
   forced(axis: string): { readonly index: Tensor; readonly starts: Tensor } | null;
 }

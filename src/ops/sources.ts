@@ -19,7 +19,7 @@ export const sources: Pick<OpTable, Source> = {
       return [{ dtype, shape }];
     },
     cost: noCost,
-    evaluate: (_inputs, { name }, context) => [context.source("input", name)],
+    evaluate: (_inputs, { name, dtype, shape }, context) => [context.source("input", name, { dtype, shape })],
     lower: { kind: "source" },
   },
   weight: {
@@ -29,7 +29,7 @@ export const sources: Pick<OpTable, Source> = {
       return [{ dtype, shape }];
     },
     cost: noCost,
-    evaluate: (_inputs, { path }, context) => [context.source("weight", path)],
+    evaluate: (_inputs, { path, dtype, shape }, context) => [context.source("weight", path, { dtype, shape })],
     lower: { kind: "source" },
   },
   state: {
@@ -39,7 +39,7 @@ export const sources: Pick<OpTable, Source> = {
       return [{ dtype, shape }];
     },
     cost: noCost,
-    evaluate: (_inputs, { name }, context) => [context.source("state", name)],
+    evaluate: (_inputs, { name, dtype, shape }, context) => [context.source("state", name, { dtype, shape })],
     lower: { kind: "source" },
   },
   live: {

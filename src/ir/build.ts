@@ -1,0 +1,43 @@
+// Making nodes: types are inferred, and equal nodes made once.
+import type { Axis } from "../size/axes.js";
+import type { Node, Origin } from "./graph.js";
+import { attrsKey } from "./key.js";
+import { inferContext, inferTypes, TypeMismatch, type Typing } from "./typing.js";
+import type { OpAttrs, OpName } from "./vocabulary.js";
+
+export interface Emit {
+  /** A node of the operator; the same one for the same operator, inputs and attributes, its origin that of the first. Throws TypeMismatch. */
+  node<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K], origin?: Origin | null): Node<K>;
+  /** One result of a node: the node itself where it has only one. */
+  pick(node: Node, result: number, origin?: Origin | null): Node;
+}
+
+/** Makes nodes over these axes, typed by the operator table. */
+export function createEmit(typing: Typing, axes: readonly Axis[]): Emit {
+  const context = inferContext(axes);
+  const made = new Map<string, Node>();
+  const ids = new Map<Node, number>();
+  const idOf = (node: Node): number => {
+    let id = ids.get(node);
+    if (id === undefined) ids.set(node, (id = ids.size));
+    return id;
+  };
+  const emit: Emit = {
+    node<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K], origin: Origin | null = null): Node<K> {
+      const key = `${op}(${inputs.map(idOf).join(",")})${attrsKey(attrs)}`;
+      const known = made.get(key);
+      if (known) return known as Node<K>; // the key begins with the operator
+      let node: Node<K>;
+      try {
+        node = { op, inputs, attrs, types: inferTypes(typing, op, inputs, attrs, context), origin };
+      } catch (error) {
+        if (error instanceof TypeMismatch) throw new TypeMismatch(`${op}: ${error.message}`);
+        throw error;
+      }
+      made.set(key, node);
+      return node;
+    },
+    pick: (node, result, origin = null) => (node.types.length === 1 && result === 0 ? node : emit.node("pick", [node], { result }, origin)),
+  };
+  return emit;
+}

@@ -1,0 +1,95 @@
+// The verifier's view of axes: are they sound, and is every size made of axes that exist.
+import { countingAxis, knownOnHost, type Axis } from "../size/axes.js";
+import { atomsOf, printSize, type Size } from "../size/size.js";
+import type { Graph } from "./graph.js";
+
+/** What is wrong with the axes of a graph and their count rules. An axis stands after those it is made from. */
+export function axesProblems(graph: Graph): string[] {
+  const problems: string[] = [];
+  const before = new Map<string, Axis>();
+  for (const axis of graph.axes) {
+    if (before.has(axis.name)) problems.push(`axis ${axis.name} is declared twice`);
+    if (axis.bound !== null && !(Number.isInteger(axis.bound) && axis.bound >= 1)) problems.push(`axis ${axis.name} has the bound ${axis.bound}`);
+    if (axis.role === "batch" && [...before.values()].some((a) => a.role === "batch")) problems.push(`axis ${axis.name} is a second batch axis`);
+    if (axis.role === "sequence") problems.push(...ruleProblems(axis, before, graph).map((p) => `axis ${axis.name}: ${p}`));
+    before.set(axis.name, axis);
+  }
+  return problems;
+}
+
+function ruleProblems(axis: Extract<Axis, { role: "sequence" }>, before: ReadonlyMap<string, Axis>, graph: Graph): string[] {
+  const sequence = (name: string): string[] => (before.get(name)?.role === "sequence" ? [] : [`is made from ${name}, which is no sequence axis before it`]);
+  const known = (size: Size): string[] =>
+    [...atomsOf(size)].flatMap((a) => {
+      if (a.kind === "live") return graph.live.some((l) => l.name === a.name) ? [] : [`its rule mentions live ${a.name}, which does not exist`];
+      return a.kind === "axis" && before.has(a.axis) ? [] : [`its rule mentions ${a.kind === "rows" ? "rows of " : ""}${a.axis}, which is no axis before it`];
+    });
+  const rule = axis.count;
+  switch (rule.kind) {
+    case "input": return [];
+    case "top": {
+      const problems = [...sequence(rule.parent), ...known(rule.k)];
+      if (problems.length > 0) return problems;
+      const names = new Set([...atomsOf(rule.k)].flatMap((a) => (a.kind === "axis" && before.get(a.axis)?.role === "sequence" ? [a.axis] : [])));
+      return names.size > 1 ? [`k = ${printSize(rule.k)} mentions more than one sequence axis`] : [];
+    }
+    case "above": return [...sequence(rule.parent), ...(rule.expected.num < 0n || rule.expected.num > rule.expected.den ? ["expects a share outside 0 to 1"] : [])];
+    case "span": return [...sequence(rule.parent), ...known(rule.start), ...(rule.stop === null ? [] : known(rule.stop))];
+    case "join": return [...(rule.parts.length === 0 ? ["joins nothing"] : []), ...rule.parts.flatMap(sequence)];
+    default: return rule satisfies never;
+  }
+}
+
+/** Looks axes up by name, and remembers which sequence axes have been mentioned. */
+export class AxisIndex {
+  readonly #axes: ReadonlyMap<string, Axis>;
+  readonly #live: ReadonlySet<string>;
+  readonly #checked = new Map<string, string[]>();
+  readonly #mentioned = new Set<string>();
+
+  constructor(private readonly graph: Graph) {
+    this.#axes = new Map(graph.axes.map((a) => [a.name, a]));
+    this.#live = new Set(graph.live.map((l) => l.name));
+  }
+
+  get(name: string): Axis | undefined {
+    return this.#axes.get(name);
+  }
+  isLive(name: string): boolean {
+    return this.#live.has(name);
+  }
+  /** What is wrong with the name of an axis. */
+  name(name: string): string[] {
+    const axis = this.#axes.get(name);
+    if (!axis) return [`there is no axis ${name}`];
+    if (axis.role === "sequence") this.#mentioned.add(name);
+    return [];
+  }
+  /** What is wrong with the axes a size mentions. */
+  size(size: Size): string[] {
+    if (typeof size === "number") return Number.isInteger(size) && size >= 0 ? [] : [`${size} is no extent`];
+    let problems = this.#checked.get(size.key);
+    if (!problems) this.#checked.set(size.key, (problems = this.#check(size)));
+    return problems;
+  }
+  #check(size: Size): string[] {
+    return [...atomsOf(size)].flatMap((a) => {
+      if (a.kind === "live") return this.isLive(a.name) ? [] : [`there is no live parameter ${a.name}`];
+      const axis = this.#axes.get(a.axis);
+      if (a.kind === "rows" && axis && axis.role !== "sequence") return [`rows(${a.axis}) is asked of a ${axis.role} axis`];
+      return this.name(a.axis);
+    });
+  }
+  /** Whether the size can be told before the program runs. */
+  onHost(size: Size): boolean {
+    return [...atomsOf(size)].every((a) => a.kind === "live" || knownOnHost(this.graph.axes, a.axis));
+  }
+  /** Sequence axes that were mentioned and have no starts; those that give a `top` its k belong to them. */
+  unstarted(): string[] {
+    for (const name of [...this.#mentioned]) {
+      const axis = this.#axes.get(name);
+      if (axis?.role === "sequence" && axis.count.kind === "top") this.#mentioned.add(countingAxis(this.graph.axes, axis.count));
+    }
+    return [...this.#mentioned].filter((name) => !this.graph.starts.has(name));
+  }
+}

@@ -1,0 +1,100 @@
+// The verifier's view of what a graph shows outside: inputs, outputs and the starts of its axes.
+import { addSizes, rowsSize, type Size } from "../size/size.js";
+import { isOp, type Graph, type Node, type Packing } from "./graph.js";
+import type { TensorType } from "./types.js";
+import { equalShapes, inferContext, plainAxis, printShape, printType } from "./typing.js";
+import type { AxisIndex } from "./verify-axes.js";
+
+/** What is wrong with inputs, outputs and starts. */
+export function interfaceProblems(graph: Graph, nodes: readonly Node[], axes: AxisIndex): string[] {
+  return [...inputProblems(graph, nodes, axes), ...outputProblems(graph, axes), ...startsProblems(graph, axes), ...sourceProblems(nodes)];
+}
+
+function inputProblems(graph: Graph, nodes: readonly Node[], axes: AxisIndex): string[] {
+  const problems = duplicates(graph.inputs.map((i) => i.name)).map((n) => `input ${n} is declared twice`);
+  for (const input of graph.inputs) {
+    const say = (p: string): void => { problems.push(`input ${input.name}: ${p}`); };
+    if (input.node.op !== "input" || input.node.attrs.name !== input.name) say(`its node is not the input of that name`);
+    valueProblems(input.node, input.shape, input.packing, graph, axes).forEach(say);
+    if (input.below !== null && !(Number.isInteger(input.below) && input.below >= 1)) say(`values cannot be below ${input.below}`);
+  }
+  const declared = new Set<Node>(graph.inputs.map((i) => i.node));
+  for (const node of nodes) if (isOp(node, "input") && !declared.has(node)) problems.push(`input ${node.attrs.name} is read and not declared`);
+  return problems;
+}
+
+function outputProblems(graph: Graph, axes: AxisIndex): string[] {
+  const problems = duplicates(graph.outputs.map((o) => o.name)).map((n) => `output ${n} is declared twice`);
+  for (const output of graph.outputs) {
+    const say = (p: string): void => { problems.push(`output ${output.name}: ${p}`); };
+    valueProblems(output.node, output.shape, output.packing, graph, axes).forEach(say);
+    const type = output.node.types[0];
+    if (output.role === "loss" && type && (type.dtype !== "f32" || type.shape.length > 0)) say(`a loss must be f32[], found ${printType(type)}`);
+  }
+  return problems;
+}
+
+/** A value as the caller sees it must be the node's, unfolded along its packing. */
+function valueProblems(node: Node, shape: readonly Size[], packing: Packing | null, graph: Graph, axes: AxisIndex): string[] {
+  const [type] = node.types;
+  if (!type || node.types.length !== 1) return [`its node has ${node.types.length} results: pick one`];
+  const unknown = shape.flatMap((s) => axes.size(s));
+  if (unknown.length > 0) return unknown;
+  if (!packing) return equalShapes(shape, type.shape) ? [] : [`is ${printShape(shape)} for the caller, but its node is ${printType(type)} and nothing is packed`];
+  const { axis, batchDim, tokenDim } = packing;
+  if (axes.get(axis)?.role !== "sequence") return [`is packed along ${axis}, which is no sequence axis`];
+  const batch = graph.axes.find((a) => a.role === "batch");
+  if (batchDim === tokenDim || shape[tokenDim] === undefined || plainAxis(shape[tokenDim]) !== axis) return [`dimension ${tokenDim} of ${printShape(shape)} is not ${axis}`];
+  if (shape[batchDim] === undefined || !batch || plainAxis(shape[batchDim]) !== batch.name) return [`dimension ${batchDim} of ${printShape(shape)} is not the batch`];
+  return equalShapes(packedShape(shape, packing), type.shape) ? [] : [`is ${printShape(shape)} for the caller, packed ${printShape(packedShape(shape, packing))}, but its node is ${printType(type)}`];
+}
+
+/** The shape in memory of a value that the caller sees in `shape`: without the batch, rows in place of tokens. */
+export const packedShape = (shape: readonly Size[], { axis, batchDim, tokenDim }: Packing): readonly Size[] =>
+  shape.map((s, d) => (d === tokenDim ? rowsSize(axis) : s)).filter((_, d) => d !== batchDim);
+
+function startsProblems(graph: Graph, axes: AxisIndex): string[] {
+  const wanted = [addSizes(inferContext(graph.axes).batch, 1)];
+  return [...graph.starts].flatMap(([name, node]) => {
+    const axis = axes.get(name);
+    if (axis?.role !== "sequence") return [`starts are given for ${name}, which is no sequence axis`];
+    const [type] = node.types;
+    if (node.types.length !== 1 || type?.dtype !== "u32" || !equalShapes(type.shape, wanted)) return [`starts of ${name} must be u32${printShape(wanted)}, found ${node.types.map(printType).join(" ")}`];
+    const made = axisMadeBy(node);
+    return made === null || made === name ? [] : [`starts of ${name} are those of ${made}`];
+  });
+}
+
+/** The axis whose starts a node gives, where its operator says. */
+function axisMadeBy(node: Node): string | null {
+  if (isOp(node, "starts")) return node.attrs.axis;
+  if (!isOp(node, "pick")) return null;
+  const route = node.inputs[0]!;
+  if ((isOp(route, "top") || isOp(route, "above") || isOp(route, "span")) && node.attrs.result === 1) return route.attrs.axis;
+  return isOp(route, "join") && node.attrs.result === 0 ? route.attrs.axis : null;
+}
+
+/** Weights of one path are of one type, and no axis is made twice. */
+function sourceProblems(nodes: readonly Node[]): string[] {
+  const problems: string[] = [];
+  const weights = new Map<string, TensorType>();
+  const makers = new Map<string, Node>();
+  for (const node of nodes) {
+    if (isOp(node, "weight")) {
+      const known = weights.get(node.attrs.path);
+      const type = node.types[0]!;
+      if (known && (known.dtype !== type.dtype || !equalShapes(known.shape, type.shape))) problems.push(`weight ${node.attrs.path} is both ${printType(known)} and ${printType(type)}`);
+      weights.set(node.attrs.path, type);
+    }
+    if (isOp(node, "top") || isOp(node, "above") || isOp(node, "span") || isOp(node, "join")) {
+      if (makers.has(node.attrs.axis)) problems.push(`axis ${node.attrs.axis} is made by two nodes`);
+      makers.set(node.attrs.axis, node);
+    }
+  }
+  return problems;
+}
+
+export function duplicates(names: readonly string[]): string[] {
+  const seen = new Set<string>();
+  return [...new Set(names.filter((n) => seen.has(n) || !seen.add(n)))];
+}

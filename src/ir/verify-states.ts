@@ -1,0 +1,75 @@
+// The verifier's view of states: what is read is declared, and the next value can take over the memory of the old one.
+import { isOp, type Graph, type Node, type State } from "./graph.js";
+import { equalTypes, printType } from "./typing.js";
+import { duplicates } from "./verify-interface.js";
+
+/** What is wrong with the states of a graph. */
+export function stateProblems(graph: Graph, nodes: readonly Node[]): string[] {
+  const problems = duplicates(graph.states.map((s) => s.name)).map((n) => `state ${n} is declared twice`);
+  const byName = new Map(graph.states.map((s) => [s.name, s]));
+  const reads = new Map<string, Node[]>();
+  for (const node of nodes) {
+    if (!isOp(node, "state")) continue;
+    const state = byName.get(node.attrs.name);
+    if (!state) problems.push(`state ${node.attrs.name} is read and not declared`);
+    else if (!equalTypes(state.type, node.types[0]!)) problems.push(`state ${state.name} is ${printType(state.type)}, read as ${printType(node.types[0]!)}`);
+    reads.set(node.attrs.name, [...(reads.get(node.attrs.name) ?? []), node]);
+  }
+  for (const state of graph.states) {
+    const [type] = state.next.types;
+    if (!type || state.next.types.length !== 1) problems.push(`state ${state.name}: its next value has ${state.next.types.length} results: pick one`);
+    else if (!equalTypes(type, state.type)) problems.push(`state ${state.name} is ${printType(state.type)}, its next value ${printType(type)}`);
+    if (isOp(state.next, "state") && state.next.attrs.name !== state.name) problems.push(`state ${state.name}: its next value is the old one of ${state.next.attrs.name}`);
+  }
+  problems.push(...sharedProblems(graph.states), ...takeOverProblems(graph.states, nodes, reads));
+  return problems;
+}
+
+/** One value cannot live in the memory of two states. */
+function sharedProblems(states: readonly State[]): string[] {
+  const owners = new Map<Node, string>();
+  return states.flatMap((s) => {
+    const other = owners.get(s.next);
+    owners.set(s.next, s.name);
+    return other === undefined ? [] : [`states ${other} and ${s.name} have one next value`];
+  });
+}
+
+/**
+ * The next value may take the memory of the old one once every reader of the old one has run; so no reader of the old value may need the next.
+ * Only what reads a next value is walked, which in a program is little: states are computed last.
+ */
+function takeOverProblems(states: readonly State[], nodes: readonly Node[], reads: ReadonlyMap<string, readonly Node[]>): string[] {
+  const readers = new Map<Node, Node[]>();
+  for (const node of nodes)
+    for (const input of node.inputs) {
+      const list = readers.get(input);
+      if (list) list.push(node);
+      else readers.set(input, [node]);
+    }
+  return states.flatMap((state) => {
+    const old = reads.get(state.name) ?? [];
+    if (isOp(state.next, "state") || old.length === 0) return [];
+    const after = reachedFrom([state.next], (n) => readers.get(n) ?? []);
+    after.delete(state.next);
+    if (after.size === 0) return [];
+    // Views are the memory of what they view.
+    const memory = reachedFrom(old, (n) => (readers.get(n) ?? []).filter((r) => VIEWS.has(r.op) && r.inputs[0] === n));
+    const late = [...after].find((n) => n.inputs.some((i) => memory.has(i)));
+    return late ? [`state ${state.name}: ${late.op} reads the old value and needs the next one, which takes its memory`] : [];
+  });
+}
+
+const VIEWS: ReadonlySet<string> = new Set(["reshape", "stop_gradient", "barrier"]);
+
+function reachedFrom(from: readonly Node[], onward: (node: Node) => readonly Node[]): Set<Node> {
+  const seen = new Set(from);
+  const stack = [...from];
+  for (let n = stack.pop(); n !== undefined; n = stack.pop())
+    for (const next of onward(n))
+      if (!seen.has(next)) {
+        seen.add(next);
+        stack.push(next);
+      }
+  return seen;
+}

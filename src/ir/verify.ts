@@ -1,0 +1,111 @@
+// Checks that a graph keeps the promises stated in `graph.ts`. Passes and `lower` must never break one, so what is found here is a fault of modc.
+import { CompilerBug } from "../diagnostics/invariant.js";
+import { countingAxis } from "../size/axes.js";
+import { attrsProblem, sizesInAttrs } from "./attrs.js";
+import { isOp, nodesOf, type Graph, type Node } from "./graph.js";
+import { equalTypes, inferContext, inferTypes, packedAxis, printType, TypeMismatch, type Typing } from "./typing.js";
+import { AxisIndex, axesProblems } from "./verify-axes.js";
+import { interfaceProblems } from "./verify-interface.js";
+import { stateProblems } from "./verify-states.js";
+
+/** Everything that is wrong with a graph, one sentence each, in order; empty where it is sound. Linear in the size of the graph. */
+export function verify(graph: Graph, typing: Typing): readonly string[] {
+  const nodes = nodesOf(graph);
+  const label = labels(nodes);
+  const axes = new AxisIndex(graph);
+  const structure = [...axesProblems(graph), ...cycleProblems(nodes, label)];
+  // Nothing else can be asked of a graph whose axes are unsound or that has a cycle.
+  if (structure.length > 0) return structure;
+  const context = inferContext(graph.axes);
+  return [
+    ...nodes.flatMap((node) => nodeProblems(node, typing, context, axes).map((p) => `${label(node)}: ${p}`)),
+    ...nodes.flatMap((node) => startsProblems(node, graph).map((p) => `${label(node)}: ${p}`)),
+    ...axes.unstarted().map((name) => `sequence axis ${name} is used and has no starts`),
+    ...interfaceProblems(graph, nodes, axes),
+    ...stateProblems(graph, nodes),
+  ];
+}
+
+/** Throws a CompilerBug that names the stage and everything that is wrong. */
+export function assertSound(graph: Graph, typing: Typing, stage: string): void {
+  const problems = verify(graph, typing);
+  if (problems.length > 0) throw new CompilerBug(`${stage} made a malformed graph:\n  ${problems.slice(0, 20).join("\n  ")}${problems.length > 20 ? `\n  … and ${problems.length - 20} more` : ""}`);
+}
+
+/** `%5 = top`, as the printed graph numbers it, with the call it comes from. */
+function labels(nodes: readonly Node[]): (node: Node) => string {
+  const ids = new Map(nodes.map((n, i) => [n, i]));
+  return (node) => `%${ids.get(node)} = ${node.op}${node.origin?.path ? ` (${node.origin.path})` : ""}`;
+}
+
+/** In a sound graph every input stands before its readers. */
+function cycleProblems(nodes: readonly Node[], label: (node: Node) => string): string[] {
+  const done = new Set<Node>();
+  const problems: string[] = [];
+  for (const node of nodes) {
+    const late = node.inputs.find((i) => !done.has(i));
+    if (late) problems.push(`${label(node)}: reads ${label(late)}, which depends on it`);
+    done.add(node);
+  }
+  return problems;
+}
+
+function nodeProblems(node: Node, typing: Typing, context: Parameters<typeof inferTypes>[4], axes: AxisIndex): string[] {
+  if (!Object.hasOwn(typing, node.op)) return [`there is no operator ${String(node.op)}`];
+  const attrs = attrsProblem(node.op, node.attrs);
+  if (attrs !== null) return [attrs];
+  const mentioned = sizesInAttrs(node.op, node.attrs);
+  const problems = [
+    ...mentioned.axes.flatMap((a) => axes.name(a)),
+    ...mentioned.sizes.flatMap((s) => axes.size(s)),
+    ...node.types.flatMap((t) => t.shape.flatMap((s) => axes.size(s))),
+  ];
+  if (node.op === "pick" && node.inputs.length !== 1) problems.push(`reads one node, found ${node.inputs.length}`);
+  if (node.op === "pick" && node.inputs[0]?.types.length === 1) problems.push("picks from a node with one result");
+  if (isOp(node, "live") && !axes.isLive(node.attrs.name)) problems.push(`there is no live parameter ${node.attrs.name}`);
+  if (isOp(node, "size") && !axes.onHost(node.attrs.size)) problems.push("the size depends on counts that only the device knows");
+  if (problems.length > 0) return problems;
+  try {
+    const inferred = inferTypes(typing, node.op, node.inputs, node.attrs, context);
+    if (inferred.length !== node.types.length || inferred.some((t, i) => !equalTypes(t, node.types[i]!)))
+      return [`states ${node.types.map(printType).join(" ")}, inferred ${inferred.map(printType).join(" ")}`];
+  } catch (error) {
+    if (error instanceof TypeMismatch) return [error.message];
+    throw error;
+  }
+  return [];
+}
+
+/** Where a node reads the starts of an axis, they are that axis's own: types alone cannot tell. */
+function startsProblems(node: Node, graph: Graph): string[] {
+  const wrong = startsRead(node, graph).filter(([axis, index]) => axis !== null && graph.starts.has(axis) && node.inputs[index] !== undefined && graph.starts.get(axis) !== node.inputs[index]);
+  return wrong.map(([axis, index]) => `input ${index} must be the starts of ${axis}`);
+}
+
+function startsRead(node: Node, graph: Graph): readonly (readonly [axis: string | null, input: number])[] {
+  const rowsAlong = (input: number, dim: number): string | null => {
+    const size = node.inputs[input]?.types[0]?.shape[dim];
+    return size === undefined ? null : packedAxis(size);
+  };
+  const rule = (name: string) => {
+    const axis = graph.axes.find((a) => a.name === name);
+    return axis?.role === "sequence" ? axis.count : null;
+  };
+  if (isOp(node, "positions") || isOp(node, "segments")) return [[node.attrs.axis, 0]];
+  if (isOp(node, "unpack") || isOp(node, "pack") || isOp(node, "route_mask")) return [[node.attrs.axis, 1]];
+  if (isOp(node, "attention")) return [[rowsAlong(0, 1), 3], [rowsAlong(1, 1), 4]];
+  if (isOp(node, "top")) {
+    const made = rule(node.attrs.axis);
+    return made?.kind === "top" ? [[made.parent, 1], [countingAxis(graph.axes, made), 2]] : [];
+  }
+  if (isOp(node, "above")) return [[rowsAlong(0, 0), 2]];
+  if (isOp(node, "span")) {
+    const made = rule(node.attrs.axis);
+    return made?.kind === "span" ? [[made.parent, 0]] : [];
+  }
+  if (isOp(node, "join")) {
+    const made = rule(node.attrs.axis);
+    return made?.kind === "join" ? made.parts.map((p, i) => [p, i] as const) : [];
+  }
+  return [];
+}

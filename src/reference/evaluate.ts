@@ -1,0 +1,202 @@
+// The reference evaluator: runs a graph in 64-bit floats, node by node. It defines what every compiled program means.
+import { invariant } from "../diagnostics/invariant.js";
+import { isOp, nodesOf, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
+import type { TensorType } from "../ir/types.js";
+import type { OpName } from "../ir/vocabulary.js";
+import type { EvaluateContext, Tensor } from "../ops/define.js";
+import { ops } from "../ops/index.js";
+import { shapeOf, tensor } from "../ops/tensors.js";
+import { resolveSizes, startsOf, type RunSizes, type Sizes } from "../size/axes.js";
+import type { DType } from "../size/dtype.js";
+import type { Rational } from "../size/rational.js";
+import { checkRange, InputError, runSizes, toTensor, type Given } from "./inputs.js";
+import { marginsOf } from "./margins.js";
+import { packRows, unpackRows } from "./pack.js";
+
+export interface EvaluateOptions {
+  /** By name, as the caller sees them: sequences side by side, whatever lies beyond the end of each ignored. */
+  readonly inputs: ReadonlyMap<string, Given>;
+  /** By path; their values, whatever their dtype, in row-major order. */
+  readonly weights: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: ArrayLike<number> }>;
+  /** Tokens of each sequence, 0 to T; without it all are full. */
+  readonly lengths?: ArrayLike<number>;
+  /** Live parameters; without a value, their default. */
+  readonly live?: ReadonlyMap<string, Rational>;
+  /** Of random values; 0 without it. */
+  readonly seed?: number;
+  /** Values of states before the run; without one, as the state begins. */
+  readonly states?: ReadonlyMap<string, Tensor>;
+  /** Choices of another run by the axis they make, in packed rows (`packRoute`): taken as they are. */
+  readonly forced?: ReadonlyMap<string, Choice>;
+}
+
+/** The rows of its parent that an axis holds, packed, and its starts. */
+export interface Choice {
+  readonly index: Tensor;
+  readonly starts: Tensor;
+}
+
+/** What one `top` or `above` chose. */
+export interface Route {
+  readonly axis: string;
+  readonly parent: string;
+  /** What was used: forced, or the same as `chosen`. */
+  readonly used: Choice;
+  /** What these scores choose. */
+  readonly chosen: Choice;
+  /** For each sequence, by how much a score would have to change before the choice could. Infinity where no change matters. */
+  readonly margins: Float64Array;
+}
+
+export interface Evaluation {
+  /** By name, as the caller sees them; zeros beyond the end of each sequence. */
+  readonly outputs: ReadonlyMap<string, Tensor>;
+  /** Values of the states after the run. */
+  readonly states: ReadonlyMap<string, Tensor>;
+  /** By the axis they make. */
+  readonly routes: ReadonlyMap<string, Route>;
+}
+
+/** Runs a graph. Throws InputError where inputs, weights or lengths do not fit it. */
+export function evaluate(graph: Graph, options: EvaluateOptions): Evaluation {
+  return new Run(graph, options).finish();
+}
+
+class Run {
+  readonly #graph: Graph;
+  readonly #nodes: readonly Node[];
+  readonly #options: EvaluateOptions;
+  readonly #run: RunSizes;
+  readonly #inputs = new Map<string, Tensor>();
+  /** Counts learned by running, and the sizes they give. */
+  readonly #known = new Map<string, Uint32Array>();
+  #sizes: Sizes;
+  readonly #values = new Map<Node, readonly Tensor[]>();
+  readonly #routes = new Map<string, Route>();
+
+  constructor(graph: Graph, options: EvaluateOptions) {
+    this.#graph = graph;
+    this.#nodes = nodesOf(graph);
+    this.#options = options;
+    const given = new Map(graph.inputs.map((input) => [input.name, givenInput(options, input.name, input.node.attrs.dtype)]));
+    for (const name of options.inputs.keys()) if (!given.has(name)) throw new InputError(`there is no input ${name}`);
+    const live = new Map(graph.live.map((l) => [l.name, options.live?.get(l.name) ?? l.default]));
+    this.#run = runSizes(graph, given, options.lengths ?? null, live);
+    this.#sizes = this.#resolve();
+    for (const input of graph.inputs) {
+      const { packing, name } = input;
+      const packed = packing ? packRows(given.get(name)!, packing, startsOf(this.#sizes.sequence(packing.axis).counts)) : given.get(name)!;
+      checkRange(input, packed);
+      this.#inputs.set(name, packed);
+    }
+  }
+
+  #resolve(): Sizes {
+    return resolveSizes(this.#graph.axes, this.#run, "bound", this.#known);
+  }
+
+  finish(): Evaluation {
+    const uses = usesOf(this.#graph, this.#nodes);
+    for (const node of this.#nodes) {
+      this.#values.set(node, this.#evaluate(node));
+      for (const input of node.inputs) {
+        const left = uses.get(input)! - 1;
+        uses.set(input, left);
+        // A value is dropped after its last use, so that deep models fit in memory.
+        if (left === 0) this.#values.delete(input);
+      }
+    }
+    return {
+      outputs: new Map(this.#graph.outputs.map((o) => [o.name, this.#output(o)])),
+      states: new Map(this.#graph.states.map((s) => [s.name, this.#one(s.next)])),
+      routes: this.#routes,
+    };
+  }
+
+  #evaluate(node: Node): readonly Tensor[] {
+    const inputs = node.op === "pick" ? this.#results(node.inputs[0]!) : node.inputs.map((n) => this.#one(n));
+    const results = evaluateNode(node, inputs, this.#context(this.#options.forced));
+    if (isOp(node, "top") || isOp(node, "above")) this.#learn(node, inputs, results);
+    return results;
+  }
+
+  /** After a choice the counts of its axis are known. */
+  #learn(node: Node<"top"> | Node<"above">, inputs: readonly Tensor[], results: readonly Tensor[]): void {
+    const { axis: name } = node.attrs;
+    const axis = this.#graph.axes.find((a) => a.name === name);
+    invariant(axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above"), `${name} is made by a choice`);
+    const used: Choice = { index: results[0]!, starts: results[1]! };
+    const [index, starts] = this.#options.forced?.has(name) ? evaluateNode(node, inputs, this.#context(undefined)) : results;
+    const chosen: Choice = { index: index!, starts: starts! };
+    this.#routes.set(name, { axis: name, parent: axis.count.parent, used, chosen, margins: marginsOf(node.op, inputs, chosen) });
+    this.#known.set(name, countsOf(used.starts));
+    this.#sizes = this.#resolve();
+  }
+
+  #context(forced: EvaluateOptions["forced"]): EvaluateContext {
+    return {
+      axes: this.#graph.axes,
+      sizes: this.#sizes,
+      live: this.#run.live,
+      seed: this.#options.seed ?? 0,
+      source: (kind, name, type) => (kind === "input" ? this.#inputs.get(name)! : kind === "state" ? this.#state(name, type) : this.#weight(name, type)),
+      forced: (axis) => forced?.get(axis) ?? null,
+    };
+  }
+
+  #weight(path: string, type: TensorType): Tensor {
+    const given = this.#options.weights.get(path);
+    if (!given) throw new InputError(`there is no weight ${path}`);
+    const shape = shapeOf(type.shape, this.#context(undefined));
+    if (given.shape.length !== shape.length || given.shape.some((s, d) => s !== shape[d])) throw new InputError(`weight ${path}: expected [${shape.join(", ")}], found [${given.shape.join(", ")}]`);
+    return toTensor(path, given, type.dtype);
+  }
+
+  #state(name: string, type: TensorType): Tensor {
+    const given = this.#options.states?.get(name);
+    if (given) return given;
+    const state = this.#graph.states.find((s) => s.name === name);
+    invariant(state, `state ${name} is declared`);
+    if (state.init.kind === "weight") return this.#weight(state.init.path, type);
+    return tensor(type.dtype, shapeOf(type.shape, this.#context(undefined)));
+  }
+
+  #results(node: Node): readonly Tensor[] {
+    const values = this.#values.get(node);
+    invariant(values, `${node.op} has been evaluated`);
+    return values;
+  }
+
+  #one(node: Node): Tensor {
+    const [value] = this.#results(node);
+    return value!;
+  }
+
+  #output({ node, packing }: GraphOutput): Tensor {
+    const value = this.#one(node);
+    if (!packing) return value;
+    const counts = this.#sizes.sequence(packing.axis);
+    return unpackRows(value, packing, startsOf(counts.counts), counts.longest);
+  }
+}
+
+const evaluateNode = <K extends OpName>(node: Node<K>, inputs: readonly Tensor[], context: EvaluateContext): readonly Tensor[] =>
+  ops[node.op].evaluate(inputs, node.attrs, context);
+
+function givenInput({ inputs }: EvaluateOptions, name: string, dtype: DType): Tensor {
+  const given = inputs.get(name);
+  if (given === undefined) throw new InputError(`input ${name} is missing`);
+  return toTensor(`input ${name}`, given, dtype);
+}
+
+const countsOf = ({ data }: Tensor): Uint32Array => new Uint32Array(data.length - 1).map((_, b) => data[b + 1]! - data[b]!);
+
+/** How often each node is read; results of the graph are read once more, and so never dropped. */
+function usesOf(graph: Graph, nodes: readonly Node[]): Map<Node, number> {
+  const uses = new Map<Node, number>();
+  const use = (node: Node): void => void uses.set(node, (uses.get(node) ?? 0) + 1);
+  for (const node of nodes) node.inputs.forEach(use);
+  for (const o of graph.outputs) use(o.node);
+  for (const s of graph.states) use(s.next);
+  return uses;
+}

@@ -1,0 +1,95 @@
+// What the caller gives a run, checked against the graph: tensors, the extents of the axes, lengths, live parameters.
+import type { Graph, GraphInput } from "../ir/graph.js";
+import { plainAxis, printShape } from "../ir/typing.js";
+import type { Tensor } from "../ops/define.js";
+import { countOf, store, tensor } from "../ops/tensors.js";
+import type { RunSizes } from "../size/axes.js";
+import type { DType } from "../size/dtype.js";
+import type { Rational } from "../size/rational.js";
+
+/** Numbers (or truth values) in nested arrays, one level for each dimension. */
+export type Nested = number | boolean | readonly Nested[];
+
+/** A tensor by its shape and its elements in row-major order, or as nested arrays. */
+export type Given = { readonly shape: readonly number[]; readonly data: ArrayLike<number> } | Nested;
+
+/** A fault of the caller: an input that is missing, of the wrong shape, or out of range. */
+export class InputError extends Error {
+  override readonly name = "InputError";
+}
+
+/** The elements of nested arrays and their shape; all arrays at one depth must be of one length. */
+export function fromNested(name: string, value: Nested): { readonly shape: readonly number[]; readonly data: Float64Array } {
+  const shape: number[] = [];
+  for (let v: Nested | undefined = value; isList(v); v = v[0]) shape.push(v.length);
+  const data: number[] = [];
+  const visit = (v: Nested, depth: number): void => {
+    if (!isList(v)) {
+      if (depth !== shape.length || (typeof v !== "number" && typeof v !== "boolean")) throw ragged();
+      data.push(Number(v));
+    } else {
+      if (v.length !== shape[depth]) throw ragged();
+      for (const inner of v) visit(inner, depth + 1);
+    }
+  };
+  const ragged = (): InputError => new InputError(`${name}: nested arrays must be of equal lengths and hold numbers`);
+  visit(value, 0);
+  return { shape, data: Float64Array.from(data) };
+}
+
+const isList = (v: Given | undefined): v is readonly Nested[] => Array.isArray(v);
+
+/** A caller's value as a tensor of the input's dtype. */
+export function toTensor(name: string, given: Given, dtype: DType): Tensor {
+  const { shape, data } = typeof given === "object" && !isList(given) ? (given as Exclude<Given, Nested>) : fromNested(name, given); // the rest of the union
+  if (data.length !== countOf(shape)) throw new InputError(`${name}: shape [${shape.join(", ")}] holds ${countOf(shape)} values, found ${data.length}`);
+  const values = Float64Array.from(data);
+  const whole = dtype === "u32" ? [0, 0xffffffff] : dtype === "i32" ? [-0x80000000, 0x7fffffff] : dtype === "bool" ? [0, 1] : null;
+  if (whole)
+    for (const v of values) if (!Number.isInteger(v) || v < whole[0]! || v > whole[1]!) throw new InputError(`${name}: ${v} is no ${dtype}`);
+  return store(tensor(dtype, shape, values));
+}
+
+/** Extents and lengths of the run, from the shapes of the inputs. */
+export function runSizes(graph: Graph, inputs: ReadonlyMap<string, Tensor>, lengths: ArrayLike<number> | null, live: ReadonlyMap<string, Rational>): RunSizes {
+  const extents = new Map<string, number>();
+  for (const input of graph.inputs) readExtents(input, inputs.get(input.name)!, graph, extents);
+  const first = graph.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
+  const batch = graph.axes.find((a) => a.role === "batch");
+  const all = new Map<string, Uint32Array>();
+  if (lengths) {
+    if (!first || !batch) throw new InputError("lengths are given, but no input has sequences");
+    const [b, t] = [extents.get(batch.name)!, extents.get(first.name)!];
+    if (lengths.length !== b) throw new InputError(`lengths: ${b} sequences take ${b} lengths, found ${lengths.length}`);
+    for (let i = 0; i < b; i++) if (!Number.isInteger(lengths[i]) || lengths[i]! < 0 || lengths[i]! > t) throw new InputError(`lengths: a sequence has 0 to ${t} tokens, found ${lengths[i]}`);
+    all.set(first.name, Uint32Array.from(lengths));
+  }
+  return { extents, lengths: all, live };
+}
+
+function readExtents(input: GraphInput, given: Tensor, graph: Graph, extents: Map<string, number>): void {
+  const found = `[${given.shape.join(", ")}]`;
+  const fail = (what: string): never => { throw new InputError(`input ${input.name}: ${what}`); };
+  if (given.shape.length !== input.shape.length) fail(`expected ${printShape(input.shape)}, found ${found}`);
+  input.shape.forEach((size, d) => {
+    const extent = given.shape[d]!;
+    const name = plainAxis(size);
+    if (name === null) {
+      if (size !== extent) fail(`expected ${printShape(input.shape)}, found ${found}`);
+      return;
+    }
+    const known = extents.get(name);
+    if (known !== undefined && known !== extent) fail(`${name} is ${known} elsewhere, found ${extent} in ${found}`);
+    if (extent < 1) fail(`${name} must be at least 1, found ${found}`);
+    const bound = graph.axes.find((a) => a.name === name)?.bound ?? null;
+    if (bound !== null && extent > bound) fail(`${name} must be at most ${bound}, found ${extent}`);
+    extents.set(name, extent);
+  });
+}
+
+/** Values that index a table must lie within it; only existing tokens are looked at. In i32, −1 means none. */
+export function checkRange(input: GraphInput, packed: Tensor): void {
+  if (input.below === null) return;
+  for (const v of packed.data)
+    if (v >= input.below || v < (packed.dtype === "i32" ? -1 : 0)) throw new InputError(`input ${input.name}: values must be below ${input.below}, found ${v}`);
+}
