@@ -1,6 +1,6 @@
 // The device: a GPUDevice with everything that must live as long as it, and what is known of it.
 import { DeviceLostError, NoDeviceError } from "./errors.js";
-import type { WaitMode } from "./wait.js";
+import { settle, type WaitMode } from "./wait.js";
 
 /**
  * `gpu`: hardware. `software`: a processor that plays a GPU: Mesa's lavapipe where it is installed, else SwiftShader.
@@ -75,6 +75,7 @@ export class Device {
   readonly uncaptured: readonly string[];
   readonly #keep: readonly unknown[];
   readonly #owned: boolean;
+  readonly #waiting = new Set<(lost: DeviceLostError) => void>();
   #lostError: DeviceLostError | null = null;
 
   constructor(parts: { readonly gpu: GPUDevice; readonly info: DeviceInfo; readonly waitMode: WaitMode; readonly keep: readonly unknown[]; readonly owned: boolean }) {
@@ -93,11 +94,7 @@ export class Device {
         if (messages.length < 100) messages.push(event.error.message);
       });
     }
-    this.lost = parts.gpu.lost.then((info) => {
-      this.#lostError ??= new DeviceLostError(info.reason === "destroyed" ? "destroyed" : "unknown", info.message);
-      kept.delete(this);
-      return this.#lostError;
-    });
+    this.lost = parts.gpu.lost.then((info) => this.#lose(info.reason === "destroyed" ? "destroyed" : "unknown", info.message));
   }
 
   /** The reason where the device is gone, else null. */
@@ -105,15 +102,46 @@ export class Device {
     return this.#lostError;
   }
 
-  /** Objects kept alive with the device: the adapter, and in Node what `create()` returned. */
-  get keeps(): number {
-    return this.#keep.length;
+  /** Whether the objects behind the device are still held. */
+  get alive(): boolean {
+    return this.#lostError === null && this.#keep.every((object) => object !== null);
+  }
+
+  /** Starts an asynchronous call into the device and waits for it, without starving a software device. Rejects with DeviceLostError once the device is gone. */
+  wait<T>(begin: () => Promise<T>): Promise<T> {
+    if (this.#lostError) return Promise.reject(this.#lostError);
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.add(reject);
+      const done = (): boolean => this.#waiting.delete(reject);
+      settle(this.waitMode, begin).then(
+        (value) => {
+          done();
+          resolve(value);
+        },
+        (error: unknown) => {
+          // A lost device first aborts what is pending, and only then says that it is lost.
+          const aborted = error instanceof Error && error.name === "AbortError";
+          setTimeout(() => {
+            done();
+            reject(this.#lostError ?? error);
+          }, aborted ? 50 : 0);
+        },
+      );
+    });
   }
 
   /** Frees the device with all buffers on it; pending runs fail with DeviceLostError. A device given to `openDevice` stays its owner's. */
   destroy(): void {
-    this.#lostError ??= new DeviceLostError("destroyed", "");
     if (this.#owned) this.gpu.destroy();
+    this.#lose("destroyed", "");
+  }
+
+  #lose(reason: "destroyed" | "unknown", message: string): DeviceLostError {
+    this.#lostError ??= new DeviceLostError(reason, message);
+    kept.delete(this);
+    for (const reject of this.#waiting) reject(this.#lostError);
+    this.#waiting.clear();
+    return this.#lostError;
   }
 }
 

@@ -1,0 +1,109 @@
+// The buffers of a session: one for each slot, checked against the device's limits before any is made, grown when a larger run asks.
+import type { Program } from "../program/program.js";
+import type { Device } from "./device.js";
+import { LimitError, OutOfMemoryError } from "./errors.js";
+import { BUFFER_USAGE } from "./gpu-flags.js";
+
+/** A binding must not be empty, and copies go by words. */
+const LEAST_BYTES = 16;
+
+export class Buffers {
+  readonly #device: Device;
+  readonly #labels: readonly string[];
+  /** Whether a slot is bound by a dispatch, and so under the limit of a binding. */
+  readonly #bound: readonly boolean[];
+  /** Slots whose contents outlive a run and are kept when they grow. */
+  readonly #lasting: ReadonlySet<number>;
+  readonly #buffers: GPUBuffer[] = [];
+  /** Bytes of each slot's buffer; 0 before the first. */
+  readonly #bytes: number[];
+  /** How many buffers were made so far. */
+  made = 0;
+
+  constructor(device: Device, program: Pick<Program, "slots" | "steps">, lasting: ReadonlySet<number>) {
+    this.#device = device;
+    this.#labels = program.slots.map((s) => s.label);
+    this.#bytes = program.slots.map(() => 0);
+    this.#lasting = lasting;
+    const bound = program.slots.map(() => false);
+    for (const step of program.steps) if (step.kind === "dispatch") for (const slot of step.slots) bound[slot] = true;
+    this.#bound = bound;
+  }
+
+  buffer(slot: number): GPUBuffer {
+    return this.#buffers[slot]!;
+  }
+
+  bytes(slot: number): number {
+    return this.#bytes[slot]!;
+  }
+
+  /** Bytes of all slots together. */
+  get total(): number {
+    return this.#bytes.reduce((n, b) => n + b, 0);
+  }
+
+  /** The first slot that this device cannot hold at these sizes, as an error; null where all fit. */
+  limitFault(needed: readonly number[]): LimitError | null {
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.info.limits;
+    for (let slot = 0; slot < needed.length; slot++) {
+      const bytes = needed[slot]!;
+      const label = this.#labels[slot]!;
+      const fault = (limit: string, allowed: number): LimitError => new LimitError({ label, limit, needed: bytes, allowed, unit: "bytes" }, "give smaller sizes with `max`, or shorter inputs");
+      if (bytes > maxBufferSize) return fault("maxBufferSize", maxBufferSize);
+      if (this.#bound[slot] && bytes > maxStorageBufferBindingSize) return fault("maxStorageBufferBindingSize", maxStorageBufferBindingSize);
+    }
+    return null;
+  }
+
+  /**
+   * Makes every slot at least as large as needed, and returns those that are new. Throws LimitError before anything is made, OutOfMemoryError, with
+   * the buffers as they were, where the device has no room.
+   */
+  async ensure(needed: readonly number[]): Promise<ReadonlySet<number>> {
+    const grown = needed.map((_, slot) => slot).filter((slot) => this.#buffers[slot] === undefined || needed[slot]! > this.#bytes[slot]!);
+    if (grown.length === 0) return new Set();
+    const fault = this.limitFault(needed);
+    if (fault) throw fault;
+    const { gpu } = this.#device;
+    const made: GPUBuffer[] = [];
+    const scopes: Promise<GPUError | null>[] = [];
+    const sizes = grown.map((slot) => Math.max(LEAST_BYTES, Math.ceil(needed[slot]! / 4) * 4));
+    grown.forEach((slot, i) => {
+      gpu.pushErrorScope("out-of-memory");
+      made.push(gpu.createBuffer({ label: this.#labels[slot]!, size: sizes[i]!, usage: BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst }));
+      scopes.push(this.#device.wait(() => gpu.popErrorScope()));
+    });
+    try {
+      const errors = await Promise.all(scopes);
+      errors.forEach((error, i) => {
+        if (error) throw new OutOfMemoryError(this.#labels[grown[i]!]!, sizes[i]!, { hint: "give smaller sizes with `max`", cause: error });
+      });
+    } catch (error) {
+      for (const buffer of made) buffer.destroy();
+      throw error;
+    }
+    this.#keepContents(grown, made);
+    grown.forEach((slot, i) => {
+      this.#buffers[slot]?.destroy();
+      this.#buffers[slot] = made[i]!;
+      this.#bytes[slot] = sizes[i]!;
+    });
+    this.made += made.length;
+    return new Set(grown);
+  }
+
+  /** States keep what they hold: the old contents come first in the larger buffer. */
+  #keepContents(grown: readonly number[], made: readonly GPUBuffer[]): void {
+    const kept = grown.map((slot, i) => ({ slot, i })).filter(({ slot }) => this.#lasting.has(slot) && this.#buffers[slot] !== undefined);
+    if (kept.length === 0) return;
+    const encoder = this.#device.gpu.createCommandEncoder();
+    for (const { slot, i } of kept) encoder.copyBufferToBuffer(this.#buffers[slot]!, 0, made[i]!, 0, this.#bytes[slot]!);
+    this.#device.gpu.queue.submit([encoder.finish()]);
+  }
+
+  destroy(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+    this.#buffers.length = 0;
+  }
+}

@@ -1,0 +1,108 @@
+// The extents of a run's axes, from the shapes of its inputs; live parameters and lengths, checked.
+import type { Program, SizeText } from "../program/program.js";
+import type { Axis } from "../size/axes.js";
+import { evaluateSize } from "../size/size.js";
+import { compare, ONE, parseDecimal, parseRational, type Rational, rational, toNumber, multiply, negate, ZERO } from "../size/rational.js";
+import { InputError } from "./errors.js";
+import type { FlatInput } from "./inputs.js";
+import { inputAxes, lengthsAxis, rationalOf, sizeOfText } from "./sizes.js";
+
+/** A live parameter's value: a number, or text such as `12.5%`, `1/8`, `0.125`. */
+export type LiveValue = number | string;
+
+/** Extents of all input axes; throws InputError where shapes disagree with each other, the program or a bound. */
+export function inferExtents(program: Program, axes: readonly Axis[], inputs: ReadonlyMap<string, FlatInput>): ReadonlyMap<string, number> {
+  const extents = new Map<string, number>();
+  const givenBy = new Map<string, string>();
+  const byName = new Map(inputAxes(axes).map((a) => [a.name, a]));
+  for (const input of program.inputs) {
+    const { shape } = inputs.get(input.name)!;
+    if (shape.length !== input.shape.length) throw shapeError(input.name, shape, input.shape);
+    input.shape.forEach((size, i) => {
+      const axis = typeof size === "string" ? byName.get(size) : undefined;
+      if (!axis) return;
+      checkExtent(input.name, axis, shape[i]!);
+      const known = extents.get(axis.name);
+      if (known === undefined) {
+        extents.set(axis.name, shape[i]!);
+        givenBy.set(axis.name, input.name);
+      } else if (known !== shape[i]) throw new InputError(input.name, `${axis.name} is ${known} in ${givenBy.get(axis.name)!}, but ${shape[i]} in ${input.name}`);
+    });
+  }
+  for (const axis of byName.values()) if (!extents.has(axis.name)) throw new Error(`modc bug: no input tells the extent of ${axis.name}`);
+  for (const input of program.inputs) checkFixed(input.name, inputs.get(input.name)!.shape, input.shape, extents);
+  return extents;
+}
+
+function checkExtent(input: string, axis: Axis, extent: number): void {
+  if (extent < 1) throw new InputError(input, `${axis.name} is 0 in ${input}: it must be at least 1`, axis.role === "sequence" ? "an empty sequence is one whose entry in `lengths` is 0" : null);
+  if (axis.bound !== null && extent > axis.bound) throw new InputError(input, `${axis.name} is ${extent} in ${input}: it must not exceed ${axis.bound}`);
+}
+
+/** Dimensions that are no axis must be what the program says. */
+function checkFixed(input: string, shape: readonly number[], sizes: readonly SizeText[], extents: ReadonlyMap<string, number>): void {
+  sizes.forEach((text, i) => {
+    const size = sizeOfText(text);
+    const wanted = typeof size === "number" ? size : toNumber(evaluateSize(size, (atom) => (atom.kind === "axis" ? extents.get(atom.axis) : undefined) ?? bug(text)));
+    if (shape[i] !== wanted) throw shapeError(input, shape, sizes);
+  });
+}
+
+const bug = (text: SizeText): never => {
+  throw new Error(`modc bug: the shape of an input depends on ${text}`);
+};
+
+const shapeError = (input: string, shape: readonly number[], wanted: readonly SizeText[]): InputError =>
+  new InputError(input, `input ${input} has shape [${shape.join(", ")}], the model takes [${wanted.join(", ")}]`);
+
+/** The lengths of the sequences, where they are given: u32[B], 0 to T. */
+export function checkLengths(value: unknown, axes: readonly Axis[], extents: ReadonlyMap<string, number>): ReadonlyMap<string, Uint32Array> {
+  if (value === undefined || value === null) return new Map();
+  const axis = lengthsAxis(axes);
+  if (axis === null) throw new InputError("lengths", "lengths are given, but the model has no sequence axis");
+  const batch = axes.find((a) => a.role === "batch");
+  const sequences = batch ? extents.get(batch.name)! : 1;
+  const list = ArrayBuffer.isView(value) && !(value instanceof DataView) ? (value as Uint32Array) : value;
+  if (!Array.isArray(list) && !ArrayBuffer.isView(list)) throw new InputError("lengths", "lengths is no list of whole numbers");
+  const numbers: readonly unknown[] = Array.from(list as ArrayLike<unknown>); // one of the two, by the line above
+  if (numbers.length !== sequences) throw new InputError("lengths", `lengths has ${numbers.length} entries, there are ${sequences} sequences`);
+  const longest = extents.get(axis)!;
+  numbers.forEach((n, b) => {
+    if (typeof n !== "number" || !Number.isInteger(n) || n < 0 || n > longest) throw new InputError("lengths", `lengths[${b}] is ${String(n)}: it must be a whole number from 0 to ${longest}`);
+  });
+  return new Map([[axis, Uint32Array.from(numbers as readonly number[])]]); // checked just above
+}
+
+/** Values of all live parameters: those given, else those before, which begin with the defaults. */
+export function checkLive(program: Program, given: Readonly<Record<string, LiveValue>> | undefined, before: ReadonlyMap<string, Rational> | null): ReadonlyMap<string, Rational> {
+  const values = new Map(before ?? program.live.map((l) => [l.name, rationalOf(l.default)]));
+  if (given === undefined) return values;
+  for (const name of Object.keys(given)) {
+    const parameter = program.live.find((l) => l.name === name);
+    if (!parameter) throw new InputError(name, `the model has no live parameter ${name}`, program.live.length > 0 ? `it has ${program.live.map((l) => l.name).join(", ")}` : null);
+    const value = parseLive(given[name]);
+    if (!value) throw new InputError(name, `live parameter ${name} is ${JSON.stringify(given[name])}: it must be a number such as 0.5, 12.5% or 1/8`);
+    if (parameter.kind === "ratio" && (compare(value, ZERO) < 0 || compare(value, ONE) > 0)) throw new InputError(name, `live parameter ${name} is ${String(given[name])}: it must lie between 0% and 100%`);
+    values.set(name, value);
+  }
+  return values;
+}
+
+/** A decimal counts as it is written: 0.29 is 29/100, not the double nearest to it. */
+function parseLive(value: unknown): Rational | null {
+  if (typeof value === "number") return Number.isFinite(value) ? parseLive(String(value).replace("e+", "e")) : null;
+  if (typeof value !== "string") return null;
+  const text = value.trim();
+  if (text.startsWith("-")) {
+    const positive = parseLive(text.slice(1));
+    return positive && negate(positive);
+  }
+  const percent = text.endsWith("%") ? parseDecimal(text.slice(0, -1)) : null;
+  return percent ? multiply(percent, rational(1, 100)) : (parseDecimal(text) ?? parseRational(text));
+}
+
+/** A seed is a u32. */
+export function checkSeed(seed: number): number {
+  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) throw new InputError("seed", `seed is ${seed}: it must be a whole number from 0 to 4294967295`);
+  return seed;
+}

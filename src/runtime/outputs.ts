@@ -1,0 +1,147 @@
+// What a run gives back: which values are read, which steps they need, and how packed rows unfold.
+import type { Program, ProgramOutput, ProgramStep } from "../program/program.js";
+import { type Sizes, startsOf } from "../size/axes.js";
+import type { DType } from "../size/dtype.js";
+import { InputError } from "./errors.js";
+import type { Nested } from "./inputs.js";
+import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
+import type { SizeTable } from "./sizes.js";
+
+/** Values of one result, row-major. */
+export interface Result {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** f32 and f16: Float32Array; bool: Uint8Array of 0 and 1. */
+  readonly data: Float32Array | Uint32Array | Int32Array | Uint8Array;
+  /** The same as nested arrays; a scalar is a number or boolean. */
+  toArray(): Nested;
+}
+
+/** Which values a run reads back. */
+export interface OutputSelection {
+  /** Exactly these, by name. Without it: results and losses. */
+  readonly outputs?: readonly string[];
+  /** Observed values besides: all of them, or those whose names are, or begin with, one of these (`layers.1.chosen`). */
+  readonly observe?: boolean | readonly string[];
+}
+
+/** Chooses the outputs to read; throws InputError for a name that is none. */
+export function selectOutputs(program: Pick<Program, "outputs">, { outputs, observe }: OutputSelection): readonly ProgramOutput[] {
+  const names = new Set(program.outputs.map((o) => o.name));
+  for (const name of outputs ?? []) if (!names.has(name)) throw new InputError(null, `the model gives no ${JSON.stringify(name)}`, `it gives ${listed(program.outputs)}`);
+  const wanted = new Set(outputs ?? program.outputs.filter((o) => o.role !== "observe").map((o) => o.name));
+  const observed = program.outputs.filter((o) => o.role === "observe");
+  for (const prefix of typeof observe === "object" ? observe : []) {
+    const found = observed.filter((o) => o.name === prefix || o.name.startsWith(`${prefix}.`));
+    if (found.length === 0) throw new InputError(null, `the model observes no ${JSON.stringify(prefix)}`, `it observes ${listed(observed)}`);
+    for (const o of found) wanted.add(o.name);
+  }
+  if (observe === true) for (const o of observed) wanted.add(o.name);
+  return program.outputs.filter((o) => wanted.has(o.name));
+}
+
+const listed = (outputs: readonly ProgramOutput[]): string =>
+  outputs.length === 0 ? "nothing" : outputs.slice(0, 8).map((o) => o.name).join(", ") + (outputs.length > 8 ? `, … (${outputs.length} in all)` : "");
+
+/** For each step, whether an output that is read, or a state, may depend on it: what nobody asked for is not computed. */
+export function neededSteps(program: Program, outputs: readonly ProgramOutput[]): Uint8Array {
+  const live = new Set<number>(program.states.map((s) => s.slot));
+  for (const o of outputs) {
+    live.add(o.slot);
+    if (o.startsSlot !== null) live.add(o.startsSlot);
+  }
+  const needed = new Uint8Array(program.steps.length);
+  for (let i = program.steps.length - 1; i >= 0; i--) {
+    const { reads, writes } = effects(program.steps[i]!, program);
+    if (!writes.some((slot) => live.has(slot))) continue;
+    needed[i] = 1;
+    // A slot stays live before a step that writes it: the step may write a part only.
+    for (const slot of reads) live.add(slot);
+  }
+  return needed;
+}
+
+function effects(step: ProgramStep, program: Program): { readonly reads: readonly number[]; readonly writes: readonly number[] } {
+  switch (step.kind) {
+    case "dispatch": {
+      const { access } = program.kernels[step.kernel]!;
+      return { reads: step.slots, writes: step.slots.filter((_, i) => access[i] === "read_write") };
+    }
+    case "copy": return { reads: [step.from], writes: [step.to] };
+    case "clear": return { reads: [], writes: [step.slot] };
+    default: return step satisfies never;
+  }
+}
+
+/** Where the bytes of one output lie in the buffer that is read back. */
+export interface ReadPlace {
+  readonly output: ProgramOutput;
+  readonly shape: readonly number[];
+  readonly offset: number;
+  /** Of its values, as the device keeps them. */
+  readonly bytes: number;
+  /** Offset of its starts where only the device knows them; else null. */
+  readonly startsOffset: number | null;
+}
+
+/** Lays the outputs out one after the other. */
+export function placeOutputs(outputs: readonly ProgramOutput[], table: SizeTable, values: Float64Array, sizes: Sizes): { readonly places: readonly ReadPlace[]; readonly bytes: number } {
+  let end = 0;
+  const take = (bytes: number): number => {
+    const at = end;
+    end += Math.ceil(bytes / 8) * 8;
+    return at;
+  };
+  const places = outputs.map((output) => {
+    const shape = output.shape.map((size) => values[table.index(size)]!);
+    const elements = output.packing ? packedLength(layoutOf(output.packing, shape, sizes.sequence(output.packing.axis).counts, sizes)) : shape.reduce((n, d) => n * d, 1);
+    const bytes = 4 * elements;
+    return { output, shape, bytes, offset: take(bytes), startsOffset: output.startsSlot === null ? null : take(4 * (sizes.batch + 1)) };
+  });
+  return { places, bytes: end };
+}
+
+/** Unfolds one output from the bytes read back. */
+export function readOutput({ output, shape, offset, bytes, startsOffset }: ReadPlace, back: ArrayBuffer, sizes: Sizes): Result {
+  const words = new Uint32Array(back, offset, bytes / 4);
+  if (!output.packing) return makeResult(output.dtype, shape, words.slice());
+  const { axis, tokenDim } = output.packing;
+  const counts = startsOffset === null ? sizes.sequence(axis).counts : countsOf(new Uint32Array(back, startsOffset, sizes.batch + 1));
+  // Only the device knew how long the longest sequence is; the rows lie as for the bound.
+  const unfolded = startsOffset === null ? shape : shape.map((d, i) => (i === tokenDim ? counts.reduce((a, b) => Math.max(a, b), 0) : d));
+  const layout = layoutOf(output.packing, unfolded, counts, sizes);
+  const out = new Uint32Array(unfolded.reduce((n, d) => n * d, 1));
+  forEachRun(layout, (packed, to, length) => out.set(words.subarray(packed, packed + length), to));
+  return makeResult(output.dtype, unfolded, out);
+}
+
+function layoutOf(packing: NonNullable<ProgramOutput["packing"]>, shape: readonly number[], counts: Uint32Array, sizes: Sizes): PackedLayout {
+  return { shape, batchDim: packing.batchDim, tokenDim: packing.tokenDim, starts: startsOf(counts), counts, rows: sizes.sequence(packing.axis).rows };
+}
+
+const countsOf = (starts: Uint32Array): Uint32Array => Uint32Array.from({ length: starts.length - 1 }, (_, b) => starts[b + 1]! - starts[b]!);
+
+/** Values as their type, from the words of the device. */
+function makeResult(dtype: DType, shape: readonly number[], words: Uint32Array<ArrayBuffer>): Result {
+  const data = typed(dtype, words);
+  return { dtype, shape, data, toArray: () => nest(dtype, shape, data) };
+}
+
+function typed(dtype: DType, words: Uint32Array<ArrayBuffer>): Result["data"] {
+  switch (dtype) {
+    case "f32": case "f16": return new Float32Array(words.buffer, words.byteOffset, words.length);
+    case "u32": return words;
+    case "i32": return new Int32Array(words.buffer, words.byteOffset, words.length);
+    case "bool": return Uint8Array.from(words, (w) => (w === 0 ? 0 : 1));
+    default: return dtype satisfies never;
+  }
+}
+
+function nest(dtype: DType, shape: readonly number[], data: Result["data"]): Nested {
+  const at = (depth: number, offset: number, stride: number): Nested => {
+    if (depth === shape.length) return dtype === "bool" ? data[offset] !== 0 : data[offset]!;
+    const inner = shape[depth] === 0 ? 0 : stride / shape[depth]!;
+    return Array.from({ length: shape[depth]! }, (_, i) => at(depth + 1, offset + i * inner, inner));
+  };
+  return at(0, 0, data.length);
+}

@@ -1,0 +1,68 @@
+// The sizes of a program, parsed once and each distinct one evaluated once for a run.
+import type { Program, ProgramAxis, ProgramCount, SizeText } from "../program/program.js";
+import type { Axis, CountRule, Sizes } from "../size/axes.js";
+import { parseSize } from "../size/parse-size.js";
+import { parseRational, type Rational } from "../size/rational.js";
+import type { Size } from "../size/size.js";
+
+/** Number of a distinct size in a SizeTable. */
+export type SizeIndex = number;
+
+/** Distinct sizes by number. */
+export class SizeTable {
+  readonly #sizes: Size[] = [];
+  readonly #byText = new Map<SizeText, SizeIndex>();
+
+  /** The number of a size, parsed where it is new. */
+  index(text: SizeText): SizeIndex {
+    const known = this.#byText.get(text);
+    if (known !== undefined) return known;
+    const index = this.#sizes.length;
+    this.#sizes.push(typeof text === "number" ? text : parseSize(text));
+    this.#byText.set(text, index);
+    return index;
+  }
+
+  size(index: SizeIndex): Size {
+    return this.#sizes[index]!;
+  }
+
+  /** The value of each size; whole and not negative, or NaN where it is not (a share, for the tables that hold one). */
+  values(sizes: Sizes): Float64Array {
+    return Float64Array.from(this.#sizes, (size) => {
+      const value = sizes.number(size);
+      return Number.isSafeInteger(value) && value >= 0 ? value : NaN;
+    });
+  }
+}
+
+/** The axes of a program, their rules parsed. */
+export const parseAxes = (program: Pick<Program, "axes">): readonly Axis[] => program.axes.map(parseAxis);
+
+function parseAxis(axis: ProgramAxis): Axis {
+  return axis.role === "sequence" ? { ...axis, count: parseCount(axis.count) } : axis;
+}
+
+function parseCount(count: ProgramCount): CountRule {
+  switch (count.kind) {
+    case "input": case "join": return count;
+    case "top": return { ...count, k: sizeOfText(count.k) };
+    case "above": return { ...count, expected: rationalOf(count.expected) };
+    case "span": return { ...count, start: sizeOfText(count.start), stop: count.stop === null ? null : sizeOfText(count.stop) };
+    default: return count satisfies never;
+  }
+}
+
+export const sizeOfText = (text: SizeText): Size => (typeof text === "number" ? text : parseSize(text));
+
+export function rationalOf(text: string): Rational {
+  const value = parseRational(text);
+  if (!value) throw new SyntaxError(`not a rational number: ${JSON.stringify(text)}`);
+  return value;
+}
+
+/** The sequence axis that `lengths` speaks of: the first of the inputs. */
+export const lengthsAxis = (axes: readonly Axis[]): string | null => axes.find((a) => a.role === "sequence" && a.count.kind === "input")?.name ?? null;
+
+/** Axes whose extents the caller decides. */
+export const inputAxes = (axes: readonly Axis[]): readonly Axis[] => axes.filter((a) => a.role !== "sequence" || a.count.kind === "input");

@@ -1,0 +1,171 @@
+// The steps of a program made ready for the device: uniform words laid out, bindings grouped, workgroups counted, commands encoded.
+import type { Program, ProgramStep, ProgramUniform } from "../program/program.js";
+import type { Buffers } from "./buffers.js";
+import type { Device } from "./device.js";
+import { LimitError } from "./errors.js";
+import { BUFFER_USAGE } from "./gpu-flags.js";
+import type { Pipeline } from "./pipelines.js";
+import type { SizeIndex, SizeTable } from "./sizes.js";
+
+type Step =
+  | { readonly kind: "dispatch"; readonly kernel: number; readonly slots: readonly number[]; /** Of its words in the uniform buffer; −1 for none. */ readonly offset: number; readonly words: number; readonly workgroups: SizeIndex; readonly group: string }
+  | { readonly kind: "copy"; readonly from: number; readonly to: number; readonly bytes: SizeIndex }
+  | { readonly kind: "clear"; readonly slot: number; readonly bytes: SizeIndex };
+
+type Word = { readonly size: SizeIndex } | { readonly bits: number };
+
+export class Steps {
+  readonly #device: Device;
+  readonly #program: Program;
+  readonly #pipelines: readonly Pipeline[];
+  readonly #steps: readonly Step[];
+  /** Words of the whole uniform buffer, by place. */
+  readonly #words: readonly { readonly at: number; readonly word: Word }[];
+  readonly #uniforms: GPUBuffer;
+  readonly #uniformData: Uint32Array;
+  readonly #groups = new Map<string, GPUBindGroup>();
+  /** Workgroups of each dispatch, bytes of each copy and clear, for the sizes now set. */
+  readonly #amounts: Float64Array;
+  #layoutOf: readonly (readonly [number, number])[] = [];
+
+  constructor(device: Device, program: Program, sizes: SizeTable, pipelines: readonly Pipeline[]) {
+    this.#device = device;
+    this.#program = program;
+    this.#pipelines = pipelines;
+    const layout = new UniformLayout(device.info.limits.minUniformBufferOffsetAlignment, sizes);
+    this.#steps = program.steps.map((step) => prepare(step, program, sizes, layout));
+    this.#words = layout.words;
+    this.#uniformData = new Uint32Array(layout.bytes / 4);
+    this.#uniforms = device.gpu.createBuffer({ label: "uniforms", size: layout.bytes, usage: BUFFER_USAGE.uniform | BUFFER_USAGE.copyDst });
+    this.#amounts = new Float64Array(this.#steps.length);
+  }
+
+  /** Sets the sizes of the coming runs: writes uniforms, counts workgroups. Throws LimitError where a dispatch is larger than the device allows. */
+  setSizes(values: Float64Array): void {
+    const limit = this.#device.info.limits.maxComputeWorkgroupsPerDimension;
+    const folds: (readonly [number, number])[] = [];
+    this.#steps.forEach((step, i) => {
+      const amount = values[step.kind === "dispatch" ? step.workgroups : step.bytes]!;
+      if (Number.isNaN(amount)) throw new Error(`modc bug: step ${i} has no whole size`);
+      this.#amounts[i] = amount;
+      folds.push(step.kind === "dispatch" ? fold(amount, limit, () => this.#program.kernels[step.kernel]!.name) : [0, 0]);
+    });
+    this.#layoutOf = folds;
+    for (const { at, word } of this.#words) this.#uniformData[at] = "bits" in word ? word.bits : wordOf(values[word.size]!);
+    this.#device.gpu.queue.writeBuffer(this.#uniforms, 0, this.#uniformData as Uint32Array<ArrayBuffer>); // made above, unshared
+  }
+
+  /** Makes bindings anew after slots got new buffers. */
+  bind(buffers: Buffers): void {
+    this.#groups.clear();
+    for (const step of this.#steps) {
+      if (step.kind !== "dispatch" || this.#groups.has(step.group)) continue;
+      const entries: GPUBindGroupEntry[] = step.slots.map((slot, i) => ({ binding: i + 1, resource: { buffer: buffers.buffer(slot) } }));
+      if (step.offset >= 0) entries.push({ binding: 0, resource: { buffer: this.#uniforms, offset: step.offset, size: Math.ceil(step.words / 4) * 16 } });
+      this.#groups.set(step.group, this.#device.gpu.createBindGroup({ layout: this.#pipelines[step.kernel]!.layout, entries }));
+    }
+  }
+
+  /** Encodes the steps that are needed, in order. */
+  encode(encoder: GPUCommandEncoder, buffers: Buffers, needed: Uint8Array): void {
+    let pass: GPUComputePassEncoder | null = null;
+    let pipeline: GPUComputePipeline | null = null;
+    const endPass = (): void => {
+      pass?.end();
+      pass = null;
+      pipeline = null;
+    };
+    for (let i = 0; i < this.#steps.length; i++) {
+      const amount = this.#amounts[i]!;
+      if (!needed[i] || amount === 0) continue;
+      const step = this.#steps[i]!;
+      switch (step.kind) {
+        case "dispatch": {
+          pass ??= encoder.beginComputePass();
+          const next = this.#pipelines[step.kernel]!.pipeline;
+          if (next !== pipeline) pass.setPipeline((pipeline = next));
+          pass.setBindGroup(0, this.#groups.get(step.group)!);
+          const [x, y] = this.#layoutOf[i]!;
+          pass.dispatchWorkgroups(x, y);
+          break;
+        }
+        case "copy":
+          endPass();
+          encoder.copyBufferToBuffer(buffers.buffer(step.from), 0, buffers.buffer(step.to), 0, amount);
+          break;
+        case "clear":
+          endPass();
+          encoder.clearBuffer(buffers.buffer(step.slot), 0, amount);
+          break;
+        default: step satisfies never;
+      }
+    }
+    endPass();
+  }
+
+  destroy(): void {
+    this.#uniforms.destroy();
+  }
+}
+
+/** Places of uniform blocks in one buffer; equal blocks share a place. */
+class UniformLayout {
+  readonly words: { readonly at: number; readonly word: Word }[] = [];
+  readonly #offsets = new Map<string, number>();
+  readonly #alignment: number;
+  readonly #sizes: SizeTable;
+  #end = 0;
+
+  constructor(alignment: number, sizes: SizeTable) {
+    this.#alignment = Math.max(16, alignment);
+    this.#sizes = sizes;
+  }
+
+  /** Bytes of the buffer. */
+  get bytes(): number {
+    return Math.max(16, this.#end);
+  }
+
+  offset(uniforms: readonly ProgramUniform[]): number {
+    const key = uniforms.map((u) => (typeof u === "object" ? `f${bitsOf(u.f32)}` : u)).join();
+    const known = this.#offsets.get(key);
+    if (known !== undefined) return known;
+    const offset = Math.ceil(this.#end / this.#alignment) * this.#alignment;
+    uniforms.forEach((uniform, i) => this.words.push({ at: offset / 4 + i, word: wordFor(uniform, this.#sizes) }));
+    // A struct of words may be as long as a multiple of 16 bytes.
+    this.#end = offset + Math.ceil(uniforms.length / 4) * 16;
+    this.#offsets.set(key, offset);
+    return offset;
+  }
+}
+
+function prepare(step: ProgramStep, program: Program, sizes: SizeTable, layout: UniformLayout): Step {
+  switch (step.kind) {
+    case "copy": return { kind: "copy", from: step.from, to: step.to, bytes: sizes.index(step.bytes) };
+    case "clear": return { kind: "clear", slot: step.slot, bytes: sizes.index(step.bytes) };
+    case "dispatch": {
+      const kernel = program.kernels[step.kernel]!;
+      if (step.uniforms.length !== kernel.uniforms || step.slots.length !== kernel.access.length) throw new Error(`modc bug: a step does not fit kernel ${kernel.name}`);
+      const offset = kernel.uniforms > 0 ? layout.offset(step.uniforms) : -1;
+      const group = `${kernel.access.join()} ${step.slots.join()} ${offset} ${offset < 0 ? 0 : Math.ceil(kernel.uniforms / 4)}`;
+      return { kind: "dispatch", kernel: step.kernel, slots: step.slots, offset, words: kernel.uniforms, workgroups: sizes.index(step.workgroups), group };
+    }
+    default: return step satisfies never;
+  }
+}
+
+const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0]!;
+
+const wordFor = (uniform: ProgramUniform, sizes: SizeTable): Word => (typeof uniform === "object" ? { bits: bitsOf(uniform.f32) } : { size: sizes.index(uniform) });
+
+function wordOf(value: number): number {
+  if (!(value >= 0 && value <= 0xffffffff)) throw new Error(`modc bug: a size of a kernel is ${value}`);
+  return value;
+}
+
+/** `count` workgroups over x and y, neither above the limit, with as few beyond the count as may be. */
+export function fold(count: number, limit: number, name: () => string): readonly [number, number] {
+  const y = Math.ceil(count / limit);
+  if (y > limit) throw new LimitError({ label: `kernel ${name()}`, limit: "maxComputeWorkgroupsPerDimension", needed: count, allowed: limit * limit, unit: "count" });
+  return y <= 1 ? [count, 1] : [Math.ceil(count / y), y];
+}

@@ -1,0 +1,113 @@
+// Tables: data the host computes from sizes, live parameters and the seed, and writes to the device when they change.
+import type { Program, ProgramTable } from "../program/program.js";
+import { type Axis, type CountRule, kTable, type RunSizes, type SequenceAxis, type Sizes, spanOf, startsOf } from "../size/axes.js";
+import { toNumber } from "../size/rational.js";
+import type { Buffers } from "./buffers.js";
+import type { Device } from "./device.js";
+import { sizeOfText } from "./sizes.js";
+
+type RopeTable = Extract<ProgramTable, { kind: "rope" }>;
+type SizedTable = Exclude<ProgramTable, RopeTable | { readonly kind: "seed" }>;
+
+export class Tables {
+  readonly #device: Device;
+  readonly #program: Pick<Program, "tables">;
+  readonly #axes: readonly Axis[];
+  readonly #buffers: Buffers;
+  /** Positions written of each rope table, by slot. */
+  readonly #positions = new Map<number, number>();
+  #seed: number | null = null;
+
+  constructor(device: Device, program: Pick<Program, "tables">, axes: readonly Axis[], buffers: Buffers) {
+    this.#device = device;
+    this.#program = program;
+    this.#axes = axes;
+    this.#buffers = buffers;
+  }
+
+  /** Slots got new buffers: what was written may be gone. */
+  forget(): void {
+    this.#positions.clear();
+    this.#seed = null;
+  }
+
+  /** Writes every table for these sizes, but the seed. */
+  write(run: RunSizes, sizes: Sizes): void {
+    for (const table of this.#program.tables) {
+      if (table.kind === "seed") continue;
+      if (table.kind === "rope") this.#writeRope(table, sizes.number(sizeOfText(table.positions)));
+      else this.#put(table.slot, 0, tableData(table, this.#axes, run, sizes));
+    }
+  }
+
+  writeSeed(seed: number): void {
+    if (seed === this.#seed) return;
+    for (const table of this.#program.tables) if (table.kind === "seed") this.#put(table.slot, 0, Uint32Array.of(seed));
+    this.#seed = seed;
+  }
+
+  /** The positions that are new, and as many again while there is room, so that growing by one position at a time stays cheap. */
+  #writeRope(table: RopeTable, positions: number): void {
+    const done = this.#positions.get(table.slot) ?? 0;
+    if (positions <= done) return;
+    const room = Math.floor(this.#buffers.bytes(table.slot) / (4 * table.width));
+    const to = Math.min(room, Math.max(positions, 2 * done));
+    this.#put(table.slot, done * table.width * 4, ropeRows(table, done, to));
+    this.#positions.set(table.slot, to);
+  }
+
+  #put(slot: number, offset: number, data: Float32Array | Uint32Array | Int32Array): void {
+    this.#device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), offset, data as Float32Array<ArrayBuffer>); // made here, unshared
+  }
+}
+
+/** The contents of a table for these sizes. */
+function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, sizes: Sizes): Float32Array | Uint32Array | Int32Array {
+  switch (table.kind) {
+    case "starts": return startsOf(sizes.sequence(table.axis).counts);
+    case "k": return kTable(axes, ruleOf(axes, table.axis, "top"), run, sizes);
+    case "span": return spanTable(ruleOf(axes, table.axis, "span"), sizes);
+    case "size": return sizeValue(table, sizes);
+    case "live": return Float32Array.of(toNumber(run.live.get(table.name)!));
+    default: return table satisfies never;
+  }
+}
+
+function ruleOf<K extends CountRule["kind"]>(axes: readonly Axis[], name: string, kind: K): Extract<CountRule, { kind: K }> {
+  const axis = axes.find((a): a is SequenceAxis => a.name === name && a.role === "sequence");
+  if (axis?.count.kind !== kind) throw new Error(`modc bug: axis ${name} is not made by ${kind}`);
+  return axis.count as Extract<CountRule, { kind: K }>; // its kind was compared
+}
+
+function spanTable(rule: Extract<CountRule, { kind: "span" }>, sizes: Sizes): Uint32Array {
+  const { longest } = sizes.sequence(rule.parent);
+  const table = new Uint32Array(2 * (longest + 1));
+  for (let n = 0; n <= longest; n++) table.set(spanOf(rule, n), 2 * n);
+  return table;
+}
+
+function sizeValue(table: Extract<ProgramTable, { kind: "size" }>, sizes: Sizes): Float32Array | Uint32Array | Int32Array {
+  const value = sizes.number(sizeOfText(table.size));
+  switch (table.dtype) {
+    case "f32": return Float32Array.of(value);
+    case "u32": return Uint32Array.of(value);
+    case "i32": return Int32Array.of(value);
+    default: return table.dtype satisfies never;
+  }
+}
+
+/** Rows from … to − 1 of a rope table: cosines of each position's angles, then their sines, both times the scale; angles in 64 bits. */
+function ropeRows(table: RopeTable, from: number, to: number): Float32Array {
+  const half = table.width / 2;
+  const frequencies = table.frequencies ?? Array.from({ length: half }, (_, i) => table.theta ** ((-2 * i) / table.width));
+  const out = new Float32Array((to - from) * table.width);
+  for (let position = from; position < to; position++) {
+    const row = (position - from) * table.width;
+    for (let i = 0; i < half; i++) {
+      const angle = position * frequencies[i]!;
+      out[row + i] = Math.cos(angle) * table.scale;
+      out[row + half + i] = Math.sin(angle) * table.scale;
+    }
+  }
+  return out;
+}

@@ -1,0 +1,187 @@
+// Weights on disk: safetensors files read tensor by tensor, shards with an index, and writing whole or not at all. Node only.
+import { randomBytes } from "node:crypto";
+import { open, readFile, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, sep } from "node:path";
+import type { Program, ProgramWeight } from "../program/program.js";
+import { WeightsError } from "./errors.js";
+import { fileDtype, toBytes, type Words } from "./weights/convert.js";
+import { parseJson } from "./weights/json.js";
+import { headerBytes, parseHeader, writeHeader, type FileTensor } from "./weights/safetensors.js";
+import type { TensorEntry, WeightSource } from "./weights/source.js";
+
+const INDEX = "model.safetensors.index.json";
+const SINGLE = "model.safetensors";
+const MOST_INDEX_BYTES = 100_000_000;
+
+/** Opens a safetensors file, an index of shards (`….index.json`), or a folder that holds either under its usual name. Throws WeightsError. */
+export async function openWeights(path: string): Promise<WeightSource> {
+  return reading(path, async () => {
+    if ((await stat(path)).isDirectory()) {
+      for (const name of [INDEX, SINGLE]) if (await exists(join(path, name))) return openWeights(join(path, name));
+      throw new WeightsError(`${path} holds neither ${SINGLE} nor ${INDEX}`);
+    }
+    return path.endsWith(".json") ? openShards(path) : openFile(path, basename(path));
+  });
+}
+
+async function openFile(path: string, name: string): Promise<WeightSource> {
+  const handle = await open(path, "r");
+  try {
+    const bytes = (await handle.stat()).size;
+    const size = headerBytes(await readExactly(handle, 0, Math.min(8, bytes), name), bytes, name);
+    const { tensors } = parseHeader(await readExactly(handle, 8, size, name), bytes, name);
+    return { name, tensors, read: (key) => readTensor(handle, tensors, key, name), close: () => handle.close() };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+async function readTensor(handle: FileHandle, tensors: ReadonlyMap<string, FileTensor>, key: string, name: string): Promise<Uint8Array> {
+  const t = tensors.get(key);
+  if (!t) throw new WeightsError(`${name} has no tensor ${JSON.stringify(key)}`);
+  return reading(name, () => readExactly(handle, t.offset, t.bytes, name));
+}
+
+/** A single read may give less than was asked for, and never more than 2 GiB. */
+async function readExactly(handle: FileHandle, offset: number, bytes: number, name: string): Promise<Uint8Array> {
+  const out = new Uint8Array(bytes);
+  let done = 0;
+  while (done < bytes) {
+    const { bytesRead } = await handle.read(out, done, Math.min(bytes - done, 1 << 30), offset + done);
+    if (bytesRead === 0) throw new WeightsError(`${name} is truncated: it ends at byte ${offset + done}`);
+    done += bytesRead;
+  }
+  return out;
+}
+
+/** An index names for each key the shard that holds it, as Hugging Face writes it. */
+async function openShards(path: string): Promise<WeightSource> {
+  const name = basename(path);
+  const places = await readIndex(path, name);
+  const folder = await realpath(dirname(path));
+  const shards = new Map<string, WeightSource>();
+  const close = async (): Promise<void> => {
+    for (const shard of shards.values()) await shard.close();
+  };
+  try {
+    for (const file of new Set(places.values())) shards.set(file, await openFile(await shardPath(folder, file, name), file));
+    const tensors = joinShards(places, shards, name);
+    return { name, tensors, close, read: async (key) => (shards.get(places.get(key) ?? "") ?? absent(name, key)).read(key) };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function readIndex(path: string, name: string): Promise<ReadonlyMap<string, string>> {
+  const bytes = (await stat(path)).size;
+  if (bytes > MOST_INDEX_BYTES) throw new WeightsError(`${name} has ${bytes} bytes: no index is so large`);
+  let json;
+  try {
+    json = parseJson(await readFile(path, "utf8"));
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new WeightsError(`${name} is no index of shards: ${cause.message}`, { cause });
+  }
+  const map = json instanceof Map ? json.get("weight_map") : undefined;
+  if (!(map instanceof Map)) throw new WeightsError(`${name} is no index of shards: it has no weight_map`);
+  const places = new Map<string, string>();
+  for (const [key, file] of map) {
+    if (typeof file !== "string") throw new WeightsError(`${name}: the shard of ${JSON.stringify(key)} is no file name`);
+    places.set(key, file);
+  }
+  return places;
+}
+
+/** The real path of a shard, which must lie in the folder of the index, links followed. */
+async function shardPath(folder: string, file: string, index: string): Promise<string> {
+  const outside = (): WeightsError => new WeightsError(`${index}: shard ${JSON.stringify(file)} lies outside the folder of the index`);
+  if (file === "" || file.includes("\0") || isAbsolute(file) || file.split(/[/\\]/).includes("..")) throw outside();
+  const real = await reading(join(dirname(index), file), () => realpath(join(folder, file)));
+  if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) throw outside();
+  return real;
+}
+
+function joinShards(places: ReadonlyMap<string, string>, shards: ReadonlyMap<string, WeightSource>, name: string): ReadonlyMap<string, TensorEntry> {
+  const tensors = new Map<string, TensorEntry>();
+  for (const [key, file] of places) {
+    const entry = shards.get(file)?.tensors.get(key);
+    if (!entry) throw new WeightsError(`${name} says that ${JSON.stringify(key)} is in ${file}, but it is not`);
+    tensors.set(key, entry);
+  }
+  for (const [file, shard] of shards)
+    for (const key of shard.tensors.keys()) if (places.get(key) !== file) throw new WeightsError(`${file} holds ${JSON.stringify(key)}, which ${name} does not place there`);
+  return tensors;
+}
+
+const absent = (name: string, key: string): never => {
+  throw new WeightsError(`${name} has no tensor ${JSON.stringify(key)}`);
+};
+
+export interface SaveOptions {
+  /** `mapped` (default): the key the model's `names` give, the first where there are several. `paths`: the weights' own paths. */
+  readonly keys?: "mapped" | "paths";
+  /** Type in which floats are stored; by default each weight's own. */
+  readonly floats?: "F32" | "F16" | "BF16";
+}
+
+/** Writes all weights of a program to a safetensors file. The file appears whole, or not at all. */
+export async function saveWeights(path: string, program: Pick<Program, "weights">, values: (weight: ProgramWeight) => Words | Promise<Words>, options: SaveOptions = {}): Promise<void> {
+  const entries = program.weights.map((weight) => ({
+    weight,
+    key: options.keys === "paths" ? weight.path : (weight.keys[0] ?? weight.path),
+    dtype: options.floats !== undefined && (weight.dtype === "f32" || weight.dtype === "f16") ? options.floats : fileDtype(weight.dtype),
+    shape: weight.shape,
+  }));
+  const header = writeHeader(entries, new Map([["format", "pt"]]));
+  await writeWhole(path, async (write) => {
+    await write(header);
+    for (const { weight, dtype } of entries) await write(toBytes(await values(weight), dtype));
+  });
+}
+
+/** Writes a file beside its place, syncs it, and renames it. Throws WeightsError where the place cannot be written. */
+export async function writeWhole(path: string, body: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>): Promise<void> {
+  const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  await reading(path, async () => {
+    const handle = await open(fresh, "wx");
+    try {
+      try {
+        await body(async (bytes) => {
+          let done = 0;
+          while (done < bytes.length) done += (await handle.write(bytes, done, Math.min(bytes.length - done, 1 << 30))).bytesWritten;
+        });
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(fresh, path);
+    } catch (error) {
+      await rm(fresh, { force: true });
+      throw error;
+    }
+  });
+}
+
+/** Turns what the file system refuses into one sentence. */
+async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (!(cause instanceof Error) || cause instanceof WeightsError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw cause;
+    const reasons = new Map([["ENOENT", "there is no such file"], ["EACCES", "permission denied"], ["EISDIR", "it is a folder"], ["ENOTDIR", "its folder is not one"], ["ENOSPC", "the disk is full"], ["ELOOP", "too many links"]]);
+    throw new WeightsError(`cannot open ${path}: ${reasons.get(code) ?? code}`, { cause });
+  }
+}
+
+const exists = async (path: string): Promise<boolean> => {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+};

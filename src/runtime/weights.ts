@@ -1,0 +1,89 @@
+// The weights of a session: from a checkpoint, from values in memory, or from the seed; converted and written to the device one at a time.
+import type { Program, ProgramWeight } from "../program/program.js";
+import type { Buffers } from "./buffers.js";
+import { inNode, type Device } from "./device.js";
+import { WeightsError } from "./errors.js";
+import { initialValues } from "./init.js";
+import type { Words } from "./weights/convert.js";
+import { matchWeights, readWeight } from "./weights/match.js";
+import { readSafetensors } from "./weights/safetensors.js";
+import type { WeightSource } from "./weights/source.js";
+
+/**
+ * Weights for `load`: the bytes of a safetensors file, an opened one, in Node its path (or that of a folder or an index of shards), or a
+ * function that gives each weight's values. Without any, weights start from the seed.
+ */
+export type WeightsInput = ArrayBuffer | Uint8Array | string | WeightSource | ((weight: ProgramWeight) => Words | Promise<Words>);
+
+/** Values of one weight at a time. */
+export interface WeightValues {
+  /** Values in the order of the program's weights; throws WeightsError. */
+  values(weight: ProgramWeight): Promise<Words>;
+  close(): Promise<void>;
+}
+
+/** Finds out where each weight comes from; throws WeightsError, before any is read, where a checkpoint does not fit the program. */
+export async function locateWeights(program: Program, input: WeightsInput | undefined, seed: number): Promise<WeightValues> {
+  const keepOpen = async (): Promise<void> => {};
+  if (input === undefined) return { values: async (weight) => initialValues(weight, seed), close: keepOpen };
+  if (typeof input === "function") return { values: async (weight) => checkValues(weight, await input(weight)), close: keepOpen };
+  const opened = typeof input === "string";
+  const source = opened ? await openPath(input) : input instanceof ArrayBuffer || input instanceof Uint8Array ? readSafetensors(input) : input;
+  try {
+    const matched = matchWeights(program, source);
+    return { values: (weight) => readWeight(weight, matched.get(weight)!, source), close: opened ? () => source.close() : keepOpen };
+  } catch (error) {
+    if (opened) await source.close();
+    throw error;
+  }
+}
+
+async function openPath(path: string): Promise<WeightSource> {
+  if (!inNode()) throw new WeightsError(`a page cannot open ${path}`, { hint: "fetch the file and give its ArrayBuffer" });
+  return (await import("./weights-node.js")).openWeights(path);
+}
+
+function checkValues(weight: ProgramWeight, words: Words): Words {
+  const elements = weight.shape.reduce((n, d) => n * d, 1);
+  if (words.length !== elements) throw new WeightsError(`weight ${weight.path} has shape [${weight.shape.join(", ")}], ${words.length} values were given`);
+  const wanted = weight.dtype === "i32" ? Int32Array : weight.dtype === "f32" || weight.dtype === "f16" ? Float32Array : Uint32Array;
+  if (!(words instanceof wanted)) throw new WeightsError(`weight ${weight.path} is ${weight.dtype}: its values must be a ${wanted.name}`);
+  return words;
+}
+
+/** Bytes written before waiting: Dawn keeps a copy of what is written until the device has taken it. */
+const BYTES_BETWEEN_WAITS = 64 * 1024 * 1024;
+
+/** Reads all weights and writes those that a kernel reads, and the states that begin as a weight. */
+export async function uploadWeights(
+  device: Device,
+  program: Program,
+  buffers: Buffers,
+  weights: WeightValues,
+  options: { readonly signal: AbortSignal | undefined; readonly progress: (done: number, total: number) => void },
+): Promise<void> {
+  const { queue } = device.gpu;
+  const states = new Map<string, number[]>();
+  for (const s of program.states) if (s.init.kind === "weight") states.set(s.init.path, [...(states.get(s.init.path) ?? []), s.slot]);
+  let pending = 0;
+  let done = 0;
+  for (const weight of program.weights) {
+    options.signal?.throwIfAborted();
+    const slots = [...(weight.slot === null ? [] : [weight.slot]), ...(states.get(weight.path) ?? [])];
+    if (slots.length > 0) {
+      const words = await weights.values(weight);
+      if (device.lostError) throw device.lostError;
+      for (const slot of slots) {
+        if (words.byteLength > buffers.bytes(slot)) throw new Error(`modc bug: the slot of ${weight.path} is too small`);
+        queue.writeBuffer(buffers.buffer(slot), 0, words as Float32Array<ArrayBuffer>); // no source gives shared memory
+      }
+      pending += words.byteLength;
+    }
+    if (pending > BYTES_BETWEEN_WAITS) {
+      await device.wait(() => queue.onSubmittedWorkDone());
+      pending = 0;
+    }
+    options.progress(++done, program.weights.length);
+  }
+  await device.wait(() => queue.onSubmittedWorkDone());
+}

@@ -1,0 +1,84 @@
+// Between the element types of a file and the words a program computes with.
+import type { DType } from "../../size/dtype.js";
+import { fromBrain, fromHalf, roundToHalf, toBrain, toHalf } from "./half.js";
+
+/** Values of a tensor in the words of the device: f32 for floats (f16 rounded), u32 for u32 and bool, i32. */
+export type Words = Float32Array | Uint32Array | Int32Array;
+
+const FLOATS: ReadonlySet<string> = new Set(["F32", "F16", "BF16"]);
+const INTEGERS: ReadonlySet<string> = new Set(["I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"]);
+
+/** Whether values of a file's type can become values of the program's: floats of up to 32 bits into one another, whole numbers into whole numbers they fit. */
+export function converts(from: string, to: DType): boolean {
+  if (to === "f32" || to === "f16") return FLOATS.has(from);
+  if (to === "bool") return from === "BOOL" || from === "U8";
+  return INTEGERS.has(from) && from !== "BOOL";
+}
+
+/** Converts little-endian bytes; a string says which value does not fit. The types must be ones that `converts` allows. */
+export function fromBytes(bytes: Uint8Array, from: string, to: DType): Words | string {
+  const data = readable(bytes, from);
+  switch (to) {
+    case "f32": case "f16": return toFloats(data, from, to);
+    case "u32": return whole(data, new Uint32Array(data.length), 0, 0xffffffff, "u32");
+    case "i32": return whole(data, new Int32Array(data.length), -0x80000000, 0x7fffffff, "i32");
+    case "bool": return whole(data, new Uint32Array(data.length), 0, 1, "bool");
+    default: return to satisfies never;
+  }
+}
+
+type Readable = Float32Array | Uint16Array | Int16Array | Uint8Array | Int8Array | Uint32Array | Int32Array | BigInt64Array | BigUint64Array;
+
+/** A view of the bytes in their own type, copied where they are not aligned. */
+function readable(bytes: Uint8Array, from: string): Readable {
+  const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+  const { buffer, byteOffset: at, byteLength: n } = aligned;
+  switch (from) {
+    case "F32": return new Float32Array(buffer, at, n / 4);
+    case "F16": case "BF16": case "U16": return new Uint16Array(buffer, at, n / 2);
+    case "I16": return new Int16Array(buffer, at, n / 2);
+    case "I8": return new Int8Array(buffer, at, n);
+    case "U8": case "BOOL": return new Uint8Array(buffer, at, n);
+    case "U32": return new Uint32Array(buffer, at, n / 4);
+    case "I32": return new Int32Array(buffer, at, n / 4);
+    case "I64": return new BigInt64Array(buffer, at, n / 8);
+    case "U64": return new BigUint64Array(buffer, at, n / 8);
+    default: throw new Error(`modc bug: dtype ${from} does not convert`);
+  }
+}
+
+function toFloats(data: Readable, from: string, to: "f32" | "f16"): Float32Array {
+  if (from === "F32" && to === "f32") return data as Float32Array; // `readable` made it one
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < out.length; i++) {
+    const raw = Number(data[i]);
+    const value = from === "F16" ? fromHalf(raw) : from === "BF16" ? fromBrain(raw) : raw;
+    out[i] = to === "f16" && from !== "F16" ? roundToHalf(value) : value;
+  }
+  return out;
+}
+
+function whole<T extends Uint32Array | Int32Array>(data: Readable, out: T, low: number, high: number, to: DType): T | string {
+  for (let i = 0; i < out.length; i++) {
+    const value = Number(data[i]);
+    if (value < low || value > high) return `element ${i} is ${data[i]}, which no ${to} can be`;
+    out[i] = value;
+  }
+  return out;
+}
+
+/** Element type in which a file keeps a program's type. */
+export const fileDtype = (dtype: DType): string => ({ f32: "F32", f16: "F16", u32: "U32", i32: "I32", bool: "BOOL" })[dtype];
+
+/** The bytes of a tensor as a file of that type keeps it; floats may be stored as F32, F16 or BF16. */
+export function toBytes(words: Words, to: string): Uint8Array {
+  switch (to) {
+    case "F32": case "U32": case "I32": return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    case "F16": return bytesOf(Uint16Array.from(words, toHalf));
+    case "BF16": return bytesOf(Uint16Array.from(words, toBrain));
+    case "BOOL": return Uint8Array.from(words);
+    default: throw new Error(`modc bug: no values are written as ${to}`);
+  }
+}
+
+const bytesOf = (array: Uint16Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

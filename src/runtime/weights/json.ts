@@ -1,0 +1,77 @@
+// A small JSON reader for headers from outside: refuses duplicate keys, which `JSON.parse` swallows, and keeps objects as Maps, so that `__proto__` is a key like any other.
+
+export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
+export type JsonObject = ReadonlyMap<string, Json>;
+
+const MOST_DEPTH = 32;
+
+/** Throws a SyntaxError that says what is wrong and at which character. */
+export function parseJson(text: string): Json {
+  let at = 0;
+  const fail = (what: string): never => {
+    throw new SyntaxError(`${what} at character ${at}`);
+  };
+  const skip = (): void => {
+    while (at < text.length && " \t\n\r".includes(text[at]!)) at++;
+  };
+  const literal = /(?:true|false|null)|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+  // eslint-disable-next-line no-control-regex -- control characters may not stand in a JSON string
+  const quoted = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+
+  function value(depth: number): Json {
+    if (depth > MOST_DEPTH) fail("nested too deeply");
+    skip();
+    const c = text[at];
+    if (c === "{") return object(depth);
+    if (c === "[") return list(depth);
+    if (c === '"') return string();
+    literal.lastIndex = at;
+    const found = literal.exec(text);
+    if (!found) return fail("expected a value");
+    at = literal.lastIndex;
+    return JSON.parse(found[0]) as boolean | number | null; // the pattern lets nothing else through
+  }
+  function string(): string {
+    quoted.lastIndex = at;
+    const found = quoted.exec(text);
+    if (!found) return fail("unfinished string");
+    at = quoted.lastIndex;
+    return JSON.parse(found[0]) as string; // a quoted string is one
+  }
+  function object(depth: number): JsonObject {
+    const members = new Map<string, Json>();
+    at++;
+    skip();
+    if (text[at] === "}") return at++, members;
+    for (;;) {
+      skip();
+      if (text[at] !== '"') fail("expected a key");
+      const key = string();
+      if (members.has(key)) fail(`key ${JSON.stringify(key)} twice`);
+      skip();
+      if (text[at++] !== ":") fail('expected ":"');
+      members.set(key, value(depth + 1));
+      skip();
+      const next = text[at++];
+      if (next === "}") return members;
+      if (next !== ",") fail('expected "," or "}"');
+    }
+  }
+  function list(depth: number): readonly Json[] {
+    const items: Json[] = [];
+    at++;
+    skip();
+    if (text[at] === "]") return at++, items;
+    for (;;) {
+      items.push(value(depth + 1));
+      skip();
+      const next = text[at++];
+      if (next === "]") return items;
+      if (next !== ",") fail('expected "," or "]"');
+    }
+  }
+  const whole = value(0);
+  skip();
+  if (at < text.length) fail("unexpected text");
+  return whole;
+}

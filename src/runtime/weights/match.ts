@@ -1,0 +1,102 @@
+// Which tensors of a checkpoint are which weights of a program: strict, with every fault listed at once.
+import type { Program, ProgramWeight } from "../../program/program.js";
+import { WeightsError } from "../errors.js";
+import { converts, fromBytes, type Words } from "./convert.js";
+import type { WeightSource } from "./source.js";
+
+/** For each weight the keys of the source that hold it: one, or several copies that must be equal. */
+export type Matched = ReadonlyMap<ProgramWeight, readonly string[]>;
+
+const MOST_LISTED = 20;
+
+/**
+ * Finds every weight, by the keys the model's `names` give it or, in a file keyed so, by its path. Throws one WeightsError that lists
+ * what is missing, what nothing declares or ignores, and what has the wrong shape or type.
+ */
+export function matchWeights(program: Pick<Program, "weights" | "ignore">, source: WeightSource): Matched {
+  const mapped = attempt(program, source, (w) => w.keys);
+  if (mapped.faults.length === 0) return mapped.matched;
+  const byPath = attempt(program, source, (w) => [w.path]);
+  if (byPath.faults.length === 0) return byPath.matched;
+  const { faults } = byPath.faults.length < mapped.faults.length ? byPath : mapped;
+  const more = faults.length > MOST_LISTED ? `\n  and ${faults.length - MOST_LISTED} more` : "";
+  throw new WeightsError(`${source.name} does not fit the model:${faults.slice(0, MOST_LISTED).map((f) => `\n  ${f}`).join("")}${more}`);
+}
+
+interface Attempt {
+  readonly matched: Matched;
+  readonly faults: readonly string[];
+}
+
+function attempt(program: Pick<Program, "weights" | "ignore">, source: WeightSource, keysOf: (weight: ProgramWeight) => readonly string[]): Attempt {
+  const matched = new Map<ProgramWeight, readonly string[]>();
+  const missing: string[] = [];
+  const wrong: string[] = [];
+  const expected = new Set<string>();
+  for (const weight of program.weights) {
+    const keys = keysOf(weight);
+    for (const key of keys) expected.add(key);
+    const found = keys.filter((key) => source.tensors.has(key));
+    if (found.length === 0) missing.push(`missing: ${keys.map(quote).join(" or ")}, ${weight.dtype}[${weight.shape.join(", ")}]`);
+    for (const key of found) {
+      const { dtype, shape } = source.tensors.get(key)!;
+      if (!sameShape(shape, weight.shape)) wrong.push(`wrong shape: ${quote(key)} is [${shape.join(", ")}], the model has [${weight.shape.join(", ")}]`);
+      else if (!converts(dtype, weight.dtype)) wrong.push(`wrong type: ${quote(key)} is ${dtype}, which does not convert to ${weight.dtype}`);
+    }
+    matched.set(weight, found);
+  }
+  const ignore = program.ignore.map(keyPattern);
+  const unexpected: string[] = [];
+  for (const [key, { dtype, shape }] of source.tensors)
+    if (!expected.has(key) && !ignore.some((matches) => matches(key))) unexpected.push(`unexpected: ${quote(key)}, ${dtype}[${shape.join(", ")}]`);
+  return { matched, faults: [...missing, ...wrong, ...unexpected] };
+}
+
+/** Reads one weight, checking that its copies are equal byte for byte. */
+export async function readWeight(weight: ProgramWeight, keys: readonly string[], source: WeightSource): Promise<Words> {
+  const [first, ...copies] = keys;
+  if (first === undefined) throw new Error(`modc bug: weight ${weight.path} was not matched`);
+  const bytes = await source.read(first);
+  const { dtype } = source.tensors.get(first)!;
+  for (const copy of copies) {
+    const equal = source.tensors.get(copy)!.dtype === dtype && sameBytes(bytes, await source.read(copy));
+    if (!equal) throw new WeightsError(`${source.name}: ${quote(first)} and ${quote(copy)} are one weight of the model, but differ`);
+  }
+  const words = fromBytes(bytes, dtype, weight.dtype);
+  if (typeof words === "string") throw new WeightsError(`${source.name}: tensor ${quote(first)}: ${words}`);
+  return words;
+}
+
+/** A pattern of keys: `{x}` stands for one or more characters within a segment between dots. */
+export function keyPattern(pattern: string): (key: string) => boolean {
+  const segments = pattern.split(".").map((s) => s.split(/\{[^{}.]*\}/));
+  return (key) => {
+    const parts = key.split(".");
+    return parts.length === segments.length && segments.every((pieces, i) => matchSegment(pieces, parts[i]!));
+  };
+}
+
+/** The pieces in order, with at least one character between two; linear in the segment. */
+function matchSegment(pieces: readonly string[], segment: string): boolean {
+  const first = pieces[0]!;
+  if (pieces.length === 1) return segment === first;
+  const last = pieces[pieces.length - 1]!;
+  if (!segment.startsWith(first) || !segment.endsWith(last)) return false;
+  let at = first.length;
+  const end = segment.length - last.length;
+  for (const piece of pieces.slice(1, -1)) {
+    const found = segment.indexOf(piece, at + 1);
+    if (found < 0) return false;
+    at = found + piece.length;
+  }
+  return at < end;
+}
+
+const quote = (text: string): string => JSON.stringify(text);
+export const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}

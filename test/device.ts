@@ -1,0 +1,13 @@
+// Devices for tests, each opened once per test file.
+import { type Device, openDevice } from "../src/runtime/index.js";
+
+/** `default`: the best there is. `swiftshader`: a software device with subgroups of another width and no f16. */
+export type TestDevice = "default" | "swiftshader";
+
+const opened = new Map<TestDevice, Promise<Device>>();
+
+export function testDevice(which: TestDevice = "default"): Promise<Device> {
+  let device = opened.get(which);
+  if (!device) opened.set(which, (device = openDevice(which === "swiftshader" ? { kind: "swiftshader" } : {})));
+  return device;
+}

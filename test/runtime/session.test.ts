@@ -1,0 +1,237 @@
+// A session on the device: inputs packed, results unfolded, buffers made once, faults told apart.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Device, InputError, KernelError, LimitError, load, openDevice, type Session, type SessionEvent } from "../../src/runtime/index.js";
+import { testDevice } from "../device.js";
+import { aboveProgram, scaleProgram, stateProgram, tablesProgram } from "./programs.js";
+
+for (const which of ["default", "swiftshader"] as const) {
+  describe(`a session on the ${which} device`, () => {
+    let device: Device;
+    beforeAll(async () => {
+      device = await testDevice(which);
+    });
+
+    it("answers any batch and length without another pipeline or buffer", async () => {
+      const events: SessionEvent[] = [];
+      const session = await load(scaleProgram(), device, undefined, { max: { B: 3 }, onProgress: (e) => events.push(e) });
+      const before = session.memory;
+      events.length = 0;
+      for (const [B, T] of [[1, 1], [3, 64], [2, 7], [3, 1]] as const) {
+        const x = Float32Array.from({ length: B * T * 3 }, (_, i) => Math.sin(i + B));
+        const { output } = await session.run({ x: { data: x, shape: [B, T, 3] } });
+        expect(output!.shape).toEqual([B, T, 3]);
+        expect([...output!.data]).toEqual([...x.map((v) => Math.fround(v * 2) + 1)]);
+      }
+      expect(session.memory).toEqual(before);
+      expect(events).toEqual([]);
+      session.dispose();
+    });
+
+    it("grows its buffers for a larger run, says so, and keeps the weights", async () => {
+      const events: SessionEvent[] = [];
+      const session = await load(scaleProgram(null), device, undefined, { onProgress: (e) => events.push(e) });
+      events.length = 0;
+      const { output } = await session.run({ x: [[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [0, 0, 0]]] });
+      expect(output!.toArray()).toEqual([[[3, 5, 7], [9, 11, 13]], [[15, 17, 19], [1, 1, 1]]]);
+      expect(events.map((e) => e.kind)).toEqual(["grow"]);
+      session.dispose();
+    });
+
+    it("drops what lies beyond a sequence's end and gives zeros there", async () => {
+      const session = await load(scaleProgram(), device);
+      const x = [[[1, 1, 1], [2, 2, 2]], [[NaN, NaN, NaN], [9, 9, 9]], [[3, 3, 3], [9, 9, 9]]];
+      const { output } = await session.run({ x }, { lengths: [2, 0, 1] });
+      expect(output!.toArray()).toEqual([[[3, 3, 3], [5, 5, 5]], [[0, 0, 0], [0, 0, 0]], [[7, 7, 7], [0, 0, 0]]]);
+      const { output: none } = await session.run({ x }, { lengths: [0, 0, 0] });
+      expect(none!.data.every((v) => v === 0)).toBe(true);
+      session.dispose();
+    });
+
+    it("unfolds rows whose counts only the device knows, to the longest of them", async () => {
+      const session = await load(aboveProgram, device);
+      const score = [[1, -1, 2, -3], [-1, -1, -1, -1], [-1, 5, 6, 7]];
+      const { "chosen.index": index } = await session.run({ score }, { observe: ["chosen"] });
+      expect(index!.toArray()).toEqual([[0, 2, 0], [0, 0, 0], [1, 2, 3]]);
+      const { "chosen.index": shorter } = await session.run({ score }, { observe: true, lengths: [1, 4, 2] });
+      expect(shorter!.toArray()).toEqual([[0], [0], [1]]);
+      const { "chosen.index": none } = await session.run({ score: [[-1]] }, { outputs: ["chosen.index"] });
+      expect(none!.shape).toEqual([1, 0]);
+      expect(none!.toArray()).toEqual([[]]);
+      session.dispose();
+    });
+
+    it("keeps states from run to run, copies and clears", async () => {
+      const session = await load(stateProgram, device);
+      await session.run({ x: [4] });
+      const { total, copy, cleared } = await session.run({ x: Int32Array.of(-1, 2, 3) });
+      expect(total!.toArray()).toBe(5);
+      expect(copy!.toArray()).toEqual([-1, 2, 3]);
+      expect(cleared!.toArray()).toEqual([false, true, true]);
+      session.dispose();
+    });
+  });
+}
+
+describe("a session", () => {
+  let device: Device;
+  let session: Session;
+  beforeAll(async () => {
+    device = await testDevice();
+    session = await load(tablesProgram, device, undefined, { seed: 7 });
+  });
+  afterAll(() => session.dispose());
+
+  it("writes every kind of table", async () => {
+    const r = await session.run({ x: [[1, 2, 3], [4, 5, 6]] }, { lengths: [3, 2], live: { capacity: "50%", heat: -0.25 } });
+    expect([...r["starts"]!.data]).toEqual([0, 3, 5]);
+    expect([...r["k"]!.data]).toEqual([0, 1, 1, 2]); // ceil(n / 2)
+    expect(r["span"]!.toArray()).toEqual([[0, 0], [1, 1], [1, 1], [1, 2]]); // [1:-1]
+    expect(r["size"]!.toArray()).toBe(0.375);
+    expect(r["live"]!.toArray()).toBe(-0.25);
+    expect(r["seed"]!.toArray()).toBe(7);
+    const rope = [0, 1, 2].map((p) => [Math.cos(p), Math.cos(p / 10), Math.sin(p), Math.sin(p / 10)].map((v) => Math.fround(v * 0.5)));
+    expect(r["rope"]!.toArray()).toEqual(rope);
+    expect(r["__proto__"]!.toArray()).toBe(7);
+  });
+
+  it("takes a live ratio as it is written: 29% of 100 tokens is 29", async () => {
+    const wide = await load({ ...tablesProgram, axes: tablesProgram.axes.map((a) => ({ ...a, bound: null })) }, device);
+    for (const capacity of [0.29, "29%", "29/100", "0.29"]) {
+      const { k } = await wide.run({ x: { data: new Uint32Array(100), shape: [1, 100] } }, { live: { capacity }, outputs: ["k"] });
+      expect(k!.data[100]).toBe(29);
+    }
+    wide.dispose();
+  });
+
+  it("writes uniforms and tables again when sizes change, and not the seed", async () => {
+    const first = await session.run({ x: [[1]] }, { seed: 4294967295 });
+    const second = await session.run({ x: [[1, 1, 1, 1]] });
+    expect([first["seed"]!.toArray(), second["seed"]!.toArray()]).toEqual([4294967295, 7]);
+    expect([first["size"]!.toArray(), second["size"]!.toArray()]).toEqual([0.125, 0.5]);
+    expect(second["rope"]!.shape).toEqual([4, 4]);
+  });
+
+  it("takes runs one after the other", async () => {
+    const runs = await Promise.all([3, 1, 2].map((T) => session.run({ x: [Array.from({ length: T }, () => 0)] })));
+    expect(runs.map((r) => r["size"]!.toArray())).toEqual([0.375, 0.125, 0.25]);
+  });
+
+  it("does not let one failed run spoil the next", async () => {
+    const bad = session.run({ x: [[99]] });
+    const good = session.run({ x: [[9]] });
+    await expect(bad).rejects.toBeInstanceOf(InputError);
+    expect((await good)["starts"]!.toArray()).toEqual([0, 1]);
+  });
+
+  const faults: readonly (readonly [string, unknown, object, RegExp])[] = [
+    ["a missing input", {}, {}, /^input x is missing$/],
+    ["an unknown input", { x: [[1]], y: [[1]] }, {}, /no input y/],
+    ["a wrong rank", { x: [1, 2] }, {}, /^input x has shape \[2\], the model takes \[B, T\]$/],
+    ["rows of unequal length", { x: [[1, 2], [3]] }, {}, /^x\[1\] has 1 entries, x\[0\] has 2$/],
+    ["a text", { x: [["a"]] }, {}, /^x\[0\]\[0\] is "a", no number$/],
+    ["a list among numbers", { x: [[1, [2]]] }, {}, /^x\[0\]\[1\] is a list where the first entry is not$/],
+    ["a value at the limit", { x: [[1, 10]] }, {}, /^x\[0\]\[1\] is 10: it must be below 10/],
+    ["a negative value", { x: [[1], [-1]] }, {}, /^x\[1\]\[0\] is -1: u32 takes whole numbers/],
+    ["a fraction", { x: [[1.5]] }, {}, /^x\[0\]\[0\] is 1.5: u32 takes whole numbers/],
+    ["a boolean", { x: [[true]] }, {}, /^x\[0\]\[0\] is true: u32/],
+    ["an empty sequence axis", { x: [[]] }, {}, /^T is 0 in x: it must be at least 1$/],
+    ["no sequence", { x: [] }, {}, /has shape \[0\]/],
+    ["a length beyond the bound", { x: { data: new Uint8Array(17), shape: [1, 17] } }, {}, /^T is 17 in x: it must not exceed 16$/],
+    ["data that does not fill its shape", { x: { data: new Uint32Array(3), shape: [2, 2] } }, {}, /^input x has 3 values, its shape \[2, 2\] has 4$/],
+    ["an object", { x: { a: 1 } }, {}, /an object without data and shape/],
+    ["too many lengths", { x: [[1]] }, { lengths: [1, 1] }, /^lengths has 2 entries, there are 1 sequences$/],
+    ["a length beyond T", { x: [[1]] }, { lengths: [2] }, /^lengths\[0\] is 2: it must be a whole number from 0 to 1$/],
+    ["a live ratio above 1", { x: [[1]] }, { live: { capacity: "101%" } }, /between 0% and 100%$/],
+    ["a live value that is none", { x: [[1]] }, { live: { heat: "hot" } }, /"hot": it must be a number/],
+    ["an unknown live parameter", { x: [[1]] }, { live: { __proto__: null, constructor: 1 } }, /no live parameter constructor/],
+    ["a seed that is none", { x: [[1]] }, { seed: -1 }, /^seed is -1/],
+    ["an unknown output", { x: [[1]] }, { outputs: ["nothing"] }, /^the model gives no "nothing"$/],
+    ["an unknown observed value", { x: [[1]] }, { observe: ["chosen"] }, /^the model observes no "chosen"$/],
+  ];
+  for (const [what, inputs, options, message] of faults) {
+    it(`refuses ${what} in one sentence`, async () => {
+      const error = await session.run(inputs as never, options).then(() => null, (e: unknown) => e);
+      expect(error).toBeInstanceOf(InputError);
+      expect((error as Error).message).toMatch(message);
+    });
+  }
+
+  it("says where two inputs disagree", async () => {
+    const program = scaleProgram();
+    const two = await load({ ...program, inputs: [...program.inputs, { name: "z", dtype: "bool", shape: ["B", "T"], packing: null, below: null, slot: null }] }, device);
+    await expect(two.run({ x: [[[1, 2, 3]]], z: [[true, false]] })).rejects.toThrow("T is 1 in x, but 2 in z");
+    await expect(two.run({ x: [[[1, 2]]], z: [[true]] })).rejects.toThrow("input x has shape [1, 1, 2], the model takes [B, T, 3]");
+    await expect(two.run({ x: [[[1, 2, 3]]], z: [[2]] })).rejects.toThrow("z[0][0] is 2: bool takes true and false");
+    two.dispose();
+  });
+
+  it("names the slot that is too large, before anything is allocated", async () => {
+    const error = await load(scaleProgram(null), device, undefined, { max: { B: 1e6, T: 1e6 } }).then(() => null, (e: unknown) => e);
+    expect(error).toBeInstanceOf(LimitError);
+    expect((error as LimitError).message).toMatch(/^x needs 10\.9 TiB, the device allows/);
+    await expect(load(scaleProgram(), device, undefined, { max: { T: 65 } })).rejects.toThrow("max: T is 65: the model allows 64");
+    await expect(load(scaleProgram(), device, undefined, { max: { Z: 1 } })).rejects.toThrow("max: the model has no axis Z");
+  });
+
+  it("starts small where only the bounds are too large for the device", async () => {
+    const large = await load(scaleProgram(2 ** 31), device);
+    const { output } = await large.run({ x: [[[1, 2, 3]]] });
+    expect(output!.toArray()).toEqual([[[3, 5, 7]]]);
+    large.dispose();
+  });
+
+  it("folds workgroups over two dimensions where one has no room", async () => {
+    const big = await load(scaleProgram(null), device, undefined, { max: { T: 1 } });
+    const T = 1_500_000; // 70,313 workgroups of 64
+    const x = new Float32Array(T * 3).map((_, i) => i % 1000);
+    const { output } = await big.run({ x: { data: x, shape: [1, T, 3] } });
+    expect(output!.data.every((v, i) => v === 2 * (i % 1000) + 1)).toBe(true);
+    big.dispose();
+  });
+
+  it("computes nothing that only an observed value needs, unless asked", async () => {
+    const ones = `@group(0) @binding(1) var<storage, read_write> y: array<u32>;\n@compute @workgroup_size(1) fn main() { y[0] += 1u; }`;
+    const program = {
+      ...stateProgram,
+      outputs: [...stateProgram.outputs, { name: "seen", role: "observe", dtype: "u32", shape: [], packing: null, slot: 4, startsSlot: null }] as const,
+      slots: [...stateProgram.slots, { bytes: 4, label: "seen" }],
+      kernels: [...stateProgram.kernels, { name: "ones", wgsl: ones, access: ["read_write"], uniforms: 0 }] as const,
+      steps: [...stateProgram.steps, { kind: "dispatch", kernel: 1, slots: [4], uniforms: [], workgroups: 1, origin: null }] as const,
+    };
+    const s = await load(program, device);
+    for (let i = 0; i < 3; i++) await s.run({ x: [0] });
+    const { seen, total } = await s.run({ x: [0] }, { observe: true });
+    expect([seen!.toArray(), total!.toArray()]).toEqual([1, 4]);
+    s.dispose();
+  });
+
+  it("reports a kernel that does not compile as a fault of the compiler", async () => {
+    const program = scaleProgram();
+    const broken = { ...program, kernels: [{ ...program.kernels[0]!, wgsl: "fn main( {" }] };
+    const error = await load(broken, device).then(() => null, (e: unknown) => e);
+    expect(error).toBeInstanceOf(KernelError);
+    expect((error as Error).message).toMatch(/^modc bug: the device refuses kernel scale\.0/);
+    expect(device.uncaptured).toEqual([]);
+  });
+
+  it("gives up when told to", async () => {
+    await expect(load(scaleProgram(), device, undefined, { signal: AbortSignal.abort() })).rejects.toThrow(/abort/i);
+    await expect(session.run({ x: [[1]] }, { signal: AbortSignal.abort() })).rejects.toThrow(/abort/i);
+  });
+
+  it("refuses runs after it was disposed of", async () => {
+    const s = await load(scaleProgram(), device);
+    s.dispose();
+    await expect(s.run({ x: [[[1, 2, 3]]] })).rejects.toMatchObject({ code: "disposed" });
+  });
+
+  it("works on a device of the caller's own, and leaves it to him", async () => {
+    const borrowed = await openDevice({ device: device.gpu });
+    expect(borrowed.info.software).toBe(device.info.software);
+    const s = await load(scaleProgram(), borrowed);
+    expect((await s.run({ x: [[[0, 1, 2]]] }))["output"]!.toArray()).toEqual([[[1, 3, 5]]]);
+    s.dispose();
+    borrowed.destroy();
+    expect((await session.run({ x: [[1]] }))["seed"]!.toArray()).toBe(7);
+  });
+});
