@@ -51,10 +51,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first = parent[b];
   let end = parent[b + 1u];
   let stretch = (end - first + LANES - 1u) / LANES;
-  let from = min(first + lane * stretch, end);
-  let to = min(from + stretch, end);
+  let begin = min(first + lane * stretch, end);
+  let to = min(begin + stretch, end);
   var found = 0u;
-  for (var row = from; row < to; row++) { found += u32(isAbove(row)); }
+  for (var row = begin; row < to; row++) { found += u32(isAbove(row)); }
   workgroupBarrier();
   scan[lane] = found;
   workgroupBarrier();
@@ -66,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     workgroupBarrier();
   }
   var at = offset + scan[lane] - found;
-  for (var row = from; row < to; row++) {
+  for (var row = begin; row < to; row++) {
     if (isAbove(row)) {
       index[at] = row;
       at += 1u;

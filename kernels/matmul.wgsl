@@ -49,11 +49,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
   var s00 = vec4f(); var s01 = vec4f(); var s10 = vec4f(); var s11 = vec4f();
   var s20 = vec4f(); var s21 = vec4f(); var s30 = vec4f(); var s31 = vec4f();
-  for (var from = 0u; from < depth(); from += BLOCK) {
-    let end = min(from + BLOCK, depth());
+  for (var begin = 0u; begin < depth(); begin += BLOCK) {
+    let end = min(begin + BLOCK, depth());
     var p00 = vec4f(); var p01 = vec4f(); var p10 = vec4f(); var p11 = vec4f();
     var p20 = vec4f(); var p21 = vec4f(); var p30 = vec4f(); var p31 = vec4f();
-    for (var k = from; k < end; k++) {
+    for (var k = begin; k < end; k++) {
       let b0 = vec4f(b[atLeft.x], b[atLeft.y], b[atLeft.z], b[atLeft.w]);
       let b1 = vec4f(b[atRight.x], b[atRight.y], b[atRight.z], b[atRight.w]);
       let a0 = vec4f(a[atA.x]);

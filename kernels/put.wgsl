@@ -3,14 +3,14 @@
 // Grid: one invocation for each element of u.
 
 // --- parameters
-struct Sizes { outer: u32, from: u32, to: u32, inner: u32 }
+struct Sizes { outer: u32, source: u32, to: u32, inner: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read> index: array<u32>;
 @group(0) @binding(3) var<storage, read> u: array<f32>;
 alias Value = f32;
 fn outer() -> u32 { return sizes.outer; }
-fn rowsFrom() -> u32 { return sizes.from; }
+fn rowsFrom() -> u32 { return sizes.source; }
 fn rowsTo() -> u32 { return sizes.to; }
 fn inner() -> u32 { return sizes.inner; }
 fn merge(old: Value, update: Value) -> Value { return old + update; }

@@ -23,10 +23,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (o >= outputs()) { return; }
   let start = base(o);
   var total = identity();
-  for (var from = 0u; from < extent(); from += 32u) {
-    let end = min(from + 32u, extent());
+  for (var begin = 0u; begin < extent(); begin += 32u) {
+    let end = min(begin + 32u, extent());
     var part = identity();
-    for (var r = from; r < end; r++) { part = combine(part, x[start + step(r)]); }
+    for (var r = begin; r < end; r++) { part = combine(part, x[start + step(r)]); }
     total = combine(total, part);
   }
   y[o] = rounded(total);

@@ -3,13 +3,13 @@
 // Grid: one invocation for each element of y.
 
 // --- parameters
-struct Sizes { outer: u32, from: u32, to: u32, inner: u32 }
+struct Sizes { outer: u32, source: u32, to: u32, inner: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read> index: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
 fn outer() -> u32 { return sizes.outer; }
-fn rowsFrom() -> u32 { return sizes.from; }
+fn rowsFrom() -> u32 { return sizes.source; }
 fn rowsTo() -> u32 { return sizes.to; }
 fn inner() -> u32 { return sizes.inner; }
 // --- end of parameters

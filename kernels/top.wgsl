@@ -90,10 +90,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let bound = threshold;
   let quota = wanted;
   let stretch = (end - first + LANES - 1u) / LANES;
-  let from = min(first + lane * stretch, end);
-  let to = min(from + stretch, end);
+  let begin = min(first + lane * stretch, end);
+  let to = min(begin + stretch, end);
   var found = vec2u();
-  for (var row = from; row < to; row++) {
+  for (var row = begin; row < to; row++) {
     let key = keyOf(row);
     found += vec2u(u32(key > bound), u32(key == bound));
   }
@@ -110,7 +110,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let ahead = scan[lane] - found;
   var equal = ahead.y;
   var at = offset + ahead.x + min(ahead.y, quota);
-  for (var row = from; row < to; row++) {
+  for (var row = begin; row < to; row++) {
     let key = keyOf(row);
     if (key > bound || (key == bound && equal < quota)) {
       index[at] = row;

@@ -1,0 +1,49 @@
+// Two WGSL compilers that need no GPU: Dawn's with its null backend, and naga, which Firefox and wgpu use.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { create } from "webgpu";
+
+/** What a compiler says against a shader; null where it accepts it. */
+export type Check = (wgsl: string) => Promise<string | null>;
+
+// Dawn crashes where these are collected while the device lives; one `create()` a process.
+const kept: unknown[] = [];
+
+/** Dawn under WebGPU's default limits, as far as a pipeline. */
+export async function openDawn(): Promise<Check> {
+  const gpu = create(["backend=null"]);
+  const adapter = await gpu.requestAdapter();
+  if (!adapter) throw new Error("Dawn has no null backend here");
+  const device = await adapter.requestDevice();
+  kept.push(gpu, adapter, device);
+  return async (wgsl) => {
+    device.pushErrorScope("validation");
+    const module = device.createShaderModule({ code: wgsl });
+    device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
+    return (await device.popErrorScope())?.message ?? null;
+  };
+}
+
+/** The part of the package's module that is used; it is written for bundlers, so its wasm is instantiated here. */
+interface Naga {
+  __wbg_set_wasm(exports: unknown): void;
+  compileShader(wgsl: string, format: string): string;
+}
+
+export async function openNaga(): Promise<Check> {
+  const folder = dirname(createRequire(import.meta.url).resolve("wgsl-wasm-transpiler-bundler/package.json"));
+  const naga = (await import(pathToFileURL(join(folder, "wgsl_wasm_transpiler_bg.js")).href)) as Naga; // untyped JavaScript
+  const { instance } = await WebAssembly.instantiate(readFileSync(join(folder, "wgsl_wasm_transpiler_bg.wasm")), { "./wgsl_wasm_transpiler_bg.js": { ...naga } });
+  naga.__wbg_set_wasm(instance.exports);
+  (instance.exports as { __wbindgen_start(): void }).__wbindgen_start();
+  return async (wgsl) => {
+    try {
+      naga.compileShader(wgsl, "spirv-asm");
+      return null;
+    } catch (error) {
+      return String(error);
+    }
+  };
+}

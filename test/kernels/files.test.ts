@@ -1,0 +1,47 @@
+// Every file of kernels/ is a shader as it stands.
+import { readdirSync, readFileSync } from "node:fs";
+import { beforeAll, describe, expect, it } from "vitest";
+import { DEFAULT_LIMITS } from "../../src/schedule/limits.js";
+import { type Check, openDawn, openNaga } from "./compilers.js";
+
+const folder = new URL("../../kernels/", import.meta.url);
+const files = readdirSync(folder).filter((f) => f.endsWith(".wgsl"));
+const read = (file: string): string => readFileSync(new URL(file, folder), "utf8");
+
+let dawn: Check;
+let naga: Check;
+beforeAll(async () => {
+  dawn = await openDawn();
+  naga = await openNaga();
+});
+
+describe.each(files)("kernels/%s", (file) => {
+  it("is accepted by Dawn under the default limits", async () => {
+    expect(await dawn(read(file))).toBeNull();
+  });
+  it("is accepted by naga", async () => {
+    expect(await naga(read(file))).toBeNull();
+  });
+  it("has a header that gives formula, method and grid, then one parameters region", () => {
+    const text = read(file);
+    expect(text).toMatch(/^\/\/ .+\n(\/\/ .+\n)*\/\/ Method: .+\n(\/\/ .+\n)*\/\/ Grid: .+\n/);
+    expect(text.split("// --- parameters\n").length).toBe(2);
+    expect(text.split("// --- end of parameters\n").length).toBe(2);
+  });
+  it("binds uniforms at 0 and storage from 1, without gaps", () => {
+    const bindings = [...read(file).matchAll(/@binding\((\d+)\) var<(uniform|storage)/g)].map(([, n, kind]) => [Number(n), kind]);
+    expect(bindings).toEqual(bindings.map((_, i) => [i, i === 0 ? "uniform" : "storage"]));
+    expect(bindings.length - 1).toBeLessThanOrEqual(DEFAULT_LIMITS.storageBuffersPerStage);
+  });
+  it("assumes neither subgroups nor half precision, and no more invocations than every device has", () => {
+    const text = read(file);
+    expect(text).not.toMatch(/\bsubgroup|\benable\b|\bf16\b(?!\()/);
+    expect(Number(/@workgroup_size\((\d+)\)/.exec(text)![1])).toBeLessThanOrEqual(DEFAULT_LIMITS.invocationsPerWorkgroup);
+  });
+});
+
+it("a compiler that accepts everything would be noticed", async () => {
+  const broken = "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }";
+  expect(await dawn(broken)).not.toBeNull();
+  expect(await naga(broken)).not.toBeNull();
+});
