@@ -1,14 +1,4 @@
 // A graph as text that one can read, and that `parseGraph` reads back.
-//
-//   graph "Golden"
-//   axis B = batch
-//   axis T = sequence <= 64 input
-//   axis K = sequence <= 64 top of T; k = 2
-//   input "x" = %0 [B, T, 1] packed T 0 1
-//   %0 = input {"name":"x","dtype":"f32","shape":["rows(T)",1]}() : f32[rows(T), 1]
-//   %3 = top {"axis":"K"}(%2, %1, %1) : u32[rows(K)] u32[B + 1]  // layers.1 moby.mod@120-135
-//   starts T = %1
-//   result "output" = %9 [B, T, 1] packed T 0 1
 import type { Span } from "../diagnostics/span.js";
 import type { Axis, CountRule } from "../size/axes.js";
 import { printRational } from "../size/rational.js";
@@ -22,7 +12,19 @@ export interface PrintOptions {
   readonly place?: ((span: Span) => string) | null;
 }
 
-/** One line for each axis, live parameter, input, node, state, axis start and output. Ends with a newline. */
+/**
+ * One line for each axis, live parameter, input, node, state, axis start and output. Ends with a newline.
+ *
+ *   graph "Golden"
+ *   axis B = batch
+ *   axis T = sequence <= 64 input
+ *   axis K = sequence <= 64 top of T; k = 2
+ *   input "x" = %0 [B, T, 1] packed T 0 1
+ *   %0 = input {"name":"x","dtype":"f32","shape":["rows(T)",1]}() : f32[rows(T), 1]
+ *   %3 = top {"axis":"K"}(%2, %1, %1) : u32[rows(K)] u32[B + 1]  // layers.1 moby.mod@120-135
+ *   starts T = %1
+ *   result "output" = %9 [B, T, 1] packed T 0 1
+ */
 export function printGraph(graph: Graph, options: PrintOptions = {}): string {
   const nodes = allNodes(graph);
   const ids = new Map(nodes.map((n, i) => [n, i]));

@@ -1,5 +1,5 @@
 // The verifier's view of axes: are they sound, and is every size made of axes that exist.
-import { countingAxis, knownOnHost, type Axis } from "../size/axes.js";
+import { knownOnHost, type Axis } from "../size/axes.js";
 import { atomsOf, printSize, type Size } from "../size/size.js";
 import type { Graph } from "./graph.js";
 
@@ -84,12 +84,8 @@ export class AxisIndex {
   onHost(size: Size): boolean {
     return [...atomsOf(size)].every((a) => a.kind === "live" || knownOnHost(this.graph.axes, a.axis));
   }
-  /** Sequence axes that were mentioned and have no starts; those that give a `top` its k belong to them. */
+  /** Sequence axes that were mentioned and have no starts. */
   unstarted(): string[] {
-    for (const name of [...this.#mentioned]) {
-      const axis = this.#axes.get(name);
-      if (axis?.role === "sequence" && axis.count.kind === "top") this.#mentioned.add(countingAxis(this.graph.axes, axis.count));
-    }
     return [...this.#mentioned].filter((name) => !this.graph.starts.has(name));
   }
 }

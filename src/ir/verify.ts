@@ -26,10 +26,12 @@ export function verify(graph: Graph, typing: Typing): readonly string[] {
   ];
 }
 
-/** Throws a CompilerBug that names the stage and everything that is wrong. */
+/** Throws a CompilerBug that names the stage that made the graph and everything that is wrong with it. */
 export function assertSound(graph: Graph, typing: Typing, stage: string): void {
   const problems = verify(graph, typing);
-  if (problems.length > 0) throw new CompilerBug(`${stage} made a malformed graph:\n  ${problems.slice(0, 20).join("\n  ")}${problems.length > 20 ? `\n  … and ${problems.length - 20} more` : ""}`);
+  if (problems.length === 0) return;
+  const more = problems.length > 20 ? `\n  … and ${problems.length - 20} more` : "";
+  throw new CompilerBug(`${stage} made a malformed graph:\n  ${problems.slice(0, 20).join("\n  ")}${more}`);
 }
 
 /** `%5 = top`, as the printed graph numbers it, with the call it comes from. */
