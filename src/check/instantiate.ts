@@ -34,12 +34,12 @@ export class Instantiator {
     }
     if (bound === null) return ERROR;
     const instance = new Instance(block, file, span);
-    this.session.traced(span, () => this.fill(instance, (p) => given.get(p.name.text) ?? null));
+    this.session.traced(span, () => this.fill(instance, (p, value) => given.get(p.name.text) ?? value()));
     return { kind: "instance", instance };
   };
 
-  /** Gives an instance its parameters and members. `given` is the value of a parameter, or null: its default. */
-  fill(instance: Instance, given: (param: Param) => Any | null): void {
+  /** Gives an instance its parameters and members. `given` is the value of a parameter, whose default is computed by asking. */
+  fill(instance: Instance, given: (param: Param, value: () => Any) => Any): void {
     const { session } = this;
     if (++this.#instances > MAX_INSTANCES) session.halt("instances of blocks", MAX_INSTANCES, instance.span);
     if (++this.#depth > MAX_DEPTH) {
@@ -48,7 +48,7 @@ export class Instantiator {
     }
     for (const p of instance.decl.params) {
       const name = p.name.text;
-      const value = given(p) ?? this.#default(p, instance);
+      const value = given(p, () => this.#default(p, instance));
       if (instance.params.has(name)) session.report("duplicate-name", { name, where: "among the parameters" }, p.name.span);
       settle(value, instance, name);
       instance.params.set(name, { kind: "value", value });

@@ -1,0 +1,150 @@
+// Source text to model: reads files, resolves names, makes instances, unrolls the entered function.
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import type { SourceFile, Span } from "../diagnostics/span.js";
+import type { Rational } from "../size/rational.js";
+import { liveSize, toExpr } from "../size/size.js";
+import type { Block, Fn } from "../syntax/ast.js";
+import { checkCausality } from "./causality.js";
+import { ERROR, type Any } from "./context.js";
+import { checkRouters } from "./dead-router.js";
+import { checkResiduals } from "./doubled-residual.js";
+import { enter } from "./entry.js";
+import { loadFiles, type Files } from "./files.js";
+import { inspect, nameCalls } from "./inspect.js";
+import { Instance } from "./instance.js";
+import { Instantiator } from "./instantiate.js";
+import { librarySources } from "./library.js";
+import type { ReportAt } from "./model-values.js";
+import type { Entry, LiveParameter, Model, Phase } from "./model.js";
+import { givenParameters } from "./overrides.js";
+import { checkNames } from "./resolve.js";
+import { Halt, Session } from "./session.js";
+import { nearest } from "./suggest.js";
+import { Unroller } from "./unroll.js";
+import { printValue } from "./values.js";
+import { weightKeys } from "./weight-keys.js";
+
+export interface CheckOptions {
+  readonly phase: Phase;
+  /** By default the objective in train, else forward. */
+  readonly entry?: Entry;
+  /** Which model, where the file declares several. */
+  readonly model?: string;
+  /** Parameters of the model, as expressions of the language. */
+  readonly set?: Readonly<Record<string, string>>;
+  /** The text of an imported file, by its path relative to the root file's folder; null where there is none. */
+  readonly read: (path: string) => string | null;
+}
+
+export interface Checked {
+  /** Null where there are errors. */
+  readonly model: Model | null;
+  readonly diagnostics: readonly Diagnostic[];
+  /** Every file read, the root first, and a pseudo-file for each parameter that was set. */
+  readonly sources: readonly SourceFile[];
+}
+
+/** Checks a file and the model in it for one phase and entry. Never throws for a fault of the source. */
+export function check(root: SourceFile, options: CheckOptions): Checked {
+  const session = new Session(options.phase, (file) => file !== root.file && librarySources.has(file));
+  const sources: SourceFile[] = [];
+  let model: Model | null = null;
+  try {
+    const files = loadFiles(session, root, options.read);
+    sources.push(...files.sources);
+    if (!files.broken) model = checkModel(session, files, options, sources);
+  } catch (fault) {
+    // A limit was passed; that is reported already.
+    if (!(fault instanceof Halt)) throw fault;
+  }
+  return { model: session.hasErrors ? null : model, diagnostics: session.diagnostics, sources };
+}
+
+function checkModel(session: Session, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {
+  for (const file of files.all) if (!file.library) checkNames(session, file);
+  const decl = chooseModel(session, files, options.model);
+  if (decl === null) return null;
+  const given = givenParameters(session, files.root, decl, options.set ?? {});
+  sources.push(...given.sources);
+  const live: LiveParameter[] = [];
+  const instance = new Instance(decl, files.root, decl.name.span);
+  new Instantiator(session).fill(instance, (p, value) => {
+    const set = given.values.get(p.name.text);
+    const chosen = set === undefined ? value() : set(instance.params);
+    return p.live ? asLive(p.name.text, p.type.kind === "float" ? "float" : "ratio", chosen, live) : chosen;
+  });
+  const entry = options.entry ?? (options.phase === "train" ? "objective" : "forward");
+  const fn = entryOf(session, instance, entry);
+  const inside = inspect(session, instance);
+  const { keys, ignore } = weightKeys(session, instance, inside.weights);
+  if (fn === null || session.hasErrors) return null;
+  const unroller = new Unroller({ session, entry, live });
+  const entered = enter(session, unroller, instance, fn);
+  if (entered === null || entered.result.kind === "error") return null;
+  unroller.finish();
+  const model: Model = {
+    name: decl.name.text,
+    file: files.root.tree.file,
+    phase: options.phase,
+    entry,
+    parameters: decl.params.map((p) => ({ name: p.name.text, value: printParameter(instance, p.name.text, live) })),
+    axes: [...unroller.axes.values()],
+    live,
+    instances: inside.instances,
+    weights: inside.weights.map((w) => ({ ...w, keys: keys.get(w.path) ?? [w.path] })),
+    ignore,
+    inputs: entered.inputs,
+    outputs: outputsOf(entered.result, fn),
+    ...nameCalls(unroller),
+  };
+  const reportAt: ReportAt = (...found) => unroller.reportAt(...found);
+  checkCausality(model, reportAt, (value) => unroller.madeInCall(value));
+  checkRouters(model, reportAt);
+  checkResiduals(model, reportAt);
+  return model;
+}
+
+function chooseModel(session: Session, files: Files, wanted: string | undefined): Block | null {
+  const { tree } = files.root;
+  const models = tree.declarations.filter((d) => d.kind === "block").filter((d) => d.model);
+  const names = models.map((m) => m.name.text);
+  const [only, second] = models;
+  const head: Span = { file: tree.file, start: 0, end: 0 };
+  if (wanted !== undefined) {
+    const found = models.find((m) => m.name.text === wanted);
+    if (found === undefined) session.report("unknown-model", { name: wanted, models: names, suggestion: nearest(wanted, names) }, only?.name.span ?? head);
+    return found ?? null;
+  }
+  if (only === undefined) session.report("no-model", { file: tree.file }, head);
+  else if (second !== undefined) session.report("several-models", { models: names }, second.name.span);
+  return second === undefined ? (only ?? null) : null;
+}
+
+/** A live parameter stands for its value at run time; what it is declared or set to is its default. */
+function asLive(name: string, kind: LiveParameter["kind"], value: Any, live: LiveParameter[]): Any {
+  if (value.kind !== "number") return ERROR;
+  const fallback: Rational = value.value;
+  live.push({ name, kind, default: fallback });
+  return { kind: "size", size: toExpr(liveSize(name)) };
+}
+
+function printParameter(instance: Instance, name: string, live: readonly LiveParameter[]): string {
+  const found = live.find((l) => l.name === name);
+  if (found !== undefined) return printValue({ kind: "number", value: found.default, form: found.kind });
+  const binding = instance.params.get(name);
+  return binding?.kind === "value" ? printValue(binding.value) : "";
+}
+
+function entryOf(session: Session, model: Instance, entry: Entry): Fn | null {
+  const found = model.bodyNames.get(entry);
+  if (found?.kind === "function") return found.fn;
+  session.report("no-function", { block: model.block, name: entry }, model.decl.name.span);
+  return null;
+}
+
+function outputsOf(result: Any, fn: Fn): Model["outputs"] {
+  if (result.kind === "tensor") return [{ name: fn.results[0]?.name?.text ?? "output", value: result.value }];
+  if (result.kind !== "tuple") return [];
+  return result.items.flatMap((item, i) => (item.kind === "tensor" ? [{ name: result.names[i] ?? "output", value: item.value }] : []));
+}
+

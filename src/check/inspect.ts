@@ -1,0 +1,60 @@
+// What a model holds once it is made: instances and weights by their paths, losses and observed values by their calls.
+import { joinPath, Instance } from "./instance.js";
+import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelWeight } from "./model.js";
+import type { Session } from "./session.js";
+import type { Unroller } from "./unroll.js";
+
+export interface Inside {
+  readonly instances: readonly InstanceEntry[];
+  /** Without their keys, which `names` decides. */
+  readonly weights: readonly Omit<ModelWeight, "keys">[];
+}
+
+/** Every instance below the model and every weight, in order of making; two with one path are reported. */
+export function inspect(session: Session, model: Instance): Inside {
+  const instances: InstanceEntry[] = [];
+  const weights: Omit<ModelWeight, "keys">[] = [];
+  const paths = new Set<string>();
+  const claim = (path: string, span: InstanceEntry["span"]): void => {
+    if (paths.has(path)) session.report("path-taken", { path }, span);
+    paths.add(path);
+  };
+  const visit = (instance: Instance): void => {
+    for (const owned of instance.owned) {
+      if (owned instanceof Instance) {
+        claim(owned.path, owned.span);
+        instances.push({ path: owned.path, block: owned.block, span: owned.span });
+        visit(owned);
+      } else {
+        const { decl, dtype, shape, init } = owned;
+        const path = joinPath(instance.path, decl.name.text);
+        claim(path, decl.name.span);
+        weights.push({ path, dtype, shape, init, doc: decl.doc, span: decl.span });
+      }
+    }
+  };
+  visit(model);
+  return { instances, weights };
+}
+
+/** Losses and observed values by their paths; those whose paths are equal are numbered. */
+export function nameCalls({ losses, observes }: Unroller): { readonly losses: readonly ModelLoss[]; readonly observes: readonly ModelObserve[] } {
+  const lossPaths = numbered(losses.map((l) => joinPath(l.node.path, l.name)));
+  const observePaths = numbered(observes.map((o) => joinPath(o.node.path, o.name)));
+  return {
+    losses: losses.map((l, i) => ({ path: lossPaths[i] ?? l.name, value: l.value, own: l.own })),
+    observes: observes.map((o, i) => ({ path: observePaths[i] ?? o.name, value: o.value })),
+  };
+}
+
+function numbered(paths: readonly string[]): readonly string[] {
+  const total = new Map<string, number>();
+  for (const p of paths) total.set(p, (total.get(p) ?? 0) + 1);
+  const next = new Map<string, number>();
+  return paths.map((p) => {
+    if ((total.get(p) ?? 0) < 2) return p;
+    const n = next.get(p) ?? 0;
+    next.set(p, n + 1);
+    return `${p}#${n}`;
+  });
+}

@@ -1,0 +1,58 @@
+// `--set name=value`: parameters of the model given from outside, as expressions of the language.
+import type { SourceFile } from "../diagnostics/span.js";
+import type { Block, Expr, Param } from "../syntax/ast.js";
+import { parse } from "../syntax/parse.js";
+import { ERROR, type Any } from "./context.js";
+import { evaluate } from "./evaluate.js";
+import type { LoadedFile } from "./files.js";
+import { convert } from "./parameters.js";
+import type { Binding } from "./scope.js";
+import type { Session } from "./session.js";
+import { nearest } from "./suggest.js";
+
+export interface Given {
+  /** The value of each parameter that was set, computed where the parameters before it are known. */
+  readonly values: ReadonlyMap<string, (params: Map<string, Binding>) => Any>;
+  /** One pseudo-file for each, which messages point into. */
+  readonly sources: readonly SourceFile[];
+}
+
+/** Reads what was set; unknown names and values that are no expressions are reported. */
+export function givenParameters(session: Session, file: LoadedFile, model: Block, set: Readonly<Record<string, string>>): Given {
+  const values = new Map<string, (params: Map<string, Binding>) => Any>();
+  const sources: SourceFile[] = [];
+  const known = model.params.map((p) => p.name.text);
+  for (const [name, text] of Object.entries(set)) {
+    const source: SourceFile = { file: `--set ${name}`, text: `const ${IDENTIFIER.test(name) ? name : "name"} = ${text}` };
+    sources.push(source);
+    const param = model.params.find((p) => p.name.text === name);
+    if (param === undefined) {
+      const span = { file: source.file, start: HEAD, end: HEAD + (IDENTIFIER.test(name) ? name.length : 4) };
+      session.report("unknown-argument", { callee: model.name.text, name, suggestion: nearest(name, known), takes: known }, span);
+      continue;
+    }
+    const expr = expressionOf(session, source);
+    values.set(name, expr === null ? () => ERROR : (params) => valueOf(session, file, model, param, expr, params));
+  }
+  return { values, sources };
+}
+
+const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const HEAD = "const ".length;
+
+/** The expression in `const name = …`; null where it is none, which was reported. */
+function expressionOf(session: Session, source: SourceFile): Expr | null {
+  const { file, diagnostics } = parse(source);
+  for (const d of diagnostics) session.add(d);
+  const [only, surplus] = file.declarations;
+  if (surplus !== undefined || file.imports.length > 0) {
+    session.report("wrong-kind", { what: "the value of a parameter", expected: "one expression", found: "several declarations" }, file.span);
+    return null;
+  }
+  return diagnostics.some((d) => d.severity === "error") || only?.kind !== "const" ? null : only.value;
+}
+
+function valueOf(session: Session, file: LoadedFile, model: Block, param: Param, expr: Expr, params: Map<string, Binding>): Any {
+  const value = evaluate(expr, { session, scope: file.scope.inner(params), place: "a parameter", body: null, make: null, pending: null });
+  return convert(session, value, param.type, `\`${param.name.text}\` of \`${model.name.text}\``, expr.span);
+}

@@ -1,0 +1,359 @@
+// Unrolls functions: the body of the entered function and of all it calls becomes one list of operations.
+import type { Code, DataOf } from "../diagnostics/catalogue.js";
+import type { Note } from "../diagnostics/diagnostic.js";
+import { invariant } from "../diagnostics/invariant.js";
+import type { Span } from "../diagnostics/span.js";
+import type { Axis, CountRule } from "../size/axes.js";
+import type { Expr, Fn, Stmt } from "../syntax/ast.js";
+import { nameOfFunction } from "./call.js";
+import { enterCall, type ActiveCall, type CallNode } from "./call-tree.js";
+import { ERROR, type Any, type Bound } from "./context.js";
+import { toValue } from "./convert.js";
+import type { Env, FunctionBody } from "./environment.js";
+import { conditionOf, evaluate, itemsOf } from "./evaluate.js";
+import type { Instance } from "./instance.js";
+import { MAX_DEPTH, MAX_OPERATIONS } from "./limits.js";
+import { TypeMatcher, type Typed } from "./match-types.js";
+import type { Entry, LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
+import type { Binding, WeightRecord } from "./scope.js";
+import type { Session, Trace } from "./session.js";
+import { describe, hasError, printType } from "./values.js";
+
+/** What a function without a result gives. */
+const NOTHING: Any = { kind: "tuple", names: [], items: [] };
+
+/** One function of one instance being unrolled. */
+interface Frame extends ActiveCall {
+  readonly fn: Fn;
+  readonly env: Env;
+  readonly outer: Frame | null;
+  readonly depth: number;
+  readonly losses: Map<string, Stmt>;
+}
+
+/** A value while its model is being made: paths and streams get their names at the end. */
+interface Draft {
+  path: string;
+  attrs: LogicalAttrs[LogicalOp];
+}
+
+export interface FoundLoss {
+  readonly node: CallNode;
+  readonly name: string;
+  readonly value: Value;
+  readonly own: boolean;
+}
+
+export interface FoundObserve {
+  readonly node: CallNode;
+  readonly name: string;
+  readonly value: Value;
+}
+
+export interface UnrollOptions {
+  readonly session: Session;
+  readonly entry: Entry;
+  readonly live: readonly LiveParameter[];
+}
+
+export class Unroller implements FunctionBody {
+  readonly phase: Phase;
+  readonly losses: FoundLoss[] = [];
+  readonly observes: FoundObserve[] = [];
+  readonly axes = new Map<string, Axis>();
+  batch: string | null = null;
+  readonly #options: UnrollOptions;
+  readonly #values: (Value & Draft)[] = [];
+  readonly #nodes: CallNode[] = [];
+  readonly #traces: (Trace | null)[] = [];
+  readonly #inCalls = new Set<Value>();
+  readonly #weights = new Map<WeightRecord, Value>();
+  readonly #streams: CallNode[] = [];
+  readonly #taken = new Map<string, number>();
+  #frame: Frame | null = null;
+
+  constructor(options: UnrollOptions) {
+    this.#options = options;
+    this.phase = options.session.phase;
+  }
+
+  // --- what built-in functions and operators use
+
+  emit<K extends LogicalOp>(op: K, inputs: readonly Value[], attrs: LogicalAttrs[K], type: LogicalType, span: Span): Value<K> {
+    invariant(this.#frame !== null, "an operation outside of any function");
+    if (this.#values.length >= MAX_OPERATIONS) this.#session.halt("operations", MAX_OPERATIONS, span);
+    const value = { id: this.#values.length, op, inputs, attrs, type, span, path: "" };
+    this.#values.push(value);
+    this.#nodes.push(this.#frame.node);
+    this.#traces.push(this.#session.trace);
+    if (this.#frame.depth > 1) this.#inCalls.add(value);
+    return value;
+  }
+
+  report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): void {
+    this.#session.report(code, data, span, notes);
+  }
+
+  /** Reports at a value's place, by the calls that led to it, when everything is unrolled. */
+  reportAt<C extends Code>(value: Value, code: C, data: DataOf<C>, span: Span = value.span, notes: readonly Note[] = []): void {
+    this.#session.report(code, data, span, notes, this.#traces[value.id] ?? null);
+  }
+
+  /** Whether a function called from the entered one made the value. */
+  madeInCall(value: Value): boolean {
+    return this.#inCalls.has(value);
+  }
+
+  axis(name: string): Axis {
+    const axis = this.axes.get(name);
+    invariant(axis !== undefined, `no axis ${name}`);
+    return axis;
+  }
+
+  live(name: string): LiveParameter {
+    const found = this.#options.live.find((l) => l.name === name);
+    invariant(found !== undefined, `no live parameter ${name}`);
+    return found;
+  }
+
+  makeAxis(hint: string, bound: number | null, count: CountRule): string {
+    const name = this.#freeName(hint);
+    this.axes.set(name, { role: "sequence", name, bound, count });
+    return name;
+  }
+
+  /** A placeholder until calls have their paths. */
+  stream(): string {
+    invariant(this.#frame !== null, "random values outside of any function");
+    this.#streams.push(this.#frame.node);
+    return `${this.#streams.length - 1}`;
+  }
+
+  /** `K`, then `K2`, `K3`, …: the first that no axis bears. */
+  #freeName(hint: string): string {
+    let n = this.#taken.get(hint) ?? 0;
+    let name = hint;
+    do name = ++n === 1 ? hint : `${hint}${n}`;
+    while (this.axes.has(name));
+    this.#taken.set(hint, n);
+    return name;
+  }
+
+  get #session(): Session {
+    return this.#options.session;
+  }
+
+  // --- what expressions use
+
+  weight(weight: WeightRecord): Any {
+    let value = this.#weights.get(weight);
+    if (value === undefined) {
+      const { owner, decl, dtype, shape } = weight;
+      const path = owner.path === "" ? decl.name.text : `${owner.path}.${decl.name.text}`;
+      value = this.emit("weight", [], { path }, { dtype, shape }, decl.span);
+      this.#weights.set(weight, value);
+    }
+    return { kind: "tensor", value };
+  }
+
+  call(instance: Instance, fn: Fn, args: ReadonlyMap<string, Bound>, span: Span): Any {
+    const caller = this.#frame;
+    invariant(caller !== null, "a call outside of any function");
+    const callee = nameOfFunction(instance, fn);
+    for (let f: Frame | null = caller; f !== null; f = f.outer) {
+      if (f.fn === fn && f.node.instance === instance) {
+        this.#session.report("recursive-function", { name: callee }, span);
+        return ERROR;
+      }
+    }
+    if (caller.depth >= MAX_DEPTH) this.#session.halt("functions that call one another in a row", MAX_DEPTH, span);
+    return this.#session.traced(span, () => {
+      const matcher = new TypeMatcher(typeEnv(this.#session, instance), callee, this);
+      const inputs = this.#arguments(fn, args, callee, span);
+      if (inputs === null || !matcher.match(inputs.map((i) => i.typed))) return ERROR;
+      const locals = new Map(matcher.axes);
+      for (const { typed, value } of inputs) locals.set(typed.name, { kind: "value", value });
+      return this.run({ instance, fn, node: enterCall(caller, instance), locals, matcher });
+    });
+  }
+
+  /** The arguments as tensors, beside the inputs they go to; null where one is none, which was reported. */
+  #arguments(fn: Fn, args: ReadonlyMap<string, Bound>, callee: string, span: Span): readonly { readonly typed: Typed; readonly value: Any }[] | null {
+    const all: { typed: Typed; value: Any }[] = [];
+    for (const input of fn.inputs) {
+      const name = input.name.text;
+      const arg = args.get(name) ?? { value: ERROR, span };
+      const value = toValue(this, arg.value, input.type.dtype, [], `\`${name}\` of \`${callee}\``, arg.span);
+      if (value === null) return null;
+      all.push({ typed: { name, role: "input", declared: input.type, found: value.type, span: arg.span }, value: { kind: "tensor", value } });
+    }
+    return all;
+  }
+
+  // --- functions and statements
+
+  /** Unrolls a function whose inputs are bound, and gives its result: a tensor, or several by name. */
+  run({ instance, fn, node, locals, matcher }: {
+    readonly instance: Instance; readonly fn: Fn; readonly node: CallNode; readonly locals: Map<string, Binding>; readonly matcher: TypeMatcher;
+  }): Any {
+    const outer = this.#frame;
+    const scope = instance.bodyScope.inner(locals);
+    const env: Env = { session: this.#session, scope, place: "a function", body: this, make: null, pending: null };
+    const frame: Frame = { node, outer, fn, env, depth: (outer?.depth ?? 0) + 1, losses: new Map() };
+    this.#frame = frame;
+    const objective = fn.name.text === "objective";
+    const last = this.#statements(fn.body, frame, !objective);
+    const result = objective ? NOTHING : this.#results(fn, last, matcher, nameOfFunction(instance, fn));
+    this.#frame = outer;
+    return result;
+  }
+
+  /** Runs statements; gives the value of the last one where it is an expression. */
+  #statements(body: readonly Stmt[], frame: Frame, wanted: boolean): Result | null {
+    let last: Result | null = null;
+    body.forEach((stmt, i) => {
+      last = this.#statement(stmt, frame, wanted && i === body.length - 1);
+    });
+    return last;
+  }
+
+  #statement(stmt: Stmt, frame: Frame, wanted: boolean): Result | null {
+    const { env } = frame;
+    switch (stmt.kind) {
+      case "assign":
+        this.#assign(stmt, env);
+        return null;
+      case "for":
+        this.#for(stmt, frame);
+        return null;
+      case "if": {
+        const chosen = conditionOf(stmt.condition, env);
+        if (chosen === null) return { value: ERROR, span: stmt.span };
+        return this.#statements(chosen ? stmt.then : stmt.else, frame, wanted);
+      }
+      case "loss":
+        this.#loss(stmt, frame);
+        return null;
+      case "observe":
+        this.#observe(stmt, frame);
+        return null;
+      case "expr": {
+        const value = evaluate(stmt.value, env);
+        if (!wanted && stmt.value.kind !== "call" && value.kind !== "error") this.report("unused-value", {}, stmt.span);
+        return { value, span: stmt.value.span };
+      }
+      default: return stmt satisfies never;
+    }
+  }
+
+  #assign(stmt: Extract<Stmt, { kind: "assign" }>, env: Env): void {
+    const value = evaluate(stmt.value, env);
+    const locals = env.scope.table;
+    const [first, ...more] = stmt.targets;
+    if (first !== undefined && more.length === 0) {
+      if (value === NOTHING) this.report("no-value", { what: "this call" }, stmt.value.span);
+      locals.set(first.text, { kind: "value", value: value === NOTHING ? ERROR : value });
+      return;
+    }
+    const items = value.kind === "tuple" || value.kind === "list" ? value.items : null;
+    const fits = items !== null && items.length === stmt.targets.length;
+    if (!fits && value.kind !== "error") this.report("unpack-count", { targets: stmt.targets.length, found: describe(value) }, stmt.value.span);
+    stmt.targets.forEach((t, i) => locals.set(t.text, { kind: "value", value: fits ? (items[i] ?? ERROR) : ERROR }));
+  }
+
+  /** The loop's variable is local; what the body binds is seen after it. */
+  #for(stmt: Extract<Stmt, { kind: "for" }>, frame: Frame): void {
+    const items = itemsOf(stmt.list, frame.env);
+    const locals = frame.env.scope.table;
+    const name = stmt.name.text;
+    const hidden = locals.get(name);
+    for (const value of items ?? [ERROR]) {
+      locals.set(name, { kind: "value", value });
+      this.#statements(stmt.body, frame, false);
+    }
+    if (hidden === undefined) locals.delete(name);
+    else locals.set(name, hidden);
+  }
+
+  #loss(stmt: Extract<Stmt, { kind: "loss" }>, frame: Frame): void {
+    const name = stmt.name.text;
+    const before = frame.losses.get(name);
+    if (before !== undefined && before !== stmt) this.report("duplicate-name", { name, where: "among the losses of this function" }, stmt.name.span);
+    frame.losses.set(name, stmt);
+    const value = evaluate(stmt.value, frame.env);
+    if (hasError(value)) return;
+    const scalar = value.kind === "tensor" || value.kind === "number" ? toValue(this, value, "f32", [], `the loss \`${name}\``, stmt.value.span) : null;
+    const { type } = scalar ?? { type: null };
+    if (scalar === null || type === null || type.dtype !== "f32" || type.shape.length > 0) {
+      this.report("loss-not-scalar", { name, found: type === null ? describe(value) : printType(type) }, stmt.value.span);
+      return;
+    }
+    if (this.#options.entry === "objective") this.losses.push({ node: frame.node, name, value: scalar, own: frame.outer === null });
+  }
+
+  #observe(stmt: Extract<Stmt, { kind: "observe" }>, frame: Frame): void {
+    const expr: Expr = { kind: "name", name: stmt.name.text, span: stmt.name.span };
+    const value = evaluate(expr, frame.env);
+    if (value.kind === "tensor" || value.kind === "route") this.observes.push({ node: frame.node, name: stmt.name.text, value: value.value });
+    else if (value.kind !== "error") this.report("not-observable", { name: stmt.name.text, found: describe(value) }, stmt.name.span);
+  }
+
+  // --- results
+
+  #results(fn: Fn, last: Result | null, matcher: TypeMatcher, callee: string): Any {
+    const { results } = fn;
+    if (results.length === 0) return last?.value ?? NOTHING;
+    if (last !== null && hasError(last.value)) return ERROR;
+    const several = last?.value.kind === "list" || (last?.value.kind === "tuple" && last.value !== NOTHING);
+    const items = last === null || last.value === NOTHING ? [] : several && "items" in last.value ? last.value.items : [last.value];
+    if (last === null || items.length !== results.length) {
+      this.report("result-count", { callee, expected: results.length, found: last === null ? "no expression" : describe(last.value) }, last?.span ?? fn.name.span);
+      return ERROR;
+    }
+    const typed: Typed[] = [];
+    const values: Any[] = [];
+    for (const [i, r] of results.entries()) {
+      const name = r.name?.text ?? "output";
+      const value = toValue(this, items[i] ?? ERROR, r.type.dtype, [], `the result of \`${callee}\``, last.span);
+      if (value === null) return ERROR;
+      typed.push({ name, role: "result", declared: r.type, found: value.type, span: last.span });
+      values.push({ kind: "tensor", value });
+    }
+    if (!matcher.match(typed)) return ERROR;
+    const [only] = values;
+    return only !== undefined && values.length === 1 ? only : { kind: "tuple", names: typed.map((t) => t.name), items: values };
+  }
+
+  /** Unrolls the inputs of the entered function, which belong to the model's own call. */
+  within<T>(instance: Instance, fn: Fn, node: CallNode, work: () => T): T {
+    const env: Env = { session: this.#session, scope: instance.bodyScope, place: "a function", body: this, make: null, pending: null };
+    this.#frame = { node, outer: null, fn, env, depth: 0, losses: new Map() };
+    const made = work();
+    this.#frame = null;
+    return made;
+  }
+
+  /** Gives every value the path of its call, and random values their streams, now that all calls are known. */
+  finish(): void {
+    const numbers = new Map<CallNode, number>();
+    const streams = this.#streams.map((node) => {
+      const n = numbers.get(node) ?? 0;
+      numbers.set(node, n + 1);
+      return `${node.path}:${n}`;
+    });
+    for (const value of this.#values) {
+      value.path = this.#nodes[value.id]?.path ?? "";
+      if ("stream" in value.attrs) value.attrs = { ...value.attrs, stream: streams[Number(value.attrs.stream)] ?? "" };
+    }
+  }
+}
+
+interface Result {
+  readonly value: Any;
+  readonly span: Span;
+}
+
+/** What the types of an instance's functions see. */
+export const typeEnv = (session: Session, instance: Instance): Env => ({
+  session, scope: instance.memberScope, place: "a dimension", body: null, make: null, pending: null,
+});

@@ -1,0 +1,52 @@
+import { Linear } from "./linear.mod"
+import { RMSNorm } from "./norm.mod"
+
+/// Self-attention with several heads, which may share keys and values in groups (Ainslie et al. 2023, arXiv 2305.13245),
+/// and rotary positions (Su et al. 2021, arXiv 2104.09864). On routed tokens it attends among those, by their original positions.
+block Attention(
+  /// Width of the stream.
+  dim: int,
+  /// Heads of the queries.
+  heads: int,
+  /// Heads of keys and values: 1 for multi-query, fewer than `heads` for grouped-query attention.
+  kv_heads: int = heads,
+  /// Width of each head.
+  head_dim: int = dim / heads,
+  /// Base of the rotary frequencies; 0.0 for no rotation.
+  theta: float = 10000.0,
+  /// Whether a token sees only itself and those before it.
+  causal: bool = true,
+  /// How far a token sees, itself included; 0 for no limit.
+  window: int = 0,
+  /// Whether q, k and v have a bias.
+  bias: bool = false,
+  /// Whether o has a bias.
+  out_bias: bool = bias,
+  /// Whether each head of q and k is normalised before rotation.
+  qk_norm: bool = false,
+) {
+  q: Linear(dim, heads * head_dim, bias: bias)
+  k: Linear(dim, kv_heads * head_dim, bias: bias)
+  v: Linear(dim, kv_heads * head_dim, bias: bias)
+  o: Linear(heads * head_dim, dim, bias: out_bias)
+  if qk_norm {
+    q_norm: RMSNorm(head_dim)
+    k_norm: RMSNorm(head_dim)
+  }
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    queries = rearrange(q(x), "b t (h d) -> b h t d", h: heads)      // f32[B, heads, T, head_dim]
+    keys    = rearrange(k(x), "b t (h d) -> b h t d", h: kv_heads)
+    values  = rearrange(v(x), "b t (h d) -> b h t d", h: kv_heads)
+    if qk_norm {
+      queries = q_norm(queries)
+      keys    = k_norm(keys)
+    }
+    if theta > 0.0 {
+      queries = rope(queries, theta)
+      keys    = rope(keys, theta)
+    }
+    seen = attention(queries, keys, values, causal: causal, window: window)
+    o(rearrange(seen, "b h t d -> b t (h d)"))
+  }
+}

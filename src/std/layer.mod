@@ -1,0 +1,46 @@
+import { Attention } from "./attention.mod"
+import { GeluMLP, SwiGLU } from "./mlp.mod"
+import { RMSNorm } from "./norm.mod"
+
+/// A pre-norm transformer layer. It returns its update only: a + mlp(mlp_norm(x + a)) with a = attn(attn_norm(x)).
+/// `Residual` adds the stream; `MoD` adds the update to the chosen tokens.
+block Layer(
+  /// Width of the stream.
+  dim: int,
+  /// Heads of the queries.
+  heads: int,
+  /// Heads of keys and values.
+  kv_heads: int = heads,
+  /// Width inside the network on each token.
+  hidden: int = 4 * dim,
+  /// That network: "swiglu" or "gelu".
+  mlp: string = "swiglu",
+  /// Base of the rotary frequencies; 0.0 for no rotation.
+  theta: float = 10000.0,
+  /// Whether a token sees only itself and those before it.
+  causal: bool = true,
+  /// How far a token sees, itself included; 0 for no limit.
+  window: int = 0,
+) {
+  attn_norm: RMSNorm(dim)
+  attn:      Attention(dim, heads, kv_heads, theta: theta, causal: causal, window: window)
+  mlp_norm:  RMSNorm(dim)
+  if mlp == "swiglu" {
+    mlp: SwiGLU(dim, hidden)
+  } else if mlp == "gelu" {
+    mlp: GeluMLP(dim, hidden)
+  }
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    a = attn(attn_norm(x))
+    a + mlp(mlp_norm(x + a))
+  }
+}
+
+/// Adds what a block computes to what it was given: x + inner(x).
+block Residual(
+  /// Returns its update.
+  inner: block,
+) {
+  forward(x: f32[...]) -> f32[...] { x + inner(x) }
+}
