@@ -1,6 +1,6 @@
 // The passes in order, and how they are run.
 import type { Graph } from "../ir/graph.js";
-import { verify } from "../ir/verify.js";
+import { assertSound } from "../ir/verify.js";
 import { ops } from "../ops/index.js";
 import { cse } from "./cse.js";
 import type { Trace } from "./rewrite.js";
@@ -23,7 +23,7 @@ export const passes: readonly Pass[] = [
 export interface OptimizeOptions {
   /** The last pass to run; `lower` runs none. */
   readonly after?: string;
-  /** Verify the graph after each pass; throws where it is malformed. */
+  /** Verify the graph before the first and after each pass; throws where it is malformed. */
   readonly verify?: boolean;
   /** Told of each rule that fires. */
   readonly trace?: (pass: string, ...fired: Parameters<Trace>) => void;
@@ -37,10 +37,11 @@ export function optimize(graph: Graph, options: OptimizeOptions = {}): Graph {
   const { after, trace } = options;
   if (after !== undefined && !stages.includes(after)) throw new RangeError(`there is no pass ${JSON.stringify(after)}: ${stages.join(", ")}`);
   let current = graph;
+  if (options.verify) assertSound(current, ops, "lower");
   if (after === "lower") return current;
   for (const pass of passes) {
     current = pass.run(current, trace ? (...fired) => trace(pass.name, ...fired) : null);
-    if (options.verify) verify(current, ops);
+    if (options.verify) assertSound(current, ops, pass.name);
     if (pass.name === after) break;
   }
   return current;

@@ -33,8 +33,8 @@ const reduces: readonly Case[] = FUNCTIONS.flatMap((fn) =>
 export const cases: readonly Case[] = [
   add("input", "a packed input", (m) => x(m)),
   add("input", "an input without tokens", (m) => m.input("flat", "f32", ["B", 3])),
-  add("weight", "a weight", (m) => m.weight("w", [3, 2])),
-  add("number", "a number", (m) => m.number(2.5)),
+  add("weight", "a weight", (m) => (x(m), m.weight("w", [3, 2]))),
+  add("number", "a number", (m) => (x(m), m.number(2.5))),
   add("length", "the length of each sequence", (m) => m.value("length", [], { size: m.input("x", "f32", ["B", "T"]).type.shape[1]! }, "f32", ["B", 1])),
   add("pointwise", "rows with a weight", (m) => mul(m, x(m), m.weight("w", [D]), ["B", "T", D])),
   add("pointwise", "rows with a weight that has a leading 1", (m) => mul(m, x(m), m.weight("w", [1, 1, D]), ["B", "T", D])),
@@ -77,10 +77,13 @@ export const cases: readonly Case[] = [
     return m.value("matmul", [h, m.weight("w", [2, 2, 3])], {}, "f32", ["B", 2, "T", 3]);
   }),
   add("matmul", "rows with a matrix per sequence", (m) => m.value("matmul", [x(m), m.input("flat", "f32", ["B", D, 3])], {}, "f32", ["B", "T", 3])),
-  add("matmul", "over tokens, of logarithms that absent tokens make infinite", (m) => {
-    const logs = pointwise(m, "log", [pointwise(m, "abs", [x(m)], ["B", "T", D])], ["B", "T", D]);
-    return m.value("matmul", [m.value("permute", [logs], { order: [0, 2, 1] }, "f32", ["B", D, "T"]), x(m, "y")], {}, "f32", ["B", D, D]);
+  add("matmul", "channels with channels, over tokens", (m) => m.value("matmul", [m.value("permute", [x(m)], { order: [0, 2, 1] }, "f32", ["B", D, "T"]), x(m, "y")], {}, "f32", ["B", D, D])),
+  add("matmul", "logarithms of pairs, infinite where tokens are absent, with tokens", (m) => {
+    const logs = pointwise(m, "log", [pointwise(m, "abs", [pairs(m, x(m))], ["B", 2, "T", "T"])], ["B", 2, "T", "T"]);
+    const h = m.value("permute", [m.value("reshape", [x(m, "y")], {}, "f32", ["B", "T", 2, 2])], { order: [0, 2, 1, 3] }, "f32", ["B", 2, "T", 2]);
+    return m.value("matmul", [logs, h], {}, "f32", ["B", 2, "T", 2]);
   }),
+  add("reduce", "the largest of negative pairs", (m) => m.value("reduce", [pointwise(m, "neg", [pointwise(m, "exp", [pairs(m, x(m))], ["B", 2, "T", "T"])], ["B", 2, "T", "T"])], { fn: "max", axes: [3], keep: false }, "f32", ["B", 2, "T"])),
   add("matmul", "pairs of tokens with tokens", (m) => {
     const h = m.value("permute", [m.value("reshape", [x(m, "y")], {}, "f32", ["B", "T", 2, 2])], { order: [0, 2, 1, 3] }, "f32", ["B", 2, "T", 2]);
     return m.value("matmul", [m.value("softmax", [pairs(m, x(m))], { axis: 3 }, "f32", ["B", 2, "T", "T"]), h], {}, "f32", ["B", 2, "T", 2]);
