@@ -1,0 +1,106 @@
+// How the Mixture-of-Recursions paper counts: which nodes of a graph its formula sees, and with which weight.
+import { nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
+import type { OpName } from "../ir/vocabulary.js";
+import * as q from "../size/rational.js";
+import type { Rational } from "../size/rational.js";
+import { axisSize, multiplySizes, substitute, type Size } from "../size/size.js";
+
+/** What a node counts for. */
+export interface Counted {
+  readonly flops: Size;
+  /** A factor beside the sizes: what the convention adds to what is executed. */
+  readonly factor: Rational;
+}
+
+/**
+ * The counting of Mixture-of-Recursions (Bae et al. 2025, arXiv 2507.10524): products with weights as if every head had keys and values
+ * of its own, attention as 2·T·d operations a token (half of T × T is seen), and neither the language-model head, nor routers, nor anything
+ * that is no product. Returns null for what it does not count.
+ */
+export function morConvention(graph: Graph): (node: Node) => Counted | null {
+  const nodes = nodesOf(graph);
+  const heads = languageModelHeads(graph);
+  const keyValue = keyValueProducts(nodes);
+  return (node) => {
+    if (isOp(node, "attention")) {
+      const [query, key, value] = node.inputs.slice(0, 3).map((n) => typeOf(n).shape) as [readonly Size[], readonly Size[], readonly Size[]];
+      // 2 (d + e) for each pair and head; half of the pairs are seen.
+      const width = (key[2] as number) + (value[2] as number);
+      return { flops: multiplySizes(multiplySizes(query[1]!, axisOfRows(key[1]!)), multiplySizes(query[0]!, width)), factor: q.ONE };
+    }
+    if (!isOp(node, "matmul") || heads.has(node)) return null;
+    const [width, inner] = [typeOf(node).shape.at(-1)!, typeOf(node.inputs[0]!).shape.at(-1)!];
+    if (width === 1) return null; // a router: one number for each token
+    const values = typeOf(node).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1);
+    return { flops: multiplySizes(multiplySizes(2, inner), values), factor: keyValue.get(node) ?? q.ONE };
+  };
+}
+
+/** `rows(T)` → `T`: the keys of one sequence. */
+const axisOfRows = (size: Size): Size => substitute(size, (atom) => (atom.kind === "rows" ? axisSize(atom.axis) : null));
+
+/** Operators whose result is their first input in another shape or another unit. */
+const VIEWS: ReadonlySet<OpName> = new Set(["reshape", "permute", "broadcast", "slice", "cast", "unpack", "pack", "mask", "stop_gradient", "barrier", "pick"]);
+const KNOWN: ReadonlySet<OpName> = new Set(["constant", "weight", "size", "live"]);
+
+/** Products whose result is the model's, but for its shape, a scale and a bias; of a loss: the logits of its cross entropy. */
+function languageModelHeads(graph: Graph): ReadonlySet<Node> {
+  const heads = new Set<Node>();
+  const entropies = nodesOf(graph)
+    .filter((node) => node.op === "cross_entropy")
+    .map((node) => node.inputs[0]!);
+  for (const root of [...graph.outputs.filter((output) => output.role === "result").map((output) => output.node), ...entropies]) {
+    let node: Node | null = root;
+    while (node && node.op !== "matmul") node = VIEWS.has(node.op) ? node.inputs[0]! : onlyComputed(node);
+    if (node) heads.add(node);
+  }
+  return heads;
+}
+
+/** The one input that is neither a constant nor a weight; null where there are several: a sum of streams is no scale or bias. */
+function onlyComputed(node: Node): Node | null {
+  const computed = node.inputs.filter((input) => !isKnown(input));
+  return computed.length === 1 && ["add", "sub", "mul", "div", "neg", "tanh"].includes(node.op) ? computed[0]! : null;
+}
+
+function isKnown(node: Node): boolean {
+  let inner = node;
+  while (VIEWS.has(inner.op)) inner = inner.inputs[0]!;
+  return KNOWN.has(inner.op);
+}
+
+/** Products that make the keys and values of attention with fewer heads in k and v than in q → how many heads share one. */
+function keyValueProducts(nodes: readonly Node[]): ReadonlyMap<Node, Rational> {
+  const found = new Map<Node, Rational>();
+  for (const node of nodes) {
+    if (!isOp(node, "attention")) continue;
+    const [query, key, value] = node.inputs.slice(0, 3) as [Node, Node, Node];
+    const [heads, groups] = [typeOf(query).shape[0] as number, typeOf(key).shape[0] as number];
+    if (heads === groups) continue;
+    for (const root of [key, value]) {
+      const product = productBehind(root, groups * (typeOf(root).shape[2] as number));
+      if (product) found.set(product, q.rational(heads, groups));
+    }
+  }
+  return found;
+}
+
+/** The product of this width from which a key or value comes by views, rotation, norms and biases. */
+function productBehind(root: Node, width: number): Node | null {
+  const pending = [root];
+  const seen = new Set<Node>(pending);
+  for (let node = pending.pop(); node; node = pending.pop()) {
+    if (node.op === "matmul") {
+      if (typeOf(node).shape.at(-1) === width) return node;
+      continue;
+    }
+    if (node.op === "put" || node.op === "attention") continue;
+    const first = node.op === "rope" || node.op === "take";
+    for (const input of first ? node.inputs.slice(0, 1) : node.inputs)
+      if (!seen.has(input)) {
+        seen.add(input);
+        pending.push(input);
+      }
+  }
+  return null;
+}

@@ -1,0 +1,208 @@
+// The ledger: operations, bytes, parameters and cache of what is executed, layer by layer, beside the same model with nothing skipped.
+import type { Model } from "../check/model.js";
+import { nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { inputTypes } from "../ir/typing.js";
+import type { OpName, OpAttrs } from "../ir/vocabulary.js";
+import type { Cost } from "../ops/define.js";
+import { ops } from "../ops/index.js";
+import { resolveSizes, type RunSizes } from "../size/axes.js";
+import * as q from "../size/rational.js";
+import type { Rational } from "../size/rational.js";
+import { multiplySizes, type Size } from "../size/size.js";
+import { morConvention } from "./convention.js";
+import { MODEL_GROUP, groupOf } from "./group.js";
+import { resolveShares, type SizeValues } from "./shares.js";
+
+/**
+ * `executed`: every operator of the optimized graph, capacities rounded as they run, `above` at its expected share.
+ * `mor`: as the Mixture-of-Recursions paper counts (`convention.ts`), exact shares.
+ */
+export type Convention = "executed" | "mor";
+
+export interface LedgerOptions {
+  /** Extents of the batch, free and input sequence axes; every sequence is full. */
+  readonly extents: ReadonlyMap<string, number>;
+  /** Values of live parameters; their defaults where none is given. */
+  readonly live?: ReadonlyMap<string, Rational>;
+  readonly convention?: Convention;
+  /** Bytes that every value takes: 4 (f32), or 2 to see what half precision would come to. Default 4. */
+  readonly bytesPerValue?: 2 | 4;
+}
+
+/** Work and memory of one part of a model. */
+export interface Work {
+  /** Floating-point operations: matrix products, attention, and everything else. */
+  readonly products: number;
+  readonly attention: number;
+  readonly other: number;
+  /** The sum of the three. */
+  readonly flops: number;
+  /** Bytes that operators read and write, each input and result once. */
+  readonly bytes: number;
+  /** Bytes of the keys and values that causal attention reads: what a cache holds at this length. */
+  readonly cache: number;
+}
+
+export interface LedgerRow {
+  /** `layers.3`: all calls of that instance together; `(model)` for what belongs to no block. */
+  readonly name: string;
+  readonly executed: Work;
+  /** The same with nothing skipped. */
+  readonly dense: Work;
+  /** Numbers in the weights declared there. */
+  readonly parameters: number;
+}
+
+export interface Ledger {
+  readonly convention: Convention;
+  readonly extents: Readonly<Record<string, number>>;
+  /** Tokens of the run: batch × length of the first sequence axis. */
+  readonly tokens: number;
+  readonly bytesPerValue: 2 | 4;
+  /** In order of first appearance. */
+  readonly rows: readonly LedgerRow[];
+  readonly total: Omit<LedgerRow, "name">;
+  /** Weights that are looked up by index, as embeddings are; they are part of the parameters too. */
+  readonly embeddingParameters: number;
+}
+
+/** What a model costs at given sizes. The graph is an optimized one of this model. */
+export function ledger(graph: Graph, model: Pick<Model, "weights">, options: LedgerOptions): Ledger {
+  const convention = options.convention ?? "executed";
+  const bytesPerValue = options.bytesPerValue ?? 4;
+  const live = new Map(graph.live.map((l) => [l.name, options.live?.get(l.name) ?? l.default]));
+  const run: RunSizes = { extents: options.extents, lengths: new Map(), live };
+  const nodes = nodesOf(graph);
+  const count = counterOf(graph, convention);
+  const groups = new Map<string, Group>();
+  const ways = [measure(graph, run, convention, false), measure(graph, run, convention, true)] as const;
+  for (const node of nodes) {
+    const group = entry(groups, groupOf(node.origin?.path ?? ""), newGroup);
+    const work = count(node);
+    ways.forEach((sizes, way) => addWork(group.work[way]!, node, work, sizes));
+  }
+  for (const { path, values } of cached(nodes)) {
+    const group = entry(groups, groupOf(path), newGroup);
+    ways.forEach((sizes, way) => (group.work[way]!.cache = q.add(group.work[way]!.cache, sizes.rational(values))));
+  }
+  for (const weight of model.weights) {
+    entry(groups, groupOf(weight.path), newGroup).parameters += elementsOf(weight.shape);
+  }
+  const rows = [...groups].map(([name, group]) => rowOf(name, group, bytesPerValue)).filter(isWorthARow);
+  const tables = embeddingTables(nodes);
+  return {
+    convention,
+    extents: Object.fromEntries(options.extents),
+    tokens: tokensOf(graph, run),
+    bytesPerValue,
+    rows: rows.sort((a, b) => Number(a.name === MODEL_GROUP) - Number(b.name === MODEL_GROUP)),
+    total: totalOf(rows),
+    embeddingParameters: model.weights.filter((w) => tables.has(w.path)).reduce((sum, w) => sum + elementsOf(w.shape), 0),
+  };
+}
+
+/** Sums while they are gathered: exact, in values rather than bytes. */
+interface Sums {
+  products: Rational;
+  attention: Rational;
+  other: Rational;
+  /** Bytes as the records count them, 4 a value. */
+  bytes: Rational;
+  /** Values, not bytes. */
+  cache: Rational;
+}
+interface Group {
+  readonly work: readonly [Sums, Sums];
+  parameters: number;
+}
+const newSums = (): Sums => ({ products: q.ZERO, attention: q.ZERO, other: q.ZERO, bytes: q.ZERO, cache: q.ZERO });
+const newGroup = (): Group => ({ work: [newSums(), newSums()], parameters: 0 });
+
+function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
+}
+
+const measure = (graph: Graph, run: RunSizes, convention: Convention, dense: boolean): SizeValues =>
+  convention === "mor" ? resolveShares(graph.axes, run, dense) : resolveSizes(graph.axes, run, dense ? "dense" : "expected");
+
+interface Counted extends Cost {
+  readonly factor: Rational;
+}
+
+function counterOf(graph: Graph, convention: Convention): (node: Node) => Counted {
+  const mor = convention === "mor" ? morConvention(graph) : null;
+  return (node) => {
+    const { flops, bytes } = costOf(node);
+    if (!mor) return { flops, bytes, factor: q.ONE };
+    const counted = mor(node);
+    return counted ? { ...counted, bytes } : { flops: 0, bytes, factor: q.ONE };
+  };
+}
+
+const costOf = <K extends OpName>(node: Node<K>): Cost => ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs as OpAttrs[K], node.types);
+
+function addWork(sums: Sums, node: Node, { flops, bytes, factor }: Counted, sizes: SizeValues): void {
+  const kind = node.op === "matmul" ? "products" : node.op === "attention" ? "attention" : "other";
+  if (flops !== 0) sums[kind] = q.add(sums[kind], q.multiply(factor, sizes.rational(flops)));
+  if (bytes !== 0) sums.bytes = q.add(sums.bytes, sizes.rational(bytes));
+}
+
+/** Keys and values that causal attention reads, each once however many read it: what generating would have to keep. */
+function* cached(nodes: readonly Node[]): Generator<{ readonly path: string; readonly values: Size }> {
+  const seen = new Set<Node>();
+  for (const node of nodes) {
+    if (!isOp(node, "attention") || !node.attrs.causal) continue;
+    for (const kept of [node.inputs[1]!, node.inputs[2]!]) {
+      if (seen.has(kept)) continue;
+      seen.add(kept);
+      yield { path: node.origin?.path ?? "", values: typeOf(kept).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1) };
+    }
+  }
+}
+
+/** Paths of the weights whose rows are looked up. */
+function embeddingTables(nodes: readonly Node[]): ReadonlySet<string> {
+  const tables = new Set<string>();
+  for (const node of nodes) if (node.op === "gather" && node.inputs[0] && isOp(node.inputs[0], "weight")) tables.add(node.inputs[0].attrs.path);
+  return tables;
+}
+
+const elementsOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
+
+function tokensOf(graph: Graph, run: RunSizes): number {
+  const of = (role: "batch" | "sequence"): number => {
+    const axis = graph.axes.find((a) => a.role === role && (a.role !== "sequence" || a.count.kind === "input"));
+    return axis ? (run.extents.get(axis.name) ?? 1) : 1;
+  };
+  return of("batch") * of("sequence");
+}
+
+function rowOf(name: string, group: Group, bytesPerValue: 2 | 4): LedgerRow {
+  const work = (sums: Sums): Work => {
+    const [products, attention, other] = [sums.products, sums.attention, sums.other].map(q.toNumber) as [number, number, number];
+    const flops = q.toNumber(q.add(q.add(sums.products, sums.attention), sums.other));
+    return { products, attention, other, flops, bytes: (q.toNumber(sums.bytes) / 4) * bytesPerValue, cache: q.toNumber(sums.cache) * bytesPerValue };
+  };
+  return { name, executed: work(group.work[0]), dense: work(group.work[1]), parameters: group.parameters };
+}
+
+const isWorthARow = (row: LedgerRow): boolean => row.parameters > 0 || row.dense.flops > 0 || row.dense.bytes > 0;
+
+function totalOf(rows: readonly LedgerRow[]): Omit<LedgerRow, "name"> {
+  const sum = (of: (row: LedgerRow) => number): number => rows.reduce((total, row) => total + of(row), 0);
+  const work = (of: (row: LedgerRow) => Work): Work => ({
+    products: sum((row) => of(row).products),
+    attention: sum((row) => of(row).attention),
+    other: sum((row) => of(row).other),
+    flops: sum((row) => of(row).flops),
+    bytes: sum((row) => of(row).bytes),
+    cache: sum((row) => of(row).cache),
+  });
+  return { executed: work((row) => row.executed), dense: work((row) => row.dense), parameters: sum((row) => row.parameters) };
+}
+
+/** How many steps of so many tokens a budget of operations pays for: budget / (operations a token · tokens a step), not rounded. */
+export const stepsWithin = (budget: number, ledgerOf: Pick<Ledger, "total" | "tokens">, stepTokens: number): number =>
+  budget / ((ledgerOf.total.executed.flops / ledgerOf.tokens) * stepTokens);

@@ -1,0 +1,83 @@
+// Exact shares: what sizes would be if a capacity never had to be rounded to whole tokens, as papers count.
+import type { Axis, CountRule, RunSizes } from "../size/axes.js";
+import * as q from "../size/rational.js";
+import type { Rational } from "../size/rational.js";
+import { evaluateSize, substitute, type Atom, type Size } from "../size/size.js";
+
+/** Values of sizes under one way of counting. */
+export interface SizeValues {
+  rational(size: Size): Rational;
+}
+
+/**
+ * Sizes where `ceil(c·T)` is c·T itself, and every sequence is full. `dense`: routed axes keep all tokens.
+ * Counts are fractions of tokens, so this serves ledgers and nothing that runs.
+ */
+export function resolveShares(axes: readonly Axis[], run: Pick<RunSizes, "extents" | "live">, dense: boolean): SizeValues {
+  const byName = new Map(axes.map((axis) => [axis.name, axis]));
+  const batchAxis = axes.find((axis) => axis.role === "batch");
+  const batch = batchAxis ? q.rational(extent(batchAxis.name)) : q.ONE;
+  const counts = new Map<string, Rational>();
+  const values = new Map<string, Rational>();
+
+  function extent(name: string): number {
+    const value = run.extents.get(name);
+    if (value === undefined) throw new Error(`modc bug: no extent for axis ${name}`);
+    return value;
+  }
+  function count(name: string): Rational {
+    const done = counts.get(name);
+    if (done) return done;
+    const axis = byName.get(name);
+    const made = axis?.role === "sequence" ? countOf(axis.name, axis.count) : q.rational(extent(name));
+    counts.set(name, made);
+    return made;
+  }
+  function countOf(name: string, rule: CountRule): Rational {
+    switch (rule.kind) {
+      case "input":
+        return q.rational(extent(name));
+      case "top":
+        return dense ? count(rule.parent) : between(evaluate(rule.k), count(rule.parent));
+      case "above":
+        return dense ? count(rule.parent) : q.multiply(count(rule.parent), rule.expected);
+      case "span": {
+        const whole = count(rule.parent);
+        const at = (size: Size): Rational => {
+          const value = evaluateSize(size, () => whole);
+          return between(q.compare(value, q.ZERO) < 0 ? q.add(value, whole) : value, whole);
+        };
+        return between(q.subtract(rule.stop === null ? whole : at(rule.stop), at(rule.start)), whole);
+      }
+      case "join":
+        return rule.parts.map(count).reduce(q.add, q.ZERO);
+      default:
+        return rule satisfies never;
+    }
+  }
+  function evaluate(size: Size): Rational {
+    return evaluateSize(unrounded(size), (atom) => {
+      if (atom.kind === "rows") return q.multiply(batch, count(atom.axis));
+      if (atom.kind === "axis") return count(atom.axis);
+      const value = run.live.get(atom.name);
+      if (!value) throw new Error(`modc bug: no value for live ${atom.name}`);
+      return value;
+    });
+  }
+  return {
+    rational(size) {
+      if (typeof size === "number") return q.rational(size);
+      let value = values.get(size.key);
+      if (!value) values.set(size.key, (value = evaluate(size)));
+      return value;
+    },
+  };
+}
+
+/** The value held between 0 and `most`. */
+const between = (value: Rational, most: Rational): Rational => (q.compare(value, q.ZERO) < 0 ? q.ZERO : q.compare(value, most) > 0 ? most : value);
+
+/** The size without `ceil`, `floor` and `round`. */
+function unrounded(size: Size): Size {
+  return substitute(size, (atom: Atom) => (atom.kind === "ceil" || atom.kind === "floor" || atom.kind === "round" ? unrounded(atom.args[0]!) : null));
+}
