@@ -8,8 +8,25 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** A room imports itself and rooms that stand before it. */
 const ORDER = [
-  "size", "embedded", "diagnostics", "program", "grammar", "syntax", "ir", "ops", "check",
-  "reference", "lower", "passes", "schedule", "codegen", "cost", "compile", "index", "runtime", "cli",
+  "size",
+  "embedded",
+  "diagnostics",
+  "program",
+  "grammar",
+  "syntax",
+  "ir",
+  "ops",
+  "check",
+  "reference",
+  "lower",
+  "passes",
+  "schedule",
+  "codegen",
+  "cost",
+  "compile",
+  "index",
+  "runtime",
+  "cli",
 ] as const;
 type Room = (typeof ORDER)[number];
 
@@ -44,16 +61,31 @@ function roomOf(file: string): Room {
 
 /** Every module a file names: static, type-only, re-exported, dynamic, and in type positions; not what stands in a string. */
 const importsOf = (file: string): string[] =>
-  [...text.get(file)!.matchAll(/^(?:import|export)\b[^;"`]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm)].map((m) => (m[1] ?? m[2] ?? m[3])!);
+  [...text.get(file)!.matchAll(/^(?:import|export)\b[^;"`]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm)].map(
+    (m) => (m[1] ?? m[2] ?? m[3])!,
+  );
 
 const found = (pattern: RegExp, allowed: (file: string) => boolean): string[] =>
   sources.flatMap((file) =>
-    allowed(file) ? [] : text.get(file)!.split("\n").flatMap((line, i) => (pattern.test(line) ? [`${file}:${i + 1}: ${line.trim()}`] : [])),
+    allowed(file)
+      ? []
+      : text
+          .get(file)!
+          .split("\n")
+          .flatMap((line, i) => (pattern.test(line) ? [`${file}:${i + 1}: ${line.trim()}`] : [])),
   );
 
 describe("imports point one way", () => {
   const imports = sources.flatMap((file) =>
-    importsOf(file).filter((name) => name.startsWith(".")).map((name) => ({ file, name, target: relative(root, resolve(root, dirname(file), name)).split(sep).join("/") })),
+    importsOf(file)
+      .filter((name) => name.startsWith("."))
+      .map((name) => ({
+        file,
+        name,
+        target: relative(root, resolve(root, dirname(file), name))
+          .split(sep)
+          .join("/"),
+      })),
   );
 
   it("finds imports at all", () => expect(imports.length).toBeGreaterThan(100));
@@ -83,7 +115,9 @@ describe("imports point one way", () => {
       commander: (file) => roomOf(file) === "cli",
     };
     const wrong = sources.flatMap((file) =>
-      importsOf(file).filter((name) => !name.startsWith(".") && !name.startsWith("node:") && !places[name]?.(file)).map((name) => `${file} imports ${name}`),
+      importsOf(file)
+        .filter((name) => !name.startsWith(".") && !name.startsWith("node:") && !places[name]?.(file))
+        .map((name) => `${file} imports ${name}`),
     );
     expect(wrong).toEqual([]);
   });
@@ -93,7 +127,11 @@ describe("imports point one way", () => {
 function headOf(lines: readonly string[]): string {
   const head = lines[0]?.startsWith("#!") ? lines.slice(1) : lines;
   const end = head.findIndex((line) => !line.startsWith("//"));
-  return head.slice(0, end).map((line, i) => (i === 0 ? line : line.replace(/^\/\/ ?/, ""))).join(" ").trim();
+  return head
+    .slice(0, end)
+    .map((line, i) => (i === 0 ? line : line.replace(/^\/\/ ?/, "")))
+    .join(" ")
+    .trim();
 }
 
 describe("files", () => {
