@@ -7,8 +7,8 @@ export interface FileCstNode extends CstNode {
 }
 
 export type FileCstChildren = {
-  declaration?: DeclarationCstNode[];
   Separator?: IToken[];
+  declaration?: DeclarationCstNode[];
   EOF: IToken[];
 };
 
@@ -100,8 +100,8 @@ export interface MembersCstNode extends CstNode {
 
 export type MembersCstChildren = {
   LBrace: IToken[];
-  member?: MemberCstNode[];
   Separator?: IToken[];
+  member?: MemberCstNode[];
   RBrace: IToken[];
 };
 
@@ -237,8 +237,8 @@ export interface NamesMemberCstNode extends CstNode {
 export type NamesMemberCstChildren = {
   Names: IToken[];
   LBrace: IToken[];
-  namesEntry?: NamesEntryCstNode[];
   Separator?: IToken[];
+  namesEntry?: NamesEntryCstNode[];
   RBrace: IToken[];
 };
 
@@ -261,8 +261,8 @@ export interface BodyCstNode extends CstNode {
 
 export type BodyCstChildren = {
   LBrace: IToken[];
-  statement?: StatementCstNode[];
   Separator?: IToken[];
+  statement?: StatementCstNode[];
   RBrace: IToken[];
 };
 

@@ -1,7 +1,7 @@
 // The grammar, as a chevrotain parser without actions: it makes a concrete syntax tree and recovers from errors.
-// It reads tokens as `src/syntax/layout.ts` leaves them: a separator only between two items, brackets balanced, no trailing commas.
+// It reads tokens as `src/syntax/layout.ts` leaves them: a separator before each item, brackets balanced, no trailing commas.
 // `modc.ebnf` is the same grammar for people; a test compares them.
-import { CstParser, type CstNode, type IParserErrorMessageProvider } from "chevrotain";
+import { CstParser, tokenMatcher, type IParserErrorMessageProvider } from "chevrotain";
 import * as t from "./tokens.js";
 
 export interface ParserOptions {
@@ -9,6 +9,9 @@ export interface ParserOptions {
   /** Whether to check the grammar itself for ambiguity, which takes time and never changes: tests do. */
   readonly validate?: boolean;
 }
+
+const PARTNERS: ReadonlyMap<t.TokenType, t.TokenType> = new Map([[t.LParen, t.RParen], [t.LBracket, t.RBracket], [t.LBrace, t.RBrace]]);
+const CLOSERS: ReadonlySet<t.TokenType> = new Set(PARTNERS.values());
 
 export class ModcParser extends CstParser {
   constructor(options: ParserOptions = {}) {
@@ -27,10 +30,48 @@ export class ModcParser extends CstParser {
     return type !== t.Identifier && type !== t.StringLiteral;
   }
 
+  // Recovery skips whole groups in brackets, never half of one: brackets are balanced, and what stands in a group of
+  // something unreadable is no place to go on.
+
+  protected override canTokenTypeBeDeletedInRecovery(): boolean {
+    return !PARTNERS.has(this.LA(1).tokenType);
+  }
+
+  protected override SKIP_TOKEN(): t.IToken {
+    const groupEnds = this.#groupEnd(1);
+    for (let k = 1; k < groupEnds; k++) super.SKIP_TOKEN();
+    return super.SKIP_TOKEN();
+  }
+
+  /** As chevrotain's own, which looks at each token, but from group to group. The name is not in its public types; the version is pinned. */
+  findReSyncTokenType(): t.TokenType {
+    // Marked boundary: a method of chevrotain's parser that its types leave out.
+    const follow = (this as unknown as { flattenFollowSet(): readonly t.TokenType[] }).flattenFollowSet();
+    for (let k = 1; ; k = this.#groupEnd(k) + 1) {
+      const found = follow.find((type) => tokenMatcher(this.LA(k), type));
+      if (found) return found;
+    }
+  }
+
+  /** Where the group that begins with token k ends: k itself where none begins. */
+  #groupEnd(k: number): number {
+    let depth = 0;
+    for (let i = k; ; i++) {
+      const type = this.LA(i).tokenType;
+      if (type === t.EOF) return i === k ? k : i - 1;
+      if (PARTNERS.has(type)) depth++;
+      else if (CLOSERS.has(type)) depth--;
+      if (depth <= 0) return i;
+    }
+  }
+
   // ── files and declarations
 
   file = this.RULE("file", () => {
-    this.MANY_SEP({ SEP: t.Separator, DEF: () => this.SUBRULE(this.declaration) });
+    this.MANY(() => {
+      this.CONSUME(t.Separator);
+      this.SUBRULE(this.declaration);
+    });
     this.CONSUME(t.EOF);
   });
 
@@ -96,7 +137,10 @@ export class ModcParser extends CstParser {
 
   private members = this.RULE("members", () => {
     this.CONSUME(t.LBrace);
-    this.MANY_SEP({ SEP: t.Separator, DEF: () => this.SUBRULE(this.member) });
+    this.MANY(() => {
+      this.CONSUME(t.Separator);
+      this.SUBRULE(this.member);
+    });
     this.CONSUME(t.RBrace);
   });
 
@@ -207,7 +251,10 @@ export class ModcParser extends CstParser {
   private namesMember = this.RULE("namesMember", () => {
     this.CONSUME(t.Names);
     this.CONSUME(t.LBrace);
-    this.MANY_SEP({ SEP: t.Separator, DEF: () => this.SUBRULE(this.namesEntry) });
+    this.MANY(() => {
+      this.CONSUME(t.Separator);
+      this.SUBRULE(this.namesEntry);
+    });
     this.CONSUME(t.RBrace);
   });
 
@@ -233,7 +280,10 @@ export class ModcParser extends CstParser {
 
   private body = this.RULE("body", () => {
     this.CONSUME(t.LBrace);
-    this.MANY_SEP({ SEP: t.Separator, DEF: () => this.SUBRULE(this.statement) });
+    this.MANY(() => {
+      this.CONSUME(t.Separator);
+      this.SUBRULE(this.statement);
+    });
     this.CONSUME(t.RBrace);
   });
 
@@ -456,5 +506,3 @@ export class ModcParser extends CstParser {
     ]);
   });
 }
-
-export type { CstNode };

@@ -122,7 +122,8 @@ function results(b: Builder, node: cst.ResultsCstNode): readonly Result[] {
     const { Identifier, tensorType: types } = r.children;
     return { name: Identifier ? b.name(Identifier[0]) : null, type: tensorType(b, types?.[0]) };
   });
-  if (made.length > 1) for (const r of made) if (r.name === null) b.report("unnamed-result", {}, r.type.span);
+  const unnamed = made.length > 1 ? made.find((r) => r.name === null) : undefined;
+  if (unnamed) b.report("unnamed-result", {}, unnamed.type.span);
   return made;
 }
 

@@ -23,21 +23,21 @@ const FOREIGN_WORDS: ReadonlyMap<string, string> = new Map([
 export function hintFor(complaint: Complaint, offender: t.IToken): string | null {
   const { rule, expected, found, previous } = complaint;
   const type = offender.tokenType;
-  const word = FOREIGN_WORDS.get(isName(found) && rule === "member" ? found.image : isName(previous) ? previous.image : "")
-    ?? (isName(found) ? FOREIGN_WORDS.get(found.image) : undefined);
+  const word = (previous && isName(previous) ? FOREIGN_WORDS.get(previous.image) : undefined) ?? (isName(found) ? FOREIGN_WORDS.get(found.image) : undefined);
   if (word !== undefined) return word;
-  if (type === t.Else) return startsLine(previous) ? "`else` stands on the line of the `}` before it; as a value, put it at the end of the line before" : null;
-  if (type === t.LBrace && startsLine(previous)) return "`{` stands at the end of the line that it belongs to";
   if (type === t.Colon && (expected === t.LBrace || rule === "ifStatement")) return "bodies stand in braces: `{ … }`";
-  if (type === t.NumberLiteral && previous.tokenType === t.NumberLiteral && previous.image.endsWith("%")) {
+  if (type === t.NumberLiteral && previous?.tokenType === t.NumberLiteral && previous.image.endsWith("%")) {
     return "`%` directly behind a number makes it a ratio; for the remainder put a blank before it: `7 % 2`";
   }
   if (type === t.If && rule !== "statement") return "a choice is written `if c then a else b`, in parentheses within a larger value";
   if (type === t.For && (rule === "list" || rule === "parentheses" || rule === "suffix")) return "a comprehension is written `[for i in list: e]`";
   if (type === t.Plus && rule === "atom") return "there is no unary `+`";
   if (type === t.Not && rule === "atom") return "`not` binds less tightly than arithmetic: put it in parentheses";
+  if ((expected === t.RParen || expected === t.RBracket) && BEGINS_VALUE.has(type)) return "put a comma between them, or an operator";
   return hintOfRule(complaint, offender);
 }
+
+const BEGINS_VALUE: ReadonlySet<t.TokenType> = new Set([t.Identifier, t.Weight, t.NumberLiteral, t.StringLiteral, t.True, t.False, t.None]);
 
 function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken): string | null {
   const type = offender.tokenType;
@@ -60,14 +60,16 @@ function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken)
     case "member":
       if (type === t.For) return "a list of sub-blocks is `layers: [for i in 0..n: Block(…)]`; statements stand inside a function";
       return type === t.Loss || type === t.Observe ? "statements stand inside a function" : null;
+    case "weightMember":
+      return "a weight is declared by `weight name: f32[…]`, with `= normal(0.02)` or another start";
     case "tensorType":
       return expected === t.LBracket ? "a scalar is `f32[]`" : null;
     case "forStatement":
       return expected === t.In || expected === t.Identifier ? "a loop is written `for x in list { … }`" : null;
     case "body":
       if (expected === t.LBrace && (type === t.Identifier || type === t.LParen)) return "the result's type follows `->`: `forward(x: f32[B, T]) -> f32[B, T] { … }`";
-      if (previous.tokenType === t.Weight) return "weights are declared among the members, outside of functions";
-      return isName(previous) && (type === t.Identifier || type === t.NumberLiteral || type === t.StringLiteral) ? "one statement a line; calls need parentheses" : null;
+      if (previous?.tokenType === t.Weight) return "weights are declared among the members, outside of functions";
+      return previous && isName(previous) && BEGINS_VALUE.has(type) ? "one statement a line; calls need parentheses" : null;
     case "observeStatement":
       return "`observe` takes the name of a value: bind it first";
     case "lossStatement":
@@ -84,4 +86,3 @@ function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken)
 }
 
 const isName = (token: t.IToken): boolean => token.tokenType === t.Identifier || token.tokenType === t.Weight;
-const startsLine = (previous: t.IToken): boolean => previous.tokenType === t.Newline || previous.tokenType === t.Semicolon;

@@ -1,4 +1,4 @@
-// Which newlines mean something: the tokens as the parser reads them, with a separator only between two items of a body.
+// Which newlines mean something: the tokens as the parser reads them, with a separator before each item of a body.
 import * as t from "../../grammar/tokens.js";
 import type { Diagnostics } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
@@ -21,19 +21,20 @@ interface Level {
 
 const OPENERS: ReadonlySet<t.TokenType> = new Set([t.LParen, t.LBracket, t.LBrace]);
 const CLOSERS: ReadonlySet<t.TokenType> = new Set([t.RParen, t.RBracket, t.RBrace]);
+const NEVER_FIRST: ReadonlySet<t.TokenType> = new Set([t.LBrace, t.Then, t.Else]);
 /** Words that begin a statement and cannot stand in an expression. */
 const STARTERS: ReadonlySet<t.TokenType> = new Set([t.For, t.Loss, t.Observe, t.RBrace]);
 
 /**
- * Newlines and `;` become one separator between items; those inside `( )` and `[ ]`, after an operator, a comma, `then`
- * or `else`, at the ends of a body, and trailing commas are dropped. Null where `if`s nest too deep.
+ * Newlines and `;` become one separator before each item, the first of a body too; those inside `( )` and `[ ]`, after an
+ * operator, a comma, `then` or `else`, and before `}`, are dropped, and so are trailing commas. Null where `if`s nest too deep.
  */
 export function layOut(tokens: readonly t.IToken[], { file }: SourceFile, diagnostics: Diagnostics): Laid | null {
   const out: t.IToken[] = [];
   const stretches: number[] = [0];
   const levels: Level[] = [{ list: false, items: false, ifs: 0 }];
   let openIfs = 0;
-  let separator: t.IToken | null = null;
+  let separator: t.IToken | null = virtualSeparator(0);
   const reset = (level: Level): void => {
     openIfs -= level.ifs;
     level.ifs = 0;
@@ -44,8 +45,9 @@ export function layOut(tokens: readonly t.IToken[], { file }: SourceFile, diagno
     const level = levels.at(-1)!;
     const before = out.at(-1)?.tokenType;
     if (type === t.Newline || (type === t.Semicolon && !level.list)) {
-      if (level.list || before === undefined || (before === t.LBrace && !level.list)) continue;
-      if (type === t.Newline && t.continuing.has(before) && !startsItem(tokens, i)) continue;
+      if (level.list || separator?.image === "") continue;
+      if (type === t.Newline && breaksBefore(tokens, i, before, file, diagnostics)) continue;
+      if (type === t.Newline && before !== undefined && t.continuing.has(before) && !startsItem(tokens, i)) continue;
       if (separator === null || type === t.Semicolon) separator = token;
       continue;
     }
@@ -62,6 +64,7 @@ export function layOut(tokens: readonly t.IToken[], { file }: SourceFile, diagno
       if (!list) {
         stretches.push(token.startOffset + 1);
         reset(level);
+        separator = virtualSeparator(token.startOffset + 1);
       }
       levels.push({ list, items: type === t.LParen && !level.list, ifs: 0 });
     } else if (CLOSERS.has(type)) {
@@ -84,6 +87,13 @@ export function layOut(tokens: readonly t.IToken[], { file }: SourceFile, diagno
   return { tokens: out, stretches };
 }
 
+/** Stands before the first item of a body. */
+function virtualSeparator(offset: number): t.IToken {
+  // Marked boundary: chevrotain gives each type its number when the lexer is made.
+  const { tokenTypeIdx } = t.Newline as t.TokenType & { readonly tokenTypeIdx: number };
+  return { image: "", startOffset: offset, endOffset: offset - 1, tokenType: t.Newline, tokenTypeIdx };
+}
+
 /** Whether what follows a newline begins an item whatever stood before: then the line before it is incomplete, and says so. */
 function startsItem(tokens: readonly t.IToken[], newline: number): boolean {
   const first = tokens[newline + 1]?.tokenType;
@@ -91,6 +101,14 @@ function startsItem(tokens: readonly t.IToken[], newline: number): boolean {
   if (first === undefined) return true;
   if (STARTERS.has(first)) return true;
   return (first === t.Identifier || first === t.Weight) && (second === t.Equal || second === t.Colon || second === t.Identifier);
+}
+
+/** `{`, `then` and `else` never begin an item: the newline before one is reported, then forgotten. */
+function breaksBefore(tokens: readonly t.IToken[], newline: number, before: t.TokenType | undefined, file: string, diagnostics: Diagnostics): boolean {
+  const next = tokens[newline + 1];
+  if (!next || before === undefined || !NEVER_FIRST.has(next.tokenType) || t.continuing.has(before)) return false;
+  diagnostics.report("misplaced-line-break", { before: next.image }, { file, start: next.startOffset, end: next.startOffset + next.image.length });
+  return true;
 }
 
 function endsList(tokens: readonly t.IToken[], comma: number): boolean {

@@ -2,19 +2,24 @@
 import type { IParserErrorMessageProvider } from "chevrotain";
 import * as t from "../../grammar/tokens.js";
 import { diagnose, type Diagnostic } from "../diagnostics/diagnostic.js";
+import { invariant } from "../diagnostics/invariant.js";
 import type { Span } from "../diagnostics/span.js";
 import { hintFor } from "./hints.js";
 import { MAX_ERRORS } from "./limits.js";
 
-/** One complaint as the parser knows it. */
-export interface Complaint {
+/** What the parser itself knows when it complains. */
+interface Raw {
   readonly rule: string;
   /** The token it insisted on; null where it had a choice. */
   readonly expected: t.TokenType | null;
   readonly found: t.IToken;
-  /** The token after `found`, where the parser looked at it. */
-  readonly second: t.IToken | null;
-  readonly previous: t.IToken;
+}
+
+/** A complaint among the tokens it is about. */
+export interface Complaint extends Raw {
+  readonly next: t.IToken | undefined;
+  readonly previous: t.IToken | undefined;
+  readonly beforePrevious: t.IToken | undefined;
 }
 
 /** Thrown through the parser once a file has more errors than anyone reads. */
@@ -22,66 +27,77 @@ export class TooManyErrors extends Error {}
 
 /** Collects complaints; the texts that chevrotain would keep are empty. */
 export class Complaints implements IParserErrorMessageProvider {
-  #list: Complaint[] = [];
+  #list: Raw[] = [];
 
-  take(): readonly Complaint[] {
+  /** Those since the last call, each with the tokens about it. */
+  take(tokens: readonly t.IToken[]): readonly Complaint[] {
     const list = this.#list;
     this.#list = [];
-    return list;
+    if (list.length === 0) return [];
+    const places = new Map(tokens.map((token, i) => [token, i]));
+    return list.map((raw) => {
+      const at = places.get(raw.found) ?? tokens.length;
+      return { ...raw, next: tokens[at + 1], previous: tokens[at - 1], beforePrevious: tokens[at - 2] };
+    });
   }
-  #add(complaint: Complaint): string {
-    this.#list.push(complaint);
+
+  #add(rule: string, expected: t.TokenType | null, found: t.IToken | undefined): string {
+    invariant(found, "the parser complains of no token");
+    this.#list.push({ rule, expected, found });
     if (this.#list.length >= MAX_ERRORS) throw new TooManyErrors();
     return "";
   }
-  buildMismatchTokenMessage(o: { expected: t.TokenType; actual: t.IToken; previous: t.IToken; ruleName: string }): string {
-    return this.#add({ rule: o.ruleName, expected: o.expected, found: o.actual, second: null, previous: o.previous });
+  buildMismatchTokenMessage(o: { expected: t.TokenType; actual: t.IToken; ruleName: string }): string {
+    return this.#add(o.ruleName, o.expected, o.actual);
   }
   buildNotAllInputParsedMessage(o: { firstRedundant: t.IToken; ruleName: string }): string {
-    return this.#add({ rule: o.ruleName, expected: t.EOF, found: o.firstRedundant, second: null, previous: o.firstRedundant });
+    return this.#add(o.ruleName, t.EOF, o.firstRedundant);
   }
-  buildNoViableAltMessage(o: { actual: t.IToken[]; previous: t.IToken; ruleName: string }): string {
-    return this.#add({ rule: o.ruleName, expected: null, found: o.actual[0]!, second: o.actual[1] ?? null, previous: o.previous });
+  buildNoViableAltMessage(o: { actual: t.IToken[]; ruleName: string }): string {
+    return this.#add(o.ruleName, null, o.actual[0]);
   }
-  buildEarlyExitMessage(o: { actual: t.IToken[]; previous: t.IToken; ruleName: string }): string {
-    return this.#add({ rule: o.ruleName, expected: null, found: o.actual[0]!, second: o.actual[1] ?? null, previous: o.previous });
+  buildEarlyExitMessage(o: { actual: t.IToken[]; ruleName: string }): string {
+    return this.#add(o.ruleName, null, o.actual[0]);
   }
 }
 
 const RESERVED: ReadonlySet<t.TokenType> = new Set(t.reservedTokens);
+/** Reserved words that never begin or join a value or a statement: where one stands, a name was meant. */
+const NEVER_IN_VALUES: ReadonlySet<t.TokenType> = new Set([t.Import, t.From, t.Const, t.Block, t.Model, t.Live, t.Names, t.Ignore, t.In, t.Loss, t.Observe]);
 
 /** The diagnostic of a complaint. */
 export function explain(complaint: Complaint, file: string, text: string): Diagnostic {
-  const { rule, expected, previous } = complaint;
-  const found = offender(complaint);
-  const span = spanOf(found, previous, file, text);
+  const { rule, expected, previous, next } = complaint;
+  const second = atSecond(complaint);
+  const found = second ? complaint.next! : complaint.found;
+  const span = spanOf(found, second ? complaint.found : previous, file, text);
   const words = describe(found, text);
-  const wantsName = expected === t.Identifier || (rule === "member" && complaint.second?.tokenType === t.Colon);
-  if (wantsName && RESERVED.has(complaint.found.tokenType) && !endsHere(complaint)) {
-    return diagnose("reserved-word", { word: complaint.found.image }, spanOf(complaint.found, previous, file, text));
-  }
+  if (meantName(complaint)) return diagnose("reserved-word", { word: complaint.found.image }, spanOf(complaint.found, previous, file, text));
   if (rule === "choice" && expected === t.Then) return diagnose("missing-then", { found: words }, span);
   if (rule === "choice" && expected === t.Else) return diagnose("missing-else", { found: words }, span);
-  if (rule === "member" && isName(complaint.found) && complaint.second?.tokenType === t.Equal) {
+  if (rule === "member" && isName(complaint.found) && next?.tokenType === t.Equal) {
     return diagnose("member-needs-colon", { name: complaint.found.image }, spanOf(complaint.found, previous, file, text));
   }
-  if (inBody(rule) && found.tokenType === t.Colon && isName(previous)) {
+  if (rule === "body" && expected === t.RBrace && found.tokenType === t.Colon && previous && isName(previous) && startsItem(complaint.beforePrevious)) {
     return diagnose("statement-needs-equals", { name: previous.image }, span);
   }
   return diagnose("unexpected-token", { expected: expectation(complaint), found: words, hint: hintFor(complaint, found) }, span);
 }
 
-/** With a choice by two tokens, the second is at fault where the first could begin an alternative. */
-function offender({ rule, found, second }: Complaint): t.IToken {
-  return rule === "member" && second && isName(found) ? second : found;
+/** A member is told by its first two tokens: where the first could begin one, the second is at fault. */
+const atSecond = ({ rule, found, next }: Complaint): boolean => rule === "member" && next !== undefined && isName(found);
+
+function meantName({ rule, expected, found, next }: Complaint): boolean {
+  const type = found.tokenType;
+  if (!RESERVED.has(type)) return false;
+  if (expected === t.Identifier) return type !== t.Then && type !== t.Else;
+  if (rule === "member") return next?.tokenType === t.Colon;
+  if (rule === "statement") return next?.tokenType === t.Equal;
+  return rule === "atom" && NEVER_IN_VALUES.has(type);
 }
 
-/** `loss` or `observe` at the start of a statement is not an attempt at a name; neither is a keyword of the construct itself. */
-const endsHere = ({ rule, found }: Complaint): boolean =>
-  (rule === "atom" && found.tokenType === t.If) || found.tokenType === t.Then || found.tokenType === t.Else;
-
 const isName = (token: t.IToken): boolean => token.tokenType === t.Identifier || token.tokenType === t.Weight;
-const inBody = (rule: string): boolean => rule === "body" || rule === "statement" || rule === "bindingOrValue";
+const startsItem = (before: t.IToken | undefined): boolean => before?.tokenType === t.Newline || before?.tokenType === t.Semicolon;
 
 /** How a token is spoken of. */
 function describe(token: t.IToken, text: string): string {
@@ -97,12 +113,11 @@ function describe(token: t.IToken, text: string): string {
 const shortened = (image: string): string => (image.length > 40 ? `${image.slice(0, 40)}…` : image);
 
 /** Where nothing stands (the end of a line, of the file) the place behind what came before. */
-function spanOf(token: t.IToken, previous: t.IToken, file: string, text: string): Span {
+function spanOf(token: t.IToken, previous: t.IToken | undefined, file: string, text: string): Span {
   const type = token.tokenType;
   if (type !== t.EOF && type !== t.Newline && token.image !== "") return { file, start: token.startOffset, end: token.startOffset + token.image.length };
-  const end = previous.startOffset + previous.image.length;
-  const start = Number.isNaN(end) ? (Number.isNaN(token.startOffset) ? text.length : token.startOffset) : end;
-  return { file, start, end: start };
+  const place = previous ? previous.startOffset + previous.image.length : Math.min(text.length, token.startOffset || 0);
+  return { file, start: place, end: place };
 }
 
 const MEMBER = "a member (`name: Block(…)`, `weight name: f32[…]`, a function, `if` or `names`)";
@@ -130,8 +145,9 @@ const CHOICES: ReadonlyMap<string, string> = new Map([
 /** Lists: after an item comes another one or the end. */
 const LISTS: ReadonlySet<string> = new Set(["blockDeclaration", "functionMember", "results", "tensorType", "parentheses", "list", "suffix", "importDeclaration"]);
 
-function expectation({ rule, expected, found, second }: Complaint): string {
-  if (rule === "member" && second && isName(found)) return "`:` or `(` after the member's name";
+function expectation(complaint: Complaint): string {
+  const { rule, expected, found, previous } = complaint;
+  if (atSecond(complaint)) return "`:` or `(` after the member's name";
   if (expected === null) return CHOICES.get(rule) ?? "something else";
   if (expected === t.EOF) return "the end of the line after the declaration";
   if (expected === t.RBrace && rule !== "importDeclaration") {
@@ -139,6 +155,7 @@ function expectation({ rule, expected, found, second }: Complaint): string {
     return start !== null && found.tokenType === t.Newline ? start : "the end of the line";
   }
   if (expected === t.RParen || expected === t.RBracket || expected === t.RBrace) {
+    if (LISTS.has(rule) && (previous?.tokenType === t.LParen || previous?.tokenType === t.LBracket)) return `an item or ${expected.LABEL}`;
     return LISTS.has(rule) ? `\`,\` or ${expected.LABEL}` : String(expected.LABEL);
   }
   if (rule === "parameter" && expected === t.Colon) return "`:` and a kind";

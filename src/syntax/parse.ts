@@ -2,6 +2,7 @@
 import type { FileCstNode } from "../../grammar/cst.js";
 import { ModcParser } from "../../grammar/parser.js";
 import type { IToken } from "../../grammar/tokens.js";
+import type { Code } from "../diagnostics/catalogue.js";
 import { Diagnostics, type Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { File } from "./ast.js";
@@ -44,7 +45,7 @@ export function parseTree(source: SourceFile): ParsedTree {
 
   const { cst, complaints } = parseTokens(laid.tokens, source);
   // One message a stretch: what follows an error in the same statement is usually its echo.
-  const told = new Set(balanced.diagnostics.map((d) => stretchAt(laid.stretches, d.span.start)));
+  const told = new Set(diagnostics.all.filter((d) => BREAKING.has(d.code)).map((d) => stretchAt(laid.stretches, d.span.start)));
   for (const d of complaints) {
     const stretch = stretchAt(laid.stretches, d.span.start);
     if (!told.has(stretch)) diagnostics.add(d);
@@ -55,6 +56,9 @@ export function parseTree(source: SourceFile): ParsedTree {
   const file = fileOf(builder, cst, source.text.length);
   return { file, diagnostics: diagnostics.all, tree: { cst, tokens: laid.tokens, comments: lexed.comments } };
 }
+
+/** Errors before parsing that what the parser finds in the same stretch may come from. */
+const BREAKING: ReadonlySet<Code> = new Set<Code>(["unclosed-bracket", "unmatched-bracket", "unknown-character", "misplaced-line-break"]);
 
 let parser: { readonly parser: ModcParser; readonly complaints: Complaints } | null = null;
 
@@ -71,5 +75,5 @@ function parseTokens(tokens: readonly IToken[], { file, text }: SourceFile): { c
   } catch (error) {
     if (!(error instanceof TooManyErrors)) throw error;
   }
-  return { cst, complaints: parser.complaints.take().map((c) => explain(c, file, text)) };
+  return { cst, complaints: parser.complaints.take(tokens).map((c) => explain(c, file, text)) };
 }

@@ -105,6 +105,19 @@ diagrams in \`docs/railroad.html\`. In short: a file holds imports, constants, b
 (\`name: Block(…)\`, \`weight name: f32[…]\`, functions); a function holds statements (\`x = e\`, \`for\`, \`if\`, \`loss\`, \`observe\`), the last
 of which may be a value, its result.`,
   }),
+  "misplaced-line-break": code<{ readonly before: string }>({
+    severity: "error",
+    message: (d) => `a line cannot begin with \`${d.before}\``,
+    hint: (d) =>
+      d.before === "{"
+        ? "put `{` at the end of the line that it belongs to"
+        : `put \`${d.before}\` at the end of the line before; inside brackets lines may break anywhere`,
+    explain: `A line ends a statement unless it is inside \`( )\` or \`[ ]\`, or ends with an operator, a comma, \`then\` or \`else\`. So a body's
+\`{\` stands on the line of its \`for\`, \`if\` or function, \`else\` on the line of the \`}\` before it, and a long choice is written
+
+  y = if condition then a else
+    b`,
+  }),
   "reserved-word": code<{ readonly word: string }>({
     severity: "error",
     message: (d) => `\`${d.word}\` is a word of the language and cannot be a name`,
