@@ -104,12 +104,12 @@ function cut(body: Body, x: Value, indices: readonly EvaluatedIndex[], span: Spa
 function take(body: Body, x: Value, dim: number, index: At, span: Span): Value | null {
   const size = x.type.shape[dim] ?? 1;
   const axis = axisOf(body, size);
+  const at = wholeOf(body, index.value, "an index", index.span);
+  if (at === null) return null;
   if (axis?.role === "batch") {
     body.report("batch-axis", { what: "an index of the batch", batch: axis.name }, index.span);
     return null;
   }
-  const at = wholeOf(body, index.value, "an index", index.span);
-  if (at === null) return null;
   if (axis?.role === "sequence") {
     const fromEnd = typeof at === "number" ? at : constantOf(subtractSizes(at, axisSize(axis.name)));
     if (fromEnd === null || (typeof fromEnd !== "number" && fromEnd.num >= 0n)) {
@@ -147,7 +147,7 @@ function slice(body: Body, x: Value, dim: number, index: Slice, span: Span): Val
   if (axis?.role === "sequence") return sliceTokens(body, x, dim, axis, start ?? 0, stop, index, span);
   const bounds = [size, start ?? 0, stop ?? size];
   const open = bounds.find((b) => typeof b !== "number");
-  if (typeof size !== "number" || typeof start === "object" || typeof stop === "object") {
+  if (typeof size !== "number" || !isFixed(start) || !isFixed(stop)) {
     body.report("unknown-extent", { what: "a slice", size: printSize(open ?? size) }, index.span);
     return null;
   }
@@ -159,6 +159,8 @@ function slice(body: Body, x: Value, dim: number, index: Slice, span: Span): Val
   }
   return from === 0 && to === size ? x : sliceStatic(body, x, dim, from, to, span);
 }
+
+const isFixed = (end: Size | null): end is number | null => end === null || typeof end === "number";
 
 const sliceStatic = (body: Body, x: Value, axis: number, start: number, stop: number, span: Span): Value =>
   body.emit("slice", [x], { axis, start, stop }, typeOf(x.type.dtype, x.type.shape.with(axis, stop - start)), span);
@@ -188,7 +190,7 @@ const UNBOUNDED = 2 ** 31;
 /** The most tokens a slice can have: its length is piecewise linear in the sequence's, so the largest stands at a corner. */
 function longestSpan(rule: Extract<CountRule, { kind: "span" }>, bound: number | null): number | null {
   const { start, stop } = rule;
-  if (typeof start !== "number" || typeof stop === "object" && stop !== null) return bound;
+  if (typeof start !== "number" || !isFixed(stop)) return bound;
   const [a, b] = [Math.abs(start), Math.abs(stop ?? 0)];
   const most = bound ?? UNBOUNDED;
   const longest = Math.max(...[most, a, b, a + b].map((n) => { const [from, to] = spanOf(rule, Math.min(n, most)); return to - from; }));

@@ -5,7 +5,6 @@ import { toValue } from "../convert.js";
 import type { PointwiseName } from "../model.js";
 import { pointwise, toOperands } from "../operators.js";
 import { typeOf } from "../types.js";
-import { describe } from "../values.js";
 import { given, requireDtype } from "./arguments.js";
 
 const FLOATS: readonly DType[] = ["f32", "f16"];
@@ -58,17 +57,6 @@ export function smallerOrLarger(body: Body, fn: "min" | "max", operands: readonl
   return pointwise(body, fn, values.values, values.dtype, `\`${fn}\``, span);
 }
 
-/** The core rounds numbers and sizes itself; what reaches these is a tensor. */
-const rounding = (name: string, meaning: string): Builtin => ({
-  params: [{ name: "x" }],
-  doc: `${name}(x: number or size) -> number or size\n${meaning}, exactly. For compile-time numbers and sizes; tensors have no ${name}.`,
-  apply(body, args) {
-    const { value, span } = given(args, "x");
-    body.report("wrong-operand", { what: `\`${name}\``, needs: "a compile-time number or a size", found: describe(value) }, span);
-    return ERROR;
-  },
-});
-
 export const elementwise: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
   ["f32", cast("f32", "The values as 32-bit floats; true is 1.")],
   ["f16", cast("f16", "The values rounded to 16-bit floats; true is 1.")],
@@ -88,7 +76,4 @@ export const elementwise: ReadonlyMap<string, Builtin> = new Map<string, Builtin
   ["gelu", unary("gelu", "x · Φ(x) with the exact normal distribution Φ (Hendrycks and Gimpel 2016).")],
   ["gelu_tanh", unary("gelu_tanh", "The approximation of gelu by tanh: x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).")],
   ["where", where],
-  ["floor", rounding("floor", "The largest whole number not above x")],
-  ["ceil", rounding("ceil", "The smallest whole number not below x")],
-  ["round", rounding("round", "The nearest whole number; halves away from zero")],
 ]);

@@ -29,7 +29,7 @@ export const concat: Builtin = {
     const [first] = operands?.values ?? [];
     const axis = first ? axisArg(body, args, first, "concat", span) : null;
     if (!operands || !first || axis === null || !alike(body, operands.values, axis, at)) return ERROR;
-    const value = joined(body, operands.values, first, axis, args.get("axis")?.span ?? span, span);
+    const value = joined(body, operands.values, first, axis, { list: at, axis: given(args, "axis").span, call: span });
     return value ? { kind: "tensor", value } : ERROR;
   },
 };
@@ -52,25 +52,31 @@ function alike(body: Body, values: readonly Value[], axis: number, at: Span): bo
   return true;
 }
 
-function joined(body: Body, values: readonly Value[], first: Value, dim: number, at: Span, span: Span): Value | null {
+interface Places {
+  readonly list: Span;
+  readonly axis: Span;
+  readonly call: Span;
+}
+
+function joined(body: Body, values: readonly Value[], first: Value, dim: number, at: Places): Value | null {
   const sizes = values.map((v) => v.type.shape[dim] ?? 1);
   const batch = sizes.map((s) => axisOf(body, s)).find((a) => a?.role === "batch");
   if (batch) {
-    body.report("batch-axis", { what: "`concat` along the batch", batch: batch.name }, at);
+    body.report("batch-axis", { what: "`concat` along the batch", batch: batch.name }, at.axis);
     return null;
   }
   const parts = sizes.map((s) => sequenceOf(body, s));
   if (parts.every((p) => p === null)) {
     const total = sizes.reduce<Size>(addSizes, 0);
-    return values.length === 1 ? first : body.emit("concat", values, { axis: dim }, typeOf(first.type.dtype, first.type.shape.with(dim, total)), span);
+    return values.length === 1 ? first : body.emit("concat", values, { axis: dim }, typeOf(first.type.dtype, first.type.shape.with(dim, total)), at.call);
   }
   const fixed = sizes.find((_, i) => parts[i] === null);
   if (fixed !== undefined) {
     const data = { what: "`concat`", left: printType(first.type), right: printType(values[sizes.indexOf(fixed)]?.type ?? first.type) };
-    body.report("shape-mismatch", { ...data, reason: `${printSize(fixed)} is no sequence axis, so its tokens cannot join one` }, at);
+    body.report("shape-mismatch", { ...data, reason: `${printSize(fixed)} is no sequence axis, so its tokens cannot join one` }, at.list);
     return null;
   }
-  return join(body, values, first, dim, parts.flatMap((p) => p ?? []), span);
+  return join(body, values, first, dim, parts.flatMap((p) => p ?? []), at.call);
 }
 
 /** Along sequence axes: on a fresh axis, as long as all parts together. */

@@ -48,11 +48,12 @@ function reduce(body: Body, fn: Reduction, dtypes: readonly DType[], name: strin
   if (!x || keep === null || !requireDtype(body, x, dtypes, fn, given(args, name).span)) return ERROR;
   const axis = args.get("axis");
   const axes = axis ? axesOf(body, axis.value, x, fn, axis.span) : x.type.shape.map((_, i) => i);
-  if (!axes || !spareBatch(body, fn, x, axes, axis?.span ?? span)) return ERROR;
+  if (!axes) return ERROR;
   if (fn === "argmax" && axes.length !== 1) {
     body.report("wrong-operand", { what: "`axis` of `argmax`", needs: "one axis", found: `${axes.length} axes` }, axis?.span ?? span);
     return ERROR;
   }
+  if (!spareBatch(body, fn, x, axes, axis?.span ?? span)) return ERROR;
   // The sum, mean, largest of one element is the element; only its variance differs.
   if (axes.length === 0 && fn !== "var") return { kind: "tensor", value: x };
   return reduced(body, x, fn, axes, keep, span);

@@ -32,4 +32,6 @@ const HEAD = `# Built-in functions
 Generated from the functions' own descriptions (\`src/check/builtins\`); a test keeps it current.
 
 \`any\` stands for one dtype throughout, \`number\` for f32, f16, u32 or i32, \`float\` for f32 or f16. \`[...]\` is any shape. Arguments with a
-colon are given by name; what stands behind the colon is the default. B is the batch, T a sequence axis, K the axis of a route.`;
+colon are given by name; what stands behind the colon is the default. B is the batch, T a sequence axis, K the axis of a route.
+
+\`ceil\`, \`floor\`, \`round\`, \`min\`, \`max\` and \`len\` of compile-time numbers, sizes and lists are exact and no tensor operators.`;
