@@ -2,6 +2,7 @@
 import { invariant } from "../diagnostics/invariant.js";
 import { isOp, nodesOf, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
+import { printType } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
 import type { EvaluateContext, Tensor } from "../ops/define.js";
 import { ops } from "../ops/index.js";
@@ -117,7 +118,18 @@ class Run {
     const inputs = node.op === "pick" ? this.#results(node.inputs[0]!) : node.inputs.map((n) => this.#one(n));
     const results = evaluateNode(node, inputs, this.#context(this.#options.forced));
     if (isOp(node, "top") || isOp(node, "above")) this.#learn(node, inputs, results);
+    this.#expectTypes(node, results);
     return results;
+  }
+
+  /** What a node computes is of the types that were inferred for it. */
+  #expectTypes({ op, types }: Node, results: readonly Tensor[]): void {
+    invariant(results.length === types.length, `${op} gave ${results.length} results of ${types.length}`);
+    types.forEach((type, i) => {
+      const { dtype, shape } = results[i]!;
+      const fits = dtype === type.dtype && shape.length === type.shape.length && type.shape.every((s, d) => this.#sizes.number(s) === shape[d]);
+      invariant(fits, `result ${i} of ${op} is ${dtype}[${shape.join(", ")}], inferred ${printType(type)}`);
+    });
   }
 
   /** After a choice the counts of its axis are known. */
