@@ -1,7 +1,7 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j]; strides say how b lies, so plain and transposed are one kernel.
 // Method: an invocation owns 4 rows × 8 columns in registers: 12 loads for 32 multiply-adds. Rows and columns beyond the
 // edge read the last one and are not stored. k runs in blocks of 64 whose sums are added up, which keeps rounding small.
-// Grid: one invocation for each tile, columns first, then rows, then batches.
+// Grid: one invocation for each tile, batch by batch, in the order of `placeOf`.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32, depthStride: u32, columnStride: u32 }
@@ -17,6 +17,8 @@ fn depthStride() -> u32 { return sizes.depthStride; }
 fn columnStride() -> u32 { return sizes.columnStride; }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 fn baseB(batch: u32) -> u32 { return batch * sizes.depth * sizes.columns; }
+/** Row and column of a tile. Neighbours run along the rows of b where those lie in memory one after the other, else they share them. */
+fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(tile / across, tile % across); }
 fn rounded(v: f32) -> f32 { return v; }
 // --- end of parameters
 
@@ -36,8 +38,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let down = (rowCount() + 3u) / 4u;
   if (tile >= across * down * batchCount()) { return; }
   let batch = tile / (across * down);
-  let row = ((tile / across) % down) * 4u;
-  let column = (tile % across) * 8u;
+  let place = placeOf(tile % (across * down), across, down);
+  let row = place.x * 4u;
+  let column = place.y * 8u;
 
   let rows = min(vec4u(row) + vec4u(0u, 1u, 2u, 3u), vec4u(rowCount() - 1u));
   let left = min(vec4u(column) + vec4u(0u, 1u, 2u, 3u), vec4u(columnCount() - 1u));

@@ -92,7 +92,8 @@ export const matmul: Spec<"matmul"> = ({ attrs, inputs, results, extents }) => {
     return broadcastStrides(extents, shape.slice(0, -2), lead).map((s) => extents.times(s, size));
   };
   kernel.index("baseA", single ? [] : lead, single ? [] : matrices(a.shape)).index("baseB", single ? [] : lead, single ? [] : matrices(b.shape));
-  kernel.function(roundedTo(y.dtype));
+  const place = attrs.transposed ? "tile % down, tile / down" : "tile / across, tile % across";
+  kernel.function(`fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(${place}); }`).function(roundedTo(y.dtype));
   const tiles = extents.times(batches, extents.times(extents.ceilDivide(rows, TILE_ROWS), extents.ceilDivide(columns, TILE_COLUMNS)));
   return work([kernel.over(tiles)]);
 };

@@ -1,0 +1,308 @@
+// Programs as text: JSON, printed so that a person can read it, and read back as if an enemy had written it.
+import { parseSize } from "../size/parse-size.js";
+import { parseRational } from "../size/rational.js";
+import { atomsOf, type Size } from "../size/size.js";
+import type { DType } from "../size/dtype.js";
+import {
+  PROGRAM_FORMAT, PROGRAM_VERSION, type Program, type ProgramAxis, type ProgramCount, type ProgramInput, type ProgramKernel, type ProgramOrigin, type ProgramOutput,
+  type ProgramPacking, type ProgramSlot, type ProgramState, type ProgramStep, type ProgramTable, type ProgramUniform, type ProgramWeight, type SizeText,
+} from "./program.js";
+import { Reader } from "./reader.js";
+
+export { ProgramError } from "./reader.js";
+
+/** One line for each slot, kernel and step; the same program always gives the same text. */
+export function printProgram(program: Program): string {
+  const lists = Object.entries(program).map(([key, value]) => {
+    const long = Array.isArray(value) && value.length > 0;
+    const text = long ? `[\n${value.map((v) => `  ${JSON.stringify(v)}`).join(",\n")}\n]` : JSON.stringify(value);
+    return `${JSON.stringify(key)}: ${text}`;
+  });
+  return `{\n${lists.join(",\n")}\n}\n`;
+}
+
+/** Reads a program back. Throws ProgramError, with the place in the data, for anything a compiler would not have written. */
+export function parseProgram(text: string): Program {
+  const root = Reader.parse(text);
+  root.fields([
+    "format", "version", "model", "phase", "entry", "parameters", "axes", "live", "inputs", "outputs", "weights", "ignore", "states", "tables", "slots", "kernels", "steps",
+  ]);
+  if (root.get("format").string() !== PROGRAM_FORMAT) root.get("format").fail(`must be ${JSON.stringify(PROGRAM_FORMAT)}`);
+  const version = root.get("version").integer(0);
+  if (version !== PROGRAM_VERSION) root.get("version").fail(`is ${version}: this version of modc reads ${PROGRAM_VERSION}`);
+  return new ProgramReader(root).program();
+}
+
+const DTYPES: readonly DType[] = ["f32", "f16", "u32", "i32", "bool"];
+/** More dimensions, parts or bindings than any program has. */
+const MOST_DIMENSIONS = 64;
+const MOST_SIZE_CHARACTERS = 100_000;
+
+class ProgramReader {
+  readonly #root: Reader;
+  readonly #axes: readonly ProgramAxis[];
+  readonly #axisNames: ReadonlySet<string>;
+  readonly #sequenceAxes: ReadonlySet<string>;
+  readonly #live: Program["live"];
+  readonly #liveNames: ReadonlySet<string>;
+  readonly #slots: readonly ProgramSlot[];
+  /** Each distinct text is parsed once. */
+  readonly #sizes = new Map<string, string | null>();
+
+  constructor(root: Reader) {
+    this.#root = root;
+    this.#live = root.get("live").list((r) => {
+      r.fields(["name", "kind", "default"]);
+      return { name: r.get("name").string(), kind: r.get("kind").oneOf(["ratio", "float"]), default: this.#ratio(r.get("default")) };
+    });
+    this.#liveNames = unique(root.get("live"), this.#live.map((l) => l.name));
+    const names = new Set<string>();
+    const sequences = new Set<string>();
+    this.#axisNames = names;
+    this.#sequenceAxes = sequences;
+    // One after the other: a rule may only mention axes before its own.
+    this.#axes = root.get("axes").list((r) => {
+      const axis = this.#axis(r);
+      if (names.has(axis.name)) r.get("name").fail(`is the second axis ${axis.name}`);
+      names.add(axis.name);
+      if (axis.role === "sequence") sequences.add(axis.name);
+      return axis;
+    });
+    this.#slots = root.get("slots").list((r) => {
+      r.fields(["bytes", "label"]);
+      return { bytes: this.#size(r.get("bytes")), label: r.get("label").string() };
+    });
+  }
+
+  program(): Program {
+    const root = this.#root;
+    const kernels = root.get("kernels").list((r) => this.#kernel(r));
+    const inputs = root.get("inputs").list((r) => this.#input(r));
+    const outputs = root.get("outputs").list((r) => this.#output(r));
+    const weights = root.get("weights").list((r) => this.#weight(r));
+    const states = root.get("states").list((r) => this.#state(r));
+    unique(root.get("inputs"), inputs.map((i) => i.name));
+    unique(root.get("outputs"), outputs.map((o) => o.name));
+    unique(root.get("weights"), weights.map((w) => w.path));
+    unique(root.get("states"), states.map((s) => s.name));
+    return {
+      format: PROGRAM_FORMAT,
+      version: PROGRAM_VERSION,
+      model: root.get("model").string(),
+      phase: root.get("phase").oneOf(["infer", "train", "generate"]),
+      entry: root.get("entry").oneOf(["forward", "objective"]),
+      parameters: root.get("parameters").list((r) => {
+        r.fields(["name", "value"]);
+        return { name: r.get("name").string(), value: r.get("value").string() };
+      }),
+      axes: this.#axes,
+      live: this.#live,
+      inputs, outputs, weights,
+      ignore: root.get("ignore").list((r) => r.string()),
+      states,
+      tables: root.get("tables").list((r) => this.#table(r)),
+      slots: this.#slots,
+      kernels,
+      steps: root.get("steps").list((r) => this.#step(r, kernels)),
+    };
+  }
+
+  // --- axes
+  #axis(r: Reader): ProgramAxis {
+    const role = r.get("role").oneOf(["batch", "free", "sequence"]);
+    r.fields(role === "sequence" ? ["role", "name", "bound", "count"] : ["role", "name", "bound"]);
+    const name = r.get("name").string();
+    const bound = r.get("bound").orNull((b) => b.integer(1));
+    if (role !== "sequence") return { role, name, bound };
+    return { role, name, bound, count: this.#count(r.get("count")) };
+  }
+  #count(r: Reader): ProgramCount {
+    const kind = r.get("kind").oneOf(["input", "top", "above", "span", "join"]);
+    switch (kind) {
+      case "input": r.fields(["kind"]); return { kind };
+      case "top": r.fields(["kind", "parent", "k"]); return { kind, parent: this.#sequence(r.get("parent")), k: this.#size(r.get("k")) };
+      case "above": r.fields(["kind", "parent", "expected"]); return { kind, parent: this.#sequence(r.get("parent")), expected: this.#ratio(r.get("expected")) };
+      case "span":
+        r.fields(["kind", "parent", "start", "stop"]);
+        return { kind, parent: this.#sequence(r.get("parent")), start: this.#size(r.get("start"), -Number.MAX_SAFE_INTEGER), stop: r.get("stop").orNull((s) => this.#size(s, -Number.MAX_SAFE_INTEGER)) };
+      case "join": r.fields(["kind", "parts"]); return { kind, parts: r.get("parts").list((p) => this.#sequence(p)) };
+      default: return kind satisfies never;
+    }
+  }
+  #sequence(r: Reader): string {
+    const name = r.string();
+    return this.#sequenceAxes.has(name) ? name : r.fail(`${JSON.stringify(name)} is no sequence axis that stands before`);
+  }
+
+  // --- sizes
+  #size(r: Reader, least = 0): SizeText {
+    if (typeof r.value === "number") return r.integer(least);
+    const text = r.string(MOST_SIZE_CHARACTERS);
+    let fault = this.#sizes.get(text);
+    if (fault === undefined) this.#sizes.set(text, (fault = this.#faultOf(text)));
+    return fault === null ? text : r.fail(fault);
+  }
+  #faultOf(text: string): string | null {
+    let size: Size;
+    try {
+      size = parseSize(text);
+    } catch (error) {
+      if (error instanceof SyntaxError || error instanceof RangeError) return `is not a size: ${JSON.stringify(text.slice(0, 80))}`;
+      throw error;
+    }
+    for (const atom of atomsOf(size)) {
+      if (atom.kind === "live" ? !this.#liveNames.has(atom.name) : !this.#axisNames.has(atom.axis)) return `mentions ${JSON.stringify(atom.kind === "live" ? atom.name : atom.axis)}, which is not declared`;
+      if (atom.kind === "rows" && !this.#sequenceAxes.has(atom.axis)) return `counts rows of ${JSON.stringify(atom.axis)}, which is no sequence axis`;
+    }
+    return null;
+  }
+  #ratio(r: Reader): string {
+    const text = r.string();
+    return parseRational(text) ? text : r.fail(`must be a ratio such as 1/8, found ${JSON.stringify(text.slice(0, 80))}`);
+  }
+  #shape(r: Reader): readonly SizeText[] {
+    return r.list((s) => this.#size(s), MOST_DIMENSIONS);
+  }
+  #packing(r: Reader, shape: readonly SizeText[]): ProgramPacking | null {
+    return r.orNull((p) => {
+      p.fields(["axis", "batchDim", "tokenDim"]);
+      return { axis: this.#sequence(p.get("axis")), batchDim: p.get("batchDim").index(shape.length), tokenDim: p.get("tokenDim").index(shape.length) };
+    });
+  }
+  #slot(r: Reader): number {
+    return r.index(this.#slots.length);
+  }
+
+  // --- what goes in and out
+  #input(r: Reader): ProgramInput {
+    r.fields(["name", "dtype", "shape", "packing", "below", "slot"]);
+    const shape = this.#shape(r.get("shape"));
+    return {
+      name: r.get("name").string(), dtype: r.get("dtype").oneOf(DTYPES), shape, packing: this.#packing(r.get("packing"), shape),
+      below: r.get("below").orNull((b) => b.integer(0)), slot: r.get("slot").orNull((s) => this.#slot(s)),
+    };
+  }
+  #output(r: Reader): ProgramOutput {
+    r.fields(["name", "role", "dtype", "shape", "packing", "slot", "startsSlot"]);
+    const shape = this.#shape(r.get("shape"));
+    return {
+      name: r.get("name").string(), role: r.get("role").oneOf(["result", "loss", "observe"]), dtype: r.get("dtype").oneOf(DTYPES), shape,
+      packing: this.#packing(r.get("packing"), shape), slot: this.#slot(r.get("slot")), startsSlot: r.get("startsSlot").orNull((s) => this.#slot(s)),
+    };
+  }
+  #weight(r: Reader): ProgramWeight {
+    r.fields(["path", "dtype", "shape", "init", "keys", "slot"]);
+    return {
+      path: r.get("path").string(), dtype: r.get("dtype").oneOf(DTYPES), shape: r.get("shape").list((s) => s.integer(0), MOST_DIMENSIONS), init: this.#init(r.get("init")),
+      keys: r.get("keys").list((k) => k.string()), slot: r.get("slot").orNull((s) => this.#slot(s)),
+    };
+  }
+  #init(r: Reader): ProgramWeight["init"] {
+    const kind = r.get("kind").oneOf(["zeros", "ones", "normal", "uniform", "orthogonal"]);
+    switch (kind) {
+      case "zeros": case "ones": r.fields(["kind"]); return { kind };
+      case "normal": r.fields(["kind", "std"]); return { kind, std: r.get("std").number() };
+      case "uniform": r.fields(["kind", "low", "high"]); return { kind, low: r.get("low").number(), high: r.get("high").number() };
+      case "orthogonal": r.fields(["kind", "gain"]); return { kind, gain: r.get("gain").number() };
+      default: return kind satisfies never;
+    }
+  }
+  #state(r: Reader): ProgramState {
+    r.fields(["name", "dtype", "shape", "init", "slot"]);
+    const init = r.get("init");
+    const kind = init.get("kind").oneOf(["zeros", "weight"]);
+    init.fields(kind === "zeros" ? ["kind"] : ["kind", "path"]);
+    return {
+      name: r.get("name").string(), dtype: r.get("dtype").oneOf(DTYPES), shape: this.#shape(r.get("shape")),
+      init: kind === "zeros" ? { kind } : { kind, path: init.get("path").string() }, slot: this.#slot(r.get("slot")),
+    };
+  }
+  #table(r: Reader): ProgramTable {
+    const kind = r.get("kind").oneOf(["starts", "k", "span", "size", "live", "seed", "rope"]);
+    const slot = this.#slot(r.get("slot"));
+    switch (kind) {
+      case "starts": case "k": case "span": return this.#axisTable(r, kind, slot);
+      case "size": r.fields(["kind", "size", "dtype", "slot"]); return { kind, size: this.#size(r.get("size"), -Number.MAX_SAFE_INTEGER), dtype: r.get("dtype").oneOf(["f32", "u32", "i32"]), slot };
+      case "live": {
+        r.fields(["kind", "name", "slot"]);
+        const name = r.get("name").string();
+        return this.#liveNames.has(name) ? { kind, name, slot } : r.get("name").fail(`${JSON.stringify(name)} is no live parameter`);
+      }
+      case "seed": r.fields(["kind", "slot"]); return { kind, slot };
+      case "rope": return this.#ropeTable(r, slot);
+      default: return kind satisfies never;
+    }
+  }
+  #axisTable(r: Reader, kind: "starts" | "k" | "span", slot: number): ProgramTable {
+    r.fields(["kind", "axis", "slot"]);
+    const axis = this.#sequence(r.get("axis"));
+    const found = this.#axes.find((a) => a.name === axis);
+    const rule = kind === "starts" ? "input" : kind === "k" ? "top" : "span";
+    if (found?.role !== "sequence" || found.count.kind !== rule) r.get("axis").fail(`${JSON.stringify(axis)} has no table of this kind`);
+    return { kind, axis, slot };
+  }
+  #ropeTable(r: Reader, slot: number): ProgramTable {
+    r.fields(["kind", "positions", "width", "theta", "frequencies", "scale", "slot"]);
+    const width = r.get("width").integer(2);
+    const frequencies = r.get("frequencies").orNull((f) => f.list((x) => x.number()));
+    if (width % 2 !== 0) r.get("width").fail(`must be even, found ${width}`);
+    if (frequencies && frequencies.length !== width / 2) r.get("frequencies").fail(`must be ${width / 2} numbers, found ${frequencies.length}`);
+    return { kind: "rope", positions: this.#size(r.get("positions")), width, theta: r.get("theta").number(), frequencies, scale: r.get("scale").number(), slot };
+  }
+
+  // --- what runs
+  #kernel(r: Reader): ProgramKernel {
+    r.fields(["name", "wgsl", "access", "uniforms"]);
+    return {
+      name: r.get("name").string(), wgsl: r.get("wgsl").string(1_000_000), access: r.get("access").list((a) => a.oneOf(["read", "read_write"]), MOST_DIMENSIONS),
+      uniforms: r.get("uniforms").integer(0, 4096),
+    };
+  }
+  #step(r: Reader, kernels: readonly ProgramKernel[]): ProgramStep {
+    const kind = r.get("kind").oneOf(["dispatch", "copy", "clear"]);
+    const origin = r.get("origin").orNull(readOrigin);
+    switch (kind) {
+      case "copy": {
+        r.fields(["kind", "from", "to", "bytes", "origin"]);
+        const [from, to] = [this.#slot(r.get("from")), this.#slot(r.get("to"))];
+        if (from === to) r.get("to").fail("is the slot that is copied");
+        return { kind, from, to, bytes: this.#size(r.get("bytes")), origin };
+      }
+      case "clear": r.fields(["kind", "slot", "bytes", "origin"]); return { kind, slot: this.#slot(r.get("slot")), bytes: this.#size(r.get("bytes")), origin };
+      case "dispatch": return this.#dispatch(r, kernels, origin);
+      default: return kind satisfies never;
+    }
+  }
+  #dispatch(r: Reader, kernels: readonly ProgramKernel[], origin: ProgramOrigin | null): ProgramStep {
+    r.fields(["kind", "kernel", "slots", "uniforms", "workgroups", "origin"]);
+    const kernel = r.get("kernel").index(kernels.length);
+    const { access, uniforms: words } = kernels[kernel]!;
+    const slots = r.get("slots").list((s) => this.#slot(s), MOST_DIMENSIONS);
+    const uniforms = r.get("uniforms").list((u): ProgramUniform => (u.isObject() ? readFloat(u) : this.#size(u)));
+    if (slots.length !== access.length) r.get("slots").fail(`must be ${access.length} slots, found ${slots.length}`);
+    if (uniforms.length !== words) r.get("uniforms").fail(`must be ${words} words, found ${uniforms.length}`);
+    access.forEach((a, i) => {
+      if (a === "read_write" && slots.indexOf(slots[i]!) !== slots.lastIndexOf(slots[i]!)) r.get("slots").fail(`bind slot ${slots[i]!} twice, once to be written`);
+    });
+    return { kind: "dispatch", kernel, slots, uniforms, workgroups: this.#size(r.get("workgroups")), origin };
+  }
+}
+
+function readFloat(r: Reader): { readonly f32: number } {
+  r.fields(["f32"]);
+  return { f32: r.get("f32").number() };
+}
+
+function readOrigin(r: Reader): ProgramOrigin {
+  r.fields(["path", "file", "line"]);
+  return { path: r.get("path").string(), file: r.get("file").string(), line: r.get("line").integer(0) };
+}
+
+function unique(r: Reader, names: readonly string[]): ReadonlySet<string> {
+  const seen = new Set<string>();
+  for (const name of names) {
+    if (seen.has(name)) r.fail(`name ${JSON.stringify(name)} twice`);
+    seen.add(name);
+  }
+  return seen;
+}
