@@ -98,7 +98,7 @@ export class Buffers {
     const kept = grown.map((slot, i) => ({ slot, i })).filter(({ slot }) => this.#lasting.has(slot) && this.#buffers[slot] !== undefined);
     if (kept.length === 0) return;
     const encoder = this.#device.gpu.createCommandEncoder();
-    for (const { slot, i } of kept) encoder.copyBufferToBuffer(this.#buffers[slot]!, 0, made[i]!, 0, this.#bytes[slot]!);
+    for (const { slot, i } of kept) encoder.copyBufferToBuffer(this.#buffers[slot]!, 0, made[i]!, 0, this.#bytes[slot]);
     this.#device.gpu.queue.submit([encoder.finish()]);
   }
 

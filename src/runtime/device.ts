@@ -107,27 +107,26 @@ export class Device {
     return this.#lostError === null && this.#keep.every((object) => object !== null);
   }
 
-  /** Starts an asynchronous call into the device and waits for it, without starving a software device. Rejects with DeviceLostError once the device is gone. */
-  wait<T>(begin: () => Promise<T>): Promise<T> {
-    if (this.#lostError) return Promise.reject(this.#lostError);
-    return new Promise<T>((resolve, reject) => {
-      this.#waiting.add(reject);
-      const done = (): boolean => this.#waiting.delete(reject);
-      settle(this.waitMode, begin).then(
-        (value) => {
-          done();
-          resolve(value);
-        },
-        (error: unknown) => {
-          // A lost device first aborts what is pending, and only then says that it is lost.
-          const aborted = error instanceof Error && error.name === "AbortError";
-          setTimeout(() => {
-            done();
-            reject(this.#lostError ?? error);
-          }, aborted ? 50 : 0);
-        },
-      );
+  /**
+   * Starts an asynchronous call into the device, before it returns, and waits for it without starving a software device. Throws DeviceLostError once the
+   * device is gone.
+   */
+  async wait<T>(begin: () => Promise<T>): Promise<T> {
+    if (this.#lostError) throw this.#lostError;
+    let lose: (lost: DeviceLostError) => void = () => {};
+    const gone = new Promise<never>((_, reject) => {
+      lose = reject;
     });
+    this.#waiting.add(lose);
+    try {
+      return await Promise.race([settle(this.waitMode, begin), gone]);
+    } catch (error) {
+      // A lost device first aborts what is pending, and only then says that it is lost.
+      if (error instanceof Error && error.name === "AbortError") await Promise.race([this.lost, sleep(50)]);
+      throw this.#lostError ?? error;
+    } finally {
+      this.#waiting.delete(lose);
+    }
   }
 
   /** Frees the device with all buffers on it; pending runs fail with DeviceLostError. A device given to `openDevice` stays its owner's. */
@@ -225,5 +224,10 @@ export function nameOf(info: GPUAdapterInfo): string {
   const words = info.description.split(/[:(]| driver\b/)[0]!.trim();
   return words || info.device || info.architecture || info.vendor || "unknown adapter";
 }
+
+const sleep = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
+  });
 
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

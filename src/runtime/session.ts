@@ -141,7 +141,7 @@ export class Session {
   run(inputs: Inputs, options: RunOptions = {}): Promise<Results> {
     const turn = this.#queue.then(() => this.#runNow(inputs, options));
     // The next run does not care whether this one failed; the caller has the error.
-    this.#queue = turn.then(() => {}, () => {});
+    this.#queue = Promise.allSettled([turn]);
     return turn;
   }
 

@@ -84,7 +84,7 @@ export class Steps {
           pass ??= encoder.beginComputePass();
           const next = this.#pipelines[step.kernel]!.pipeline;
           if (next !== pipeline) pass.setPipeline((pipeline = next));
-          pass.setBindGroup(0, this.#groups.get(step.group)!);
+          pass.setBindGroup(0, this.#groups.get(step.group));
           const [x, y] = this.#layoutOf[i]!;
           pass.dispatchWorkgroups(x, y);
           break;

@@ -1,0 +1,14 @@
+// Opens a device as its arguments say and prints one line of JSON: what it is, or the error.
+import { openDevice, RuntimeError, type OpenDeviceOptions } from "../../../src/runtime/index.js";
+
+const options = JSON.parse(process.argv[2] ?? "{}") as OpenDeviceOptions;
+try {
+  const device = await openDevice(options);
+  // An error that no scope catches: it must not reach stdout.
+  device.gpu.createBuffer({ size: 4, usage: 0 });
+  await device.gpu.queue.onSubmittedWorkDone();
+  process.stdout.write(JSON.stringify({ info: device.info, uncaptured: device.uncaptured.length, drivers: process.env["VK_DRIVER_FILES"] ?? null }) + "\n");
+} catch (error) {
+  if (!(error instanceof RuntimeError)) throw error;
+  process.stdout.write(JSON.stringify({ code: error.code, message: error.message, hint: error.hint }) + "\n");
+}
