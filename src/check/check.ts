@@ -77,7 +77,7 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
   const fn = entryOf(session, instance, entry);
   const inside = inspect(session, instance);
   const { keys, ignore } = weightKeys(session, instance, inside.weights);
-  if (fn === null || session.hasErrors) return null;
+  if (fn === null) return null;
   const unroller = new Unroller({ session, entry, live });
   const entered = enter(session, unroller, instance, fn);
   if (entered === null || entered.result.kind === "error") return null;
@@ -91,7 +91,7 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
     axes: [...unroller.axes.values()],
     live,
     instances: inside.instances,
-    weights: inside.weights.map((w) => ({ ...w, keys: keys.get(w.path) ?? [w.path] })),
+    weights: inside.weights.map(({ trace: _, ...w }) => ({ ...w, keys: keys.get(w.path) ?? [w.path] })),
     ignore,
     inputs: entered.inputs,
     outputs: outputsOf(entered.result, fn),

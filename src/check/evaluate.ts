@@ -269,7 +269,8 @@ function indexList(items: readonly Any[], expr: Of<"index">, env: Env): Any {
   const [index, surplus] = expr.indices;
   invariant(index !== undefined, "an index without indices");
   if (surplus !== undefined || index.kind === "new-axis" || index.kind === "rest") {
-    env.session.report("wrong-kind", { what: "the index of a list", expected: "one whole number", found: surplus ? `${expr.indices.length} indices` : "none" }, expr.span);
+    const found = surplus ? `${expr.indices.length} indices` : "none";
+    env.session.report("wrong-kind", { what: "the index of a list", expected: "one whole number", found }, expr.span);
     return ERROR;
   }
   const clamped = (e: Expr | null, otherwise: number): number | null => {

@@ -1,35 +1,43 @@
 // What a model holds once it is made: instances and weights by their paths, losses and observed values by their calls.
+import type { Span } from "../diagnostics/span.js";
 import { joinPath, Instance } from "./instance.js";
 import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelWeight } from "./model.js";
-import type { Session } from "./session.js";
+import type { Session, Trace } from "./session.js";
 import type { Unroller } from "./unroll.js";
 
 export interface Inside {
   readonly instances: readonly InstanceEntry[];
-  /** Without their keys, which `names` decides. */
-  readonly weights: readonly Omit<ModelWeight, "keys">[];
+  readonly weights: readonly FoundWeight[];
+}
+
+/** A weight without its keys, which `names` decides. */
+export interface FoundWeight extends Omit<ModelWeight, "keys"> {
+  readonly trace: Trace | null;
 }
 
 /** Every instance below the model and every weight, in order of making; two with one path are reported. */
 export function inspect(session: Session, model: Instance): Inside {
   const instances: InstanceEntry[] = [];
-  const weights: Omit<ModelWeight, "keys">[] = [];
+  const weights: FoundWeight[] = [];
   const paths = new Set<string>();
-  const claim = (path: string, span: InstanceEntry["span"]): void => {
-    if (paths.has(path)) session.report("path-taken", { path }, span);
+  const claim = (path: string, span: Span, trace: Trace | null): boolean => {
+    if (paths.has(path)) {
+      session.report("path-taken", { path }, span, [], trace);
+      return false;
+    }
     paths.add(path);
+    return true;
   };
   const visit = (instance: Instance): void => {
     for (const owned of instance.owned) {
       if (owned instanceof Instance) {
-        claim(owned.path, owned.span);
+        if (!claim(owned.path, owned.span, owned.trace)) continue;
         instances.push({ path: owned.path, block: owned.block, span: owned.span });
         visit(owned);
       } else {
         const { decl, dtype, shape, init } = owned;
         const path = joinPath(instance.path, decl.name.text);
-        claim(path, decl.name.span);
-        weights.push({ path, dtype, shape, init, doc: decl.doc, span: decl.span });
+        if (claim(path, decl.name.span, instance.trace)) weights.push({ path, dtype, shape, init, doc: decl.doc, span: decl.span, trace: instance.trace });
       }
     }
   };

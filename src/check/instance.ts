@@ -3,6 +3,7 @@ import type { Span } from "../diagnostics/span.js";
 import type { Block, Names } from "../syntax/ast.js";
 import type { Any, InstanceRef } from "./context.js";
 import type { LoadedFile } from "./files.js";
+import type { Trace } from "./session.js";
 import type { Scope, Binding, WeightRecord } from "./scope.js";
 
 /** Where an instance lives: the member or parameter of another one that made or received it first. */
@@ -24,6 +25,8 @@ export class Instance implements InstanceRef {
   readonly owned: (Instance | WeightRecord)[] = [];
   /** The `names` of a model. */
   readonly names: Names[] = [];
+  /** The calls that led to it, its own innermost: what diagnostics about its members go by. */
+  trace: Trace | null = null;
   #path: string | null = null;
 
   constructor(

@@ -41,6 +41,7 @@ export class Instantiator {
   /** Gives an instance its parameters and members. `given` is the value of a parameter, whose default is computed by asking. */
   fill(instance: Instance, given: (param: Param, value: () => Any) => Any): void {
     const { session } = this;
+    instance.trace = session.trace;
     if (++this.#instances > MAX_INSTANCES) session.halt("instances of blocks", MAX_INSTANCES, instance.span);
     if (++this.#depth > MAX_DEPTH) {
       session.report("endless-instances", { block: instance.block, limit: MAX_DEPTH }, instance.span);
@@ -70,7 +71,7 @@ export class Instantiator {
     for (const m of members) {
       switch (m.kind) {
         case "sub-block":
-          this.#declare(instance, m.name, { kind: "value", value: this.#subBlock(m, instance, env) });
+          this.#subBlock(m, instance, env);
           pending.delete(m.name.text);
           break;
         case "weight":
@@ -95,13 +96,15 @@ export class Instantiator {
     }
   }
 
-  #declare(instance: Instance, name: Name, binding: Binding): void {
+  /** Gives a member its name; false where the name is taken, which is reported. */
+  #declare(instance: Instance, name: Name, binding: Binding): boolean {
     if (instance.bodyNames.has(name.text)) {
       this.session.report("duplicate-name", { name: name.text, where: "among the members" }, name.span);
-      return;
+      return false;
     }
     instance.bodyNames.set(name.text, binding);
     if (binding.kind !== "function") instance.members.set(name.text, binding);
+    return true;
   }
 
   /** A member that may or may not exist: its use is an error already. */
@@ -109,16 +112,12 @@ export class Instantiator {
     if (!instance.bodyNames.has(name)) instance.bodyNames.set(name, { kind: "value", value: ERROR });
   }
 
-  #subBlock(m: SubBlock, instance: Instance, env: Env): Any {
-    const value = evaluate(m.value, env);
-    if (hasError(value)) return ERROR;
-    const stranger = firstThatIsNoBlock(value);
-    if (stranger !== null) {
-      this.session.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
-      return ERROR;
-    }
-    settle(value, instance, m.name.text);
-    return value;
+  #subBlock(m: SubBlock, instance: Instance, env: Env): void {
+    const found = evaluate(m.value, env);
+    const stranger = hasError(found) ? null : firstThatIsNoBlock(found);
+    if (stranger !== null) this.session.report("not-a-block", { name: m.name.text, found: describe(stranger) }, m.value.span);
+    const value = stranger !== null || hasError(found) ? ERROR : found;
+    if (this.#declare(instance, m.name, { kind: "value", value })) settle(value, instance, m.name.text);
   }
 
   #weight(m: Weight, instance: Instance, env: Env): void {
@@ -131,8 +130,7 @@ export class Instantiator {
       return;
     }
     const weight = { owner: instance, decl: m, dtype, shape, init };
-    if (!instance.bodyNames.has(m.name.text)) instance.owned.push(weight);
-    this.#declare(instance, m.name, { kind: "weight", weight });
+    if (this.#declare(instance, m.name, { kind: "weight", weight })) instance.owned.push(weight);
   }
 
   #shape(m: Weight, env: Env): readonly number[] | null {

@@ -61,7 +61,8 @@ export class TypeMatcher {
     const open = shape.length - fixed.length;
     if (t.found.dtype !== dtype) return this.#mismatch(t, null);
     if (rest === -1 ? open !== 0 : open < 0) {
-      return this.#mismatch(t, `${shape.length === 1 ? "one dimension" : `${shape.length} dimensions`} where ${rest === -1 ? fixed.length : `at least ${fixed.length}`} ${fixed.length === 1 ? "is" : "are"} declared`);
+      const needs = `${rest === -1 ? "" : "at least "}${fixed.length} ${fixed.length === 1 ? "is" : "are"} declared`;
+      return this.#mismatch(t, `${shape.length} dimension${shape.length === 1 ? "" : "s"} where ${needs}`);
     }
     if (rest !== -1) {
       const covered = shape.slice(rest, rest + open);
@@ -88,7 +89,7 @@ export class TypeMatcher {
     }
     const before = sizeOfBinding(known);
     if (before === null || equalSizes(before, size)) return true;
-    this.#mismatch(t, `\`${name}\` is ${printSize(before)} already, here it is ${printSize(size)}`);
+    this.#mismatch(t, `\`${name}\` stands for ${printSize(before)} already, and for ${printSize(size)} here`);
     return false;
   }
 
@@ -106,7 +107,7 @@ export class TypeMatcher {
     if (bound === null) return false;
     const most = greatest(size, this.lookup);
     if (most !== null && most <= bound) return true;
-    const found = typeof size === "number" ? `size is ${size}` : most === null ? `axis ${printSize(size)} has no bound` : `axis ${printSize(size)} may be ${most}`;
+    const found = typeof size === "number" ? `size is ${size}` : `axis ${printSize(size)} ${most === null ? "has no bound" : `may be ${most}`}`;
     const axis = dim.value.kind === "name" ? dim.value.name : "dimension";
     this.#env.session.report("bound-exceeded", { callee: this.callee, axis, bound, found }, t.span, [{ text: "declared here", span: dim.span }]);
     return false;
@@ -115,11 +116,9 @@ export class TypeMatcher {
   #size(expr: Expr): Size | null {
     const value = evaluate(expr, this.#env);
     if (value.kind === "size") return value.size;
-    if (value.kind === "number") {
-      const n = integerOf(value, "a dimension", expr.span, this.#env);
-      return n;
-    }
-    if (value.kind !== "error") this.#env.session.report("wrong-kind", { what: "a dimension", expected: "a whole number or an axis", found: describe(value) }, expr.span);
+    if (value.kind === "number") return integerOf(value, "a dimension", expr.span, this.#env);
+    if (value.kind === "error") return null;
+    this.#env.session.report("wrong-kind", { what: "a dimension", expected: "a whole number or an axis", found: describe(value) }, expr.span);
     return null;
   }
 
@@ -127,8 +126,10 @@ export class TypeMatcher {
     const { session } = this.#env;
     const notes = [{ text: "declared here", span: t.declared.span }];
     const [expected, found] = [this.#print(t.declared), printType(t.found)];
-    if (t.role === "input") session.report("wrong-input", { callee: this.callee, input: t.name, expected, found, reason }, t.span, notes);
-    else session.report("wrong-result", { callee: this.callee, result: t.name === "output" ? "its result" : `\`${t.name}\``, expected, found, reason }, t.span, notes);
+    const { callee } = this;
+    const result = t.name === "output" ? "its result" : `\`${t.name}\``;
+    if (t.role === "input") session.report("wrong-input", { callee, input: t.name, expected, found, reason }, t.span, notes);
+    else session.report("wrong-result", { callee, result, expected, found, reason }, t.span, notes);
     return null;
   }
 

@@ -18,29 +18,29 @@ export interface Given {
 }
 
 /** Reads what was set; unknown names and values that are no expressions are reported. */
-export function givenParameters(session: Session, file: LoadedFile, model: Block, set: Readonly<Record<string, string>>): Given {
+export function givenParameters(session: Session, root: LoadedFile, model: Block, set: Readonly<Record<string, string>>): Given {
   const values = new Map<string, (params: Map<string, Binding>) => Any>();
   const sources: SourceFile[] = [];
   const known = model.params.map((p) => p.name.text);
   for (const [name, text] of Object.entries(set)) {
-    const source: SourceFile = { file: `--set ${name}`, text: `const ${IDENTIFIER.test(name) ? name : "name"} = ${text}` };
-    sources.push(source);
+    const file = `--set ${name}`;
+    sources.push({ file, text: `${name}=${text}` });
     const param = model.params.find((p) => p.name.text === name);
     if (param === undefined) {
-      const span = { file: source.file, start: HEAD, end: HEAD + (IDENTIFIER.test(name) ? name.length : 4) };
-      session.report("unknown-argument", { callee: model.name.text, name, suggestion: nearest(name, known), takes: known }, span);
+      session.report("unknown-argument", { callee: model.name.text, name, suggestion: nearest(name, known), takes: known }, { file, start: 0, end: name.length });
       continue;
     }
-    const expr = expressionOf(session, source);
-    values.set(name, expr === null ? () => ERROR : (params) => valueOf(session, file, model, param, expr, params));
+    session.shifts.set(file, HEAD.length);
+    const expr = expressionOf(session, { file, text: `${HEAD}${name}=${text}` });
+    values.set(name, expr === null ? () => ERROR : (params) => valueOf(session, root, model, param, expr, params));
   }
   return { values, sources };
 }
 
-const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
-const HEAD = "const ".length;
+/** Makes a declaration of what was set, for the parser. */
+const HEAD = "const ";
 
-/** The expression in `const name = …`; null where it is none, which was reported. */
+/** The expression in `const name=…`; null where it is none, which was reported. */
 function expressionOf(session: Session, source: SourceFile): Expr | null {
   const { file, diagnostics } = parse(source);
   for (const d of diagnostics) session.add(d);

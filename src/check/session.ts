@@ -25,6 +25,8 @@ export class Session {
   trace: Trace | null = null;
   /** Values of constants already needed; "open" while one is being computed. */
   readonly constants = new Map<Const, Any | "open">();
+  /** Pseudo-files whose text is shown from a later character on than it was parsed from: `const ` stands in front. */
+  readonly shifts = new Map<string, number>();
 
   constructor(
     readonly phase: Phase,
@@ -47,11 +49,13 @@ export class Session {
     const place = `${code} ${at.file} ${at.start} ${at.end} ${span.file} ${span.start}`;
     if (this.#places.has(place)) return;
     this.#places.add(place);
-    this.#bag.add(diagnose(code, data, at, all));
+    this.add(diagnose(code, data, at, all));
   }
 
   add(diagnostic: Diagnostic): void {
-    this.#bag.add(diagnostic);
+    const shift = this.shifts.get(diagnostic.span.file) ?? 0;
+    const { span } = diagnostic;
+    this.#bag.add(shift === 0 ? diagnostic : { ...diagnostic, span: { ...span, start: Math.max(0, span.start - shift), end: Math.max(0, span.end - shift) } });
   }
 
   /** Reports that a limit is passed, and stops the check. */

@@ -27,13 +27,19 @@ export function describe(value: Any): string {
     case "none": return "None";
     case "list": return value.items.length === 0 ? "an empty list" : `a list of ${value.items.length}`;
     case "instance": return `an instance of ${value.instance.block}`;
-    case "size": return `the size ${printSize(value.size)}`;
+    case "size": return describeSize(value.size);
     case "tensor": return `a tensor ${printType(value.value.type)}`;
     case "route": return "a route";
     case "tuple": return value.items.length === 0 ? "nothing" : `${value.items.length} results (${value.names.join(", ")})`;
     case "error": return "an error";
     default: return value satisfies never;
   }
+}
+
+function describeSize(size: Size): string {
+  const text = printSize(size);
+  const live = /^live\((\w+)\)$/.exec(text)?.[1];
+  return live === undefined ? `the size ${text.replace(/live\((\w+)\)/g, "$1")}` : `the live parameter \`${live}\``;
 }
 
 /** As the language writes it: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. */
@@ -51,7 +57,8 @@ export function printValue(value: Any): string {
 export const quote = (text: string): string => JSON.stringify(text);
 
 export function printNumber({ value, form }: NumberAny): string {
-  if (form === "ratio") {
+  // A quotient of whole numbers is a ratio, but above 1 it is seldom meant as a share.
+  if (form === "ratio" && value.num >= 0n && value.num <= value.den) {
     const percent = decimal(rational(value.num * 100n, value.den));
     return percent === null ? printRational(value) : `${percent}%`;
   }

@@ -1,7 +1,7 @@
 // `names`: the keys under which a checkpoint holds the weights.
 import type { NamesEntry, Text } from "../syntax/ast.js";
 import type { Instance } from "./instance.js";
-import type { ModelWeight } from "./model.js";
+import type { FoundWeight } from "./inspect.js";
 import type { Session } from "./session.js";
 import { nearest } from "./suggest.js";
 
@@ -14,11 +14,11 @@ export interface WeightKeys {
 }
 
 /** Applies the `names` of a model to the weights it declares. */
-export function weightKeys(session: Session, model: Instance, weights: readonly Pick<ModelWeight, "path" | "span">[]): WeightKeys {
+export function weightKeys(session: Session, model: Instance, weights: readonly FoundWeight[]): WeightKeys {
   const entries = model.names.flatMap((n) => n.entries);
   const rules = entries.filter((e) => e.kind === "map");
   const patterns = rules.map((rule) => ({ rule, match: patternOf(rule.from.value) }));
-  for (const rule of rules) checkPlaceholders(session, rule);
+  const bound = rules.map((rule) => placeholdersBound(session, rule)).every(Boolean);
   const used = new Set<Rule>();
   const keys = new Map<string, readonly string[]>();
   for (const { path } of weights) {
@@ -36,7 +36,7 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
     if (used.has(rule) || emptyList(model, rule.from.value)) continue;
     session.report("unknown-path", { path: rule.from.value, suggestion: nearest(rule.from.value, paths) }, rule.from.span);
   }
-  checkCollisions(session, weights, keys);
+  if (bound) checkCollisions(session, weights, keys);
   return { keys, ignore: entries.flatMap((e) => (e.kind === "ignore" ? [e.pattern.value] : [])) };
 }
 
@@ -66,9 +66,11 @@ const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\
 
 const fill = (text: string, segments: ReadonlyMap<string, string>): string => text.replace(PLACEHOLDER, (whole, name: string) => segments.get(name) ?? whole);
 
-function checkPlaceholders(session: Session, rule: Rule): void {
+function placeholdersBound(session: Session, rule: Rule): boolean {
   const bound = new Set(placeholders(rule.from));
-  for (const to of rule.to) for (const name of placeholders(to)) if (!bound.has(name)) session.report("unbound-placeholder", { name }, to.span);
+  const unbound = rule.to.flatMap((to) => placeholders(to).filter((name) => !bound.has(name)).map((name) => ({ name, span: to.span })));
+  for (const { name, span } of unbound) session.report("unbound-placeholder", { name }, span);
+  return unbound.length === 0;
 }
 
 const placeholders = (text: Text): string[] => [...text.value.matchAll(PLACEHOLDER)].map((m) => m[1] ?? "");
@@ -80,15 +82,15 @@ function emptyList(model: Instance, pattern: string): boolean {
 }
 
 /** Two weights with one key are an error, unless an entry accepts further keys and it is not the one it is saved under. */
-function checkCollisions(session: Session, weights: readonly Pick<ModelWeight, "path" | "span">[], keys: ReadonlyMap<string, readonly string[]>): void {
+function checkCollisions(session: Session, weights: readonly FoundWeight[], keys: ReadonlyMap<string, readonly string[]>): void {
   const holders = new Map<string, { readonly path: string; readonly primary: boolean; readonly several: boolean }>();
-  for (const { path, span } of weights) {
+  for (const { path, span, trace } of weights) {
     const own = keys.get(path) ?? [path];
     own.forEach((key, i) => {
       const holder = { path, primary: i === 0, several: own.length > 1 };
       const before = holders.get(key);
       if (before !== undefined && before.path !== path && ((before.primary && holder.primary) || !(before.several || holder.several))) {
-        session.report("duplicate-key", { key, first: before.path, second: path }, span);
+        session.report("duplicate-key", { key, first: before.path, second: path }, span, [], trace);
       }
       if (before === undefined || holder.primary) holders.set(key, holder);
     });

@@ -9,17 +9,18 @@ export const nameCodes = {
     severity: "error",
     message: ({ name }) => `nothing is called \`${name}\` here`,
     hint: (d) => didYouMean(d) ?? d.hint ?? null,
-    explain: `A name must be declared where it is used: a built-in function, a declaration of the file or an import, a parameter
-of the block, one of its members, or an input or local of the function. The inner hides the outer.
+    explain: `A name must be declared where it is used: a built-in function, a declaration of the file or an
+import, a parameter of the block, one of its members, or an input or local of the function. The
+inner hides the outer.
 
-  model M(dim: int = 4) { forward(x: f32[B, dim]) -> f32[B, dim] { x * dmi } }     // nothing is called \`dmi\``,
+  model M(dim: int = 4) { forward(x: f32[B, dim]) -> f32[B, dim] { x * dmi } }  // no \`dmi\``,
   }),
   "declared-later": code<{ readonly name: string }>({
     severity: "error",
     message: ({ name }) => `the member \`${name}\` is declared further down`,
     hint: ({ name }) => `move \`${name}\` above the member that uses it`,
-    explain: `Members are made in the order in which they stand, so a member can only pass on members above it.
-Function bodies see all members, wherever they stand.
+    explain: `Members are made in the order in which they stand, so a member can only pass on members above
+it. Function bodies see all members, wherever they stand.
 
   layers: [for i in 0..4: Residual(shared)]
   shared: Layer(64, 4)                            // must stand above \`layers\``,
@@ -28,16 +29,17 @@ Function bodies see all members, wherever they stand.
     severity: "error",
     message: ({ name, where }) => `\`${name}\` is declared twice ${where}`,
     hint: () => "give one of them another name",
-    explain: `A name may be declared once among the declarations and imports of a file, once among the parameters of a block, once
-among the members that exist together, once among the inputs of a function, and a loss once in a function. Members in the
-two branches of an \`if\` never exist together, so they may share a name.`,
+    explain: `A name may be declared once among the declarations and imports of a file, once among the
+parameters of a block, once among the members that exist together, once among the inputs of a
+function, and a loss once in a function. Members in the two branches of an \`if\` never exist
+together, so they may share a name.`,
   }),
   "unknown-export": code<{ readonly name: string; readonly from: string; readonly suggestion: string | null }>({
     severity: "error",
     message: ({ name, from }) => `"${from}" declares nothing called \`${name}\``,
     hint: didYouMean,
-    explain: `An import names blocks, models or constants that the other file declares itself. What a file imports it does not pass on:
-import it from where it is declared.
+    explain: `An import names blocks, models or constants that the other file declares itself. What a file
+imports it does not pass on: import it from where it is declared.
 
   import { Linera } from "std"                    // the library declares \`Linear\``,
   }),
@@ -45,46 +47,52 @@ import it from where it is declared.
     severity: "error",
     message: ({ path }) => `there is no file "${path}"`,
     hint: () => 'a path is relative to the file that imports it: "./blocks.mod"; the standard library is "std"',
-    explain: `The file named in an import could not be read. Paths are relative to the importing file and use forward slashes.`,
+    explain: `The file named in an import could not be read. Paths are relative to the importing file and use
+forward slashes.`,
   }),
   "import-path": code<{ readonly path: string; readonly reason: string }>({
     severity: "error",
     message: ({ path, reason }) => `"${path}" cannot be imported: ${reason}`,
     hint: () => 'write a path relative to this file, such as "./blocks.mod", or "std"',
-    explain: `An import is "std" or a path that starts with "./" or "../" and stays inside the folder of the file that is compiled and
-the folders below it. Absolute paths, addresses and backslashes are refused, so that a model reads the same on every
-machine and cannot reach files it was not given.`,
+    explain: `An import is "std" or a path that starts with "./" or "../" and stays inside the folder of the
+file that is compiled and the folders below it. Absolute paths, addresses and backslashes are
+refused, so that a model reads the same on every machine and cannot reach files it was not
+given.`,
   }),
   "import-cycle": code<{ readonly chain: readonly string[] }>({
     severity: "error",
     message: ({ chain }) => `these files import one another in a circle: ${chain.join(" → ")}`,
     hint: () => "move what both need into a third file",
-    explain: `Files may not import one another in a circle, directly or through others: there would be no order to read them in.`,
+    explain: `Files may not import one another in a circle, directly or through others: there would be no
+order to read them in.`,
   }),
   "no-model": code<{ readonly file: string }>({
     severity: "error",
     message: ({ file }) => `${file} declares no model`,
     hint: () => "a file without a model is a library; write `model Name() { … }` for what is to be compiled",
-    explain: `What gets compiled is a \`model\`: a block whose parameters all have defaults. A file that only declares blocks and
-constants is a library, to be imported by others.`,
+    explain: `What gets compiled is a \`model\`: a block whose parameters all have defaults. A file that only
+declares blocks and constants is a library, to be imported by others.`,
   }),
   "several-models": code<{ readonly models: readonly string[] }>({
     severity: "error",
     message: ({ models }) => `the file declares ${models.length} models: ${models.join(", ")}`,
     hint: ({ models }) => `choose one with --model ${models[0] ?? "Name"}`,
-    explain: `Where a file declares several models, one must be chosen: \`--model Name\` on the command line, \`model: "Name"\` in the API.`,
+    explain: `Where a file declares several models, one must be chosen: \`--model Name\` on the command line,
+\`model: "Name"\` in the API.`,
   }),
   "unknown-model": code<{ readonly name: string; readonly models: readonly string[]; readonly suggestion: string | null }>({
     severity: "error",
     message: ({ name }) => `the file declares no model \`${name}\``,
     hint: (d) => didYouMean(d) ?? (d.models.length > 0 ? `it declares ${d.models.join(", ")}` : null),
-    explain: `The model asked for with \`--model\` must be declared in the file that is compiled, with \`model\` rather than \`block\`.`,
+    explain: `The model asked for with \`--model\` must be declared in the file that is compiled, with
+\`model\` rather than \`block\`.`,
   }),
   "unknown-path": code<{ readonly path: string; readonly suggestion: string | null }>({
     severity: "error",
     message: ({ path }) => `no weight has the path "${path}"`,
     hint: (d) => didYouMean(d) ?? "`modc doc` lists the paths of all weights",
-    explain: `The left side of an entry of \`names\` must match at least one weight of the model; {x} stands for one segment between dots.
+    explain: `The left side of an entry of \`names\` must match at least one weight of the model; {x} stands
+for one segment between dots.
 
   names { "layers.{i}.atn.q.weight" = "h.{i}.q" }   // the member is called \`attn\``,
   }),
@@ -92,13 +100,15 @@ constants is a library, to be imported by others.`,
     severity: "error",
     message: ({ path }) => `two entries of \`names\` match the weight "${path}"`,
     hint: () => "make one of them narrower",
-    explain: `At most one entry of \`names\` may match a weight, so that its key in the checkpoint never depends on their order.`,
+    explain: `At most one entry of \`names\` may match a weight, so that its key in the checkpoint never
+depends on their order.`,
   }),
   "unbound-placeholder": code<{ readonly name: string }>({
     severity: "error",
     message: ({ name }) => `the left side of the entry binds no {${name}}`,
     hint: ({ name }) => `write {${name}} on the left where the segment stands`,
-    explain: `An {x} on the right of an entry of \`names\` is filled with the segment that the same {x} on the left has matched.
+    explain: `An {x} on the right of an entry of \`names\` is filled with the segment that the same {x} on the
+left has matched.
 
   "layers.{i}.weight" = "h.{j}.w"                   // {j} is not on the left`,
   }),
@@ -106,13 +116,15 @@ constants is a library, to be imported by others.`,
     severity: "error",
     message: ({ key, first, second }) => `the weights "${first}" and "${second}" both have the key "${key}" in a checkpoint`,
     hint: () => "give each a key of its own",
-    explain: `Every weight needs its own key in the checkpoint, or saving would write one over the other. Only where an entry accepts
-several keys (\`"a" or "b"\`) may a later one be the key of another weight too.`,
+    explain: `Every weight needs its own key in the checkpoint, or saving would write one over the other. Only
+where an entry accepts several keys (\`"a" or "b"\`) may a later one be the key of another
+weight too.`,
   }),
   "names-outside-model": code<{ readonly block: string }>({
     severity: "error",
     message: ({ block }) => `\`names\` stands in the block \`${block}\`, but only a model has a checkpoint`,
     hint: () => "move it to the model",
-    explain: `\`names\` says under which keys a checkpoint holds the weights of a whole model, so it stands among a model's members.`,
+    explain: `\`names\` says under which keys a checkpoint holds the weights of a whole model, so it stands
+among a model's members.`,
   }),
 } as const;

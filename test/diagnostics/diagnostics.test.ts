@@ -1,0 +1,75 @@
+// Every code of the catalogue has a source that provokes it, `<code>.mod`, and the whole text it is told in, `<code>.txt`.
+//
+// Files that the source imports lie in a folder `<code>/`. A first line `// modc: --phase generate --set depth=2` gives options:
+// --phase, --enter, --model, --set name=value. `UPDATE=1` writes the texts anew: read the difference before it is committed.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { check, type CheckOptions } from "../../src/check/check.js";
+import { catalogue, type Code } from "../../src/diagnostics/catalogue.js";
+import { formatDiagnostics } from "../../src/diagnostics/format.js";
+
+const folder = dirname(fileURLToPath(import.meta.url));
+const codes = Object.keys(catalogue) as Code[];
+
+/** The options in the first line of a fixture. */
+function optionsOf(text: string, code: string): CheckOptions {
+  const set: Record<string, string> = Object.create(null);
+  const options: { -readonly [K in keyof CheckOptions]: CheckOptions[K] } = { phase: "infer", set, read: reader(code) };
+  const words = /^\/\/ modc:(.*)/.exec(text)?.[1]?.trim().split(/\s+/) ?? [];
+  for (let i = 0; i < words.length; i += 2) {
+    const [flag, value] = [words[i], words[i + 1] ?? ""];
+    if (flag === "--phase" && (value === "infer" || value === "train" || value === "generate")) options.phase = value;
+    else if (flag === "--enter" && (value === "forward" || value === "objective")) options.entry = value;
+    else if (flag === "--model") options.model = value;
+    else if (flag === "--set") set[value.slice(0, value.indexOf("="))] = value.slice(value.indexOf("=") + 1);
+    else throw new Error(`${code}.mod: no such option ${flag} ${value}`);
+  }
+  return options;
+}
+
+const reader = (code: string) => (path: string): string | null => {
+  const file = join(folder, code, path);
+  return existsSync(file) ? readFileSync(file, "utf8") : null;
+};
+
+function rendered(code: string): string {
+  const text = readFileSync(join(folder, `${code}.mod`), "utf8");
+  const { diagnostics, sources } = check({ file: `${code}.mod`, text }, optionsOf(text, code));
+  return formatDiagnostics(diagnostics, { sources }) + "\n";
+}
+
+describe("diagnostics", () => {
+  for (const code of codes) {
+    it(`${code} is told as its fixture says`, () => {
+      expect(existsSync(join(folder, `${code}.mod`)), `write test/diagnostics/${code}.mod, a source that provokes it`).toBe(true);
+      const text = rendered(code);
+      expect(text).toContain(`[${code}]`);
+      const golden = join(folder, `${code}.txt`);
+      if (process.env["UPDATE"]) writeFileSync(golden, text);
+      expect(existsSync(golden), `run with UPDATE=1 to write test/diagnostics/${code}.txt`).toBe(true);
+      expect(text).toBe(readFileSync(golden, "utf8"));
+    });
+  }
+
+  it("has no fixture without a code", () => {
+    const known = new Set<string>(codes);
+    const strays = readdirSync(folder).filter((f) => /\.(mod|txt)$/.test(f) && !known.has(f.replace(/\.(mod|txt)$/, "")));
+    expect(strays).toEqual([]);
+  });
+
+  it("explains every code, and says messages and hints in one sentence without a full stop", () => {
+    for (const code of codes) {
+      const { explain } = catalogue[code];
+      expect(explain.length, code).toBeGreaterThan(60);
+      for (const line of explain.split("\n")) expect(line.length, `${code}: ${line}`).toBeLessThan(100);
+    }
+    for (const file of readdirSync(folder).filter((f) => f.endsWith(".txt"))) {
+      for (const line of readFileSync(join(folder, file), "utf8").split("\n")) {
+        const said = /(?:error|warning)\[[a-z-]+\]: (.*)$/.exec(line)?.[1] ?? /^ {2}hint: (.*)$/.exec(line)?.[1];
+        if (said !== undefined) expect(said, file).not.toMatch(/\.$/);
+      }
+    }
+  });
+});

@@ -1,0 +1,4 @@
+/// Only a library.
+block Twice() {
+  forward(x: f32[...]) -> f32[...] { 2 * x }
+}

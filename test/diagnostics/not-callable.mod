@@ -1,0 +1,3 @@
+model M(dim: int = 4) {
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] { dim(x) }
+}

@@ -1,0 +1,5 @@
+model M(context: int = 0) {
+  weight w: f32[4 - 4]
+
+  forward(x: f32[B, T <= context, 4]) -> f32[B, T, 4] { x }
+}

@@ -1,0 +1,6 @@
+model M(dim: int = 4) {
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    scaled = x * dmi
+    scaled + offset
+  }
+}

@@ -1,0 +1,7 @@
+import { Linear } from "std"
+
+model M() {
+  proj: Linear(4, 8)
+
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] { proj(x) }
+}
