@@ -1,0 +1,62 @@
+// The whole pipeline, from text to a program: where a newcomer starts reading.
+import { check, type CheckOptions } from "./check/check.js";
+import type { Entry, Model, Phase } from "./check/model.js";
+import { emit } from "./codegen/emit.js";
+import type { Diagnostic } from "./diagnostics/diagnostic.js";
+import type { SourceFile } from "./diagnostics/span.js";
+import type { Graph } from "./ir/graph.js";
+import { lower } from "./lower/lower.js";
+import { optimize } from "./passes/index.js";
+import type { Program } from "./program/program.js";
+import { schedule } from "./schedule/schedule.js";
+
+export interface CompileOptions {
+  /** infer: one pass in which `top` may see the whole sequence. train: with the objective. generate: the causal rule. Default infer. */
+  readonly phase?: Phase;
+  /** The function entered; by default the objective in train, else forward. */
+  readonly entry?: Entry;
+  /** Which model, where the file holds several. */
+  readonly model?: string;
+  /** The name of the source in messages, and the place relative imports start from. */
+  readonly file?: string;
+  /** The text of an imported file, by its path relative to the root file's folder; null where there is none. Without it, only "std" can be imported. */
+  readonly read?: (path: string) => string | null;
+  /** Parameters of the model: a number, a boolean, or an expression of the language (`"12.5%"`, `"\"gelu\""`). */
+  readonly set?: Readonly<Record<string, string | number | boolean>>;
+  /** Run the IR verifier after every pass. */
+  readonly verify?: boolean;
+}
+
+export interface Compiled {
+  /** Null where the source has errors. */
+  readonly program: Program | null;
+  /** The optimized graph the program was made from. */
+  readonly graph: Graph | null;
+  readonly model: Model | null;
+  /** Errors and warnings, in order of place. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Every file read, for `formatDiagnostics`. */
+  readonly sources: readonly SourceFile[];
+}
+
+/** Compiles a `.mod` source. Never throws for a fault of the source: look at `program` and `diagnostics`. */
+export function compile(source: string, options: CompileOptions = {}): Compiled {
+  const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions(options));
+  if (!checked.model) return { program: null, graph: null, model: null, diagnostics: checked.diagnostics, sources: checked.sources };
+  const lowered = lower(checked.model);
+  const graph = optimize(lowered, { verify: options.verify ?? false });
+  const plan = schedule(graph);
+  const program = emit(plan, { model: checked.model, sources: checked.sources });
+  return { program, graph, model: checked.model, diagnostics: checked.diagnostics, sources: checked.sources };
+}
+
+function checkOptions(options: CompileOptions): CheckOptions {
+  const set = new Map(Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]));
+  return {
+    phase: options.phase ?? "infer",
+    ...(options.entry === undefined ? {} : { entry: options.entry }),
+    ...(options.model === undefined ? {} : { model: options.model }),
+    set: Object.assign(Object.create(null) as Record<string, string>, Object.fromEntries(set)),
+    read: options.read ?? (() => null),
+  };
+}

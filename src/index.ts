@@ -1,0 +1,23 @@
+// The public API: the compiler and its stages. The runtime is `modc/runtime`.
+export { compile, type CompileOptions, type Compiled } from "./compile.js";
+export { check, type CheckOptions } from "./check/check.js";
+export type { Entry, Model, Phase } from "./check/model.js";
+export { emit } from "./codegen/emit.js";
+export type { Code } from "./diagnostics/catalogue.js";
+export { CompilerBug } from "./diagnostics/invariant.js";
+export type { Diagnostic } from "./diagnostics/diagnostic.js";
+export { formatDiagnostics, type FormatOptions } from "./diagnostics/format.js";
+export type { SourceFile, Span } from "./diagnostics/span.js";
+export type { Graph, Node } from "./ir/graph.js";
+export { parseGraph } from "./ir/parse.js";
+export { printGraph } from "./ir/print.js";
+export { verify } from "./ir/verify.js";
+export { lower } from "./lower/lower.js";
+export { ops } from "./ops/index.js";
+export { optimize, passes } from "./passes/index.js";
+export type { Program } from "./program/program.js";
+export { parseProgram, printProgram } from "./program/serialize.js";
+export { evaluate } from "./reference/evaluate.js";
+export { schedule } from "./schedule/schedule.js";
+export { formatSource } from "./syntax/format-source.js";
+export { parse } from "./syntax/parse.js";

@@ -1,0 +1,64 @@
+// Each example, from its text to numbers computed by its WGSL, against the reference.
+import { readFileSync } from "node:fs";
+import { afterAll, describe, expect, it } from "vitest";
+import { testDevice } from "../device.js";
+import { expectAgreement, type Tally, type Tolerance } from "./agree.js";
+import { compiled, onDevice, reference, randomInput, randomLengths, randomTokens, randomWeights, sessionOf, type Case } from "./model.js";
+
+const source = (name: string): string => readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
+
+interface Example {
+  readonly name: string;
+  readonly bound: number;
+  readonly set: Readonly<Record<string, string>>;
+  readonly tolerance: Tolerance;
+  input(batch: number, T: number, seed: number): Case["inputs"];
+}
+
+/**
+ * Logits are of order 1 to 10. f32 products of a few hundred terms err by about 1e-6 of the terms' size, and each of the (at most six) layers
+ * adds to the stream it passes on; measured errors stay below 3e-5, ten times less than allowed here.
+ */
+const EXAMPLES: readonly Example[] = [
+  { name: "golden", bound: 64, set: {}, tolerance: { atol: 1e-6, rtol: 1e-6 }, input: (B, T, s) => ({ x: randomInput([B, T, 1], s) }) },
+  { name: "moby", bound: 256, set: {}, tolerance: { atol: 3e-4, rtol: 3e-4 }, input: (B, T, s) => ({ tokens: randomTokens([B, T], 256, s) }) },
+  { name: "llama", bound: 2048, set: { depth: "2", vocab: "512" }, tolerance: { atol: 3e-4, rtol: 3e-4 }, input: (B, T, s) => ({ tokens: randomTokens([B, T], 512, s) }) },
+];
+
+const DEVICES = ["default", "swiftshader"] as const;
+
+const tally: Tally = { choices: 0, forced: 0 };
+afterAll(() => {
+  expect(tally.choices).toBeGreaterThan(50);
+  expect(tally.forced, `${tally.forced} of ${tally.choices} choices were too close to call`).toBeLessThanOrEqual(Math.max(1, tally.choices / 1000));
+});
+
+const SIZES = [1, 2, 7, 64, 255].flatMap((T) => [[1, T], [3, T]] as const);
+
+for (const example of EXAMPLES)
+  it(`${example.name}.mod agrees with the reference at every size within its bounds, on both devices, from one program`, { timeout: 400_000 }, async () => {
+    const { program, graph } = compiled(source(example.name), { set: example.set });
+    const weights = randomWeights(program, 7);
+    const sessions = [];
+    for (const device of DEVICES) sessions.push(await sessionOf(program, await testDevice(device), weights, { B: 1, T: 8 }));
+    for (const [B, T] of SIZES.filter(([, T]) => T <= example.bound))
+      for (const lengths of [undefined, randomLengths(B, T, T + B)]) {
+        const given: Case = { inputs: example.input(B, T, 100 * B + T), ...(lengths ? { lengths } : {}) };
+        const wanted = reference(graph, weights, given);
+        for (const session of sessions) expectAgreement(graph, weights, given, await onDevice(session, given), example.tolerance, tally, wanted);
+      }
+    for (const session of sessions) session.dispose();
+  });
+
+describe("golden.mod", () => {
+  const x = { shape: [1, 4, 1], data: Float32Array.of(1, 3, 2, 4) };
+  for (const which of DEVICES)
+    it(`has its known answer on the ${which} device`, async () => {
+      const { program } = compiled(source("golden"));
+      const session = await sessionOf(program, await testDevice(which), new Map([["router", { shape: [1], data: Float32Array.of(1) }]]), { B: 1, T: 4 });
+      const results = await session.run({ x }, { observe: true });
+      [1, 12, 2, 18].forEach((v, i) => expect(results["output"]!.data[i]).toBeCloseTo(v, 6));
+      expect([...results["chosen.index"]!.data]).toEqual([1, 3]);
+      session.dispose();
+    });
+});

@@ -1,0 +1,140 @@
+// Runs one source through the compiler, and its program on a device beside its graph in the reference.
+import { compile, type CompileOptions } from "../../src/compile.js";
+import { formatDiagnostics } from "../../src/diagnostics/format.js";
+import type { Graph } from "../../src/ir/graph.js";
+import type { Tensor } from "../../src/ops/define.js";
+import type { Program } from "../../src/program/program.js";
+import { evaluate, type Choice, type Evaluation } from "../../src/reference/evaluate.js";
+import { packRoute } from "../../src/reference/pack.js";
+import { type Device, load, type Results, type Session } from "../../src/runtime/index.js";
+import { startsOf } from "../../src/size/axes.js";
+import { parseRational } from "../../src/size/rational.js";
+import { printSize } from "../../src/size/size.js";
+import { random } from "../random.js";
+
+export interface Compiled {
+  readonly program: Program;
+  readonly graph: Graph;
+}
+
+/** Compiles, or fails with the diagnostics. */
+export function compiled(source: string, options: CompileOptions = {}): Compiled {
+  const result = compile(source, { verify: true, ...options });
+  if (!result.program || !result.graph) throw new Error(formatDiagnostics(result.diagnostics, { sources: result.sources }));
+  return { program: result.program, graph: result.graph };
+}
+
+export interface Filled {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+export type Weights = ReadonlyMap<string, Filled>;
+
+/** Every weight random: matrices of deviation 1/√n, vectors around 1, so that norms, biases and gates all matter. */
+export function randomWeights(program: Program, seed: number): Map<string, Filled> {
+  const rng = random(seed);
+  return new Map(
+    program.weights.map((w) => {
+      const count = w.shape.reduce((a, b) => a * b, 1);
+      const scale = 1 / Math.sqrt(w.shape.at(-1) ?? 1);
+      const value = w.shape.length < 2 ? () => 1 + 0.2 * rng.normal() : () => rng.normal() * scale;
+      return [w.path, { shape: w.shape, data: Float32Array.from({ length: count }, value) }];
+    }),
+  );
+}
+
+/** A session over those weights; buffers start small and grow. */
+export function sessionOf(program: Program, device: Device, weights: Weights, max: Readonly<Record<string, number>>): Promise<Session> {
+  return load(program, device, (w) => weights.get(w.path)!.data, { max });
+}
+
+export interface GivenInput {
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Uint32Array;
+}
+
+export interface Case {
+  readonly inputs: Readonly<Record<string, GivenInput>>;
+  readonly lengths?: Uint32Array;
+  readonly seed?: number;
+  readonly live?: Readonly<Record<string, string>>;
+}
+
+/** `f32[B, T, …rest]`, normal. */
+export function randomInput(shape: readonly number[], seed: number): GivenInput {
+  const rng = random(seed);
+  return { shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => rng.normal()) };
+}
+
+/** `u32[B, T]` below `vocab`. */
+export function randomTokens(shape: readonly number[], vocab: number, seed: number): GivenInput {
+  const rng = random(seed);
+  return { shape, data: Uint32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => rng.below(vocab)) };
+}
+
+/** Every third sequence empty-ish: lengths between 0 and T, the first one T. */
+export const randomLengths = (batch: number, T: number, seed: number): Uint32Array => {
+  const rng = random(seed);
+  return Uint32Array.from({ length: batch }, (_, b) => (b === 0 ? T : rng.below(T + 1)));
+};
+
+/** The reference on the same case, its choices its own unless forced. */
+export function reference(graph: Graph, weights: Weights, given: Case, forced?: ReadonlyMap<string, Choice>): Evaluation {
+  return evaluate(graph, {
+    inputs: new Map(Object.entries(given.inputs)),
+    weights,
+    ...(given.lengths ? { lengths: given.lengths } : {}),
+    ...(given.seed === undefined ? {} : { seed: given.seed }),
+    ...(given.live ? { live: new Map(Object.entries(given.live).map(([k, v]) => [k, parseRational(v)!])) } : {}),
+    ...(forced ? { forced } : {}),
+  });
+}
+
+export const onDevice = (session: Session, given: Case): Promise<Results> =>
+  session.run(given.inputs, {
+    observe: true,
+    ...(given.lengths ? { lengths: given.lengths } : {}),
+    ...(given.seed === undefined ? {} : { seed: given.seed }),
+    ...(given.live ? { live: given.live } : {}),
+  });
+
+/**
+ * The choices a device made, from its observed routes, for the reference to take over. Every routed axis of the model must be observed, and
+ * its parents too: an index is relative to the axis it was chosen on.
+ */
+export function choicesOf(graph: Graph, evaluation: Evaluation, results: Results, given: Case): Map<string, Choice> {
+  const batch = Object.values(given.inputs)[0]!.shape[0]!;
+  const extent = Object.values(given.inputs)[0]!.shape[1]!;
+  const starts = new Map<string, ArrayLike<number>>();
+  for (const axis of graph.axes) if (axis.role === "sequence" && axis.count.kind === "input") starts.set(axis.name, startsOf(given.lengths ?? new Uint32Array(batch).fill(extent)));
+  const choices = new Map<string, Choice>();
+  for (const axis of graph.axes) {
+    const out = graph.outputs.find((o) => o.role === "observe" && o.name.endsWith(".index") && printSize(o.shape[1]!) === axis.name);
+    if (!out) continue;
+    const index = results[out.name]!;
+    const count = results[out.name.replace(/index$/, "count")]!;
+    const parent = evaluation.routes.get(axis.name)!.parent;
+    const choice = packRoute(index.data, index.shape[1]!, count.data, starts.get(parent)!);
+    choices.set(axis.name, choice);
+    starts.set(axis.name, choice.starts.data);
+  }
+  return choices;
+}
+
+/** Largest |a − b| / (atol + rtol·|b|) with its place; below 1 is close. */
+export function furthest(actual: ArrayLike<number>, expected: ArrayLike<number>, atol: number, rtol: number): { readonly ratio: number; readonly text: string } {
+  let ratio = 0;
+  let at = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const a = actual[i]!;
+    const e = expected[i]!;
+    const r = Object.is(a, e) || a === e || (Number.isNaN(a) && Number.isNaN(e)) ? 0 : Math.abs(a - e) / (atol + rtol * Math.abs(e));
+    if (!(r <= ratio)) {
+      ratio = Number.isNaN(r) ? Infinity : r;
+      at = i;
+    }
+  }
+  return { ratio, text: `at ${at}: ${actual[at]} against ${expected[at]} (${ratio.toPrecision(3)} of the tolerance)` };
+}
+
+export type { Tensor };
