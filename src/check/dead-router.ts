@@ -12,14 +12,15 @@ export function checkRouters(model: Model, reportAt: ReportAt): void {
   if (model.phase !== "train" || model.losses.length === 0) return;
   const values = reachable(rootsOf(model));
   const trained = new Set(reachable(model.losses.map((l) => l.value), gradientInputs));
-  const weights = dependsOnWeights(values);
+  const weights = dependents(values, (v) => v.inputs);
+  const learners = dependents(values, gradientInputs);
   const elsewhere = trainedElsewhere(values, trained);
   const routers = new Set<Value>();
   for (const route of values) {
     const [score] = route.inputs;
     if ((!isOp(route, "top") && !isOp(route, "above")) || !score || routers.has(score)) continue;
     routers.add(score);
-    if (weights.has(score) && !learns(score, trained) && elsewhere.get(score) !== true) reportAt(score, "dead-router", { choice: route.op });
+    if (weights.has(score) && !learns(score, trained, learners) && elsewhere.get(score) !== true) reportAt(score, "dead-router", { choice: route.op });
   }
 }
 
@@ -46,10 +47,10 @@ function differentiable(value: Value): readonly Value[] {
   }
 }
 
-/** Whether the value depends on a weight, in any way: values in ascending order. */
-function dependsOnWeights(values: readonly Value[]): ReadonlySet<Value> {
+/** The values that depend on a weight by way of the inputs given: values in ascending order. */
+function dependents(values: readonly Value[], inputs: (value: Value) => readonly Value[]): ReadonlySet<Value> {
   const found = new Set<Value>();
-  for (const v of values) if (v.op === "weight" || v.inputs.some((i) => found.has(i))) found.add(v);
+  for (const v of values) if (v.op === "weight" || inputs(v).some((i) => found.has(i))) found.add(v);
   return found;
 }
 
@@ -66,13 +67,13 @@ function trainedElsewhere(values: readonly Value[], trained: ReadonlySet<Value>)
 }
 
 /**
- * Whether training reaches the score itself, or the value that it is a function of alone (a sigmoid taken for the choice only):
+ * Whether training reaches the score itself and goes on to a weight, or so the value that it is a function of alone (a sigmoid taken for the choice only):
  * one number for each score, since a row of features is only what a score was computed from.
  */
-function learns(score: Value, trained: ReadonlySet<Value>): boolean {
+function learns(score: Value, trained: ReadonlySet<Value>, learners: ReadonlySet<Value>): boolean {
   const numbers = (v: Value): number => v.type.shape.filter((size) => size !== 1).length;
   for (let v: Value | undefined = score; v && numbers(v) === numbers(score); ) {
-    if (trained.has(v)) return true;
+    if (trained.has(v)) return learners.has(v);
     const inputs: readonly Value[] = gradientInputs(v).filter((i) => i.op !== "number" && i.op !== "live");
     v = inputs.length === 1 ? inputs[0] : undefined;
   }

@@ -32,7 +32,7 @@ export function floatArg(body: Body, args: Args, fn: string, name: string): Valu
 
 export function requireDtype(body: Body, value: Value, needs: readonly DType[], fn: string, span: Span): boolean {
   if (needs.includes(value.type.dtype)) return true;
-  const hint = needs.every(isFloat) ? `cast it first: \`${needs[0] ?? "f32"}(x)\`` : needs.includes("u32") ? "cast it first: `u32(x)`" : null;
+  const hint = needs[0] === "bool" ? "compare it with a number: `x > 0`" : needs.every(isFloat) ? `cast it first: \`${needs[0] ?? "f32"}(x)\`` : needs.includes("u32") ? "cast it first: `u32(x)`" : null;
   body.report("wrong-dtype", { what: `\`${fn}\``, needs, found: printType(value.type), hint }, span);
   return false;
 }

@@ -85,8 +85,8 @@ function attendable(body: Body, name: string, value: Value, at: Span): boolean {
   const [head, width] = [shape.slice(1, -2), shape.at(-1)];
   if (shape.length < 3) body.report("wrong-rank", { what, needs: "three dimensions [B, T, d], or four with heads [B, H, T, d]", found: printType(value.type) }, at);
   else if (!dims.includes(shape.length - 2)) {
-    const hint = dims.length > 0 ? 'bring the sequence next to last: `rearrange(x, "b t h d -> b h t d")`' : undefined;
-    body.report("not-a-sequence", { what: `${what} attends along the last but one dimension: it`, found: printType(value.type), ...(hint === undefined ? {} : { hint }) }, at);
+    const misplaced = { where: "as its last dimension but one", hint: 'bring it there: `rearrange(x, "b t h d -> b h t d")`' };
+    body.report("not-a-sequence", { what, found: printType(value.type), ...(dims.length > 0 ? misplaced : {}) }, at);
   } else if (dims.length > 1) body.report("several-sequences", { what, found: printType(value.type) }, at);
   else if (typeof width !== "number" || head.some((size) => typeof size !== "number")) {
     body.report("unknown-extent", { what: "`attention`", size: printSize([...head, width ?? 1].find((size) => typeof size !== "number") ?? 1) }, at);

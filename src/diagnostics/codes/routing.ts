@@ -79,16 +79,16 @@ chosen rows 2·x + f(x), or (1 + gate)·x with a gate. This is the usual mistake
 
   MoD(Residual(Layer(dim, heads)), dim)           // write MoD(Layer(dim, heads), dim)`,
   }),
-  "not-a-sequence": code<{ readonly what: string; readonly found: string; readonly hint?: string }>({
+  "not-a-sequence": code<{ readonly what: string; readonly found: string; readonly where?: string; readonly hint?: string }>({
     severity: "error",
-    message: ({ what, found }) => `${what} works along a sequence axis, which ${found} does not have`,
+    message: ({ what, found, where }) => `${what} needs a sequence axis${where === undefined ? "" : ` ${where}`}, which ${found} does not have`,
     hint: ({ hint }) => hint ?? "name the second axis of the input, with a bound if you like: `f32[B, T <= 196, dim]`",
     explain: `A sequence axis is the second axis of the model's inputs, written as a capitalised name, and every axis that a route makes
 from it. Positions, attention and routes follow it; a dimension of fixed size has none of these.`,
   }),
   "several-sequences": code<{ readonly what: string; readonly found: string }>({
     severity: "error",
-    message: ({ what, found }) => `${what} works along one sequence axis, but ${found} has several`,
+    message: ({ what, found }) => `${what} needs one sequence axis, but ${found} has several`,
     hint: () => null,
     explain: `A tensor may lie along two sequence axes, such as a score for each pair of tokens. What works along the sequence cannot know
 which one is meant there.`,

@@ -112,7 +112,7 @@ needs its extent when compiling.`,
   }),
   "batch-axis": code<{ readonly what: string; readonly batch: string }>({
     severity: "error",
-    message: ({ what, batch }) => `${what} would mix the sequences of the batch axis ${batch}`,
+    message: ({ what, batch }) => `${what} does not keep the sequences of the batch axis ${batch} apart`,
     hint: () => "each sequence stands alone; keep the batch as the first axis",
     explain: `What a model computes for one sequence never depends on the others in the batch, so results are the same in any batch. The
 batch is the first axis of every tensor that has it; it is not indexed, merged, moved, joined or reduced by itself. A mean

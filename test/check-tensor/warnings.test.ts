@@ -1,0 +1,91 @@
+// Routers that cannot learn, residuals added twice, and how long the checks take.
+import { describe, expect, it } from "vitest";
+import { pointed, tellSource } from "./harness.js";
+
+const model = (body: string, more = "", loss = "mean(forward(x) ^ 2)"): string => `
+import { Layer, Linear, MoD, Residual, RMSNorm } from "std"
+model M() {
+  router: Linear(8, 1, bias: false)
+  mlp: Linear(8, 8)
+  layer: Layer(8, 2)
+  norm: RMSNorm(8)
+  ${more}
+  forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] {
+    ${body}
+  }
+  objective(x: f32[B, T <= 64, 8]) { loss own = ${loss} }
+}
+`;
+const routed = (update: string, score = "router(x)[..., 0]"): string =>
+  model(`score = ${score}\n chosen = top(score, 4)\n rows = take(x, chosen)\n gate = take(score, chosen)[..., None]\n put(x, chosen, ${update})`);
+const codes = (source: string, phase: "train" | "infer" | "generate" = "train"): string => tellSource(source, phase).diagnostics.map((d) => d.code).join(" ");
+
+describe("dead-router", () => {
+  it.each([
+    ["no gate", routed("mlp(rows)")],
+    ["a gate behind stop_gradient", routed("mlp(rows) * stop_gradient(gate)")],
+    ["a score behind stop_gradient", routed("mlp(rows) * gate", "stop_gradient(router(x)[..., 0])")],
+    ["a gate by comparison", routed("mlp(rows) * where(gate > 0, 1.0, 0.5)")],
+    ["a gate on a value nobody reads", model("score = router(x)[..., 0]\n chosen = top(score, 4)\n lost = take(x, chosen) * take(score, chosen)[..., None]\n put(x, chosen, mlp(take(x, chosen)))")],
+    ["a feature taken for a score", routed("mlp(rows)", "x[..., 0] * 1.0 + norm(x)[..., 0]")],
+    ["above", model("score = router(x)[..., 0]\n chosen = above(score, 0)\n put(x, chosen, mlp(take(x, chosen)))")],
+  ])("warns of %s", (_, source) => {
+    const outcome = tellSource(source, "train");
+    expect(outcome.diagnostics.map((d) => d.code)).toEqual(["dead-router"]);
+    expect(outcome.model).not.toBeNull();
+    expect(codes(source, "infer")).toBe("");
+  });
+
+  it.each([
+    ["a gate", routed("mlp(rows) * gate")],
+    ["a gate through a sigmoid", routed("mlp(rows) * sigmoid(gate)")],
+    ["a loss on the score", model("score = router(x)[..., 0]\n chosen = top(score, 4)\n loss aux = bce(score, chosen.mask)\n put(x, chosen, mlp(take(x, chosen)))")],
+    ["a choice by a function of what is trained", model("raw = router(x)[..., 0]\n chosen = top(sigmoid(raw), 4)\n put(x, chosen, mlp(take(x, chosen)) * take(raw, chosen)[..., None])")],
+    ["a score computed again for the gate", model("chosen = top(router(x)[..., 0], 4)\n put(x, chosen, mlp(take(x, chosen)) * take(router(x)[..., 0], chosen)[..., None])")],
+    ["a random choice, which has nothing to learn", routed("mlp(rows)", "random_normal(like: x[..., 0])")],
+    ["a choice by position", routed("mlp(rows)", "f32(position(x))")],
+    ["the standard library", model("routed(x)", "routed: MoD(Layer(8, 2), 8)")],
+    ["the standard library with a sigmoid", model("routed(x)", 'routed: MoD(Layer(8, 2), 8, gate: "sigmoid")')],
+  ])("does not warn of %s", (_, source) => expect(codes(source)).toBe(""));
+
+  it("points at the score", () => {
+    expect(pointed(tellSource(routed("mlp(rows)"), "train"))).toBe("router(x)[..., 0]");
+  });
+});
+
+describe("doubled-residual", () => {
+  it.each([
+    ["rows + f(rows)", routed("(rows + mlp(rows)) * gate")],
+    ["rows alone", routed("rows * gate")],
+    ["rows in a different sum", routed("mlp(rows) * gate + 0.5 * rows")],
+    ["f(rows) * gate + rows / 2", routed("mlp(rows) * gate + rows / 2")],
+    ["Residual in MoD", model("routed(x)", "routed: MoD(Residual(Layer(8, 2)), 8)")],
+    ["MoD in MoD", model("routed(x)", "routed: MoD(MoD(Layer(8, 2), 8), 8)")],
+    ["a detour of shapes and dropout", routed('rearrange(dropout(rearrange(rows, "b k (u v) -> b k u v", u: 2), 0.1) + 0.0, "b k u v -> b k (u v)") * gate')],
+    ["rows taken a second time", routed("(take(x, chosen) + mlp(rows)) * gate")],
+  ])("warns of %s", (_, source) => expect(codes(source)).toBe("doubled-residual"));
+
+  it.each([
+    ["an update", routed("mlp(rows) * gate")],
+    ["a norm", routed("norm(rows) * gate")],
+    ["a layer", model("routed(x)", "routed: MoD(Layer(8, 2), 8)")],
+    ["rows taken away again", routed("(rows + mlp(rows) - rows) * gate")],
+    ["a product with features", routed("rows * mlp(rows) * gate")],
+    ["rows of another tensor", routed("take(mlp(x), chosen) * gate")],
+    ["attention over rows", routed("attention(rows, rows, rows) * gate")],
+  ])("does not warn of %s", (_, source) => expect(codes(source)).toBe(""));
+
+  it("points at the update", () => {
+    expect(pointed(tellSource(routed("(rows + mlp(rows)) * gate"), "train"))).toBe("(rows + mlp(rows)) * gate");
+  });
+});
+
+describe("growth", () => {
+  it("checks a thousand routed layers in time", () => {
+    const source = (depth: number): string => model("for l in layers { x = l(x) }\n norm(x)", `layers: [for i in 0..${depth}: if i % 2 == 1 then MoD(Layer(8, 2), 8) else Residual(Layer(8, 2))]`);
+    const start = performance.now();
+    const outcome = tellSource(source(1000), "train");
+    expect(outcome.diagnostics).toEqual([]);
+    expect(performance.now() - start).toBeLessThan(20_000);
+  });
+});

@@ -1,0 +1,5 @@
+model M() {
+  forward(x: f32[B, T <= 64, 8], other: f32[B, S <= 64, 8]) -> f32[B, T, 8] {
+    x[:, 0:S]
+  }
+}

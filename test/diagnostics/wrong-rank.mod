@@ -1,0 +1,8 @@
+model M() {
+  weight router: f32[8, 1]
+
+  forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] {
+    chosen = top(x @ router, 4)
+    put(x, chosen, take(x, chosen))
+  }
+}
