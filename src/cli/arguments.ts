@@ -1,0 +1,51 @@
+// Reading the values of options: name=value, numbers, lists.
+import { EXIT, UserError } from "./exit.js";
+
+const usage = (message: string, hint: string | null = null): UserError => new UserError(message, hint, EXIT.usage);
+
+/** `name=value` → both sides; the value may hold further equal signs. */
+export function splitPair(option: string, text: string): readonly [string, string] {
+  const at = text.indexOf("=");
+  if (at <= 0) throw usage(`${option} ${JSON.stringify(text)} has no name and value`, `write ${option} name=value`);
+  return [text.slice(0, at).trim(), text.slice(at + 1).trim()];
+}
+
+/** Several `name=value`, in a record without a prototype, for any name may be given. */
+export function pairs(option: string, texts: readonly string[]): Readonly<Record<string, string>> {
+  const record = Object.create(null) as Record<string, string>; // no prototype, so that `__proto__` is a name like any other
+  for (const text of texts) {
+    const [name, value] = splitPair(option, text);
+    if (name in record) throw usage(`${option} gives ${name} twice`);
+    record[name] = value;
+  }
+  return record;
+}
+
+/** A whole number from `low` to `high`. */
+export function wholeNumber(option: string, text: string, low: number, high: number): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text.trim()) || value < low || value > high) throw usage(`${option} ${JSON.stringify(text)} is no whole number from ${low} to ${high}`);
+  return value;
+}
+
+/** The seed of weights and random values: a u32. */
+export const seedOf = (text: string | undefined): number => (text === undefined ? 0 : wholeNumber("--seed", text, 0, 0xffffffff));
+
+/** A positive number such as 16.5e18. */
+export function positiveNumber(option: string, text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value) || value <= 0) throw usage(`${option} ${JSON.stringify(text)} is no positive number`);
+  return value;
+}
+
+/** `3,5,0` */
+export const wholeNumbers = (option: string, text: string): readonly number[] => text.split(",").map((part) => wholeNumber(option, part.trim(), 0, 0xffffffff));
+
+/** `B=1,T=2048` */
+export function extentsOf(option: string, text: string): ReadonlyMap<string, number> {
+  const given = pairs(option, text.split(",").filter((part) => part.trim() !== ""));
+  return new Map(Object.entries(given).map(([name, value]) => [name, wholeNumber(`${option} ${name}=`, value, 1, Number.MAX_SAFE_INTEGER)]));
+}
+
+/** For commander: every use of a repeatable option. */
+export const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];

@@ -1,0 +1,66 @@
+// `modc check`: finds errors and warnings, in infer and, where there is an objective, in train.
+import { check as checkSource } from "../../check/check.js";
+import { Diagnostics, type Diagnostic } from "../../diagnostics/diagnostic.js";
+import { lineAndColumn, type SourceFile } from "../../diagnostics/span.js";
+import type { Block, Member } from "../../syntax/ast.js";
+import { parse } from "../../syntax/parse.js";
+import { EXIT, type ExitCode } from "../exit.js";
+import { readSource } from "../files.js";
+import { compileOptions, showDiagnostics, type ModelFlags } from "../frontend.js";
+import { out, outJson } from "../terminal.js";
+
+export interface CheckFlags extends ModelFlags {
+  readonly json?: boolean;
+}
+
+/** Several models are checked one after the other unless `--model` chooses; a file without one is a library, whose text and names are checked. */
+export function check(file: string, flags: CheckFlags): ExitCode {
+  const source = readSource(file);
+  const models = parse(source).file.declarations.filter((d) => d.kind === "block").filter((d) => d.model);
+  const found = new Diagnostics();
+  const sources = new Map<string, SourceFile>();
+  const checked: string[] = [];
+  for (const pass of passesOf(models, flags)) {
+    const { phase = "infer", entry, model, set, read } = compileOptions(file, { ...flags, ...pass });
+    const result = checkSource(source, { phase, set, read, ...(entry === undefined ? {} : { entry }), ...(model === undefined ? {} : { model }) });
+    for (const s of result.sources) sources.set(s.file, s);
+    for (const d of result.diagnostics) if (d.code !== "no-model" || flags.model !== undefined) found.add(d);
+    checked.push(result.model ? `${result.model.name} (${phase})` : phase);
+  }
+  return report(file, found.all, sources, models.length === 0 && flags.model === undefined, checked, flags);
+}
+
+/** What to check: each model that is meant, in each phase that is meant. */
+function passesOf(models: readonly Block[], flags: CheckFlags): readonly Pick<ModelFlags, "phase" | "model">[] {
+  const chosen = flags.model === undefined ? models : models.filter((m) => m.name.text === flags.model);
+  if (chosen.length === 0) return [flags.phase === undefined ? {} : { phase: flags.phase }];
+  return chosen.flatMap((model) => {
+    const phases = flags.phase !== undefined ? [flags.phase] : flags.enter === undefined && hasObjective(model.members) ? (["infer", "train"] as const) : (["infer"] as const);
+    return phases.map((phase) => ({ phase, model: model.name.text }));
+  });
+}
+
+const hasObjective = (members: readonly Member[]): boolean =>
+  members.some((m) => (m.kind === "function" && m.name.text === "objective") || (m.kind === "member-if" && (hasObjective(m.then) || hasObjective(m.else))));
+
+function report(file: string, found: readonly Diagnostic[], sources: ReadonlyMap<string, SourceFile>, library: boolean, checked: readonly string[], flags: CheckFlags): ExitCode {
+  const errors = found.filter((d) => d.severity === "error").length;
+  if (flags.json) outJson({ file, errors, warnings: found.length - errors, diagnostics: found.map((d) => asJson(d, sources)) });
+  else {
+    showDiagnostics(found, [...sources.values()]);
+    const what = library ? "a library without a model" : checked.join(", ");
+    out(`${file}: ${errors === 0 ? what : ""}${errors === 0 ? ": " : ""}${count(errors, "error")}, ${count(found.length - errors, "warning")}`);
+  }
+  return errors === 0 ? EXIT.fine : EXIT.user;
+}
+
+const count = (n: number, what: string): string => `${n === 0 ? "no" : n} ${what}${n === 1 ? "" : "s"}`;
+
+/** With lines and columns beside the offsets, both from 1. */
+function asJson(d: Diagnostic, sources: ReadonlyMap<string, SourceFile>): unknown {
+  const place = (span: Diagnostic["span"]): unknown => {
+    const text = sources.get(span.file)?.text;
+    return text === undefined ? span : { ...span, from: lineAndColumn(text, span.start), to: lineAndColumn(text, span.end) };
+  };
+  return { ...d, span: place(d.span), notes: d.notes.map((n) => ({ ...n, span: n.span && place(n.span) })) };
+}

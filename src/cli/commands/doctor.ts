@@ -1,0 +1,38 @@
+// `modc doctor`: which device there is, what it can do, and how to get a better one.
+import { openDevice, type DeviceInfo } from "../../runtime/index.js";
+import { formatBytes } from "../../runtime/errors.js";
+import { deviceKind, mendingHint, type DeviceFlags } from "../device.js";
+import { EXIT, UserError, type ExitCode } from "../exit.js";
+import { out, outJson } from "../terminal.js";
+
+export interface DoctorFlags extends DeviceFlags {
+  readonly json?: boolean;
+}
+
+export async function doctor(flags: DoctorFlags): Promise<ExitCode> {
+  const kind = deviceKind(flags);
+  if (kind === "reference") throw new UserError("the reference needs no device", "`modc run --device reference` works on every machine");
+  const device = await openDevice(kind === null ? {} : { kind });
+  const { info } = device;
+  if (flags.json) outJson({ node: process.versions.node, platform: `${process.platform}-${process.arch}`, device: info });
+  else out(describe(info).join("\n"));
+  device.destroy();
+  return EXIT.fine;
+}
+
+function describe(info: DeviceInfo): readonly string[] {
+  const { limits, features } = info;
+  const has = (feature: string): string => (features.includes(feature) ? "yes" : "no");
+  const lines = [
+    `Node ${process.versions.node} on ${process.platform} ${process.arch}`,
+    `device: ${info.name}${info.driver && info.driver !== info.name ? ` (${info.driver})` : ""}${info.vendor ? `, ${info.vendor}` : ""}`,
+    info.software ? "kind: software: the processor plays the GPU. Results are right, but a GPU is many times faster" : "kind: hardware GPU",
+    `16-bit floats: ${has("shader-f16")}`,
+    `subgroups: ${info.subgroups ? (info.subgroups[0] === info.subgroups[1] ? `${info.subgroups[0]} wide` : `${info.subgroups[0]} to ${info.subgroups[1]} wide`) : "no"}`,
+    `time stamps: ${has("timestamp-query")}`,
+    `largest buffer: ${formatBytes(limits.maxBufferSize)}, largest binding: ${formatBytes(limits.maxStorageBufferBindingSize)}`,
+    `a kernel may have ${limits.maxStorageBuffersPerShaderStage} storage buffers, ${limits.maxComputeInvocationsPerWorkgroup} invocations and ${formatBytes(limits.maxComputeWorkgroupStorageSize)} of workgroup memory`,
+  ];
+  const hint = info.software ? mendingHint(info) : null;
+  return hint === null ? lines : [...lines, hint];
+}

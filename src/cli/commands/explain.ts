@@ -1,0 +1,31 @@
+// `modc explain`: what a diagnostic's code means and how to mend it.
+import { catalogue, type Code } from "../../diagnostics/catalogue.js";
+import { EXIT, UserError, type ExitCode } from "../exit.js";
+import { table } from "../table.js";
+import { out, outJson } from "../terminal.js";
+
+export interface ExplainFlags {
+  readonly json?: boolean;
+}
+
+/** Without a code, all of them with the first sentence of each. */
+export function explain(code: string | undefined, flags: ExplainFlags): ExitCode {
+  const codes = Object.keys(catalogue).sort() as Code[]; // the keys of a constant table
+  if (code === undefined) {
+    const rows = codes.map((c) => [c, catalogue[c].severity, firstSentence(catalogue[c].explain)]);
+    if (flags.json) outJson(rows.map(([name, severity, summary]) => ({ code: name, severity, summary })));
+    else out(table(["code", "kind", "what"], rows));
+    return EXIT.fine;
+  }
+  const found = codes.find((c) => c === code);
+  if (found === undefined) throw new UserError(`there is no code ${JSON.stringify(code)}`, "`modc explain` lists them all");
+  const { severity, explain: text } = catalogue[found];
+  if (flags.json) outJson({ code: found, severity, text });
+  else out(`${severity}[${found}]\n\n${text.trimEnd()}`);
+  return EXIT.fine;
+}
+
+function firstSentence(text: string): string {
+  const flat = text.trim().split(/\n\s*\n/)[0]!.replaceAll(/\s+/g, " ");
+  return /^.*?[.:](?=\s|$)/.exec(flat)?.[0] ?? flat;
+}

@@ -1,0 +1,32 @@
+// `modc fmt`: prints files in the one canonical form, in place, or says which are not in it.
+import { formatSource } from "../../syntax/format-source.js";
+import { EXIT, type ExitCode } from "../exit.js";
+import { readSource, writeText } from "../files.js";
+import { showDiagnostics } from "../frontend.js";
+import { out, outJson } from "../terminal.js";
+
+export interface FmtFlags {
+  readonly check?: boolean;
+  readonly stdout?: boolean;
+  readonly json?: boolean;
+}
+
+/** A file with syntax errors is left as it is. With `--check` nothing is written, and 1 says that some file would change. */
+export function fmt(files: readonly string[], flags: FmtFlags): ExitCode {
+  const changed: string[] = [];
+  const broken: string[] = [];
+  for (const file of files) {
+    const source = readSource(file);
+    const { text, diagnostics } = formatSource(source.text, file);
+    showDiagnostics(diagnostics, [source]);
+    if (text === null) broken.push(file);
+    else if (flags.stdout) process.stdout.write(text);
+    else if (text !== source.text) {
+      changed.push(file);
+      if (!flags.check) writeText(file, text);
+      if (!flags.json) out(flags.check ? `${file} is not formatted` : `${file} formatted`);
+    }
+  }
+  if (flags.json) outJson({ changed, broken });
+  return broken.length > 0 || (flags.check && changed.length > 0) ? EXIT.user : EXIT.fine;
+}

@@ -1,0 +1,58 @@
+// How a command ends: the exit codes, and what to say of each kind of error.
+
+/** 0 fine · 1 the user's source, input or weights · 2 the command line itself · 3 no GPU, or it was lost · 4 a check failed · 70 a fault of modc · 130 interrupted. */
+export const EXIT = { fine: 0, user: 1, usage: 2, device: 3, check: 4, bug: 70, interrupted: 130 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** A fault of what the user gave: one sentence, and how to mend it. */
+export class UserError extends Error {
+  override readonly name = "UserError";
+  constructor(
+    message: string,
+    readonly hint: string | null = null,
+    readonly exit: ExitCode = EXIT.user,
+  ) {
+    super(message);
+  }
+}
+
+/** Everything that needed saying was said; only the code is left. */
+export class Quit extends Error {
+  override readonly name = "Quit";
+  constructor(readonly exit: ExitCode) {
+    super(`exit ${exit}`);
+  }
+}
+
+/** What is told of an error, and the code it ends with. */
+export interface Verdict {
+  readonly exit: ExitCode;
+  /** Null where nothing more is to be said. */
+  readonly message: string | null;
+  readonly hint: string | null;
+}
+
+/** Errors of the compiler's and the runtime's rooms are told by name and code, so that judging one loads none of them. */
+export function judge(error: unknown): Verdict {
+  if (error instanceof Quit) return { exit: error.exit, message: null, hint: null };
+  if (error instanceof UserError) return { exit: error.exit, message: error.message, hint: error.hint };
+  if (!(error instanceof Error)) return bug(String(error));
+  const { code, hint } = error as { readonly code?: unknown; readonly hint?: unknown }; // as the runtime's errors have them
+  const known = exitOf(error.name, code);
+  return known === null || error.message.startsWith("modc bug") ? bug(error.message) : { exit: known, message: error.message, hint: typeof hint === "string" ? hint : null };
+}
+
+function exitOf(name: string, code: unknown): ExitCode | null {
+  if (name === "InputError" || name === "ProgramError" || name === "WeightsError") return EXIT.user;
+  switch (code) {
+    case "no-device": case "device-lost": return EXIT.device;
+    case "out-of-memory": case "limit-exceeded": case "bad-input": case "bad-weights": return EXIT.user;
+    default: return null;
+  }
+}
+
+const bug = (message: string): Verdict => ({
+  exit: EXIT.bug,
+  message: message.startsWith("modc bug") ? message : `modc bug: ${message.split("\n")[0]}`,
+  hint: "this is a fault of modc, not of your input; MODC_DEBUG=1 shows where it happened",
+});

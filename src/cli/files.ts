@@ -1,0 +1,90 @@
+// Reading and writing files for the commands, with one sentence for whatever goes wrong.
+import { readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve, sep } from "node:path";
+import type { SourceFile } from "../diagnostics/span.js";
+import { UserError } from "./exit.js";
+
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["ENOENT", "there is no such file"],
+  ["EACCES", "permission denied"],
+  ["EPERM", "permission denied"],
+  ["EISDIR", "it is a folder"],
+  ["ENOTDIR", "its folder is not one"],
+  ["ENOSPC", "the disk is full"],
+  ["EROFS", "the disk is read-only"],
+  ["ELOOP", "too many links"],
+  ["ENAMETOOLONG", "the name is too long"],
+]);
+
+/** Runs `body`, turning what the file system refuses into a UserError. */
+function reaching<T>(what: string, path: string, body: () => T): T {
+  try {
+    return body();
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === undefined) throw cause;
+    throw new UserError(`cannot ${what} ${path}: ${REASONS.get(code) ?? code}`);
+  }
+}
+
+/** Beyond any text a person wrote or a compiler made. */
+const MOST_BYTES = 512 * 1024 * 1024;
+
+export function readBytes(path: string): Uint8Array {
+  return reaching("read", path, () => {
+    const { size } = statSync(path);
+    if (size > MOST_BYTES) throw new UserError(`${path} has ${size} bytes, modc reads up to ${MOST_BYTES}`);
+    return readFileSync(path);
+  });
+}
+
+/** Text in UTF-8; a byte-order mark is dropped. */
+export function readText(path: string): string {
+  const bytes = readBytes(path);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new UserError(`${path} is not UTF-8 text: byte ${firstInvalid(bytes)} begins no character`);
+  }
+}
+
+/** The offset of the first byte that is no UTF-8. */
+function firstInvalid(bytes: Uint8Array): number {
+  // What a lenient decoder replaces, it replaces by U+FFFD; everything before it encodes to as many bytes as it had.
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  let at = 0;
+  for (const character of text) {
+    const length = Buffer.byteLength(character);
+    const same = Buffer.from(character).equals(Buffer.from(bytes.subarray(at, at + length)));
+    if (!same) return at;
+    at += length;
+  }
+  return at;
+}
+
+export const writeText = (path: string, text: string): void => reaching("write", path, () => writeFileSync(path, text));
+
+/** A `.mod` file under the name it was given by. */
+export const readSource = (path: string): SourceFile => ({ file: path, text: readText(path) });
+
+/**
+ * Reads files that a root file imports, by their path relative to its folder: null where there is none. Files whose real path leaves that folder
+ * are refused, links included.
+ */
+export function importReader(root: string): (path: string) => string | null {
+  const folder = dirname(resolve(root));
+  return (path) => {
+    const full = join(folder, path);
+    let real: string;
+    try {
+      real = realpathSync(full);
+    } catch {
+      return null; // the compiler says where it is imported
+    }
+    const home = realpathSync(folder);
+    if (!real.startsWith(home.endsWith(sep) ? home : home + sep)) {
+      throw new UserError(`${basename(root)} imports ${path}, which is a link to ${real}, outside its folder`, "imports stay inside the folder of the file that is compiled");
+    }
+    return readText(full);
+  };
+}

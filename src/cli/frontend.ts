@@ -1,0 +1,60 @@
+// From a file's name to a model or a program, its findings printed on the way.
+import type { CompileOptions, Compiled } from "../compile.js";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import { formatDiagnostics } from "../diagnostics/format.js";
+import type { SourceFile } from "../diagnostics/span.js";
+import type { Model } from "../check/model.js";
+import { pairs } from "./arguments.js";
+import { EXIT, Quit } from "./exit.js";
+import { importReader, readSource } from "./files.js";
+import { say, useColor } from "./terminal.js";
+
+/** What `--set --phase --enter --model` give, as commander leaves them. */
+export interface ModelFlags {
+  readonly set?: readonly string[];
+  readonly phase?: "infer" | "train" | "generate";
+  readonly enter?: "forward" | "objective";
+  readonly model?: string;
+}
+
+/** The options of `compile` and `check` for a file. */
+export function compileOptions(file: string, flags: ModelFlags): CompileOptions & { readonly read: (path: string) => string | null; readonly set: Readonly<Record<string, string>> } {
+  return {
+    file,
+    phase: flags.phase ?? "infer",
+    set: pairs("--set", flags.set ?? []),
+    read: importReader(file),
+    ...(flags.enter === undefined ? {} : { entry: flags.enter }),
+    ...(flags.model === undefined ? {} : { model: flags.model }),
+  };
+}
+
+/** Errors and warnings as a terminal shows them, on standard error. */
+export function showDiagnostics(diagnostics: readonly Diagnostic[], sources: readonly SourceFile[]): void {
+  if (diagnostics.length > 0) say(`${formatDiagnostics(diagnostics, { sources, color: useColor() })}\n`);
+}
+
+export type Finished = Compiled & { readonly program: NonNullable<Compiled["program"]>; readonly graph: NonNullable<Compiled["graph"]>; readonly model: Model };
+
+/** Compiles a file; prints what there is to say, and quits where it does not compile. */
+export async function compileFile(file: string, flags: ModelFlags): Promise<Finished> {
+  const source = readSource(file);
+  const options = compileOptions(file, flags);
+  const { compile } = await import("../compile.js");
+  const compiled = compile(source.text, options);
+  showDiagnostics(compiled.diagnostics, compiled.sources);
+  const { program, graph, model } = compiled;
+  if (!program || !graph || !model) throw new Quit(EXIT.user);
+  return { ...compiled, program, graph, model };
+}
+
+/** Checks a file only; prints what there is to say, and quits where there is no model. */
+export async function checkFile(file: string, flags: ModelFlags): Promise<{ readonly model: Model; readonly sources: readonly SourceFile[] }> {
+  const source = readSource(file);
+  const { phase = "infer", entry, model: name, set, read } = compileOptions(file, flags);
+  const { check } = await import("../check/check.js");
+  const { model, diagnostics, sources } = check(source, { phase, set, read, ...(entry === undefined ? {} : { entry }), ...(name === undefined ? {} : { model: name }) });
+  showDiagnostics(diagnostics, sources);
+  if (!model) throw new Quit(EXIT.user);
+  return { model, sources };
+}

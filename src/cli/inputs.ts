@@ -1,0 +1,161 @@
+// What a run is given on the command line: tensors as JSON, from files, or from text.
+import type { Program, ProgramInput } from "../program/program.js";
+import { converts, fromBytes, type Words } from "../runtime/weights/convert.js";
+import { openWeights } from "../runtime/weights-node.js";
+import { splitPair, wholeNumbers } from "./arguments.js";
+import { UserError } from "./exit.js";
+import { readBytes, readText } from "./files.js";
+import { say } from "./terminal.js";
+
+/** Values in a row with their shape. */
+export interface GivenTensor {
+  readonly shape: readonly number[];
+  readonly data: readonly number[] | Words;
+}
+
+export interface InputFlags {
+  readonly input?: readonly string[];
+  readonly text?: readonly string[];
+  readonly lengths?: string;
+}
+
+export interface GivenInputs {
+  readonly inputs: ReadonlyMap<string, GivenTensor>;
+  readonly lengths: readonly number[] | null;
+  /** The bytes of each text, as far as they are used; null where the tokens are no text. */
+  readonly texts: readonly Uint8Array[] | null;
+  /** The extent of each axis that a shape names. */
+  readonly extents: ReadonlyMap<string, number>;
+}
+
+export async function readInputs(program: Program, flags: InputFlags): Promise<GivenInputs> {
+  const inputs = new Map<string, GivenTensor>();
+  for (const text of flags.input ?? []) {
+    const [name, value] = splitPair("--input", text);
+    const declared = program.inputs.find((input) => input.name === name);
+    if (!declared) throw new UserError(`the model has no input ${name}`, takes(program));
+    if (inputs.has(name)) throw new UserError(`--input gives ${name} twice`);
+    inputs.set(name, await readTensor(declared, value));
+  }
+  const texts = flags.text?.length ? textTokens(program, flags.text, inputs) : null;
+  for (const { name } of program.inputs) if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));
+  const given = flags.lengths === undefined ? null : wholeNumbers("--lengths", flags.lengths);
+  if (given && texts) throw new UserError("--lengths and --text contradict each other: texts have their own lengths");
+  return { inputs, texts, lengths: given ?? lengthsOf(texts), extents: extentsOf(program, inputs) };
+}
+
+const takes = (program: Program): string =>
+  `it takes ${program.inputs.map((i) => `${i.name}: ${i.dtype}[${i.shape.join(", ")}]`).join(" and ")}: give \`--input ${program.inputs[0]?.name ?? "x"}=[[…]]\`, \`=@file.json\` or \`=@file.safetensors\`${textInputs(program) ? ", or `--text`" : ""}`;
+
+// --- tensors
+
+async function readTensor(input: ProgramInput, value: string): Promise<GivenTensor> {
+  if (!value.startsWith("@")) return fromJson(input.name, value, `--input ${input.name}`);
+  const path = value.slice(1);
+  return path.endsWith(".safetensors") ? fromSafetensors(input, path) : fromJson(input.name, readText(path), path);
+}
+
+function fromJson(name: string, text: string, where: string): GivenTensor {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new UserError(`${where} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`, `write nested lists of numbers, such as --input ${name}=[[1,2],[3,4]]`);
+  }
+  return flatten(name, value);
+}
+
+/** Nested lists of numbers and booleans, all of one length on each level. */
+function flatten(name: string, value: unknown): GivenTensor {
+  const shape: number[] = [];
+  for (let v = value; Array.isArray(v); v = v[0]) shape.push(v.length);
+  const data: number[] = [];
+  const walk = (v: unknown, depth: number, place: string): void => {
+    if (depth === shape.length) {
+      if (typeof v !== "number" && typeof v !== "boolean") throw new UserError(`${place} is ${Array.isArray(v) ? "a list where the first entry is none" : JSON.stringify(v)}, which is no number`);
+      data.push(Number(v));
+      return;
+    }
+    if (!Array.isArray(v)) throw new UserError(`${place} is no list, as its neighbours are`);
+    if (v.length !== shape[depth]) throw new UserError(`${place} has ${v.length} entries, its first neighbour ${shape[depth]}`, "pad sequences to one length and give `--lengths`");
+    v.forEach((inner, i) => walk(inner, depth + 1, `${place}[${i}]`));
+  };
+  if (shape.length > 16) throw new UserError(`${name} is nested more than 16 deep`);
+  walk(value, 0, name);
+  return { shape, data };
+}
+
+async function fromSafetensors(input: ProgramInput, path: string): Promise<GivenTensor> {
+  const source = await openWeights(path);
+  try {
+    const entry = source.tensors.get(input.name);
+    if (!entry) throw new UserError(`${path} holds no tensor ${JSON.stringify(input.name)}`, `it holds ${[...source.tensors.keys()].slice(0, 8).join(", ") || "none"}`);
+    if (!converts(entry.dtype, input.dtype)) throw new UserError(`${input.name} in ${path} is ${entry.dtype}, which does not convert to ${input.dtype}`);
+    const values = fromBytes(await source.read(input.name), entry.dtype, input.dtype);
+    if (typeof values === "string") throw new UserError(`${input.name} in ${path}: ${values}`);
+    return { shape: entry.shape, data: values };
+  } finally {
+    await source.close();
+  }
+}
+
+// --- text
+
+interface TextInputs {
+  readonly tokens: ProgramInput;
+  /** The input that wants the byte after each token; null where there is none. */
+  readonly targets: ProgramInput | null;
+}
+
+/** Which inputs text can feed: one of whole numbers for each token, and one called `targets` beside it. */
+function textInputs(program: Program): TextInputs | null {
+  const whole = program.inputs.filter((i) => (i.dtype === "u32" || i.dtype === "i32") && i.shape.length === 2 && i.packing !== null);
+  const targets = whole.find((i) => i.name === "targets") ?? null;
+  const [tokens, another] = whole.filter((i) => i !== targets);
+  return tokens && !another ? { tokens, targets } : null;
+}
+
+/** Byte-level tokens: one for each byte of UTF-8. Texts longer than the model's bound are cut, and it is said. */
+function textTokens(program: Program, given: readonly string[], inputs: Map<string, GivenTensor>): readonly Uint8Array[] {
+  const fed = textInputs(program);
+  if (!fed) throw new UserError("--text needs a model with one input of tokens, u32[B, T]", takes(program));
+  const { tokens, targets } = fed;
+  const axis = program.axes.find((a) => a.name === tokens.packing?.axis);
+  // With targets, the last byte is only a target.
+  const bound = (axis?.bound ?? Infinity) + (targets ? 1 : 0);
+  const texts = given.map((text) => {
+    const bytes = text.startsWith("@") ? readBytes(text.slice(1)) : new TextEncoder().encode(text);
+    if (bytes.length <= (targets ? 1 : 0)) throw new UserError(`--text ${JSON.stringify(text)} is ${bytes.length === 0 ? "empty" : "too short for a target"}`);
+    if (bytes.length > bound) say(`note: ${text.startsWith("@") ? text.slice(1) : "the text"} has ${bytes.length} bytes, the model reads the first ${bound}`);
+    return bytes.subarray(0, bound);
+  });
+  const longest = Math.max(...texts.map((t) => t.length)) - (targets ? 1 : 0);
+  const feed = (input: ProgramInput, from: number): void => {
+    if (inputs.has(input.name)) throw new UserError(`--text and --input both give ${input.name}`);
+    const data = new Uint32Array(texts.length * longest);
+    texts.forEach((t, b) => data.set(t.subarray(from, from + longest), b * longest));
+    inputs.set(input.name, { shape: [texts.length, longest], data });
+  };
+  feed(tokens, 0);
+  if (targets) feed(targets, 1);
+  return targets ? texts.map((t) => t.subarray(0, t.length - 1)) : texts;
+}
+
+/** Null where all are equally long. */
+function lengthsOf(texts: readonly Uint8Array[] | null): readonly number[] | null {
+  const lengths = texts?.map((t) => t.length) ?? [];
+  return lengths.some((n) => n !== lengths[0]) ? lengths : null;
+}
+
+/** For the sizes of a session's buffers; whether the shapes fit at all is the runtime's to say. */
+function extentsOf(program: Program, inputs: ReadonlyMap<string, GivenTensor>): ReadonlyMap<string, number> {
+  const axes = new Map(program.axes.map((a) => [a.name, a]));
+  const extents = new Map<string, number>();
+  for (const input of program.inputs)
+    input.shape.forEach((size, d) => {
+      const extent = inputs.get(input.name)!.shape[d];
+      const axis = typeof size === "string" ? axes.get(size) : undefined;
+      if (axis && extent !== undefined && extent >= 1 && (axis.bound === null || extent <= axis.bound)) extents.set(axis.name, extent);
+    });
+  return extents;
+}

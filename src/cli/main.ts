@@ -1,0 +1,100 @@
+#!/usr/bin/env node
+// The command line: which commands there are and what they take. Each is loaded only when it is called, so that `modc --version` is quick.
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, Option } from "commander";
+import { collect } from "./arguments.js";
+import { EXIT, judge, type ExitCode } from "./exit.js";
+import { error, handleStreams, say } from "./terminal.js";
+
+const set = new Option("--set <name=value>", "a parameter of the model; the value is an expression of the language (repeatable)").argParser(collect);
+const phase = new Option("--phase <phase>", "what the program is for").choices(["infer", "train", "generate"]);
+const enter = new Option("--enter <function>", "the function entered; by default the objective in train, else forward").choices(["forward", "objective"]);
+const model = new Option("--model <name>", "which model, where the file declares several");
+const json = new Option("--json", "print JSON instead of text");
+const seed = new Option("--seed <n>", "of starting weights and random values, 0 to 4294967295 (default 0)");
+const live = new Option("--live <name=value>", "a live parameter: 0.5, 12.5% or 1/8 (repeatable)").argParser(collect);
+const device = new Option("--device <kind>", "where to run; by default the best there is").choices(["gpu", "software", "swiftshader", "reference"]);
+const requireGpu = new Option("--require-gpu", "fail (3) where there is no hardware GPU");
+const weights = new Option("--weights <path>", "a safetensors file, an index of shards, or a folder with either");
+const output = new Option("-o, --output <path>", "the file to write");
+
+function build(finish: (code: ExitCode) => void): Command {
+  const program = new Command("modc")
+    .description("Compiles Mixture-of-Depths models to GPU kernels and runs them.")
+    .version(version(), "-V, --version", "print the version")
+    .helpCommand(false)
+    .showHelpAfterError("(modc --help lists the commands)")
+    .addHelpText("after", "\nExit codes: 0 fine, 1 fault in source, input or weights, 2 usage, 3 no GPU or GPU lost, 4 check failed, 70 fault of modc, 130 interrupted.\n");
+
+  /** A command on one model file. */
+  const add = (name: string, description: string, options: readonly Option[]): Command => {
+    const command = program.command(name).description(description);
+    for (const option of options) command.addOption(option);
+    return command;
+  };
+  const compiling = [set, phase, enter, model];
+
+  add("check <file>", "find errors and warnings, in infer and, where there is an objective, in train", [...compiling, json])
+    .action(async (file, flags) => finish((await import("./commands/check.js")).check(file, flags)));
+  add("fmt <files...>", "print files in the canonical form, in place", [new Option("--check", "write nothing; fail (1) where a file would change"), new Option("--stdout", "print instead of writing"), json])
+    .action(async (files, flags) => finish((await import("./commands/fmt.js")).fmt(files, flags)));
+  add("ir <file>", "print the graph", [
+    ...compiling, new Option("--after <pass>", "stop after this pass; `lower` is before any"), new Option("--trace", "name each rule that fires"),
+    new Option("--verify", "verify the graph after every pass"), new Option("--lines", "show lines instead of offsets"), json,
+  ]).action(async (file, flags) => finish(await (await import("./commands/ir.js")).ir(file, flags)));
+  add("wgsl <file> [kernel]", "list the kernels of a model, or print one", [...compiling, new Option("--all", "print all of them"), json])
+    .action(async (file, kernel, flags) => finish(await (await import("./commands/wgsl.js")).wgsl(file, kernel, flags)));
+  add("compile <file>", "write the compiled program as JSON", [output, ...compiling, json])
+    .action(async (file, flags) => finish(await (await import("./commands/compile.js")).compile(file, flags)));
+  add("run <file>", "run a model: a .mod file, or a program that `compile` wrote (.json)", [
+    new Option("--input <name=value>", "JSON, @file.json or @file.safetensors (repeatable)").argParser(collect),
+    new Option("--text <text>", "text, or @file, for a model that reads bytes (repeatable: a batch)").argParser(collect),
+    new Option("--lengths <n,n,…>", "tokens of each sequence"), weights, live, seed, device, requireGpu,
+    new Option("-o, --output <path>", "write results and observed values to a safetensors file"), new Option("--check", "hold the results against the reference; fail (4) where they differ"),
+    ...compiling, json,
+  ]).action(async (file, flags) => finish(await (await import("./commands/run.js")).run(file, flags)));
+  add("init <file>", "write the starting values of a model's weights", [
+    new Option("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(), seed, new Option("--floats <type>", "how floats are stored").choices(["f32", "f16", "bf16"]),
+    new Option("--paths", "key tensors by their paths, not by what `names` says"), set, model, json,
+  ]).action(async (file, flags) => finish(await (await import("./commands/init.js")).init(file, flags)));
+  add("cost <file>", "count operations, bytes, parameters and cache, beside the same model with nothing skipped", [
+    new Option("--at <axis=n,…>", "extents, such as B=1,T=2048 (default: one sequence as long as the model allows)"),
+    new Option("--convention <name>", "executed: what runs; mor: as the Mixture-of-Recursions paper counts").choices(["executed", "mor"]),
+    new Option("--precision <type>", "bytes of a value: f32 has 4, f16 2").choices(["f32", "f16"]), live,
+    new Option("--budget <operations>", "print how many training steps' forward passes it pays for"), new Option("--step-tokens <n>", "tokens of a step, for --budget"), ...compiling, json,
+  ]).action(async (file, flags) => finish(await (await import("./commands/cost.js")).cost(file, flags)));
+  add("explain [code]", "explain a diagnostic's code; without one, list them", [json])
+    .action(async (code, flags) => finish((await import("./commands/explain.js")).explain(code, flags)));
+  add("doctor", "tell which device there is and how to get a better one", [device, requireGpu, json])
+    .action(async (flags) => finish(await (await import("./commands/doctor.js")).doctor(flags)));
+  add("doc [what] [name]", "print the documentation of a file, of std, or of builtins", [json])
+    .action(async (what, name, flags) => finish((await import("./commands/doc.js")).doc(what, name, flags)));
+  return program;
+}
+
+function version(): string {
+  const { version: found } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string }; // our own file
+  return found;
+}
+
+async function main(argv: readonly string[]): Promise<void> {
+  handleStreams();
+  let exit: ExitCode = EXIT.fine;
+  const program = build((code) => void (exit = code));
+  for (const command of [program, ...program.commands]) command.exitOverride();
+  try {
+    await program.parseAsync(argv);
+  } catch (fault) {
+    exit = fault instanceof CommanderError ? (fault.exitCode === 0 ? EXIT.fine : EXIT.usage) : report(fault);
+  }
+  process.exitCode = exit;
+}
+
+function report(fault: unknown): ExitCode {
+  const { exit, message, hint } = judge(fault);
+  if (message !== null) error(message, hint);
+  if (process.env["MODC_DEBUG"] && fault instanceof Error) say(fault.stack ?? "");
+  return exit;
+}
+
+await main(process.argv);

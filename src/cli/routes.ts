@@ -1,0 +1,80 @@
+// Which tokens each observed route chose, and a picture of it: one line a route over the text.
+import type { Program } from "../program/program.js";
+import type { Value, Values } from "./execute.js";
+
+export interface ShownRoute {
+  /** `layers.1.chosen` */
+  readonly path: string;
+  /** The axis it makes, and the one it was chosen on. */
+  readonly axis: string;
+  readonly parent: string;
+  /** Of each sequence: the chosen tokens, as positions in the model's input where all routes in between are observed, else on `parent`. */
+  readonly chosen: readonly (readonly number[])[];
+  /** Whether the positions are those of the model's input. */
+  readonly absolute: boolean;
+}
+
+/** Every observed route, in the program's order. */
+export function observedRoutes(program: Program, values: Values): readonly ShownRoute[] {
+  const byAxis = new Map<string, ShownRoute>();
+  const axes = new Map(program.axes.map((a) => [a.name, a]));
+  for (const output of program.outputs) {
+    const axis = output.role === "observe" && output.name.endsWith(".index") ? axes.get(output.packing?.axis ?? "") : undefined;
+    if (axis?.role !== "sequence" || (axis.count.kind !== "top" && axis.count.kind !== "above")) continue;
+    const path = output.name.slice(0, -".index".length);
+    const [index, count] = [values.get(output.name), values.get(`${path}.count`)];
+    if (!index || !count) continue;
+    const { parent } = axis.count;
+    const outer = byAxis.get(parent);
+    const parentAxis = axes.get(parent);
+    const isInput = parentAxis?.role === "sequence" && parentAxis.count.kind === "input";
+    const relative = rowsOf(index, count);
+    const chosen = outer ? relative.map((rows, b) => rows.map((row) => outer.chosen[b]![row]!)) : relative;
+    byAxis.set(axis.name, { path, axis: axis.name, parent, chosen, absolute: isInput || (outer?.absolute ?? false) });
+  }
+  return [...byAxis.values()];
+}
+
+/** The rows of index[B, K] that count[B] says exist. */
+function rowsOf(index: Value, count: Value): readonly (readonly number[])[] {
+  const width = index.shape[1] ?? 0;
+  return Array.from({ length: count.shape[0] ?? 0 }, (_, b) => Array.from({ length: count.data[b]! }, (_row, i) => index.data[b * width + i]!));
+}
+
+/** `█` for each chosen token, `·` for each other. */
+export function strip(chosen: readonly number[], tokens: number): string {
+  const cells = Array<string>(tokens).fill("·");
+  for (const token of chosen) cells[token] = "█";
+  return cells.join("");
+}
+
+/** Bytes of text as one column each: what does not print, and the further bytes of a character, as a space. */
+export function printableBytes(bytes: Uint8Array): string {
+  const cells: string[] = [];
+  for (let i = 0; i < bytes.length; ) {
+    const length = bytes[i]! < 0x80 ? 1 : bytes[i]! < 0xe0 ? 2 : bytes[i]! < 0xf0 ? 3 : 4;
+    const character = new TextDecoder().decode(bytes.subarray(i, i + length));
+    // Combining and wide characters would shift what stands below.
+    const narrow = /^[\u0020-\u007e\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027]$/.test(character);
+    const width = Math.min(length, bytes.length - i);
+    cells.push(narrow ? character : " ", ...Array<string>(width - 1).fill(" "));
+    i += width;
+  }
+  return cells.join("");
+}
+
+/** Strips below the text, in pieces of `width` columns. `tokens` is the length of the sequence. */
+export function drawRoutes(routes: readonly ShownRoute[], sequence: number, tokens: number, text: Uint8Array | null, width: number): string {
+  const labels = routes.map((r) => `${r.path} ${r.chosen[sequence]?.length ?? 0}/${tokens}`);
+  const margin = Math.max(0, ...labels.map((l) => l.length)) + 2;
+  const piece = Math.max(16, width - margin);
+  const shown = text ? printableBytes(text) : null;
+  const strips = routes.map((r) => strip(r.absolute ? (r.chosen[sequence] ?? []) : [], tokens));
+  const lines: string[] = [];
+  for (let from = 0; from < tokens; from += piece) {
+    if (shown !== null) lines.push(`${"".padEnd(margin)}${shown.slice(from, from + piece)}`.trimEnd());
+    strips.forEach((s, i) => lines.push(`${(from === 0 ? labels[i]! : "").padEnd(margin)}${s.slice(from, from + piece)}`));
+    if (from + piece < tokens) lines.push("");
+  }
+  return lines.join("\n");
+}
