@@ -49,7 +49,8 @@ export class Buffers {
     for (let slot = 0; slot < needed.length; slot++) {
       const bytes = needed[slot]!;
       const label = this.#labels[slot]!;
-      const fault = (limit: string, allowed: number): LimitError => new LimitError({ label, limit, needed: bytes, allowed, unit: "bytes" }, "give smaller sizes with `max`, or shorter inputs");
+      const fault = (limit: string, allowed: number): LimitError =>
+        new LimitError({ label, limit, needed: bytes, allowed, unit: "bytes" }, "give smaller sizes with `max`, or shorter inputs");
       if (bytes > maxBufferSize) return fault("maxBufferSize", maxBufferSize);
       if (this.#bound[slot] && bytes > maxStorageBufferBindingSize) return fault("maxStorageBufferBindingSize", maxStorageBufferBindingSize);
     }

@@ -29,11 +29,16 @@ interface Found {
 
 async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<Found | null> {
   switch (kind) {
-    case "swiftshader": return openSwiftShader();
-    case "software": return (await openLavapipe()) ?? (fallback ? openSwiftShader() : null);
-    case "gpu": return ask("system");
-    case null: return (await ask("system")) ?? (fallback ? openSwiftShader() : null);
-    default: return kind satisfies never;
+    case "swiftshader":
+      return openSwiftShader();
+    case "software":
+      return (await openLavapipe()) ?? (fallback ? openSwiftShader() : null);
+    case "gpu":
+      return ask("system");
+    case null:
+      return (await ask("system")) ?? (fallback ? openSwiftShader() : null);
+    default:
+      return kind satisfies never;
   }
 }
 
@@ -62,7 +67,10 @@ async function createInstance(): Promise<GPU> {
     const reason = cause instanceof Error ? cause.message.split("\n")[0]! : String(cause);
     throw missing
       ? new NoDeviceError("the package webgpu is not installed", { hint: "npm install webgpu@0.6.2", cause })
-      : new NoDeviceError(`Dawn does not run on this system (${process.platform} ${process.arch}): ${reason}`, { hint: "on Linux it needs glibc 2.34 or later", cause });
+      : new NoDeviceError(`Dawn does not run on this system (${process.platform} ${process.arch}): ${reason}`, {
+          hint: "on Linux it needs glibc 2.34 or later",
+          cause,
+        });
   }
 }
 
@@ -77,7 +85,11 @@ function lavapipeManifest(): string | null {
   if (process.platform !== "linux") return null;
   for (const root of ["/usr/local/etc", "/usr/local/share", "/etc", "/usr/share"]) {
     const folder = join(root, "vulkan", "icd.d");
-    const file = existsSync(folder) ? readdirSync(folder).filter((f) => /^lvp_icd.*\.json$/.test(f)).sort()[0] : undefined;
+    const file = existsSync(folder)
+      ? readdirSync(folder)
+          .filter((f) => /^lvp_icd.*\.json$/.test(f))
+          .sort()[0]
+      : undefined;
     if (file !== undefined) return join(folder, file);
   }
   return null;
@@ -138,7 +150,10 @@ export function mendingCommand(kind: "gpu" | "software" | null): string {
 /** ID and ID_LIKE of /etc/os-release; empty where it cannot be read. */
 function linuxFamily(): string {
   try {
-    return readFileSync("/etc/os-release", "utf8").split("\n").filter((line) => /^ID(_LIKE)?=/.test(line)).join(" ");
+    return readFileSync("/etc/os-release", "utf8")
+      .split("\n")
+      .filter((line) => /^ID(_LIKE)?=/.test(line))
+      .join(" ");
   } catch {
     return ""; // not every system has one
   }

@@ -78,7 +78,13 @@ export class Device {
   readonly #waiting = new Set<(lost: DeviceLostError) => void>();
   #lostError: DeviceLostError | null = null;
 
-  constructor(parts: { readonly gpu: GPUDevice; readonly info: DeviceInfo; readonly waitMode: WaitMode; readonly keep: readonly unknown[]; readonly owned: boolean }) {
+  constructor(parts: {
+    readonly gpu: GPUDevice;
+    readonly info: DeviceInfo;
+    readonly waitMode: WaitMode;
+    readonly keep: readonly unknown[];
+    readonly owned: boolean;
+  }) {
     this.gpu = parts.gpu;
     this.info = parts.info;
     this.waitMode = parts.waitMode;
@@ -169,7 +175,10 @@ export const inNode = (): boolean => typeof process !== "undefined" && typeof pr
 async function openPageAdapter(gpu: GPU, kind: DeviceKind | null): Promise<OpenedAdapter> {
   const software = kind === "software" || kind === "swiftshader";
   const adapter = await gpu.requestAdapter(software ? { forceFallbackAdapter: true } : { powerPreference: "high-performance" });
-  if (!adapter) throw new NoDeviceError(`this browser offers no ${software ? "software " : ""}GPU adapter`, { hint: "switch hardware acceleration on in the browser's settings" });
+  if (!adapter)
+    throw new NoDeviceError(`this browser offers no ${software ? "software " : ""}GPU adapter`, {
+      hint: "switch hardware acceleration on in the browser's settings",
+    });
   if (kind === "gpu" && isSoftware(adapter.info)) throw softwareOnly(adapter.info);
   return { adapter, keep: [gpu], waitFor: () => "native" };
 }

@@ -1,14 +1,6 @@
 // Errors of the runtime: one class for each kind of fault, with a code for programs and a hint for people.
 
-export type RuntimeErrorCode =
-  | "no-device"
-  | "device-lost"
-  | "out-of-memory"
-  | "limit-exceeded"
-  | "kernel-refused"
-  | "bad-input"
-  | "bad-weights"
-  | "disposed";
+export type RuntimeErrorCode = "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "bad-input" | "bad-weights" | "disposed";
 
 /** What every error of the runtime has: a code, a message of one sentence, and, where there is a mend, a hint. */
 export class RuntimeError extends Error {
@@ -61,7 +53,10 @@ export class LimitError extends RuntimeError {
   readonly limit: string;
   readonly needed: number;
   readonly allowed: number;
-  constructor(fault: { readonly label: string; readonly limit: string; readonly needed: number; readonly allowed: number; readonly unit: "bytes" | "count" }, hint: string | null = null) {
+  constructor(
+    fault: { readonly label: string; readonly limit: string; readonly needed: number; readonly allowed: number; readonly unit: "bytes" | "count" },
+    hint: string | null = null,
+  ) {
     const show = fault.unit === "bytes" ? formatBytes : String;
     super("limit-exceeded", `${fault.label} needs ${show(fault.needed)}, the device allows ${show(fault.allowed)} (${fault.limit})`, { hint });
     this.label = fault.label;

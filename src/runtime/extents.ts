@@ -26,7 +26,8 @@ export function inferExtents(program: Program, axes: readonly Axis[], inputs: Re
       if (known === undefined) {
         extents.set(axis.name, shape[i]!);
         givenBy.set(axis.name, input.name);
-      } else if (known !== shape[i]) throw new InputError(input.name, `${axis.name} is ${known} in ${givenBy.get(axis.name)!}, but ${shape[i]} in ${input.name}`);
+      } else if (known !== shape[i])
+        throw new InputError(input.name, `${axis.name} is ${known} in ${givenBy.get(axis.name)!}, but ${shape[i]} in ${input.name}`);
     });
   }
   for (const axis of byName.values()) if (!extents.has(axis.name)) throw new Error(`modc bug: no input tells the extent of ${axis.name}`);
@@ -35,7 +36,12 @@ export function inferExtents(program: Program, axes: readonly Axis[], inputs: Re
 }
 
 function checkExtent(input: string, axis: Axis, extent: number): void {
-  if (extent < 1) throw new InputError(input, `${axis.name} is 0 in ${input}: it must be at least 1`, axis.role === "sequence" ? "an empty sequence is one whose entry in `lengths` is 0" : null);
+  if (extent < 1)
+    throw new InputError(
+      input,
+      `${axis.name} is 0 in ${input}: it must be at least 1`,
+      axis.role === "sequence" ? "an empty sequence is one whose entry in `lengths` is 0" : null,
+    );
   if (axis.bound !== null && extent > axis.bound) throw new InputError(input, `${axis.name} is ${extent} in ${input}: it must not exceed ${axis.bound}`);
 }
 
@@ -43,7 +49,8 @@ function checkExtent(input: string, axis: Axis, extent: number): void {
 function checkFixed(input: string, shape: readonly number[], sizes: readonly SizeText[], extents: ReadonlyMap<string, number>): void {
   sizes.forEach((text, i) => {
     const size = sizeOfText(text);
-    const wanted = typeof size === "number" ? size : toNumber(evaluateSize(size, (atom) => (atom.kind === "axis" ? extents.get(atom.axis) : undefined) ?? bug(text)));
+    const wanted =
+      typeof size === "number" ? size : toNumber(evaluateSize(size, (atom) => (atom.kind === "axis" ? extents.get(atom.axis) : undefined) ?? bug(text)));
     if (shape[i] !== wanted) throw shapeError(input, shape, sizes);
   });
 }
@@ -68,21 +75,32 @@ export function checkLengths(value: unknown, axes: readonly Axis[], extents: Rea
   if (numbers.length !== sequences) throw new InputError("lengths", `lengths has ${numbers.length} entries, there are ${sequences} sequences`);
   const longest = extents.get(axis)!;
   numbers.forEach((n, b) => {
-    if (typeof n !== "number" || !Number.isInteger(n) || n < 0 || n > longest) throw new InputError("lengths", `lengths[${b}] is ${String(n)}: it must be a whole number from 0 to ${longest}`);
+    if (typeof n !== "number" || !Number.isInteger(n) || n < 0 || n > longest)
+      throw new InputError("lengths", `lengths[${b}] is ${String(n)}: it must be a whole number from 0 to ${longest}`);
   });
   return new Map([[axis, Uint32Array.from(numbers as readonly number[])]]); // checked just above
 }
 
 /** Values of all live parameters: those given, else those before, which begin with the defaults. */
-export function checkLive(program: Program, given: Readonly<Record<string, LiveValue>> | undefined, before: ReadonlyMap<string, Rational> | null): ReadonlyMap<string, Rational> {
+export function checkLive(
+  program: Program,
+  given: Readonly<Record<string, LiveValue>> | undefined,
+  before: ReadonlyMap<string, Rational> | null,
+): ReadonlyMap<string, Rational> {
   const values = new Map(before ?? program.live.map((l) => [l.name, rationalOf(l.default)]));
   if (given === undefined) return values;
   for (const name of Object.keys(given)) {
     const parameter = program.live.find((l) => l.name === name);
-    if (!parameter) throw new InputError(name, `the model has no live parameter ${name}`, program.live.length > 0 ? `it has ${program.live.map((l) => l.name).join(", ")}` : null);
+    if (!parameter)
+      throw new InputError(
+        name,
+        `the model has no live parameter ${name}`,
+        program.live.length > 0 ? `it has ${program.live.map((l) => l.name).join(", ")}` : null,
+      );
     const value = parseLive(given[name]);
     if (!value) throw new InputError(name, `live parameter ${name} is ${JSON.stringify(given[name])}: it must be a number such as 0.5, 12.5% or 1/8`);
-    if (parameter.kind === "ratio" && (compare(value, ZERO) < 0 || compare(value, ONE) > 0)) throw new InputError(name, `live parameter ${name} is ${String(given[name])}: it must lie between 0% and 100%`);
+    if (parameter.kind === "ratio" && (compare(value, ZERO) < 0 || compare(value, ONE) > 0))
+      throw new InputError(name, `live parameter ${name} is ${String(given[name])}: it must lie between 0% and 100%`);
     values.set(name, value);
   }
   return values;

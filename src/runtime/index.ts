@@ -4,6 +4,8 @@ export * from "./errors.js";
 export type { LiveValue } from "./extents.js";
 export { initialValues, initialWeights } from "./init.js";
 export type { InputValue, Nested, NumberArray } from "./inputs.js";
+export type { Program } from "../program/program.js";
+export { parseProgram, printProgram, ProgramError } from "../program/serialize.js";
 export type { OutputSelection, Result } from "./outputs.js";
 export { load, type Inputs, type LoadOptions, type Results, type RunOptions, Session, type SessionEvent } from "./session.js";
 export type { WeightsInput } from "./weights.js";

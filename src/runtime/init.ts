@@ -14,11 +14,17 @@ const INIT_KEY = 0x696e6974;
 export function initialValues(weight: ProgramWeight, seed: number): Words {
   const values = fill(weight, seed);
   switch (weight.dtype) {
-    case "f32": return Float32Array.from(values);
-    case "f16": return Float32Array.from(values, roundToHalf);
-    case "u32": case "bool": return Uint32Array.from(values);
-    case "i32": return Int32Array.from(values);
-    default: return weight.dtype satisfies never;
+    case "f32":
+      return Float32Array.from(values);
+    case "f16":
+      return Float32Array.from(values, roundToHalf);
+    case "u32":
+    case "bool":
+      return Uint32Array.from(values);
+    case "i32":
+      return Int32Array.from(values);
+    default:
+      return weight.dtype satisfies never;
   }
 }
 
@@ -32,12 +38,18 @@ function fill(weight: Pick<Program["weights"][number], "path" | "shape" | "init"
   const elements = weight.shape.reduce((n, d) => n * d, 1);
   const { init } = weight;
   switch (init.kind) {
-    case "zeros": return new Float64Array(elements);
-    case "ones": return new Float64Array(elements).fill(1);
-    case "normal": return scaled(normals(elements, weight.path, seed), init.std, 0);
-    case "uniform": return scaled(uniforms(elements, weight.path, seed), init.high - init.low, init.low);
-    case "orthogonal": return scaled(orthogonal(weight.shape, weight.path, seed), init.gain, 0);
-    default: return init satisfies never;
+    case "zeros":
+      return new Float64Array(elements);
+    case "ones":
+      return new Float64Array(elements).fill(1);
+    case "normal":
+      return scaled(normals(elements, weight.path, seed), init.std, 0);
+    case "uniform":
+      return scaled(uniforms(elements, weight.path, seed), init.high - init.low, init.low);
+    case "orthogonal":
+      return scaled(orthogonal(weight.shape, weight.path, seed), init.gain, 0);
+    default:
+      return init satisfies never;
   }
 }
 

@@ -7,7 +7,18 @@ import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
 import type { Words } from "./weights/convert.js";
 import { roundToHalf } from "./weights/half.js";
 
-export type NumberArray = Float32Array | Float64Array | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
+export type NumberArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
 
 /** Arrays within arrays, all of one length on each level. */
 export type Nested = number | boolean | readonly Nested[];
@@ -32,10 +43,12 @@ export function flatten(name: string, value: unknown): FlatInput {
 
 const isNumberArray = (value: unknown): value is NumberArray => ArrayBuffer.isView(value) && !(value instanceof DataView);
 
-const describe = (value: unknown): string => (value === null ? "null" : value === undefined ? "missing" : typeof value === "object" ? "an object without data and shape" : `a ${typeof value}`);
+const describe = (value: unknown): string =>
+  value === null ? "null" : value === undefined ? "missing" : typeof value === "object" ? "an object without data and shape" : `a ${typeof value}`;
 
 function flattenShaped(name: string, { data, shape }: { readonly data: unknown; readonly shape: unknown }): FlatInput {
-  if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) throw new InputError(name, `the shape of input ${name} is no list of whole numbers`);
+  if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0))
+    throw new InputError(name, `the shape of input ${name} is no list of whole numbers`);
   if (!isNumberArray(data) && !Array.isArray(data)) throw new InputError(name, `the data of input ${name} is no array`);
   const dims = shape as readonly number[]; // checked above
   const elements = dims.reduce((n, d) => n * d, 1);
@@ -50,19 +63,26 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
     if (shape.length > 16) throw new InputError(name, `input ${name} is nested more than 16 deep`);
   }
   const data: (number | boolean)[] = [];
-  const walk = (v: unknown, depth: number, index: readonly number[]): void => {
+  const index = shape.map(() => 0);
+  const here = (depth: number): string => place(name, index.slice(0, depth));
+  const walk = (v: unknown, depth: number): void => {
     if (depth === shape.length) {
-      if (typeof v !== "number" && typeof v !== "boolean") throw new InputError(name, `${place(name, index)} is ${Array.isArray(v) ? "a list where the first entry is not" : `${JSON.stringify(v) ?? describe(v)}, no number`}`);
+      if (Array.isArray(v)) throw new InputError(name, `${here(depth)} is a list where the first entry is not`);
+      if (typeof v !== "number" && typeof v !== "boolean") throw new InputError(name, `${here(depth)} is ${JSON.stringify(v) ?? describe(v)}, no number`);
       data.push(v);
       return;
     }
-    if (!Array.isArray(v)) throw new InputError(name, `${place(name, index)} is no list as its neighbours are`);
+    if (!Array.isArray(v)) throw new InputError(name, `${here(depth)} is no list as its neighbours are`);
     if (v.length !== shape[depth]) {
-      throw new InputError(name, `${place(name, index)} has ${v.length} entries, ${place(name, index.map(() => 0))} has ${shape[depth]}`, "pad sequences to one length and give `lengths`");
+      const first = place(name, shape.slice(0, depth).fill(0));
+      throw new InputError(name, `${here(depth)} has ${v.length} entries, ${first} has ${shape[depth]}`, "pad sequences to one length and give `lengths`");
     }
-    for (let i = 0; i < v.length; i++) walk(v[i], depth + 1, [...index, i]);
+    for (let i = 0; i < v.length; i++) {
+      index[depth] = i;
+      walk(v[i], depth + 1);
+    }
   };
-  walk(value, 0, []);
+  walk(value, 0);
   return { data, shape };
 }
 
@@ -73,7 +93,14 @@ export function packInput(input: ProgramInput, flat: FlatInput, sizes: Sizes): W
   const check = checker(input, flat);
   if (!input.packing) return convertRun(input.dtype, flat, allocate(input.dtype, flat.data.length), 0, 0, flat.data.length, check);
   const { counts, rows } = sizes.sequence(input.packing.axis);
-  const layout: PackedLayout = { shape: flat.shape, batchDim: input.packing.batchDim, tokenDim: input.packing.tokenDim, starts: startsOf(counts), counts, rows };
+  const layout: PackedLayout = {
+    shape: flat.shape,
+    batchDim: input.packing.batchDim,
+    tokenDim: input.packing.tokenDim,
+    starts: startsOf(counts),
+    counts,
+    rows,
+  };
   const out = allocate(input.dtype, packedLength(layout));
   forEachRun(layout, (packed, unfolded, length) => convertRun(input.dtype, flat, out, packed, unfolded, length, check));
   return out;
@@ -81,10 +108,16 @@ export function packInput(input: ProgramInput, flat: FlatInput, sizes: Sizes): W
 
 const allocate = (dtype: DType, length: number): Words => {
   switch (dtype) {
-    case "f32": case "f16": return new Float32Array(length);
-    case "u32": case "bool": return new Uint32Array(length);
-    case "i32": return new Int32Array(length);
-    default: return dtype satisfies never;
+    case "f32":
+    case "f16":
+      return new Float32Array(length);
+    case "u32":
+    case "bool":
+      return new Uint32Array(length);
+    case "i32":
+      return new Int32Array(length);
+    default:
+      return dtype satisfies never;
   }
 };
 
@@ -103,22 +136,34 @@ function convertRun(dtype: DType, flat: FlatInput, out: Words, to: number, from:
 function checker(input: ProgramInput, flat: FlatInput): Check {
   const { name, dtype, below } = input;
   const fail = (value: unknown, at: number, rule: string): never => {
-    throw new InputError(name, `${place(name, indexOf(at, flat.shape))} is ${typeof value === "bigint" ? value : (JSON.stringify(value) ?? describe(value))}: ${rule}`);
+    throw new InputError(
+      name,
+      `${place(name, indexOf(at, flat.shape))} is ${typeof value === "bigint" ? value : (JSON.stringify(value) ?? describe(value))}: ${rule}`,
+    );
   };
   const float = (value: number | bigint | boolean, at: number): number => (typeof value === "number" ? value : fail(value, at, `${dtype} takes numbers`));
-  const whole = (low: number, high: number): Check => (value, at) => {
-    const n = typeof value === "bigint" ? Number(value) : value;
-    if (typeof n !== "number" || !Number.isInteger(n) || n < low || n > high) return fail(value, at, `${dtype} takes whole numbers from ${low} to ${high}`);
-    if (below !== null && (n >= below || n < (dtype === "i32" ? -1 : 0))) return fail(n, at, `it must be below ${below} and not negative${dtype === "i32" ? ", or -1" : ""}`);
-    return n;
-  };
+  const whole =
+    (low: number, high: number): Check =>
+    (value, at) => {
+      const n = typeof value === "bigint" ? Number(value) : value;
+      if (typeof n !== "number" || !Number.isInteger(n) || n < low || n > high) return fail(value, at, `${dtype} takes whole numbers from ${low} to ${high}`);
+      if (below !== null && (n >= below || n < (dtype === "i32" ? -1 : 0)))
+        return fail(n, at, `it must be below ${below} and not negative${dtype === "i32" ? ", or -1" : ""}`);
+      return n;
+    };
   switch (dtype) {
-    case "f32": return float;
-    case "f16": return (value, at) => roundToHalf(float(value, at));
-    case "u32": return whole(0, 0xffffffff);
-    case "i32": return whole(-0x80000000, 0x7fffffff);
-    case "bool": return (value, at) => (value === true || value === 1 ? 1 : value === false || value === 0 ? 0 : fail(value, at, "bool takes true and false, or 1 and 0"));
-    default: return dtype satisfies never;
+    case "f32":
+      return float;
+    case "f16":
+      return (value, at) => roundToHalf(float(value, at));
+    case "u32":
+      return whole(0, 0xffffffff);
+    case "i32":
+      return whole(-0x80000000, 0x7fffffff);
+    case "bool":
+      return (value, at) => (value === true || value === 1 ? 1 : value === false || value === 0 ? 0 : fail(value, at, "bool takes true and false, or 1 and 0"));
+    default:
+      return dtype satisfies never;
   }
 }
 

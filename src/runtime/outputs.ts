@@ -28,7 +28,8 @@ export interface OutputSelection {
 /** Chooses the outputs to read; throws InputError for a name that is none. */
 export function selectOutputs(program: Pick<Program, "outputs">, { outputs, observe }: OutputSelection): readonly ProgramOutput[] {
   const names = new Set(program.outputs.map((o) => o.name));
-  for (const name of outputs ?? []) if (!names.has(name)) throw new InputError(null, `the model gives no ${JSON.stringify(name)}`, `it gives ${listed(program.outputs)}`);
+  for (const name of outputs ?? [])
+    if (!names.has(name)) throw new InputError(null, `the model gives no ${JSON.stringify(name)}`, `it gives ${listed(program.outputs)}`);
   const wanted = new Set(outputs ?? program.outputs.filter((o) => o.role !== "observe").map((o) => o.name));
   const observed = program.outputs.filter((o) => o.role === "observe");
   for (const prefix of typeof observe === "object" ? observe : []) {
@@ -41,7 +42,12 @@ export function selectOutputs(program: Pick<Program, "outputs">, { outputs, obse
 }
 
 const listed = (outputs: readonly ProgramOutput[]): string =>
-  outputs.length === 0 ? "nothing" : outputs.slice(0, 8).map((o) => o.name).join(", ") + (outputs.length > 8 ? `, … (${outputs.length} in all)` : "");
+  outputs.length === 0
+    ? "nothing"
+    : outputs
+        .slice(0, 8)
+        .map((o) => o.name)
+        .join(", ") + (outputs.length > 8 ? `, … (${outputs.length} in all)` : "");
 
 /** For each step, whether an output that is read, or a state, may depend on it: what nobody asked for is not computed. */
 export function neededSteps(program: Program, outputs: readonly ProgramOutput[]): Uint8Array {
@@ -67,9 +73,12 @@ function effects(step: ProgramStep, program: Program): { readonly reads: readonl
       const { access } = program.kernels[step.kernel]!;
       return { reads: step.slots, writes: step.slots.filter((_, i) => access[i] === "read_write") };
     }
-    case "copy": return { reads: [step.from], writes: [step.to] };
-    case "clear": return { reads: [], writes: [step.slot] };
-    default: return step satisfies never;
+    case "copy":
+      return { reads: [step.from], writes: [step.to] };
+    case "clear":
+      return { reads: [], writes: [step.slot] };
+    default:
+      return step satisfies never;
   }
 }
 
@@ -85,7 +94,12 @@ export interface ReadPlace {
 }
 
 /** Lays the outputs out one after the other. */
-export function placeOutputs(outputs: readonly ProgramOutput[], table: SizeTable, values: Float64Array, sizes: Sizes): { readonly places: readonly ReadPlace[]; readonly bytes: number } {
+export function placeOutputs(
+  outputs: readonly ProgramOutput[],
+  table: SizeTable,
+  values: Float64Array,
+  sizes: Sizes,
+): { readonly places: readonly ReadPlace[]; readonly bytes: number } {
   let end = 0;
   const take = (bytes: number): number => {
     const at = end;
@@ -94,7 +108,9 @@ export function placeOutputs(outputs: readonly ProgramOutput[], table: SizeTable
   };
   const places = outputs.map((output) => {
     const shape = output.shape.map((size) => values[table.index(size)]!);
-    const elements = output.packing ? packedLength(layoutOf(output.packing, shape, sizes.sequence(output.packing.axis).counts, sizes)) : shape.reduce((n, d) => n * d, 1);
+    const elements = output.packing
+      ? packedLength(layoutOf(output.packing, shape, sizes.sequence(output.packing.axis).counts, sizes))
+      : shape.reduce((n, d) => n * d, 1);
     const bytes = 4 * elements;
     return { output, shape, bytes, offset: take(bytes), startsOffset: output.startsSlot === null ? null : take(4 * (sizes.batch + 1)) };
   });
@@ -129,11 +145,17 @@ function makeResult(dtype: DType, shape: readonly number[], words: Uint32Array<A
 
 function typed(dtype: DType, words: Uint32Array<ArrayBuffer>): Result["data"] {
   switch (dtype) {
-    case "f32": case "f16": return new Float32Array(words.buffer, words.byteOffset, words.length);
-    case "u32": return words;
-    case "i32": return new Int32Array(words.buffer, words.byteOffset, words.length);
-    case "bool": return Uint8Array.from(words, (w) => (w === 0 ? 0 : 1));
-    default: return dtype satisfies never;
+    case "f32":
+    case "f16":
+      return new Float32Array(words.buffer, words.byteOffset, words.length);
+    case "u32":
+      return words;
+    case "i32":
+      return new Int32Array(words.buffer, words.byteOffset, words.length);
+    case "bool":
+      return Uint8Array.from(words, (w) => (w === 0 ? 0 : 1));
+    default:
+      return dtype satisfies never;
   }
 }
 

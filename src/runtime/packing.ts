@@ -59,7 +59,13 @@ function strides({ shape, batchDim, tokenDim, rows }: PackedLayout): { readonly 
 }
 
 /** Where the o-th combination of the outer dimensions begins in both forms. */
-function offsets(o: number, outer: readonly number[], shape: readonly number[], packed: readonly number[], unfolded: readonly number[]): readonly [number, number] {
+function offsets(
+  o: number,
+  outer: readonly number[],
+  shape: readonly number[],
+  packed: readonly number[],
+  unfolded: readonly number[],
+): readonly [number, number] {
   let p = 0;
   let u = 0;
   for (let j = outer.length - 1; j >= 0; j--) {

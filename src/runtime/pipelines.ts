@@ -11,7 +11,11 @@ export interface Pipeline {
 }
 
 /** The pipeline of each kernel, by its number; throws KernelError where the device refuses one, LimitError where it binds too much. */
-export async function compilePipelines(device: Device, program: Pick<Program, "kernels">, progress: (done: number, total: number) => void): Promise<readonly Pipeline[]> {
+export async function compilePipelines(
+  device: Device,
+  program: Pick<Program, "kernels">,
+  progress: (done: number, total: number) => void,
+): Promise<readonly Pipeline[]> {
   const layouts = new Map<string, { readonly layout: GPUBindGroupLayout; readonly pipelineLayout: GPUPipelineLayout }>();
   const compiled = new Map<string, Promise<Pipeline>>();
   let done = 0;
@@ -56,7 +60,11 @@ function makeLayout(gpu: GPUDevice, kernel: ProgramKernel, label: string): { rea
   return { layout, pipelineLayout: gpu.createPipelineLayout({ label, bindGroupLayouts: [layout] }) };
 }
 
-async function compileOne(device: Device, kernel: ProgramKernel, { layout, pipelineLayout }: { readonly layout: GPUBindGroupLayout; readonly pipelineLayout: GPUPipelineLayout }): Promise<Pipeline> {
+async function compileOne(
+  device: Device,
+  kernel: ProgramKernel,
+  { layout, pipelineLayout }: { readonly layout: GPUBindGroupLayout; readonly pipelineLayout: GPUPipelineLayout },
+): Promise<Pipeline> {
   const { gpu } = device;
   // A faulty module is reported by the pipeline; its own error must not reach the device uncaught.
   gpu.pushErrorScope("validation");

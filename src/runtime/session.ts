@@ -151,7 +151,11 @@ export class Session {
     options.signal?.throwIfAborted();
     const inputs = this.#flattenAll(given);
     const extents = inferExtents(this.program, this.#axes, inputs);
-    const resolved = this.#resolve({ extents, lengths: checkLengths(options.lengths, this.#axes, extents), live: checkLive(this.program, options.live, this.#live) });
+    const resolved = this.#resolve({
+      extents,
+      lengths: checkLengths(options.lengths, this.#axes, extents),
+      live: checkLive(this.program, options.live, this.#live),
+    });
     const seed = checkSeed(options.seed ?? this.#seed);
     const outputs = selectOutputs(this.program, options);
     const words = this.program.inputs.map((input) => packInput(input, inputs.get(input.name)!, resolved.sizes));
@@ -181,7 +185,8 @@ export class Session {
   #flattenAll(given: Inputs): ReadonlyMap<string, FlatInput> {
     const entries = given instanceof Map ? (given as ReadonlyMap<string, InputValue>) : new Map(Object.entries(given));
     const names = this.program.inputs.map((i) => i.name);
-    for (const name of entries.keys()) if (!names.includes(name)) throw new InputError(name, `the model has no input ${name}`, `it takes ${names.join(", ") || "none"}`);
+    for (const name of entries.keys())
+      if (!names.includes(name)) throw new InputError(name, `the model has no input ${name}`, `it takes ${names.join(", ") || "none"}`);
     return new Map(
       names.map((name) => {
         if (!entries.has(name)) throw new InputError(name, `input ${name} is missing`);
@@ -191,7 +196,9 @@ export class Session {
   }
 
   #resolve(run: RunSizes): Resolved {
-    const key = [...run.extents, ...[...run.lengths].map(([a, l]) => `${a}: ${l.join()}`), ...[...run.live].map(([n, v]) => `${n}=${printRational(v)}`)].join(" ");
+    const key = [...run.extents, ...[...run.lengths].map(([a, l]) => `${a}: ${l.join()}`), ...[...run.live].map(([n, v]) => `${n}=${printRational(v)}`)].join(
+      " ",
+    );
     if (this.#current?.key === key) return this.#current;
     const sizes = resolveSizes(this.#axes, run);
     return { key, run, sizes, values: this.#table.values(sizes) };
@@ -201,7 +208,11 @@ export class Session {
   #resolveMost(max: LoadOptions["max"]): Resolved {
     const given = checkMax(this.#axes, max);
     const at = (otherwise: (bound: number | null) => number): Resolved =>
-      this.#resolve({ extents: new Map(inputAxes(this.#axes).map((a) => [a.name, given.get(a.name) ?? otherwise(a.bound)])), lengths: new Map(), live: this.#live });
+      this.#resolve({
+        extents: new Map(inputAxes(this.#axes).map((a) => [a.name, given.get(a.name) ?? otherwise(a.bound)])),
+        lengths: new Map(),
+        live: this.#live,
+      });
     const bounds = at((bound) => bound ?? 1);
     return this.#buffers.limitFault(this.#bytesOf(bounds)) ? at(() => 1) : bounds;
   }
@@ -265,7 +276,8 @@ export class Session {
     this.#steps!.encode(encoder, this.#buffers, needed);
     for (const { output, offset, bytes, startsOffset } of places) {
       if (bytes > 0) encoder.copyBufferToBuffer(this.#buffers.buffer(output.slot), 0, this.#staging!, offset, bytes);
-      if (startsOffset !== null) encoder.copyBufferToBuffer(this.#buffers.buffer(output.startsSlot!), 0, this.#staging!, startsOffset, 4 * (this.#current!.sizes.batch + 1));
+      if (startsOffset !== null)
+        encoder.copyBufferToBuffer(this.#buffers.buffer(output.startsSlot!), 0, this.#staging!, startsOffset, 4 * (this.#current!.sizes.batch + 1));
     }
     gpu.queue.submit([encoder.finish()]);
   }

@@ -45,11 +45,17 @@ function parseAxis(axis: ProgramAxis): Axis {
 
 function parseCount(count: ProgramCount): CountRule {
   switch (count.kind) {
-    case "input": case "join": return count;
-    case "top": return { ...count, k: sizeOfText(count.k) };
-    case "above": return { ...count, expected: rationalOf(count.expected) };
-    case "span": return { ...count, start: sizeOfText(count.start), stop: count.stop === null ? null : sizeOfText(count.stop) };
-    default: return count satisfies never;
+    case "input":
+    case "join":
+      return count;
+    case "top":
+      return { ...count, k: sizeOfText(count.k) };
+    case "above":
+      return { ...count, expected: rationalOf(count.expected) };
+    case "span":
+      return { ...count, start: sizeOfText(count.start), stop: count.stop === null ? null : sizeOfText(count.stop) };
+    default:
+      return count satisfies never;
   }
 }
 

@@ -8,7 +8,15 @@ import type { Pipeline } from "./pipelines.js";
 import type { SizeIndex, SizeTable } from "./sizes.js";
 
 type Step =
-  | { readonly kind: "dispatch"; readonly kernel: number; readonly slots: readonly number[]; /** Of its words in the uniform buffer; −1 for none. */ readonly offset: number; readonly words: number; readonly workgroups: SizeIndex; readonly group: string }
+  | {
+      readonly kind: "dispatch";
+      readonly kernel: number;
+      readonly slots: readonly number[];
+      /** Of its words in the uniform buffer; −1 for none. */ readonly offset: number;
+      readonly words: number;
+      readonly workgroups: SizeIndex;
+      readonly group: string;
+    }
   | { readonly kind: "copy"; readonly from: number; readonly to: number; readonly bytes: SizeIndex }
   | { readonly kind: "clear"; readonly slot: number; readonly bytes: SizeIndex };
 
@@ -97,7 +105,8 @@ export class Steps {
           endPass();
           encoder.clearBuffer(buffers.buffer(step.slot), 0, amount);
           break;
-        default: step satisfies never;
+        default:
+          step satisfies never;
       }
     }
     endPass();
@@ -141,22 +150,27 @@ class UniformLayout {
 
 function prepare(step: ProgramStep, program: Program, sizes: SizeTable, layout: UniformLayout): Step {
   switch (step.kind) {
-    case "copy": return { kind: "copy", from: step.from, to: step.to, bytes: sizes.index(step.bytes) };
-    case "clear": return { kind: "clear", slot: step.slot, bytes: sizes.index(step.bytes) };
+    case "copy":
+      return { kind: "copy", from: step.from, to: step.to, bytes: sizes.index(step.bytes) };
+    case "clear":
+      return { kind: "clear", slot: step.slot, bytes: sizes.index(step.bytes) };
     case "dispatch": {
       const kernel = program.kernels[step.kernel]!;
-      if (step.uniforms.length !== kernel.uniforms || step.slots.length !== kernel.access.length) throw new Error(`modc bug: a step does not fit kernel ${kernel.name}`);
+      if (step.uniforms.length !== kernel.uniforms || step.slots.length !== kernel.access.length)
+        throw new Error(`modc bug: a step does not fit kernel ${kernel.name}`);
       const offset = kernel.uniforms > 0 ? layout.offset(step.uniforms) : -1;
       const group = `${kernel.access.join()} ${step.slots.join()} ${offset} ${offset < 0 ? 0 : Math.ceil(kernel.uniforms / 4)}`;
       return { kind: "dispatch", kernel: step.kernel, slots: step.slots, offset, words: kernel.uniforms, workgroups: sizes.index(step.workgroups), group };
     }
-    default: return step satisfies never;
+    default:
+      return step satisfies never;
   }
 }
 
 const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0]!;
 
-const wordFor = (uniform: ProgramUniform, sizes: SizeTable): Word => (typeof uniform === "object" ? { bits: bitsOf(uniform.f32) } : { size: sizes.index(uniform) });
+const wordFor = (uniform: ProgramUniform, sizes: SizeTable): Word =>
+  typeof uniform === "object" ? { bits: bitsOf(uniform.f32) } : { size: sizes.index(uniform) };
 
 function wordOf(value: number): number {
   if (!(value >= 0 && value <= 0xffffffff)) throw new Error(`modc bug: a size of a kernel is ${value}`);
@@ -166,6 +180,7 @@ function wordOf(value: number): number {
 /** `count` workgroups over x and y, neither above the limit, with as few beyond the count as may be. */
 export function fold(count: number, limit: number, name: () => string): readonly [number, number] {
   const y = Math.ceil(count / limit);
-  if (y > limit) throw new LimitError({ label: `kernel ${name()}`, limit: "maxComputeWorkgroupsPerDimension", needed: count, allowed: limit * limit, unit: "count" });
+  if (y > limit)
+    throw new LimitError({ label: `kernel ${name()}`, limit: "maxComputeWorkgroupsPerDimension", needed: count, allowed: limit * limit, unit: "count" });
   return y <= 1 ? [count, 1] : [Math.ceil(count / y), y];
 }

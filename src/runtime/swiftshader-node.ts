@@ -76,10 +76,12 @@ function* cacheFolders(): Generator<string> {
 /** Whole or not at all: unpacked beside its place, then renamed. */
 function unpackInto(cache: string, name: string, packed: Uint8Array): string {
   const folder = join(cache, name);
-  if (isComplete(folder)) return folder;
   mkdirSync(cache, { recursive: true, mode: 0o700 });
+  // Nobody else may have put libraries there.
   const uid = process.getuid?.();
-  if (uid !== undefined && statSync(cache).uid !== uid) throw Object.assign(new Error(`${cache} belongs to another user`), { code: "EACCES" });
+  const owner = statSync(cache).uid;
+  if (uid !== undefined && owner !== uid && owner !== 0) throw Object.assign(new Error(`${cache} belongs to another user`), { code: "EACCES" });
+  if (isComplete(folder)) return folder;
   const fresh = mkdtempSync(join(cache, `${name}-`));
   try {
     for (const entry of untar(brotliDecompressSync(packed, { maxOutputLength: MOST_BYTES }))) {
@@ -89,6 +91,7 @@ function unpackInto(cache: string, name: string, packed: Uint8Array): string {
     }
     if (!isComplete(fresh)) throw new Error(`${SWIFTSHADER_PACKAGE} holds no SwiftShader`);
     try {
+      if (existsSync(folder) && !isComplete(folder)) rmSync(folder, { recursive: true });
       renameSync(fresh, folder);
     } catch (error) {
       // Another process was quicker.

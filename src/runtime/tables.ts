@@ -64,12 +64,18 @@ export class Tables {
 /** The contents of a table for these sizes. */
 function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, sizes: Sizes): Float32Array | Uint32Array | Int32Array {
   switch (table.kind) {
-    case "starts": return startsOf(sizes.sequence(table.axis).counts);
-    case "k": return kTable(axes, ruleOf(axes, table.axis, "top"), run, sizes);
-    case "span": return spanTable(ruleOf(axes, table.axis, "span"), sizes);
-    case "size": return sizeValue(table, sizes);
-    case "live": return Float32Array.of(toNumber(run.live.get(table.name)!));
-    default: return table satisfies never;
+    case "starts":
+      return startsOf(sizes.sequence(table.axis).counts);
+    case "k":
+      return kTable(axes, ruleOf(axes, table.axis, "top"), run, sizes);
+    case "span":
+      return spanTable(ruleOf(axes, table.axis, "span"), sizes);
+    case "size":
+      return sizeValue(table, sizes);
+    case "live":
+      return Float32Array.of(toNumber(run.live.get(table.name)!));
+    default:
+      return table satisfies never;
   }
 }
 
@@ -89,10 +95,14 @@ function spanTable(rule: Extract<CountRule, { kind: "span" }>, sizes: Sizes): Ui
 function sizeValue(table: Extract<ProgramTable, { kind: "size" }>, sizes: Sizes): Float32Array | Uint32Array | Int32Array {
   const value = sizes.number(sizeOfText(table.size));
   switch (table.dtype) {
-    case "f32": return Float32Array.of(value);
-    case "u32": return Uint32Array.of(value);
-    case "i32": return Int32Array.of(value);
-    default: return table.dtype satisfies never;
+    case "f32":
+      return Float32Array.of(value);
+    case "u32":
+      return Uint32Array.of(value);
+    case "i32":
+      return Int32Array.of(value);
+    default:
+      return table.dtype satisfies never;
   }
 }
 

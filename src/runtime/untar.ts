@@ -27,7 +27,8 @@ export function untar(archive: Uint8Array): readonly TarEntry[] {
     const start = at + BLOCK;
     if (start + size > archive.length) throw new Error(`truncated archive: ${name} ends beyond it`);
     if (type === "0" || type === "\0") {
-      if (text(header, 345, 155) !== "" || !/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name) || names.has(name)) throw new Error(`unexpected file name in archive: ${JSON.stringify(name)}`);
+      if (text(header, 345, 155) !== "" || !/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name) || names.has(name))
+        throw new Error(`unexpected file name in archive: ${JSON.stringify(name)}`);
       names.add(name);
       entries.push({ name, executable: (octal(header, 100, 8) & 0o100) !== 0, data: archive.subarray(start, start + size) });
     } else if (type !== "5") throw new Error(`unexpected entry of type ${JSON.stringify(type)} in archive: ${JSON.stringify(name)}`);

@@ -111,7 +111,8 @@ function joinShards(places: ReadonlyMap<string, string>, shards: ReadonlyMap<str
     tensors.set(key, entry);
   }
   for (const [file, shard] of shards)
-    for (const key of shard.tensors.keys()) if (places.get(key) !== file) throw new WeightsError(`${file} holds ${JSON.stringify(key)}, which ${name} does not place there`);
+    for (const key of shard.tensors.keys())
+      if (places.get(key) !== file) throw new WeightsError(`${file} holds ${JSON.stringify(key)}, which ${name} does not place there`);
   return tensors;
 }
 
@@ -127,7 +128,12 @@ export interface SaveOptions {
 }
 
 /** Writes all weights of a program to a safetensors file. The file appears whole, or not at all. */
-export async function saveWeights(path: string, program: Pick<Program, "weights">, values: (weight: ProgramWeight) => Words | Promise<Words>, options: SaveOptions = {}): Promise<void> {
+export async function saveWeights(
+  path: string,
+  program: Pick<Program, "weights">,
+  values: (weight: ProgramWeight) => Words | Promise<Words>,
+  options: SaveOptions = {},
+): Promise<void> {
   const entries = program.weights.map((weight) => ({
     weight,
     key: options.keys === "paths" ? weight.path : (weight.keys[0] ?? weight.path),
@@ -171,7 +177,14 @@ async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     if (!(cause instanceof Error) || cause instanceof WeightsError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw cause;
-    const reasons = new Map([["ENOENT", "there is no such file"], ["EACCES", "permission denied"], ["EISDIR", "it is a folder"], ["ENOTDIR", "its folder is not one"], ["ENOSPC", "the disk is full"], ["ELOOP", "too many links"]]);
+    const reasons = new Map([
+      ["ENOENT", "there is no such file"],
+      ["EACCES", "permission denied"],
+      ["EISDIR", "it is a folder"],
+      ["ENOTDIR", "its folder is not one"],
+      ["ENOSPC", "the disk is full"],
+      ["ELOOP", "too many links"],
+    ]);
     throw new WeightsError(`cannot open ${path}: ${reasons.get(code) ?? code}`, { cause });
   }
 }

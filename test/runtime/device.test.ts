@@ -49,7 +49,10 @@ describe("opening a device", () => {
   });
 
   it.runIf(onLinux)("says what is missing and the one command that mends it", async () => {
-    for (const [options, env] of [[{ fallback: false }, {}], [{}, { MODC_NO_FALLBACK: "1" }]] as const) {
+    for (const [options, env] of [
+      [{ fallback: false }, {}],
+      [{}, { MODC_NO_FALLBACK: "1" }],
+    ] as const) {
       const error = await openElsewhere(options, { ...noDriver, ...env });
       expect(error).toMatchObject({ code: "no-device", message: "no GPU and no software device was found" });
       expect(error.hint).toMatch(/install/);
@@ -89,7 +92,12 @@ describe("a device that goes away", () => {
     const device = await openDevice();
     const session = await load(slowProgram(), device);
     await session.run({ x });
-    const pending = [session.run({ x }), session.run({ x })].map((run) => run.then(() => null, (e: unknown) => e));
+    const pending = [session.run({ x }), session.run({ x })].map((run) =>
+      run.then(
+        () => null,
+        (e: unknown) => e,
+      ),
+    );
     // The first run is on the device by now, the second waits for its turn.
     await new Promise((resolve) => setTimeout(resolve, 5));
     device.destroy();
@@ -106,7 +114,10 @@ describe("a device that goes away", () => {
 
   it("fails a load under way", async () => {
     const device = await openDevice();
-    const loading = load(scaleProgram(), device).then(() => null, (e: unknown) => e);
+    const loading = load(scaleProgram(), device).then(
+      () => null,
+      (e: unknown) => e,
+    );
     await Promise.resolve();
     device.destroy();
     expect(await loading).toBeInstanceOf(DeviceLostError);
@@ -116,7 +127,10 @@ describe("a device that goes away", () => {
     const device = await openDevice();
     const session = await load(slowProgram(), device);
     await session.run({ x });
-    const pending = session.run({ x }).then(() => null, (e: unknown) => e);
+    const pending = session.run({ x }).then(
+      () => null,
+      (e: unknown) => e,
+    );
     await new Promise((resolve) => setTimeout(resolve, 5));
     device.gpu.destroy();
     expect(await pending).toBeInstanceOf(DeviceLostError);
@@ -135,7 +149,14 @@ describe("an archive", () => {
     put("        ", 148);
     put(type, 156);
     put(prefix, 345);
-    put(`${block.subarray(0, 512).reduce((a, b) => a + b, 0).toString(8).padStart(6, "0")}\0 `, 148);
+    put(
+      `${block
+        .subarray(0, 512)
+        .reduce((a, b) => a + b, 0)
+        .toString(8)
+        .padStart(6, "0")}\0 `,
+      148,
+    );
     block.set(data, 512);
     return block;
   };
@@ -144,7 +165,10 @@ describe("an archive", () => {
 
   it("gives its files", () => {
     const files = untar(archive(entry("dir/", new Uint8Array(0), "5"), entry("a.so", data), entry("b", new Uint8Array(0))));
-    expect(files.map((f) => [f.name, f.executable, new TextDecoder().decode(f.data)])).toEqual([["a.so", true, "hello"], ["b", true, ""]]);
+    expect(files.map((f) => [f.name, f.executable, new TextDecoder().decode(f.data)])).toEqual([
+      ["a.so", true, "hello"],
+      ["b", true, ""],
+    ]);
   });
 
   const refused: readonly (readonly [string, Uint8Array, RegExp])[] = [

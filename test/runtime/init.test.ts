@@ -5,9 +5,20 @@ import type { ProgramWeight } from "../../src/program/program.js";
 import { initialValues } from "../../src/runtime/index.js";
 import { exactNormal, philox } from "../../src/size/philox.js";
 
-const weight = (path: string, shape: readonly number[], init: ProgramWeight["init"], dtype: ProgramWeight["dtype"] = "f32"): ProgramWeight => ({ path, dtype, shape, init, keys: [path], slot: null });
+const weight = (path: string, shape: readonly number[], init: ProgramWeight["init"], dtype: ProgramWeight["dtype"] = "f32"): ProgramWeight => ({
+  path,
+  dtype,
+  shape,
+  init,
+  keys: [path],
+  slot: null,
+});
 
-const digest = (values: Float32Array | Uint32Array | Int32Array): string => createHash("sha256").update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).digest("hex").slice(0, 16);
+const digest = (values: Float32Array | Uint32Array | Int32Array): string =>
+  createHash("sha256")
+    .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    .digest("hex")
+    .slice(0, 16);
 
 const normal = { kind: "normal", std: 0.02 } as const;
 
@@ -56,7 +67,13 @@ describe("initial values", () => {
   });
 
   it("are orthonormal along the shorter side, times the gain", () => {
-    for (const [rows, columns] of [[12, 40], [40, 12], [16, 16], [1, 5], [5, 1]] as const) {
+    for (const [rows, columns] of [
+      [12, 40],
+      [40, 12],
+      [16, 16],
+      [1, 5],
+      [5, 1],
+    ] as const) {
       const q = initialValues(weight("q", [rows, columns], { kind: "orthogonal", gain: 3 }), 2);
       const wide = rows <= columns;
       const at = (v: number, i: number): number => q[wide ? v * columns + i : i * columns + v]!;

@@ -37,9 +37,15 @@ export const scaleProgram = (bound: number | null = 64): Program => ({
   ...base,
   axes: [batch, tokens(bound)],
   inputs: [{ name: "x", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, below: null, slot: 0 }],
-  outputs: [{ name: "output", role: "result", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 2, startsSlot: null }],
+  outputs: [
+    { name: "output", role: "result", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 2, startsSlot: null },
+  ],
   weights: [{ path: "bias", dtype: "f32", shape: [3], init: { kind: "ones" }, keys: ["model.bias"], slot: 1 }],
-  slots: [{ bytes: "12*rows(T)", label: "x" }, { bytes: 12, label: "bias" }, { bytes: "12*rows(T)", label: "activations" }],
+  slots: [
+    { bytes: "12*rows(T)", label: "x" },
+    { bytes: 12, label: "bias" },
+    { bytes: "12*rows(T)", label: "activations" },
+  ],
   kernels: [{ name: "scale.0", wgsl: scaleWgsl, access: ["read", "read", "read_write"], uniforms: 3 }],
   steps: [{ kind: "dispatch", kernel: 0, slots: [0, 1, 2], uniforms: ["3*rows(T)", 3, { f32: 2 }], workgroups: "ceil(3/64*rows(T))", origin: null }],
 });
@@ -72,7 +78,12 @@ export const aboveProgram: Program = {
     { name: "chosen.index", role: "observe", dtype: "u32", shape: ["B", "C"], packing: { axis: "C", batchDim: 0, tokenDim: 1 }, slot: 2, startsSlot: 3 },
   ],
   tables: [{ kind: "starts", axis: "T", slot: 1 }],
-  slots: [{ bytes: "4*rows(T)", label: "score" }, { bytes: "4*B + 4", label: "starts" }, { bytes: "4*rows(C)", label: "index" }, { bytes: "4*B + 4", label: "chosen" }],
+  slots: [
+    { bytes: "4*rows(T)", label: "score" },
+    { bytes: "4*B + 4", label: "starts" },
+    { bytes: "4*rows(C)", label: "index" },
+    { bytes: "4*B + 4", label: "chosen" },
+  ],
   kernels: [{ name: "above.0", wgsl: aboveWgsl, access: ["read", "read", "read_write", "read_write"], uniforms: 1 }],
   steps: [{ kind: "dispatch", kernel: 0, slots: [0, 1, 2, 3], uniforms: ["B"], workgroups: 1, origin: null }],
 };
@@ -86,7 +97,10 @@ export const tablesProgram: Program = {
     { role: "sequence", name: "K", bound: 16, count: { kind: "top", parent: "T", k: "ceil(live(capacity)*T)" } },
     { role: "sequence", name: "S", bound: 16, count: { kind: "span", parent: "T", start: 1, stop: -1 } },
   ],
-  live: [{ name: "capacity", kind: "ratio", default: "1/8" }, { name: "heat", kind: "float", default: "3/2" }],
+  live: [
+    { name: "capacity", kind: "ratio", default: "1/8" },
+    { name: "heat", kind: "float", default: "3/2" },
+  ],
   inputs: [{ name: "x", dtype: "u32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, below: 10, slot: null }],
   outputs: [
     { name: "starts", role: "result", dtype: "u32", shape: ["B + 1"], packing: null, slot: 0, startsSlot: null },
@@ -135,7 +149,12 @@ export const stateProgram: Program = {
     { name: "cleared", role: "result", dtype: "bool", shape: ["B"], packing: null, slot: 3, startsSlot: null },
   ],
   states: [{ name: "total", dtype: "u32", shape: [], init: { kind: "zeros" }, slot: 0 }],
-  slots: [{ bytes: 4, label: "total" }, { bytes: "4*B", label: "x" }, { bytes: "4*B", label: "copy" }, { bytes: "4*B", label: "cleared" }],
+  slots: [
+    { bytes: 4, label: "total" },
+    { bytes: "4*B", label: "x" },
+    { bytes: "4*B", label: "copy" },
+    { bytes: "4*B", label: "cleared" },
+  ],
   kernels: [{ name: "count.0", wgsl: countWgsl, access: ["read_write", "read"], uniforms: 0 }],
   steps: [
     { kind: "copy", from: 1, to: 2, bytes: "4*B", origin: null },

@@ -19,7 +19,8 @@ function file(header: string, data: number | Uint8Array = 0, length = new TextEn
   return out;
 }
 
-const tensor = (dtype: string, shape: readonly number[], begin: number, end: number): string => `{"dtype":"${dtype}","shape":[${shape.join()}],"data_offsets":[${begin},${end}]}`;
+const tensor = (dtype: string, shape: readonly number[], begin: number, end: number): string =>
+  `{"dtype":"${dtype}","shape":[${shape.join()}],"data_offsets":[${begin},${end}]}`;
 
 const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
   ["an empty file", new Uint8Array(0), /it has 0 bytes, fewer than the eight/],
@@ -64,25 +65,44 @@ afterAll(() => rm(folder, { recursive: true }));
 describe("a broken safetensors file", () => {
   for (const [what, bytes, message] of broken) {
     it(`with ${what} is refused`, async () => {
-      const inMemory = await Promise.resolve().then(() => readSafetensors(bytes, "w.safetensors")).then(() => null, (e: unknown) => e);
+      const inMemory = await Promise.resolve()
+        .then(() => readSafetensors(bytes, "w.safetensors"))
+        .then(
+          () => null,
+          (e: unknown) => e,
+        );
       expect(inMemory).toBeInstanceOf(WeightsError);
       expect((inMemory as Error).message).toMatch(message);
       const path = join(folder, "broken.safetensors");
       await writeFile(path, bytes);
-      const onDisk = await openWeights(path).then(() => null, (e: unknown) => e);
+      const onDisk = await openWeights(path).then(
+        () => null,
+        (e: unknown) => e,
+      );
       expect(onDisk).toBeInstanceOf(WeightsError);
       expect((onDisk as Error).message).toMatch(message);
     });
   }
 
   it("cut at any place is refused", () => {
-    const whole = writeSafetensors([{ key: "a", dtype: "F32", shape: [2, 3], data: new Uint8Array(24) }, { key: "b", dtype: "U8", shape: [5], data: new Uint8Array(5) }]);
+    const whole = writeSafetensors([
+      { key: "a", dtype: "F32", shape: [2, 3], data: new Uint8Array(24) },
+      { key: "b", dtype: "U8", shape: [5], data: new Uint8Array(5) },
+    ]);
     expect(() => readSafetensors(whole)).not.toThrow();
     for (let n = 0; n < whole.length; n++) expect(() => readSafetensors(whole.slice(0, n))).toThrow(WeightsError);
   });
 });
 
-const weight = (path: string, shape: readonly number[], more: Partial<ProgramWeight> = {}): ProgramWeight => ({ path, dtype: "f32", shape, init: { kind: "normal", std: 1 }, keys: [path], slot: null, ...more });
+const weight = (path: string, shape: readonly number[], more: Partial<ProgramWeight> = {}): ProgramWeight => ({
+  path,
+  dtype: "f32",
+  shape,
+  init: { kind: "normal", std: 1 },
+  keys: [path],
+  slot: null,
+  ...more,
+});
 
 const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);
 
@@ -90,7 +110,12 @@ describe("weights on disk", () => {
   it("read back bit for bit, under the mapped keys or the paths", async () => {
     const program = {
       ignore: [],
-      weights: [weight("a.weight", [3, 5], { keys: ["model.a", "tied.a"] }), weight("__proto__", [2], { keys: ["constructor"] }), weight("mask", [4], { dtype: "bool", init: { kind: "ones" } }), weight("n", [1], { dtype: "i32", init: { kind: "zeros" } })],
+      weights: [
+        weight("a.weight", [3, 5], { keys: ["model.a", "tied.a"] }),
+        weight("__proto__", [2], { keys: ["constructor"] }),
+        weight("mask", [4], { dtype: "bool", init: { kind: "ones" } }),
+        weight("n", [1], { dtype: "i32", init: { kind: "zeros" } }),
+      ],
     };
     for (const keys of ["mapped", "paths"] as const) {
       const path = join(folder, `${keys}.safetensors`);
@@ -146,7 +171,14 @@ describe("weights on disk", () => {
 
   it("may be tied copies if they are equal byte for byte", async () => {
     const tied = weight("embed", [2], { keys: ["embed_tokens", "lm_head"] });
-    const source = (b: number): WeightSource => readSafetensors(writeSafetensors([{ key: "embed_tokens", dtype: "F32", shape: [2], data: floats(1, 2) }, { key: "lm_head", dtype: "F32", shape: [2], data: floats(1, b) }]), "w");
+    const source = (b: number): WeightSource =>
+      readSafetensors(
+        writeSafetensors([
+          { key: "embed_tokens", dtype: "F32", shape: [2], data: floats(1, 2) },
+          { key: "lm_head", dtype: "F32", shape: [2], data: floats(1, b) },
+        ]),
+        "w",
+      );
     const read = (s: WeightSource): Promise<unknown> => readWeight(tied, matchWeights({ weights: [tied], ignore: [] }, s).get(tied)!, s);
     expect(await read(source(2))).toEqual(Float32Array.of(1, 2));
     await expect(read(source(3))).rejects.toThrow('w: "embed_tokens" and "lm_head" are one weight of the model, but differ');
@@ -154,15 +186,20 @@ describe("weights on disk", () => {
 
   it("are strict: what is missing, unexpected or wrong stands in one error", () => {
     const program = { ignore: ["layers.{i}.inv_freq"], weights: [weight("layers.0.w", [2, 2]), weight("gone", [1]), weight("n", [1])] };
-    const source = readSafetensors(writeSafetensors([
-      { key: "layers.0.w", dtype: "F32", shape: [4], data: new Uint8Array(16) },
-      { key: "n", dtype: "F64", shape: [1], data: new Uint8Array(8) },
-      { key: "layers.0.inv_freq", dtype: "F32", shape: [1], data: new Uint8Array(4) },
-      { key: "extra.b", dtype: "F16", shape: [1], data: new Uint8Array(2) },
-    ]), "w.safetensors");
-    expect(() => matchWeights(program, source)).toThrow(new WeightsError(
-      'w.safetensors does not fit the model:\n  missing: "gone", f32[1]\n  wrong shape: "layers.0.w" is [4], the model has [2, 2]\n  wrong type: "n" is F64, which does not convert to f32\n  unexpected: "extra.b", F16[1]',
-    ));
+    const source = readSafetensors(
+      writeSafetensors([
+        { key: "layers.0.w", dtype: "F32", shape: [4], data: new Uint8Array(16) },
+        { key: "n", dtype: "F64", shape: [1], data: new Uint8Array(8) },
+        { key: "layers.0.inv_freq", dtype: "F32", shape: [1], data: new Uint8Array(4) },
+        { key: "extra.b", dtype: "F16", shape: [1], data: new Uint8Array(2) },
+      ]),
+      "w.safetensors",
+    );
+    expect(() => matchWeights(program, source)).toThrow(
+      new WeightsError(
+        'w.safetensors does not fit the model:\n  missing: "gone", f32[1]\n  wrong shape: "layers.0.w" is [4], the model has [2, 2]\n  wrong type: "n" is F64, which does not convert to f32\n  unexpected: "extra.b", F16[1]',
+      ),
+    );
   });
 
   it("ignore keys by a pattern, one segment for each {x}", () => {
@@ -187,7 +224,11 @@ describe("shards", () => {
   const shard = (key: string, value: number): Uint8Array => writeSafetensors([{ key, dtype: "F32", shape: [1], data: floats(value) }]);
 
   it("are read through the index of their folder", async () => {
-    const place = await write("good", { metadata: { total_size: 8 }, weight_map: { a: "1.safetensors", b: "2.safetensors" } }, { "1.safetensors": shard("a", 1), "2.safetensors": shard("b", 2) });
+    const place = await write(
+      "good",
+      { metadata: { total_size: 8 }, weight_map: { a: "1.safetensors", b: "2.safetensors" } },
+      { "1.safetensors": shard("a", 1), "2.safetensors": shard("b", 2) },
+    );
     const source = await openWeights(place);
     expect([...source.tensors.keys()]).toEqual(["a", "b"]);
     expect(await source.read("b")).toEqual(floats(2));
@@ -216,7 +257,16 @@ describe("shards", () => {
   });
 
   it("with a tensor the index does not place are refused", async () => {
-    const place = await write("stray", { weight_map: { a: "1.safetensors" } }, { "1.safetensors": writeSafetensors([{ key: "a", dtype: "U8", shape: [1], data: new Uint8Array(1) }, { key: "b", dtype: "U8", shape: [1], data: new Uint8Array(1) }]) });
+    const place = await write(
+      "stray",
+      { weight_map: { a: "1.safetensors" } },
+      {
+        "1.safetensors": writeSafetensors([
+          { key: "a", dtype: "U8", shape: [1], data: new Uint8Array(1) },
+          { key: "b", dtype: "U8", shape: [1], data: new Uint8Array(1) },
+        ]),
+      },
+    );
     await expect(openWeights(place)).rejects.toThrow('1.safetensors holds "b", which model.safetensors.index.json does not place there');
   });
 

@@ -16,7 +16,12 @@ for (const which of ["default", "swiftshader"] as const) {
       const session = await load(scaleProgram(), device, undefined, { max: { B: 3 }, onProgress: (e) => events.push(e) });
       const before = session.memory;
       events.length = 0;
-      for (const [B, T] of [[1, 1], [3, 64], [2, 7], [3, 1]] as const) {
+      for (const [B, T] of [
+        [1, 1],
+        [3, 64],
+        [2, 7],
+        [3, 1],
+      ] as const) {
         const x = Float32Array.from({ length: B * T * 3 }, (_, i) => Math.sin(i + B));
         const { output } = await session.run({ x: { data: x, shape: [B, T, 3] } });
         expect(output!.shape).toEqual([B, T, 3]);
@@ -31,17 +36,63 @@ for (const which of ["default", "swiftshader"] as const) {
       const events: SessionEvent[] = [];
       const session = await load(scaleProgram(null), device, undefined, { onProgress: (e) => events.push(e) });
       events.length = 0;
-      const { output } = await session.run({ x: [[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [0, 0, 0]]] });
-      expect(output!.toArray()).toEqual([[[3, 5, 7], [9, 11, 13]], [[15, 17, 19], [1, 1, 1]]]);
+      const { output } = await session.run({
+        x: [
+          [
+            [1, 2, 3],
+            [4, 5, 6],
+          ],
+          [
+            [7, 8, 9],
+            [0, 0, 0],
+          ],
+        ],
+      });
+      expect(output!.toArray()).toEqual([
+        [
+          [3, 5, 7],
+          [9, 11, 13],
+        ],
+        [
+          [15, 17, 19],
+          [1, 1, 1],
+        ],
+      ]);
       expect(events.map((e) => e.kind)).toEqual(["grow"]);
       session.dispose();
     });
 
     it("drops what lies beyond a sequence's end and gives zeros there", async () => {
       const session = await load(scaleProgram(), device);
-      const x = [[[1, 1, 1], [2, 2, 2]], [[NaN, NaN, NaN], [9, 9, 9]], [[3, 3, 3], [9, 9, 9]]];
+      const x = [
+        [
+          [1, 1, 1],
+          [2, 2, 2],
+        ],
+        [
+          [NaN, NaN, NaN],
+          [9, 9, 9],
+        ],
+        [
+          [3, 3, 3],
+          [9, 9, 9],
+        ],
+      ];
       const { output } = await session.run({ x }, { lengths: [2, 0, 1] });
-      expect(output!.toArray()).toEqual([[[3, 3, 3], [5, 5, 5]], [[0, 0, 0], [0, 0, 0]], [[7, 7, 7], [0, 0, 0]]]);
+      expect(output!.toArray()).toEqual([
+        [
+          [3, 3, 3],
+          [5, 5, 5],
+        ],
+        [
+          [0, 0, 0],
+          [0, 0, 0],
+        ],
+        [
+          [7, 7, 7],
+          [0, 0, 0],
+        ],
+      ]);
       const { output: none } = await session.run({ x }, { lengths: [0, 0, 0] });
       expect(none!.data.every((v) => v === 0)).toBe(true);
       session.dispose();
@@ -49,9 +100,17 @@ for (const which of ["default", "swiftshader"] as const) {
 
     it("unfolds rows whose counts only the device knows, to the longest of them", async () => {
       const session = await load(aboveProgram, device);
-      const score = [[1, -1, 2, -3], [-1, -1, -1, -1], [-1, 5, 6, 7]];
+      const score = [
+        [1, -1, 2, -3],
+        [-1, -1, -1, -1],
+        [-1, 5, 6, 7],
+      ];
       const { "chosen.index": index } = await session.run({ score }, { observe: ["chosen"] });
-      expect(index!.toArray()).toEqual([[0, 2, 0], [0, 0, 0], [1, 2, 3]]);
+      expect(index!.toArray()).toEqual([
+        [0, 2, 0],
+        [0, 0, 0],
+        [1, 2, 3],
+      ]);
       const { "chosen.index": shorter } = await session.run({ score }, { observe: true, lengths: [1, 4, 2] });
       expect(shorter!.toArray()).toEqual([[0], [0], [1]]);
       const { "chosen.index": none } = await session.run({ score: [[-1]] }, { outputs: ["chosen.index"] });
@@ -82,10 +141,23 @@ describe("a session", () => {
   afterAll(() => session.dispose());
 
   it("writes every kind of table", async () => {
-    const r = await session.run({ x: [[1, 2, 3], [4, 5, 6]] }, { lengths: [3, 2], live: { capacity: "50%", heat: -0.25 } });
+    const r = await session.run(
+      {
+        x: [
+          [1, 2, 3],
+          [4, 5, 6],
+        ],
+      },
+      { lengths: [3, 2], live: { capacity: "50%", heat: -0.25 } },
+    );
     expect([...r["starts"]!.data]).toEqual([0, 3, 5]);
     expect([...r["k"]!.data]).toEqual([0, 1, 1, 2]); // ceil(n / 2)
-    expect(r["span"]!.toArray()).toEqual([[0, 0], [1, 1], [1, 1], [1, 2]]); // [1:-1]
+    expect(r["span"]!.toArray()).toEqual([
+      [0, 0],
+      [1, 1],
+      [1, 1],
+      [1, 2],
+    ]); // [1:-1]
     expect(r["size"]!.toArray()).toBe(0.375);
     expect(r["live"]!.toArray()).toBe(-0.25);
     expect(r["seed"]!.toArray()).toBe(7);
@@ -150,7 +222,10 @@ describe("a session", () => {
   ];
   for (const [what, inputs, options, message] of faults) {
     it(`refuses ${what} in one sentence`, async () => {
-      const error = await session.run(inputs as never, options).then(() => null, (e: unknown) => e);
+      const error = await session.run(inputs as never, options).then(
+        () => null,
+        (e: unknown) => e,
+      );
       expect(error).toBeInstanceOf(InputError);
       expect((error as Error).message).toMatch(message);
     });
@@ -158,7 +233,10 @@ describe("a session", () => {
 
   it("says where two inputs disagree", async () => {
     const program = scaleProgram();
-    const two = await load({ ...program, inputs: [...program.inputs, { name: "z", dtype: "bool", shape: ["B", "T"], packing: null, below: null, slot: null }] }, device);
+    const two = await load(
+      { ...program, inputs: [...program.inputs, { name: "z", dtype: "bool", shape: ["B", "T"], packing: null, below: null, slot: null }] },
+      device,
+    );
     await expect(two.run({ x: [[[1, 2, 3]]], z: [[true, false]] })).rejects.toThrow("T is 1 in x, but 2 in z");
     await expect(two.run({ x: [[[1, 2]]], z: [[true]] })).rejects.toThrow("input x has shape [1, 1, 2], the model takes [B, T, 3]");
     await expect(two.run({ x: [[[1, 2, 3]]], z: [[2]] })).rejects.toThrow("z[0][0] is 2: bool takes true and false");
@@ -166,7 +244,10 @@ describe("a session", () => {
   });
 
   it("names the slot that is too large, before anything is allocated", async () => {
-    const error = await load(scaleProgram(null), device, undefined, { max: { B: 1e6, T: 1e6 } }).then(() => null, (e: unknown) => e);
+    const error = await load(scaleProgram(null), device, undefined, { max: { B: 1e6, T: 1e6 } }).then(
+      () => null,
+      (e: unknown) => e,
+    );
     expect(error).toBeInstanceOf(LimitError);
     expect((error as LimitError).message).toMatch(/^x needs 10\.9 TiB, the device allows/);
     await expect(load(scaleProgram(), device, undefined, { max: { T: 65 } })).rejects.toThrow("max: T is 65: the model allows 64");
@@ -208,7 +289,10 @@ describe("a session", () => {
   it("reports a kernel that does not compile as a fault of the compiler", async () => {
     const program = scaleProgram();
     const broken = { ...program, kernels: [{ ...program.kernels[0]!, wgsl: "fn main( {" }] };
-    const error = await load(broken, device).then(() => null, (e: unknown) => e);
+    const error = await load(broken, device).then(
+      () => null,
+      (e: unknown) => e,
+    );
     expect(error).toBeInstanceOf(KernelError);
     expect((error as Error).message).toMatch(/^modc bug: the device refuses kernel scale\.0/);
     expect(device.uncaptured).toEqual([]);

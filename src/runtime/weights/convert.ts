@@ -19,11 +19,17 @@ export function converts(from: string, to: DType): boolean {
 export function fromBytes(bytes: Uint8Array, from: string, to: DType): Words | string {
   const data = readable(bytes, from);
   switch (to) {
-    case "f32": case "f16": return toFloats(data, from, to);
-    case "u32": return whole(data, new Uint32Array(data.length), 0, 0xffffffff, "u32");
-    case "i32": return whole(data, new Int32Array(data.length), -0x80000000, 0x7fffffff, "i32");
-    case "bool": return whole(data, new Uint32Array(data.length), 0, 1, "bool");
-    default: return to satisfies never;
+    case "f32":
+    case "f16":
+      return toFloats(data, from, to);
+    case "u32":
+      return whole(data, new Uint32Array(data.length), 0, 0xffffffff, "u32");
+    case "i32":
+      return whole(data, new Int32Array(data.length), -0x80000000, 0x7fffffff, "i32");
+    case "bool":
+      return whole(data, new Uint32Array(data.length), 0, 1, "bool");
+    default:
+      return to satisfies never;
   }
 }
 
@@ -34,16 +40,29 @@ function readable(bytes: Uint8Array, from: string): Readable {
   const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
   const { buffer, byteOffset: at, byteLength: n } = aligned;
   switch (from) {
-    case "F32": return new Float32Array(buffer, at, n / 4);
-    case "F16": case "BF16": case "U16": return new Uint16Array(buffer, at, n / 2);
-    case "I16": return new Int16Array(buffer, at, n / 2);
-    case "I8": return new Int8Array(buffer, at, n);
-    case "U8": case "BOOL": return new Uint8Array(buffer, at, n);
-    case "U32": return new Uint32Array(buffer, at, n / 4);
-    case "I32": return new Int32Array(buffer, at, n / 4);
-    case "I64": return new BigInt64Array(buffer, at, n / 8);
-    case "U64": return new BigUint64Array(buffer, at, n / 8);
-    default: throw new Error(`modc bug: dtype ${from} does not convert`);
+    case "F32":
+      return new Float32Array(buffer, at, n / 4);
+    case "F16":
+    case "BF16":
+    case "U16":
+      return new Uint16Array(buffer, at, n / 2);
+    case "I16":
+      return new Int16Array(buffer, at, n / 2);
+    case "I8":
+      return new Int8Array(buffer, at, n);
+    case "U8":
+    case "BOOL":
+      return new Uint8Array(buffer, at, n);
+    case "U32":
+      return new Uint32Array(buffer, at, n / 4);
+    case "I32":
+      return new Int32Array(buffer, at, n / 4);
+    case "I64":
+      return new BigInt64Array(buffer, at, n / 8);
+    case "U64":
+      return new BigUint64Array(buffer, at, n / 8);
+    default:
+      throw new Error(`modc bug: dtype ${from} does not convert`);
   }
 }
 
@@ -73,11 +92,18 @@ export const fileDtype = (dtype: DType): string => ({ f32: "F32", f16: "F16", u3
 /** The bytes of a tensor as a file of that type keeps it; floats may be stored as F32, F16 or BF16. */
 export function toBytes(words: Words, to: string): Uint8Array {
   switch (to) {
-    case "F32": case "U32": case "I32": return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-    case "F16": return bytesOf(Uint16Array.from(words, toHalf));
-    case "BF16": return bytesOf(Uint16Array.from(words, toBrain));
-    case "BOOL": return Uint8Array.from(words);
-    default: throw new Error(`modc bug: no values are written as ${to}`);
+    case "F32":
+    case "U32":
+    case "I32":
+      return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    case "F16":
+      return bytesOf(Uint16Array.from(words, toHalf));
+    case "BF16":
+      return bytesOf(Uint16Array.from(words, toBrain));
+    case "BOOL":
+      return Uint8Array.from(words);
+    default:
+      throw new Error(`modc bug: no values are written as ${to}`);
   }
 }
 

@@ -42,7 +42,7 @@ export function parseJson(text: string): Json {
     const members = new Map<string, Json>();
     at++;
     skip();
-    if (text[at] === "}") return at++, members;
+    if (text[at] === "}") return (at++, members);
     for (;;) {
       skip();
       if (text[at] !== '"') fail("expected a key");
@@ -61,7 +61,7 @@ export function parseJson(text: string): Json {
     const items: Json[] = [];
     at++;
     skip();
-    if (text[at] === "]") return at++, items;
+    if (text[at] === "]") return (at++, items);
     for (;;) {
       items.push(value(depth + 1));
       skip();

@@ -20,7 +20,12 @@ export function matchWeights(program: Pick<Program, "weights" | "ignore">, sourc
   if (byPath.faults.length === 0) return byPath.matched;
   const { faults } = byPath.faults.length < mapped.faults.length ? byPath : mapped;
   const more = faults.length > MOST_LISTED ? `\n  and ${faults.length - MOST_LISTED} more` : "";
-  throw new WeightsError(`${source.name} does not fit the model:${faults.slice(0, MOST_LISTED).map((f) => `\n  ${f}`).join("")}${more}`);
+  throw new WeightsError(
+    `${source.name} does not fit the model:${faults
+      .slice(0, MOST_LISTED)
+      .map((f) => `\n  ${f}`)
+      .join("")}${more}`,
+  );
 }
 
 interface Attempt {

@@ -20,10 +20,13 @@ export interface FileHeader {
 
 /** The bytes of the header, from the file's first eight; throws WeightsError where the file cannot hold it. */
 export function headerBytes(prefix: Uint8Array, fileBytes: number, file: string): number {
-  if (prefix.length < PREFIX_BYTES || fileBytes < PREFIX_BYTES) throw new WeightsError(`${file} is no safetensors file: it has ${fileBytes} bytes, fewer than the eight of a header's length`);
+  if (prefix.length < PREFIX_BYTES || fileBytes < PREFIX_BYTES)
+    throw new WeightsError(`${file} is no safetensors file: it has ${fileBytes} bytes, fewer than the eight of a header's length`);
   const size = new DataView(prefix.buffer, prefix.byteOffset, PREFIX_BYTES).getBigUint64(0, true);
-  if (size > BigInt(MOST_HEADER_BYTES)) throw new WeightsError(`${file} is no safetensors file: its header would have ${size} bytes, the format allows ${MOST_HEADER_BYTES}`);
-  if (Number(size) > fileBytes - PREFIX_BYTES) throw new WeightsError(`${file} is truncated: its header would have ${size} bytes, the file has ${fileBytes - PREFIX_BYTES} after the length`);
+  if (size > BigInt(MOST_HEADER_BYTES))
+    throw new WeightsError(`${file} is no safetensors file: its header would have ${size} bytes, the format allows ${MOST_HEADER_BYTES}`);
+  if (Number(size) > fileBytes - PREFIX_BYTES)
+    throw new WeightsError(`${file} is truncated: its header would have ${size} bytes, the file has ${fileBytes - PREFIX_BYTES} after the length`);
   return Number(size);
 }
 
@@ -68,7 +71,8 @@ function parseEntry(key: string, entry: Json, data: number, fileBytes: number, f
     throw new WeightsError(`${file}: tensor ${JSON.stringify(key)} ${what}`);
   };
   if (!isObject(entry)) return fail("is not described by an object");
-  for (const field of entry.keys()) if (field !== "dtype" && field !== "shape" && field !== "data_offsets") fail(`has an unknown field ${JSON.stringify(field)}`);
+  for (const field of entry.keys())
+    if (field !== "dtype" && field !== "shape" && field !== "data_offsets") fail(`has an unknown field ${JSON.stringify(field)}`);
   const dtype = entry.get("dtype");
   const element = typeof dtype === "string" ? FILE_DTYPES.get(dtype) : undefined;
   if (typeof dtype !== "string" || element === undefined) return fail(`has an unknown dtype ${JSON.stringify(dtype ?? null)}`);

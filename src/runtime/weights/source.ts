@@ -2,10 +2,21 @@
 
 /** Element types of a safetensors file, and the bytes of one element. */
 export const FILE_DTYPES = new Map<string, number>([
-  ["F64", 8], ["F32", 4], ["F16", 2], ["BF16", 2],
-  ["I64", 8], ["I32", 4], ["I16", 2], ["I8", 1],
-  ["U64", 8], ["U32", 4], ["U16", 2], ["U8", 1],
-  ["BOOL", 1], ["F8_E4M3", 1], ["F8_E5M2", 1],
+  ["F64", 8],
+  ["F32", 4],
+  ["F16", 2],
+  ["BF16", 2],
+  ["I64", 8],
+  ["I32", 4],
+  ["I16", 2],
+  ["I8", 1],
+  ["U64", 8],
+  ["U32", 4],
+  ["U16", 2],
+  ["U8", 1],
+  ["BOOL", 1],
+  ["F8_E4M3", 1],
+  ["F8_E5M2", 1],
 ]);
 
 export interface TensorEntry {
