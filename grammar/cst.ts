@@ -213,7 +213,7 @@ export interface DimensionCstNode extends CstNode {
 
 export type DimensionCstChildren = {
   Ellipsis?: IToken[];
-  arithmetic?: (ArithmeticCstNode)[];
+  size?: (SizeCstNode)[];
   LessEqual?: IToken[];
 };
 
@@ -333,7 +333,8 @@ export interface BindingOrValueCstNode extends CstNode {
 }
 
 export type BindingOrValueCstChildren = {
-  range: RangeCstNode[];
+  chain: (ChainCstNode)[];
+  DotDot?: IToken[];
   Equal?: IToken[];
   expression?: ExpressionCstNode[];
 };
@@ -347,16 +348,7 @@ export type ExpressionCstChildren = {
   If?: IToken[];
   expression?: ExpressionCstNode[];
   choice?: ChoiceCstNode[];
-  range?: RangeCstNode[];
-};
-
-export interface RangeCstNode extends CstNode {
-  name: "range";
-  children: RangeCstChildren;
-}
-
-export type RangeCstChildren = {
-  logic: (LogicCstNode)[];
+  chain?: (ChainCstNode)[];
   DotDot?: IToken[];
 };
 
@@ -372,73 +364,46 @@ export type ChoiceCstChildren = {
   If?: IToken[];
 };
 
-export interface LogicCstNode extends CstNode {
-  name: "logic";
-  children: LogicCstChildren;
+export interface ChainCstNode extends CstNode {
+  name: "chain";
+  children: ChainCstChildren;
 }
 
-export type LogicCstChildren = {
-  test: (TestCstNode)[];
-  LogicOperator?: IToken[];
+export type ChainCstChildren = {
+  PrefixOperator?: (IToken)[];
+  term: (TermCstNode)[];
+  BinaryOperator?: IToken[];
 };
 
-export interface TestCstNode extends CstNode {
-  name: "test";
-  children: TestCstChildren;
+export interface SizeCstNode extends CstNode {
+  name: "size";
+  children: SizeCstChildren;
 }
 
-export type TestCstChildren = {
-  Not?: IToken[];
-  arithmetic: ArithmeticCstNode[];
-};
-
-export interface ArithmeticCstNode extends CstNode {
-  name: "arithmetic";
-  children: ArithmeticCstChildren;
-}
-
-export type ArithmeticCstChildren = {
-  operand: (OperandCstNode)[];
+export type SizeCstChildren = {
+  PrefixOperator?: (IToken)[];
+  term: (TermCstNode)[];
   ArithmeticOperator?: IToken[];
 };
 
-export interface OperandCstNode extends CstNode {
-  name: "operand";
-  children: OperandCstChildren;
+export interface TermCstNode extends CstNode {
+  name: "term";
+  children: TermCstChildren;
 }
 
-export type OperandCstChildren = {
-  Minus?: IToken[];
-  atom: AtomCstNode[];
-  suffix?: SuffixCstNode[];
-};
-
-export interface AtomCstNode extends CstNode {
-  name: "atom";
-  children: AtomCstChildren;
-}
-
-export type AtomCstChildren = {
+export type TermCstChildren = {
   NumberLiteral?: IToken[];
   StringLiteral?: IToken[];
   True?: IToken[];
   False?: IToken[];
   None?: IToken[];
   Identifier?: IToken[];
-  parentheses?: ParenthesesCstNode[];
-  list?: ListCstNode[];
-};
-
-export interface ParenthesesCstNode extends CstNode {
-  name: "parentheses";
-  children: ParenthesesCstChildren;
-}
-
-export type ParenthesesCstChildren = {
-  LParen: IToken[];
-  expression: ExpressionCstNode[];
+  LParen?: IToken[];
+  expression?: ExpressionCstNode[];
   Comma?: IToken[];
-  RParen: IToken[];
+  RParen?: IToken[];
+  list?: ListCstNode[];
+  suffix?: SuffixCstNode[];
 };
 
 export interface ListCstNode extends CstNode {

@@ -222,10 +222,10 @@ export class ModcParser extends CstParser {
       { ALT: () => this.CONSUME(t.Ellipsis) },
       {
         ALT: () => {
-          this.SUBRULE(this.arithmetic);
+          this.SUBRULE(this.size);
           this.OPTION(() => {
             this.CONSUME(t.LessEqual);
-            this.SUBRULE2(this.arithmetic);
+            this.SUBRULE2(this.size);
           });
         },
       },
@@ -342,14 +342,27 @@ export class ModcParser extends CstParser {
   });
 
   private bindingOrValue = this.RULE("bindingOrValue", () => {
-    this.SUBRULE(this.range);
+    this.SUBRULE(this.chain);
     this.OPTION(() => {
-      this.CONSUME(t.Equal);
-      this.SUBRULE(this.expression);
+      this.OR([
+        {
+          ALT: () => {
+            this.CONSUME(t.DotDot);
+            this.SUBRULE2(this.chain);
+          },
+        },
+        {
+          ALT: () => {
+            this.CONSUME(t.Equal);
+            this.SUBRULE(this.expression);
+          },
+        },
+      ]);
     });
   });
 
-  // ── expressions: chains of operators are flat here; `src/syntax/expressions.ts` groups them by precedence
+  // ── expressions: chains of operators are flat here; `src/syntax/expressions.ts` groups them by precedence.
+  // Few rules for each level of brackets: the depth of the stack bounds the nesting that can be read.
 
   private expression = this.RULE("expression", () => {
     this.OR([
@@ -360,16 +373,16 @@ export class ModcParser extends CstParser {
           this.SUBRULE(this.choice);
         },
       },
-      { ALT: () => this.SUBRULE(this.range) },
+      {
+        ALT: () => {
+          this.SUBRULE(this.chain);
+          this.OPTION(() => {
+            this.CONSUME(t.DotDot);
+            this.SUBRULE2(this.chain);
+          });
+        },
+      },
     ]);
-  });
-
-  private range = this.RULE("range", () => {
-    this.SUBRULE(this.logic);
-    this.OPTION(() => {
-      this.CONSUME(t.DotDot);
-      this.SUBRULE2(this.logic);
-    });
   });
 
   /** What follows the condition: a chain of `else if` is one level, however long. */
@@ -387,34 +400,29 @@ export class ModcParser extends CstParser {
     this.SUBRULE4(this.expression);
   });
 
-  private logic = this.RULE("logic", () => {
-    this.SUBRULE(this.test);
-    this.MANY(() => {
-      this.CONSUME(t.LogicOperator);
-      this.SUBRULE2(this.test);
+  private chain = this.RULE("chain", () => {
+    this.MANY(() => this.CONSUME(t.PrefixOperator));
+    this.SUBRULE(this.term);
+    this.MANY2(() => {
+      this.CONSUME(t.BinaryOperator);
+      this.MANY3(() => this.CONSUME2(t.PrefixOperator));
+      this.SUBRULE2(this.term);
     });
   });
 
-  private test = this.RULE("test", () => {
-    this.MANY(() => this.CONSUME(t.Not));
-    this.SUBRULE(this.arithmetic);
-  });
-
-  private arithmetic = this.RULE("arithmetic", () => {
-    this.SUBRULE(this.operand);
-    this.MANY(() => {
+  /** A dimension or its bound: a chain without comparisons. */
+  private size = this.RULE("size", () => {
+    this.MANY(() => this.CONSUME(t.PrefixOperator));
+    this.SUBRULE(this.term);
+    this.MANY2(() => {
       this.CONSUME(t.ArithmeticOperator);
-      this.SUBRULE2(this.operand);
+      this.MANY3(() => this.CONSUME2(t.PrefixOperator));
+      this.SUBRULE2(this.term);
     });
   });
 
-  private operand = this.RULE("operand", () => {
-    this.MANY(() => this.CONSUME(t.Minus));
-    this.SUBRULE(this.atom);
-    this.MANY2(() => this.SUBRULE(this.suffix));
-  });
-
-  private atom = this.RULE("atom", () => {
+  /** Several expressions in parentheses are legal only as the names on the left of `=`. */
+  private term = this.RULE("term", () => {
     this.OR([
       { ALT: () => this.CONSUME(t.NumberLiteral) },
       { ALT: () => this.CONSUME(t.StringLiteral) },
@@ -422,16 +430,16 @@ export class ModcParser extends CstParser {
       { ALT: () => this.CONSUME(t.False) },
       { ALT: () => this.CONSUME(t.None) },
       { ALT: () => this.CONSUME(t.Identifier) },
-      { ALT: () => this.SUBRULE(this.parentheses) },
+      {
+        ALT: () => {
+          this.CONSUME(t.LParen);
+          this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => this.SUBRULE(this.expression) });
+          this.CONSUME(t.RParen);
+        },
+      },
       { ALT: () => this.SUBRULE(this.list) },
     ]);
-  });
-
-  /** One value; several only as the names on the left of `=`. */
-  private parentheses = this.RULE("parentheses", () => {
-    this.CONSUME(t.LParen);
-    this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => this.SUBRULE(this.expression) });
-    this.CONSUME(t.RParen);
+    this.MANY(() => this.SUBRULE(this.suffix));
   });
 
   private list = this.RULE("list", () => {

@@ -15,10 +15,12 @@ export const PARAM_KINDS = ["int", "float", "ratio", "bool", "string", "block"] 
 
 /** Abstract: what ends a statement, a member, a declaration or an entry of `names`. */
 export const Separator = createToken({ name: "Separator", pattern: Lexer.NA, label: "the end of the line" });
-/** Abstract: operators on numbers and tensors. */
-export const ArithmeticOperator = createToken({ name: "ArithmeticOperator", pattern: Lexer.NA, label: "an operator" });
-/** Abstract: comparisons, `and`, `or`. */
-export const LogicOperator = createToken({ name: "LogicOperator", pattern: Lexer.NA, label: "an operator" });
+/** Abstract: between two values. */
+export const BinaryOperator = createToken({ name: "BinaryOperator", pattern: Lexer.NA, label: "an operator" });
+/** Abstract: the binary operators on numbers and tensors, which may stand in a dimension. */
+export const ArithmeticOperator = createToken({ name: "ArithmeticOperator", pattern: Lexer.NA, categories: [BinaryOperator], label: "an operator" });
+/** Abstract: before a value. */
+export const PrefixOperator = createToken({ name: "PrefixOperator", pattern: Lexer.NA, label: "`-` or `not`" });
 
 export const Identifier = createToken({ name: "Identifier", pattern: /[A-Za-z_][A-Za-z0-9_]*/, label: "a name" });
 export const Weight = createToken({ name: "Weight", pattern: /weight/, longer_alt: Identifier, categories: [Identifier], label: "`weight`" });
@@ -39,9 +41,9 @@ export const In = word("In", "in");
 export const If = word("If", "if");
 export const Then = word("Then", "then");
 export const Else = word("Else", "else");
-export const And = word("And", "and", [LogicOperator]);
-export const Or = word("Or", "or", [LogicOperator]);
-export const Not = word("Not", "not");
+export const And = word("And", "and", [BinaryOperator]);
+export const Or = word("Or", "or", [BinaryOperator]);
+export const Not = word("Not", "not", [PrefixOperator]);
 export const True = word("True", "true");
 export const False = word("False", "false");
 export const None = word("None", "None");
@@ -91,15 +93,15 @@ export const Ellipsis = sign("Ellipsis", "...");
 export const DotDot = sign("DotDot", "..");
 export const Dot = sign("Dot", ".");
 export const Arrow = sign("Arrow", "->");
-export const EqualEqual = sign("EqualEqual", "==", [LogicOperator]);
-export const NotEqual = sign("NotEqual", "!=", [LogicOperator]);
-export const LessEqual = sign("LessEqual", "<=", [LogicOperator]);
-export const GreaterEqual = sign("GreaterEqual", ">=", [LogicOperator]);
-export const Less = sign("Less", "<", [LogicOperator]);
-export const Greater = sign("Greater", ">", [LogicOperator]);
+export const EqualEqual = sign("EqualEqual", "==", [BinaryOperator]);
+export const NotEqual = sign("NotEqual", "!=", [BinaryOperator]);
+export const LessEqual = sign("LessEqual", "<=", [BinaryOperator]);
+export const GreaterEqual = sign("GreaterEqual", ">=", [BinaryOperator]);
+export const Less = sign("Less", "<", [BinaryOperator]);
+export const Greater = sign("Greater", ">", [BinaryOperator]);
 export const Equal = sign("Equal", "=");
 export const Plus = sign("Plus", "+", [ArithmeticOperator]);
-export const Minus = sign("Minus", "-", [ArithmeticOperator]);
+export const Minus = sign("Minus", "-", [ArithmeticOperator, PrefixOperator]);
 export const Star = sign("Star", "*", [ArithmeticOperator]);
 export const Slash = sign("Slash", "/", [ArithmeticOperator]);
 export const Percent = sign("Percent", "%", [ArithmeticOperator]);
@@ -180,7 +182,7 @@ export const lexerTokens: TokenType[] = [
 
 /** What the parser may meet. */
 export const parserTokens: TokenType[] = [
-  Separator, ArithmeticOperator, LogicOperator, Newline, Semicolon,
+  Separator, BinaryOperator, ArithmeticOperator, PrefixOperator, Newline, Semicolon,
   NumberLiteral, StringLiteral, Ellipsis, DotDot, Arrow, EqualEqual, NotEqual, LessEqual, GreaterEqual, Less, Greater, Equal,
   Plus, Minus, Star, Slash, Percent, Caret, At, Dot, Comma, Colon, LParen, RParen, LBracket, RBracket, LBrace, RBrace,
   ...reservedTokens, Weight, Identifier,

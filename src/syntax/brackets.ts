@@ -170,7 +170,7 @@ class Balancer {
 }
 
 const isBinary = (type: t.TokenType): boolean =>
-  type !== t.Minus && type !== t.Plus && (type.CATEGORIES ?? []).some((c) => c === t.ArithmeticOperator || c === t.LogicOperator);
+  type !== t.Minus && type !== t.Plus && (type.CATEGORIES ?? []).some((c) => c === t.BinaryOperator || c === t.ArithmeticOperator);
 
 const shown = (close: t.TokenType): string => (close === t.RParen ? ")" : close === t.RBracket ? "]" : "}");
 

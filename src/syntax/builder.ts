@@ -6,7 +6,7 @@ import type { Diagnostics } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Expr, Name } from "./ast.js";
 import type { DocFinder } from "./docs.js";
-import { MAX_NESTING } from "./limits.js";
+import { MAX_LEVELS } from "./limits.js";
 
 /** Thrown where a piece of the tree is missing after an error already reported; the nearest statement, member or parameter is left out. */
 export class Incomplete extends Error {}
@@ -54,11 +54,11 @@ export class Builder {
   }
 
   /** Keeps an expression, one level above its parts. */
-  expr<E extends Expr>(made: E, ...parts: readonly Expr[]): E {
+  expr<E extends Expr>(made: E, parts: readonly Expr[] = []): E {
     let level = 0;
     for (const part of parts) level = Math.max(level, this.#levels.get(part) ?? 0);
-    if (level >= MAX_NESTING) {
-      this.report("nesting-too-deep", { limit: MAX_NESTING }, made.span);
+    if (level >= MAX_LEVELS) {
+      this.report("nesting-too-deep", { limit: MAX_LEVELS }, made.span);
       throw new Incomplete();
     }
     this.#levels.set(made, level + 1);

@@ -30,9 +30,8 @@ export function hintFor(complaint: Complaint, offender: t.IToken): string | null
     return "`%` directly behind a number makes it a ratio; for the remainder put a blank before it: `7 % 2`";
   }
   if (type === t.If && rule !== "statement") return "a choice is written `if c then a else b`, in parentheses within a larger value";
-  if (type === t.For && (rule === "list" || rule === "parentheses" || rule === "suffix")) return "a comprehension is written `[for i in list: e]`";
-  if (type === t.Plus && rule === "atom") return "there is no unary `+`";
-  if (type === t.Not && rule === "atom") return "`not` binds less tightly than arithmetic: put it in parentheses";
+  if (type === t.For && (rule === "list" || rule === "term" || rule === "suffix")) return "a comprehension is written `[for i in list: e]`";
+  if (type === t.Plus && rule === "term") return "there is no unary `+`";
   if ((expected === t.RParen || expected === t.RBracket) && BEGINS_VALUE.has(type)) return "put a comma between them, or an operator";
   return hintOfRule(complaint, offender);
 }

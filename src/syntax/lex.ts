@@ -4,7 +4,7 @@ import * as t from "../../grammar/tokens.js";
 import type { Diagnostics } from "../diagnostics/diagnostic.js";
 import { invariant } from "../diagnostics/invariant.js";
 import type { SourceFile } from "../diagnostics/span.js";
-import { MAX_SOURCE } from "./limits.js";
+import { MAX_SOURCE, MAX_TOKENS } from "./limits.js";
 
 /** A comment with its slashes, to the end of its line. */
 export interface Comment {
@@ -26,13 +26,17 @@ let lexer: Lexer | null = null;
 export function lex(source: SourceFile, diagnostics: Diagnostics): Lexed | null {
   const { file, text } = source;
   if (text.length > MAX_SOURCE) {
-    diagnostics.report("source-too-large", { characters: text.length, limit: MAX_SOURCE }, { file, start: 0, end: 0 });
+    diagnostics.report("source-too-large", { what: "characters", count: text.length, limit: MAX_SOURCE }, { file, start: 0, end: 0 });
     return null;
   }
   if (!isText(source, diagnostics)) return null;
   lexer ??= new Lexer(t.lexerTokens, { positionTracking: "onlyOffset", ensureOptimizations: true, skipValidations: true });
   const { tokens, groups, errors } = lexer.tokenize(text.startsWith("\ufeff") ? " " + text.slice(1) : text);
   invariant(errors.length === 0, "the lexer met a character that no token matches");
+  if (tokens.length > MAX_TOKENS) {
+    diagnostics.report("source-too-large", { what: "words and signs", count: tokens.length, limit: MAX_TOKENS }, { file, start: 0, end: 0 });
+    return null;
+  }
   for (const token of tokens) token.endOffset = token.startOffset + token.image.length - 1;
   return { tokens: mended(tokens, source, diagnostics), comments: readComments(groups[t.COMMENTS] ?? [], source, diagnostics) };
 }

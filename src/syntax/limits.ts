@@ -3,8 +3,14 @@
 /** UTF-16 code units of one file: 4 MiB. */
 export const MAX_SOURCE = 4 * 1024 * 1024;
 
-/** Levels of brackets, blocks and `if`s, and levels of one expression's tree. */
-export const MAX_NESTING = 200;
+/** Tokens of one file: some 4 MiB of ordinary text. */
+export const MAX_TOKENS = 1_000_000;
+
+/** Levels of brackets, blocks and `if`s: the parser's stack holds more than three times as many. */
+export const MAX_NESTING = 100;
+
+/** Levels of one expression's tree: `a + b + c` has two. */
+export const MAX_LEVELS = 250;
 
 /** Digits of a number literal, the zeros of its exponent included. */
 export const MAX_DIGITS = 400;

@@ -93,7 +93,7 @@ function meantName({ rule, expected, found, next }: Complaint): boolean {
   if (expected === t.Identifier) return type !== t.Then && type !== t.Else;
   if (rule === "member") return next?.tokenType === t.Colon;
   if (rule === "statement") return next?.tokenType === t.Equal;
-  return rule === "atom" && NEVER_IN_VALUES.has(type);
+  return rule === "term" && NEVER_IN_VALUES.has(type);
 }
 
 const isName = (token: t.IToken): boolean => token.tokenType === t.Identifier || token.tokenType === t.Weight;
@@ -135,15 +135,14 @@ const CHOICES: ReadonlyMap<string, string> = new Map([
   ["statement", STATEMENT],
   ["ifStatement", "`{` or `then` after the condition"],
   ["expression", "a value"],
-  ["atom", "a value"],
-  ["parentheses", "a value"],
+  ["term", "a value"],
   ["list", "a value, `for` or `]`"],
   ["suffix", "an index"],
   ["index", "an index"],
 ]);
 
 /** Lists: after an item comes another one or the end. */
-const LISTS: ReadonlySet<string> = new Set(["blockDeclaration", "functionMember", "results", "tensorType", "parentheses", "list", "suffix", "importDeclaration"]);
+const LISTS: ReadonlySet<string> = new Set(["blockDeclaration", "functionMember", "results", "tensorType", "term", "list", "suffix", "importDeclaration"]);
 
 function expectation(complaint: Complaint): string {
   const { rule, expected, found, previous } = complaint;

@@ -1,8 +1,8 @@
 // Statements of a function's body.
 import type * as cst from "../../grammar/cst.js";
-import type { Expr, Name, Stmt } from "./ast.js";
+import type { Name, Stmt } from "./ast.js";
 import { Incomplete, type Builder } from "./builder.js";
-import { choice, expression, range } from "./expressions.js";
+import { choice, expression, valueOrRange } from "./expressions.js";
 import { MAX_NESTING } from "./limits.js";
 
 export function body(b: Builder, node: cst.BodyCstNode | undefined): readonly Stmt[] {
@@ -51,36 +51,29 @@ function conditional(b: Builder, node: cst.IfStatementCstNode): Stmt {
 }
 
 function binding(b: Builder, node: cst.BindingOrValueCstNode): Stmt {
-  const { range: left, Equal, expression: right } = node.children;
+  const { chain: sides, Equal, expression: right } = node.children;
   const span = b.nodeSpan(node);
-  if (!Equal) {
-    const value: Expr = range(b, left[0]);
-    return { kind: "expr", value, span };
-  }
-  const targets = targetsOf(b, left[0]);
-  if (targets === null) {
-    b.report("not-a-target", {}, b.nodeSpan(b.need(left[0])));
-    expression(b, right?.[0]);
-    throw new Incomplete();
-  }
-  return { kind: "assign", targets, value: expression(b, right?.[0]), span };
+  if (!Equal) return { kind: "expr", value: valueOrRange(b, sides), span };
+  const left = b.need(sides[0]);
+  const targets = targetsOf(b, left);
+  const value = b.attempt(() => expression(b, right?.[0]));
+  if (targets === null) b.report("not-a-target", {}, b.nodeSpan(left));
+  return { kind: "assign", targets: b.need(targets), value: b.need(value), span };
 }
 
 /** `x`, or `(a, b)`; null for anything else. */
-function targetsOf(b: Builder, node: cst.RangeCstNode | undefined): readonly Name[] | null {
-  const atom = soleAtom(node);
-  if (atom?.children.Identifier) return [b.name(atom.children.Identifier[0])];
-  const inner = atom?.children.parentheses?.[0]?.children.expression;
+function targetsOf(b: Builder, node: cst.ChainCstNode): readonly Name[] | null {
+  const term = soleTerm(node);
+  if (term?.children.Identifier) return [b.name(term.children.Identifier[0])];
+  const inner = term?.children.expression;
   if (!inner) return null;
-  const names = inner.map((e) => soleAtom(e.children.range?.[0])?.children.Identifier?.[0]);
+  const names = inner.map((e) => (e.children.chain?.length === 1 ? soleTerm(e.children.chain[0]!)?.children.Identifier?.[0] : undefined));
   return names.includes(undefined) ? null : names.map((n) => b.name(n));
 }
 
-/** The atom that an expression consists of, without operators and suffixes. */
-function soleAtom(node: cst.RangeCstNode | undefined): cst.AtomCstNode | null {
-  const logic = node?.children.DotDot ? undefined : node?.children.logic?.[0];
-  const test = logic?.children.LogicOperator ? undefined : logic?.children.test?.[0];
-  const sum = test?.children.Not ? undefined : test?.children.arithmetic?.[0];
-  const operand = sum?.children.ArithmeticOperator ? undefined : sum?.children.operand?.[0];
-  return operand && !operand.children.Minus && !operand.children.suffix ? (operand.children.atom?.[0] ?? null) : null;
+/** The term that a chain consists of, without operators and suffixes. */
+function soleTerm(node: cst.ChainCstNode): cst.TermCstNode | null {
+  const { BinaryOperator, PrefixOperator, term: terms } = node.children;
+  const only = BinaryOperator || PrefixOperator ? undefined : terms?.[0];
+  return only && !only.children.suffix ? only : null;
 }

@@ -2,11 +2,11 @@
 import { code } from "../define.js";
 
 export const syntaxCodes = {
-  "source-too-large": code<{ readonly characters: number; readonly limit: number }>({
+  "source-too-large": code<{ readonly what: "characters" | "words and signs"; readonly count: number; readonly limit: number }>({
     severity: "error",
-    message: (d) => `the file has ${d.characters} characters, more than the ${d.limit} a source may have`,
+    message: (d) => `the file has ${d.count} ${d.what}, more than the ${d.limit} that a source may have`,
     hint: () => "move parts of it to other files and `import` them; weights belong in a safetensors file",
-    explain: `A source file may have at most 4 MiB of text. A model written by hand has a few kilobytes; a larger file is usually
+    explain: `A source file may have at most 4 MiB of text, and at most a million words and signs. A model written by hand has a few kilobytes; a larger file is usually
 data that was given by mistake, such as a checkpoint. Long lists of layers are written as comprehensions:
 
   layers: [for i in 0..depth: Residual(Layer(dim, heads))]`,
@@ -93,8 +93,8 @@ from the indentation, and points at the bracket that was left open.`,
     severity: "error",
     message: (d) => `this is nested more than ${d.limit} levels deep`,
     hint: () => "give a part of it a name with `x = …`, or use a list and a loop",
-    explain: `Brackets, blocks, \`if\` inside \`if\`, and the terms of one expression may nest 200 levels deep; a chain such as \`a + b + c\` has a
-level for each operator. Repetition is written as a loop or a comprehension, which does not nest.`,
+    explain: `Brackets, blocks and \`if\` inside \`if\` may nest 100 levels deep. An expression may have 250 levels of operators and calls: a chain
+such as \`a + b + c\` has one for each operator. Repetition is written as a loop or a comprehension, which does not nest.`,
   }),
   "unexpected-token": code<{ readonly expected: string; readonly found: string; readonly hint: string | null }>({
     severity: "error",
