@@ -95,12 +95,12 @@ block Part${id}(dim: int) {
   }
 }`, false));
 
-const channels: fc.Arbitrary<Layer> = pick(1, 2, 3).map((n) => block((id) => `
+const channels: fc.Arbitrary<Layer> = pick("1", "dim / 2").map((n) => block((id) => `
 block Part${id}(dim: int) {
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
     parts = split(x, [${n}, dim - ${n}], axis: -1)
     turned = concat([parts[1], parts[0]], axis: -1)
-    x + 0.1 * softmax(turned) * x[..., ${n - 1}:${n}]
+    x + 0.1 * softmax(turned) * x[..., 0:1]
   }
 }`, true));
 
@@ -196,8 +196,7 @@ block Part${id}(dim: int, wide: bool, biased: bool = ${String(biased)}) {
     stretch(0.5 * a + tanh(b))
   }
   halves(x: f32[B, T, dim]) -> (a: f32[B, T, dim], b: f32[B, T, dim]) {
-    a = x
-    b = dropout(x * 0.5, 0.1)
+    [x, dropout(x * 0.5, 0.1)]
   }
 }`, true, "dim, wide"),
   make: (id: number) => `Part${id}(dim, ${String(wide)})`,
@@ -260,7 +259,7 @@ model Random(
     x = embed(${argument})
     ${loop}
     logits = ${head}
-    ${pooled ? "pooled = mean(x, axis: 1)" : "logits"}
+    ${pooled ? "[logits, mean(x, axis: 1)]" : "logits"}
   }
 
   objective(${input}, targets: u32[B, T]) {

@@ -16,7 +16,7 @@ const random = (doc: string, from: (words: Words) => number): Random => ({
     arity(inputs, dim === null ? 1 : 2);
     expectType(inputs, 0, "u32", []);
     if (dim !== null) expectType(inputs, 1, "u32", rowsType(expectPacked(shape, dim)).shape);
-    shape.forEach((size, d) => { if (d !== dim) expectChannels(shape, size, context); });
+    shape.forEach((size, d) => { if (d !== dim) expectChannels(shape, size, d === 0, context); });
     if (stream !== stream >>> 0) mismatch(`the stream must be a u32, found ${stream}`);
     return [{ dtype: "f32", shape }];
   },
@@ -26,9 +26,10 @@ const random = (doc: string, from: (words: Words) => number): Random => ({
   lower: { kind: "kernel" },
 });
 
-/** The extent of a channel must not depend on the sequences of a batch. */
-function expectChannels(shape: readonly Size[], size: Size, context: InferContext): void {
+/** The number of a channel must not depend on the sequences of a batch: only the first dimension, whose extent numbers nothing, may be as long as the longest. */
+function expectChannels(shape: readonly Size[], size: Size, first: boolean, context: InferContext): void {
   if (packedAxis(size) !== null) mismatch(`dimension of packed rows in ${printShape(shape)} must be the one named by dim`);
+  if (first) return;
   for (const atom of atomsOf(size))
     if (atom.kind !== "axis" || context.axis(atom.axis).role === "sequence") mismatch(`random values of ${printShape(shape)} would depend on the length of other sequences`);
 }

@@ -33,7 +33,8 @@ export function feed(model: Model, extents: ReadonlyMap<string, number>, seed: n
     const shape = type.shape.map((s) => toNumber(evaluateSize(s, (a) => (a.kind === "axis" ? extents.get(a.axis)! : NaN))));
     return [name, { shape, data: Array.from({ length: count(shape) }, () => number(type.dtype, name)) }] as const;
   });
-  const weights = model.weights.map(({ path, shape, dtype }) => [path, { shape, data: Array.from({ length: count(shape) }, () => number(dtype, path)) }] as const);
+  // Weights of about 1/√n, as they begin, so that values keep their size through the layers.
+  const weights = model.weights.map(({ path, shape, dtype }) => [path, { shape, data: Array.from({ length: count(shape) }, () => number(dtype, path) / Math.sqrt(shape.at(-1) ?? 1)) }] as const);
   return { inputs: new Map(inputs), weights: new Map(weights) };
 }
 
@@ -59,9 +60,9 @@ export function oracleOf(model: Model, { inputs, weights }: Feed, b: number, tok
   return (value) => values.get(value)!;
 }
 
-/** Compares every output of the lowered and of the optimized graph with the oracle; gives the largest difference, or says where an element is missing. */
-export function largestDifference(model: Model, extents: ReadonlyMap<string, number>, lengths: readonly number[] | null, seed: number): number {
-  const fed = feed(model, extents, seed);
+/** Compares every output of the lowered and of the optimized graph with the oracle; gives the largest difference, relative where values are large; Infinity for NaN and missing elements. */
+export function largestDifference(model: Model, extents: ReadonlyMap<string, number>, lengths: readonly number[] | null, seed: number, below?: (name: string) => number): number {
+  const fed = feed(model, extents, seed, below);
   const graph = lower(model);
   const options = { inputs: fed.inputs, weights: fed.weights, ...(lengths ? { lengths } : {}) };
   const runs = [evaluate(graph, options), evaluate(optimize(graph, { verify: true }), options)];
@@ -82,7 +83,8 @@ function difference(batched: { readonly shape: readonly number[]; readonly data:
   const visit = (d: number, offset: number, ownOffset: number, inside: boolean): void => {
     if (d === own.shape.length) {
       const found = batched.data[offset]!;
-      const gap = Math.abs(found - (inside ? own.data[ownOffset]! : 0));
+      const wanted = inside ? own.data[ownOffset]! : 0;
+      const gap = Math.abs(found - wanted) / (1 + Math.abs(wanted));
       if (!(gap <= worst)) worst = Number.isNaN(gap) ? Infinity : gap;
       return;
     }
