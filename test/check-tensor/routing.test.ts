@@ -1,21 +1,7 @@
 // Routing: which rows meet which, how many are chosen, and what is refused or warned of.
 import { describe, expect, it } from "vitest";
+import { acceptedRouting, LIVE, R } from "./accepted.js";
 import { pointed, tell, tellSource, type Setting } from "./harness.js";
-
-const R: Setting = { before: "r = top(s, ceil(T / 8))\nq = above(s, 0.0)\nrows = take(x, r)" };
-const LIVE: Setting = { params: "live capacity: ratio = 12.5%" };
-
-const accepted: readonly (readonly [expr: string, type: string, setting?: Setting])[] = [
-  ["top(s, 3)", "u32[B, K]"], ["top(s, 0)", "u32[B, K]"], ["top(s, ceil(12.5% * T))", "u32[B, K]"], ["top(s, T)", "u32[B, K]"], ["top(s, max(1, floor(T / 8)))", "u32[B, K]"],
-  ["top(s, min(T, 16))", "u32[B, K]"], ["top(s, T - floor(T / 2))", "u32[B, K]"], ["top(s, ceil(capacity * T))", "u32[B, K]", LIVE], ["top(random_normal(like: s), 4)", "u32[B, K]"],
-  ["above(s, 0.0)", "u32[B, K]"], ["above(s, s)", "u32[B, K]"], ["above(s, 0.5, expected: 12.5%)", "u32[B, K]"], ["above(s, mean(s))", "u32[B, K]"], ["above(s, capacity, expected: capacity)", "u32[B, K]", LIVE],
-  ["take(x, r)", "f32[B, K, 8]", R], ["take(s, r)", "f32[B, K]", R], ["take(tokens, r)", "u32[B, K]", R], ["take(s > 0, r)", "bool[B, K]", R], ["take(h, r)", "f32[B, K, 4, 6]", R],
-  ['take(rearrange(h, "b t h d -> b h t d"), r)', "f32[B, 4, K, 6]", R], ["take(x, r) + take(x, r)", "f32[B, K, 8]", R], ["take(x, r) * take(s, r)[..., None]", "f32[B, K, 8]", R],
-  ["put(x, r, tanh(rows))", "f32[B, T, 8]", R], ["put(x, q, exp(take(x, q)))", "f32[B, T, 8]", R], ["put(s, r, tanh(take(s, r)))", "f32[B, T]", R], ["put(tokens, r, take(tokens, r) * take(tokens, r))", "u32[B, T]", R],
-  ["take(rows, top(rows[..., 0], 2))", "f32[B, K3, 8]", R], ["put(rows, top(rows[..., 0], 2), take(rows, top(rows[..., 0], 2)))", "unordered-route", R],
-  ["attention(rows, rows, rows, causal: true)", "f32[B, K, 8]", R], ["attention(x, rows, rows, causal: true)", "f32[B, T, 8]", R], ["attention(rows, x, x, causal: true, window: 4)", "f32[B, K, 8]", R],
-  ["rope(rows, 10000.0)", "f32[B, K, 8]", R], ["position(rows)", "u32[B, K]", R], ["rows / T", "f32[B, K, 8]", R], ["concat([rows, x], axis: 1)", "f32[B, K3, 8]", R],
-];
 
 const refused: readonly (readonly [expr: string, code: string, points: string, setting?: Setting])[] = [
   ["top(x, 3)", "wrong-rank", "x"], ["top(s[..., None], 3)", "wrong-rank", "s[..., None]"], ["top(b, 3)", "wrong-rank", "b"], ["top(flat, 3)", "not-a-sequence", "flat"], ["top(tokens, 3)", "wrong-dtype", "tokens"],
@@ -34,14 +20,15 @@ const refused: readonly (readonly [expr: string, code: string, points: string, s
 ];
 
 describe("routing", () => {
-  it.each(accepted)("%s : %s", (expr, type, setting) => expect(tell(expr, setting).told).toBe(type));
+  for (const [expr, type, setting] of acceptedRouting) it(`${expr} : ${type}`, () => expect(tell(expr, setting).told).toBe(type));
 
-  it.each(refused)("%s is refused: %s", (expr, code, points, setting) => {
-    const outcome = tell(expr, setting);
-    expect(outcome.told).toBe(code);
-    expect(pointed(outcome)).toBe(points);
-    expect(outcome.model).toBeNull();
-  });
+  for (const [expr, code, points, setting] of refused)
+    it(`${expr} is refused: ${code}`, () => {
+      const outcome = tell(expr, setting);
+      expect(outcome.told).toBe(code);
+      expect(pointed(outcome)).toBe(points);
+      expect(outcome.model).toBeNull();
+    });
 
   it.each([
     ["floor(12.5% * T)", 1], ["floor(T / 8)", 1], ["round(T / 8)", 1], ["floor(capacity * T)", 1], ["T % 8", 8], ["max(0, 20 - T)", 20], ["floor(T * 99%)", 1],

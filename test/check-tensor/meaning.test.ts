@@ -1,0 +1,114 @@
+// What the checker says of an expression holds when it runs: the reference gives the shape that the type says, and each sequence
+// of a batch gets what it gets alone.
+import { describe, expect, it } from "vitest";
+import { isOp } from "../../src/check/types.js";
+import type { Model, Value } from "../../src/check/model.js";
+import { lower } from "../../src/lower/lower.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import { resolveSizes } from "../../src/size/axes.js";
+import { printSize } from "../../src/size/size.js";
+import type { Tensor } from "../../src/ops/define.js";
+import { acceptedBuiltins, acceptedIndices, acceptedOperators, acceptedRouting, type Accepted } from "./accepted.js";
+import { reachable, rootsOf } from "../../src/check/model-values.js";
+import { tell } from "./harness.js";
+
+const EXTENTS: ReadonlyMap<string, number> = new Map([["B", 3], ["T", 5], ["S", 4], ["F", 2]]);
+const LENGTHS = [5, 2, 3];
+
+/** A generator with a seed (mulberry32), so that every run sees the same values. */
+function randomNumbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+interface Given {
+  readonly shape: readonly number[];
+  readonly data: readonly number[];
+}
+
+function given(model: Model): { inputs: Map<string, Given>; weights: Map<string, Given> } {
+  const random = randomNumbers(7);
+  const fill = (dtype: string, shape: readonly number[]): Given => ({
+    shape,
+    data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (dtype === "u32" || dtype === "i32" ? Math.floor(random() * 8) : random() * 2 - 0.7)),
+  });
+  const extent = (size: Value["type"]["shape"][number]): number => (typeof size === "number" ? size : (EXTENTS.get(size.key) ?? 0));
+  return {
+    inputs: new Map(model.inputs.map((i) => [i.name, fill(i.type.dtype, i.type.shape.map(extent))])),
+    weights: new Map(model.weights.map((w) => [w.path, fill(w.dtype, w.shape)])),
+  };
+}
+
+/** One sequence of a batch, cut to its own length on T; other axes are whole. */
+function alone(model: Model, inputs: ReadonlyMap<string, Given>, b: number): Map<string, Given> {
+  return new Map(model.inputs.map(({ name, type }) => {
+    const { shape, data } = inputs.get(name)!;
+    const per = data.length / shape[0]!;
+    const row = data.slice(b * per, (b + 1) * per);
+    const second = type.shape[1];
+    const onT = typeof second === "object" && second.key === "T";
+    const kept = onT ? row.slice(0, (per / shape[1]!) * LENGTHS[b]!) : row;
+    return [name, { shape: [1, ...(onT ? [LENGTHS[b]!] : shape.slice(1, 2)), ...shape.slice(2)], data: kept }];
+  }));
+}
+
+const observed = (outputs: ReadonlyMap<string, Tensor>): Tensor => outputs.get("y") ?? outputs.get("y.count")!;
+
+/** Whether a value mixes sequences: means over the batch, sizes over it. */
+const mixes = (model: Model): boolean =>
+  reachable(rootsOf(model)).some((v) => {
+    if (isOp(v, "reduce")) return v.inputs[0]!.type.shape.some((s, i) => typeof s === "object" && s.key === "B" && v.attrs.axes.includes(i));
+    return v.op === "cross_entropy" || v.op === "bce" || (isOp(v, "length") && printSize(v.attrs.size) === "B");
+  });
+
+const runnable = (list: Accepted): Accepted => list.filter(([, type]) => /\[/.test(type));
+
+describe("accepted expressions", () => {
+  for (const [expr, , setting] of runnable([...acceptedOperators, ...acceptedIndices, ...acceptedBuiltins, ...acceptedRouting])) {
+    it(`${expr} has the shape of its type, and each sequence is by itself`, () => {
+      const { model } = tell(expr, setting);
+      if (!model) throw new Error("refused");
+      const graph = lower(model);
+      const { inputs, weights } = given(model);
+      const used = new Set(graph.inputs.map((i) => i.name));
+      const pick = (all: ReadonlyMap<string, Given>): Map<string, Given> => new Map([...all].filter(([name]) => used.has(name)));
+      const onT = model.inputs.some((i) => used.has(i.name) && i.type.shape.some((s) => typeof s === "object" && s.key === "T"));
+      const whole = evaluate(graph, { inputs: pick(inputs), weights, ...(onT ? { lengths: LENGTHS } : {}) });
+      const y = observed(whole.outputs);
+      const { type } = model.observes[0]!.value;
+      if (whole.outputs.has("y")) {
+        const routed = type.shape.some((s) => typeof s === "object" && !EXTENTS.has(s.key));
+        const run = { extents: EXTENTS, lengths: new Map(onT ? [["T", Uint32Array.from(LENGTHS)]] : []), live: new Map(model.live.map((l) => [l.name, l.default])) };
+        if (!routed) expect(y.shape).toEqual(type.shape.map((s) => resolveSizes(model.axes, run).number(s)));
+        expect(y.dtype).toBe(type.dtype);
+      }
+      const [first] = type.shape;
+      if (!(typeof first === "object" && first.key === "B") || mixes(model) || !onT) return;
+      for (const b of [0, 1, 2]) {
+        const one = observed(evaluate(graph, { inputs: pick(alone(model, inputs, b)), weights }).outputs);
+        expectSame(y, one, b, type.shape.length);
+      }
+    });
+  }
+});
+
+/** Row b of a batch holds what the sequence gives alone, and zeros beyond. */
+function expectSame(batch: Tensor, single: Tensor, b: number, rank: number): void {
+  const at = (t: Tensor, index: readonly number[]): number => t.data[index.reduce((flat, i, d) => flat * t.shape[d]! + i, 0)]!;
+  const visit = (index: number[]): void => {
+    if (index.length === rank) {
+      const found = at(batch, index);
+      const inside = index.every((i, d) => d === 0 || i < single.shape[d]!);
+      const wanted = inside ? at(single, [0, ...index.slice(1)]) : 0;
+      if (!(Number.isNaN(found) && Number.isNaN(wanted))) expect(found).toBeCloseTo(wanted, 10);
+      return;
+    }
+    for (let i = index.length === 0 ? b : 0; i < (index.length === 0 ? b + 1 : batch.shape[index.length]!); i++) visit([...index, i]);
+  };
+  visit([]);
+}
