@@ -21,7 +21,11 @@ export type AttrKind = keyof AttrTypes;
 
 /** The kinds whose values an attribute of this type may have; `dtype` also stands for a part of the dtypes. */
 type KindOf<T> = { [K in AttrKind]: [T, AttrTypes[K]] extends [AttrTypes[K], T] ? K : never }[AttrKind] extends infer Exact
-  ? [Exact] extends [never] ? (T extends DType ? "dtype" : never) : Exact
+  ? [Exact] extends [never]
+    ? T extends DType
+      ? "dtype"
+      : never
+    : Exact
   : never;
 
 /** Total by type: an attribute without a kind, or of another, does not compile. */
@@ -42,12 +46,41 @@ export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs
   slice: { axis: "number", start: "number", stop: "number" },
   concat: { axis: "number" },
   cast: { dtype: "dtype" },
-  stop_gradient: {}, barrier: {},
-  add: {}, sub: {}, mul: {}, div: {}, pow: {}, min: {}, max: {},
-  neg: {}, exp: {}, log: {}, sqrt: {}, rsqrt: {}, abs: {}, sin: {}, cos: {}, tanh: {},
-  sigmoid: {}, relu: {}, silu: {}, gelu: {}, gelu_tanh: {}, softplus: {},
+  stop_gradient: {},
+  barrier: {},
+  add: {},
+  sub: {},
+  mul: {},
+  div: {},
+  pow: {},
+  min: {},
+  max: {},
+  neg: {},
+  exp: {},
+  log: {},
+  sqrt: {},
+  rsqrt: {},
+  abs: {},
+  sin: {},
+  cos: {},
+  tanh: {},
+  sigmoid: {},
+  relu: {},
+  silu: {},
+  gelu: {},
+  gelu_tanh: {},
+  softplus: {},
   powi: { exponent: "number" },
-  eq: {}, ne: {}, lt: {}, le: {}, gt: {}, ge: {}, and: {}, or: {}, not: {}, where: {},
+  eq: {},
+  ne: {},
+  lt: {},
+  le: {},
+  gt: {},
+  ge: {},
+  and: {},
+  or: {},
+  not: {},
+  where: {},
   sum: { axes: "numbers", keep: "flag" },
   reduce_max: { axes: "numbers", keep: "flag" },
   reduce_min: { axes: "numbers", keep: "flag" },
@@ -61,8 +94,13 @@ export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs
   unpack: { dim: "number", axis: "text" },
   pack: { dim: "number", axis: "text" },
   mask: { dim: "number", fill: "number" },
-  top: { axis: "text" }, above: { axis: "text" }, span: { axis: "text" }, join: { axis: "text" },
-  take: { dim: "number" }, put: { dim: "number" }, set: { dim: "number" },
+  top: { axis: "text" },
+  above: { axis: "text" },
+  span: { axis: "text" },
+  join: { axis: "text" },
+  take: { dim: "number" },
+  put: { dim: "number" },
+  set: { dim: "number" },
   route_mask: { axis: "text" },
   rope: {},
   attention: { causal: "flag", window: "number", scale: "number" },
@@ -86,11 +124,18 @@ export function printAttrs(op: OpName, attrs: object): string {
 /** Sizes that are no numbers become text, and so do the numbers that JSON lacks. */
 function encode(kind: AttrKind, value: unknown): unknown {
   switch (kind) {
-    case "size": return encodeSize(value as Size); // by its kind
-    case "sizes": return (value as readonly Size[]).map(encodeSize); // by its kind
-    case "number": case "numberOrNull": return encodeNumber(value);
-    case "numbers": case "numbersOrNull": return Array.isArray(value) ? value.map(encodeNumber) : value;
-    default: return value;
+    case "size":
+      return encodeSize(value as Size); // by its kind
+    case "sizes":
+      return (value as readonly Size[]).map(encodeSize); // by its kind
+    case "number":
+    case "numberOrNull":
+      return encodeNumber(value);
+    case "numbers":
+    case "numbersOrNull":
+      return Array.isArray(value) ? value.map(encodeNumber) : value;
+    default:
+      return value;
   }
 }
 
@@ -116,21 +161,40 @@ export function parseAttrs<K extends OpName>(op: K, json: string): OpAttrs[K] {
 
 function decode(kind: AttrKind, value: unknown): unknown {
   switch (kind) {
-    case "size": return decodeSize(value);
-    case "sizes": return Array.isArray(value) ? value.map(decodeSize) : value;
-    case "number": case "numberOrNull": return decodeNumber(value);
-    case "numbers": case "numbersOrNull": return Array.isArray(value) ? value.map(decodeNumber) : value;
-    default: return value;
+    case "size":
+      return decodeSize(value);
+    case "sizes":
+      return Array.isArray(value) ? value.map(decodeSize) : value;
+    case "number":
+    case "numberOrNull":
+      return decodeNumber(value);
+    case "numbers":
+    case "numbersOrNull":
+      return Array.isArray(value) ? value.map(decodeNumber) : value;
+    default:
+      return value;
   }
 }
 
 const decodeSize = (value: unknown): unknown => (typeof value === "string" ? parseSize(value) : value);
-const SPECIAL: ReadonlyMap<unknown, number> = new Map([["Infinity", Infinity], ["-Infinity", -Infinity], ["NaN", NaN], ["-0", -0]]);
+const SPECIAL: ReadonlyMap<unknown, number> = new Map([
+  ["Infinity", Infinity],
+  ["-Infinity", -Infinity],
+  ["NaN", NaN],
+  ["-0", -0],
+]);
 const decodeNumber = (value: unknown): unknown => SPECIAL.get(value) ?? value;
 
 const DESCRIPTIONS: Readonly<Record<AttrKind, string>> = {
-  text: "a string", number: "a number", flag: "true or false", dtype: "a dtype", size: "a size", sizes: "a list of sizes",
-  numbers: "a list of numbers", numbersOrNull: "a list of numbers or null", numberOrNull: "a number or null",
+  text: "a string",
+  number: "a number",
+  flag: "true or false",
+  dtype: "a dtype",
+  size: "a size",
+  sizes: "a list of sizes",
+  numbers: "a list of numbers",
+  numbersOrNull: "a list of numbers or null",
+  numberOrNull: "a number or null",
 };
 
 const isSize = (value: unknown): boolean =>
@@ -140,16 +204,26 @@ const DTYPES: ReadonlySet<unknown> = new Set<DType>(["f32", "f16", "u32", "i32",
 
 function holds(kind: AttrKind, value: unknown): boolean {
   switch (kind) {
-    case "text": return typeof value === "string";
-    case "number": return typeof value === "number";
-    case "flag": return typeof value === "boolean";
-    case "dtype": return DTYPES.has(value);
-    case "size": return isSize(value);
-    case "sizes": return Array.isArray(value) && value.every(isSize);
-    case "numbers": return isNumbers(value);
-    case "numbersOrNull": return value === null || isNumbers(value);
-    case "numberOrNull": return value === null || typeof value === "number";
-    default: return kind satisfies never;
+    case "text":
+      return typeof value === "string";
+    case "number":
+      return typeof value === "number";
+    case "flag":
+      return typeof value === "boolean";
+    case "dtype":
+      return DTYPES.has(value);
+    case "size":
+      return isSize(value);
+    case "sizes":
+      return Array.isArray(value) && value.every(isSize);
+    case "numbers":
+      return isNumbers(value);
+    case "numbersOrNull":
+      return value === null || isNumbers(value);
+    case "numberOrNull":
+      return value === null || typeof value === "number";
+    default:
+      return kind satisfies never;
   }
 }
 

@@ -3,7 +3,12 @@
 /** Sizes by their canonical form, numbers with the sign of zero and NaN kept. */
 export function attrsKey(attrs: object): string {
   const entries = Object.entries(attrs);
-  return entries.length === 0 ? "" : entries.map(([name, value]) => `${name}:${valueKey(value)}`).sort().join(";");
+  return entries.length === 0
+    ? ""
+    : entries
+        .map(([name, value]) => `${name}:${valueKey(value)}`)
+        .sort()
+        .join(";");
 }
 
 function valueKey(value: unknown): string {

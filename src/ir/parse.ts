@@ -49,10 +49,15 @@ export function parseGraph(text: string, typing: Typing): Graph {
       throw error;
     }
   });
-  if (into.name === null) throw new IrSyntaxError("a graph begins with its name: graph \"…\"", 1);
+  if (into.name === null) throw new IrSyntaxError('a graph begins with its name: graph "…"', 1);
   return {
-    name: into.name, axes: into.axes, live: into.live, inputs: into.inputs.map((i) => finishInput(i, into)),
-    outputs: into.outputs, states: into.states, starts: into.starts,
+    name: into.name,
+    axes: into.axes,
+    live: into.live,
+    inputs: into.inputs.map((i) => finishInput(i, into)),
+    outputs: into.outputs,
+    states: into.states,
+    starts: into.starts,
   };
 }
 
@@ -61,18 +66,34 @@ function parseLine(line: string, into: Draft, typing: Typing, number: number): v
   const word = /^[a-z]+/.exec(line)?.[0] ?? "";
   const rest = line.slice(word.length).trim();
   switch (word) {
-    case "graph": into.name = parseString(rest); return;
-    case "axis": into.axes.push(parseAxis(rest)); into.context = null; return;
-    case "live": into.live.push(parseLive(rest)); return;
-    case "input": into.inputs.push({ ...parseInput(rest), line: number }); return;
-    case "state": into.states.push(parseState(rest, into)); return;
+    case "graph":
+      into.name = parseString(rest);
+      return;
+    case "axis":
+      into.axes.push(parseAxis(rest));
+      into.context = null;
+      return;
+    case "live":
+      into.live.push(parseLive(rest));
+      return;
+    case "input":
+      into.inputs.push({ ...parseInput(rest), line: number });
+      return;
+    case "state":
+      into.states.push(parseState(rest, into));
+      return;
     case "starts": {
       const [, axis, id] = match(/^(\S+) = (%\d+)$/, rest, "starts T = %1");
       into.starts.set(axis!, lookUp(id!, into));
       return;
     }
-    case "result": case "loss": case "observe": into.outputs.push(parseOutput(word, rest, into)); return;
-    default: fail(`expected graph, axis, live, input, %node, state, starts, result, loss or observe, found ${JSON.stringify(line.slice(0, 40))}`);
+    case "result":
+    case "loss":
+    case "observe":
+      into.outputs.push(parseOutput(word, rest, into));
+      return;
+    default:
+      fail(`expected graph, axis, live, input, %node, state, starts, result, loss or observe, found ${JSON.stringify(line.slice(0, 40))}`);
   }
 }
 
@@ -113,11 +134,16 @@ function parseRule(text: string): CountRule {
   if (kind === "input" && of === undefined) return { kind };
   if (of !== "of" || first === undefined) return fail(`expected a count rule such as top of T; k = 2, found ${JSON.stringify(text)}`);
   switch (kind) {
-    case "top": return { kind, parent: first, k: parseSize(value("k")) };
-    case "above": return { kind, parent: first, expected: parseNumber(value("expected")) };
-    case "span": return { kind, parent: first, start: parseSize(value("start")), stop: value("stop") === "end" ? null : parseSize(value("stop")) };
-    case "join": return { kind, parts: [first, ...parts] };
-    default: return fail(`expected a count rule, found ${JSON.stringify(text)}`);
+    case "top":
+      return { kind, parent: first, k: parseSize(value("k")) };
+    case "above":
+      return { kind, parent: first, expected: parseNumber(value("expected")) };
+    case "span":
+      return { kind, parent: first, start: parseSize(value("start")), stop: value("stop") === "end" ? null : parseSize(value("stop")) };
+    case "join":
+      return { kind, parts: [first, ...parts] };
+    default:
+      return fail(`expected a count rule, found ${JSON.stringify(text)}`);
   }
 }
 
@@ -170,7 +196,11 @@ function parseNode(line: string, into: Draft, typing: Typing): void {
   if (!isOpName(op!)) return fail(`there is no operator ${op}`);
   if (into.nodes.has(id!)) fail(`${id} is defined twice`);
   const json = jsonAt(line, head.length);
-  const [, inputs, types, comment] = match(/^\s*\(([^)]*)\)(?: : ((?:[a-z0-9]+\[[^\]]*\]\s*)+))?(?:\s*\/\/ ?(.*))?$/, line.slice(head.length + json.length), "(%1, %2) : f32[3]");
+  const [, inputs, types, comment] = match(
+    /^\s*\(([^)]*)\)(?: : ((?:[a-z0-9]+\[[^\]]*\]\s*)+))?(?:\s*\/\/ ?(.*))?$/,
+    line.slice(head.length + json.length),
+    "(%1, %2) : f32[3]",
+  );
   const nodes = inputs!.trim() === "" ? [] : inputs!.split(",").map((i) => lookUp(i.trim(), into));
   const attrs = parseAttrs(op, json);
   into.context ??= inferContext(into.axes);

@@ -56,12 +56,18 @@ export function printAxis(axis: Axis): string {
 
 function printRule(rule: CountRule): string {
   switch (rule.kind) {
-    case "input": return "input";
-    case "top": return `top of ${rule.parent}; k = ${printSize(rule.k)}`;
-    case "above": return `above of ${rule.parent}; expected = ${printRational(rule.expected)}`;
-    case "span": return `span of ${rule.parent}; start = ${printSize(rule.start)}; stop = ${rule.stop === null ? "end" : printSize(rule.stop)}`;
-    case "join": return `join of ${rule.parts.join("; ")}`;
-    default: return rule satisfies never;
+    case "input":
+      return "input";
+    case "top":
+      return `top of ${rule.parent}; k = ${printSize(rule.k)}`;
+    case "above":
+      return `above of ${rule.parent}; expected = ${printRational(rule.expected)}`;
+    case "span":
+      return `span of ${rule.parent}; start = ${printSize(rule.start)}; stop = ${rule.stop === null ? "end" : printSize(rule.stop)}`;
+    case "join":
+      return `join of ${rule.parts.join("; ")}`;
+    default:
+      return rule satisfies never;
   }
 }
 

@@ -26,17 +26,22 @@ function ruleProblems(axis: Extract<Axis, { role: "sequence" }>, before: Readonl
     });
   const rule = axis.count;
   switch (rule.kind) {
-    case "input": return [];
+    case "input":
+      return [];
     case "top": {
       const problems = [...sequence(rule.parent), ...known(rule.k)];
       if (problems.length > 0) return problems;
       const names = new Set([...atomsOf(rule.k)].flatMap((a) => (a.kind === "axis" && before.get(a.axis)?.role === "sequence" ? [a.axis] : [])));
       return names.size > 1 ? [`k = ${printSize(rule.k)} mentions more than one sequence axis`] : [];
     }
-    case "above": return [...sequence(rule.parent), ...(rule.expected.num < 0n || rule.expected.num > rule.expected.den ? ["expects a share outside 0 to 1"] : [])];
-    case "span": return [...sequence(rule.parent), ...known(rule.start), ...(rule.stop === null ? [] : known(rule.stop))];
-    case "join": return [...(rule.parts.length === 0 ? ["joins nothing"] : []), ...rule.parts.flatMap(sequence)];
-    default: return rule satisfies never;
+    case "above":
+      return [...sequence(rule.parent), ...(rule.expected.num < 0n || rule.expected.num > rule.expected.den ? ["expects a share outside 0 to 1"] : [])];
+    case "span":
+      return [...sequence(rule.parent), ...known(rule.start), ...(rule.stop === null ? [] : known(rule.stop))];
+    case "join":
+      return [...(rule.parts.length === 0 ? ["joins nothing"] : []), ...rule.parts.flatMap(sequence)];
+    default:
+      return rule satisfies never;
   }
 }
 

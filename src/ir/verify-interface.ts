@@ -13,7 +13,9 @@ export function interfaceProblems(graph: Graph, nodes: readonly Node[], axes: Ax
 function inputProblems(graph: Graph, nodes: readonly Node[], axes: AxisIndex): string[] {
   const problems = duplicates(graph.inputs.map((i) => i.name)).map((n) => `input ${n} is declared twice`);
   for (const input of graph.inputs) {
-    const say = (p: string): void => { problems.push(`input ${input.name}: ${p}`); };
+    const say = (p: string): void => {
+      problems.push(`input ${input.name}: ${p}`);
+    };
     if (input.node.op !== "input" || input.node.attrs.name !== input.name) say(`its node is not the input of that name`);
     valueProblems(input.node, input.shape, input.packing, graph, axes).forEach(say);
     if (input.below !== null && !(Number.isInteger(input.below) && input.below >= 1)) say(`values cannot be below ${input.below}`);
@@ -26,7 +28,9 @@ function inputProblems(graph: Graph, nodes: readonly Node[], axes: AxisIndex): s
 function outputProblems(graph: Graph, axes: AxisIndex): string[] {
   const problems = duplicates(graph.outputs.map((o) => o.name)).map((n) => `output ${n} is declared twice`);
   for (const output of graph.outputs) {
-    const say = (p: string): void => { problems.push(`output ${output.name}: ${p}`); };
+    const say = (p: string): void => {
+      problems.push(`output ${output.name}: ${p}`);
+    };
     valueProblems(output.node, output.shape, output.packing, graph, axes).forEach(say);
     const type = output.node.types[0];
     if (output.role === "loss" && type && (type.dtype !== "f32" || type.shape.length > 0)) say(`a loss must be f32[], found ${printType(type)}`);
@@ -40,13 +44,18 @@ function valueProblems(node: Node, shape: readonly Size[], packing: Packing | nu
   if (!type || node.types.length !== 1) return [`its node has ${node.types.length} results: pick one`];
   const unknown = shape.flatMap((s) => axes.size(s));
   if (unknown.length > 0) return unknown;
-  if (!packing) return equalShapes(shape, type.shape) ? [] : [`is ${printShape(shape)} for the caller, but its node is ${printType(type)} and nothing is packed`];
+  if (!packing)
+    return equalShapes(shape, type.shape) ? [] : [`is ${printShape(shape)} for the caller, but its node is ${printType(type)} and nothing is packed`];
   const { axis, batchDim, tokenDim } = packing;
   if (axes.get(axis)?.role !== "sequence") return [`is packed along ${axis}, which is no sequence axis`];
   const batch = graph.axes.find((a) => a.role === "batch");
-  if (batchDim === tokenDim || shape[tokenDim] === undefined || plainAxis(shape[tokenDim]) !== axis) return [`dimension ${tokenDim} of ${printShape(shape)} is not ${axis}`];
-  if (shape[batchDim] === undefined || !batch || plainAxis(shape[batchDim]) !== batch.name) return [`dimension ${batchDim} of ${printShape(shape)} is not the batch`];
-  return equalShapes(packedShape(shape, packing), type.shape) ? [] : [`is ${printShape(shape)} for the caller, packed ${printShape(packedShape(shape, packing))}, but its node is ${printType(type)}`];
+  if (batchDim === tokenDim || shape[tokenDim] === undefined || plainAxis(shape[tokenDim]) !== axis)
+    return [`dimension ${tokenDim} of ${printShape(shape)} is not ${axis}`];
+  if (shape[batchDim] === undefined || !batch || plainAxis(shape[batchDim]) !== batch.name)
+    return [`dimension ${batchDim} of ${printShape(shape)} is not the batch`];
+  return equalShapes(packedShape(shape, packing), type.shape)
+    ? []
+    : [`is ${printShape(shape)} for the caller, packed ${printShape(packedShape(shape, packing))}, but its node is ${printType(type)}`];
 }
 
 /** The shape in memory of a value that the caller sees in `shape`: without the batch, rows in place of tokens. */
@@ -59,7 +68,8 @@ function startsProblems(graph: Graph, axes: AxisIndex): string[] {
     const axis = axes.get(name);
     if (axis?.role !== "sequence") return [`starts are given for ${name}, which is no sequence axis`];
     const [type] = node.types;
-    if (node.types.length !== 1 || type?.dtype !== "u32" || !equalShapes(type.shape, wanted)) return [`starts of ${name} must be u32${printShape(wanted)}, found ${node.types.map(printType).join(" ")}`];
+    if (node.types.length !== 1 || type?.dtype !== "u32" || !equalShapes(type.shape, wanted))
+      return [`starts of ${name} must be u32${printShape(wanted)}, found ${node.types.map(printType).join(" ")}`];
     const made = axisMadeBy(node);
     return made === null || made === name ? [] : [`starts of ${name} are those of ${made}`];
   });
@@ -83,7 +93,8 @@ function sourceProblems(nodes: readonly Node[]): string[] {
     if (isOp(node, "weight")) {
       const known = weights.get(node.attrs.path);
       const type = node.types[0]!;
-      if (known && (known.dtype !== type.dtype || !equalShapes(known.shape, type.shape))) problems.push(`weight ${node.attrs.path} is both ${printType(known)} and ${printType(type)}`);
+      if (known && (known.dtype !== type.dtype || !equalShapes(known.shape, type.shape)))
+        problems.push(`weight ${node.attrs.path} is both ${printType(known)} and ${printType(type)}`);
       weights.set(node.attrs.path, type);
     }
     if (isOp(node, "top") || isOp(node, "above") || isOp(node, "span") || isOp(node, "join")) {

@@ -19,7 +19,8 @@ export function stateProblems(graph: Graph, nodes: readonly Node[]): string[] {
     const [type] = state.next.types;
     if (!type || state.next.types.length !== 1) problems.push(`state ${state.name}: its next value has ${state.next.types.length} results: pick one`);
     else if (!equalTypes(type, state.type)) problems.push(`state ${state.name} is ${printType(state.type)}, its next value ${printType(type)}`);
-    if (isOp(state.next, "state") && state.next.attrs.name !== state.name) problems.push(`state ${state.name}: its next value is the old one of ${state.next.attrs.name}`);
+    if (isOp(state.next, "state") && state.next.attrs.name !== state.name)
+      problems.push(`state ${state.name}: its next value is the old one of ${state.next.attrs.name}`);
   }
   problems.push(...sharedProblems(graph.states), ...takeOverProblems(graph.states, nodes, reads));
   return problems;

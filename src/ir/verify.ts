@@ -80,7 +80,9 @@ function nodeProblems(node: Node, typing: Typing, context: Parameters<typeof inf
 
 /** Where a node reads the starts of an axis, they are that axis's own: types alone cannot tell. */
 function startsProblems(node: Node, graph: Graph): string[] {
-  const wrong = startsRead(node, graph).filter(([axis, index]) => axis !== null && graph.starts.has(axis) && node.inputs[index] !== undefined && graph.starts.get(axis) !== node.inputs[index]);
+  const wrong = startsRead(node, graph).filter(
+    ([axis, index]) => axis !== null && graph.starts.has(axis) && node.inputs[index] !== undefined && graph.starts.get(axis) !== node.inputs[index],
+  );
   return wrong.map(([axis, index]) => `input ${index} must be the starts of ${axis}`);
 }
 
@@ -95,10 +97,19 @@ function startsRead(node: Node, graph: Graph): readonly (readonly [axis: string 
   };
   if (isOp(node, "positions") || isOp(node, "segments")) return [[node.attrs.axis, 0]];
   if (isOp(node, "unpack") || isOp(node, "pack") || isOp(node, "route_mask")) return [[node.attrs.axis, 1]];
-  if (isOp(node, "attention")) return [[rowsAlong(0, 1), 3], [rowsAlong(1, 1), 4]];
+  if (isOp(node, "attention"))
+    return [
+      [rowsAlong(0, 1), 3],
+      [rowsAlong(1, 1), 4],
+    ];
   if (isOp(node, "top")) {
     const made = rule(node.attrs.axis);
-    return made?.kind === "top" ? [[made.parent, 1], [countingAxis(graph.axes, made), 2]] : [];
+    return made?.kind === "top"
+      ? [
+          [made.parent, 1],
+          [countingAxis(graph.axes, made), 2],
+        ]
+      : [];
   }
   if (isOp(node, "above")) return [[rowsAlong(0, 0), 2]];
   if (isOp(node, "span")) {

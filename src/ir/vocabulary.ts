@@ -26,7 +26,13 @@ export interface OpAttrs {
   /** u32[B+1] of an axis of the inputs. */
   starts: { readonly axis: string };
   /** f32[positions, width]: cosines of the width/2 angles of each position, then their sines, both times scale. */
-  rope_table: { readonly positions: Size; readonly width: number; readonly theta: number; readonly frequencies: readonly number[] | null; readonly scale: number };
+  rope_table: {
+    readonly positions: Size;
+    readonly width: number;
+    readonly theta: number;
+    readonly frequencies: readonly number[] | null;
+    readonly scale: number;
+  };
 
   // --- structure
   /** One result of an operator that has several. */
@@ -44,12 +50,39 @@ export interface OpAttrs {
   barrier: None;
 
   // --- pointwise
-  add: None; sub: None; mul: None; div: None; pow: None; min: None; max: None;
-  neg: None; exp: None; log: None; sqrt: None; rsqrt: None; abs: None; sin: None; cos: None; tanh: None;
-  sigmoid: None; relu: None; silu: None; gelu: None; gelu_tanh: None; softplus: None;
+  add: None;
+  sub: None;
+  mul: None;
+  div: None;
+  pow: None;
+  min: None;
+  max: None;
+  neg: None;
+  exp: None;
+  log: None;
+  sqrt: None;
+  rsqrt: None;
+  abs: None;
+  sin: None;
+  cos: None;
+  tanh: None;
+  sigmoid: None;
+  relu: None;
+  silu: None;
+  gelu: None;
+  gelu_tanh: None;
+  softplus: None;
   /** x to a whole power by multiplication. */
   powi: { readonly exponent: number };
-  eq: None; ne: None; lt: None; le: None; gt: None; ge: None; and: None; or: None; not: None;
+  eq: None;
+  ne: None;
+  lt: None;
+  le: None;
+  gt: None;
+  ge: None;
+  and: None;
+  or: None;
+  not: None;
   /** where(condition, a, b) */
   where: None;
 
@@ -121,6 +154,37 @@ export interface OpAttrs {
 export type OpName = keyof OpAttrs;
 
 export type PointwiseOp =
-  | "add" | "sub" | "mul" | "div" | "pow" | "min" | "max" | "neg" | "exp" | "log" | "sqrt" | "rsqrt" | "abs" | "sin" | "cos" | "tanh"
-  | "sigmoid" | "relu" | "silu" | "gelu" | "gelu_tanh" | "softplus" | "powi" | "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "and" | "or" | "not"
-  | "where" | "cast";
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "pow"
+  | "min"
+  | "max"
+  | "neg"
+  | "exp"
+  | "log"
+  | "sqrt"
+  | "rsqrt"
+  | "abs"
+  | "sin"
+  | "cos"
+  | "tanh"
+  | "sigmoid"
+  | "relu"
+  | "silu"
+  | "gelu"
+  | "gelu_tanh"
+  | "softplus"
+  | "powi"
+  | "eq"
+  | "ne"
+  | "lt"
+  | "le"
+  | "gt"
+  | "ge"
+  | "and"
+  | "or"
+  | "not"
+  | "where"
+  | "cast";

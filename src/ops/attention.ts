@@ -37,9 +37,11 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       for (const t of [q, k, v]) if (t.shape.length !== 3) mismatch(`takes [heads, rows, width], found ${printType(t)}`);
       const [queries, keys] = [expectPacked(q.shape, 1), expectPacked(k.shape, 1)];
       const [heads, groups] = [q.shape[0]!, k.shape[0]!];
-      if (typeof heads !== "number" || typeof groups !== "number" || heads % groups !== 0) mismatch(`the heads of k must divide those of q, found ${printShape(k.shape)} and ${printShape(q.shape)}`);
+      if (typeof heads !== "number" || typeof groups !== "number" || heads % groups !== 0)
+        mismatch(`the heads of k must divide those of q, found ${printShape(k.shape)} and ${printShape(q.shape)}`);
       if (!equalSizes(q.shape[2]!, k.shape[2]!)) mismatch(`q and k must be of one width, found ${printShape(q.shape)} and ${printShape(k.shape)}`);
-      if (!equalSizes(v.shape[0]!, groups) || packedAxis(v.shape[1]!) !== keys) mismatch(`v must have the heads and rows of k, found ${printShape(v.shape)} and ${printShape(k.shape)}`);
+      if (!equalSizes(v.shape[0]!, groups) || packedAxis(v.shape[1]!) !== keys)
+        mismatch(`v must have the heads and rows of k, found ${printShape(v.shape)} and ${printShape(k.shape)}`);
       expectType(inputs, 3, "u32", startsShape(context));
       expectType(inputs, 4, "u32", startsShape(context));
       expectType(inputs, 5, "u32", rowsType(queries).shape);
@@ -109,7 +111,10 @@ function attend(inputs: readonly Tensor[], { causal, window, scale }: OpAttrs["a
         let max = -Infinity;
         let seen = 0;
         for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++) {
-          if (!sees(qPositions[i]!, kPositions[j]!)) { weights[j] = NaN; continue; }
+          if (!sees(qPositions[i]!, kPositions[j]!)) {
+            weights[j] = NaN;
+            continue;
+          }
           let dot = 0;
           for (let c = 0, x = (h * n + i) * width, y = (group * m + j) * width; c < width; c++) dot += q.data[x++]! * k.data[y++]!;
           weights[j] = dot * scale;

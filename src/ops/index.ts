@@ -14,4 +14,15 @@ import { structure } from "./structure.js";
 export { helpersIn, wgslHelpers, wgslLiteral, wgslType } from "./wgsl.js";
 
 /** Total by type: an operator without a record does not compile. */
-export const ops: OpTable = { ...sources, ...structure, ...pointwise, ...reductions, ...products, ...sequences, ...routing, ...attentions, ...losses, ...randoms };
+export const ops: OpTable = {
+  ...sources,
+  ...structure,
+  ...pointwise,
+  ...reductions,
+  ...products,
+  ...sequences,
+  ...routing,
+  ...attentions,
+  ...losses,
+  ...randoms,
+};

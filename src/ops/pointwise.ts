@@ -80,8 +80,13 @@ const binary = ({ doc, dtypes, f, wgsl }: Binary, result?: "bool"): Plain => ({
 const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
 
 /** A comparison; `helper` is what floats need so that NaN compares as it should. */
-const comparison = (doc: string, f: (a: number, b: number) => boolean, operator: string, onFloats: (a: string, b: string) => string, dtypes: readonly DType[] = NUMBERS): Plain =>
-  binary({ doc, dtypes, f: (a, b) => Number(f(a, b)), wgsl: (a, b, dtype) => (isFloat(dtype) ? onFloats(a, b) : `(${a} ${operator} ${b})`) }, "bool");
+const comparison = (
+  doc: string,
+  f: (a: number, b: number) => boolean,
+  operator: string,
+  onFloats: (a: string, b: string) => string,
+  dtypes: readonly DType[] = NUMBERS,
+): Plain => binary({ doc, dtypes, f: (a, b) => Number(f(a, b)), wgsl: (a, b, dtype) => (isFloat(dtype) ? onFloats(a, b) : `(${a} ${operator} ${b})`) }, "bool");
 
 const arithmetic = (doc: string, operator: string, f: (a: number, b: number, dtype: DType) => number): Plain =>
   binary({ doc, dtypes: NUMBERS, f, wgsl: (a, b) => `(${a} ${operator} ${b})` });
@@ -144,17 +149,41 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
   exp: floats("e^x", Math.exp, (x) => `exp(${x})`),
   log: floats("natural logarithm", Math.log, (x) => `log(${x})`),
   sqrt: floats("√x", Math.sqrt, (x) => `sqrt(${x})`),
-  rsqrt: floats("1/√x", (x) => 1 / Math.sqrt(x), (x) => `inverseSqrt(${x})`),
+  rsqrt: floats(
+    "1/√x",
+    (x) => 1 / Math.sqrt(x),
+    (x) => `inverseSqrt(${x})`,
+  ),
   abs: unary({ doc: "|x|", dtypes: NUMBERS, f: Math.abs, wgsl: (x) => `abs(${x})` }),
   sin: floats("sine of radians", Math.sin, (x) => `modc_sin(${x})`),
   cos: floats("cosine of radians", Math.cos, (x) => `modc_cos(${x})`),
   tanh: floats("hyperbolic tangent", Math.tanh, (x) => `modc_tanh(${x})`),
   sigmoid: floats("1 / (1 + e^−x)", sigmoid, (x) => `modc_sigmoid(${x})`),
-  relu: floats("max(x, 0)", (x) => (x < 0 ? 0 : x), (x) => `modc_relu(${x})`),
-  silu: floats("x · sigmoid(x)", (x) => x * sigmoid(x), (x) => `modc_silu(${x})`),
-  gelu: floats("x · Φ(x), exact", (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)), (x) => `modc_gelu(${x})`),
-  gelu_tanh: floats("x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2", (x) => 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3))), (x) => `modc_gelu_tanh(${x})`),
-  softplus: floats("log(1 + e^x)", (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), (x) => `modc_softplus(${x})`),
+  relu: floats(
+    "max(x, 0)",
+    (x) => (x < 0 ? 0 : x),
+    (x) => `modc_relu(${x})`,
+  ),
+  silu: floats(
+    "x · sigmoid(x)",
+    (x) => x * sigmoid(x),
+    (x) => `modc_silu(${x})`,
+  ),
+  gelu: floats(
+    "x · Φ(x), exact",
+    (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+    (x) => `modc_gelu(${x})`,
+  ),
+  gelu_tanh: floats(
+    "x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2",
+    (x) => 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3))),
+    (x) => `modc_gelu_tanh(${x})`,
+  ),
+  softplus: floats(
+    "log(1 + e^x)",
+    (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+    (x) => `modc_softplus(${x})`,
+  ),
   powi: {
     doc: "x to a whole power, by squaring and multiplying",
     infer(inputs, { exponent }) {
@@ -174,12 +203,44 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     lower: { kind: "pointwise", wgsl: ([x], { exponent }, [type]) => rounded(type!.dtype, powerWgsl(x!, exponent, type!.dtype)) },
     inPlace: 0,
   },
-  eq: comparison("a = b", (a, b) => a === b, "==", (a, b) => `modc_eq(${a}, ${b})`, ANY),
-  ne: comparison("a ≠ b", (a, b) => a !== b, "!=", (a, b) => `!modc_eq(${a}, ${b})`, ANY),
-  lt: comparison("a < b", (a, b) => a < b, "<", (a, b) => `modc_lt(${a}, ${b})`),
-  le: comparison("a ≤ b", (a, b) => a <= b, "<=", (a, b) => `modc_le(${a}, ${b})`),
-  gt: comparison("a > b", (a, b) => a > b, ">", (a, b) => `modc_lt(${b}, ${a})`),
-  ge: comparison("a ≥ b", (a, b) => a >= b, ">=", (a, b) => `modc_le(${b}, ${a})`),
+  eq: comparison(
+    "a = b",
+    (a, b) => a === b,
+    "==",
+    (a, b) => `modc_eq(${a}, ${b})`,
+    ANY,
+  ),
+  ne: comparison(
+    "a ≠ b",
+    (a, b) => a !== b,
+    "!=",
+    (a, b) => `!modc_eq(${a}, ${b})`,
+    ANY,
+  ),
+  lt: comparison(
+    "a < b",
+    (a, b) => a < b,
+    "<",
+    (a, b) => `modc_lt(${a}, ${b})`,
+  ),
+  le: comparison(
+    "a ≤ b",
+    (a, b) => a <= b,
+    "<=",
+    (a, b) => `modc_le(${a}, ${b})`,
+  ),
+  gt: comparison(
+    "a > b",
+    (a, b) => a > b,
+    ">",
+    (a, b) => `modc_lt(${b}, ${a})`,
+  ),
+  ge: comparison(
+    "a ≥ b",
+    (a, b) => a >= b,
+    ">=",
+    (a, b) => `modc_le(${b}, ${a})`,
+  ),
   and: binary({ doc: "both", dtypes: ["bool"], f: (a, b) => a & b, wgsl: (a, b) => `(${a} && ${b})` }),
   or: binary({ doc: "either", dtypes: ["bool"], f: (a, b) => a | b, wgsl: (a, b) => `(${a} || ${b})` }),
   not: unary({ doc: "the opposite", dtypes: ["bool"], f: (x) => 1 - x, wgsl: (x) => `(!${x})` }),
@@ -209,4 +270,3 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     lower: { kind: "pointwise", wgsl: ([x], { dtype }, [type]) => (type!.dtype === dtype ? x! : rounded(dtype, castWgsl(x!, type!.dtype, dtype))) },
   },
 };
-

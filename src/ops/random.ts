@@ -16,7 +16,9 @@ const random = (doc: string, from: (words: Words) => number): Random => ({
     arity(inputs, dim === null ? 1 : 2);
     expectType(inputs, 0, "u32", []);
     if (dim !== null) expectType(inputs, 1, "u32", rowsType(expectPacked(shape, dim)).shape);
-    shape.forEach((size, d) => { if (d !== dim) expectChannels(shape, size, d === 0, context); });
+    shape.forEach((size, d) => {
+      if (d !== dim) expectChannels(shape, size, d === 0, context);
+    });
     if (stream !== stream >>> 0) mismatch(`the stream must be a u32, found ${stream}`);
     return [{ dtype: "f32", shape }];
   },
@@ -31,12 +33,15 @@ function expectChannels(shape: readonly Size[], size: Size, first: boolean, cont
   if (packedAxis(size) !== null) mismatch(`dimension of packed rows in ${printShape(shape)} must be the one named by dim`);
   if (first) return;
   for (const atom of atomsOf(size))
-    if (atom.kind !== "axis" || context.axis(atom.axis).role === "sequence") mismatch(`random values of ${printShape(shape)} would depend on the length of other sequences`);
+    if (atom.kind !== "axis" || context.axis(atom.axis).role === "sequence")
+      mismatch(`random values of ${printShape(shape)} would depend on the length of other sequences`);
 }
 
 function generate(
-  inputs: readonly Tensor[], { shape, dim, stream }: { readonly shape: readonly Size[]; readonly dim: number | null; readonly stream: number },
-  context: EvaluateContext, from: (words: Words) => number,
+  inputs: readonly Tensor[],
+  { shape, dim, stream }: { readonly shape: readonly Size[]; readonly dim: number | null; readonly stream: number },
+  context: EvaluateContext,
+  from: (words: Words) => number,
 ): Tensor {
   const seed = at(inputs, 0).data[0]!;
   const positions = dim === null ? null : at(inputs, 1).data;
@@ -44,7 +49,9 @@ function generate(
   const { rowStep, channelSteps } = stepsOf(shape, out.shape, dim, context);
   // Two walks in the same order: which row an element belongs to, and which channel.
   const rows = new Int32Array(countOf(out.shape));
-  walk(out.shape, rowStep, (i, row) => { rows[i] = row; });
+  walk(out.shape, rowStep, (i, row) => {
+    rows[i] = row;
+  });
   walk(out.shape, channelSteps, (i, channel) => {
     const position = positions ? positions[rows[i]!]! : 0;
     out.data[i] = from(philox([position, channel, stream, 0], [seed, RANDOM_KEY]));

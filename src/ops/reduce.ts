@@ -12,10 +12,12 @@ type Reduction = OpDef<"sum" | "reduce_max" | "reduce_min">;
 const without = <S extends Size>(shape: readonly S[], axes: readonly number[], keep: boolean): readonly (S | 1)[] =>
   keep ? shape.map((s, i) => (axes.includes(i) ? 1 : s)) : shape.filter((_, i) => !axes.includes(i));
 
-const costPerInput = (perElement: number) => (inputs: readonly TensorType[], _attrs: unknown, results: readonly TensorType[]): Cost => ({
-  flops: multiplySizes(perElement, elements(inputs[0]!)),
-  bytes: addSizes(bytesOf(inputs), bytesOf(results)),
-});
+const costPerInput =
+  (perElement: number) =>
+  (inputs: readonly TensorType[], _attrs: unknown, results: readonly TensorType[]): Cost => ({
+    flops: multiplySizes(perElement, elements(inputs[0]!)),
+    bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+  });
 
 /** Combines the elements along the axes, from `start(dtype)`. */
 const reduction = (doc: string, start: (dtype: DType) => number, combine: (a: number, b: number) => number): Reduction => ({
@@ -46,7 +48,11 @@ const greatest = (dtype: DType): number => (dtype === "u32" ? 0xffffffff : dtype
 
 /** Records of the reductions. */
 export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "argmax" | "softmax"> = {
-  sum: reduction("sum of the elements along some dimensions", () => 0, (a, b) => a + b),
+  sum: reduction(
+    "sum of the elements along some dimensions",
+    () => 0,
+    (a, b) => a + b,
+  ),
   reduce_max: reduction("the largest along some dimensions", least, Math.max),
   reduce_min: reduction("the smallest along some dimensions", greatest, Math.min),
   argmax: {

@@ -9,7 +9,19 @@ import { spanOf, startsOf, type CountRule } from "../size/axes.js";
 import { addSizes, multiplySizes, rowsSize } from "../size/size.js";
 import type { Cost, EvaluateContext, InferContext, OpDef, OpTable, Tensor } from "./define.js";
 import {
-  arity, bytesOf, elements, expectDtype, expectPacked, expectType, FLOATS, mismatch, replaceDim, rowsType, sameDtype, startsShape, startsType,
+  arity,
+  bytesOf,
+  elements,
+  expectDtype,
+  expectPacked,
+  expectType,
+  FLOATS,
+  mismatch,
+  replaceDim,
+  rowsType,
+  sameDtype,
+  startsShape,
+  startsType,
 } from "./shapes.js";
 import { around, at, store, tensor } from "./tensors.js";
 
@@ -30,13 +42,20 @@ function expectScore(inputs: readonly TensorType[], parent: string): TensorType 
   return equalShapes(score.shape, [rowsSize(parent)]) ? score : mismatch(`scores must be [rows(${parent})], found ${printType(score)}`);
 }
 
-const readAll = (perScore: number) => (inputs: readonly TensorType[], _attrs: unknown, results: readonly TensorType[]): Cost => ({
-  flops: perScore === 0 ? 0 : multiplySizes(perScore, elements(inputs[0]!)),
-  bytes: addSizes(bytesOf(inputs), bytesOf(results)),
-});
+const readAll =
+  (perScore: number) =>
+  (inputs: readonly TensorType[], _attrs: unknown, results: readonly TensorType[]): Cost => ({
+    flops: perScore === 0 ? 0 : multiplySizes(perScore, elements(inputs[0]!)),
+    bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+  });
 
 /** Results of `top`, `above` and `span`: forced from outside, or the rows that `choose` gives for each sequence, ascending. */
-function route(axis: string, starts: Tensor, context: EvaluateContext, choose: (first: number, end: number, sequence: number) => readonly number[]): readonly Tensor[] {
+function route(
+  axis: string,
+  starts: Tensor,
+  context: EvaluateContext,
+  choose: (first: number, end: number, sequence: number) => readonly number[],
+): readonly Tensor[] {
   const forced = context.forced(axis);
   if (forced) return [forced.index, forced.starts];
   const rows: number[] = [];
@@ -77,7 +96,11 @@ export const routing: Pick<OpTable, Routing> = {
     evaluate(inputs, { axis }, context) {
       const score = at(inputs, 0).data;
       const { counts } = context.sizes.sequence(axis);
-      return route(axis, at(inputs, 1), context, (first, end, b) => ranked(score, first, end).slice(0, counts[b]!).sort((x, y) => x - y));
+      return route(axis, at(inputs, 1), context, (first, end, b) =>
+        ranked(score, first, end)
+          .slice(0, counts[b]!)
+          .sort((x, y) => x - y),
+      );
     },
     lower: { kind: "kernel" },
   },
@@ -88,7 +111,8 @@ export const routing: Pick<OpTable, Routing> = {
       const score = expectScore(inputs, ruleOf(context, axis, "above").parent);
       const threshold = expectDtype(inputs, 1, ...FLOATS);
       sameDtype(score, threshold);
-      if (threshold.shape.length > 0 && !equalShapes(threshold.shape, score.shape)) mismatch(`the threshold must be one number or one for each score, found ${printType(threshold)}`);
+      if (threshold.shape.length > 0 && !equalShapes(threshold.shape, score.shape))
+        mismatch(`the threshold must be one number or one for each score, found ${printType(threshold)}`);
       expectType(inputs, 2, "u32", startsShape(context));
       return routeTypes(axis, context);
     },
@@ -144,7 +168,10 @@ export const routing: Pick<OpTable, Routing> = {
     cost: (inputs, _attrs, results) => ({ flops: 0, bytes: addSizes(bytesOf([inputs[1]!]), multiplySizes(2, bytesOf(results))) }),
     evaluate(inputs, { dim }) {
       const [x, index] = [at(inputs, 0), at(inputs, 1).data];
-      const out = tensor(x.dtype, x.shape.map((s, d) => (d === dim ? index.length : s)));
+      const out = tensor(
+        x.dtype,
+        x.shape.map((s, d) => (d === dim ? index.length : s)),
+      );
       eachRun(x.shape, dim, index, (there, here, width) => out.data.set(x.data.subarray(there, there + width), here));
       return [out];
     },
@@ -226,6 +253,8 @@ function join(parts: readonly Float64Array[]): readonly Tensor[] {
   const next = starts.slice(0, -1);
   const rows = parts.map((s) => tensor("u32", [s.at(-1)!]));
   for (let b = 0; b < sequences; b++)
-    parts.forEach((s, p) => { for (let row = s[b]!; row < s[b + 1]!; row++) rows[p]!.data[row] = next[b]!++; });
+    parts.forEach((s, p) => {
+      for (let row = s[b]!; row < s[b + 1]!; row++) rows[p]!.data[row] = next[b]!++;
+    });
   return [tensor("u32", [starts.length], starts), ...rows];
 }

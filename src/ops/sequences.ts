@@ -2,9 +2,7 @@
 import { packedAxis, plainAxis, printShape } from "../ir/typing.js";
 import { addSizes, axisSize, equalSizes, rowsSize, subtractSizes, type Size } from "../size/size.js";
 import type { InferContext, OpTable } from "./define.js";
-import {
-  arity, bytesOf, costPerResult, expectDim, expectDtype, expectSequence, expectType, mismatch, replaceDim, rowsType, startsShape,
-} from "./shapes.js";
+import { arity, bytesOf, costPerResult, expectDim, expectDtype, expectSequence, expectType, mismatch, replaceDim, rowsType, startsShape } from "./shapes.js";
 import { at, countOf, stored, tensor } from "./tensors.js";
 
 type Sequences = "positions" | "segments" | "counts" | "unpack" | "pack" | "mask";
@@ -20,7 +18,9 @@ export const sequences: Pick<OpTable, Sequences> = {
     evaluate(inputs) {
       const starts = at(inputs, 0).data;
       const out = tensor("u32", [starts.at(-1)!]);
-      eachRow(starts, (b, row) => { out.data[row] = row - starts[b]!; });
+      eachRow(starts, (b, row) => {
+        out.data[row] = row - starts[b]!;
+      });
       return [out];
     },
     lower: { kind: "kernel" },
@@ -32,7 +32,9 @@ export const sequences: Pick<OpTable, Sequences> = {
     evaluate(inputs) {
       const starts = at(inputs, 0).data;
       const out = tensor("u32", [starts.at(-1)!]);
-      eachRow(starts, (b, row) => { out.data[row] = b; });
+      eachRow(starts, (b, row) => {
+        out.data[row] = b;
+      });
       return [out];
     },
     lower: { kind: "kernel" },
@@ -47,7 +49,13 @@ export const sequences: Pick<OpTable, Sequences> = {
     cost: costPerResult(0),
     evaluate(inputs) {
       const starts = at(inputs, 0).data;
-      return [tensor("u32", [starts.length - 1], Float64Array.from({ length: starts.length - 1 }, (_, b) => starts[b + 1]! - starts[b]!))];
+      return [
+        tensor(
+          "u32",
+          [starts.length - 1],
+          Float64Array.from({ length: starts.length - 1 }, (_, b) => starts[b + 1]! - starts[b]!),
+        ),
+      ];
     },
     lower: { kind: "kernel" },
   },
@@ -86,7 +94,10 @@ export const sequences: Pick<OpTable, Sequences> = {
     evaluate(inputs, { dim }) {
       const [x, starts] = [at(inputs, 0), at(inputs, 1).data];
       const longest = x.shape[dim + 1]!;
-      const out = tensor(x.dtype, x.shape.slice(1).map((s, d) => (d === dim ? starts.at(-1)! : s)));
+      const out = tensor(
+        x.dtype,
+        x.shape.slice(1).map((s, d) => (d === dim ? starts.at(-1)! : s)),
+      );
       copyRows(starts, out.shape, dim, longest, (packed, padded, width) => out.data.set(x.data.subarray(padded, padded + width), packed));
       return [out];
     },
@@ -98,7 +109,8 @@ export const sequences: Pick<OpTable, Sequences> = {
       arity(inputs, 2);
       const x = expectDtype(inputs, 0, ...ANY);
       const axis = plainAxis(expectDim(x.shape, dim));
-      if (!isBatch(x.shape[0], context) || dim === 0 || axis === null) return mismatch(`dimension 0 must be the batch and dimension ${dim} an axis, found ${printShape(x.shape)}`);
+      if (!isBatch(x.shape[0], context) || dim === 0 || axis === null)
+        return mismatch(`dimension 0 must be the batch and dimension ${dim} an axis, found ${printShape(x.shape)}`);
       expectSequence(context, axis);
       expectType(inputs, 1, "u32", startsShape(context));
       return [x];
@@ -137,13 +149,16 @@ export function eachRow(starts: Float64Array, visit: (sequence: number, row: num
 
 /** Visits each run of elements behind one row of a packed tensor, with its offset there and with sequences side by side (batch in front, `longest` rows each). */
 export function copyRows(
-  starts: ArrayLike<number>, packedShape: readonly number[], dim: number, longest: number, copy: (packed: number, padded: number, width: number) => void,
+  starts: ArrayLike<number>,
+  packedShape: readonly number[],
+  dim: number,
+  longest: number,
+  copy: (packed: number, padded: number, width: number) => void,
 ): void {
   const outer = countOf(packedShape.slice(0, dim));
   const rows = packedShape[dim]!;
   const width = countOf(packedShape.slice(dim + 1));
   for (let b = 0; b + 1 < starts.length; b++)
     for (let o = 0; o < outer; o++)
-      for (let row = starts[b]!; row < starts[b + 1]!; row++)
-        copy((o * rows + row) * width, ((b * outer + o) * longest + row - starts[b]!) * width, width);
+      for (let row = starts[b]!; row < starts[b + 1]!; row++) copy((o * rows + row) * width, ((b * outer + o) * longest + row - starts[b]!) * width, width);
 }

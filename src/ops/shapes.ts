@@ -76,7 +76,11 @@ export const startsType = (context: InferContext): TensorType => ({ dtype: "u32"
 /** u32[rows(axis)]. */
 export const rowsType = (axis: string): TensorType => ({ dtype: "u32", shape: [rowsSize(axis)] });
 
-export const replaceDim = (shape: readonly Size[], dim: number, ...sizes: readonly Size[]): readonly Size[] => [...shape.slice(0, dim), ...sizes, ...shape.slice(dim + 1)];
+export const replaceDim = (shape: readonly Size[], dim: number, ...sizes: readonly Size[]): readonly Size[] => [
+  ...shape.slice(0, dim),
+  ...sizes,
+  ...shape.slice(dim + 1),
+];
 
 /** Distinct dimensions, ascending. */
 export function expectAxes(shape: readonly Size[], axes: readonly number[]): void {
@@ -93,10 +97,12 @@ export const elements = (type: Pick<TensorType, "shape">): Size => type.shape.re
 export const bytesOf = (types: readonly Pick<TensorType, "shape">[]): Size => types.reduce((n: Size, t) => addSizes(n, multiplySizes(4, elements(t))), 0);
 
 /** `perElement` operations for each element of the first result; every input read and every result written once. */
-export const costPerResult = (perElement: number) => (inputs: readonly TensorType[], _attrs: unknown, results: readonly TensorType[]): Cost => ({
-  flops: perElement === 0 ? 0 : multiplySizes(perElement, elements(results[0]!)),
-  bytes: addSizes(bytesOf(inputs), bytesOf(results)),
-});
+export const costPerResult =
+  (perElement: number) =>
+  (inputs: readonly TensorType[], _attrs: unknown, results: readonly TensorType[]): Cost => ({
+    flops: perElement === 0 ? 0 : multiplySizes(perElement, elements(results[0]!)),
+    bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+  });
 
 /** Neither work nor traffic: the result is the memory of an input, or of a slot the runtime fills. */
 export const noCost = (): Cost => ({ flops: 0, bytes: 0 });

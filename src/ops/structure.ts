@@ -3,9 +3,7 @@ import type { TensorType } from "../ir/types.js";
 import { equalShapes, packedAxis, printShape } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { OpTable } from "./define.js";
-import {
-  arity, broadcastShapes, costPerResult, elements, expectUnpacked, mismatch, noCost, replaceDim, sameDtype,
-} from "./shapes.js";
+import { arity, broadcastShapes, costPerResult, elements, expectUnpacked, mismatch, noCost, replaceDim, sameDtype } from "./shapes.js";
 import { around, at, broadcastOffsets, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
 
 type Structure = "pick" | "reshape" | "permute" | "broadcast" | "slice" | "concat" | "stop_gradient" | "barrier";
@@ -47,8 +45,17 @@ export const structure: Pick<OpTable, Structure> = {
     evaluate(inputs, { order }) {
       const x = at(inputs, 0);
       const strides = stridesOf(x.shape);
-      const out = tensor(x.dtype, order.map((d) => x.shape[d]!));
-      walk(out.shape, order.map((d) => strides[d]!), (i, offset) => { out.data[i] = x.data[offset]!; });
+      const out = tensor(
+        x.dtype,
+        order.map((d) => x.shape[d]!),
+      );
+      walk(
+        out.shape,
+        order.map((d) => strides[d]!),
+        (i, offset) => {
+          out.data[i] = x.data[offset]!;
+        },
+      );
       return [out];
     },
     lower: { kind: "kernel" },
@@ -75,14 +82,18 @@ export const structure: Pick<OpTable, Structure> = {
       const x = only(inputs);
       const size = expectUnpacked(x.shape, axis);
       if (typeof size !== "number") mismatch(`dimension ${axis} of ${printShape(x.shape)} must be known at compile time to be sliced`);
-      if (!(start >= 0 && start < stop && stop <= Number(size))) mismatch(`slice ${start}:${stop} does not lie within dimension ${axis} of ${printShape(x.shape)}`);
+      if (!(start >= 0 && start < stop && stop <= Number(size)))
+        mismatch(`slice ${start}:${stop} does not lie within dimension ${axis} of ${printShape(x.shape)}`);
       return [{ dtype: x.dtype, shape: replaceDim(x.shape, axis, stop - start) }];
     },
     cost: (_inputs, attrs, results) => costPerResult(0)(results, attrs, results),
     evaluate(inputs, { axis, start, stop }) {
       const x = at(inputs, 0);
       const { outer, n, inner } = around(x.shape, axis);
-      const out = tensor(x.dtype, x.shape.map((s, d) => (d === axis ? stop - start : s)));
+      const out = tensor(
+        x.dtype,
+        x.shape.map((s, d) => (d === axis ? stop - start : s)),
+      );
       const run = (stop - start) * inner;
       for (let o = 0; o < outer; o++) out.data.set(x.data.subarray((o * n + start) * inner, (o * n + start) * inner + run), o * run);
       return [out];
@@ -107,7 +118,10 @@ export const structure: Pick<OpTable, Structure> = {
     evaluate(inputs, { axis }) {
       const first = at(inputs, 0);
       const total = inputs.reduce((n, x) => n + x.shape[axis]!, 0);
-      const out = tensor(first.dtype, first.shape.map((s, d) => (d === axis ? total : s)));
+      const out = tensor(
+        first.dtype,
+        first.shape.map((s, d) => (d === axis ? total : s)),
+      );
       const { outer, inner } = around(first.shape, axis);
       let done = 0;
       for (const x of inputs) {

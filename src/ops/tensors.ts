@@ -43,11 +43,17 @@ export function roundHalf(x: number): number {
 /** What storing a value of this dtype does to it: f16 rounds, u32 and i32 wrap, f32 stays a 64-bit float. */
 export function stored(dtype: DType): ((x: number) => number) | null {
   switch (dtype) {
-    case "f32": case "bool": return null;
-    case "f16": return roundHalf;
-    case "u32": return (x) => x >>> 0;
-    case "i32": return (x) => x | 0;
-    default: return dtype satisfies never;
+    case "f32":
+    case "bool":
+      return null;
+    case "f16":
+      return roundHalf;
+    case "u32":
+      return (x) => x >>> 0;
+    case "i32":
+      return (x) => x | 0;
+    default:
+      return dtype satisfies never;
   }
 }
 
@@ -83,7 +89,9 @@ export function broadcastOffsets(from: readonly number[], to: readonly number[])
     if (own !== 1) steps[d] = step;
     step *= own;
   }
-  walk(to, steps, (i, offset) => { offsets[i] = offset; });
+  walk(to, steps, (i, offset) => {
+    offsets[i] = offset;
+  });
   return offsets;
 }
 

@@ -9,15 +9,16 @@ export const wgslType = (dtype: DType): "f32" | "u32" | "i32" | "bool" => (dtype
  * Source of each helper function by its name. An expression that contains `<name>(` needs `<name>`, and what that one contains in turn;
  * `helpersIn` finds them. WGSL lets a compiler assume that NaN and infinity never occur, so they are told by their bits and never written as constants.
  */
-export const wgslHelpers: ReadonlyMap<string, string> = new Map(Object.entries({
-  modc_bits: `fn modc_bits(bits: u32) -> f32 {
+export const wgslHelpers: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    modc_bits: `fn modc_bits(bits: u32) -> f32 {
   return bitcast<f32>(bits);
 }`,
-  modc_nan: `fn modc_nan(x: f32) -> bool {
+    modc_nan: `fn modc_nan(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }`,
-  // To the nearest binary16 value, halves to even, in integer arithmetic: built-in conversions may round otherwise.
-  modc_f16: `fn modc_f16(x: f32) -> f32 {
+    // To the nearest binary16 value, halves to even, in integer arithmetic: built-in conversions may round otherwise.
+    modc_f16: `fn modc_f16(x: f32) -> f32 {
   let bits = bitcast<u32>(x);
   let sign = bits & 0x80000000u;
   let a = bits & 0x7fffffffu;
@@ -30,81 +31,81 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(Object.entries({
   }
   return bitcast<f32>(sign | ((a + 0x00000fffu + ((a >> 13u) & 1u)) & 0xffffe000u));
 }`,
-  modc_lt: `fn modc_lt(a: f32, b: f32) -> bool {
+    modc_lt: `fn modc_lt(a: f32, b: f32) -> bool {
   return a < b && !modc_nan(a) && !modc_nan(b);
 }`,
-  modc_le: `fn modc_le(a: f32, b: f32) -> bool {
+    modc_le: `fn modc_le(a: f32, b: f32) -> bool {
   return a <= b && !modc_nan(a) && !modc_nan(b);
 }`,
-  modc_eq: `fn modc_eq(a: f32, b: f32) -> bool {
+    modc_eq: `fn modc_eq(a: f32, b: f32) -> bool {
   return a == b && !modc_nan(a) && !modc_nan(b);
 }`,
-  // NaN wins, as in PyTorch and NumPy.
-  modc_min: `fn modc_min(a: f32, b: f32) -> f32 {
+    // NaN wins, as in PyTorch and NumPy.
+    modc_min: `fn modc_min(a: f32, b: f32) -> f32 {
   return select(select(min(a, b), b, modc_nan(b)), a, modc_nan(a));
 }`,
-  modc_max: `fn modc_max(a: f32, b: f32) -> f32 {
+    modc_max: `fn modc_max(a: f32, b: f32) -> f32 {
   return select(select(max(a, b), b, modc_nan(b)), a, modc_nan(a));
 }`,
-  modc_relu: `fn modc_relu(x: f32) -> f32 {
+    modc_relu: `fn modc_relu(x: f32) -> f32 {
   return select(max(x, 0.0), x, modc_nan(x));
 }`,
-  // Toward zero, held at the ends of the range; NaN is 0.
-  modc_u32: `fn modc_u32(x: f32) -> u32 {
+    // Toward zero, held at the ends of the range; NaN is 0.
+    modc_u32: `fn modc_u32(x: f32) -> u32 {
   if (modc_nan(x) || x <= 0.0) { return 0u; }
   if (x >= 4294967296.0) { return 0xffffffffu; }
   return u32(x);
 }`,
-  modc_i32: `fn modc_i32(x: f32) -> i32 {
+    modc_i32: `fn modc_i32(x: f32) -> i32 {
   if (modc_nan(x)) { return 0i; }
   if (x >= 2147483648.0) { return 2147483647i; }
   if (x <= -2147483648.0) { return bitcast<i32>(0x80000000u); }
   return i32(x);
 }`,
-  modc_truth: `fn modc_truth(x: f32) -> bool {
+    modc_truth: `fn modc_truth(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) != 0u;
 }`,
-  // 1 / (1 + e^-x) without overflow.
-  modc_sigmoid: `fn modc_sigmoid(x: f32) -> f32 {
+    // 1 / (1 + e^-x) without overflow.
+    modc_sigmoid: `fn modc_sigmoid(x: f32) -> f32 {
   let e = exp(-abs(x));
   return select(e, 1.0, x >= 0.0) / (1.0 + e);
 }`,
-  modc_silu: `fn modc_silu(x: f32) -> f32 {
+    modc_silu: `fn modc_silu(x: f32) -> f32 {
   return x * modc_sigmoid(x);
 }`,
-  modc_softplus: `fn modc_softplus(x: f32) -> f32 {
+    modc_softplus: `fn modc_softplus(x: f32) -> f32 {
   return max(x, 0.0) + log(1.0 + exp(-abs(x)));
 }`,
-  // A polynomial below 0.625 (Cephes, tanhf), else 1 − 2 / (1 + e^2x), which is 1 from 10 on.
-  modc_tanh: `fn modc_tanh(x: f32) -> f32 {
+    // A polynomial below 0.625 (Cephes, tanhf), else 1 − 2 / (1 + e^2x), which is 1 from 10 on.
+    modc_tanh: `fn modc_tanh(x: f32) -> f32 {
   let a = min(abs(x), 10.0);
   let z = a * a;
   let p = ((((-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2) * z + 1.33314422036e-1) * z - 3.33332819422e-1) * z * a + a;
   let t = select(1.0 - 2.0 / (exp(2.0 * a) + 1.0), p, a < 0.625);
   return select(select(t, -t, x < 0.0), x, modc_nan(x));
 }`,
-  // The complement of the error function for x ≥ 0: Abramowitz and Stegun 7.1.26, within 1.5e-7.
-  modc_erfc: `fn modc_erfc(x: f32) -> f32 {
+    // The complement of the error function for x ≥ 0: Abramowitz and Stegun 7.1.26, within 1.5e-7.
+    modc_erfc: `fn modc_erfc(x: f32) -> f32 {
   let t = 1.0 / (1.0 + 0.3275911 * x);
   return ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t * exp(-x * x);
 }`,
-  // x · Φ(x), Φ by the tail on the side of x, so that nothing cancels.
-  modc_gelu: `fn modc_gelu(x: f32) -> f32 {
+    // x · Φ(x), Φ by the tail on the side of x, so that nothing cancels.
+    modc_gelu: `fn modc_gelu(x: f32) -> f32 {
   let tail = 0.5 * modc_erfc(min(abs(x), 1.0e4) * 0.70710678118654752);
   return x * select(1.0 - tail, tail, x < 0.0);
 }`,
-  modc_gelu_tanh: `fn modc_gelu_tanh(x: f32) -> f32 {
+    modc_gelu_tanh: `fn modc_gelu_tanh(x: f32) -> f32 {
   let a = clamp(x, -1.0e4, 1.0e4);
   return x * modc_sigmoid(1.5957691216057308 * (a + 0.044715 * a * a * a));
 }`,
-  // Reduced by multiples of π/2 in three parts, then the polynomials of Cephes' sinf and cosf on [−π/4, π/4]. Good for |x| up to some 8000.
-  modc_sin: `fn modc_sin(x: f32) -> f32 {
+    // Reduced by multiples of π/2 in three parts, then the polynomials of Cephes' sinf and cosf on [−π/4, π/4]. Good for |x| up to some 8000.
+    modc_sin: `fn modc_sin(x: f32) -> f32 {
   return modc_turn(x, 0u);
 }`,
-  modc_cos: `fn modc_cos(x: f32) -> f32 {
+    modc_cos: `fn modc_cos(x: f32) -> f32 {
   return modc_turn(x, 1u);
 }`,
-  modc_turn: `fn modc_turn(x: f32, quarter: u32) -> f32 {
+    modc_turn: `fn modc_turn(x: f32, quarter: u32) -> f32 {
   let k = round(x * 0.63661977236758134);
   let r = fma(-k, 7.54978995489188216e-8, fma(-k, 4.837512969970703125e-4, fma(-k, 1.5703125, x)));
   let z = r * r;
@@ -114,8 +115,8 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(Object.entries({
   let v = select(s, c, (q & 1u) == 1u);
   return select(v, -v, q >= 2u);
 }`,
-  // IEEE's pow: x^0 is 1; a negative x has a power where y is whole.
-  modc_pow: `fn modc_pow(x: f32, y: f32) -> f32 {
+    // IEEE's pow: x^0 is 1; a negative x has a power where y is whole.
+    modc_pow: `fn modc_pow(x: f32, y: f32) -> f32 {
   if (y == 0.0 || x == 1.0) { return 1.0; }
   let whole = floor(y) == y;
   if (x < 0.0 && !whole) { return modc_bits(0x7fc00000u); }
@@ -123,13 +124,14 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(Object.entries({
   let p = pow(abs(x), y);
   return select(p, -p, (bitcast<u32>(x) >> 31u) == 1u && odd);
 }`,
-  modc_square_f32: square("f32"),
-  modc_square_u32: square("u32"),
-  modc_square_i32: square("i32"),
-  modc_powi_f32: powi("f32"),
-  modc_powi_u32: powi("u32"),
-  modc_powi_i32: powi("i32"),
-}));
+    modc_square_f32: square("f32"),
+    modc_square_u32: square("u32"),
+    modc_square_i32: square("i32"),
+    modc_powi_f32: powi("f32"),
+    modc_powi_u32: powi("u32"),
+    modc_powi_i32: powi("i32"),
+  }),
+);
 
 function square(type: "f32" | "u32" | "i32"): string {
   return `fn modc_square_${type}(x: ${type}) -> ${type} {
@@ -167,9 +169,12 @@ export function helpersIn(wgsl: string): readonly string[] {
 /** A constant of the dtype as WGSL. f16 travels as f32; NaN, infinity and subnormals are given by their bits. */
 export function wgslLiteral(value: number, dtype: DType): string {
   switch (wgslType(dtype)) {
-    case "bool": return value !== 0 ? "true" : "false";
-    case "u32": return `${value >>> 0}u`;
-    case "i32": return value === -2147483648 ? "bitcast<i32>(0x80000000u)" : value < 0 ? `(${value | 0}i)` : `${value | 0}i`;
+    case "bool":
+      return value !== 0 ? "true" : "false";
+    case "u32":
+      return `${value >>> 0}u`;
+    case "i32":
+      return value === -2147483648 ? "bitcast<i32>(0x80000000u)" : value < 0 ? `(${value | 0}i)` : `${value | 0}i`;
     case "f32": {
       const x = dtype === "f16" ? roundHalf(value) : Math.fround(value);
       if (!Number.isFinite(x) || (x !== 0 && Math.abs(x) < 2 ** -126) || Object.is(x, -0)) return `modc_bits(0x${bitsOf(x).toString(16).padStart(8, "0")}u)`;

@@ -160,7 +160,8 @@ class Run {
     const given = this.#options.weights.get(path);
     if (!given) throw new InputError(`there is no weight ${path}`);
     const shape = shapeOf(type.shape, this.#context(undefined));
-    if (given.shape.length !== shape.length || given.shape.some((s, d) => s !== shape[d])) throw new InputError(`weight ${path}: expected [${shape.join(", ")}], found [${given.shape.join(", ")}]`);
+    if (given.shape.length !== shape.length || given.shape.some((s, d) => s !== shape[d]))
+      throw new InputError(`weight ${path}: expected [${shape.join(", ")}], found [${given.shape.join(", ")}]`);
     return toTensor(path, given, type.dtype);
   }
 

@@ -45,8 +45,7 @@ export function toTensor(name: string, given: Given, dtype: DType): Tensor {
   if (data.length !== countOf(shape)) throw new InputError(`${name}: shape [${shape.join(", ")}] holds ${countOf(shape)} values, found ${data.length}`);
   const values = Float64Array.from(data);
   const whole = dtype === "u32" ? [0, 0xffffffff] : dtype === "i32" ? [-0x80000000, 0x7fffffff] : dtype === "bool" ? [0, 1] : null;
-  if (whole)
-    for (const v of values) if (!Number.isInteger(v) || v < whole[0]! || v > whole[1]!) throw new InputError(`${name}: ${v} is no ${dtype}`);
+  if (whole) for (const v of values) if (!Number.isInteger(v) || v < whole[0]! || v > whole[1]!) throw new InputError(`${name}: ${v} is no ${dtype}`);
   return store(tensor(dtype, shape, values));
 }
 
@@ -61,7 +60,9 @@ export function runSizes(graph: Graph, inputs: ReadonlyMap<string, Tensor>, leng
     if (!first || !batch) throw new InputError("lengths are given, but no input has sequences");
     const [b, t] = [extents.get(batch.name)!, extents.get(first.name)!];
     if (lengths.length !== b) throw new InputError(`lengths: ${b} sequences take ${b} lengths, found ${lengths.length}`);
-    for (let i = 0; i < b; i++) if (!Number.isInteger(lengths[i]) || lengths[i]! < 0 || lengths[i]! > t) throw new InputError(`lengths: a sequence has 0 to ${t} tokens, found ${lengths[i]}`);
+    for (let i = 0; i < b; i++)
+      if (!Number.isInteger(lengths[i]) || lengths[i]! < 0 || lengths[i]! > t)
+        throw new InputError(`lengths: a sequence has 0 to ${t} tokens, found ${lengths[i]}`);
     all.set(first.name, Uint32Array.from(lengths));
   }
   return { extents, lengths: all, live };
@@ -69,7 +70,9 @@ export function runSizes(graph: Graph, inputs: ReadonlyMap<string, Tensor>, leng
 
 function readExtents(input: GraphInput, given: Tensor, graph: Graph, extents: Map<string, number>): void {
   const found = `[${given.shape.join(", ")}]`;
-  const fail = (what: string): never => { throw new InputError(`input ${input.name}: ${what}`); };
+  const fail = (what: string): never => {
+    throw new InputError(`input ${input.name}: ${what}`);
+  };
   if (given.shape.length !== input.shape.length) fail(`expected ${printShape(input.shape)}, found ${found}`);
   input.shape.forEach((size, d) => {
     const extent = given.shape[d]!;

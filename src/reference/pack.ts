@@ -26,12 +26,16 @@ export function unpackRows(x: Tensor, { batchDim, tokenDim }: Packing, starts: A
  * A route as the caller sees it, `index` u32[B, K] relative to each sequence of the axis it was chosen on and `count` u32[B], as the packed
  * rows that the graph's routing operators give. `width` is K, the row length of `index`.
  */
-export function packRoute(index: ArrayLike<number>, width: number, count: ArrayLike<number>, parentStarts: ArrayLike<number>): { readonly index: Tensor; readonly starts: Tensor } {
+export function packRoute(
+  index: ArrayLike<number>,
+  width: number,
+  count: ArrayLike<number>,
+  parentStarts: ArrayLike<number>,
+): { readonly index: Tensor; readonly starts: Tensor } {
   const starts = new Float64Array(count.length + 1);
   for (let b = 0; b < count.length; b++) starts[b + 1] = starts[b]! + count[b]!;
   const rows = new Float64Array(starts.at(-1)!);
-  for (let b = 0; b < count.length; b++)
-    for (let i = 0; i < count[b]!; i++) rows[starts[b]! + i] = parentStarts[b]! + index[b * width + i]!;
+  for (let b = 0; b < count.length; b++) for (let i = 0; i < count[b]!; i++) rows[starts[b]! + i] = parentStarts[b]! + index[b * width + i]!;
   return { index: tensor("u32", [rows.length], rows), starts: tensor("u32", [starts.length], starts) };
 }
 
@@ -43,6 +47,12 @@ function moveDim(x: Tensor, from: number, to: number): Tensor {
   const strides = stridesOf(x.shape);
   const shape = order.map((d) => x.shape[d]!);
   const data = new Float64Array(countOf(shape));
-  walk(shape, order.map((d) => strides[d]!), (i, offset) => { data[i] = x.data[offset]!; });
+  walk(
+    shape,
+    order.map((d) => strides[d]!),
+    (i, offset) => {
+      data[i] = x.data[offset]!;
+    },
+  );
   return tensor(x.dtype, shape, data);
 }

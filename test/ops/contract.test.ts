@@ -1,0 +1,133 @@
+// The contract of the operator table: every record does what its other parts say, on every sample.
+import { describe, expect, it } from "vitest";
+import { nodesOf, type Node } from "../../src/ir/graph.js";
+import { parseGraph } from "../../src/ir/parse.js";
+import { printGraph } from "../../src/ir/print.js";
+import { inputTypes } from "../../src/ir/typing.js";
+import { verify } from "../../src/ir/verify.js";
+import type { OpName } from "../../src/ir/vocabulary.js";
+import type { Cost } from "../../src/ops/define.js";
+import { helpersIn, ops, wgslHelpers } from "../../src/ops/index.js";
+import { runSizes, toTensor } from "../../src/reference/inputs.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import { resolveSizes } from "../../src/size/axes.js";
+import type { Case } from "./bench.js";
+import { allSamples, caseOf, samples } from "./samples.js";
+
+const costOf = <K extends OpName>(node: Node<K>): Cost => ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
+
+/** Sizes of the sample's run; counts that only a run tells are bounds. */
+function sizesOf({ graph, options }: Case) {
+  const given = new Map(graph.inputs.map((i) => [i.name, toTensor(i.name, options.inputs.get(i.name)!, i.node.attrs.dtype)]));
+  return resolveSizes(graph.axes, runSizes(graph, given, options.lengths ?? null, new Map(graph.live.map((l) => [l.name, l.default]))));
+}
+
+describe.each(Object.keys(samples))("%s", (op) => {
+  const own = allSamples.filter((s) => s.op === op).map(({ sample }) => ({ name: sample.name, sample, made: caseOf(op as OpName, sample) })); // a key of the table
+
+  it("has samples of distinct names", () => {
+    expect(own.length).toBeGreaterThan(0);
+    expect(new Set(own.map((s) => s.name)).size).toBe(own.length);
+  });
+
+  it.each(own)("$name: is sound, and holds the operator", ({ made }) => {
+    expect(verify(made.graph, ops)).toEqual([]);
+    expect(nodesOf(made.graph).map((n) => n.op)).toContain(op);
+  });
+
+  it.each(own)("$name: evaluates to what was worked out, in the types inferred", ({ made, sample }) => {
+    // The evaluator itself holds every result to its inferred type.
+    const { outputs } = evaluate(made.graph, made.options);
+    expect(outputs.size).toBeGreaterThan(0);
+    sample.expected?.forEach((values, i) => expectClose([...outputs.get(`y${i}`)!.data], values));
+  });
+
+  it.each(own)("$name: prints and parses to the same", ({ made }) => {
+    const text = printGraph(made.graph);
+    const parsed = parseGraph(text, ops);
+    expect(printGraph(parsed)).toBe(text);
+    expect(evaluate(parsed, made.options).outputs).toEqual(evaluate(made.graph, made.options).outputs);
+  });
+
+  it.each(own)("$name: costs a finite number of operations and bytes", ({ made }) => {
+    const sizes = sizesOf(made);
+    for (const node of nodesOf(made.graph)) {
+      const { flops, bytes } = costOf(node);
+      for (const value of [sizes.number(flops), sizes.number(bytes)]) {
+        expect(Number.isFinite(value)).toBe(true);
+        expect(value).toBeGreaterThanOrEqual(0);
+      }
+    }
+  });
+
+  it.each(own)("$name: ignores what lies beyond the end of a sequence", ({ made }) => {
+    const { graph, options } = made;
+    const lengths = options.lengths;
+    if (!lengths) return;
+    const noisy = new Map(
+      graph.inputs.map((input) => [
+        input.name,
+        input.packing
+          ? withNoise(toTensor(input.name, options.inputs.get(input.name)!, input.node.attrs.dtype), input.packing, lengths)
+          : options.inputs.get(input.name)!,
+      ]),
+    );
+    expect(evaluate(graph, { ...options, inputs: noisy }).outputs).toEqual(evaluate(graph, options).outputs);
+  });
+});
+
+describe("pointwise expressions", () => {
+  const nodes = allSamples.flatMap(({ op, sample }) =>
+    ops[op].lower.kind === "pointwise" ? nodesOf(caseOf(op, sample).graph).filter((n) => n.op === op) : [],
+  );
+  const wgslOf = <K extends OpName>(node: Node<K>): string => {
+    const { lower } = ops[node.op];
+    if (lower.kind !== "pointwise") throw new Error(`${node.op} is not pointwise`);
+    return lower.wgsl(
+      node.inputs.map((_, i) => `ARG${i}`),
+      node.attrs,
+      inputTypes(node.op, node.inputs),
+    );
+  };
+
+  it("name each argument once", () => {
+    for (const node of nodes)
+      node.inputs.forEach((_, i) => {
+        const count = wgslOf(node).split(`ARG${i}`).length - 1;
+        expect(count, `${node.op}: ${wgslOf(node)}`).toBe(1);
+      });
+  });
+
+  it("call only helpers that exist, and every helper is called", () => {
+    const called = new Set<string>();
+    for (const node of nodes) {
+      const text = wgslOf(node);
+      const helpers = helpersIn(text);
+      helpers.forEach((h) => called.add(h));
+      for (const [, name] of text.matchAll(/\b(modc_\w+)\(/g)) expect(helpers).toContain(name);
+      // Each stands after those it calls.
+      helpers.forEach((h, i) => expect(helpersIn(wgslHelpers.get(h)!).every((inner) => inner === h || helpers.indexOf(inner) < i)).toBe(true));
+    }
+    expect([...wgslHelpers.keys()].filter((h) => !called.has(h))).toEqual([]);
+  });
+});
+
+function withNoise(
+  x: ReturnType<typeof toTensor>,
+  { batchDim, tokenDim }: { readonly batchDim: number; readonly tokenDim: number },
+  lengths: ArrayLike<number>,
+) {
+  const [inner, outer] = [x.shape.slice(tokenDim + 1), x.shape.slice(batchDim + 1)].map((s) => s.reduce((a, b) => a * b, 1)) as [number, number];
+  const data = x.data.map((v, i) => (Math.floor(i / inner) % x.shape[tokenDim]! < lengths[Math.floor(i / outer) % x.shape[batchDim]!]! ? v : v === 0 ? 1 : 0));
+  return { shape: x.shape, data };
+}
+
+/** Within 1e-12, which 64-bit arithmetic keeps and no wrong formula meets by chance. */
+function expectClose(found: readonly number[], expected: readonly number[]): void {
+  expect(found.length).toBe(expected.length);
+  found.forEach((v, i) => {
+    const e = expected[i]!;
+    if (!Number.isFinite(e)) expect(v, `element ${i}`).toEqual(e);
+    else expect(Math.abs(v - e), `element ${i}: ${v} against ${e}`).toBeLessThanOrEqual(1e-12 * Math.max(1, Math.abs(e)));
+  });
+}

@@ -1,0 +1,560 @@
+// Samples of the pointwise operators.
+import type { Node } from "../../src/ir/graph.js";
+import type { PointwiseOp } from "../../src/ir/vocabulary.js";
+import type { DType } from "../../src/size/dtype.js";
+import type { Bench, Random } from "./bench.js";
+import type { Sample, Samples } from "./samples.js";
+
+type Values = (random: Random) => number;
+type Plain = Exclude<PointwiseOp, "powi" | "cast">;
+
+const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
+
+/** In odd and prime sizes, a scalar, one element, f16, and rows of unequal lengths. */
+function unary<K extends Plain>(
+  op: K,
+  values: Values,
+  worked: readonly (readonly [x: number, y: number])[],
+  more: readonly Sample<K>[] = [],
+): readonly Sample<K>[] {
+  const on = (b: Bench, x: Node): Node<K> => b.node(op, [x], {} as never); // plain operators have no attributes
+  return [
+    {
+      name: "worked by hand",
+      build: (b) =>
+        on(
+          b,
+          b.data(
+            "f32",
+            [worked.length],
+            worked.map(([x]) => x),
+          ),
+        ),
+      expected: [worked.map(([, y]) => y)],
+    },
+    { name: "a scalar", build: (b) => on(b, b.data("f32", [], values)) },
+    { name: "[7, 13]", build: (b) => on(b, b.data("f32", [7, 13], values)) },
+    { name: "f16", build: (b) => on(b, b.data("f16", [17], values)) },
+    { name: "rows of unequal lengths", setting: { batch: 7, tokens: 5, lengths: [5, 0, 3, 1, 5, 2, 4] }, build: (b) => on(b, b.rows([], [3], "f32", values)) },
+    ...more,
+  ];
+}
+
+interface BinaryOptions<K extends Plain> {
+  readonly dtypes: readonly DType[];
+  readonly worked: readonly { readonly dtype: DType; readonly cases: readonly (readonly [a: number, b: number, y: number])[] }[];
+  readonly left?: Values;
+  readonly right?: Values;
+  readonly more?: readonly Sample<K>[];
+}
+
+function binary<K extends Plain>(op: K, { dtypes, worked, left, right, more = [] }: BinaryOptions<K>): readonly Sample<K>[] {
+  const on = (b: Bench, x: Node, y: Node): Node<K> => b.node(op, [x, y], {} as never); // plain operators have no attributes
+  return [
+    ...worked.map(({ dtype, cases }): Sample<K> => ({
+      name: `worked by hand, ${dtype}`,
+      build: (b) =>
+        on(
+          b,
+          b.data(
+            dtype,
+            [cases.length],
+            cases.map(([x]) => x),
+          ),
+          b.data(
+            dtype,
+            [cases.length],
+            cases.map(([, y]) => y),
+          ),
+        ),
+      expected: [cases.map(([, , y]) => y)],
+    })),
+    ...dtypes.flatMap((dtype): Sample<K>[] => {
+      const of = (b: Bench, shape: readonly number[], values: Values | undefined): Node => b.data(dtype, shape, dtype === "bool" ? undefined : values);
+      return [
+        { name: `[5, 3] and [5, 3], ${dtype}`, build: (b) => on(b, of(b, [5, 3], left), of(b, [5, 3], right)) },
+        { name: `[5, 1, 3] and [11, 1], ${dtype}`, build: (b) => on(b, of(b, [5, 1, 3], left), of(b, [11, 1], right)) },
+        { name: `a scalar and [7], ${dtype}`, build: (b) => on(b, of(b, [], left), of(b, [7], right)) },
+      ];
+    }),
+    {
+      name: "rows and one row, unequal lengths",
+      setting: { batch: 3, tokens: 7, lengths: [2, 7, 0] },
+      build: (b) => on(b, b.rows([], [5], dtypes[0]!, left), b.data(dtypes[0]!, [5], right)),
+    },
+    ...more,
+  ];
+}
+
+const NUMBERS: readonly DType[] = ["f32", "f16", "u32", "i32"];
+const normal: Values = (r) => r.normal();
+const wide: Values = (r) => r.uniform(-30, 30);
+const positive: Values = (r) => r.uniform(0.01, 9);
+/** Few values, so that equal ones meet. */
+const few: Values = (r) => r.below(4);
+
+const comparisons = <K extends "eq" | "ne" | "lt" | "le" | "gt" | "ge">(op: K, holds: (a: number, b: number) => boolean) => {
+  const pairs = [
+    [1, 2],
+    [2, 1],
+    [2, 2],
+    [0, -0],
+    [nan, 1],
+    [1, nan],
+    [nan, nan],
+    [inf, inf],
+    [-inf, inf],
+    [inf, nan],
+    [3, -inf],
+  ] as const;
+  return binary(op, {
+    dtypes: op === "eq" || op === "ne" ? [...NUMBERS, "bool"] : NUMBERS,
+    worked: [
+      { dtype: "f32", cases: pairs.map(([a, b]) => [a, b, Number(holds(a, b))] as const) },
+      {
+        dtype: "u32",
+        cases: (
+          [
+            [1, 0xffffffff],
+            [0xffffffff, 1],
+            [7, 7],
+          ] as const
+        ).map(([a, b]) => [a, b, Number(holds(a, b))] as const),
+      },
+      {
+        dtype: "i32",
+        cases: (
+          [
+            [-1, 1],
+            [1, -1],
+            [-7, -7],
+          ] as const
+        ).map(([a, b]) => [a, b, Number(holds(a, b))] as const),
+      },
+    ],
+    left: few,
+    right: (r) => (r.below(2) === 0 ? r.below(4) : r.below(2)),
+  });
+};
+
+const logic = <K extends "and" | "or">(op: K, cases: readonly (readonly [number, number, number])[]) =>
+  binary(op, { dtypes: ["bool"], worked: [{ dtype: "bool", cases }] });
+
+const cast = (from: DType, to: DType, pairs: readonly (readonly [number, number])[]): Sample<"cast"> => ({
+  name: `${from} to ${to}`,
+  build: (b) =>
+    b.node(
+      "cast",
+      [
+        b.data(
+          from,
+          [pairs.length],
+          pairs.map(([x]) => x),
+        ),
+      ],
+      { dtype: to },
+    ),
+  expected: [pairs.map(([, y]) => y)],
+});
+
+const powi = (exponent: number, dtype: DType, pairs: readonly (readonly [number, number])[]): readonly Sample<"powi">[] => [
+  {
+    name: `to the ${exponent}, ${dtype}`,
+    build: (b) =>
+      b.node(
+        "powi",
+        [
+          b.data(
+            dtype,
+            [pairs.length],
+            pairs.map(([x]) => x),
+          ),
+        ],
+        { exponent },
+      ),
+    expected: [pairs.map(([, y]) => y)],
+  },
+];
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+const same = (f: (x: number) => number, ...xs: readonly number[]) => xs.map((x) => [x, f(x)] as const);
+
+export const pointwiseSamples: Samples<PointwiseOp> = {
+  add: binary("add", {
+    dtypes: NUMBERS,
+    worked: [
+      {
+        dtype: "f32",
+        cases: [
+          [1.5, 2, 3.5],
+          [-1, 1, 0],
+        ],
+      },
+      {
+        dtype: "f16",
+        cases: [
+          [2048, 1, 2048],
+          [2048, 3, 2052],
+          [65504, 16, inf],
+          [0.5, 0.25, 0.75],
+        ],
+      },
+      {
+        dtype: "u32",
+        cases: [
+          [0xffffffff, 2, 1],
+          [3, 4, 7],
+        ],
+      },
+      {
+        dtype: "i32",
+        cases: [
+          [0x7fffffff, 1, -0x80000000],
+          [-3, 1, -2],
+        ],
+      },
+    ],
+  }),
+  sub: binary("sub", {
+    dtypes: NUMBERS,
+    worked: [
+      { dtype: "f32", cases: [[1.5, 2, -0.5]] },
+      { dtype: "u32", cases: [[1, 2, 0xffffffff]] },
+      { dtype: "i32", cases: [[-0x80000000, 1, 0x7fffffff]] },
+    ],
+  }),
+  mul: binary("mul", {
+    dtypes: NUMBERS,
+    worked: [
+      { dtype: "f32", cases: [[1.5, -2, -3]] },
+      {
+        dtype: "u32",
+        cases: [
+          [0xffffffff, 0xffffffff, 1],
+          [65537, 65537, 131073],
+        ],
+      },
+      {
+        dtype: "i32",
+        cases: [
+          [-3, 5, -15],
+          [0x7fffffff, 2, -2],
+        ],
+      },
+    ],
+  }),
+  div: binary("div", {
+    dtypes: NUMBERS,
+    worked: [
+      { dtype: "f32", cases: [[3, 2, 1.5]] },
+      {
+        dtype: "u32",
+        cases: [
+          [7, 2, 3],
+          [5, 0, 5],
+          [0xffffffff, 3, 0x55555555],
+        ],
+      },
+      {
+        dtype: "i32",
+        cases: [
+          [-7, 2, -3],
+          [7, -2, -3],
+          [-5, 0, -5],
+          [-0x80000000, -1, -0x80000000],
+        ],
+      },
+    ],
+    right: (r) => (r.below(2) ? 1 : -1) * (1 + r.below(9)),
+  }),
+  pow: binary("pow", {
+    dtypes: ["f32", "f16"],
+    worked: [
+      {
+        dtype: "f32",
+        cases: [
+          [2, 10, 1024],
+          [2, -1, 0.5],
+          [-2, 3, -8],
+          [-2, 2, 4],
+          [0, 0, 1],
+          [9, 0.5, 3],
+          [-3, 0, 1],
+          [0, 2, 0],
+          [1, 7.5, 1],
+        ],
+      },
+    ],
+    left: positive,
+    right: (r) => r.uniform(-2, 2),
+  }),
+  min: binary("min", {
+    dtypes: NUMBERS,
+    worked: [
+      {
+        dtype: "f32",
+        cases: [
+          [1, 2, 1],
+          [nan, 1, nan],
+          [1, nan, nan],
+          [-inf, inf, -inf],
+          [inf, nan, nan],
+        ],
+      },
+      { dtype: "u32", cases: [[0xffffffff, 1, 1]] },
+      { dtype: "i32", cases: [[-1, 1, -1]] },
+    ],
+  }),
+  max: binary("max", {
+    dtypes: NUMBERS,
+    worked: [
+      {
+        dtype: "f32",
+        cases: [
+          [1, 2, 2],
+          [nan, 1, nan],
+          [1, nan, nan],
+          [-inf, inf, inf],
+          [-inf, nan, nan],
+        ],
+      },
+      { dtype: "u32", cases: [[0xffffffff, 1, 0xffffffff]] },
+      { dtype: "i32", cases: [[-1, 1, 1]] },
+    ],
+  }),
+  neg: unary(
+    "neg",
+    normal,
+    [
+      [1.5, -1.5],
+      [-2, 2],
+      [inf, -inf],
+    ],
+    [
+      { name: "u32 wraps", build: (b) => b.node("neg", [b.data("u32", [3], [1, 0, 0xffffffff])], {}), expected: [[0xffffffff, 0, 1]] },
+      { name: "i32", build: (b) => b.node("neg", [b.data("i32", [3], [1, -7, -0x80000000])], {}), expected: [[-1, 7, -0x80000000]] },
+    ],
+  ),
+  exp: unary("exp", (r) => r.uniform(-8, 8), [
+    [0, 1],
+    [1, Math.E],
+    [-1, 1 / Math.E],
+  ]),
+  log: unary("log", positive, [
+    [1, 0],
+    [Math.fround(Math.E), Math.log(Math.fround(Math.E))],
+    [0.5, -Math.LN2],
+  ]),
+  sqrt: unary("sqrt", positive, [
+    [0, 0],
+    [4, 2],
+    [2.25, 1.5],
+  ]),
+  rsqrt: unary("rsqrt", positive, [
+    [4, 0.5],
+    [0.25, 2],
+    [1, 1],
+  ]),
+  abs: unary(
+    "abs",
+    normal,
+    [
+      [-1.5, 1.5],
+      [2, 2],
+      [-inf, inf],
+    ],
+    [
+      { name: "i32", build: (b) => b.node("abs", [b.data("i32", [3], [-7, 7, -0x80000000])], {}), expected: [[7, 7, -0x80000000]] },
+      { name: "u32", build: (b) => b.node("abs", [b.data("u32", [2], [7, 0xffffffff])], {}), expected: [[7, 0xffffffff]] },
+    ],
+  ),
+  sin: unary("sin", wide, [[0, 0], ...same(Math.sin, 1, -2.5, 30, 1000)]),
+  cos: unary("cos", wide, [[0, 1], ...same(Math.cos, 1, -2.5, 30, 1000)]),
+  tanh: unary("tanh", (r) => r.uniform(-4, 4), [[0, 0], ...same(Math.tanh, 0.5, -0.75), [100, 1], [-1e30, -1], [inf, 1], [-inf, -1]]),
+  sigmoid: unary("sigmoid", wide, [[0, 0.5], [100, 1], [-1e30, 0], ...same(sigmoid, 2, -3)]),
+  relu: unary("relu", normal, [
+    [1.5, 1.5],
+    [-2, 0],
+    [0, 0],
+    [nan, nan],
+    [inf, inf],
+    [-inf, 0],
+  ]),
+  silu: unary("silu", wide, [[0, 0], [1e4, 1e4], [-1e30, 0], ...same((x) => x * sigmoid(x), 1, -1.25)]),
+  // Φ(1) = 0.8413447460685429, Φ(−2) = 0.02275013194817921, Φ(3) = 0.9986501019683699 (tables of the normal distribution)
+  gelu: unary("gelu", (r) => r.uniform(-5, 5), [
+    [0, 0],
+    [1, 0.8413447460685429],
+    [-2, -2 * 0.02275013194817921],
+    [3, 3 * 0.9986501019683699],
+    [1e4, 1e4],
+    [-1e4, 0],
+  ]),
+  gelu_tanh: unary("gelu_tanh", (r) => r.uniform(-5, 5), [
+    [0, 0],
+    [1, 0.5 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * 1.044715))],
+    [-2, -(1 + Math.tanh(-Math.sqrt(2 / Math.PI) * (2 + 0.044715 * 8)))],
+    [1e4, 1e4],
+    [-1e4, 0],
+  ]),
+  softplus: unary("softplus", wide, [
+    [0, Math.LN2],
+    [100, 100],
+    [-1000, 0],
+    [2 ** 100, 2 ** 100],
+    [1, Math.log(1 + Math.E)],
+  ]),
+  powi: [
+    ...powi(0, "f32", [
+      [3, 1],
+      [0, 1],
+    ]),
+    ...powi(1, "f32", [[-3.5, -3.5]]),
+    ...powi(2, "f32", [
+      [-3, 9],
+      [0.5, 0.25],
+    ]),
+    ...powi(3, "f32", [[-2, -8]]),
+    ...powi(5, "f16", [
+      [2, 32],
+      [-1.5, -7.59375],
+      [12, inf],
+    ]),
+    ...powi(-2, "f32", [
+      [2, 0.25],
+      [-4, 0.0625],
+    ]),
+    ...powi(31, "u32", [
+      [2, 0x80000000],
+      [3, 617673396283947 % 2 ** 32],
+    ]),
+    ...powi(2, "i32", [
+      [-5, 25],
+      [65537, 131073],
+    ]),
+    ...powi(3, "i32", [
+      [-5, -125],
+      [65536, 0],
+    ]),
+    ...powi(2, "u32", [[65537, 131073]]),
+    { name: "rows of unequal lengths", setting: { batch: 2, tokens: 3, lengths: [3, 1] }, build: (b) => b.node("powi", [b.rows([], [5])], { exponent: 4 }) },
+  ],
+  eq: comparisons("eq", (a, b) => a === b),
+  ne: comparisons("ne", (a, b) => a !== b),
+  lt: comparisons("lt", (a, b) => a < b),
+  le: comparisons("le", (a, b) => a <= b),
+  gt: comparisons("gt", (a, b) => a > b),
+  ge: comparisons("ge", (a, b) => a >= b),
+  and: logic("and", [
+    [0, 0, 0],
+    [0, 1, 0],
+    [1, 0, 0],
+    [1, 1, 1],
+  ]),
+  or: logic("or", [
+    [0, 0, 0],
+    [0, 1, 1],
+    [1, 0, 1],
+    [1, 1, 1],
+  ]),
+  not: [{ name: "worked by hand", build: (b) => b.node("not", [b.data("bool", [2], [0, 1])], {}), expected: [[1, 0]] }],
+  where: [
+    {
+      name: "worked by hand",
+      build: (b) => b.node("where", [b.data("bool", [3], [1, 0, 1]), b.data("f32", [3], [1, nan, 3]), b.data("f32", [3], [nan, 5, 6])], {}),
+      expected: [[1, 5, 3]],
+    },
+    { name: "[5, 1], [3], scalar", build: (b) => b.node("where", [b.data("bool", [5, 1]), b.data("f32", [3]), b.data("f32", [])], {}) },
+    { name: "whole numbers", build: (b) => b.node("where", [b.data("bool", [7]), b.data("i32", [7]), b.data("i32", [7])], {}) },
+    { name: "bool", build: (b) => b.node("where", [b.data("bool", [7]), b.data("bool", [7]), b.data("bool", [])], {}) },
+    {
+      name: "rows of unequal lengths",
+      setting: { batch: 3, tokens: 4, lengths: [4, 0, 1] },
+      build: (b) => b.node("where", [b.rows([], [1], "bool"), b.rows([], [3], "f16"), b.data("f16", [3])], {}),
+    },
+  ],
+  cast: [
+    cast("f32", "f16", [
+      [1, 1],
+      [2049, 2048],
+      [2051, 2052],
+      [65519, 65504],
+      [65520, inf],
+      [1e-8, 0],
+      [2 ** -24, 2 ** -24],
+      [3 * 2 ** -25, 2 ** -23],
+      [-0.1, -0.0999755859375],
+      [nan, nan],
+    ]),
+    cast("f32", "u32", [
+      [2.9, 2],
+      [-3, 0],
+      [5e9, 0xffffffff],
+      [nan, 0],
+      [inf, 0xffffffff],
+      [16777216, 16777216],
+    ]),
+    cast("f32", "i32", [
+      [2.9, 2],
+      [-2.9, -2],
+      [3e9, 0x7fffffff],
+      [-3e9, -0x80000000],
+      [nan, 0],
+    ]),
+    cast("f32", "bool", [
+      [0, 0],
+      [-0, 0],
+      [0.1, 1],
+      [nan, 1],
+      [-inf, 1],
+    ]),
+    cast("f16", "f32", [
+      [1.5, 1.5],
+      [inf, inf],
+    ]),
+    cast("f16", "i32", [[-7.5, -7]]),
+    cast("u32", "f32", [
+      [7, 7],
+      [16777216, 16777216],
+    ]),
+    cast("u32", "i32", [
+      [7, 7],
+      [0xffffffff, -1],
+    ]),
+    cast("u32", "f16", [
+      [2049, 2048],
+      [70000, inf],
+    ]),
+    cast("u32", "bool", [
+      [0, 0],
+      [7, 1],
+    ]),
+    cast("i32", "u32", [
+      [-1, 0xffffffff],
+      [7, 7],
+    ]),
+    cast("i32", "f32", [[-7, -7]]),
+    cast("i32", "bool", [
+      [-7, 1],
+      [0, 0],
+    ]),
+    cast("bool", "f32", [
+      [0, 0],
+      [1, 1],
+    ]),
+    cast("bool", "u32", [
+      [0, 0],
+      [1, 1],
+    ]),
+    cast("bool", "i32", [
+      [0, 0],
+      [1, 1],
+    ]),
+    cast("f32", "f32", [[0.1 + 0.2, Math.fround(0.1 + 0.2)]]),
+    {
+      name: "rows of unequal lengths",
+      setting: { batch: 3, tokens: 4, lengths: [1, 0, 4] },
+      build: (b) => b.node("cast", [b.rows([2], [3])], { dtype: "f16" }),
+    },
+  ],
+};

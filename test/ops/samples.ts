@@ -1,0 +1,39 @@
+// Samples of every operator: what the contract test walks, and what kernels are compared with on a device.
+import type { Node } from "../../src/ir/graph.js";
+import type { OpName } from "../../src/ir/vocabulary.js";
+import { Bench, type Case, type Setting } from "./bench.js";
+import { pointwiseSamples } from "./samples-pointwise.js";
+import { routingSamples } from "./samples-routing.js";
+import { sequenceSamples } from "./samples-sequence.js";
+import { tensorSamples } from "./samples-tensor.js";
+
+export interface Sample<K extends OpName = OpName> {
+  readonly name: string;
+  readonly setting?: Setting;
+  build(bench: Bench): Node<K>;
+  /** Results worked out by hand, as the caller sees them, padding included. */
+  readonly expected?: readonly (readonly number[])[];
+}
+
+export type Samples<K extends OpName> = { readonly [O in K]: readonly Sample<O>[] };
+
+/** Total by type: an operator without samples does not compile. */
+export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = { ...pointwiseSamples, ...tensorSamples, ...sequenceSamples, ...routingSamples };
+
+/** All samples in one list, each with its operator. */
+export const allSamples: readonly { readonly op: OpName; readonly sample: Sample }[] = Object.entries(samples).flatMap(
+  ([op, list]) => list.map((sample) => ({ op: op as OpName, sample })), // keys of a total table
+);
+
+/** The graph and inputs of a sample; the same for the same operator and name. */
+export function caseOf(op: OpName, sample: Sample): Case {
+  const bench = new Bench(sample.setting ?? {}, seedOf(`${op} ${sample.name}`));
+  return bench.finish(sample.build(bench), `${op}: ${sample.name}`);
+}
+
+/** FNV-1a, so that each sample has random values of its own. */
+function seedOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const c of text) hash = Math.imul(hash ^ c.charCodeAt(0), 0x01000193) >>> 0;
+  return hash;
+}
