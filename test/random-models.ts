@@ -1,5 +1,5 @@
 // Random valid programs of the language, seeded: source text that exercises most of it, and what to feed it.
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 export interface RandomInput {
   readonly name: string;

@@ -14,7 +14,7 @@ const TOLERANCE = 1e-9;
 
 function modelOf(text: string, phase: Phase, options: { entry?: Entry; set?: Record<string, string> } = {}): Model {
   const { model, diagnostics, sources } = check({ file: "test.mod", text }, { phase, read: () => null, ...options });
-  if (!model) throw new Error(formatDiagnostics(diagnostics, sources));
+  if (!model) throw new Error(formatDiagnostics(diagnostics, { sources }));
   return model;
 }
 const example = (name: string): string => readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
@@ -39,7 +39,7 @@ describe("examples, lowered", () => {
       for (const phase of ["infer", "generate"] as const) {
         const model = modelOf(example(name), phase, { entry: "forward", set });
         for (const [B, T, lengths] of [[1, 1, null], [3, 9, null], [4, 7, [7, 0, 3, 1]]] as const)
-          expect(largestDifference(model, sizes(B, T), lengths, 3), `${phase} B=${B} T=${T} lengths=${lengths}`).toBeLessThan(TOLERANCE);
+          expect(largestDifference(model, sizes(B, T), lengths, 3), `${phase} B=${B} T=${T} lengths=${String(lengths)}`).toBeLessThan(TOLERANCE);
       }
     });
 
@@ -158,7 +158,7 @@ describe("random values, lowered", () => {
     }
     const [pairs, own] = [wide.get("pairs")!, alone.get("pairs")!];
     for (let t = 0; t < 4; t++) for (let s = 0; s < 4; s++) expect(pairs.data[t * 8 + s]).toBe(own.data[t * 4 + s]);
-    expect([...wide.get("flat")!.data.slice(0, 4)]).toEqual([...wide.get("flat")!.data.slice(8)]);
+    expect(wide.get("flat")!.data.slice(0, 4)).toEqual(wide.get("flat")!.data.slice(8));
   });
 
   it("depend on the position in the model's input, not on the row of a route, and on the call and seed", () => {

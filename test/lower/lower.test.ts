@@ -28,7 +28,7 @@ describe("lowering", () => {
         ? [{ B: 1, T: 5, lengths: [3] }, { B: 1, T: 4, lengths: null }, { B: 1, T: 3, lengths: [0] }]
         : [{ B: 1, T: 1, lengths: null }, { B: 3, T: 7, lengths: null }, { B: 5, T: 6, lengths: [6, 0, 3, 1, 2] }, { B: 2, T: 3, lengths: [0, 0] }];
       for (const [seed, { B, T, lengths }] of runs.entries())
-        expect(largestDifference(model, new Map([["B", B], ["T", T]]), lengths, seed + 1), `B=${B} T=${T} lengths=${lengths}`).toBeLessThan(TOLERANCE);
+        expect(largestDifference(model, new Map([["B", B], ["T", T]]), lengths, seed + 1), `B=${B} T=${T} lengths=${String(lengths)}`).toBeLessThan(TOLERANCE);
     });
   }
 

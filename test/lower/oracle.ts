@@ -53,15 +53,15 @@ const erf = (x: number): number => {
 };
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
-const FUNCTIONS: Readonly<Record<LogicalAttrs["pointwise"]["fn"], (...x: number[]) => number>> = {
-  add: (a, b) => a! + b!, sub: (a, b) => a! - b!, mul: (a, b) => a! * b!, div: (a, b) => a! / b!, pow: (a, b) => a! ** b!, neg: (a) => -a!,
-  min: (a, b) => Math.min(a!, b!), max: (a, b) => Math.max(a!, b!), exp: (a) => Math.exp(a!), log: (a) => Math.log(a!), sqrt: (a) => Math.sqrt(a!),
-  rsqrt: (a) => 1 / Math.sqrt(a!), abs: (a) => Math.abs(a!), sin: (a) => Math.sin(a!), cos: (a) => Math.cos(a!), tanh: (a) => Math.tanh(a!),
-  sigmoid: (a) => sigmoid(a!), relu: (a) => Math.max(0, a!), silu: (a) => a! * sigmoid(a!), gelu: (a) => 0.5 * a! * (1 + erf(a! / Math.SQRT2)),
-  gelu_tanh: (a) => 0.5 * a! * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (a! + 0.044715 * a! ** 3))),
-  eq: (a, b) => Number(a === b), ne: (a, b) => Number(a !== b), lt: (a, b) => Number(a! < b!), le: (a, b) => Number(a! <= b!), gt: (a, b) => Number(a! > b!),
-  ge: (a, b) => Number(a! >= b!), and: (a, b) => Number(a !== 0 && b !== 0), or: (a, b) => Number(a !== 0 || b !== 0), not: (a) => Number(a === 0),
-  where: (c, a, b) => (c !== 0 ? a! : b!),
+const FUNCTIONS: Readonly<Record<LogicalAttrs["pointwise"]["fn"], (a: number, b: number, c: number) => number>> = {
+  add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b, pow: (a, b) => a ** b, neg: (a) => -a,
+  min: (a, b) => Math.min(a, b), max: (a, b) => Math.max(a, b), exp: (a) => Math.exp(a), log: (a) => Math.log(a), sqrt: (a) => Math.sqrt(a),
+  rsqrt: (a) => 1 / Math.sqrt(a), abs: (a) => Math.abs(a), sin: (a) => Math.sin(a), cos: (a) => Math.cos(a), tanh: (a) => Math.tanh(a),
+  sigmoid: (a) => sigmoid(a), relu: (a) => Math.max(0, a), silu: (a) => a * sigmoid(a), gelu: (a) => 0.5 * a * (1 + erf(a / Math.SQRT2)),
+  gelu_tanh: (a) => 0.5 * a * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (a + 0.044715 * a ** 3))),
+  eq: (a, b) => Number(a === b), ne: (a, b) => Number(a !== b), lt: (a, b) => Number(a < b), le: (a, b) => Number(a <= b), gt: (a, b) => Number(a > b),
+  ge: (a, b) => Number(a >= b), and: (a, b) => Number(a !== 0 && b !== 0), or: (a, b) => Number(a !== 0 || b !== 0), not: (a) => Number(a === 0),
+  where: (c, a, b) => (c !== 0 ? a : b),
 };
 
 /** Every reachable value of the model on one sequence, by value. */
@@ -112,14 +112,21 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
     const x = v.inputs.map((i) => values.get(i)!);
     const shape = (): number[] => v.type.shape.map((s) => sizeOf(s));
     const { op } = v;
-    const attrs = <K extends keyof LogicalAttrs>(_: K): LogicalAttrs[K] => v.attrs as LogicalAttrs[K];
+    // The name repeats the case it stands in, which has just been tested.
+    const attrs = <K extends keyof LogicalAttrs>(name: K): LogicalAttrs[K] => {
+      if (v.op !== name) throw new Error(`${v.op} has no attributes of ${name}`);
+      return v.attrs as LogicalAttrs[K];
+    };
     switch (op) {
       case "input": return run.inputs.get(attrs("input").name)!;
       case "weight": return run.weights.get(attrs("weight").path)!;
       case "live": return arr([], () => toNumber(run.live!.get(attrs("live").name)!));
       case "number": return arr([], () => attrs("number").value);
       case "length": return arr(shape(), () => sizeOf(attrs("length").size));
-      case "pointwise": return arr(shape(), (i) => FUNCTIONS[attrs("pointwise").fn](...x.map((a) => at(a, i))));
+      case "pointwise": return arr(shape(), (i) => {
+        const [a = NaN, b = NaN, c = NaN] = x.map((operand) => at(operand, i));
+        return FUNCTIONS[attrs("pointwise").fn](a, b, c);
+      });
       case "powi": return arr(x[0]!.shape, (i) => get(x[0]!, i) ** attrs("powi").exponent);
       case "cast": {
         const to = v.type.dtype;

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/check/check.js";
 import type { Model, Phase } from "../../src/check/model.js";
@@ -11,7 +11,7 @@ import { feed, largestDifference } from "./run-case.js";
 
 const modelOf = ({ source }: RandomModel, phase: Phase): Model => {
   const { model, diagnostics, sources } = check({ file: "random.mod", text: source }, { phase, read: () => null, entry: phase === "train" ? "objective" : "forward" });
-  if (!model) throw new Error(`${formatDiagnostics(diagnostics, sources)}\n${source}`);
+  if (!model) throw new Error(`${formatDiagnostics(diagnostics, { sources })}\n${source}`);
   return model;
 };
 const phases = ({ causal }: RandomModel): readonly Phase[] => (causal ? ["infer", "train", "generate"] : ["infer", "train"]);

@@ -1,0 +1,114 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { nodesOf, type Graph, type Node } from "../../src/ir/graph.js";
+import { parseGraph } from "../../src/ir/parse.js";
+import { printGraph } from "../../src/ir/print.js";
+import { verify } from "../../src/ir/verify.js";
+import { ops } from "../../src/ops/index.js";
+import { optimize, passes, stages } from "../../src/passes/index.js";
+import { any, commuted, of, op, rule } from "../../src/passes/rewrite.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import { deepGraph, graphFrom, instructions } from "./random-graphs.js";
+
+const inputs = new Map([
+  ["x", { shape: [3, 4, 4], data: Array.from({ length: 48 }, (_, i) => (i % 7 === 0 ? -0 : Math.sin(i * 1.7))) }],
+  ["y", { shape: [4, 6], data: Array.from({ length: 24 }, (_, i) => (i % 5 === 0 ? 0 : Math.cos(i * 2.3))) }],
+]);
+const run = (graph: Graph): readonly (readonly number[])[] => {
+  const { outputs } = evaluate(graph, { inputs, weights: new Map(), lengths: [4, 0, 2] });
+  return [...outputs.values()].map((t) => [...t.data]);
+};
+
+describe("passes", () => {
+  for (const pass of passes)
+    it(`${pass.name} keeps random graphs sound and every bit of their results`, () => {
+      let changed = 0;
+      fc.assert(fc.property(instructions, (program) => {
+        const before = graphFrom(program);
+        const after = pass.run(before, null);
+        expect(verify(after, ops)).toEqual([]);
+        // Vitest's toEqual tells −0 from 0, and NaN equals NaN.
+        expect(run(after)).toEqual(run(before));
+        if (after !== before) changed++;
+      }), { seed: 42, numRuns: 300 });
+      expect(changed).toBeGreaterThan(25);
+    });
+
+  it("leave nothing to do for a second run", () => {
+    fc.assert(fc.property(instructions, (program) => {
+      const once = optimize(graphFrom(program), { verify: true });
+      expect(printGraph(optimize(once))).toBe(printGraph(once));
+    }), { seed: 7, numRuns: 200 });
+  });
+
+  it("share equal nodes, but no barrier", () => {
+    const text = (kind: string): string => `graph "two"
+axis B = batch
+input "y" = %0 [4, 6]
+%0 = input {"name":"y","dtype":"f32","shape":[4,6]}()
+%1 = ${kind}(%0)
+%2 = ${kind}(%0)
+%3 = add(%1, %2)
+result "output" = %3 [4, 6]`;
+    const left = (kind: string): number => nodesOf(optimize(parseGraph(text(kind), ops))).filter((n) => n.op === kind).length;
+    expect([left("tanh"), left("barrier")]).toEqual([1, 2]);
+  });
+
+  it("stop after the one that is named, and say which rules fired", () => {
+    const graph = deepGraph(2);
+    const fired: string[] = [];
+    const after = optimize(graph, { after: "simplify", trace: (pass, name) => fired.push(`${pass}: ${name}`) });
+    expect(fired).toContain("simplify: matmul-of-transposed");
+    expect(fired.some((f) => f.startsWith("cse"))).toBe(false);
+    expect(printGraph(after)).not.toContain("permute");
+    expect(optimize(graph, { after: "lower" })).toBe(graph);
+    expect(() => optimize(graph, { after: "nonsense" })).toThrow(`there is no pass "nonsense": ${stages.join(", ")}`);
+  });
+
+  it("run over 60,000 nodes in a few seconds", () => {
+    const graph = deepGraph(9000);
+    expect(nodesOf(graph).length).toBeGreaterThan(60_000);
+    const begun = performance.now();
+    const after = optimize(graph);
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(nodesOf(after).length).toBe(9000 * 4 + 2);
+  });
+});
+
+describe("patterns", () => {
+  const x = any("x");
+
+  it("bind a name used twice to the same node only", () => {
+    const doubled = rule("doubled", { match: op("add", [x, x]), build: ({ x: node }, emit) => emit("mul", [node, emit("constant", [], { value: 2, dtype: "f32", shape: [] })], {}) });
+    const graph = graphFrom([[1, 1, 1, 0], [0, 1, 1, 0], [1, 1, 3, 0]]);
+    const sums = nodesOf(graph).filter((n) => n.op === "add");
+    const emit = (): never => { throw new Error("built"); };
+    expect(sums.length).toBe(2);
+    expect(() => doubled.rewrite(sums[0]!, emit)).toThrow("built");
+    expect(doubled.rewrite(sums[1]!, emit)).toBeNull();
+  });
+
+  it("try both orders of an operator that commutes, and forget what the first try bound", () => {
+    const graph = parseGraph(`graph "sum"
+axis B = batch
+input "y" = %0 [4]
+%0 = input {"name":"y","dtype":"f32","shape":[4]}()
+%1 = constant {"value":2,"dtype":"f32","shape":[]}()
+%2 = mul(%1, %0)
+%3 = sub(%0, %2)
+result "output" = %3 [4]`, ops);
+    const found = new Map<string, Node>();
+    const root = graph.outputs[0]!.node;
+    expect(op("sub", [any("a"), commuted("mul", any("a"), of("constant", "c"))]).test(root, found)).toBe(true);
+    expect([found.get("a")?.op, found.get("c")?.op]).toEqual(["input", "constant"]);
+    expect(op("sub", [any("a"), commuted("mul", any("b"), of("weight", "c"))]).test(root, new Map())).toBe(false);
+  });
+
+  it("do not compile with a misspelt capture", () => {
+    rule("misspelt", {
+      match: op("neg", [x]),
+      // @ts-expect-error: the pattern captures x, not y
+      build: ({ y }) => y,
+    });
+  });
+});

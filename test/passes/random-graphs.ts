@@ -1,0 +1,113 @@
+// Random sound graphs, rich in what the rewrite rules look for: chains of views, constants that do nothing, work done twice.
+import * as fc from "fast-check";
+import { createEmit } from "../../src/ir/build.js";
+import { typeOf, type Graph, type GraphInput, type Node } from "../../src/ir/graph.js";
+import { reachedStarts } from "../../src/ir/reach.js";
+import { equalShapes, packedAxis } from "../../src/ir/typing.js";
+import type { OpName } from "../../src/ir/vocabulary.js";
+import { ops } from "../../src/ops/index.js";
+import type { Axis } from "../../src/size/axes.js";
+import { axisSize, rowsSize, type Size } from "../../src/size/size.js";
+
+const axes: readonly Axis[] = [
+  { role: "batch", name: "B", bound: null },
+  { role: "sequence", name: "T", bound: 8, count: { kind: "input" } },
+];
+const [B, T, N] = [axisSize("B"), axisSize("T"), rowsSize("T")];
+
+/** Each instruction takes a few numbers that choose operands and attributes among what is possible. */
+export type Instruction = readonly [kind: number, a: number, b: number, c: number];
+export const instructions: fc.Arbitrary<readonly Instruction[]> = fc.array(fc.tuple(fc.nat(17), fc.nat(), fc.nat(), fc.nat()), { minLength: 1, maxLength: 40 });
+
+const CONSTANTS = [0, -0, 1, -1, 2, 0.5];
+const UNARY = ["neg", "abs", "tanh", "stop_gradient", "sigmoid"] as const satisfies readonly OpName[];
+const BINARY = ["add", "sub", "mul", "div", "min", "max"] as const satisfies readonly OpName[];
+
+/** A graph whose outputs are the last few values made. Inputs `x` f32[B, T, 4] (packed) and `y` f32[4, 6]. */
+export function graphFrom(program: readonly Instruction[]): Graph {
+  const emit = createEmit(ops, axes);
+  const x = emit.node("input", [], { name: "x", dtype: "f32", shape: [N, 4] });
+  const y = emit.node("input", [], { name: "y", dtype: "f32", shape: [4, 6] });
+  const starts = emit.node("starts", [], { axis: "T" });
+  const values: Node[] = [x, y];
+  for (const [kind, a, b, c] of program) {
+    // Made afresh each time, as equal nodes of different layers are before `cse`.
+    const node = step(kind, values[a % values.length]!, values[b % values.length]!, c, starts);
+    if (node) values.push(node);
+  }
+  const outputs = values.slice(-4).map((node, i) => ({ name: `o${i}`, role: "result" as const, node, shape: typeOf(node).shape, packing: null }));
+  const inputs: GraphInput[] = [
+    { name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, below: null },
+    { name: "y", node: y, shape: [4, 6], packing: null, below: null },
+  ];
+  return { name: "random", axes, live: [], inputs, outputs, states: [], starts: reachedStarts({ outputs, states: [] }, (axis) => (axis === "T" ? starts : null)) };
+}
+
+function step(kind: number, x: Node, y: Node, c: number, starts: Node): Node | null {
+  const fresh = createEmit(ops, axes);
+  const make: typeof fresh.node = (...parts) => fresh.node(...parts);
+  const { shape, dtype } = typeOf(x);
+  const rank = shape.length;
+  const pick = <V>(of: readonly V[]): V => of[c % of.length]!;
+  const constant = (value: number, of: readonly Size[] = []): Node => make("constant", [], { value, dtype: "f32", shape: of });
+  if (dtype !== "f32") return make("cast", [x], { dtype: "f32" });
+  switch (kind) {
+    case 0: return make(pick(UNARY), [x], {});
+    case 1: return equalShapes(shape, typeOf(y).shape) && typeOf(y).dtype === "f32" ? make(pick(BINARY), [x, y], {}) : null;
+    case 2: return make(pick(BINARY), [x, constant(CONSTANTS[c % CONSTANTS.length]!)], {});
+    case 3: return make(pick(BINARY), [constant(CONSTANTS[c % CONSTANTS.length]!), x], {});
+    case 4: return make("reshape", [x], { shape: c % 2 === 0 ? [1, ...shape] : [...shape, 1] });
+    case 5: return rank > 1 && shape[0] === 1 ? make("reshape", [x], { shape: shape.slice(1) }) : null;
+    case 6: return rank > 1 ? make("permute", [x], { order: rotated(rank, c) }) : null;
+    case 7: return rank < 4 ? make("broadcast", [x], { shape: c % 3 === 0 ? shape : [2, ...shape] }) : null;
+    case 8: return make("powi", [x], { exponent: 1 + (c % 2) });
+    case 9: return make("cast", [x], { dtype: pick(["f32", "f16"] as const) });
+    case 10: return make("where", [make("gt", [x, constant(0)], {}), x, constant(CONSTANTS[c % CONSTANTS.length]!)], {});
+    case 11: {
+      const size = shape[c % Math.max(rank, 1)];
+      return typeof size === "number" ? make("slice", [x], { axis: c % rank, start: c % 2 === 0 || size === 1 ? 0 : 1, stop: size }) : null;
+    }
+    case 12: return rank > 0 && packedAxis(shape[c % rank]!) === null ? make("concat", c % 2 === 0 ? [x] : [x, x], { axis: c % rank }) : null;
+    case 13: {
+      const rows = shape.findIndex((s) => packedAxis(s) !== null);
+      return rows >= 0 && rank < 4 ? make("unpack", [x, starts], { dim: rows, axis: "T" }) : null;
+    }
+    case 14: return isPadded(shape) ? make("mask", [x, starts], { dim: tokens(shape), fill: pick([0, -1, 0]) }) : null;
+    case 15: return isPadded(shape) ? make("pack", [x, starts], { dim: tokens(shape) - 1, axis: "T" }) : null;
+    case 16: return rank > 0 ? make("sum", [x], { axes: [c % rank], keep: c % 2 === 0 }) : null;
+    case 17: {
+      // [M, K] @ [K, N] with the right operand turned twice or not at all
+      if (rank !== 2 || typeof shape[1] !== "number") return null;
+      const weight = constant(0.5, [shape[1], 3]);
+      return make("matmul", [x, c % 2 === 0 ? make("permute", [make("permute", [weight], { order: [1, 0] })], { order: [1, 0] }) : weight], { transposed: false });
+    }
+    default: return null;
+  }
+}
+
+const isPadded = (shape: readonly Size[]): boolean => printed(shape[0]) === "B" && tokens(shape) > 0 && shape.every((s, i) => i === 0 || i === tokens(shape) || typeof s === "number");
+const printed = (size: Size | undefined): string | null => (typeof size === "object" ? size.key : null);
+const tokens = (shape: readonly Size[]): number => shape.findIndex((s) => printed(s) === "T");
+const rotated = (rank: number, by: number): number[] => Array.from({ length: rank }, (_, i) => (i + by) % rank);
+
+/** A chain of many layers, each of which the rules have something to do in. */
+export function deepGraph(layers: number): Graph {
+  const emit = createEmit(ops, axes);
+  const x = emit.node("input", [], { name: "x", dtype: "f32", shape: [N, 4] });
+  let value: Node = x;
+  for (let i = 0; i < layers; i++) {
+    const weight = emit.node("weight", [], { path: `layers.${i}`, dtype: "f32", shape: [4, 4] });
+    const turned = emit.node("permute", [weight], { order: [1, 0] });
+    const product = emit.node("matmul", [value, turned], { transposed: false });
+    const split = emit.node("reshape", [product], { shape: [N, 2, 2] });
+    const merged = emit.node("reshape", [split], { shape: [N, 4] });
+    const scaled = emit.node("mul", [merged, emit.node("constant", [], { value: 1, dtype: "f32", shape: [] })], {});
+    value = emit.node("add", [value, emit.node("tanh", [scaled], {})], {});
+  }
+  const outputs = [{ name: "o", role: "result" as const, node: value, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 } }];
+  const starts = emit.node("starts", [], { axis: "T" });
+  return {
+    name: "deep", axes, live: [], outputs, states: [], starts: new Map([["T", starts]]),
+    inputs: [{ name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, below: null }],
+  };
+}
