@@ -40,8 +40,8 @@ function differentiable(value: Value): readonly Value[] {
     case "stop_gradient": case "random_normal": case "random_uniform": case "length": case "position":
     case "top": case "above": case "mask": case "index": case "count":
       return [];
-    // Routes, indices and targets get none.
-    case "take": case "gather": case "cross_entropy": case "bce": return [first];
+    // Routes, indices and classes get none.
+    case "take": case "gather": case "cross_entropy": return [first];
     case "put": return third === undefined ? [first] : [first, third];
     default: return second === undefined ? [first] : value.inputs;
   }

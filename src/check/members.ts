@@ -2,6 +2,7 @@
 import type { Span } from "../diagnostics/span.js";
 import { ERROR, type Any, type Body } from "./context.js";
 import type { Value } from "./model.js";
+import { nearest } from "./suggest.js";
 import { typeOf } from "./types.js";
 import { describe } from "./values.js";
 
@@ -29,6 +30,6 @@ const MEANT: ReadonlyMap<string, string> = new Map([
 ]);
 
 function suggestionFor(object: Any, name: string): string | null {
-  if (object.kind === "route") return MEANT.get(name) ?? "mask";
+  if (object.kind === "route") return MEANT.get(name) ?? nearest(name, ["mask", "index", "count"]);
   return object.kind === "tensor" && (name === "T" || name === "mT") ? "transpose(x)" : null;
 }

@@ -25,12 +25,20 @@ export const acceptedOperators: Accepted = [
   ["b @ transpose(x)", "f32[B, T]"],
 ];
 
+const FREE: Setting = { inputs: "x: f32[B, T <= 64, 8], v: f32[B, T, F]" };
+const FREE_AXES: Accepted = [
+  ["v + 1", "f32[B, T, F]", FREE], ["sum(v, axis: -1)", "f32[B, T]", FREE], ["softmax(v)", "f32[B, T, F]", FREE], ["transpose(v) @ x", "f32[B, F, 8]", FREE], ["v[:, 1:]", "f32[B, T2, F]", FREE],
+  ['rearrange(v[:, :, None] * x[..., None], "b t d f -> b t (d f)")', "f32[B, T, 8*F]", FREE], ["concat([v, x], axis: 2)", "f32[B, T, F + 8]", FREE], ["var(sum(v))", "f32[]", FREE],
+];
+
 export const acceptedIndices: Accepted = [
   ["x[..., 0]", "f32[B, T]"], ["x[..., -1]", "f32[B, T]"], ["x[..., None]", "f32[B, T, 8, 1]"], ["x[:, :, None]", "f32[B, T, 1, 8]"], ["x[:, None]", "f32[B, 1, T, 8]"],
   ["x[..., 2:5]", "f32[B, T, 3]"], ["x[..., :-2]", "f32[B, T, 6]"], ["x[..., -3:]", "f32[B, T, 3]"], ["x[..., 5:100]", "f32[B, T, 3]"], ["x[..., -100:2]", "f32[B, T, 2]"],
   ["x[...]", "f32[B, T, 8]"], ["x[:]", "f32[B, T, 8]"], ["x[:, :, :]", "f32[B, T, 8]"], ["x[:, 0:]", "f32[B, T, 8]"], ["x[:, 0:T]", "f32[B, T, 8]"],
   ["h[..., 1, :]", "f32[B, T, 6]"], ["h[:, :, 0, 0]", "f32[B, T]"], ["h[:, :, 1:3, None, 2]", "f32[B, T, 2, 1]"], ["w[0]", "f32[5]"], ["w[None, 0]", "f32[1, 5]"], ["w[0, 1]", "f32[]"],
   ["w[1:3, ..., None]", "f32[2, 5, 1]"],
+  // axes that are neither batch nor sequence
+  ...FREE_AXES,
   // along the sequence
   ["x[:, 0]", "f32[B, 8]"], ["x[:, -1]", "f32[B, 8]"], ["x[:, T - 1]", "f32[B, 8]"], ["x[:, 0, 2]", "f32[B]"], ["x[:, 1:]", "f32[B, T2, 8]"], ["x[:, :-1, 0]", "f32[B, T2]"],
   ["x[:, T - 3:T]", "f32[B, T2, 8]"], ["x[:, ceil(T / 2):]", "f32[B, T2, 8]"], ["x[:, 1:] + x[:, 1:]", "f32[B, T2, 8]"], ["x[:, 1:][:, 1:]", "f32[B, T22, 8]"],

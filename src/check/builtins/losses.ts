@@ -33,7 +33,7 @@ const bce: Builtin = {
   params: [{ name: "logit" }, { name: "target" }],
   doc:
     "bce(logit: f32[...], target: bool[...] or f32[...]) -> f32[]\n" +
-    "Binary cross-entropy of sigmoid(logit) with the target, as a mean over all existing tokens, computed from the logit without overflow. The target gets no gradient.",
+    "Binary cross-entropy of sigmoid(logit) with the target, as a mean over all existing tokens, computed from the logit without overflow.",
   apply(body, args, span) {
     const logit = tensorArg(body, args, "bce", "logit");
     const target = tensorArg(body, args, "bce", "target");

@@ -6,25 +6,28 @@ export const routingCodes = {
     severity: "error",
     message: () => "`top` looks at the whole sequence, so it cannot choose tokens in phase generate",
     hint: () => "choose by the token alone there: `if generate then above(likely, 0.0, expected: capacity) else top(score, k)`",
-    explain: `Top-k compares a token with those that come after it. When text is generated those do not exist yet, so a model that
-routes by \`top\` cannot generate causally. Give the phase generate a rule that looks at one token at a time: a predictor
-trained to guess the choice (\`MoD\` in the standard library does so), or a threshold on the score itself.`,
+    explain: `Top-k compares a token with those that come after it. When text is generated those do not exist
+yet, so a model that routes by \`top\` cannot generate causally. Give the phase generate a rule that
+looks at one token at a time: a predictor trained to guess the choice (\`MoD\` in the standard
+library does so), or a threshold on the score itself.`,
   }),
   "non-causal-op": code<{ readonly what: string }>({
     severity: "error",
     message: ({ what }) => `${what}, which phase generate cannot do: later tokens do not exist yet`,
     hint: () => "treat each token by itself, or use `attention(…, causal: true)`",
-    explain: `In phase generate a token must not depend on those after it, or a text would change while it is written. Only
-\`attention(causal: true)\` may look at other tokens, the earlier ones; everything else treats each token by itself.
-Reductions, products, softmax, concatenation, indexing along a sequence axis, and its length as a value are refused.
-Losses, and what only they read, are exempt: they are not part of generating.`,
+    explain: `In phase generate a token must not depend on those after it, or a text would change while it is
+written. Only \`attention(causal: true)\` may look at other tokens, the earlier ones; everything
+else treats each token by itself. Reductions, products, softmax, concatenation, indexing along a
+sequence axis, and its length as a value are refused. Losses, and what only they read, are exempt:
+they are not part of generating.`,
   }),
   "capacity-out-of-range": code<{ readonly found: string; readonly live?: string }>({
     severity: "error",
     message: ({ found, live }) =>
       `capacity must lie between 0% and 100%, found ${found}${live === undefined ? "" : ` (the default of \`${live}\`)`}`,
     hint: () => "an eighth of the tokens is 12.5%",
-    explain: `Inside \`top\`, a ratio that multiplies an axis is the share of its tokens that are chosen: at least none, at most all.
+    explain: `Inside \`top\`, a ratio that multiplies an axis is the share of its tokens that are chosen: at least
+none, at most all.
 
   top(score, ceil(12.5% * T))                     // an eighth of the tokens, rounded up
   top(score, ceil(1250% * T))                     // refused`,
@@ -33,8 +36,9 @@ Losses, and what only they read, are exempt: they are not part of generating.`,
     severity: "warning",
     message: ({ k, axis, length }) => `k = ${k} chooses nothing at ${axis} = ${length}`,
     hint: () => "round up with `ceil`, or keep at least one: `max(1, …)`",
-    explain: `Rounding down, a small share of a short sequence is no token at all: the block is skipped by every token. That is a usual
-mistake of routed models, most visible when generating token by token. A literal \`top(score, 0)\` is taken as meant.
+    explain: `Rounding down, a small share of a short sequence is no token at all: the block is skipped by every
+token. That is a usual mistake of routed models, most visible when generating token by token. A
+literal \`top(score, 0)\` is taken as meant.
 
   top(score, floor(12.5% * T))                    // nothing for T < 8`,
   }),
@@ -42,8 +46,9 @@ mistake of routed models, most visible when generating token by token. A literal
     severity: "error",
     message: ({ what, left, right, reason }) => `${what} cannot combine ${left} with ${right}: ${reason}`,
     hint: () => "rows chosen by one route belong to it: take both by the same route, or put the rows back first",
-    explain: `A route makes an axis of its own. Two takes by one route share it; two routes never do, even where they choose equally
-many tokens, because row 3 of the one is another token than row 3 of the other.
+    explain: `A route makes an axis of its own. Two takes by one route share it; two routes never do, even where
+they choose equally many tokens, because row 3 of the one is another token than row 3 of the
+other.
 
   a = top(score, 8)
   b = top(other, 8)
@@ -54,8 +59,8 @@ many tokens, because row 3 of the one is another token than row 3 of the other.
     severity: "error",
     message: ({ axis, how }) => `the sequence axis ${axis} cannot be ${how}: its sequences may differ in length`,
     hint: () => "leave the sequence axis as a dimension of its own",
-    explain: `Each sequence has a length of its own, so tokens do not form a rectangle that could be cut or joined with another axis. This
-holds whether or not a program is run with \`lengths\`.
+    explain: `Each sequence has a length of its own, so tokens do not form a rectangle that could be cut or
+joined with another axis. This holds whether or not a program is run with \`lengths\`.
 
   rearrange(x, "b t d -> b (t d)")                // refused`,
   }),
@@ -63,9 +68,9 @@ holds whether or not a program is run with \`lengths\`.
     severity: "warning",
     message: ({ choice }) => `this score decides a route of \`${choice}\` but gets no gradient, so training cannot improve it`,
     hint: () => "gate the update with it, `y * take(score, route)[..., None]`, or give it a loss, `loss aux = bce(score, route.mask)`",
-    explain: `Choosing tokens has no derivative. A router learns only where its score also reaches a loss: as a factor of what the chosen
-tokens compute (equation 1 of Mixture-of-Depths), or by a loss of its own. Comparisons, \`top\`, \`argmax\`, masks and
-\`stop_gradient\` pass nothing on.
+    explain: `Choosing tokens has no derivative. A router learns only where its score also reaches a loss: as a
+factor of what the chosen tokens compute (equation 1 of Mixture-of-Depths), or by a loss of its
+own. Comparisons, \`top\`, \`argmax\`, masks and \`stop_gradient\` pass nothing on.
 
   chosen = top(score, k)
   put(x, chosen, f(take(x, chosen)))              // the score is never multiplied in`,
@@ -74,8 +79,9 @@ tokens compute (equation 1 of Mixture-of-Depths), or by a loss of its own. Compa
     severity: "warning",
     message: () => "the update given to `put` contains the taken rows themselves, which `put` adds a second time",
     hint: () => "let the block return its update only, without `x + …`; or subtract the rows: `inner(rows) - rows`",
-    explain: `\`put(x, route, y)\` adds y to the chosen rows of x: it is the residual connection. A block that returns x + f(x) makes the
-chosen rows 2·x + f(x), or (1 + gate)·x with a gate. This is the usual mistake of Mixture-of-Depths code.
+    explain: `\`put(x, route, y)\` adds y to the chosen rows of x: it is the residual connection. A block that
+returns x + f(x) makes the chosen rows 2·x + f(x), or (1 + gate)·x with a gate. This is the usual
+mistake of Mixture-of-Depths code.
 
   MoD(Residual(Layer(dim, heads)), dim)           // write MoD(Layer(dim, heads), dim)`,
   }),
@@ -83,35 +89,37 @@ chosen rows 2·x + f(x), or (1 + gate)·x with a gate. This is the usual mistake
     severity: "error",
     message: ({ what, found, where }) => `${what} needs a sequence axis${where === undefined ? "" : ` ${where}`}, which ${found} does not have`,
     hint: ({ hint }) => hint ?? "name the second axis of the input, with a bound if you like: `f32[B, T <= 196, dim]`",
-    explain: `A sequence axis is the second axis of the model's inputs, written as a capitalised name, and every axis that a route makes
-from it. Positions, attention and routes follow it; a dimension of fixed size has none of these.`,
+    explain: `A sequence axis is the second axis of the model's inputs, written as a capitalised name, and every
+axis that a route makes from it. Positions, attention and routes follow it; a dimension of fixed
+size has none of these.`,
   }),
   "several-sequences": code<{ readonly what: string; readonly found: string }>({
     severity: "error",
     message: ({ what, found }) => `${what} needs one sequence axis, but ${found} has several`,
     hint: () => null,
-    explain: `A tensor may lie along two sequence axes, such as a score for each pair of tokens. What works along the sequence cannot know
-which one is meant there.`,
+    explain: `A tensor may lie along two sequence axes, such as a score for each pair of tokens. What works
+along the sequence cannot know which one is meant there.`,
   }),
   "k-mixes-axes": code<{ readonly k: string; readonly axes: readonly string[] }>({
     severity: "error",
     message: ({ k, axes }) => `k = ${k} mentions the sequence axes ${axes.join(" and ")}`,
     hint: () => "count by one of them",
-    explain: `How many tokens \`top\` chooses may depend on the length of one sequence axis: that of the score, or the one it was taken
-from.`,
+    explain: `How many tokens \`top\` chooses may depend on the length of one sequence axis: that of the score, or
+the one it was taken from.`,
   }),
   "negative-k": code<{ readonly k: string }>({
     severity: "error",
     message: ({ k }) => `\`top\` cannot choose ${k} tokens`,
     hint: () => "k is 0 or more",
-    explain: `k is the number of tokens that \`top\` chooses of each sequence. It may be 0, and is capped at the sequence's length.`,
+    explain: `k is the number of tokens that \`top\` chooses of each sequence. It may be 0, and is capped at the
+sequence's length.`,
   }),
   "size-of-other-axis": code<{ readonly size: string; readonly axis: string }>({
     severity: "error",
     message: ({ size, axis }) => `a slice along ${axis} is measured by ${axis}, found ${size}`,
     hint: ({ axis }) => `use numbers or sizes over ${axis} only`,
-    explain: `Where sequences differ in length, each is cut by its own length. So the ends of a slice along a sequence axis may be numbers,
-or sizes over that axis.
+    explain: `Where sequences differ in length, each is cut by its own length. So the ends of a slice along a
+sequence axis may be numbers, or sizes over that axis.
 
   x[:, T - 8:T]                                   // the last eight tokens; x[:, -8:] is shorter`,
   }),
@@ -119,7 +127,8 @@ or sizes over that axis.
     severity: "error",
     message: ({ query, key, what }) => `${what} compares positions, but ${query} and ${key} count them from different beginnings`,
     hint: () => "use tokens of the same sequence, or attention without `causal` and `window`",
-    explain: `Causal attention and windows compare the positions of query and key in the model's input. Axes made from the same sequence by
-routes share those positions; another input, a slice or a concatenation counts its own.`,
+    explain: `Causal attention and windows compare the positions of query and key in the model's input. Axes
+made from the same sequence by routes share those positions; another input, a slice or a
+concatenation counts its own.`,
   }),
 } as const;

@@ -9,8 +9,9 @@ export const tensorCodes = {
     severity: "error",
     message: ({ what, left, right, reason }) => `${what} cannot combine ${left} with ${right}${reason === null ? "" : `: ${reason}`}`,
     hint: ({ hint }) => hint ?? null,
-    explain: `Shapes are compared from the last dimension to the first, as NumPy does: two sizes fit where they are equal or one of
-them is 1. Sizes with axes are equal only where they are the same axis: T and S may be equal in one run and not in another.
+    explain: `Shapes are compared from the last dimension to the first, as NumPy does: two sizes fit where they
+are equal or one of them is 1. Sizes with axes are equal only where they are the same axis: T and
+S may be equal in one run and not in another.
 
   x: f32[B, T, 64], bias: f32[32]
   x + bias                                        // 64 and 32 differ
@@ -21,8 +22,8 @@ them is 1. Sizes with axes are equal only where they are the same axis: T and S 
     severity: "error",
     message: ({ what, left, right }) => `${what} cannot combine ${left} with ${right}: their dtypes differ`,
     hint: ({ cast }) => `cast one of them, for instance with \`${cast}(…)\``,
-    explain: `Nothing is converted behind your back: f16 with f32, or f32 with u32, needs a cast that says where precision is gained or
-lost. Compile-time numbers have no dtype and take the tensor's.
+    explain: `Nothing is converted behind your back: f16 with f32, or f32 with u32, needs a cast that says where
+precision is gained or lost. Compile-time numbers have no dtype and take the tensor's.
 
   counts: u32[B, T]
   x * f32(counts)`,
@@ -31,8 +32,9 @@ lost. Compile-time numbers have no dtype and take the tensor's.
     severity: "error",
     message: ({ what, needs, found }) => `${what} needs ${list(needs)}, found ${found}`,
     hint: ({ hint }) => hint,
-    explain: `Each operator works on the dtypes for which it has one clear meaning. \`/\` and \`^\` on whole numbers would have to round
-or overflow, functions such as \`exp\` need fractions, and bool tensors take part in \`and or not where == !=\` only.
+    explain: `Each operator works on the dtypes for which it has one clear meaning. \`/\` and \`^\` on whole numbers
+would have to round or overflow, functions such as \`exp\` need fractions, and bool tensors take
+part in \`and or not where == !=\` only.
 
   mean(f32(mask))                                 // the share of true entries`,
   }),
@@ -40,22 +42,22 @@ or overflow, functions such as \`exp\` need fractions, and bool tensors take par
     severity: "error",
     message: ({ op, found }) => `\`${op}\` does not apply to ${found}`,
     hint: ({ hint }) => hint,
-    explain: `Tensors know \`+ - * / ^ @\`, unary \`-\`, comparison, and on bool tensors \`and or not\`. The remainder \`%\` is for compile-time
-numbers. A route is no tensor: its members mask, index and count are.`,
+    explain: `Tensors know \`+ - * / ^ @\`, unary \`-\`, comparison, and on bool tensors \`and or not\`. The remainder
+\`%\` is for compile-time numbers. A route is no tensor: its members mask, index and count are.`,
   }),
   "wrong-operand": code<{ readonly what: string; readonly needs: string; readonly found: string; readonly hint?: string }>({
     severity: "error",
     message: ({ what, needs, found }) => `${what} needs ${needs}, found ${found}`,
     hint: ({ hint }) => hint ?? null,
-    explain: `Operators and built-in functions say for each operand what it may be: a tensor, a route, a compile-time number, a list.
-\`modc doc\` prints the signature of every built-in function.`,
+    explain: `Operators and built-in functions say for each operand what it may be: a tensor, a route, a
+compile-time number, a list. \`modc doc\` prints the signature of every built-in function.`,
   }),
   "number-does-not-fit": code<{ readonly number: string; readonly dtype: string; readonly reason: string }>({
     severity: "error",
     message: ({ number, dtype, reason }) => `${number} does not fit ${dtype}: ${reason}`,
     hint: ({ dtype }) => (dtype === "f16" || dtype === "f32" ? null : "cast the tensor first: `f32(x)`"),
-    explain: `A compile-time number takes the dtype of the tensor it meets, so it must be a value of that dtype: whole for u32 and i32,
-not negative for u32, within range for all.
+    explain: `A compile-time number takes the dtype of the tensor it meets, so it must be a value of that dtype:
+whole for u32 and i32, not negative for u32, within range for all.
 
   indices: u32[B, T]
   indices * 0.5                                   // write f32(indices) * 0.5`,
@@ -64,7 +66,8 @@ not negative for u32, within range for all.
     severity: "error",
     message: ({ what, needs, found }) => `${what} needs ${needs}, found ${found}`,
     hint: ({ hint }) => hint ?? null,
-    explain: `The rank of a tensor is the number of its dimensions. \`x[..., None]\` adds one of size 1, \`x[..., 0]\` takes one away.`,
+    explain: `The rank of a tensor is the number of its dimensions. \`x[..., None]\` adds one of size 1, \`x[...,
+0]\` takes one away.`,
   }),
   "axis-out-of-range": code<{ readonly axis: number; readonly shape: string; readonly rank: number }>({
     severity: "error",
@@ -82,41 +85,46 @@ not negative for u32, within range for all.
     severity: "error",
     message: ({ index, extent, shape }) => `index ${index} lies outside an axis of ${extent} in ${shape}`,
     hint: ({ extent }) => `indices run from 0 to ${extent - 1}, or from ${-extent} to -1 from the end`,
-    explain: `An integer index must exist. Slices are clamped instead, as in Python: \`x[..., 0:100]\` of 8 is all 8.`,
+    explain: `An integer index must exist. Slices are clamped instead, as in Python: \`x[..., 0:100]\` of 8 is all
+8.`,
   }),
   "too-many-indices": code<{ readonly count: number; readonly shape: string }>({
     severity: "error",
     message: ({ count, shape }) => `${count} ${count === 1 ? "index is" : "indices are"} too many for ${shape}`,
     hint: () => null,
-    explain: `Each index but \`None\` and \`...\` stands for one dimension, from the first on; \`...\` stands for all those not named, once.`,
+    explain: `Each index but \`None\` and \`...\` stands for one dimension, from the first on; \`...\` stands for all
+those not named, once.`,
   }),
   "bad-index": code<{ readonly problem: string; readonly hint: string | null }>({
     severity: "error",
     message: ({ problem }) => problem,
     hint: ({ hint }) => hint,
-    explain: `A tensor is indexed by whole numbers, slices \`a:b\`, \`...\` and \`None\`, or alone by one tensor of whole numbers, which reads
-rows: \`table[tokens]\`. A mask does not select rows; \`where\` chooses between tensors, routes choose tokens.`,
+    explain: `A tensor is indexed by whole numbers, slices \`a:b\`, \`...\` and \`None\`, or alone by one tensor of
+whole numbers, which reads rows: \`table[tokens]\`. A mask does not select rows; \`where\` chooses
+between tensors, routes choose tokens.`,
   }),
   "empty-slice": code<{ readonly shape: string }>({
     severity: "error",
     message: ({ shape }) => `the slice leaves nothing of ${shape}`,
     hint: () => "sizes are at least 1",
-    explain: `A slice \`a:b\` goes from a up to, not including, b; after clamping it must contain something, since every size is at least 1.`,
+    explain: `A slice \`a:b\` goes from a up to, not including, b; after clamping it must contain something, since
+every size is at least 1.`,
   }),
   "unknown-extent": code<{ readonly what: string; readonly size: string }>({
     severity: "error",
     message: ({ what, size }) => `${what} must know the extent of the axis, but ${size} is known only when the program runs`,
     hint: () => "make the dimension a compile-time number",
-    explain: `An axis that is neither the batch nor a sequence can be reduced, broadcast and multiplied along, but cutting or splitting it
-needs its extent when compiling.`,
+    explain: `An axis that is neither the batch nor a sequence can be reduced, broadcast and multiplied along,
+but cutting or splitting it needs its extent when compiling.`,
   }),
   "batch-axis": code<{ readonly what: string; readonly batch: string }>({
     severity: "error",
     message: ({ what, batch }) => `${what} does not keep the sequences of the batch axis ${batch} apart`,
     hint: () => "each sequence stands alone; keep the batch as the first axis",
-    explain: `What a model computes for one sequence never depends on the others in the batch, so results are the same in any batch. The
-batch is the first axis of every tensor that has it; it is not indexed, merged, moved, joined or reduced by itself. A mean
-over the batch together with all tokens, as losses take it, is fine.
+    explain: `What a model computes for one sequence never depends on the others in the batch, so results are
+the same in any batch. The batch is the first axis of every tensor that has it; it is not indexed,
+merged, moved, joined or reduced by itself. A mean over the batch together with all tokens, as
+losses take it, is fine.
 
   mean(x)                                         // over everything
   mean(x, axis: [0, 1])                           // over all tokens of all sequences
@@ -126,9 +134,10 @@ over the batch together with all tokens, as losses take it, is fine.
     severity: "error",
     message: ({ pattern, problem }) => `the pattern "${pattern}" ${problem}`,
     hint: () => 'a pattern names every axis before and after: "b t (h d) -> b h t d", h: heads',
-    explain: `\`rearrange\` reads the shape on the left of \`->\` and writes the one on the right. Each name stands once on both sides, 1 is
-a dimension of size 1, \`...\` all dimensions not named. Parentheses split a dimension on the left and merge on the right;
-of the names in one pair at most one may have a size that is not given.
+    explain: `\`rearrange\` reads the shape on the left of \`->\` and writes the one on the right. Each name stands
+once on both sides, 1 is a dimension of size 1, \`...\` all dimensions not named. Parentheses split
+a dimension on the left and merge on the right; of the names in one pair at most one may have a
+size that is not given.
 
   rearrange(x, "b t (h d) -> b h t d", h: heads)`,
   }),
@@ -136,18 +145,21 @@ of the names in one pair at most one may have a size that is not given.
     severity: "error",
     message: ({ what, needs, found }) => `${what} must be ${needs}, found ${found}`,
     hint: () => null,
-    explain: `The value lies outside what the function is defined for. \`modc doc\` prints what each built-in function takes.`,
+    explain: `The value lies outside what the function is defined for. \`modc doc\` prints what each built-in
+function takes.`,
   }),
   "heads-mismatch": code<{ readonly query: number; readonly key: number }>({
     severity: "error",
     message: ({ query, key }) => `${query} query heads cannot share ${key} heads of keys and values`,
     hint: () => "the number of query heads must be a multiple of the number of key and value heads",
-    explain: `In grouped-query attention each head of keys and values serves a group of query heads of equal size.`,
+    explain: `In grouped-query attention each head of keys and values serves a group of query heads of equal
+size.`,
   }),
   "split-sum": code<{ readonly sum: number; readonly extent: number; readonly shape: string }>({
     severity: "error",
     message: ({ sum, extent, shape }) => `the parts of \`split\` add up to ${sum}, but the axis of ${shape} has ${extent}`,
     hint: () => null,
-    explain: `\`split(x, sizes, axis:)\` cuts an axis into parts of the given sizes, in order; together they must make up the whole axis.`,
+    explain: `\`split(x, sizes, axis:)\` cuts an axis into parts of the given sizes, in order; together they must
+make up the whole axis.`,
   }),
 } as const;
