@@ -112,7 +112,7 @@ function placeAxes(
   if (shapes.includes(null)) return null;
   const known = shapes.map((s) => s ?? []);
   const batch = known.find((s) => s[0]?.axis)?.[0]?.axis ?? null;
-  const sequences = new Set(known.flatMap((s) => (batch !== null && s[0]?.axis === batch && s[1]?.axis ? [s[1].axis] : [])));
+  const sequences = new Set(known.flatMap((s) => (batch !== null && s[0]?.axis === batch && s[1]?.axis && s[1].axis !== batch ? [s[1].axis] : [])));
   const bounds = new Map<string, number | null>();
   let ok = true;
   known.forEach((shape, i) => {

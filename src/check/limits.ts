@@ -1,7 +1,7 @@
 // Limits against runaway input: past each, the checker stops with `limit-exceeded` instead of working on without end.
 
 /** Expressions evaluated in one check. */
-export const MAX_EVALUATIONS = 20_000_000;
+export const MAX_EVALUATIONS = 5_000_000;
 /** Items of one list. */
 export const MAX_LIST = 100_000;
 /** Instances of blocks in one model. */

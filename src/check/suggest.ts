@@ -3,7 +3,8 @@
 /** The candidate that differs least from the name, if it is near enough to be meant; null otherwise. */
 export function nearest(name: string, candidates: Iterable<string>): string | null {
   let best: string | null = null;
-  let least = Math.max(1, Math.floor(name.length / 3)) + 1;
+  // One letter is like any other: of short names only the case may differ.
+  let least = name.length < 3 ? 1 : Math.max(1, Math.floor(name.length / 3)) + 1;
   for (const c of candidates) {
     if (c === name || Math.abs(c.length - name.length) >= least) continue;
     const d = c.toLowerCase() === name.toLowerCase() ? 0.5 : distance(name, c);

@@ -7,7 +7,14 @@ import type { LogicalType } from "./model.js";
 export type NumberAny = Extract<Any, { kind: "number" }>;
 export type SizeAny = Extract<Any, { kind: "size" }>;
 
-export const int = (value: number | bigint): NumberAny => ({ kind: "number", value: rational(value), form: "int" });
+/** The whole numbers that ranges are made of: one object each, however many lists hold them. */
+const small: NumberAny[] = [];
+const SMALL = 100_000;
+
+export function int(value: number): NumberAny {
+  if (value < 0 || value > SMALL) return { kind: "number", value: rational(value), form: "int" };
+  return (small[value] ??= { kind: "number", value: rational(value), form: "int" });
+}
 export const bool = (value: boolean): Any => ({ kind: "bool", value });
 export const numberOf = (value: Rational, form: NumberAny["form"]): NumberAny => ({ kind: "number", value, form });
 
