@@ -30,11 +30,12 @@ export function printCoordinates(sizes: readonly Count[], wanted: readonly boole
   let rest = "i";
   const first = wanted.indexOf(true);
   for (let d = sizes.length - 1; d >= 1 && d >= first && first >= 0; d--) {
-    const size = printCount(sizes[d]!);
-    if (wanted[d]) statements.push(`let i${d} = ${rest} % (${size});`);
+    const count = printCount(sizes[d]!);
+    const size = count.includes(" ") ? `(${count})` : count;
+    if (wanted[d]) statements.push(`let i${d} = ${rest} % ${size};`);
     coordinates[d] = `i${d}`;
     if (d > first) {
-      statements.push(`let r${d} = ${rest} / (${size});`);
+      statements.push(`let r${d} = ${rest} / ${size};`);
       rest = `r${d}`;
     }
   }

@@ -1,0 +1,22 @@
+// y[i] = f(a[…], b[…], …), element by element.
+// Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their index map says.
+// Grid: one invocation for each element of y.
+
+struct Sizes { sequences: u32, count: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> x0: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> starts_0: array<u32>;
+fn count() -> u32 { return starts_0[sizes.sequences] * sizes.count; }
+fn value(i: u32) -> f32 {
+  let a0 = x0[i];
+  let v0 = exp(a0);
+  return v0;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.x + group.y * groups.x) * 64u + lane;
+  if (i >= count()) { return; }
+  y[i] = value(i);
+}

@@ -1,0 +1,87 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { assignSlots, storage, type Storage } from "../../src/schedule/memory.js";
+import type { Kernel, Step } from "../../src/schedule/plan.js";
+import { resolveSizes, type Axis } from "../../src/size/axes.js";
+import { axisSize, multiplySizes, rowsSize, type Size } from "../../src/size/size.js";
+
+const axes: readonly Axis[] = [
+  { role: "batch", name: "B", bound: null },
+  { role: "sequence", name: "T", bound: 256, count: { kind: "input" } },
+  { role: "sequence", name: "K", bound: 256, count: { kind: "top", parent: "T", k: 9 } },
+  { role: "sequence", name: "L", bound: 256, count: { kind: "top", parent: "T", k: 9 } },
+  { role: "sequence", name: "A", bound: 256, count: { kind: "above", parent: "T", expected: { num: 1n, den: 8n } } },
+  { role: "free", name: "F", bound: null },
+];
+const SIZES: readonly Size[] = [4, 4096, rowsSize("T"), rowsSize("K"), rowsSize("L"), rowsSize("A"), axisSize("F"), multiplySizes(rowsSize("T"), 12), multiplySizes(rowsSize("K"), 512), multiplySizes(axisSize("F"), rowsSize("L"))];
+
+const dispatch = (buffers: readonly Storage[]): Step<Storage> => {
+  const kernel: Kernel = { file: "pointwise", name: "pointwise", fields: [], buffers: [], declarations: [] };
+  return { kind: "dispatch", kernel, buffers, uniforms: [], workgroups: 1 };
+};
+
+/** A program as memory sees it: each step writes one new value and reads up to three older ones. */
+const programs = fc.array(fc.record({ size: fc.nat(SIZES.length - 1), reads: fc.array(fc.nat(1000), { maxLength: 3 }), fixed: fc.boolean() }), { minLength: 1, maxLength: 60 });
+
+function build(description: readonly { size: number; reads: number[]; fixed: boolean }[]) {
+  const values: Storage[] = [];
+  const steps = description.map(({ size, reads, fixed }) => {
+    const value = storage(SIZES[size]!, "value", fixed && reads.length % 2 === 1);
+    const read = new Set(reads.flatMap((r) => (values.length > 0 ? [values[values.length - 1 - (r % Math.min(values.length, 12))]!] : [])));
+    values.push(value);
+    return dispatch([...read, value]);
+  });
+  return { values, steps, fixed: values.filter((v) => v.fixed) };
+}
+
+const touches = (step: Step<Storage>): readonly Storage[] => (step.kind === "dispatch" ? step.buffers : []);
+
+describe("slots", () => {
+  it("are never shared by two values that live at once, and a fixed one by nobody", () => {
+    fc.assert(
+      fc.property(programs, (description) => {
+        const { values, steps, fixed } = build(description);
+        const { slotOf } = assignSlots(steps, fixed, axes, new Map());
+        const life = values.map((v) => {
+          const at = steps.flatMap((s, i) => (touches(s).includes(v) ? [i] : []));
+          return { slot: slotOf(v), first: v.fixed ? -Infinity : at[0]!, last: v.fixed ? Infinity : at.at(-1)! };
+        });
+        for (const [i, a] of life.entries()) for (const b of life.slice(i + 1)) if (a.slot === b.slot) expect(a.last < b.first || b.last < a.first).toBe(true);
+      }),
+      { seed: 1, numRuns: 300 },
+    );
+  });
+
+  it("hold all their values at every size, though chosen at a nominal one", () => {
+    const run = fc.record({ B: fc.integer({ min: 1, max: 9 }), T: fc.integer({ min: 1, max: 256 }), F: fc.integer({ min: 1, max: 5000 }) });
+    fc.assert(
+      fc.property(programs, run, (description, { B, T, F }) => {
+        const { values, steps, fixed } = build(description);
+        const { slots, slotOf } = assignSlots(steps, fixed, axes, new Map());
+        const sizes = resolveSizes(axes, { extents: new Map([["B", B], ["T", T], ["F", F]]), lengths: new Map(), live: new Map() });
+        for (const v of values) expect(sizes.number(slots[slotOf(v)]!.bytes)).toBeGreaterThanOrEqual(sizes.number(v.bytes));
+      }),
+      { seed: 2, numRuns: 300 },
+    );
+  });
+
+  it("are taken over by later values: a chain of equal values needs two", () => {
+    const values = Array.from({ length: 50 }, () => storage(rowsSize("T"), "value", false));
+    const steps = values.map((v, i) => dispatch(i === 0 ? [v] : [values[i - 1]!, v]));
+    expect(assignSlots(steps, [], axes, new Map()).slots.length).toBe(2);
+  });
+
+  it("are shared between axes of equal rules, and their size names one of them", () => {
+    const [a, b] = [storage(rowsSize("K"), "a", false), storage(rowsSize("L"), "b", false)];
+    const { slots, slotOf } = assignSlots([dispatch([a]), dispatch([b])], [], axes, new Map());
+    expect(slotOf(a)).toBe(slotOf(b));
+    expect(slots.map((s) => s.bytes)).toEqual([rowsSize("K")]);
+  });
+
+  it("keep of sizes that differ by a factor only the greatest", () => {
+    const list = [3, 12, 7].map((n) => storage(multiplySizes(n, rowsSize("T")), "value", false));
+    const { slots } = assignSlots(list.map((v) => dispatch([v])), [], axes, new Map());
+    expect(slots).toHaveLength(1);
+    expect(slots[0]!.bytes).toEqual(multiplySizes(12, rowsSize("T")));
+  });
+});

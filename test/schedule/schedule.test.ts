@@ -1,0 +1,141 @@
+import { describe, expect, it } from "vitest";
+import type { Graph, Node } from "../../src/ir/graph.js";
+import { createEmit } from "../../src/ir/build.js";
+import { ops } from "../../src/ops/index.js";
+import { DEFAULT_LIMITS } from "../../src/schedule/limits.js";
+import type { Plan, PlanStep } from "../../src/schedule/plan.js";
+import { schedule } from "../../src/schedule/schedule.js";
+import { printSize } from "../../src/size/size.js";
+import { caseOf, allSamples } from "../ops/samples.js";
+import { ABOVE, graphOf } from "./graphs.js";
+
+const names = (plan: Plan): string[] => plan.steps.map((s) => (s.kind === "dispatch" ? s.kernel.name : s.kind));
+const dispatches = (plan: Plan): Extract<PlanStep, { kind: "dispatch" }>[] => plan.steps.flatMap((s) => (s.kind === "dispatch" ? [s] : []));
+const OUTPUT = "[B, T, 4] packed T 0 1";
+
+/** What holds of every plan. */
+function checkPlan(plan: Plan): void {
+  for (const { kernel, buffers, uniforms } of dispatches(plan)) {
+    expect(buffers.length).toBe(kernel.buffers.length);
+    expect(uniforms.length).toBe(kernel.fields.length);
+    expect(buffers.length).toBeLessThanOrEqual(DEFAULT_LIMITS.storageBuffersPerStage);
+    kernel.buffers.forEach((b, i) => {
+      if (b.access === "read_write") expect(buffers.filter((slot) => slot === buffers[i])).toHaveLength(1);
+    });
+    expect(new Set(kernel.buffers.map((b) => b.name)).size).toBe(kernel.buffers.length);
+    expect(new Set(kernel.fields.map((f) => f.name)).size).toBe(kernel.fields.length);
+  }
+  for (const step of plan.steps) if (step.kind === "copy") expect(step.from).not.toBe(step.to);
+}
+
+describe("every plan", () => {
+  it.each(allSamples.map(({ op, sample }) => [op, sample.name, sample] as const))("%s (%s) keeps within the limits and binds what it writes once", (op, _name, sample) => {
+    checkPlan(schedule(caseOf(op, sample).graph));
+  });
+});
+
+describe("pointwise operators", () => {
+  it("that one other reads are computed where they are read", () => {
+    const plan = schedule(graphOf(`%a = exp(%x)\n%b = mul(%a, %x)\n%c = add(%b, %x)\nresult "y" = %c ${OUTPUT}`));
+    expect(names(plan)).toEqual(["exp_mul_add"]);
+    expect(dispatches(plan)[0]!.buffers).toHaveLength(2);
+  });
+  it("that several read are computed once", () => {
+    const plan = schedule(graphOf(`%a = exp(%x)\n%b = neg(%a)\n%c = abs(%a)\n%d = add(%b, %c)\nresult "y" = %d ${OUTPUT}`));
+    expect(names(plan)).toEqual(["exp", "neg_abs_add"]);
+  });
+  it("are not computed again for each element of a larger result", () => {
+    const plan = schedule(graphOf(`%s = sum {"axes":[1],"keep":true}(%x)\n%r = rsqrt(%s)\n%y = mul(%x, %r)\nresult "y" = %y ${OUTPUT}`));
+    expect(names(plan)).toEqual(["reduce", "rsqrt", "mul"]);
+  });
+  it("read broadcast inputs and constants as they are", () => {
+    const plan = schedule(graphOf(`%c = constant {"value":2,"dtype":"f32","shape":[4]}()\n%b = broadcast {"shape":["rows(T)",4]}(%c)\n%y = mul(%x, %b)\nresult "y" = %y ${OUTPUT}`));
+    expect(names(plan)).toEqual(["mul"]);
+    expect(dispatches(plan)[0]!.buffers).toHaveLength(2);
+  });
+  it("never read more buffers than a kernel may bind", () => {
+    const inputs = Array.from({ length: 20 }, (_, i) => `%w${i} = weight {"path":"w${i}","dtype":"f32","shape":[4]}()`).join("\n");
+    const sums = Array.from({ length: 20 }, (_, i) => `%s${i} = add(${i === 0 ? "%x" : `%s${i - 1}`}, %w${i})`).join("\n");
+    const plan = schedule(graphOf(`${inputs}\n${sums}\nresult "y" = %s19 ${OUTPUT}`));
+    checkPlan(plan);
+    expect(dispatches(plan).length).toBe(4);
+  });
+});
+
+describe("memory", () => {
+  it("of a value is taken over by put where nothing else reads it", () => {
+    const route = `%score = sum {"axes":[1],"keep":false}(%x)\n%top = top {"axis":"K"}(%score, %starts, %starts)\n%index = pick {"result":0}(%top)\n%kstarts = pick {"result":1}(%top)\nstarts K = %kstarts`;
+    const axes = "axis K = sequence top of T; k = 2";
+    const last = schedule(graphOf(`${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\nresult "y" = %y ${OUTPUT}`, { axes }));
+    expect(names(last)).toEqual(["exp", "reduce", "top", "take", "put"]);
+    const read = schedule(graphOf(`${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\n%z = add(%y, %a)\nresult "y" = %z ${OUTPUT}`, { axes }));
+    expect(names(read)).toEqual(["exp", "reduce", "top", "take", "copy", "put", "add"]);
+    const given = schedule(graphOf(`${route}\n%rows = take {"dim":0}(%x, %index)\n%y = put {"dim":0}(%x, %index, %rows)\nresult "y" = %y ${OUTPUT}`, { axes }));
+    expect(names(given)).toEqual(["reduce", "top", "take", "copy", "put"]);
+  });
+  it("of views is that of what they view", () => {
+    const plan = schedule(graphOf(`%a = reshape {"shape":["rows(T)",2,2]}(%x)\n%b = stop_gradient(%a)\n%c = reshape {"shape":["rows(T)",4]}(%b)\nresult "y" = %c ${OUTPUT}`));
+    expect(plan.steps).toEqual([]);
+    expect(plan.outputs[0]!.slot).toBe(plan.inputs.get("x"));
+  });
+  it("of an output is not used for anything after it", () => {
+    const chain = Array.from({ length: 6 }, (_, i) => `%s${i} = sum {"axes":[1],"keep":true}(${i === 0 ? "%x" : `%y${i - 1}`})\n%y${i} = mul(${i === 0 ? "%x" : `%y${i - 1}`}, %s${i})`).join("\n");
+    const plan = schedule(graphOf(`${chain}\nresult "a" = %y1 ${OUTPUT}\nresult "b" = %y5 ${OUTPUT}`));
+    const [a, b] = plan.outputs.map((o) => o.slot);
+    expect(a).not.toBe(b);
+    for (const slot of [a, b]) expect(dispatches(plan).filter((d) => d.kernel.buffers.some((k, i) => k.access === "read_write" && d.buffers[i] === slot))).toHaveLength(1);
+  });
+});
+
+describe("states", () => {
+  const state = (name: string): string => `%${name} = state {"name":"${name}","dtype":"f32","shape":[4]}()`;
+  it("take their new values after every old one has been read", () => {
+    const plan = schedule(graphOf(`${state("m")}\n%n = exp(%m)\n%y = add(%x, %m)\nstate "m" f32[4] = zeros next %n\nresult "y" = %y ${OUTPUT}`));
+    expect(names(plan).at(-1)).toBe("copy");
+  });
+  it("may swap", () => {
+    const plan = schedule(graphOf(`${state("a")}\n${state("b")}\nstate "a" f32[4] = zeros next %b\nstate "b" f32[4] = zeros next %a\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}`));
+    const slots = new Map<number, string>([[plan.states.get("a")!, "a"], [plan.states.get("b")!, "b"]]);
+    for (const s of plan.steps) if (s.kind === "copy") slots.set(s.to, slots.get(s.from)!);
+    expect([slots.get(plan.states.get("a")!), slots.get(plan.states.get("b")!)]).toEqual(["b", "a"]);
+  });
+  it("give their old value as a result though they change", () => {
+    const plan = schedule(graphOf(`${state("m")}\n%n = exp(%m)\nstate "m" f32[4] = zeros next %n\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}\nresult "old" = %m [4]`));
+    expect(plan.outputs[1]!.slot).not.toBe(plan.states.get("m"));
+  });
+});
+
+describe("axes that only the device knows", () => {
+  it("are counted by the last entry of their starts, and dispatched at their bound", () => {
+    const plan = schedule(graphOf(`${ABOVE.body}%y = exp(%rows)\nresult "y" = %y [B, K, 4] packed K 0 1`, ABOVE));
+    checkPlan(plan);
+    const exp = dispatches(plan).at(-1)!;
+    expect(exp.kernel.declarations.find((d) => d.kind === "count" && d.name === "count")).toMatchObject({ count: { kind: "rows" } });
+    expect(printSize(exp.workgroups)).toBe("ceil(1/16*rows(K))");
+    expect(plan.outputs[0]!.startsSlot).toBe(exp.buffers[exp.kernel.buffers.findIndex((b) => b.name === "starts_0")]);
+  });
+  it("are computed after their starts, even where nothing else says so", () => {
+    const plan = schedule(graphOf(`%c = constant {"value":1,"dtype":"f32","shape":["rows(K)",4]}()\n%p = neg(%c)\n${ABOVE.body}result "y" = %p [B, K, 4] packed K 0 1`, ABOVE));
+    expect(names(plan).indexOf("above")).toBeLessThan(names(plan).indexOf("neg"));
+  });
+});
+
+it("time grows with the number of nodes, and depth needs no stack", () => {
+  const chain = (length: number): Graph => {
+    const base = graphOf(`result "y" = %x ${OUTPUT}`);
+    const emit = createEmit(ops, base.axes);
+    let y: Node = base.inputs[0]!.node;
+    for (let i = 0; i < length; i++) y = emit.node("exp", [emit.node("softmax", [y], { axis: 1 })], {});
+    return { ...base, outputs: [{ ...base.outputs[0]!, node: y }] };
+  };
+  const time = (length: number): number => {
+    const graph = chain(length);
+    const start = performance.now();
+    const plan = schedule(graph);
+    expect(plan.slots.length).toBeLessThan(5);
+    return performance.now() - start;
+  };
+  time(500);
+  const [short, long] = [Math.min(time(2000), time(2000)), time(20_000)];
+  expect(long / short).toBeLessThan(40);
+});
