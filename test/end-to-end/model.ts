@@ -8,7 +8,7 @@ import { evaluate, type Choice, type Evaluation } from "../../src/reference/eval
 import { packRoute } from "../../src/reference/pack.js";
 import { type Device, load, type Results, type Session } from "../../src/runtime/index.js";
 import { startsOf } from "../../src/size/axes.js";
-import { parseRational } from "../../src/size/rational.js";
+import { divide, parseDecimal, parseRational, rational, type Rational } from "../../src/size/rational.js";
 import { printSize } from "../../src/size/size.js";
 import { random } from "../random.js";
 
@@ -30,13 +30,13 @@ export interface Filled {
 }
 export type Weights = ReadonlyMap<string, Filled>;
 
-/** Every weight random: matrices of deviation 1/√n, vectors around 1, so that norms, biases and gates all matter. */
-export function randomWeights(program: Program, seed: number): Map<string, Filled> {
+/** Every weight random: matrices of deviation `gain`/√n, vectors around 1, so that norms, biases and gates all matter. */
+export function randomWeights(program: Program, seed: number, gain = 1): Map<string, Filled> {
   const rng = random(seed);
   return new Map(
     program.weights.map((w) => {
       const count = w.shape.reduce((a, b) => a * b, 1);
-      const scale = 1 / Math.sqrt(w.shape.at(-1) ?? 1);
+      const scale = gain / Math.sqrt(w.shape.at(-1) ?? 1);
       const value = w.shape.length < 2 ? () => 1 + 0.2 * rng.normal() : () => rng.normal() * scale;
       return [w.path, { shape: w.shape, data: Float32Array.from({ length: count }, value) }];
     }),
@@ -85,9 +85,16 @@ export function reference(graph: Graph, weights: Weights, given: Case, forced?: 
     weights,
     ...(given.lengths ? { lengths: given.lengths } : {}),
     ...(given.seed === undefined ? {} : { seed: given.seed }),
-    ...(given.live ? { live: new Map(Object.entries(given.live).map(([k, v]) => [k, parseRational(v)!])) } : {}),
+    ...(given.live ? { live: new Map(Object.entries(given.live).map(([k, v]) => [k, exact(v)])) } : {}),
     ...(forced ? { forced } : {}),
   });
+}
+
+/** `25%`, `0.5`, `1/3`. */
+function exact(text: string): Rational {
+  const value = text.endsWith("%") ? parseDecimal(text.slice(0, -1)) : (parseDecimal(text) ?? parseRational(text));
+  if (!value) throw new Error(`not a number: ${text}`);
+  return text.endsWith("%") ? divide(value, rational(100)) : value;
 }
 
 export const onDevice = (session: Session, given: Case): Promise<Results> =>
