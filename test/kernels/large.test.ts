@@ -1,0 +1,74 @@
+// Sizes beyond those of the samples: long reductions stay accurate, long sequences are routed right, and grids fold where they must.
+import { beforeAll, describe, expect, it } from "vitest";
+import type { OpName } from "../../src/ir/vocabulary.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import type { Device } from "../../src/runtime/index.js";
+import { testDevice } from "../device.js";
+import { Bench, type Case, type Setting } from "../ops/bench.js";
+import { compareOnDevice, runOnDevice } from "./operators.js";
+
+let device: Device;
+beforeAll(async () => {
+  device = await testDevice();
+});
+
+const bench = (setting: Setting = {}): Bench => new Bench(setting, 7);
+const finish = (b: Bench, node: Parameters<Bench["finish"]>[0]) => b.finish(node, "large");
+
+/** Samples bound T at less. */
+const unbounded = (c: Case): Case => ({ ...c, graph: { ...c.graph, axes: c.graph.axes.map((a) => ({ ...a, bound: null })) } });
+
+describe("sums", () => {
+  it.each([
+    ["a million values into one", [1 << 20], [0]],
+    ["the rows of a long table", [100_003, 3], [0]],
+    ["a row just short enough for one invocation", [5, 1024], [1]],
+    ["a row just too long for one", [5, 1025], [1]],
+  ] as const)("%s keep six digits", async (_name, shape, axes) => {
+    // All of one sign and alike: rounding errors of a running sum would all have one sign too.
+    const b = bench();
+    const c = finish(b, b.node("sum", [b.data("f32", shape, (r) => 0.1 + r.uniform(0, 0.01))], { axes: [...axes], keep: false }));
+    const { data } = (await runOnDevice(device, c))["y0"]!;
+    const expected = evaluate(c.graph, c.options).outputs.get("y0")!.data;
+    expected.forEach((e, i) => expect(Math.abs(data[i]! - e) / e).toBeLessThan(1e-6));
+  });
+  it("of products keep six digits over a depth of 10,000", async () => {
+    const b = bench();
+    const positive = (r: { uniform(a: number, b: number): number }): number => r.uniform(0.5, 1);
+    const c = finish(b, b.node("matmul", [b.data("f32", [3, 10_000], positive), b.data("f32", [5, 10_000], positive)], { transposed: true }));
+    const { data } = (await runOnDevice(device, c))["y0"]!;
+    const expected = evaluate(c.graph, c.options).outputs.get("y0")!.data;
+    expected.forEach((e, i) => expect(Math.abs(data[i]! - e) / e).toBeLessThan(1e-6));
+  });
+});
+
+describe("long rows", () => {
+  const cases: readonly (readonly [string, OpName, () => ReturnType<typeof finish>])[] = [
+    ["softmax over 70,001 values", "softmax", () => { const b = bench(); return finish(b, b.node("softmax", [b.data("f32", [2, 70_001])], { axis: 1 })); }],
+    ["cross entropy over 50,257 classes", "cross_entropy", () => { const b = bench(); return finish(b, b.node("cross_entropy", [b.data("f32", [3, 50_257]), b.data("u32", [3], (r) => r.below(50_257))], {})); }],
+  ];
+  it.each(cases)("%s", async (_name, op, make) => {
+    await compareOnDevice(device, op, make());
+  });
+});
+
+describe("top", () => {
+  const scores: readonly (readonly [string, (r: { normal(): number; below(n: number): number }) => number])[] = [
+    ["random scores", (r) => r.normal()],
+    ["scores with many ties", (r) => r.below(5) - 2],
+    ["NaN and infinities among them", (r) => [NaN, Infinity, -Infinity, 0, -0, 1][r.below(6)]!],
+    ["scores that differ in the last bit", (r) => 1 + r.below(7) * 2 ** -23],
+  ];
+  it.each(scores)("of 65,536 tokens: %s", async (_name, values) => {
+    for (const k of [1, 8192, 65_535]) {
+      const b = bench({ batch: 2, tokens: 65_536, lengths: [65_536, 300], axes: { K: { kind: "top", parent: "T", k } } });
+      await compareOnDevice(device, "top", unbounded(finish(b, b.top("K", b.rows([], [], "f32", values)))));
+    }
+  });
+});
+
+it("more workgroups than one dimension holds are folded", async () => {
+  // One workgroup for each output: 70,000 of them, where a dimension has at most 65,535.
+  const b = bench();
+  await compareOnDevice(device, "softmax", finish(b, b.node("softmax", [b.data("f32", [70_000, 3])], { axis: 1 })));
+});

@@ -1,0 +1,4 @@
+// Every operator agrees on a second device too: SwiftShader, with subgroups of another width and no f16.
+import { describeOperators } from "./operators.js";
+
+describeOperators("swiftshader");
