@@ -37,7 +37,7 @@ type Readable = Float32Array | Uint16Array | Int16Array | Uint8Array | Int8Array
 
 /** A view of the bytes in their own type, copied where they are not aligned. */
 function readable(bytes: Uint8Array, from: string): Readable {
-  const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes); // `slice` of a Buffer would share its memory
   const { buffer, byteOffset: at, byteLength: n } = aligned;
   switch (from) {
     case "F32":
