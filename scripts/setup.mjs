@@ -60,7 +60,8 @@ function packagesOf(path) {
   }
 }
 
-function build() {
+/** Compiles `src` and `grammar` into `dist`, where they have changed. */
+export function build() {
   embed();
   const fingerprint = fingerprintOf(["src", "grammar", "tsconfig.json", "tsconfig.build.json", "package-lock.json"]);
   const stamp = join(root, "dist", ".fingerprint");

@@ -43,7 +43,10 @@ export const wholeNumbers = (option: string, text: string): readonly number[] =>
 
 /** `B=1,T=2048` */
 export function extentsOf(option: string, text: string): ReadonlyMap<string, number> {
-  const given = pairs(option, text.split(",").filter((part) => part.trim() !== ""));
+  const given = pairs(
+    option,
+    text.split(",").filter((part) => part.trim() !== ""),
+  );
   return new Map(Object.entries(given).map(([name, value]) => [name, wholeNumber(`${option} ${name}=`, value, 1, Number.MAX_SAFE_INTEGER)]));
 }
 

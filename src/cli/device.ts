@@ -20,5 +20,7 @@ export function mendingHint(info: DeviceInfo): string | null {
   if (swiftShader && process.platform === "linux") {
     return "to speed up: install your GPU's Vulkan driver; without a GPU, `apt-get install -y --no-install-recommends libvulkan1 mesa-vulkan-drivers` brings Mesa's software GPU, several times as fast";
   }
-  return process.platform === "linux" ? "to speed up: install your GPU's Vulkan driver (NVIDIA's own; for AMD and Intel the package mesa-vulkan-drivers)" : null;
+  return process.platform === "linux"
+    ? "to speed up: install your GPU's Vulkan driver (NVIDIA's own; for AMD and Intel the package mesa-vulkan-drivers)"
+    : null;
 }

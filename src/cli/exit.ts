@@ -39,15 +39,24 @@ export function judge(error: unknown): Verdict {
   if (!(error instanceof Error)) return bug(String(error));
   const { code, hint } = error as { readonly code?: unknown; readonly hint?: unknown }; // as the runtime's errors have them
   const known = exitOf(error.name, code);
-  return known === null || error.message.startsWith("modc bug") ? bug(error.message) : { exit: known, message: error.message, hint: typeof hint === "string" ? hint : null };
+  return known === null || error.message.startsWith("modc bug")
+    ? bug(error.message)
+    : { exit: known, message: error.message, hint: typeof hint === "string" ? hint : null };
 }
 
 function exitOf(name: string, code: unknown): ExitCode | null {
   if (name === "InputError" || name === "ProgramError" || name === "WeightsError") return EXIT.user;
   switch (code) {
-    case "no-device": case "device-lost": return EXIT.device;
-    case "out-of-memory": case "limit-exceeded": case "bad-input": case "bad-weights": return EXIT.user;
-    default: return null;
+    case "no-device":
+    case "device-lost":
+      return EXIT.device;
+    case "out-of-memory":
+    case "limit-exceeded":
+    case "bad-input":
+    case "bad-weights":
+      return EXIT.user;
+    default:
+      return null;
   }
 }
 

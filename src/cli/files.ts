@@ -83,7 +83,10 @@ export function importReader(root: string): (path: string) => string | null {
     }
     const home = realpathSync(folder);
     if (!real.startsWith(home.endsWith(sep) ? home : home + sep)) {
-      throw new UserError(`${basename(root)} imports ${path}, which is a link to ${real}, outside its folder`, "imports stay inside the folder of the file that is compiled");
+      throw new UserError(
+        `${basename(root)} imports ${path}, which is a link to ${real}, outside its folder`,
+        "imports stay inside the folder of the file that is compiled",
+      );
     }
     return readText(full);
   };

@@ -18,7 +18,10 @@ export interface ModelFlags {
 }
 
 /** The options of `compile` and `check` for a file. */
-export function compileOptions(file: string, flags: ModelFlags): CompileOptions & { readonly read: (path: string) => string | null; readonly set: Readonly<Record<string, string>> } {
+export function compileOptions(
+  file: string,
+  flags: ModelFlags,
+): CompileOptions & { readonly read: (path: string) => string | null; readonly set: Readonly<Record<string, string>> } {
   return {
     file,
     phase: flags.phase ?? "infer",
@@ -53,7 +56,13 @@ export async function checkFile(file: string, flags: ModelFlags): Promise<{ read
   const source = readSource(file);
   const { phase = "infer", entry, model: name, set, read } = compileOptions(file, flags);
   const { check } = await import("../check/check.js");
-  const { model, diagnostics, sources } = check(source, { phase, set, read, ...(entry === undefined ? {} : { entry }), ...(name === undefined ? {} : { model: name }) });
+  const { model, diagnostics, sources } = check(source, {
+    phase,
+    set,
+    read,
+    ...(entry === undefined ? {} : { entry }),
+    ...(name === undefined ? {} : { model: name }),
+  });
   showDiagnostics(diagnostics, sources);
   if (!model) throw new Quit(EXIT.user);
   return { model, sources };

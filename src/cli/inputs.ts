@@ -60,7 +60,10 @@ function fromJson(name: string, text: string, where: string): GivenTensor {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new UserError(`${where} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`, `write nested lists of numbers, such as --input ${name}=[[1,2],[3,4]]`);
+    throw new UserError(
+      `${where} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `write nested lists of numbers, such as --input ${name}=[[1,2],[3,4]]`,
+    );
   }
   return flatten(name, value);
 }
@@ -72,12 +75,14 @@ function flatten(name: string, value: unknown): GivenTensor {
   const data: number[] = [];
   const walk = (v: unknown, depth: number, place: string): void => {
     if (depth === shape.length) {
-      if (typeof v !== "number" && typeof v !== "boolean") throw new UserError(`${place} is ${Array.isArray(v) ? "a list where the first entry is none" : JSON.stringify(v)}, which is no number`);
+      if (typeof v !== "number" && typeof v !== "boolean")
+        throw new UserError(`${place} is ${Array.isArray(v) ? "a list where the first entry is none" : JSON.stringify(v)}, which is no number`);
       data.push(Number(v));
       return;
     }
     if (!Array.isArray(v)) throw new UserError(`${place} is no list, as its neighbours are`);
-    if (v.length !== shape[depth]) throw new UserError(`${place} has ${v.length} entries, its first neighbour ${shape[depth]}`, "pad sequences to one length and give `--lengths`");
+    if (v.length !== shape[depth])
+      throw new UserError(`${place} has ${v.length} entries, its first neighbour ${shape[depth]}`, "pad sequences to one length and give `--lengths`");
     v.forEach((inner, i) => walk(inner, depth + 1, `${place}[${i}]`));
   };
   if (shape.length > 16) throw new UserError(`${name} is nested more than 16 deep`);
@@ -89,7 +94,8 @@ async function fromSafetensors(input: ProgramInput, path: string): Promise<Given
   const source = await openWeights(path);
   try {
     const entry = source.tensors.get(input.name);
-    if (!entry) throw new UserError(`${path} holds no tensor ${JSON.stringify(input.name)}`, `it holds ${[...source.tensors.keys()].slice(0, 8).join(", ") || "none"}`);
+    if (!entry)
+      throw new UserError(`${path} holds no tensor ${JSON.stringify(input.name)}`, `it holds ${[...source.tensors.keys()].slice(0, 8).join(", ") || "none"}`);
     if (!converts(entry.dtype, input.dtype)) throw new UserError(`${input.name} in ${path} is ${entry.dtype}, which does not convert to ${input.dtype}`);
     const values = fromBytes(await source.read(input.name), entry.dtype, input.dtype);
     if (typeof values === "string") throw new UserError(`${input.name} in ${path}: ${values}`);

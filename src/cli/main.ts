@@ -24,7 +24,10 @@ function build(finish: (code: ExitCode) => void): Command {
     .version(version(), "-V, --version", "print the version")
     .helpCommand(false)
     .showHelpAfterError("(modc --help lists the commands)")
-    .addHelpText("after", "\nExit codes: 0 fine, 1 fault in source, input or weights, 2 usage, 3 no GPU or GPU lost, 4 check failed, 70 fault of modc, 130 interrupted.\n");
+    .addHelpText(
+      "after",
+      "\nExit codes: 0 fine, 1 fault in source, input or weights, 2 usage, 3 no GPU or GPU lost, 4 check failed, 70 fault of modc, 130 interrupted.\n",
+    );
 
   /** A command on one model file. */
   const add = (name: string, description: string, options: readonly Option[]): Command => {
@@ -34,41 +37,70 @@ function build(finish: (code: ExitCode) => void): Command {
   };
   const compiling = [set, phase, enter, model];
 
-  add("check <file>", "find errors and warnings, in infer and, where there is an objective, in train", [...compiling, json])
-    .action(async (file, flags) => finish((await import("./commands/check.js")).check(file, flags)));
-  add("fmt <files...>", "print files in the canonical form, in place", [new Option("--check", "write nothing; fail (1) where a file would change"), new Option("--stdout", "print instead of writing"), json])
-    .action(async (files, flags) => finish((await import("./commands/fmt.js")).fmt(files, flags)));
+  add("check <file>", "find errors and warnings, in infer and, where there is an objective, in train", [...compiling, json]).action(async (file, flags) =>
+    finish((await import("./commands/check.js")).check(file, flags)),
+  );
+  add("fmt <files...>", "print files in the canonical form, in place", [
+    new Option("--check", "write nothing; fail (1) where a file would change"),
+    new Option("--stdout", "print instead of writing"),
+    json,
+  ]).action(async (files, flags) => finish((await import("./commands/fmt.js")).fmt(files, flags)));
   add("ir <file>", "print the graph", [
-    ...compiling, new Option("--after <pass>", "stop after this pass; `lower` is before any"), new Option("--trace", "name each rule that fires"),
-    new Option("--verify", "verify the graph after every pass"), new Option("--lines", "show lines instead of offsets"), json,
+    ...compiling,
+    new Option("--after <pass>", "stop after this pass; `lower` is before any"),
+    new Option("--trace", "name each rule that fires"),
+    new Option("--verify", "verify the graph after every pass"),
+    new Option("--lines", "show lines instead of offsets"),
+    json,
   ]).action(async (file, flags) => finish(await (await import("./commands/ir.js")).ir(file, flags)));
-  add("wgsl <file> [kernel]", "list the kernels of a model, or print one", [...compiling, new Option("--all", "print all of them"), json])
-    .action(async (file, kernel, flags) => finish(await (await import("./commands/wgsl.js")).wgsl(file, kernel, flags)));
-  add("compile <file>", "write the compiled program as JSON", [output, ...compiling, json])
-    .action(async (file, flags) => finish(await (await import("./commands/compile.js")).compile(file, flags)));
+  add("wgsl <file> [kernel]", "list the kernels of a model, or print one", [...compiling, new Option("--all", "print all of them"), json]).action(
+    async (file, kernel, flags) => finish(await (await import("./commands/wgsl.js")).wgsl(file, kernel, flags)),
+  );
+  add("compile <file>", "write the compiled program as JSON", [output, ...compiling, json]).action(async (file, flags) =>
+    finish(await (await import("./commands/compile.js")).compile(file, flags)),
+  );
   add("run <file>", "run a model: a .mod file, or a program that `compile` wrote (.json)", [
     new Option("--input <name=value>", "JSON, @file.json or @file.safetensors (repeatable)").argParser(collect),
     new Option("--text <text>", "text, or @file, for a model that reads bytes (repeatable: a batch)").argParser(collect),
-    new Option("--lengths <n,n,…>", "tokens of each sequence"), weights, live, seed, device, requireGpu,
-    new Option("-o, --output <path>", "write results and observed values to a safetensors file"), new Option("--check", "hold the results against the reference; fail (4) where they differ"),
-    ...compiling, json,
+    new Option("--lengths <n,n,…>", "tokens of each sequence"),
+    weights,
+    live,
+    seed,
+    device,
+    requireGpu,
+    new Option("-o, --output <path>", "write results and observed values to a safetensors file"),
+    new Option("--check", "hold the results against the reference; fail (4) where they differ"),
+    ...compiling,
+    json,
   ]).action(async (file, flags) => finish(await (await import("./commands/run.js")).run(file, flags)));
   add("init <file>", "write the starting values of a model's weights", [
-    new Option("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(), seed, new Option("--floats <type>", "how floats are stored").choices(["f32", "f16", "bf16"]),
-    new Option("--paths", "key tensors by their paths, not by what `names` says"), set, model, json,
+    new Option("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(),
+    seed,
+    new Option("--floats <type>", "how floats are stored").choices(["f32", "f16", "bf16"]),
+    new Option("--paths", "key tensors by their paths, not by what `names` says"),
+    set,
+    model,
+    json,
   ]).action(async (file, flags) => finish(await (await import("./commands/init.js")).init(file, flags)));
   add("cost <file>", "count operations, bytes, parameters and cache, beside the same model with nothing skipped", [
     new Option("--at <axis=n,…>", "extents, such as B=1,T=2048 (default: one sequence as long as the model allows)"),
     new Option("--convention <name>", "executed: what runs; mor: as the Mixture-of-Recursions paper counts").choices(["executed", "mor"]),
-    new Option("--precision <type>", "bytes of a value: f32 has 4, f16 2").choices(["f32", "f16"]), live,
-    new Option("--budget <operations>", "print how many training steps' forward passes it pays for"), new Option("--step-tokens <n>", "tokens of a step, for --budget"), ...compiling, json,
+    new Option("--precision <type>", "bytes of a value: f32 has 4, f16 2").choices(["f32", "f16"]),
+    live,
+    new Option("--budget <operations>", "print how many training steps' forward passes it pays for"),
+    new Option("--step-tokens <n>", "tokens of a step, for --budget"),
+    ...compiling,
+    json,
   ]).action(async (file, flags) => finish(await (await import("./commands/cost.js")).cost(file, flags)));
-  add("explain [code]", "explain a diagnostic's code; without one, list them", [json])
-    .action(async (code, flags) => finish((await import("./commands/explain.js")).explain(code, flags)));
-  add("doctor", "tell which device there is and how to get a better one", [device, requireGpu, json])
-    .action(async (flags) => finish(await (await import("./commands/doctor.js")).doctor(flags)));
-  add("doc [what] [name]", "print the documentation of a file, of std, or of builtins", [json])
-    .action(async (what, name, flags) => finish((await import("./commands/doc.js")).doc(what, name, flags)));
+  add("explain [code]", "explain a diagnostic's code; without one, list them", [json]).action(async (code, flags) =>
+    finish((await import("./commands/explain.js")).explain(code, flags)),
+  );
+  add("doctor", "tell which device there is and how to get a better one", [device, requireGpu, json]).action(async (flags) =>
+    finish(await (await import("./commands/doctor.js")).doctor(flags)),
+  );
+  add("doc [what] [name]", "print the documentation of a file, of std, or of builtins", [json]).action(async (what, name, flags) =>
+    finish((await import("./commands/doc.js")).doc(what, name, flags)),
+  );
   return program;
 }
 

@@ -51,7 +51,7 @@ export function strip(chosen: readonly number[], tokens: number): string {
 /** Bytes of text as one column each: what does not print, and the further bytes of a character, as a space. */
 export function printableBytes(bytes: Uint8Array): string {
   const cells: string[] = [];
-  for (let i = 0; i < bytes.length; ) {
+  for (let i = 0; i < bytes.length;) {
     const length = bytes[i]! < 0x80 ? 1 : bytes[i]! < 0xe0 ? 2 : bytes[i]! < 0xf0 ? 3 : 4;
     const character = new TextDecoder().decode(bytes.subarray(i, i + length));
     // Combining and wide characters would shift what stands below.

@@ -22,7 +22,8 @@ export function showRun(program: Program, given: GivenInputs, values: Values, wi
   }
 }
 
-const isRoute = (program: Program, name: string): boolean => program.outputs.some((o) => o.name.endsWith(".index") && (o.name === name || `${o.name.slice(0, -".index".length)}.count` === name));
+const isRoute = (program: Program, name: string): boolean =>
+  program.outputs.some((o) => o.name.endsWith(".index") && (o.name === name || `${o.name.slice(0, -".index".length)}.count` === name));
 
 /** Sequences with tokens, and how many. */
 export function sequencesOf(given: GivenInputs, batch: number): readonly { readonly sequence: number; readonly tokens: number }[] {

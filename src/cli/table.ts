@@ -5,5 +5,12 @@ export function table(heading: readonly string[], rows: readonly (readonly (stri
   const cells = [heading, ...rows.map((row) => row.map(String))];
   const widths = heading.map((_, c) => Math.max(...cells.map((row) => row[c]?.length ?? 0)));
   const right = heading.map((_, c) => rows.length > 0 && rows.every((row) => typeof row[c] === "number" || /^(\d|-$|$)/.test(String(row[c]))));
-  return cells.map((row) => row.map((cell, c) => (right[c] ? cell.padStart(widths[c]!) : cell.padEnd(widths[c]!))).join("  ").trimEnd()).join("\n");
+  return cells
+    .map((row) =>
+      row
+        .map((cell, c) => (right[c] ? cell.padStart(widths[c]!) : cell.padEnd(widths[c]!)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }

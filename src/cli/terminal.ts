@@ -5,15 +5,18 @@ import { EXIT } from "./exit.js";
 export const out = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** Prints a result as JSON: numbers that JSON lacks as the strings "NaN", "Infinity" and "-Infinity". */
-export const outJson = (value: unknown): void => out(JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v), 1));
+export const outJson = (value: unknown): void =>
+  out(JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v), 1));
 
 /** Says something beside the results. */
 export const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
-export const error = (message: string, hint: string | null): void => say(`${paint("31;1", "error")}: ${message}${hint === null ? "" : `\n  ${paint("36;1", "hint")}: ${hint}`}`);
+export const error = (message: string, hint: string | null): void =>
+  say(`${paint("31;1", "error")}: ${message}${hint === null ? "" : `\n  ${paint("36;1", "hint")}: ${hint}`}`);
 
 /** Whether standard error may be coloured: a terminal, and NO_COLOR (https://no-color.org) not set. */
-export const useColor = (stream: NodeJS.WriteStream = process.stderr): boolean => !process.env["NO_COLOR"] && (stream.isTTY || Boolean(process.env["FORCE_COLOR"]));
+export const useColor = (stream: NodeJS.WriteStream = process.stderr): boolean =>
+  !process.env["NO_COLOR"] && (stream.isTTY || Boolean(process.env["FORCE_COLOR"]));
 
 const paint = (style: string, text: string): string => (useColor() ? `\u001b[${style}m${text}\u001b[0m` : text);
 

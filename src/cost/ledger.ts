@@ -2,7 +2,7 @@
 import type { Model } from "../check/model.js";
 import { nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { inputTypes } from "../ir/typing.js";
-import type { OpName, OpAttrs } from "../ir/vocabulary.js";
+import type { OpName } from "../ir/vocabulary.js";
 import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { resolveSizes, type RunSizes } from "../size/axes.js";
@@ -141,7 +141,7 @@ function counterOf(graph: Graph, convention: Convention): (node: Node) => Counte
   };
 }
 
-const costOf = <K extends OpName>(node: Node<K>): Cost => ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs as OpAttrs[K], node.types);
+const costOf = <K extends OpName>(node: Node<K>): Cost => ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
 
 function addWork(sums: Sums, node: Node, { flops, bytes, factor }: Counted, sizes: SizeValues): void {
   const kind = node.op === "matmul" ? "products" : node.op === "attention" ? "attention" : "other";

@@ -16,7 +16,9 @@ export interface CheckFlags extends ModelFlags {
 /** Several models are checked one after the other unless `--model` chooses; a file without one is a library, whose text and names are checked. */
 export function check(file: string, flags: CheckFlags): ExitCode {
   const source = readSource(file);
-  const models = parse(source).file.declarations.filter((d) => d.kind === "block").filter((d) => d.model);
+  const models = parse(source)
+    .file.declarations.filter((d) => d.kind === "block")
+    .filter((d) => d.model);
   const found = new Diagnostics();
   const sources = new Map<string, SourceFile>();
   const checked: string[] = [];
@@ -35,7 +37,12 @@ function passesOf(models: readonly Block[], flags: CheckFlags): readonly Pick<Mo
   const chosen = flags.model === undefined ? models : models.filter((m) => m.name.text === flags.model);
   if (chosen.length === 0) return [flags.phase === undefined ? {} : { phase: flags.phase }];
   return chosen.flatMap((model) => {
-    const phases = flags.phase !== undefined ? [flags.phase] : flags.enter === undefined && hasObjective(model.members) ? (["infer", "train"] as const) : (["infer"] as const);
+    const phases =
+      flags.phase !== undefined
+        ? [flags.phase]
+        : flags.enter === undefined && hasObjective(model.members)
+          ? (["infer", "train"] as const)
+          : (["infer"] as const);
     return phases.map((phase) => ({ phase, model: model.name.text }));
   });
 }
@@ -43,7 +50,14 @@ function passesOf(models: readonly Block[], flags: CheckFlags): readonly Pick<Mo
 const hasObjective = (members: readonly Member[]): boolean =>
   members.some((m) => (m.kind === "function" && m.name.text === "objective") || (m.kind === "member-if" && (hasObjective(m.then) || hasObjective(m.else))));
 
-function report(file: string, found: readonly Diagnostic[], sources: ReadonlyMap<string, SourceFile>, library: boolean, checked: readonly string[], flags: CheckFlags): ExitCode {
+function report(
+  file: string,
+  found: readonly Diagnostic[],
+  sources: ReadonlyMap<string, SourceFile>,
+  library: boolean,
+  checked: readonly string[],
+  flags: CheckFlags,
+): ExitCode {
   const errors = found.filter((d) => d.severity === "error").length;
   if (flags.json) outJson({ file, errors, warnings: found.length - errors, diagnostics: found.map((d) => asJson(d, sources)) });
   else {

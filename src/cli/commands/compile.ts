@@ -21,7 +21,20 @@ export async function compile(file: string, flags: CompileFlags): Promise<ExitCo
   }
   writeText(flags.output, text);
   const { model, phase, entry, kernels, steps, weights } = program;
-  if (flags.json) outJson({ output: flags.output, bytes: Buffer.byteLength(text), model, phase, entry, kernels: kernels.length, steps: steps.length, weights: weights.length });
-  else out(`${flags.output}: ${model}, ${phase} ${entry}: ${kernels.length} kernels, ${steps.length} steps, ${weights.length} weights, ${formatBytes(Buffer.byteLength(text))}`);
+  if (flags.json)
+    outJson({
+      output: flags.output,
+      bytes: Buffer.byteLength(text),
+      model,
+      phase,
+      entry,
+      kernels: kernels.length,
+      steps: steps.length,
+      weights: weights.length,
+    });
+  else
+    out(
+      `${flags.output}: ${model}, ${phase} ${entry}: ${kernels.length} kernels, ${steps.length} steps, ${weights.length} weights, ${formatBytes(Buffer.byteLength(text))}`,
+    );
   return EXIT.fine;
 }

@@ -24,7 +24,8 @@ export interface CostFlags extends ModelFlags {
 export async function cost(file: string, flags: CostFlags): Promise<ExitCode> {
   const budget = flags.budget === undefined ? null : positiveNumber("--budget", flags.budget);
   const stepTokens = flags.stepTokens === undefined ? null : positiveNumber("--step-tokens", flags.stepTokens);
-  if ((budget === null) !== (stepTokens === null)) throw new UserError("--budget and --step-tokens belong together", "--budget 16.5e18 --step-tokens 2097152", EXIT.usage);
+  if ((budget === null) !== (stepTokens === null))
+    throw new UserError("--budget and --step-tokens belong together", "--budget 16.5e18 --step-tokens 2097152", EXIT.usage);
   const { model } = await checkFile(file, flags);
   const found = ledger(optimize(lower(model)), model, {
     extents: extents(model, flags.at),
@@ -43,7 +44,8 @@ function extents(model: Model, at: string | undefined): ReadonlyMap<string, numb
   const given = at === undefined ? new Map<string, number>() : extentsOf("--at", at);
   const axes = model.axes.filter((axis) => axis.role !== "sequence" || axis.count.kind === "input");
   const names = axes.map((axis) => axis.name).join(", ");
-  for (const name of given.keys()) if (!axes.some((axis) => axis.name === name)) throw new UserError(`--at: the model has no axis ${name}`, `it has ${names || "none"}`);
+  for (const name of given.keys())
+    if (!axes.some((axis) => axis.name === name)) throw new UserError(`--at: the model has no axis ${name}`, `it has ${names || "none"}`);
   return new Map(
     axes.map((axis) => {
       const value = given.get(axis.name) ?? (axis.role === "batch" ? 1 : axis.bound);
@@ -57,7 +59,8 @@ function extents(model: Model, at: string | undefined): ReadonlyMap<string, numb
 function liveValues(model: Model, texts: readonly string[]): ReadonlyMap<string, Rational> {
   return new Map(
     Object.entries(pairs("--live", texts)).map(([name, text]) => {
-      if (!model.live.some((l) => l.name === name)) throw new UserError(`the model has no live parameter ${name}`, model.live.length > 0 ? `it has ${model.live.map((l) => l.name).join(", ")}` : null);
+      if (!model.live.some((l) => l.name === name))
+        throw new UserError(`the model has no live parameter ${name}`, model.live.length > 0 ? `it has ${model.live.map((l) => l.name).join(", ")}` : null);
       const percent = text.endsWith("%") ? parseDecimal(text.slice(0, -1)) : null;
       const value = percent ? divide(percent, rational(100)) : (parseDecimal(text) ?? parseRational(text));
       if (!value) throw new UserError(`--live ${name}=${text}: write a number such as 0.5, 12.5% or 1/8`);
@@ -67,7 +70,9 @@ function liveValues(model: Model, texts: readonly string[]): ReadonlyMap<string,
 }
 
 function printed(model: Model, found: Ledger, steps: number | null): string {
-  const at = Object.entries(found.extents).map(([name, n]) => `${name}=${n}`).join(" ");
+  const at = Object.entries(found.extents)
+    .map(([name, n]) => `${name}=${n}`)
+    .join(" ");
   const counted = found.convention === "mor" ? ", counted as the Mixture-of-Recursions paper does" : "";
   const { total, tokens, embeddingParameters } = found;
   const rows = [...found.rows, { name: "total", ...total }];
@@ -87,14 +92,18 @@ function cells({ name, executed, dense, parameters }: LedgerRow): readonly (stri
   const bytes = (value: number): string => (value === 0 ? "-" : formatBytes(value));
   return [
     name,
-    executed.flops === 0 ? "-" : flops(executed.flops), ratio(executed.flops, dense.flops),
-    bytes(executed.bytes), ratio(executed.bytes, dense.bytes),
-    bytes(executed.cache), ratio(executed.cache, dense.cache),
+    executed.flops === 0 ? "-" : flops(executed.flops),
+    ratio(executed.flops, dense.flops),
+    bytes(executed.bytes),
+    ratio(executed.bytes, dense.bytes),
+    bytes(executed.cache),
+    ratio(executed.cache, dense.cache),
     parameters === 0 ? "-" : grouped(parameters),
   ];
 }
 
-const share = (part: "products" | "attention" | "other", work: Work): string => `${part === "other" ? "the rest" : part} ${work.flops === 0 ? "0" : ((100 * work[part]) / work.flops).toFixed(1)}%`;
+const share = (part: "products" | "attention" | "other", work: Work): string =>
+  `${part === "other" ? "the rest" : part} ${work.flops === 0 ? "0" : ((100 * work[part]) / work.flops).toFixed(1)}%`;
 const ratio = (executed: number, dense: number): string => (dense === 0 ? "-" : (executed / dense).toFixed(4));
 const grouped = (n: number): string => n.toLocaleString("en");
 

@@ -1,6 +1,5 @@
 // `modc doc`: the documentation that stands in a file, in the standard library, or of the built-in functions.
 import { families } from "../../check/builtins/index.js";
-import type { Builtin } from "../../check/context.js";
 import { compileTimeFunctions } from "../../check/compile-time.js";
 import { stdFiles } from "../../embedded.js";
 import type { SourceFile } from "../../diagnostics/span.js";
@@ -37,7 +36,11 @@ function entriesOf(what: string | undefined): readonly Entry[] {
   if (what === "builtins") return builtinEntries();
   if (what.endsWith(".mod")) return fileEntries(readSource(what));
   const found = [...libraryEntries(), ...builtinEntries()].filter((e) => e.name === what);
-  if (found.length === 0) throw new UserError(`${JSON.stringify(what)} is neither a .mod file nor a block or function of the language`, "`modc doc std` and `modc doc builtins` list them");
+  if (found.length === 0)
+    throw new UserError(
+      `${JSON.stringify(what)} is neither a .mod file nor a block or function of the language`,
+      "`modc doc std` and `modc doc builtins` list them",
+    );
   return found;
 }
 
@@ -60,7 +63,14 @@ function fileEntries(source: SourceFile): readonly Entry[] {
 }
 
 function declared(d: Declaration, text: string): Entry {
-  if (d.kind === "const") return { name: d.name.text, kind: "const", signature: `const ${d.name.text} = ${text.slice(d.value.span.start, d.value.span.end)}`, doc: d.doc, parameters: [] };
+  if (d.kind === "const")
+    return {
+      name: d.name.text,
+      kind: "const",
+      signature: `const ${d.name.text} = ${text.slice(d.value.span.start, d.value.span.end)}`,
+      doc: d.doc,
+      parameters: [],
+    };
   const kind = d.model ? "model" : "block";
   const parameters = d.params.map((p) => ({ name: p.name.text, doc: p.doc }));
   return { name: d.name.text, kind, signature: `${kind} ${d.name.text}(${d.params.map((p) => parameter(p, text)).join(", ")})`, doc: d.doc, parameters };
@@ -71,20 +81,29 @@ const parameter = (p: Param, text: string): string =>
 
 const kindOf = (kind: ParamKind): string => (kind.kind === "list" ? `[${kindOf(kind.of)}]` : kind.kind);
 
+/** The documentation of a function begins with its signature. */
 function builtinEntries(): readonly Entry[] {
-  const onTensors = [...families.values()].flatMap((family) => [...family].map(([name, builtin]) => ({ name, kind: "function" as const, signature: signatureOf(name, builtin), doc: builtin.doc, parameters: [] })));
-  const onNumbers = [...compileTimeFunctions]
-    .filter(([name]) => !onTensors.some((e) => e.name === name))
-    .map(([name, text]) => ({ name, kind: "function" as const, signature: text.slice(0, text.indexOf(":")), doc: text.slice(text.indexOf(":") + 1).trim(), parameters: [] }));
-  return [...onTensors, ...onNumbers];
+  const tensors = [...families.values()].flatMap((family) => [...family].map(([name, { doc: text }]) => functionEntry(name, text, "\n")));
+  const numbers = [...compileTimeFunctions].filter(([name]) => !tensors.some((e) => e.name === name)).map(([name, text]) => functionEntry(name, text, ":"));
+  return [...tensors, ...numbers];
 }
 
-/** `attention(q, k, v, [causal:], [window:])`: what is in brackets may be left out, a colon asks for the name. */
-const signatureOf = (name: string, { params, rest }: Builtin): string =>
-  `${name}(${[...params.map((p) => (p.optional ? `[${p.name}${p.named ? ":" : ""}]` : `${p.name}${p.named ? ":" : ""}`)), ...(rest ? ["…"] : [])].join(", ")})`;
+function functionEntry(name: string, text: string, separator: string): Entry {
+  const end = text.indexOf(separator);
+  const [signature, rest] = end < 0 ? [text, null] : [text.slice(0, end), text.slice(end + 1).trim()];
+  return { name, kind: "function", signature, doc: rest, parameters: [] };
+}
 
 function print({ signature, doc: text, parameters }: Entry): string {
-  const lines = [signature, ...(text === null ? [] : text.trim().split("\n").map((line) => `    ${line}`))];
+  const lines = [
+    signature,
+    ...(text === null
+      ? []
+      : text
+          .trim()
+          .split("\n")
+          .map((line) => `    ${line}`)),
+  ];
   const width = Math.max(0, ...parameters.filter((p) => p.doc !== null).map((p) => p.name.length));
   for (const p of parameters) if (p.doc !== null) lines.push(`      ${p.name.padEnd(width)}  ${p.doc.trim().replaceAll(/\s*\n\s*/g, " ")}`);
   return lines.join("\n");

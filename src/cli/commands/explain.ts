@@ -26,6 +26,9 @@ export function explain(code: string | undefined, flags: ExplainFlags): ExitCode
 }
 
 function firstSentence(text: string): string {
-  const flat = text.trim().split(/\n\s*\n/)[0]!.replaceAll(/\s+/g, " ");
+  const flat = text
+    .trim()
+    .split(/\n\s*\n/)[0]!
+    .replaceAll(/\s+/g, " ");
   return /^.*?[.:](?=\s|$)/.exec(flat)?.[0] ?? flat;
 }

@@ -17,17 +17,28 @@ export interface IrFlags extends ModelFlags {
 
 export async function ir(file: string, flags: IrFlags): Promise<ExitCode> {
   const { after } = flags;
-  if (after !== undefined && !stages.includes(after)) throw new UserError(`there is no pass ${JSON.stringify(after)}`, `the passes are ${stages.join(", ")}`, EXIT.usage);
+  if (after !== undefined && !stages.includes(after))
+    throw new UserError(`there is no pass ${JSON.stringify(after)}`, `the passes are ${stages.join(", ")}`, EXIT.usage);
   const { model, sources } = await checkFile(file, flags);
   const fired: { readonly pass: string; readonly rule: string; readonly what: string }[] = [];
   const graph = optimize(lower(model), {
     verify: flags.verify ?? false,
     ...(after === undefined ? {} : { after }),
-    ...(flags.trace ? { trace: (pass, rule, node) => fired.push({ pass, rule, what: `${node.op}${node.origin ? ` in ${node.origin.path || model.name}` : ""}` }) } : {}),
+    ...(flags.trace
+      ? { trace: (pass, rule, node) => fired.push({ pass, rule, what: `${node.op}${node.origin ? ` in ${node.origin.path || model.name}` : ""}` }) }
+      : {}),
   });
   const texts = new Map(sources.map((s) => [s.file, s.text]));
   const text = printGraph(graph, flags.lines ? { place: (span) => `${span.file}:${lineAndColumn(texts.get(span.file) ?? "", span.start).line}` } : {});
-  if (flags.json) outJson({ model: model.name, phase: model.phase, entry: model.entry, after: after ?? stages.at(-1), graph: text, ...(flags.trace ? { trace: fired } : {}) });
+  if (flags.json)
+    outJson({
+      model: model.name,
+      phase: model.phase,
+      entry: model.entry,
+      after: after ?? stages.at(-1),
+      graph: text,
+      ...(flags.trace ? { trace: fired } : {}),
+    });
   else {
     for (const { pass, rule, what } of fired) say(`${pass}: ${rule}: ${what}`);
     process.stdout.write(text);

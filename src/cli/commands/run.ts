@@ -35,7 +35,8 @@ export async function run(file: string, flags: RunFlags): Promise<ExitCode> {
     seed: seedOf(flags.seed),
     progress: new Progress(),
   };
-  if (job.weights === null && program.weights.some((w) => w.init.kind !== "ones" && w.init.kind !== "zeros")) say(`note: no --weights: the model starts from seed ${job.seed} and has learned nothing`);
+  if (job.weights === null && program.weights.some((w) => w.init.kind !== "ones" && w.init.kind !== "zeros"))
+    say(`note: no --weights: the model starts from seed ${job.seed} and has learned nothing`);
   const done = kind === "reference" ? { values: await onReference(job, needGraph(graph, "--device reference")), device: null } : await runOnDevice(job, kind);
   const verdict = flags.check ? await verifyRun(job, needGraph(graph, "--check"), done.values) : null;
   if (flags.output !== undefined) await save(flags.output, done.values);
@@ -46,7 +47,12 @@ export async function run(file: string, flags: RunFlags): Promise<ExitCode> {
 /** A compiled program has its parameters and phase built in, and no graph. */
 async function programOf(file: string, flags: RunFlags): Promise<{ readonly program: Program; readonly graph: Graph | null }> {
   if (!file.endsWith(".json")) return compileFile(file, flags);
-  const built = [["--set", flags.set], ["--phase", flags.phase], ["--enter", flags.enter], ["--model", flags.model]].find(([, value]) => value !== undefined);
+  const built = [
+    ["--set", flags.set],
+    ["--phase", flags.phase],
+    ["--enter", flags.enter],
+    ["--model", flags.model],
+  ].find(([, value]) => value !== undefined);
   if (built) throw new UserError(`${file} is compiled already: ${String(built[0])} has no effect on it`, "give it to `modc compile`", EXIT.usage);
   return { program: parseProgram(readText(file)), graph: null };
 }
@@ -63,20 +69,33 @@ async function onReference(job: Job, graph: Graph): Promise<Values> {
 
 /** Results and losses by name, observed routes as `<path>.index` and `<path>.count`. */
 async function save(path: string, values: Values): Promise<void> {
-  const bytes = writeSafetensors([...values].map(([key, v]) => ({ key, dtype: fileDtype(v.dtype), shape: v.shape, data: toBytes(words(v), fileDtype(v.dtype)) })));
+  const bytes = writeSafetensors(
+    [...values].map(([key, v]) => ({ key, dtype: fileDtype(v.dtype), shape: v.shape, data: toBytes(words(v), fileDtype(v.dtype)) })),
+  );
   await writeWhole(path, (write) => write(bytes));
 }
 
 function words({ dtype, data }: Value): Words {
   switch (dtype) {
-    case "f32": case "f16": return Float32Array.from(data);
-    case "i32": return Int32Array.from(data);
-    case "u32": case "bool": return Uint32Array.from(data);
-    default: return dtype satisfies never;
+    case "f32":
+    case "f16":
+      return Float32Array.from(data);
+    case "i32":
+      return Int32Array.from(data);
+    case "u32":
+    case "bool":
+      return Uint32Array.from(data);
+    default:
+      return dtype satisfies never;
   }
 }
 
-function report({ program, given }: Job, { values, device }: { readonly values: Values; readonly device: DeviceInfo | null }, verdict: Verdict | null, json: boolean): void {
+function report(
+  { program, given }: Job,
+  { values, device }: { readonly values: Values; readonly device: DeviceInfo | null },
+  verdict: Verdict | null,
+  json: boolean,
+): void {
   if (json) {
     outJson({
       model: program.model,
@@ -88,7 +107,9 @@ function report({ program, given }: Job, { values, device }: { readonly values: 
     });
     return;
   }
-  say(`${program.model}, ${program.phase} ${program.entry}, on ${device ? device.name : "the reference"}: ${[...given.extents].map(([name, n]) => `${name}=${n}`).join(" ")}`);
+  say(
+    `${program.model}, ${program.phase} ${program.entry}, on ${device ? device.name : "the reference"}: ${[...given.extents].map(([name, n]) => `${name}=${n}`).join(" ")}`,
+  );
   out(showRun(program, given, values, columns()));
   if (verdict) out(`\n${verdictText(verdict)}`);
 }

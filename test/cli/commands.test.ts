@@ -1,0 +1,195 @@
+// The commands that run nothing: what each prints, as text and as JSON.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { parseGraph } from "../../src/ir/parse.js";
+import { ops } from "../../src/ops/index.js";
+import { parseProgram } from "../../src/program/serialize.js";
+import { readSafetensors } from "../../src/runtime/index.js";
+import { modc, root, temporaryFolder } from "./spawn.js";
+
+const folder = temporaryFolder();
+afterAll(folder.remove);
+
+/** Standard output of a command that is fine. */
+async function fine(...args: readonly string[]): Promise<string> {
+  const { status, stdout, stderr } = await modc(args);
+  expect([status, stderr]).toEqual([0, ""]);
+  return stdout;
+}
+const json = async (...args: readonly string[]): Promise<unknown> => JSON.parse(await fine(...args, "--json"));
+
+describe("check", () => {
+  it("checks infer, and train where there is an objective", async () => {
+    expect(await fine("check", "examples/moby.mod")).toBe("examples/moby.mod: Moby (infer), Moby (train): no errors, no warnings\n");
+    expect(await fine("check", "examples/golden.mod")).toBe("examples/golden.mod: Golden (infer): no errors, no warnings\n");
+  });
+
+  it("every example is without errors and warnings", async () => {
+    for (const name of ["golden", "moby", "llama", "mor", "smollm-mod", "p-mod"])
+      expect(await json("check", `examples/${name}.mod`)).toMatchObject({ errors: 0, warnings: 0 });
+  });
+
+  it("a file without a model is a library; several models are all checked", async () => {
+    expect(await fine("check", folder.file("library.mod", "block Id() { forward(x: f32[B, T]) -> f32[B, T] { x } }\n"))).toContain(
+      "a library without a model: no errors",
+    );
+    const two = folder.file("two.mod", ["A", "B"].map((name) => `model ${name}() { forward(x: f32[S, T]) -> f32[S, T] { x } }\n`).join(""));
+    expect(await fine("check", two)).toContain("A (infer), B (infer): no errors");
+    expect(await fine("check", two, "--model", "B")).toContain("two.mod: B (infer): no errors");
+  });
+
+  it("JSON holds lines and columns, and nothing else is on standard output", async () => {
+    const file = folder.file("broken.mod", "model M() {\n  forward(x: f32[B, T]) -> f32[B, T] { y }\n}\n");
+    const { status, stdout, stderr } = await modc(["check", file, "--json"]);
+    expect([status, stderr]).toEqual([1, ""]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      errors: 1,
+      diagnostics: [{ code: "unknown-name", span: { file, from: { line: 2, column: 40 }, to: { line: 2, column: 41 } } }],
+    });
+  });
+
+  it("parameters of a model may have any name", async () => {
+    const file = folder.file("proto.mod", "model M(__proto__: int = 1, constructor: int = 2) { forward(x: f32[B, __proto__]) -> f32[B, 3] { x } }\n");
+    expect(await fine("check", file, "--set", "__proto__=3")).toContain("no errors");
+  });
+});
+
+describe("fmt", () => {
+  it("writes the canonical form once; --check says what would change", async () => {
+    const file = folder.file("ugly.mod", "model M( ){forward(x:f32[B,T])->f32[B,T]{x   +1}}");
+    expect((await modc(["fmt", "--check", file])).status).toBe(1);
+    expect(readFileSync(file, "utf8")).toContain("M( )");
+    await fine("fmt", file);
+    expect(await fine("fmt", "--check", file)).toBe("");
+    expect(await fine("fmt", "--stdout", file)).toBe(readFileSync(file, "utf8"));
+  });
+
+  it("leaves a file with syntax errors alone", async () => {
+    const file = folder.file("wrong.mod", "model M( { }");
+    const { status, stderr } = await modc(["fmt", file]);
+    expect([status, readFileSync(file, "utf8")]).toEqual([1, "model M( { }"]);
+    expect(stderr).toContain("error[");
+  });
+});
+
+describe("ir", () => {
+  it("parses back, after any pass", async () => {
+    for (const after of ["lower", "simplify", "cse"]) {
+      const graph = parseGraph(await fine("ir", "examples/moby.mod", "--set", "depth=2", "--after", after, "--verify"), ops);
+      expect(graph.name).toBe("Moby");
+    }
+  });
+
+  it("--lines shows places, --trace names the rules that fired", async () => {
+    expect(await fine("ir", "examples/golden.mod", "--lines")).toContain("examples/golden.mod:17");
+    const { stderr } = await modc(["ir", "examples/moby.mod", "--trace"]);
+    expect(stderr).toMatch(/^simplify: \S+: \w+/m);
+  });
+});
+
+describe("wgsl and compile", () => {
+  it("lists kernels, prints one, and names them where there is none of that name", async () => {
+    const names = (await fine("wgsl", "examples/golden.mod"))
+      .split("\n")
+      .slice(1)
+      .flatMap((line) => /^\S+/.exec(line) ?? []);
+    const top = names.find((name) => name.startsWith("top"))!;
+    expect(await fine("wgsl", "examples/golden.mod", top)).toMatch(/@compute[\s\S]*fn main/);
+    const { status, stderr } = await modc(["wgsl", "examples/golden.mod", "nothing"]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining(top)]);
+  });
+
+  it("the program goes to a file or to standard output, the same bytes", async () => {
+    const file = join(folder.path, "golden.json");
+    expect(await json("compile", "examples/golden.mod", "-o", file)).toMatchObject({ model: "Golden", phase: "infer", entry: "forward" });
+    const text = readFileSync(file, "utf8");
+    expect(await fine("compile", "examples/golden.mod")).toBe(text);
+    expect(parseProgram(text).model).toBe("Golden");
+  });
+});
+
+describe("init", () => {
+  it("writes a model's own keys, or paths, in the type asked for", async () => {
+    const sizes = ["--set", "depth=1", "--set", "vocab=64", "--set", "dim=36"];
+    const file = join(folder.path, "w.safetensors");
+    expect(await json("init", "examples/llama.mod", ...sizes, "-o", file, "--floats", "bf16")).toMatchObject({ model: "Llama", seed: 0, weights: 11 });
+    const keys = readSafetensors(readFileSync(file)).tensors;
+    expect(keys.get("model.layers.0.self_attn.q_proj.weight")).toMatchObject({ dtype: "BF16", shape: [36, 36] });
+    await fine("init", "examples/llama.mod", ...sizes, "-o", file, "--paths");
+    expect(readSafetensors(readFileSync(file)).tensors.get("layers.0.attn.q.weight")).toMatchObject({ dtype: "F32" });
+  });
+});
+
+describe("cost", () => {
+  it("prints the published number of steps", async () => {
+    const args = [
+      "cost",
+      "examples/mor.mod",
+      "--set",
+      "layers=8",
+      "--set",
+      "recursions=4",
+      "--at",
+      "B=1,T=2048",
+      "--convention",
+      "mor",
+      "--budget",
+      "16.5e18",
+      "--step-tokens",
+      "2097152",
+    ];
+    expect(await fine(...args)).toContain("14,216 steps within the budget (14215.90)");
+    expect(await json(...args)).toMatchObject({ model: "MoR", convention: "mor", tokens: 2048, steps: expect.closeTo(14215.9, 1) });
+  });
+
+  it("shows the cache in half precision: 512 MiB dense, 288 MiB with every other layer at an eighth", async () => {
+    const llama = ["--set", "dim=4096", "--set", "heads=32", "--set", "kv_heads=8", "--set", "vocab=16"];
+    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--precision", "f16", "--at", "T=4096")).toMatch(/^total .* 288 MiB +0\.5625 /m);
+    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--precision", "f16", "--at", "T=4096", "--set", "capacity=100%")).toMatch(
+      /^total .* 512 MiB +1\.0000 /m,
+    );
+  });
+
+  it.each([
+    [["--at", "Q=3"], "the model has no axis Q"],
+    [["--at", "T=5000"], "the model allows 4096"],
+    [["--live", "capacity=1"], "the model has no live parameter capacity"],
+  ])("refuses %j", async (args, message) => {
+    const { status, stderr } = await modc(["cost", "examples/smollm-mod.mod", "--set", "depth=2", ...args]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining(message)]);
+  });
+});
+
+describe("explain and doc", () => {
+  it("explains a code, lists all, and refuses others", async () => {
+    expect(await fine("explain", "ragged-axis")).toMatch(/^error\[ragged-axis\]\n\n/);
+    expect(await fine("explain")).toContain("capacity-out-of-range");
+    expect((await modc(["explain", "no-such-code"])).status).toBe(1);
+  });
+
+  it("documents the library, a file, and the built-in functions", async () => {
+    const library = await fine("doc");
+    for (const block of ["Linear", "Embedding", "RMSNorm", "LayerNorm", "Attention", "SwiGLU", "GeluMLP", "Layer", "Residual", "Predictor", "MoD"])
+      expect(library).toContain(`block ${block}(`);
+    expect(await fine("doc", "examples/moby.mod")).toMatch(/^model Moby\(vocab: int = 256,.*\n {4}A byte-level decoder/);
+    const functions = await fine("doc", "builtins");
+    for (const name of ["attention", "top", "above", "take", "put", "cross_entropy", "rearrange", "ceil"])
+      expect(functions).toMatch(new RegExp(`^${name}\\(`, "m"));
+    expect(await fine("doc", "MoD")).toContain("arXiv 2404.02258");
+    expect((await modc(["doc", "NoSuchThing"])).status).toBe(1);
+  });
+});
+
+describe("the public API", () => {
+  it("examples/run.ts runs", async () => {
+    const { spawnSync } = await import("node:child_process");
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      [join(root, "node_modules", "tsx", "dist", "cli.mjs"), join(root, "examples", "run.ts"), "Call me Ishmael"],
+      { encoding: "utf8" },
+    );
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^most likely next byte: \d+\ntokens that took layer 1: \[/);
+  });
+});

@@ -1,0 +1,68 @@
+// Runs the built command line as a user does: in a process of its own.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "../../scripts/setup.mjs";
+
+export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const main = join(root, "dist", "src", "cli", "main.js");
+
+// Quick where nothing has changed.
+build();
+
+export interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface SpawnOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** `modc …`, to its end. Lines that Dawn itself writes to standard error are dropped. */
+export function modc(args: readonly string[], { cwd = root, env = {} }: SpawnOptions = {}): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [main, ...args], { cwd, env: { ...process.env, NO_COLOR: "", ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    child.on("error", reject).on("close", (status) => resolve({ status, stdout, stderr: stderr.replaceAll(/^Warning: .*\n( {4}at .*\n)*\n?/gm, "") }));
+  });
+}
+
+/** Runs all of them, two at a time. */
+export async function modcAll(runs: readonly { readonly args: readonly string[]; readonly options?: SpawnOptions }[]): Promise<readonly Ended[]> {
+  const ended: Ended[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    for (let i = next++; i < runs.length; i = next++) ended[i] = await modc(runs[i]!.args, runs[i]!.options);
+  };
+  await Promise.all([worker(), worker()]);
+  return ended;
+}
+
+/** A folder for one file of tests, and how to fill and remove it. */
+export function temporaryFolder(): {
+  readonly path: string;
+  readonly file: (name: string, content: string | Uint8Array) => string;
+  readonly remove: () => void;
+} {
+  const path = mkdtempSync(join(tmpdir(), "modc-cli-"));
+  return {
+    path,
+    file: (name, content) => {
+      writeFileSync(join(path, name), content);
+      return join(path, name);
+    },
+    remove: () => rmSync(path, { recursive: true, force: true }),
+  };
+}
+
+export const GOLDEN = ["examples/golden.mod", "--input", "x=[[[1],[3],[2],[4]]]"] as const;
+
+/** A path where no driver is, and no fallback: a machine without a device. */
+export const NO_DEVICE = { VK_DRIVER_FILES: "/nonexistent", VK_ICD_FILENAMES: "/nonexistent", MODC_NO_FALLBACK: "1" };

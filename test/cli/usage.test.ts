@@ -1,0 +1,149 @@
+// What is the user's command line: versions, help, options, files that cannot be read, machines without a device.
+import { spawn } from "node:child_process";
+import { chmodSync, mkdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import { afterAll, describe, expect, it } from "vitest";
+import { GOLDEN, modc, NO_DEVICE, root, temporaryFolder } from "./spawn.js";
+
+const folder = temporaryFolder();
+afterAll(folder.remove);
+
+const MODEL = "model M() { forward(x: f32[B, T <= 4]) -> f32[B, T] { x } }\n";
+
+describe("version and help", () => {
+  it("the version comes from the package", async () => {
+    const { status, stdout, stderr } = await modc(["--version"]);
+    expect([status, stdout, stderr]).toEqual([0, "0.1.0\n", ""]);
+  });
+
+  it("the version is there within 0.2 s, the best of several tries on a busy machine", async () => {
+    let best = Infinity;
+    for (let i = 0; i < 8 && best >= 200; i++) {
+      const start = performance.now();
+      await modc(["--version"]);
+      best = Math.min(best, performance.now() - start);
+    }
+    expect(best).toBeLessThan(200);
+  });
+
+  it("help lists every command and the exit codes", async () => {
+    const { status, stdout } = await modc(["--help"]);
+    expect(status).toBe(0);
+    for (const command of ["check", "fmt", "ir", "wgsl", "compile", "run", "init", "cost", "explain", "doctor", "doc"])
+      expect(stdout).toMatch(new RegExp(`^  ${command} `, "m"));
+    expect(stdout).toContain("Exit codes: 0 fine");
+  });
+});
+
+describe("usage faults exit with 2, and say what is wrong on standard error", () => {
+  it.each([
+    [[], "Usage: modc"],
+    [["frobnicate"], "unknown command 'frobnicate'"],
+    [["check"], "missing required argument 'file'"],
+    [["check", "examples/moby.mod", "--phase", "dream"], "Allowed choices are infer, train, generate"],
+    [["check", "examples/moby.mod", "--nonsense"], "unknown option '--nonsense'"],
+    [["check", "examples/moby.mod", "--set", "depth"], '--set "depth" has no name and value'],
+    [["check", "examples/moby.mod", "--set", "depth=2", "--set", "depth=3"], "--set gives depth twice"],
+    [["ir", "examples/golden.mod", "--after", "magic"], 'there is no pass "magic"'],
+    [["run", ...GOLDEN, "--seed", "-1"], '--seed "-1" is no whole number from 0 to 4294967295'],
+    [["run", ...GOLDEN, "--seed", "1.5"], "is no whole number"],
+    [["run", ...GOLDEN, "--lengths", "2,x"], '--lengths "x" is no whole number'],
+    [["run", ...GOLDEN, "--device", "reference", "--require-gpu"], "--require-gpu and --device reference contradict each other"],
+    [["cost", "examples/moby.mod", "--budget", "1e18"], "--budget and --step-tokens belong together"],
+    [["cost", "examples/moby.mod", "--at", "T=0"], "is no whole number from 1"],
+    [["init", "examples/moby.mod"], "required option '-o, --output <path>' not specified"],
+  ])("%j", async (args, message) => {
+    const { status, stdout, stderr } = await modc(args);
+    expect(stderr).toContain(message);
+    expect([status, stdout]).toEqual([2, ""]);
+  });
+});
+
+describe("files that cannot be read exit with 1", () => {
+  const imports = (): string => {
+    mkdirSync(join(folder.path, "inside"));
+    folder.file("outside.mod", "const n = 1\n");
+    symlinkSync(join(folder.path, "outside.mod"), join(folder.path, "inside", "link.mod"));
+    return folder.file("inside/root.mod", `import { n } from "./link.mod"\n${MODEL}`);
+  };
+  it.each<[string, () => string, string]>([
+    ["none", () => join(folder.path, "none.mod"), "there is no such file"],
+    ["a folder", () => folder.path, "it is a folder"],
+    ["a file for a folder", () => join(folder.file("plain.mod", MODEL), "x.mod"), "its folder is not one"],
+    ["invalid UTF-8", () => folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1")), "is not UTF-8 text: byte 6 begins no character"],
+    ["a link out of the folder", imports, "which is a link to"],
+    ["an import that is not UTF-8", () => folder.file("importer.mod", `import { n } from "./latin.mod"\n${MODEL}`), "is not UTF-8 text"],
+  ])("%s", async (_name, make, message) => {
+    const { status, stdout, stderr } = await modc(["check", make()]);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toMatch(/^ +at /m);
+    expect([status, stdout]).toEqual([1, ""]);
+  });
+
+  it.skipIf(process.getuid?.() === 0)("a file without permission", async () => {
+    const file = folder.file("secret.mod", MODEL);
+    chmodSync(file, 0);
+    const { status, stderr } = await modc(["check", file]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("permission denied")]);
+  });
+
+  it("a byte-order mark and CRLF are fine", async () => {
+    const { status } = await modc(["check", folder.file("bom.mod", `\ufeff${MODEL.replaceAll("\n", "\r\n")}`)]);
+    expect(status).toBe(0);
+  });
+});
+
+describe("without a device", () => {
+  it("run exits with 3, one message and the command that mends it", async () => {
+    const { status, stdout, stderr } = await modc(["run", ...GOLDEN], { env: NO_DEVICE });
+    expect(stderr).toMatch(/^error: no GPU and no software device was found\n  hint: .+\n$/m);
+    expect([status, stdout]).toEqual([3, ""]);
+  });
+
+  it("doctor exits with 3", async () => expect((await modc(["doctor", "--json"], { env: NO_DEVICE })).status).toBe(3));
+
+  it("the reference runs all the same", async () => {
+    const { status, stdout } = await modc(["run", ...GOLDEN, "--device", "reference"], { env: NO_DEVICE });
+    expect([status, stdout]).toEqual([0, expect.stringContaining("[[[1], [12], [2], [18]]]")]);
+  });
+
+  it("--require-gpu exits with 3 where there is only software, or runs on hardware", async () => {
+    const { status, stdout } = await modc(["doctor", "--require-gpu", "--json"]);
+    if (status === 0) expect(JSON.parse(stdout).device.software).toBe(false);
+    else expect([status, stdout]).toEqual([3, ""]);
+  });
+});
+
+describe("streams", () => {
+  it("NO_COLOR and pipes give plain text, FORCE_COLOR gives colour", async () => {
+    const broken = folder.file("broken.mod", MODEL.replace("{ x }", "{ y }"));
+    expect((await modc(["check", broken])).stderr).not.toContain("\u001b");
+    expect((await modc(["check", broken], { env: { FORCE_COLOR: "1", NO_COLOR: "1" } })).stderr).not.toContain("\u001b");
+    expect((await modc(["check", broken], { env: { FORCE_COLOR: "1" } })).stderr).toContain("\u001b[31;1merror[unknown-name]");
+  });
+
+  it("a reader that goes away ends the command quietly", async () => {
+    const child = spawn(process.execPath, ["dist/src/cli/main.js", "ir", "examples/moby.mod", "--set", "depth=200"], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let stderr = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    child.stdout.once("data", () => child.stdout.destroy());
+    const status = await new Promise((resolve) => child.on("close", resolve));
+    expect([status, stderr]).toEqual([0, ""]);
+  });
+
+  it("an interrupt ends with 130", async () => {
+    const child = spawn(
+      process.execPath,
+      ["dist/src/cli/main.js", "run", "examples/moby.mod", "--set", "depth=60", "--text", "Call me Ishmael", "--device", "reference"],
+      { cwd: root, stdio: ["ignore", "pipe", "pipe"] },
+    );
+    // The first thing it says is that weights are random: from then on it runs.
+    child.stderr.once("data", () => child.kill("SIGINT"));
+    const status = await new Promise((resolve) => child.on("close", resolve));
+    expect(status).toBe(130);
+  });
+});
