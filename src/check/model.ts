@@ -12,6 +12,7 @@ export type Entry = "forward" | "objective";
 /**
  * A tensor as the language sees it: `f32[B, T, dim]`, sequences side by side, nothing packed.
  * A dimension that is exactly an axis atom of a sequence axis lies along that sequence.
+ * The batch, where there is one, is the first dimension and no other; sequence dimensions stand only behind it.
  */
 export interface LogicalType {
   readonly dtype: DType;

@@ -19,7 +19,7 @@ export function fromPadded(cx: Lowering, node: Node, type: LogicalType): Placed 
 /** Packed along the sequence dimension `dim`, whatever other sequence dimensions there are (they stay padded). `row` is the packed dimension. */
 export function packedAlong(cx: Lowering, { node, type, packing }: Placed, dim: number): { readonly node: Node; readonly row: number; readonly axis: string } {
   const axis = cx.axes.sequenceOf(type.shape[dim]);
-  invariant(axis !== null && cx.axes.hasBatch(type.shape), `dimension ${dim} does not lie along a sequence of the batch`);
+  invariant(axis !== null, `dimension ${dim} does not lie along a sequence`);
   return { node: packing ? node : pack(cx, node, dim, axis), row: dim - 1, axis };
 }
 
@@ -32,15 +32,13 @@ export function fromPackedAlong(cx: Lowering, node: Node, type: LogicalType, dim
 const unpack = (cx: Lowering, node: Node, dim: number, axis: string): Node => cx.emit("unpack", [node, cx.starts(axis)], { dim: dim - 1, axis });
 const pack = (cx: Lowering, node: Node, dim: number, axis: string): Node => cx.emit("pack", [node, cx.starts(axis)], { dim: dim - 1, axis });
 
-/** A padded node of this logical shape with `fill` in place of the tokens that do not exist along `dims`. Without a batch every token exists. */
-export function masked(cx: Lowering, node: Node, shape: readonly Size[], dims: readonly number[], fill: number): Node {
-  if (!cx.axes.hasBatch(shape)) return node;
-  return dims.reduce((x, dim) => cx.emit("mask", [x, cx.starts(cx.axes.sequenceOf(shape[dim])!)], { dim, fill }), node);
-}
+/** A padded node of this logical shape with `fill` in place of the tokens that do not exist along `dims`. */
+export const masked = (cx: Lowering, node: Node, shape: readonly Size[], dims: readonly number[], fill: number): Node =>
+  dims.reduce((x, dim) => cx.emit("mask", [x, cx.starts(cx.axes.sequenceOf(shape[dim])!)], { dim, fill }), node);
 
 /**
  * The value as an operand of a pointwise operator whose result has `rank` dimensions and lies as `packing` says: its shape
- * broadcasts against the others as NumPy's does. A value per sequence is read by the sequence of each row, one per token of any sequence by its place.
+ * broadcasts against the others as NumPy's does. A value per sequence is read by the sequence of each row.
  */
 export function fitted(cx: Lowering, value: Placed, rank: number, packing: Packing | null): Node {
   if (!packing) return padded(cx, value);
@@ -52,26 +50,14 @@ export function fitted(cx: Lowering, value: Placed, rank: number, packing: Packi
     return value.node;
   }
   if (lead === 0 && cx.axes.isBatch(shape[0])) return perRow(cx, value, packing, cx.segments(axis));
-  if (cx.axes.sequenceOf(shape[tokenDim - lead]) === axis) return perToken(cx, value, tokenDim - lead, cx.within(axis));
   return lead > 0 ? value.node : cx.reshape(value.node, shape.slice(1));
 }
 
 /** [B, …, 1, …] read by the sequence of each row: […, N, …]. */
 function perRow(cx: Lowering, { node, type }: Placed, { tokenDim }: Packing, segments: Node): Node {
-  const table = cx.reshape(node, type.shape.filter((_, i) => i !== tokenDim));
-  return rowsTo(cx, cx.emit("gather", [table, segments], {}), tokenDim - 1);
-}
-
-/** […, T, …] of no sequence in particular, read by the place of each row in its own: […, N, …]. */
-function perToken(cx: Lowering, { node, type }: Placed, dim: number, within: Node): Node {
-  const others = type.shape.flatMap((_, i) => (i === dim ? [] : [i]));
-  return rowsTo(cx, cx.emit("gather", [cx.permute(node, [dim, ...others]), within], {}), dim);
-}
-
-/** [N, …] with its rows moved to dimension `dim`. */
-function rowsTo(cx: Lowering, node: Node, dim: number): Node {
-  const others = typeOf(node).shape.slice(1).map((_, i) => i + 1);
-  return cx.permute(node, [...others.slice(0, dim), 0, ...others.slice(dim)]);
+  const picked = cx.emit("gather", [cx.reshape(node, type.shape.filter((_, i) => i !== tokenDim)), segments], {});
+  const others = typeOf(picked).shape.slice(1).map((_, i) => i + 1);
+  return cx.permute(picked, [...others.slice(0, tokenDim - 1), 0, ...others.slice(tokenDim - 1)]);
 }
 
 /** Fitted, and broadcast to the whole stored shape of the type. */

@@ -41,10 +41,13 @@ export class AxisTable {
   sequenceDims(shape: readonly Size[]): number[] {
     return shape.flatMap((s, i) => (this.sequenceOf(s) === null ? [] : [i]));
   }
-  /** A tensor with a batch and exactly one sequence dimension is packed; any other is stored as it reads. */
+  /** A tensor with exactly one sequence dimension is packed; any other is stored as it reads. */
   packingOf({ shape }: LogicalType): Packing | null {
     const [tokenDim, second] = this.sequenceDims(shape);
-    if (!this.hasBatch(shape) || tokenDim === undefined || second !== undefined) return null;
+    const batched = this.hasBatch(shape);
+    if (tokenDim === undefined) return null;
+    invariant(batched, "a sequence stands without its batch");
+    if (second !== undefined) return null;
     return { axis: this.sequenceOf(shape[tokenDim])!, batchDim: 0, tokenDim };
   }
 }

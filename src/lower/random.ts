@@ -19,7 +19,7 @@ function random(cx: Lowering, op: "random_uniform" | "random_normal", type: Logi
   const hash = streamHash(stream);
   const [tokenDim, ...more] = cx.axes.sequenceDims(f32.shape);
   // Without tokens every sequence of the batch has the same values.
-  if (!cx.axes.hasBatch(f32.shape) || tokenDim === undefined) return cx.placed(cx.emit(op, [seed], { shape: f32.shape, dim: null, stream: hash }), f32);
+  if (tokenDim === undefined) return cx.placed(cx.emit(op, [seed], { shape: f32.shape, dim: null, stream: hash }), f32);
   const axis = cx.axes.sequenceOf(f32.shape[tokenDim])!;
   const stored = packedShape(f32.shape, tokenDim, axis);
   // A further sequence dimension comes first, so that its extent does not number the channels.

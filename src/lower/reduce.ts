@@ -40,13 +40,12 @@ export function spaceOf(cx: Lowering, value: Placed, axes: readonly number[]): S
       mayBeEmpty: overBatch,
     };
   }
-  const ragged = cx.axes.hasBatch(shape) ? overTokens : [];
   return {
     node: padded(cx, value),
     axes,
-    mask: (node, fill) => masked(cx, node, shape, ragged, fill),
-    count: () => (ragged.length > 0 ? countPadded(cx, shape, overBatch, ragged, rest) : cx.size(axes.reduce((n: Size, d) => multiplySizes(n, shape[d]!), 1), "f32")),
-    mayBeEmpty: ragged.length > 0,
+    mask: (node, fill) => masked(cx, node, shape, overTokens, fill),
+    count: () => (overTokens.length > 0 ? countPadded(cx, shape, overBatch, overTokens, rest) : cx.size(axes.reduce((n: Size, d) => multiplySizes(n, shape[d]!), 1), "f32")),
+    mayBeEmpty: overTokens.length > 0,
   };
 }
 

@@ -3,7 +3,7 @@ import { typeOf, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { Graph } from "../ir/graph.js";
 import { isFloat, type DType } from "../size/dtype.js";
-import { equalSizes } from "../size/size.js";
+import { equalSizes, type Size } from "../size/size.js";
 import { foldConstants, spreadOperands } from "./fold.js";
 import { any, commuted, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
 
@@ -63,7 +63,18 @@ const permutes: readonly Rule[] = [
     when: ({ p }) => swapsLastTwo(p.attrs.order),
     build: ({ a, b }, emit, root) => emit("matmul", [a, b], { transposed: !root.attrs.transposed }),
   }),
+  rule("matmul-of-turned-vector", {
+    match: op("matmul", [any("a"), op("reshape", [any("b")], "turned")]),
+    when: ({ b, turned }, root) => !root.attrs.transposed && turnsVector(typeOf(b).shape, turned.attrs.shape),
+    build: ({ a, b }, emit) => emit("matmul", [a, b], { transposed: true }),
+  }),
 ];
+
+/** [K, 1] read as [1, K] or the other way round, leading dimensions alike: turning it moves nothing. */
+const turnsVector = (from: readonly Size[], to: readonly Size[]): boolean => {
+  const n = from.length;
+  return n >= 2 && n === to.length && (from[n - 1] === 1 || from[n - 2] === 1) && equalShapes(to, [...from.slice(0, -2), from[n - 1]!, from[n - 2]!]);
+};
 
 const isNumber = (c: Node<"constant">, value: number): boolean => Object.is(c.attrs.value, value);
 const isZero = (c: Node<"constant">): boolean => c.attrs.value === 0;

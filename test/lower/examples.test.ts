@@ -1,3 +1,4 @@
+// The examples and small whole programs, lowered, run and compared with plain loops.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/check/check.js";
@@ -48,7 +49,7 @@ describe("examples, lowered", () => {
       const fed = feed(model, sizes(1, 9), 5);
       const graph = lower(model);
       const { outputs } = evaluate(optimize(graph, { verify: true }), { ...fed, lengths: [6] });
-      const expected = oracleOf(model, fed, 0, 6);
+      const expected = oracleOf(model, fed, 0, sizes(1, 6));
       let total = 0;
       for (const { path, value } of model.losses) {
         expect(outputs.get(`loss.${path}`)!.data[0]).toBeCloseTo(expected(value).data[0]!, 9);
@@ -132,6 +133,31 @@ describe("lowering of whole programs", () => {
     expect(found.get("loss.yes_no")).toBeCloseTo((binary(1, 1) + binary(0, 0) + binary(-2, 0)) / 3, 12);
     expect([...run([0, 0]).values()]).toEqual([0, 0, 0, 0]);
   });
+});
+
+const PROGRAMS: readonly (readonly [inputs: string, result: string, body: string])[] = [
+  ["x: f32[B, T <= 8, 4], extra: f32[B, S <= 6, 4]", "f32[B, T, 4]", "x + attention(x, extra, extra)"],
+  ["x: f32[B, T <= 8, 4], extra: f32[B, S <= 6, 4]", "f32[B, T, S]", "softmax(x @ transpose(extra))"],
+  ["x: f32[B, T <= 8, 4], extra: f32[B, S <= 6, 4]", "f32[B, T, 4]", "x + mean(extra, axis: 1, keep: true)"],
+  ["x: f32[B, T <= 8, N <= 5]", "f32[B, T, N]", "x + mean(x, axis: -1, keep: true)"],
+  ["x: f32[B, T <= 8, 4], m: bool[B, T]", "f32[B, T, 4]", "where(m[..., None], x, 0.5)"],
+  ["x: f32[B, T <= 8, 4]", "f32[B, T, 4]", "x * ceil(29% * T) / T"],
+  ["x: f32[B, T <= 8, 4]", "bool[B]", "(x > 0.0)[:, -1][:, 0]"],
+  ["x: f32[B, T <= 8, 4]", "f32[B, 4, T]", "transpose(x)"],
+  ["x: f32[B, T <= 8, 4]", "f32[B, T, T]", "exp(x @ transpose(x))"],
+  ["x: f32[B, T <= 8, 4]", "f32[B, T, T]", "(x @ transpose(x))[:, 1:, :][:, 0][:, None] + x @ transpose(x)"],
+  ["x: f32[B, T <= 8, 4]", "u32[B, T]", "argmax(log(relu(x @ transpose(x) - 0.5)), axis: 1)"],
+  ["x: f32[B, T <= 8, 4]", "f32[B, 4]", "max(x[:, 2:], axis: 1)"],
+  ["x: f32[B, T <= 8, 4], table: f32[7, 4], i: i32[B, T]", "f32[B, T, 4]", "table[i] + x"],
+];
+
+describe("programs along one or several sequences", () => {
+  for (const [inputs, result, body] of PROGRAMS)
+    it(`${body}, of ${inputs}`, () => {
+      const model = modelOf(`model M() {\n forward(${inputs}) -> ${result} { ${body} }\n}`, "infer");
+      const extents = new Map([["B", 4], ["T", 7], ["S", 3], ["N", 5]]);
+      expect(largestDifference(model, extents, [7, 0, 1, 5], 4)).toBeLessThan(TOLERANCE);
+    });
 });
 
 describe("random values, lowered", () => {

@@ -1,3 +1,4 @@
+// Every logical operation, lowered, means what plain loops over one sequence compute.
 import { describe, expect, it } from "vitest";
 import type { LogicalOp } from "../../src/check/model.js";
 import { verify } from "../../src/ir/verify.js";

@@ -53,23 +53,23 @@ function ofSequence(model: Model, name: string, value: Arr, b: number, lengths: 
 }
 
 /** What the oracle says of each output for sequence b. */
-export function oracleOf(model: Model, { inputs, weights }: Feed, b: number, tokens: number, live?: ReadonlyMap<string, Rational>): (value: Value) => Arr {
-  const lengths = new Map([["B", 1], ["T", tokens]]);
+export function oracleOf(model: Model, { inputs, weights }: Feed, b: number, extents: ReadonlyMap<string, number>, live?: ReadonlyMap<string, Rational>): (value: Value) => Arr {
+  const lengths = new Map([...extents, ["B", 1]]);
   const own = new Map([...inputs].map(([name, value]) => [name, ofSequence(model, name, value, b, lengths)]));
   const values = oracle(model, { inputs: own, weights, extents: lengths, ...(live ? { live } : {}) });
   return (value) => values.get(value)!;
 }
 
 /** Compares every output of the lowered and of the optimized graph with the oracle; gives the largest difference, relative where values are large; Infinity for NaN and missing elements. */
-export function largestDifference(model: Model, extents: ReadonlyMap<string, number>, lengths: readonly number[] | null, seed: number, below?: (name: string) => number): number {
+export function largestDifference(model: Model, extents: ReadonlyMap<string, number>, lengths: readonly number[] | null, seed: number, { below, live }: { below?: (name: string) => number; live?: ReadonlyMap<string, Rational> } = {}): number {
   const fed = feed(model, extents, seed, below);
   const graph = lower(model);
-  const options = { inputs: fed.inputs, weights: fed.weights, ...(lengths ? { lengths } : {}) };
+  const options = { inputs: fed.inputs, weights: fed.weights, ...(lengths ? { lengths } : {}), ...(live ? { live } : {}) };
   const runs = [evaluate(graph, options), evaluate(optimize(graph, { verify: true }), options)];
   const batch = extents.get("B")!;
   let worst = 0;
   for (let b = 0; b < batch; b++) {
-    const expected = oracleOf(model, fed, b, lengths?.[b] ?? extents.get("T")!);
+    const expected = oracleOf(model, fed, b, new Map([...extents, ["T", lengths?.[b] ?? extents.get("T")!]]), live);
     for (const { name, value } of model.outputs)
       for (const { outputs } of runs) worst = Math.max(worst, difference(outputs.get(name)!, expected(value), value, b));
   }

@@ -1,3 +1,4 @@
+// Passes on random and deep graphs, and the patterns they are written in.
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { nodesOf, type Graph, type Node } from "../../src/ir/graph.js";

@@ -1,3 +1,4 @@
+// Each rewrite rule alone: where it fires, what it makes, what it spares.
 import { describe, expect, it } from "vitest";
 import { parseGraph } from "../../src/ir/parse.js";
 import { printGraph } from "../../src/ir/print.js";

@@ -21,6 +21,7 @@ export const ruleCases: readonly RuleCase[] = [
   { rule: "permute-of-permute", fires: `%1 = reshape {"shape":[2,2,6]}(%y)\n%2 = permute {"order":[1,2,0]}(%1)\n%3 = permute {"order":[2,1,0]}(%2)` },
   { rule: "permute-of-ones", fires: `%1 = reshape {"shape":[4,1,6]}(%y)\n%2 = permute {"order":[1,0,2]}(%1)`, spares: [`%1 = reshape {"shape":[4,1,6]}(%y)\n%2 = permute {"order":[1,2,0]}(%1)`] },
   { rule: "matmul-of-transposed", fires: `%1 = permute {"order":[1,0]}(%y)\n%2 = matmul {"transposed":true}(%x, %1)`, spares: [`%1 = permute {"order":[1,0]}(%y)\n%2 = matmul {"transposed":false}(%1, %y)`] },
+  { rule: "matmul-of-turned-vector", fires: `%1 = slice {"axis":0,"start":0,"stop":1}(%y)\n%2 = reshape {"shape":[6,1]}(%1)\n%3 = matmul {"transposed":false}(%y, %2)`, spares: [`%1 = reshape {"shape":[6,4]}(%y)\n%2 = matmul {"transposed":false}(%y, %1)`] },
   { rule: "times-one", fires: `${constant("1")}\n%1 = mul(%c, %y)`, spares: [`${constant("1", "f32", "2,4,6")}\n%1 = mul(%c, %y)`, `${constant("2")}\n%1 = mul(%c, %y)`] },
   { rule: "divided-by-one", fires: `${constant("1")}\n%1 = div(%y, %c)`, spares: [`${constant("1")}\n%1 = div(%c, %y)`] },
   { rule: "plus-zero", fires: `${constant('"-0"')}\n%1 = add(%y, %c)`, spares: [`${constant("0")}\n%1 = add(%y, %c)`] },
