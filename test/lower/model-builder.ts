@@ -1,5 +1,5 @@
 // Models made by hand, one logical operation at a time, for tests of lowering that need no text.
-import type { Entry, LogicalAttrs, LogicalOp, Model, ModelInput, Phase, Value } from "../../src/check/model.js";
+import type { LogicalAttrs, LogicalOp, Model, ModelInput, Value } from "../../src/check/model.js";
 import type { Axis, CountRule } from "../../src/size/axes.js";
 import type { DType } from "../../src/size/dtype.js";
 import { parseSize } from "../../src/size/parse-size.js";
@@ -12,8 +12,6 @@ export class ModelBuilder {
   readonly axes: Axis[] = [];
   readonly inputs: ModelInput[] = [];
   readonly outputs: { name: string; value: Value }[] = [];
-  readonly losses: { path: string; value: Value; own: boolean }[] = [];
-  readonly observes: { path: string; value: Value }[] = [];
   readonly weights = new Map<string, { dtype: DType; shape: readonly number[] }>();
   #values = 0;
 
@@ -52,19 +50,13 @@ export class ModelBuilder {
   output(value: Value, name = "output"): void {
     this.outputs.push({ name, value });
   }
-  loss(path: string, value: Value): void {
-    this.losses.push({ path, value, own: true });
-  }
-  observe(path: string, value: Value): void {
-    this.observes.push({ path, value });
-  }
-  model(entry: Entry = "forward", phase: Phase = "infer"): Model {
+  model(): Model {
     return {
-      name: "Hand", file: "hand.mod", phase, entry, parameters: [], axes: this.axes, live: [], instances: [],
+      name: "Hand", file: "hand.mod", phase: "infer", entry: "forward", parameters: [], axes: this.axes, live: [], instances: [],
       weights: [...this.weights].map(([path, { dtype, shape }]) => ({
         path, dtype, shape, init: { kind: "zeros" }, keys: [path], doc: null, span: { file: "hand.mod", start: 0, end: 0 },
       })),
-      ignore: [], inputs: this.inputs, outputs: this.outputs, losses: this.losses, observes: this.observes,
+      ignore: [], inputs: this.inputs, outputs: this.outputs, losses: [], observes: [],
     };
   }
 }
