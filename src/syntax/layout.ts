@@ -51,7 +51,7 @@ export function layOut(tokens: readonly t.IToken[], { file }: SourceFile, diagno
       if (separator === null || type === t.Semicolon) separator = token;
       continue;
     }
-    if (type === t.Comma && endsList(tokens, i) && before !== undefined && !OPENERS.has(before) && before !== t.Comma) continue;
+    if (type === t.Comma && level.list && endsList(tokens, i) && before !== undefined && !OPENERS.has(before) && before !== t.Comma) continue;
     if (separator !== null) {
       if (type !== t.RBrace) out.push(separator);
       stretches.push(token.startOffset);

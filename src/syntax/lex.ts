@@ -33,12 +33,13 @@ export function lex(source: SourceFile, diagnostics: Diagnostics): Lexed | null 
   lexer ??= new Lexer(t.lexerTokens, { positionTracking: "onlyOffset", ensureOptimizations: true, skipValidations: true });
   const { tokens, groups, errors } = lexer.tokenize(text.startsWith("\ufeff") ? " " + text.slice(1) : text);
   invariant(errors.length === 0, "the lexer met a character that no token matches");
-  if (tokens.length > MAX_TOKENS) {
-    diagnostics.report("source-too-large", { what: "words and signs", count: tokens.length, limit: MAX_TOKENS }, { file, start: 0, end: 0 });
+  for (const token of tokens) token.endOffset = token.startOffset + token.image.length - 1;
+  const kept = mended(tokens, source, diagnostics);
+  if (kept.length > MAX_TOKENS) {
+    diagnostics.report("source-too-large", { what: "words and signs", count: kept.length, limit: MAX_TOKENS }, { file, start: 0, end: 0 });
     return null;
   }
-  for (const token of tokens) token.endOffset = token.startOffset + token.image.length - 1;
-  return { tokens: mended(tokens, source, diagnostics), comments: readComments(groups[t.COMMENTS] ?? [], source, diagnostics) };
+  return { tokens: kept, comments: readComments(groups[t.COMMENTS] ?? [], source, diagnostics) };
 }
 
 function isText({ file, text }: SourceFile, diagnostics: Diagnostics): boolean {

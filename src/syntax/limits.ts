@@ -4,7 +4,7 @@
 export const MAX_SOURCE = 4 * 1024 * 1024;
 
 /** Tokens of one file: some 4 MiB of ordinary text. */
-export const MAX_TOKENS = 1_000_000;
+export const MAX_TOKENS = 1_500_000;
 
 /** Levels of brackets, blocks and `if`s: the parser's stack holds more than three times as many. */
 export const MAX_NESTING = 100;

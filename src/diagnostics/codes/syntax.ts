@@ -6,7 +6,7 @@ export const syntaxCodes = {
     severity: "error",
     message: (d) => `the file has ${d.count} ${d.what}, more than the ${d.limit} that a source may have`,
     hint: () => "move parts of it to other files and `import` them; weights belong in a safetensors file",
-    explain: `A source file may have at most 4 MiB of text, and at most a million words and signs. A model written by hand has a few kilobytes; a larger file is usually
+    explain: `A source file may have at most 4 MiB of text, and at most one and a half million words and signs. A model written by hand has a few kilobytes; a larger file is usually
 data that was given by mistake, such as a checkpoint. Long lists of layers are written as comprehensions:
 
   layers: [for i in 0..depth: Residual(Layer(dim, heads))]`,
