@@ -2,7 +2,7 @@
 // of a batch gets what it gets alone.
 import { describe, expect, it } from "vitest";
 import { isOp } from "../../src/check/types.js";
-import type { Model, Value } from "../../src/check/model.js";
+import type { Model } from "../../src/check/model.js";
 import { lower } from "../../src/lower/lower.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { resolveSizes } from "../../src/size/axes.js";
@@ -10,39 +10,8 @@ import { printSize } from "../../src/size/size.js";
 import type { Tensor } from "../../src/ops/define.js";
 import { acceptedBuiltins, acceptedIndices, acceptedOperators, acceptedRouting, type Accepted } from "./accepted.js";
 import { reachable, rootsOf } from "../../src/check/model-values.js";
+import { EXTENTS, given, LENGTHS, type Given } from "./given.js";
 import { tell } from "./harness.js";
-
-const EXTENTS: ReadonlyMap<string, number> = new Map([["B", 3], ["T", 5], ["S", 4], ["F", 2]]);
-const LENGTHS = [5, 2, 3];
-
-/** A generator with a seed (mulberry32), so that every run sees the same values. */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
-interface Given {
-  readonly shape: readonly number[];
-  readonly data: readonly number[];
-}
-
-function given(model: Model): { inputs: Map<string, Given>; weights: Map<string, Given> } {
-  const random = randomNumbers(7);
-  const fill = (dtype: string, shape: readonly number[]): Given => ({
-    shape,
-    data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (dtype === "u32" || dtype === "i32" ? Math.floor(random() * 8) : random() * 2 - 0.7)),
-  });
-  const extent = (size: Value["type"]["shape"][number]): number => (typeof size === "number" ? size : (EXTENTS.get(size.key) ?? 0));
-  return {
-    inputs: new Map(model.inputs.map((i) => [i.name, fill(i.type.dtype, i.type.shape.map(extent))])),
-    weights: new Map(model.weights.map((w) => [w.path, fill(w.dtype, w.shape)])),
-  };
-}
 
 /** One sequence of a batch, cut to its own length on T; other axes are whole. */
 function alone(model: Model, inputs: ReadonlyMap<string, Given>, b: number): Map<string, Given> {
