@@ -113,4 +113,4 @@ export function typeOf(node: Node): TensorType {
   return type;
 }
 
-export const isOp = <K extends OpName>(node: Node, op: K): node is Node<K> => (node.op as OpName) === op;
+export const isOp = <K extends OpName>(node: Node, op: K): node is Node<K> => node.op === op;

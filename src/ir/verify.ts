@@ -53,7 +53,7 @@ function cycleProblems(nodes: readonly Node[], label: (node: Node) => string): s
 }
 
 function nodeProblems(node: Node, typing: Typing, context: Parameters<typeof inferTypes>[4], axes: AxisIndex): string[] {
-  if (!Object.hasOwn(typing, node.op)) return [`there is no operator ${String(node.op)}`];
+  if (!Object.hasOwn(typing, node.op)) return [`there is no operator ${node.op}`];
   const attrs = attrsProblem(node.op, node.attrs);
   if (attrs !== null) return [attrs];
   const mentioned = sizesInAttrs(node.op, node.attrs);

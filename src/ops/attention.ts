@@ -1,7 +1,7 @@
 // Attention over packed rows, and the rotation of positions.
 import { packedAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
-import { addSizes, applySize, axisSize, divideSizes, equalSizes, multiplySizes, rowsSize, subtractSizes, type Size } from "../size/size.js";
+import { addSizes, applySize, axisSize, divideSizes, equalSizes, multiplySizes, printSize, rowsSize, subtractSizes, type Size } from "../size/size.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { OpTable, Tensor } from "./define.js";
 import { arity, bytesOf, costPerResult, expectDtype, expectPacked, expectType, FLOATS, mismatch, rowsType, sameDtype, startsShape } from "./shapes.js";
@@ -20,7 +20,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       const table = expectDtype(inputs, 2, "f32");
       const width = x.shape.at(-1)!;
       if (table.shape.length !== 2 || typeof width !== "number" || width % 2 !== 0 || !equalSizes(table.shape[1]!, width))
-        mismatch(`the table must be [positions, ${String(width)}] with an even width, found ${printType(table)} for ${printType(x)}`);
+        mismatch(`the table must be [positions, ${printSize(width)}] with an even width, found ${printType(table)} for ${printType(x)}`);
       return [x];
     },
     cost: costPerResult(3),

@@ -98,7 +98,7 @@ export const routing: Pick<OpTable, Routing> = {
       const { counts } = context.sizes.sequence(axis);
       return route(axis, at(inputs, 1), context, (first, end, b) =>
         ranked(score, first, end)
-          .slice(0, counts[b]!)
+          .slice(0, counts[b])
           .sort((x, y) => x - y),
       );
     },

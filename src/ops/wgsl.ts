@@ -168,19 +168,24 @@ export function helpersIn(wgsl: string): readonly string[] {
 
 /** A constant of the dtype as WGSL. f16 travels as f32; NaN, infinity and subnormals are given by their bits. */
 export function wgslLiteral(value: number, dtype: DType): string {
-  switch (wgslType(dtype)) {
+  const type = wgslType(dtype);
+  switch (type) {
     case "bool":
       return value !== 0 ? "true" : "false";
     case "u32":
       return `${value >>> 0}u`;
     case "i32":
       return value === -2147483648 ? "bitcast<i32>(0x80000000u)" : value < 0 ? `(${value | 0}i)` : `${value | 0}i`;
-    case "f32": {
-      const x = dtype === "f16" ? roundHalf(value) : Math.fround(value);
-      if (!Number.isFinite(x) || (x !== 0 && Math.abs(x) < 2 ** -126) || Object.is(x, -0)) return `modc_bits(0x${bitsOf(x).toString(16).padStart(8, "0")}u)`;
-      return x < 0 ? `(${x}f)` : `${x}f`;
-    }
+    case "f32":
+      return floatLiteral(dtype === "f16" ? roundHalf(value) : Math.fround(value));
+    default:
+      return type satisfies never;
   }
+}
+
+function floatLiteral(x: number): string {
+  const plain = Number.isFinite(x) && (x === 0 || Math.abs(x) >= 2 ** -126) && !Object.is(x, -0);
+  return plain ? (x < 0 ? `(${x}f)` : `${x}f`) : `modc_bits(0x${bitsOf(x).toString(16).padStart(8, "0")}u)`;
 }
 
 const bitsOf = (x: number): number => new Uint32Array(new Float32Array([x]).buffer)[0]!;

@@ -41,7 +41,7 @@ const isList = (v: Given | undefined): v is readonly Nested[] => Array.isArray(v
 
 /** A caller's value as a tensor of the input's dtype. */
 export function toTensor(name: string, given: Given, dtype: DType): Tensor {
-  const { shape, data } = typeof given === "object" && !isList(given) ? (given as Exclude<Given, Nested>) : fromNested(name, given); // the rest of the union
+  const { shape, data } = typeof given === "object" && !isList(given) ? given : fromNested(name, given); // the rest of the union
   if (data.length !== countOf(shape)) throw new InputError(`${name}: shape [${shape.join(", ")}] holds ${countOf(shape)} values, found ${data.length}`);
   const values = Float64Array.from(data);
   const whole = dtype === "u32" ? [0, 0xffffffff] : dtype === "i32" ? [-0x80000000, 0x7fffffff] : dtype === "bool" ? [0, 1] : null;

@@ -45,9 +45,6 @@ export function normalOf([x, y]: Words): number {
   return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * v);
 }
 
-/** In (0, 1) from 53 bits of two words, never 0 or 1; exact arithmetic. */
-export const exactUniform = (x: number, y: number): number => ((x >>> 0) * 0x200000 + (y >>> 11) + 0.5) / 0x20000000000000;
-
 /**
  * Standard normal from two words by inverting its distribution (Wichura 1988, algorithm AS 241, PPND16: 16 digits).
  * It uses only + − · / √, which IEEE 754 rounds one way: every machine gets the same bits.

@@ -17,7 +17,7 @@ function unary<K extends Plain>(
   worked: readonly (readonly [x: number, y: number])[],
   more: readonly Sample<K>[] = [],
 ): readonly Sample<K>[] {
-  const on = (b: Bench, x: Node): Node<K> => b.node(op, [x], {} as never); // plain operators have no attributes
+  const on = (b: Bench, x: Node): Node<K> => b.node(op, [x], {}); // plain operators have no attributes
   return [
     {
       name: "worked by hand",
@@ -49,7 +49,7 @@ interface BinaryOptions<K extends Plain> {
 }
 
 function binary<K extends Plain>(op: K, { dtypes, worked, left, right, more = [] }: BinaryOptions<K>): readonly Sample<K>[] {
-  const on = (b: Bench, x: Node, y: Node): Node<K> => b.node(op, [x, y], {} as never); // plain operators have no attributes
+  const on = (b: Bench, x: Node, y: Node): Node<K> => b.node(op, [x, y], {}); // plain operators have no attributes
   return [
     ...worked.map(({ dtype, cases }): Sample<K> => ({
       name: `worked by hand, ${dtype}`,
@@ -80,7 +80,7 @@ function binary<K extends Plain>(op: K, { dtypes, worked, left, right, more = []
     {
       name: "rows and one row, unequal lengths",
       setting: { batch: 3, tokens: 7, lengths: [2, 7, 0] },
-      build: (b) => on(b, b.rows([], [5], dtypes[0]!, left), b.data(dtypes[0]!, [5], right)),
+      build: (b) => on(b, b.rows([], [5], dtypes[0], left), b.data(dtypes[0]!, [5], right)),
     },
     ...more,
   ];
