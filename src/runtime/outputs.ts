@@ -109,7 +109,7 @@ export function placeOutputs(
   const places = outputs.map((output) => {
     const shape = output.shape.map((size) => values[table.index(size)]!);
     const elements = output.packing
-      ? packedLength(layoutOf(output.packing, shape, sizes.sequence(output.packing.axis).counts, sizes))
+      ? packedLength(layoutOf(output.packing, shape, sizes.sequence(output.packing.axis).counts))
       : shape.reduce((n, d) => n * d, 1);
     const bytes = 4 * elements;
     return { output, shape, bytes, offset: take(bytes), startsOffset: output.startsSlot === null ? null : take(4 * (sizes.batch + 1)) };
@@ -123,16 +123,17 @@ export function readOutput({ output, shape, offset, bytes, startsOffset }: ReadP
   if (!output.packing) return makeResult(output.dtype, shape, words.slice());
   const { axis, tokenDim } = output.packing;
   const counts = startsOffset === null ? sizes.sequence(axis).counts : countsOf(new Uint32Array(back, startsOffset, sizes.batch + 1));
-  // Only the device knew how long the longest sequence is; the rows lie as for the bound.
+  // Only the device knew how many rows there are: the packed dimension is as large as that, not as its bound.
   const unfolded = startsOffset === null ? shape : shape.map((d, i) => (i === tokenDim ? counts.reduce((a, b) => Math.max(a, b), 0) : d));
-  const layout = layoutOf(output.packing, unfolded, counts, sizes);
+  const layout = layoutOf(output.packing, unfolded, counts);
   const out = new Uint32Array(unfolded.reduce((n, d) => n * d, 1));
   forEachRun(layout, (packed, to, length) => out.set(words.subarray(packed, packed + length), to));
   return makeResult(output.dtype, unfolded, out);
 }
 
-function layoutOf(packing: NonNullable<ProgramOutput["packing"]>, shape: readonly number[], counts: Uint32Array, sizes: Sizes): PackedLayout {
-  return { shape, batchDim: packing.batchDim, tokenDim: packing.tokenDim, starts: startsOf(counts), counts, rows: sizes.sequence(packing.axis).rows };
+function layoutOf(packing: NonNullable<ProgramOutput["packing"]>, shape: readonly number[], counts: Uint32Array): PackedLayout {
+  const starts = startsOf(counts);
+  return { shape, batchDim: packing.batchDim, tokenDim: packing.tokenDim, starts, counts, rows: starts[counts.length]! };
 }
 
 const countsOf = (starts: Uint32Array): Uint32Array => Uint32Array.from({ length: starts.length - 1 }, (_, b) => starts[b + 1]! - starts[b]!);
