@@ -72,7 +72,8 @@ export function explain(complaint: Complaint, file: string, text: string): Diagn
   const found = second ? complaint.next! : complaint.found;
   const span = spanOf(found, second ? complaint.found : previous, file, text);
   const words = describe(found, text);
-  if (meantName(complaint)) return diagnose("reserved-word", { word: complaint.found.image }, spanOf(complaint.found, previous, file, text));
+  const word = nameMeant(complaint);
+  if (word) return diagnose("reserved-word", { word: word.image }, spanOf(word, undefined, file, text));
   if (rule === "choice" && expected === t.Then) return diagnose("missing-then", { found: words }, span);
   if (rule === "choice" && expected === t.Else) return diagnose("missing-else", { found: words }, span);
   if (rule === "member" && isName(complaint.found) && next?.tokenType === t.Equal) {
@@ -87,13 +88,19 @@ export function explain(complaint: Complaint, file: string, text: string): Diagn
 /** A member is told by its first two tokens: where the first could begin one, the second is at fault. */
 const atSecond = ({ rule, found, next }: Complaint): boolean => rule === "member" && next !== undefined && isName(found);
 
-function meantName({ rule, expected, found, next }: Complaint): boolean {
+/** The reserved word that stands where a name was meant. */
+function nameMeant({ rule, expected, found, next, previous }: Complaint): t.IToken | null {
   const type = found.tokenType;
-  if (!RESERVED.has(type)) return false;
-  if (expected === t.Identifier) return type !== t.Then && type !== t.Else;
-  if (rule === "member") return next?.tokenType === t.Colon;
-  if (rule === "statement") return next?.tokenType === t.Equal;
-  return rule === "term" && NEVER_IN_VALUES.has(type);
+  if (type === t.Colon && previous && ((rule === "namesMember" && expected === t.LBrace) || (rule === "parameter" && previous.tokenType === t.Live))) {
+    return previous;
+  }
+  if (!RESERVED.has(type)) return null;
+  const meant =
+    expected === t.Identifier ? type !== t.Then && type !== t.Else
+    : rule === "member" || expected === t.RParen ? next?.tokenType === t.Colon
+    : rule === "statement" ? next?.tokenType === t.Equal
+    : rule === "term" && NEVER_IN_VALUES.has(type);
+  return meant ? found : null;
 }
 
 const isName = (token: t.IToken): boolean => token.tokenType === t.Identifier || token.tokenType === t.Weight;

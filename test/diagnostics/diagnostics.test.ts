@@ -1,7 +1,7 @@
 // Every code of the catalogue has a source that provokes it, `<code>.mod`, and the whole text it is told in, `<code>.txt`.
 //
 // Files that the source imports lie in a folder `<code>/`. A first line `// modc: --phase generate --set depth=2` gives options:
-// --phase, --enter, --model, --set name=value. `UPDATE=1` writes the texts anew: read the difference before it is committed.
+// --phase, --enter, --model, --set name=value; and --times n, which repeats the rest of the source. `UPDATE=1` writes the texts anew: read the difference before it is committed.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,18 +24,22 @@ function optionsOf(text: string, code: string): CheckOptions {
     else if (flag === "--enter" && (value === "forward" || value === "objective")) options.entry = value;
     else if (flag === "--model") options.model = value;
     else if (flag === "--set") set[value.slice(0, value.indexOf("="))] = value.slice(value.indexOf("=") + 1);
-    else throw new Error(`${code}.mod: no such option ${flag} ${value}`);
+    else if (flag !== "--times") throw new Error(`${code}.mod: no such option ${flag} ${value}`);
   }
   return options;
 }
 
-const reader = (code: string) => (path: string): string | null => {
-  const file = join(folder, code, path);
-  return existsSync(file) ? readFileSync(file, "utf8") : null;
-};
+const reader =
+  (code: string) =>
+  (path: string): string | null => {
+    const file = join(folder, code, path);
+    return existsSync(file) ? readFileSync(file, "utf8") : null;
+  };
 
 function rendered(code: string): string {
-  const text = readFileSync(join(folder, `${code}.mod`), "utf8");
+  const written = readFileSync(join(folder, `${code}.mod`), "utf8");
+  const times = /^\/\/ modc:.*--times (\d+).*\n/.exec(written);
+  const text = times ? times[0] + written.slice(times[0].length).repeat(Number(times[1])) : written;
   const { diagnostics, sources } = check({ file: `${code}.mod`, text }, optionsOf(text, code));
   return formatDiagnostics(diagnostics, { sources }) + "\n";
 }

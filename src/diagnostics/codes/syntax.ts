@@ -6,8 +6,9 @@ export const syntaxCodes = {
     severity: "error",
     message: (d) => `the file has ${d.count} ${d.what}, more than the ${d.limit} that a source may have`,
     hint: () => "move parts of it to other files and `import` them; weights belong in a safetensors file",
-    explain: `A source file may have at most 4 MiB of text, and at most one and a half million words and signs. A model written by hand has a few kilobytes; a larger file is usually
-data that was given by mistake, such as a checkpoint. Long lists of layers are written as comprehensions:
+    explain: `A source file may have at most 4 MiB of text, and at most one and a half million words and signs.
+A model written by hand has a few kilobytes; a larger file is usually data that was given by
+mistake, such as a checkpoint. Long lists of layers are written as comprehensions:
 
   layers: [for i in 0..depth: Residual(Layer(dim, heads))]`,
   }),
@@ -15,95 +16,104 @@ data that was given by mistake, such as a checkpoint. Long lists of layers are w
     severity: "error",
     message: (d) => `the file is not text: it contains ${d.what}`,
     hint: () => "save it as UTF-8; in a string, such a character can be written as an escape like `\\u{fffd}`",
-    explain: `Sources are UTF-8. A byte-order mark and Windows line ends are accepted; a NUL character, half a surrogate pair, and
-bytes that do not decode are not: they mean that the file is something else, or was saved in another encoding.`,
+    explain: `Sources are UTF-8. A byte-order mark and Windows line ends are accepted; a NUL character, half a
+surrogate pair, and bytes that do not decode are not: they mean that the file is something else,
+or was saved in another encoding.`,
   }),
   "unknown-character": code<{ readonly shown: string; readonly hint: string | null }>({
     severity: "error",
     message: (d) => `the character ${d.shown} has no meaning here`,
     hint: (d) => d.hint,
-    explain: `Outside of strings and comments a source consists of ASCII letters, digits, \`_\`, the operators of the language, brackets,
-blanks and line ends. Names cannot contain other letters. Characters that merely look alike (a no-break space, a long
-dash, curly quotes) often come with text copied from a page.`,
+    explain: `Outside of strings and comments a source consists of ASCII letters, digits, \`_\`, the operators of
+the language, brackets, blanks and line ends. Names cannot contain other letters. Characters that
+merely look alike (a no-break space, a long dash, curly quotes) often come with text copied from a
+page.`,
   }),
   "unterminated-string": code<{ readonly quote: string }>({
     severity: "error",
     message: () => "the string does not end on its line",
     hint: (d) => `close it with ${d.quote === "'" ? '`"`' : "`" + d.quote + "`"}; a line break inside a string is written \`\\n\``,
-    explain: `A string begins and ends with \`"\` on one line. Inside it, \`\\"\` is a quote, \`\\\\\` a backslash, \`\\n\` a line break, \`\\t\` a tab
-and \`\\u{1f600}\` any character by its number.`,
+    explain: `A string begins and ends with \`"\` on one line. Inside it, \`\\"\` is a quote, \`\\\\\` a backslash,
+\`\\n\` a line break, \`\\t\` a tab and \`\\u{1f600}\` any character by its number.`,
   }),
   "bad-escape": code<{ readonly escape: string }>({
     severity: "error",
     message: (d) => `${d.escape} is not an escape`,
     hint: () => 'the escapes are `\\"`, `\\\\`, `\\n`, `\\t` and `\\u{…}` with one to six hexadecimal digits',
-    explain: `In a string a backslash begins an escape: \`\\"\`, \`\\\\\`, \`\\n\`, \`\\t\`, or \`\\u{…}\` with the number of a Unicode character in
-hexadecimal (not above 10ffff, and not half of a surrogate pair). A backslash itself is written \`\\\\\`.`,
+    explain: `In a string a backslash begins an escape: \`\\"\`, \`\\\\\`, \`\\n\`, \`\\t\`, or \`\\u{…}\` with the number
+of a Unicode character in hexadecimal (not above 10ffff, and not half of a surrogate pair). A
+backslash itself is written \`\\\\\`.`,
   }),
   "single-quotes": code<Record<never, never>>({
     severity: "error",
     message: () => "this string stands in single quotes",
     hint: () => 'strings stand in double quotes: `"sigmoid"`',
-    explain: `There is one way to write a string: \`"text"\` on one line.`,
+    explain: `There is one way to write a string: \`"text"\`, in double quotes and on one line.`,
   }),
   "foreign-comment": code<{ readonly found: string }>({
     severity: "error",
     message: (d) => `\`${d.found}\` does not begin a comment`,
     hint: () => "comments begin with `//` and go on to the end of the line",
-    explain: `A comment is \`//\` and the rest of its line. Three slashes, \`///\`, directly above a declaration, a parameter or a member make
-it documentation. There are no comments that span lines, and \`#\` has no meaning.`,
+    explain: `A comment is \`//\` and the rest of its line. Three slashes, \`///\`, directly above a declaration, a
+parameter or a member make it documentation. There are no comments that span lines, and \`#\` has no
+meaning.`,
   }),
   "foreign-operator": code<{ readonly found: string; readonly advice: string }>({
     severity: "error",
     message: (d) => `\`${d.found}\` is not an operator of the language`,
     hint: (d) => d.advice,
-    explain: `The operators are \`+ - * / % ^ @\`, the comparisons \`== != < <= > >=\`, and the words \`and or not\`. \`^\` is the power, \`@\` the
-matrix product, \`%\` the remainder unless it stands directly behind a number, where it makes a ratio: \`12.5%\`. There is no
-assignment that also computes: write \`x = x + y\`.`,
+    explain: `The operators are \`+ - * / % ^ @\`, the comparisons \`== != < <= > >=\`, and the words \`and or not\`.
+\`^\` is the power, \`@\` the matrix product, \`%\` the remainder unless it stands directly behind a
+number, where it makes a ratio: \`12.5%\`. There is no assignment that also computes: write \`x = x +
+y\`.`,
   }),
   "malformed-number": code<{ readonly text: string; readonly advice: string }>({
     severity: "error",
     message: (d) => `\`${d.text}\` is not a number`,
     hint: (d) => d.advice,
-    explain: `A number is digits, with an optional fraction and an optional exponent: \`12\`, \`0.125\`, \`1e-5\`, \`2.5e3\`. There are digits on both
-sides of the point, so \`1.\` and \`.5\` are written \`1.0\` and \`0.5\`. Digits are not grouped by \`_\`, and numbers are decimal. Directly
-followed by \`%\` it is a ratio: \`12.5%\` is exactly one eighth.`,
+    explain: `A number is digits, with an optional fraction and an optional exponent: \`12\`, \`0.125\`, \`1e-5\`,
+\`2.5e3\`. There are digits on both sides of the point, so \`1.\` and \`.5\` are written \`1.0\` and
+\`0.5\`. Digits are not grouped by \`_\`, and numbers are decimal. Directly followed by \`%\` it is a
+ratio: \`12.5%\` is exactly one eighth.`,
   }),
   "number-too-long": code<{ readonly digits: number; readonly limit: number }>({
     severity: "error",
     message: (d) => `the number has ${d.digits} digits, more than the ${d.limit} a number may have`,
     hint: () => "no size or constant of a model needs so many",
-    explain: `Compile-time numbers are exact, however large. To keep that cheap a literal has at most 400 digits, its exponent
-counted as the zeros it stands for.`,
+    explain: `Compile-time numbers are exact, however large. To keep that cheap a literal has at most 400
+digits, its exponent counted as the zeros it stands for.`,
   }),
   "unclosed-bracket": code<{ readonly open: string; readonly close: string }>({
     severity: "error",
     message: (d) => `this \`${d.open}\` is never closed`,
     hint: (d) => `add the missing \`${d.close}\``,
-    explain: `Every \`(\`, \`[\` and \`{\` needs its partner. Where one is missing the compiler guesses its place from line ends and, for \`{\`,
-from the indentation, and points at the bracket that was left open.`,
+    explain: `Every \`(\`, \`[\` and \`{\` needs its partner. Where one is missing the compiler guesses its place from
+line ends and, for \`{\`, from the indentation, and points at the bracket that was left open.`,
   }),
   "unmatched-bracket": code<{ readonly found: string; readonly expected: string | null }>({
     severity: "error",
     message: (d) => (d.expected === null ? `this \`${d.found}\` closes nothing` : `expected \`${d.expected}\` here, found \`${d.found}\``),
     hint: (d) => (d.expected === null ? `remove it, or open a \`${d.found === ")" ? "(" : d.found === "]" ? "[" : "{"}\` before it` : null),
-    explain: `A closing bracket must be the partner of the last one opened: \`(\` and \`)\`, \`[\` and \`]\`, \`{\` and \`}\`.`,
+    explain: `A closing bracket must be the partner of the last one opened: \`(\` and \`)\`, \`[\` and \`]\`, \`{\` and
+\`}\`.`,
   }),
   "nesting-too-deep": code<{ readonly limit: number }>({
     severity: "error",
     message: (d) => `this is nested more than ${d.limit} levels deep`,
     hint: () => "give a part of it a name with `x = …`, or use a list and a loop",
-    explain: `Brackets, blocks and \`if\` inside \`if\` may nest 100 levels deep. An expression may have 250 levels of operators and calls: a chain
-such as \`a + b + c\` has one for each operator. Repetition is written as a loop or a comprehension, which does not nest.`,
+    explain: `Brackets, blocks and \`if\` inside \`if\` may nest 100 levels deep. An expression may have 250 levels
+of operators and calls: a chain such as \`a + b + c\` has one for each operator. Repetition is
+written as a loop or a comprehension, which does not nest.`,
   }),
   "unexpected-token": code<{ readonly expected: string; readonly found: string; readonly hint: string | null }>({
     severity: "error",
     message: (d) => `expected ${d.expected}, found ${d.found}`,
     hint: (d) => d.hint,
-    explain: `The text does not follow the grammar at this place. The whole grammar stands on one page in \`grammar/modc.ebnf\`, and as
-diagrams in \`docs/railroad.html\`. In short: a file holds imports, constants, blocks and models; a block holds members
-(\`name: Block(…)\`, \`weight name: f32[…]\`, functions); a function holds statements (\`x = e\`, \`for\`, \`if\`, \`loss\`, \`observe\`), the last
-of which may be a value, its result.`,
+    explain: `The text does not follow the grammar at this place. The whole grammar stands on one page in
+\`grammar/modc.ebnf\`, and as diagrams in \`docs/railroad.html\`. In short: a file holds imports,
+constants, blocks and models; a block holds members (\`name: Block(…)\`, \`weight name: f32[…]\`,
+functions); a function holds statements (\`x = e\`, \`for\`, \`if\`, \`loss\`, \`observe\`), the last of
+which may be a value, its result.`,
   }),
   "misplaced-line-break": code<{ readonly before: string }>({
     severity: "error",
@@ -112,8 +122,9 @@ of which may be a value, its result.`,
       d.before === "{"
         ? "put `{` at the end of the line that it belongs to"
         : `put \`${d.before}\` at the end of the line before; inside brackets lines may break anywhere`,
-    explain: `A line ends a statement unless it is inside \`( )\` or \`[ ]\`, or ends with an operator, a comma, \`then\` or \`else\`. So a body's
-\`{\` stands on the line of its \`for\`, \`if\` or function, \`else\` on the line of the \`}\` before it, and a long choice is written
+    explain: `A line ends a statement unless it is inside \`( )\` or \`[ ]\`, or ends with an operator, a comma,
+\`then\` or \`else\`. So a body's \`{\` stands on the line of its \`for\`, \`if\` or function, \`else\` on the
+line of the \`}\` before it, and a long choice is written
 
   y = if condition then a else
     b`,
@@ -122,84 +133,88 @@ of which may be a value, its result.`,
     severity: "error",
     message: (d) => `\`${d.word}\` is a word of the language and cannot be a name`,
     hint: (d) => `choose another name, such as \`${d.word.toLowerCase()}_\``,
-    explain: `These words are reserved: import from const block model live names ignore for in if then else and or not true false None
-loss observe. \`weight\` is a keyword only where it heads a member. Every other word can be a name.`,
+    explain: `These words are reserved: import from const block model live names ignore for in if then else and
+or not true false None loss observe. \`weight\` is a keyword only where it heads a member. Every
+other word can be a name.`,
   }),
   "missing-then": code<{ readonly found: string }>({
     severity: "error",
     message: (d) => `this \`if\` needs a \`then\` after its condition, found ${d.found}`,
     hint: () => "a value is chosen by `if c then a else b`; a statement is `if c { … }`",
-    explain: `There are two kinds of \`if\`. As a value it is \`if condition then a else b\`, and always has both branches. As a statement, or
-among members, it is \`if condition { … } else { … }\`.`,
+    explain: `There are two kinds of \`if\`. As a value it is \`if condition then a else b\`, and always has both
+branches. As a statement, or among members, it is \`if condition { … } else { … }\`.`,
   }),
   "missing-else": code<{ readonly found: string }>({
     severity: "error",
     message: (d) => `this \`if … then\` needs an \`else\`, found ${d.found}`,
     hint: () => "a value must have both branches: `if c then a else b`; a line may break after `then` and `else`, or inside brackets",
-    explain: `\`if c then a else b\` is a value, so it needs a value for either case. A line ends a statement unless it is inside
-brackets or ends with an operator, a comma, \`then\` or \`else\`; so put \`else\` at the end of the line, not at the start of the next.`,
+    explain: `\`if c then a else b\` is a value, so it needs a value for either case. A line ends a statement
+unless it is inside brackets or ends with an operator, a comma, \`then\` or \`else\`; so put \`else\` at
+the end of the line, not at the start of the next.`,
   }),
   "member-needs-colon": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `the member \`${d.name}\` is followed by \`=\``,
     hint: (d) => `members are declared with a colon: \`${d.name}: …\`; a learned tensor is \`weight ${d.name}: f32[…]\``,
-    explain: `A block's members are declared: \`q: Linear(dim, dim)\` makes a sub-block, \`weight scale: f32[dim] = ones\` a learned tensor. \`=\` binds
-names inside functions, to values computed there.`,
+    explain: `A block's members are declared: \`q: Linear(dim, dim)\` makes a sub-block, \`weight scale: f32[dim] =
+ones\` a learned tensor. \`=\` binds names inside functions, to values computed there.`,
   }),
   "statement-needs-equals": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `\`${d.name}\` is followed by \`:\` in a function`,
     hint: (d) => `a value is bound with \`${d.name} = …\`; sub-blocks and weights are declared among the members, outside the function`,
-    explain: `Inside a function names are bound to values with \`=\`, without a type: it is inferred. Sub-blocks and weights are declared with
-\`:\` among the members of the block.`,
+    explain: `Inside a function names are bound to values with \`=\`, without a type: it is inferred. Sub-blocks
+and weights are declared with \`:\` among the members of the block.`,
   }),
   "chained-comparison": code<{ readonly first: string; readonly second: string }>({
     severity: "error",
     message: (d) => `\`${d.first}\` and \`${d.second}\` are chained`,
     hint: () => "compare two values at a time: `a < b and b < c`",
-    explain: `\`a < b < c\` would compare the outcome of a comparison with a number. Write \`a < b and b < c\`, or use parentheses if you mean
-to compare truth values.`,
+    explain: `\`a < b < c\` would compare the outcome of a comparison with a number. Write \`a < b and b < c\`, or
+use parentheses if you mean to compare truth values.`,
   }),
   "misplaced-not": code<{ readonly operator: string }>({
     severity: "error",
     message: (d) => `\`not\` binds less tightly than the \`${d.operator}\` before it`,
     hint: (d) => `write \`a ${d.operator} (not b)\` or \`not (a ${d.operator} b)\``,
-    explain: `As in Python, \`not\` binds less tightly than comparisons: \`not a == b\` is \`not (a == b)\`. On the right of a comparison it needs
-parentheses.`,
+    explain: `As in Python, \`not\` binds less tightly than comparisons: \`not a == b\` is \`not (a == b)\`. On the
+right of a comparison it needs parentheses.`,
   }),
   "not-a-target": code<Record<never, never>>({
     severity: "error",
     message: () => "only a name, or names in parentheses, can stand on the left of `=`",
     hint: () => "write `x = e` or `(a, b) = f(x)`; tensors never change, `put` and `where` make new ones; equality is `==`",
-    explain: `\`x = e\` gives a name to a value, \`(a, b) = f(x)\` gives names to the results of a function. Values do not change, so there is
-no assignment to \`x[i]\` or \`x.name\`: \`put\`, \`where\` and \`concat\` make a new tensor.`,
+    explain: `\`x = e\` gives a name to a value, \`(a, b) = f(x)\` gives names to the results of a function. Values
+do not change, so there is no assignment to \`x[i]\` or \`x.name\`: \`put\`, \`where\` and \`concat\` make a
+new tensor.`,
   }),
   "several-values": code<Record<never, never>>({
     severity: "error",
     message: () => "these parentheses hold several values",
     hint: () => "a list is written `[a, b]`; several names in parentheses stand only on the left of `=`",
-    explain: `Parentheses group one value. Lists stand in brackets: \`[a, b]\`. Several names in parentheses stand only on the left of \`=\`, to take
-the results of a function apart: \`(logits, hidden) = decode(x)\`.`,
+    explain: `Parentheses group one value. Lists stand in brackets: \`[a, b]\`. Several names in parentheses stand
+only on the left of \`=\`, to take the results of a function apart: \`(logits, hidden) = decode(x)\`.`,
   }),
   "unknown-dtype": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `\`${d.name}\` is not the type of a tensor's elements`,
     hint: () => "the types are `f32`, `f16`, `u32`, `i32` and `bool`, as in `f32[B, T, dim]`",
-    explain: `A tensor's type is that of its elements, followed by its dimensions in brackets: \`f32[B, T, dim]\`. A scalar is \`f32[]\`. The
-element types are f32, f16, u32, i32 and bool.`,
+    explain: `A tensor's type is that of its elements, followed by its dimensions in brackets: \`f32[B, T, dim]\`.
+A scalar is \`f32[]\`. The element types are f32, f16, u32, i32 and bool.`,
   }),
   "unknown-kind": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `\`${d.name}\` is not a kind of parameter`,
     hint: () => "the kinds are `int`, `float`, `ratio`, `bool`, `string`, `block`, and lists such as `[int]`; tensors are inputs of functions",
-    explain: `Parameters of blocks and models are known when compiling: \`int\`, \`float\`, \`ratio\` (an exact fraction such as 12.5%), \`bool\`,
-\`string\`, \`block\` (an instance of a block), and lists of these, \`[int]\`. Tensors are inputs of functions: \`forward(x: f32[B, T, dim])\`.`,
+    explain: `Parameters of blocks and models are known when compiling: \`int\`, \`float\`, \`ratio\` (an exact
+fraction such as 12.5%), \`bool\`, \`string\`, \`block\` (an instance of a block), and lists of these,
+\`[int]\`. Tensors are inputs of functions: \`forward(x: f32[B, T, dim])\`.`,
   }),
   "unnamed-result": code<Record<never, never>>({
     severity: "error",
     message: () => "one of several results has no name",
     hint: () => "name each: `-> (logits: f32[B, T, vocab], hidden: f32[B, T, dim])`",
-    explain: `A single result may be a bare type, and is then called \`output\`. Several results are named, since callers take them apart by
-name: \`f(x).logits\`.`,
+    explain: `A single result may be a bare type, and is then called \`output\`. Several results are named, since
+callers take them apart by name: \`f(x).logits\`.`,
   }),
 } as const;

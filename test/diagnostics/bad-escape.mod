@@ -1,0 +1,2 @@
+const line = "a\nb"
+const path = "C:\models\u{110000}"

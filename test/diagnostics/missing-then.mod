@@ -1,0 +1,8 @@
+block Scale(dim: int) {
+  weight scale: f32[dim] = ones
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    y = if train x else x * scale
+    y
+  }
+}

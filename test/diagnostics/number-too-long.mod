@@ -1,0 +1,2 @@
+const huge = 1e1000
+const fine = 1e300

@@ -1,0 +1,10 @@
+block Scale(dim: int) {
+  weight scale: f32[dim = ones
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    y = exp((x + 1.0
+    if train { y = y * scale
+    y
+  }
+
+model Empty() { }

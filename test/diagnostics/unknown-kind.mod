@@ -1,0 +1,1 @@
+block Scale(dim: int64, x: f32, sizes: [size]) { }

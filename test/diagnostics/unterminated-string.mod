@@ -1,0 +1,3 @@
+import { Linear } from "std
+
+const mode = 'raw
