@@ -17,7 +17,11 @@ export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argumen
   }
   const wrong = outOfRange(body, k);
   if (wrong) {
-    body.report("capacity-out-of-range", wrong.live === null ? { found: percent(wrong.value) } : { found: percent(wrong.value), live: wrong.live }, literalSpan(argument, wrong.value));
+    body.report(
+      "capacity-out-of-range",
+      wrong.live === null ? { found: percent(wrong.value) } : { found: percent(wrong.value), live: wrong.live },
+      literalSpan(argument, wrong.value),
+    );
     return false;
   }
   const length = firstZero(body, k, countedAxis(body, names, parent));
@@ -28,7 +32,11 @@ export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argumen
 /** The most tokens the chosen axis can have, for memory and messages: k at the bound where k grows with it, else all of the parent's. */
 export function boundOfRoute(body: Body, k: Size, parent: SequenceAxis): number | null {
   if (typeof k === "number") return Math.max(1, parent.bound === null ? k : Math.min(k, parent.bound));
-  const counted = countedAxis(body, [...atomsOf(k)].flatMap((a) => (a.kind === "axis" && body.axis(a.axis).role === "sequence" ? [a.axis] : [])), parent);
+  const counted = countedAxis(
+    body,
+    [...atomsOf(k)].flatMap((a) => (a.kind === "axis" && body.axis(a.axis).role === "sequence" ? [a.axis] : [])),
+    parent,
+  );
   const plain = [...atomsOf(k)].every((a) => a.kind === "axis" && a.axis === counted.name);
   if (parent.bound === null || counted.bound === null || !plain || !grows(k)) return parent.bound;
   return Math.max(1, Math.min(parent.bound, toNumber(valueAt(body, k, counted.name, counted.bound))));
@@ -105,10 +113,16 @@ function grows(size: Size): boolean {
 
 function growingAtom(atom: Atom): boolean {
   switch (atom.kind) {
-    case "axis": case "rows": return true;
-    case "live": return true;
-    case "mod": case "div": return false;
-    default: return atom.args.every(grows);
+    case "axis":
+    case "rows":
+      return true;
+    case "live":
+      return true;
+    case "mod":
+    case "div":
+      return false;
+    default:
+      return atom.args.every(grows);
   }
 }
 

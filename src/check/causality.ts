@@ -43,12 +43,12 @@ function looksAhead(axes: AxisLookup, value: Value): string | null {
   if (isOp(value, "join")) return "concatenation along the sequence moves tokens";
   if (isOp(value, "length")) return mentionsSequence(axes, value.attrs.size) ? "the length of the sequence is known at its end" : null;
   if (isOp(value, "count")) return "how many tokens a route chose is known at the end of the sequence";
-  if (isOp(value, "cross_entropy") || isOp(value, "bce")) return sequenceDims(axes, value.inputs[0]?.type.shape ?? []).length > 0 ? "this loss is a mean over all tokens" : null;
+  if (isOp(value, "cross_entropy") || isOp(value, "bce"))
+    return sequenceDims(axes, value.inputs[0]?.type.shape ?? []).length > 0 ? "this loss is a mean over all tokens" : null;
   return pairsTokens(axes, value) ? "this pairs each token with all others" : null;
 }
 
-const mentionsSequence = (axes: AxisLookup, size: Size): boolean =>
-  [...atomsOf(size)].some((a) => a.kind !== "live" && axes.axis(a.axis).role === "sequence");
+const mentionsSequence = (axes: AxisLookup, size: Size): boolean => [...atomsOf(size)].some((a) => a.kind !== "live" && axes.axis(a.axis).role === "sequence");
 
 /** Broadcasting [B, T, 1] against [B, 1, T]: two sequence dimensions where no input had them. */
 function pairsTokens(axes: AxisLookup, value: Value): boolean {

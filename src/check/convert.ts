@@ -14,14 +14,18 @@ const LARGEST: Readonly<Record<Exclude<DType, "bool">, number>> = { f32: 3.40282
 /** An operand as a value of `dtype`; reports what cannot be one. `beside` is the shape it will broadcast against. */
 export function toValue(body: Body, operand: Any, dtype: DType, beside: readonly Size[], what: string, span: Span): Value | null {
   switch (operand.kind) {
-    case "tensor": return operand.value;
-    case "number": return numberValue(body, operand.value, dtype, span);
-    case "size": return sizeValue(body, operand.size, dtype, beside, span);
+    case "tensor":
+      return operand.value;
+    case "number":
+      return numberValue(body, operand.value, dtype, span);
+    case "size":
+      return sizeValue(body, operand.size, dtype, beside, span);
     case "bool":
       if (dtype === "bool") return body.emit("number", [], { value: operand.value ? 1 : 0 }, typeOf("bool", []), span);
       body.report("wrong-operand", { what, needs: `${dtype} or a number`, found: describe(operand) }, span);
       return null;
-    case "error": return null;
+    case "error":
+      return null;
     default:
       body.report("wrong-operand", { what, needs: "tensors and numbers", found: describe(operand), ...hintFor(operand) }, span);
       return null;
@@ -30,15 +34,21 @@ export function toValue(body: Body, operand: Any, dtype: DType, beside: readonly
 
 /** What helps where a tensor was wanted. */
 export const hintFor = (found: Any): { readonly hint?: string } =>
-  found.kind === "route" ? { hint: "a route's tensors are its members: `route.mask`, `route.index`, `route.count`" }
-    : found.kind === "tuple" ? { hint: `name one of them: \`(…).${found.names[0] ?? "output"}\`` }
+  found.kind === "route"
+    ? { hint: "a route's tensors are its members: `route.mask`, `route.index`, `route.count`" }
+    : found.kind === "tuple"
+      ? { hint: `name one of them: \`(…).${found.names[0] ?? "output"}\`` }
       : {};
 
 /** A compile-time number as a scalar. */
 export function numberValue(body: Body, number: Rational, dtype: DType, span: Span): Value | null {
   const reason = misfit(number, dtype);
   if (reason !== null) {
-    body.report("number-does-not-fit", { number: printNumber({ kind: "number", value: number, form: isInteger(number) ? "int" : "float" }), dtype, reason }, span);
+    body.report(
+      "number-does-not-fit",
+      { number: printNumber({ kind: "number", value: number, form: isInteger(number) ? "int" : "float" }), dtype, reason },
+      span,
+    );
     return null;
   }
   return body.emit("number", [], { value: toNumber(number) }, typeOf(dtype, []), span);

@@ -11,7 +11,12 @@ import { isOp } from "./types.js";
 export function checkRouters(model: Model, reportAt: ReportAt): void {
   if (model.phase !== "train" || model.losses.length === 0) return;
   const values = reachable(rootsOf(model));
-  const trained = new Set(reachable(model.losses.map((l) => l.value), gradientInputs));
+  const trained = new Set(
+    reachable(
+      model.losses.map((l) => l.value),
+      gradientInputs,
+    ),
+  );
   const weights = dependents(values, (v) => v.inputs);
   const learners = dependents(values, gradientInputs);
   const elsewhere = trainedElsewhere(values, trained);
@@ -37,13 +42,26 @@ function differentiable(value: Value): readonly Value[] {
   if (isOp(value, "pointwise")) return WITHOUT_GRADIENT.has(value.attrs.fn) ? [] : value.attrs.fn === "where" ? value.inputs.slice(1) : value.inputs;
   if (isOp(value, "reduce")) return value.attrs.fn === "argmax" ? [] : [first];
   switch (value.op) {
-    case "stop_gradient": case "random_normal": case "random_uniform": case "length": case "position":
-    case "top": case "above": case "mask": case "index": case "count":
+    case "stop_gradient":
+    case "random_normal":
+    case "random_uniform":
+    case "length":
+    case "position":
+    case "top":
+    case "above":
+    case "mask":
+    case "index":
+    case "count":
       return [];
     // Routes, indices and classes get none.
-    case "take": case "gather": case "cross_entropy": return [first];
-    case "put": return third === undefined ? [first] : [first, third];
-    default: return second === undefined ? [first] : value.inputs;
+    case "take":
+    case "gather":
+    case "cross_entropy":
+      return [first];
+    case "put":
+      return third === undefined ? [first] : [first, third];
+    default:
+      return second === undefined ? [first] : value.inputs;
   }
 }
 
@@ -61,7 +79,11 @@ function trainedElsewhere(values: readonly Value[], trained: ReadonlySet<Value>)
     if (v.op === "weight") all.set(v, trained.has(v));
     if (v.op === "weight" || trained.has(v)) continue;
     const known = gradientInputs(v).flatMap((i) => all.get(i) ?? []);
-    if (known.length > 0) all.set(v, known.every((k) => k));
+    if (known.length > 0)
+      all.set(
+        v,
+        known.every((k) => k),
+      );
   }
   return all;
 }
@@ -72,7 +94,7 @@ function trainedElsewhere(values: readonly Value[], trained: ReadonlySet<Value>)
  */
 function learns(score: Value, trained: ReadonlySet<Value>, learners: ReadonlySet<Value>): boolean {
   const numbers = (v: Value): number => v.type.shape.filter((size) => size !== 1).length;
-  for (let v: Value | undefined = score; v && numbers(v) === numbers(score); ) {
+  for (let v: Value | undefined = score; v && numbers(v) === numbers(score);) {
     if (trained.has(v)) return learners.has(v);
     const inputs: readonly Value[] = gradientInputs(v).filter((i) => i.op !== "number" && i.op !== "live");
     v = inputs.length === 1 ? inputs[0] : undefined;

@@ -43,15 +43,26 @@ function carriers(value: Value): readonly Value[] {
   if (first === undefined) return [];
   if (isOp(value, "pointwise")) {
     switch (value.attrs.fn) {
-      case "add": return value.inputs;
-      case "mul": return second === undefined ? [] : gated(value, first, second);
-      case "div": return second !== undefined && isGate(second, value) ? [first] : [];
-      default: return [];
+      case "add":
+        return value.inputs;
+      case "mul":
+        return second === undefined ? [] : gated(value, first, second);
+      case "div":
+        return second !== undefined && isGate(second, value) ? [first] : [];
+      default:
+        return [];
     }
   }
   switch (value.op) {
-    case "reshape": case "permute": case "cast": case "stop_gradient": case "dropout": case "put": return [first];
-    default: return [];
+    case "reshape":
+    case "permute":
+    case "cast":
+    case "stop_gradient":
+    case "dropout":
+    case "put":
+      return [first];
+    default:
+      return [];
   }
 }
 

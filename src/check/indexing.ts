@@ -38,7 +38,11 @@ function gather(body: Body, table: Value, rows: At, indices: readonly EvaluatedI
   if (!index) return null;
   const rest = indices.slice(1).every((i) => i.kind === "rest" || (i.kind === "slice" && !i.start && !i.stop));
   if (indices[0] !== rows || !rest || indices.length > table.type.shape.length) {
-    body.report("bad-index", { problem: "an index tensor reads rows along the first axis only", hint: "write `table[indices]`, and index the result" }, rows.span);
+    body.report(
+      "bad-index",
+      { problem: "an index tensor reads rows along the first axis only", hint: "write `table[indices]`, and index the result" },
+      rows.span,
+    );
     return null;
   }
   if (index.type.dtype !== "u32" && index.type.dtype !== "i32") {
@@ -73,7 +77,9 @@ function cut(body: Body, x: Value, indices: readonly EvaluatedIndex[], span: Spa
   const shape: Size[] = [];
   for (const index of rests === 0 ? [...indices, { kind: "rest", span } as const] : indices) {
     switch (index.kind) {
-      case "new-axis": shape.push(1); break;
+      case "new-axis":
+        shape.push(1);
+        break;
       case "rest":
         for (let n = -surplus; n > 0; n--) shape.push(value.type.shape[dim++] ?? 1);
         break;
@@ -92,7 +98,8 @@ function cut(body: Body, x: Value, indices: readonly EvaluatedIndex[], span: Spa
         shape.push(value.type.shape[dim++] ?? 1);
         break;
       }
-      default: return index satisfies never;
+      default:
+        return index satisfies never;
     }
   }
   if (!batchFirst(body, "a new axis in front of the batch", shape, span)) return null;
@@ -166,7 +173,10 @@ const sliceStatic = (body: Body, x: Value, axis: number, start: number, stop: nu
   body.emit("slice", [x], { axis, start, stop }, typeOf(x.type.dtype, x.type.shape.with(axis, stop - start)), span);
 
 function sliceTokens(body: Body, x: Value, dim: number, axis: SequenceAxis, start: Size, stop: Size | null, index: Slice, span: Span): Value | null {
-  for (const [end, written] of [[start, index.start], [stop, index.stop]] as const) {
+  for (const [end, written] of [
+    [start, index.start],
+    [stop, index.stop],
+  ] as const) {
     const other = end === null ? undefined : [...atomsOf(end)].find((a) => a.kind !== "axis" || a.axis !== axis.name);
     if (end !== null && other) {
       body.report("size-of-other-axis", { size: printSize(end), axis: axis.name }, written?.span ?? index.span);
@@ -193,7 +203,12 @@ function longestSpan(rule: Extract<CountRule, { kind: "span" }>, bound: number |
   if (typeof start !== "number" || !isFixed(stop)) return bound;
   const [a, b] = [Math.abs(start), Math.abs(stop ?? 0)];
   const most = bound ?? UNBOUNDED;
-  const longest = Math.max(...[most, a, b, a + b].map((n) => { const [from, to] = spanOf(rule, Math.min(n, most)); return to - from; }));
+  const longest = Math.max(
+    ...[most, a, b, a + b].map((n) => {
+      const [from, to] = spanOf(rule, Math.min(n, most));
+      return to - from;
+    }),
+  );
   return bound === null && longest > UNBOUNDED / 2 ? null : longest;
 }
 
@@ -215,6 +230,6 @@ function wholeOf(body: Body, value: Any, what: string, span: Span): Size | null 
     body.report("not-an-integer", { what, value: printSize(value.size) }, span);
     return null;
   }
-  body.report("bad-index", { problem: `${describe(value)} is no index`, hint: value.kind === "bool" ? null : hintFor(value).hint ?? null }, span);
+  body.report("bad-index", { problem: `${describe(value)} is no index`, hint: value.kind === "bool" ? null : (hintFor(value).hint ?? null) }, span);
   return null;
 }

@@ -18,15 +18,25 @@ export function applyMember(body: Body, object: Any, name: string, span: Span): 
 function routeMember(body: Body, route: Value<"top"> | Value<"above">, name: string, span: Span): Value | null {
   const score = route.inputs[0]?.type.shape ?? [];
   switch (name) {
-    case "mask": return body.emit("mask", [route], {}, typeOf("bool", score), span);
-    case "index": return body.emit("index", [route], {}, route.type, span);
-    case "count": return body.emit("count", [route], {}, typeOf("u32", score.slice(0, 1)), span);
-    default: return null;
+    case "mask":
+      return body.emit("mask", [route], {}, typeOf("bool", score), span);
+    case "index":
+      return body.emit("index", [route], {}, route.type, span);
+    case "count":
+      return body.emit("count", [route], {}, typeOf("u32", score.slice(0, 1)), span);
+    default:
+      return null;
   }
 }
 
 const MEANT: ReadonlyMap<string, string> = new Map([
-  ["masks", "mask"], ["indices", "index"], ["indexes", "index"], ["idx", "index"], ["counts", "count"], ["length", "count"], ["size", "count"],
+  ["masks", "mask"],
+  ["indices", "index"],
+  ["indexes", "index"],
+  ["idx", "index"],
+  ["counts", "count"],
+  ["length", "count"],
+  ["size", "count"],
 ]);
 
 function suggestionFor(object: Any, name: string): string | null {

@@ -14,11 +14,25 @@ import { describe, printType } from "./values.js";
 export { applyIndex } from "./indexing.js";
 export { applyMember } from "./members.js";
 
-const ARITHMETIC: ReadonlyMap<BinaryOp, PointwiseName> = new Map([["+", "add"], ["-", "sub"], ["*", "mul"], ["/", "div"], ["^", "pow"]]);
-const COMPARISON: ReadonlyMap<BinaryOp, PointwiseName> = new Map([
-  ["==", "eq"], ["!=", "ne"], ["<", "lt"], ["<=", "le"], [">", "gt"], [">=", "ge"],
+const ARITHMETIC: ReadonlyMap<BinaryOp, PointwiseName> = new Map([
+  ["+", "add"],
+  ["-", "sub"],
+  ["*", "mul"],
+  ["/", "div"],
+  ["^", "pow"],
 ]);
-const LOGIC: ReadonlyMap<BinaryOp, PointwiseName> = new Map([["and", "and"], ["or", "or"]]);
+const COMPARISON: ReadonlyMap<BinaryOp, PointwiseName> = new Map([
+  ["==", "eq"],
+  ["!=", "ne"],
+  ["<", "lt"],
+  ["<=", "le"],
+  [">", "gt"],
+  [">=", "ge"],
+]);
+const LOGIC: ReadonlyMap<BinaryOp, PointwiseName> = new Map([
+  ["and", "and"],
+  ["or", "or"],
+]);
 
 /** `left op right` where at least one side is a tensor or a route. Faults are reported at the operator. */
 export function applyBinary(body: Body, op: BinaryOp, left: Any, right: Any, span: Span, opSpan: Span): Any {

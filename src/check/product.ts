@@ -32,7 +32,11 @@ function factor(body: Body, operand: Any, at: Span): Value | null {
     return null;
   }
   if (operand.value.type.shape.length > 0) return operand.value;
-  body.report("wrong-rank", { what: "`@`", needs: "tensors of at least one dimension", found: printType(operand.value.type), hint: "multiply by a scalar with `*`" }, at);
+  body.report(
+    "wrong-rank",
+    { what: "`@`", needs: "tensors of at least one dimension", found: printType(operand.value.type), hint: "multiply by a scalar with `*`" },
+    at,
+  );
   return null;
 }
 

@@ -50,10 +50,9 @@ export function rootOf(axes: AxisLookup, axis: SequenceAxis): SequenceAxis {
   return at;
 }
 
-export const equalShapes = (a: readonly Size[], b: readonly Size[]): boolean =>
-  a.length === b.length && a.every((size, i) => equalSizes(size, b[i] ?? -1));
+export const equalShapes = (a: readonly Size[], b: readonly Size[]): boolean => a.length === b.length && a.every((size, i) => equalSizes(size, b[i] ?? -1));
 
 export const typeOf = (dtype: DType, shape: readonly Size[]): LogicalType => ({ dtype, shape });
 
 /** Values have one operator each; this tells which. */
-export const isOp = <K extends LogicalOp>(value: Value, op: K): value is Value<K> => (value.op as LogicalOp) === op;
+export const isOp = <K extends LogicalOp>(value: Value, op: K): value is Value<K> => value.op === op;

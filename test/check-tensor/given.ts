@@ -2,7 +2,12 @@
 import type { Model, Value } from "../../src/check/model.js";
 
 /** Extents of the axes in one run. */
-export const EXTENTS: ReadonlyMap<string, number> = new Map([["B", 3], ["T", 5], ["S", 4], ["F", 2]]);
+export const EXTENTS: ReadonlyMap<string, number> = new Map([
+  ["B", 3],
+  ["T", 5],
+  ["S", 4],
+  ["F", 2],
+]);
 /** Of the sequences on T. */
 export const LENGTHS: readonly number[] = [5, 2, 3];
 

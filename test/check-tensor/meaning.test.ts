@@ -15,15 +15,17 @@ import { tell } from "./harness.js";
 
 /** One sequence of a batch, cut to its own length on T; other axes are whole. */
 function alone(model: Model, inputs: ReadonlyMap<string, Given>, b: number): Map<string, Given> {
-  return new Map(model.inputs.map(({ name, type }) => {
-    const { shape, data } = inputs.get(name)!;
-    const per = data.length / shape[0]!;
-    const row = data.slice(b * per, (b + 1) * per);
-    const second = type.shape[1];
-    const onT = typeof second === "object" && second.key === "T";
-    const kept = onT ? row.slice(0, (per / shape[1]!) * LENGTHS[b]!) : row;
-    return [name, { shape: [1, ...(onT ? [LENGTHS[b]!] : shape.slice(1, 2)), ...shape.slice(2)], data: kept }];
-  }));
+  return new Map(
+    model.inputs.map(({ name, type }) => {
+      const { shape, data } = inputs.get(name)!;
+      const per = data.length / shape[0]!;
+      const row = data.slice(b * per, (b + 1) * per);
+      const second = type.shape[1];
+      const onT = typeof second === "object" && second.key === "T";
+      const kept = onT ? row.slice(0, (per / shape[1]!) * LENGTHS[b]!) : row;
+      return [name, { shape: [1, ...(onT ? [LENGTHS[b]!] : shape.slice(1, 2)), ...shape.slice(2)], data: kept }];
+    }),
+  );
 }
 
 const observed = (outputs: ReadonlyMap<string, Tensor>): Tensor => outputs.get("y") ?? outputs.get("y.count")!;
@@ -52,7 +54,11 @@ describe("accepted expressions", () => {
       const { type } = model.observes[0]!.value;
       if (whole.outputs.has("y")) {
         const routed = type.shape.some((s) => typeof s === "object" && !EXTENTS.has(s.key));
-        const run = { extents: EXTENTS, lengths: new Map(onT ? [["T", Uint32Array.from(LENGTHS)]] : []), live: new Map(model.live.map((l) => [l.name, l.default])) };
+        const run = {
+          extents: EXTENTS,
+          lengths: new Map(onT ? [["T", Uint32Array.from(LENGTHS)]] : []),
+          live: new Map(model.live.map((l) => [l.name, l.default])),
+        };
         if (!routed) expect(y.shape).toEqual(type.shape.map((s) => resolveSizes(model.axes, run).number(s)));
         expect(y.dtype).toBe(type.dtype);
       }

@@ -8,14 +8,61 @@ import { InputError } from "../../src/reference/inputs.js";
 import { given, randomNumbers, LENGTHS } from "./given.js";
 import { INPUTS, tellSource } from "./harness.js";
 
-const ATOMS = ["x", "h", "s", "tokens", "signed", "half", "other", "flat", "w", "b", "m", "table", "ids", "wide", "1", "0.5", "-2", "T", "B", "S", "12.5% * T", "c", "true", "r", "rows", "[1, 2]", '"a"'];
+const ATOMS = [
+  "x",
+  "h",
+  "s",
+  "tokens",
+  "signed",
+  "half",
+  "other",
+  "flat",
+  "w",
+  "b",
+  "m",
+  "table",
+  "ids",
+  "wide",
+  "1",
+  "0.5",
+  "-2",
+  "T",
+  "B",
+  "S",
+  "12.5% * T",
+  "c",
+  "true",
+  "r",
+  "rows",
+  "[1, 2]",
+  '"a"',
+];
 const UNARY = ["exp", "sqrt", "relu", "f32", "u32", "i32", "f16", "transpose", "stop_gradient", "softmax", "sum", "mean", "position", "-", "not "];
 const BINARY = ["+", "-", "*", "/", "^", "@", "<", "==", "and", "or", "%"];
 const SUFFIXES = ["[..., 0]", "[:, 1:]", "[:, -1]", "[:, None]", "[..., None]", "[0]", "[tokens]", ".mask", ".index", ".count", "[..., 1:3]", "[:, :T - 1]"];
 const CALLS = [
-  "sum($, axis: 1)", "mean($, axis: [0, 1])", "max($, $)", "where($, $, $)", "argmax($, axis: -1)", "concat([$, $], axis: 1)", "concat([$, $], axis: 2)", "take($, r)", "put($, r, $)", "top($, ceil(T / 2))",
-  "above($, $)", "attention($, $, $, causal: true)", "rope($, 100.0)", "cross_entropy($, $)", "bce($, $)", "dropout($, 0.5)", "random_normal(like: $)", 'rearrange($, "b t (h d) -> b h t d", h: 2)',
-  'rearrange($, "b t d -> b (t d)")', "split($, [3, 5], axis: -1)[0]", "var($, axis: -1, keep: true)", "put($, top($, 2), $)",
+  "sum($, axis: 1)",
+  "mean($, axis: [0, 1])",
+  "max($, $)",
+  "where($, $, $)",
+  "argmax($, axis: -1)",
+  "concat([$, $], axis: 1)",
+  "concat([$, $], axis: 2)",
+  "take($, r)",
+  "put($, r, $)",
+  "top($, ceil(T / 2))",
+  "above($, $)",
+  "attention($, $, $, causal: true)",
+  "rope($, 100.0)",
+  "cross_entropy($, $)",
+  "bce($, $)",
+  "dropout($, 0.5)",
+  "random_normal(like: $)",
+  'rearrange($, "b t (h d) -> b h t d", h: 2)',
+  'rearrange($, "b t d -> b (t d)")',
+  "split($, [3, 5], axis: -1)[0]",
+  "var($, axis: -1, keep: true)",
+  "put($, top($, 2), $)",
 ];
 
 function expression(random: () => number, depth: number): string {
@@ -76,7 +123,8 @@ describe("expressions at random", () => {
       prefix.data.forEach((value, flat) => {
         const [outer, token, inner] = [Math.floor(flat / (3 * before!)), Math.floor(flat / before!) % 3, flat % before!];
         const other = whole.data[(outer * 5 + token) * after! + inner]!;
-        if (!Object.is(value, other) && !(Math.abs(value - other) < 1e-9)) throw new Error(`${expr}: token ${token} is ${value} or, with more tokens behind it, ${other}`);
+        if (!Object.is(value, other) && !(Math.abs(value - other) < 1e-9))
+          throw new Error(`${expr}: token ${token} is ${value} or, with more tokens behind it, ${other}`);
       });
     }
     expect(compared).toBeGreaterThan(100);
@@ -90,13 +138,17 @@ function run(model: Model, tokens: number): Tensor | null {
   const graph = lower(model);
   const { inputs, weights } = given(model);
   const used = new Set(graph.inputs.map((i) => i.name));
-  const cut = new Map(model.inputs.filter((i) => used.has(i.name)).map(({ name, type }) => {
-    const { shape, data } = inputs.get(name)!;
-    if (!isAxis(type.shape[1], "T")) return [name, { shape, data }] as const;
-    const row = shape.slice(2).reduce((a, b) => a * b, 1);
-    const kept = data.filter((_, i) => Math.floor(i / row) % shape[1]! < tokens);
-    return [name, { shape: shape.with(1, tokens), data: kept }] as const;
-  }));
+  const cut = new Map(
+    model.inputs
+      .filter((i) => used.has(i.name))
+      .map(({ name, type }) => {
+        const { shape, data } = inputs.get(name)!;
+        if (!isAxis(type.shape[1], "T")) return [name, { shape, data }] as const;
+        const row = shape.slice(2).reduce((a, b) => a * b, 1);
+        const kept = data.filter((_, i) => Math.floor(i / row) % shape[1]! < tokens);
+        return [name, { shape: shape.with(1, tokens), data: kept }] as const;
+      }),
+  );
   try {
     return evaluate(graph, { inputs: cut, weights }).outputs.get("y") ?? null;
   } catch (fault) {

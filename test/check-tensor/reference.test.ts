@@ -14,7 +14,8 @@ describe("the reference of built-in functions", () => {
       expect(signatures.length, name).toBeGreaterThan(0);
       for (const s of signatures) expect(s.startsWith(`${name}(`), s).toBe(true);
       expect(meaning, name).toMatch(/\.$/);
-      for (const p of builtins.get(name)?.params ?? []) if (p.name !== "pattern") expect(signatures.join(" "), `${name}: ${p.name}`).toMatch(new RegExp(`\\b${p.name}\\b`));
+      for (const p of builtins.get(name)?.params ?? [])
+        if (p.name !== "pattern") expect(signatures.join(" "), `${name}: ${p.name}`).toMatch(new RegExp(`\\b${p.name}\\b`));
     }
   });
 

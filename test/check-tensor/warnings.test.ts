@@ -18,7 +18,10 @@ model M() {
 `;
 const routed = (update: string, score = "router(x)[..., 0]"): string =>
   model(`score = ${score}\n chosen = top(score, 4)\n rows = take(x, chosen)\n gate = take(score, chosen)[..., None]\n put(x, chosen, ${update})`);
-const codes = (source: string, phase: "train" | "infer" | "generate" = "train"): string => tellSource(source, phase).diagnostics.map((d) => d.code).join(" ");
+const codes = (source: string, phase: "train" | "infer" | "generate" = "train"): string =>
+  tellSource(source, phase)
+    .diagnostics.map((d) => d.code)
+    .join(" ");
 
 describe("dead-router", () => {
   it.each([
@@ -26,7 +29,12 @@ describe("dead-router", () => {
     ["a gate behind stop_gradient", routed("mlp(rows) * stop_gradient(gate)")],
     ["a score behind stop_gradient", routed("mlp(rows) * gate", "stop_gradient(router(x)[..., 0])")],
     ["a gate by comparison", routed("mlp(rows) * where(gate > 0, 1.0, 0.5)")],
-    ["a gate on a value nobody reads", model("score = router(x)[..., 0]\n chosen = top(score, 4)\n lost = take(x, chosen) * take(score, chosen)[..., None]\n put(x, chosen, mlp(take(x, chosen)))")],
+    [
+      "a gate on a value nobody reads",
+      model(
+        "score = router(x)[..., 0]\n chosen = top(score, 4)\n lost = take(x, chosen) * take(score, chosen)[..., None]\n put(x, chosen, mlp(take(x, chosen)))",
+      ),
+    ],
     ["a feature taken for a score", routed("mlp(rows)", "x[..., 0] * 1.0 + norm(x)[..., 0]")],
     ["above", model("score = router(x)[..., 0]\n chosen = above(score, 0)\n put(x, chosen, mlp(take(x, chosen)))")],
   ])("warns of %s", (_, source) => {
@@ -39,9 +47,18 @@ describe("dead-router", () => {
   it.each([
     ["a gate", routed("mlp(rows) * gate")],
     ["a gate through a sigmoid", routed("mlp(rows) * sigmoid(gate)")],
-    ["a loss on the score", model("score = router(x)[..., 0]\n chosen = top(score, 4)\n loss aux = bce(score, chosen.mask)\n put(x, chosen, mlp(take(x, chosen)))")],
-    ["a choice by a function of what is trained", model("raw = router(x)[..., 0]\n chosen = top(sigmoid(raw), 4)\n put(x, chosen, mlp(take(x, chosen)) * take(raw, chosen)[..., None])")],
-    ["a score computed again for the gate", model("chosen = top(router(x)[..., 0], 4)\n put(x, chosen, mlp(take(x, chosen)) * take(router(x)[..., 0], chosen)[..., None])")],
+    [
+      "a loss on the score",
+      model("score = router(x)[..., 0]\n chosen = top(score, 4)\n loss aux = bce(score, chosen.mask)\n put(x, chosen, mlp(take(x, chosen)))"),
+    ],
+    [
+      "a choice by a function of what is trained",
+      model("raw = router(x)[..., 0]\n chosen = top(sigmoid(raw), 4)\n put(x, chosen, mlp(take(x, chosen)) * take(raw, chosen)[..., None])"),
+    ],
+    [
+      "a score computed again for the gate",
+      model("chosen = top(router(x)[..., 0], 4)\n put(x, chosen, mlp(take(x, chosen)) * take(router(x)[..., 0], chosen)[..., None])"),
+    ],
     ["a random choice, which has nothing to learn", routed("mlp(rows)", "random_normal(like: x[..., 0])")],
     ["a choice by position", routed("mlp(rows)", "f32(position(x))")],
     ["the standard library", model("routed(x)", "routed: MoD(Layer(8, 2), 8)")],
@@ -82,7 +99,8 @@ describe("doubled-residual", () => {
 
 describe("growth", () => {
   it("checks a thousand routed layers in time", () => {
-    const source = (depth: number): string => model("for l in layers { x = l(x) }\n norm(x)", `layers: [for i in 0..${depth}: if i % 2 == 1 then MoD(Layer(8, 2), 8) else Residual(Layer(8, 2))]`);
+    const source = (depth: number): string =>
+      model("for l in layers { x = l(x) }\n norm(x)", `layers: [for i in 0..${depth}: if i % 2 == 1 then MoD(Layer(8, 2), 8) else Residual(Layer(8, 2))]`);
     const start = performance.now();
     const outcome = tellSource(source(1000), "train");
     expect(outcome.diagnostics).toEqual([]);

@@ -32,7 +32,14 @@ export function floatArg(body: Body, args: Args, fn: string, name: string): Valu
 
 export function requireDtype(body: Body, value: Value, needs: readonly DType[], fn: string, span: Span): boolean {
   if (needs.includes(value.type.dtype)) return true;
-  const hint = needs[0] === "bool" ? "compare it with a number: `x > 0`" : needs.every(isFloat) ? `cast it first: \`${needs[0] ?? "f32"}(x)\`` : needs.includes("u32") ? "cast it first: `u32(x)`" : null;
+  const hint =
+    needs[0] === "bool"
+      ? "compare it with a number: `x > 0`"
+      : needs.every(isFloat)
+        ? `cast it first: \`${needs[0] ?? "f32"}(x)\``
+        : needs.includes("u32")
+          ? "cast it first: `u32(x)`"
+          : null;
   body.report("wrong-dtype", { what: `\`${fn}\``, needs, found: printType(value.type), hint }, span);
   return false;
 }
@@ -49,7 +56,8 @@ export function rationalArg(body: Body, args: Args, fn: string, name: string, ot
   const arg = args.get(name);
   if (!arg) return otherwise;
   if (arg.value.kind === "number") return arg.value.value;
-  if (arg.value.kind === "size" || arg.value.kind === "tensor") body.report("not-compile-time", { what: `\`${name}\` of \`${fn}\``, value: describe(arg.value) }, arg.span);
+  if (arg.value.kind === "size" || arg.value.kind === "tensor")
+    body.report("not-compile-time", { what: `\`${name}\` of \`${fn}\``, value: describe(arg.value) }, arg.span);
   else wrong(body, fn, name, "a number", arg.value, arg.span);
   return null;
 }

@@ -13,8 +13,12 @@ import { boolArg, floatArg, given, integerArg, listArg, numberArg, tensorArg, wr
 
 export const attention: Builtin = {
   params: [
-    { name: "q" }, { name: "k" }, { name: "v" },
-    { name: "causal", optional: true, named: true }, { name: "window", optional: true, named: true }, { name: "scale", optional: true, named: true },
+    { name: "q" },
+    { name: "k" },
+    { name: "v" },
+    { name: "causal", optional: true, named: true },
+    { name: "window", optional: true, named: true },
+    { name: "scale", optional: true, named: true },
   ],
   doc:
     "attention(q: float[B, H, T, d], k: float[B, G, S, d], v: float[B, G, S, e], causal: false, window: 0, scale: 1/√d) -> float[B, H, T, e]\n" +
@@ -28,7 +32,15 @@ export const attention: Builtin = {
     const scale = args.has("scale") ? numberArg(body, args, "attention", "scale", 1) : undefined;
     const [q, k, v] = values;
     if (!q || !k || !v || causal === null || window === null || scale === null) return ERROR;
-    if (!toOperands(body, "`attention`", values.map((value) => ({ kind: "tensor", value: value ?? q })), span)) return ERROR;
+    if (
+      !toOperands(
+        body,
+        "`attention`",
+        values.map((value) => ({ kind: "tensor", value: value ?? q })),
+        span,
+      )
+    )
+      return ERROR;
     const shape = attentionShape(body, q, k, v, args, causal || window > 0 ? (causal ? "`causal: true`" : "`window`") : null, span);
     if (!shape) return ERROR;
     return { kind: "tensor", value: emitAttention(body, q, k, v, { causal, window, scale: scale ?? null }, shape, span) };
@@ -52,14 +64,19 @@ const flatten = (shape: readonly Size[]): readonly Size[] => [
 /** [B, H, Tq, e], or null where something was reported. `compares` says what needs common positions. */
 function attentionShape(body: Body, q: Value, k: Value, v: Value, args: Args, compares: string | null, span: Span): readonly Size[] | null {
   const at = (name: string): Span => given(args, name).span;
-  for (const [name, value] of [["q", q], ["k", k], ["v", v]] as const) if (!attendable(body, name, value, at(name))) return null;
+  for (const [name, value] of [
+    ["q", q],
+    ["k", k],
+    ["v", v],
+  ] as const)
+    if (!attendable(body, name, value, at(name))) return null;
   const [tq, tk, tv] = [q, k, v].map((x) => x.type.shape.at(-2) ?? 1);
   const [d, dk, e] = [q, k, v].map((x) => x.type.shape.at(-1) ?? 1);
   if (tq === undefined || tk === undefined || tv === undefined || d === undefined || dk === undefined || e === undefined) return null;
   if (!equalSizes(d, dk)) return mismatch(body, q.type, d, k.type, dk, at("k"));
   if (!equalSizes(tk, tv)) return mismatch(body, k.type, tk, v.type, tv, at("v"));
   if (q.type.shape.length !== k.type.shape.length || k.type.shape.length !== v.type.shape.length) {
-    const [other, name] = q.type.shape.length === k.type.shape.length ? [v, "v"] as const : [k, "k"] as const;
+    const [other, name] = q.type.shape.length === k.type.shape.length ? ([v, "v"] as const) : ([k, "k"] as const);
     body.report("shape-mismatch", { what: "`attention`", left: printType(q.type), right: printType(other.type), reason: "their ranks differ" }, at(name));
     return null;
   }
@@ -69,7 +86,7 @@ function attentionShape(body: Body, q: Value, k: Value, v: Value, args: Args, co
     body.report("attention-across", { query: query.name, key: key.name, what: compares }, span);
     return null;
   }
-  return q.type.shape.with(-1, e);
+  return [...q.type.shape.slice(0, -1), e];
 }
 
 function mismatch(body: Body, left: LogicalType, x: Size, right: LogicalType, y: Size, at: Span): null {
@@ -83,7 +100,8 @@ function attendable(body: Body, name: string, value: Value, at: Span): boolean {
   const what = `\`${name}\` of \`attention\``;
   const dims = sequenceDims(body, shape);
   const [head, width] = [shape.slice(1, -2), shape.at(-1)];
-  if (shape.length < 3) body.report("wrong-rank", { what, needs: "three dimensions [B, T, d], or four with heads [B, H, T, d]", found: printType(value.type) }, at);
+  if (shape.length < 3)
+    body.report("wrong-rank", { what, needs: "three dimensions [B, T, d], or four with heads [B, H, T, d]", found: printType(value.type) }, at);
   else if (!dims.includes(shape.length - 2)) {
     const misplaced = { where: "as its last dimension but one", hint: 'bring it there: `rearrange(x, "b t h d -> b h t d")`' };
     body.report("not-a-sequence", { what, found: printType(value.type), ...(dims.length > 0 ? misplaced : {}) }, at);
@@ -127,7 +145,12 @@ function theSequence(body: Body, fn: string, x: Value, at: Span): { readonly dim
 }
 
 export const rope: Builtin = {
-  params: [{ name: "x" }, { name: "theta", optional: true }, { name: "frequencies", optional: true, named: true }, { name: "scale", optional: true, named: true }],
+  params: [
+    { name: "x" },
+    { name: "theta", optional: true },
+    { name: "frequencies", optional: true, named: true },
+    { name: "scale", optional: true, named: true },
+  ],
   doc:
     "rope(x: float[..., d], theta, frequencies:, scale: 1) -> the type of x\n" +
     "Rotary positions (Su et al. 2021), as Hugging Face's Llama: dimension i of the last axis is turned with i + d/2 by position · theta^(−2i/d), the position being " +
@@ -139,7 +162,11 @@ export const rope: Builtin = {
     if (!x || !along) return ERROR;
     const width = x.type.shape.at(-1);
     if (typeof width !== "number" || width % 2 !== 0) {
-      body.report("shape-mismatch", { what: "`rope`", left: printType(x.type), right: "pairs of dimensions", reason: "the last axis must be even and known when compiling" }, at);
+      body.report(
+        "shape-mismatch",
+        { what: "`rope`", left: printType(x.type), right: "pairs of dimensions", reason: "the last axis must be even and known when compiling" },
+        at,
+      );
       return ERROR;
     }
     const turn = rotation(body, args, width, span);
@@ -179,7 +206,11 @@ function frequencyList(body: Body, args: Args, width: number): readonly number[]
     numbers.push(toNumber(item.value));
   }
   if (numbers.length === width / 2) return numbers;
-  body.report("argument-out-of-range", { what: "`frequencies` of `rope`", needs: `${width / 2} numbers, half of the last axis`, found: String(numbers.length) }, span);
+  body.report(
+    "argument-out-of-range",
+    { what: "`frequencies` of `rope`", needs: `${width / 2} numbers, half of the last axis`, found: String(numbers.length) },
+    span,
+  );
   return null;
 }
 

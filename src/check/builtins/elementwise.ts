@@ -50,7 +50,13 @@ const where: Builtin = {
 };
 
 /** `min(a, b)` and `max(a, b)` with at least one tensor. */
-export function smallerOrLarger(body: Body, fn: "min" | "max", operands: readonly [Any, Any], spans: readonly [Bound["span"], Bound["span"]], span: Bound["span"]): Any {
+export function smallerOrLarger(
+  body: Body,
+  fn: "min" | "max",
+  operands: readonly [Any, Any],
+  spans: readonly [Bound["span"], Bound["span"]],
+  span: Bound["span"],
+): Any {
   const values = toOperands(body, `\`${fn}\``, operands, span, spans);
   const [first] = values?.values ?? [];
   if (!values || !first || !requireDtype(body, first, ["f32", "f16", "u32", "i32"], fn, span)) return ERROR;

@@ -12,9 +12,32 @@ import { above, put, take, top } from "./routing.js";
 export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new Map<string, ReadonlyMap<string, Builtin>>([
   ["Element by element", elementwise],
   ["Reductions", reductions],
-  ["Shapes", new Map([["rearrange", rearrange], ["transpose", transpose], ["concat", concat], ["split", split]])],
-  ["Sequences", new Map([["attention", attention], ["rope", rope], ["position", position]])],
-  ["Routing", new Map([["top", top], ["above", above], ["take", take], ["put", put]])],
+  [
+    "Shapes",
+    new Map([
+      ["rearrange", rearrange],
+      ["transpose", transpose],
+      ["concat", concat],
+      ["split", split],
+    ]),
+  ],
+  [
+    "Sequences",
+    new Map([
+      ["attention", attention],
+      ["rope", rope],
+      ["position", position],
+    ]),
+  ],
+  [
+    "Routing",
+    new Map([
+      ["top", top],
+      ["above", above],
+      ["take", take],
+      ["put", put],
+    ]),
+  ],
   ["Training and chance", losses],
 ]);
 

@@ -20,7 +20,8 @@ const crossEntropy: Builtin = {
     if (!requireDtype(body, targets, ["u32", "i32"], "cross_entropy", given(args, "targets").span)) return ERROR;
     const classes = logits.type.shape.at(-1);
     if (typeof classes !== "number") {
-      if (classes === undefined) body.report("wrong-rank", { what: "`cross_entropy`", needs: "logits with a last axis of classes", found: printType(logits.type) }, at);
+      if (classes === undefined)
+        body.report("wrong-rank", { what: "`cross_entropy`", needs: "logits with a last axis of classes", found: printType(logits.type) }, at);
       else body.report("unknown-extent", { what: "`cross_entropy`", size: printSize(classes) }, at);
       return ERROR;
     }
@@ -48,7 +49,12 @@ function sameShape(body: Body, what: string, left: Value, shape: readonly Size[]
   if (equalShapes(shape, right.type.shape)) return true;
   const sameRank = shape.length === right.type.shape.length && shape.every((s) => s !== 1) && right.type.shape.every((s) => s !== 1);
   if (sameRank) reportMismatch(body, what, { dtype: left.type.dtype, shape }, right.type, at);
-  else body.report("shape-mismatch", { what, left: printType(left.type), right: printType(right.type), reason: `the targets must be [${shape.map(printSize).join(", ")}]` }, at);
+  else
+    body.report(
+      "shape-mismatch",
+      { what, left: printType(left.type), right: printType(right.type), reason: `the targets must be [${shape.map(printSize).join(", ")}]` },
+      at,
+    );
   return false;
 }
 

@@ -76,7 +76,14 @@ function joined(body: Body, values: readonly Value[], first: Value, dim: number,
     body.report("shape-mismatch", { ...data, reason: `${printSize(fixed)} is no sequence axis, so its tokens cannot join one` }, at.list);
     return null;
   }
-  return join(body, values, first, dim, parts.flatMap((p) => p ?? []), at.call);
+  return join(
+    body,
+    values,
+    first,
+    dim,
+    parts.flatMap((p) => p ?? []),
+    at.call,
+  );
 }
 
 /** Along sequence axes: on a fresh axis, as long as all parts together. */

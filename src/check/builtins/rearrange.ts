@@ -96,7 +96,15 @@ function rearranged(body: Body, x: Value, pattern: Pattern, given: ReadonlyMap<s
   const order = newOrder(pattern.right, parts, hidden);
   const merged = mergeDims(body, pattern.right, parts, hidden, at);
   if (!merged || !batchFirst(body, "moving the batch away from the front", merged, at)) return null;
-  return emitSteps(body, x, parts.map((p) => p.size), order, merged, dtype, span);
+  return emitSteps(
+    body,
+    x,
+    parts.map((p) => p.size),
+    order,
+    merged,
+    dtype,
+    span,
+  );
 }
 
 type Problem = (reason: string) => null;
@@ -107,7 +115,9 @@ function splitDim(body: Body, size: Size, names: readonly string[], given: Reado
   if (only === undefined) return size === 1 ? [] : problem(`has 1 where the tensor has ${printSize(size)}`);
   if (names.length === 1) {
     const wanted = given.get(only);
-    return wanted === undefined || equalSizes(wanted, size) ? [{ key: only, size }] : problem(`gives ${only} as ${printSize(wanted)}, but it is ${printSize(size)}`);
+    return wanted === undefined || equalSizes(wanted, size)
+      ? [{ key: only, size }]
+      : problem(`gives ${only} as ${printSize(wanted)}, but it is ${printSize(size)}`);
   }
   if (!splittable(body, size, at)) return null;
   const open = names.filter((n) => !given.has(n));
@@ -158,13 +168,30 @@ function mergeDims(body: Body, right: readonly PatternDim[], parts: readonly Par
   return shape;
 }
 
-function emitSteps(body: Body, x: Value, split: readonly Size[], order: readonly number[], merged: readonly Size[], dtype: Value["type"]["dtype"], span: Span): Value {
+function emitSteps(
+  body: Body,
+  x: Value,
+  split: readonly Size[],
+  order: readonly number[],
+  merged: readonly Size[],
+  dtype: Value["type"]["dtype"],
+  span: Span,
+): Value {
   const reshape = (value: Value, shape: readonly Size[]): Value =>
     equalShapes(value.type.shape, shape) ? value : body.emit("reshape", [value], {}, typeOf(dtype, shape), span);
   const apart = reshape(x, split);
   const moved = order.every((from, to) => from === to)
     ? apart
-    : body.emit("permute", [apart], { order }, typeOf(dtype, order.map((i) => split[i] ?? 1)), span);
+    : body.emit(
+        "permute",
+        [apart],
+        { order },
+        typeOf(
+          dtype,
+          order.map((i) => split[i] ?? 1),
+        ),
+        span,
+      );
   return reshape(moved, merged);
 }
 

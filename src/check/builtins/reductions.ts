@@ -10,7 +10,10 @@ import { smallerOrLarger } from "./elementwise.js";
 
 type Reduction = LogicalAttrs["reduce"]["fn"];
 
-const AXES: readonly BuiltinParam[] = [{ name: "axis", optional: true, named: true }, { name: "keep", optional: true, named: true }];
+const AXES: readonly BuiltinParam[] = [
+  { name: "axis", optional: true, named: true },
+  { name: "keep", optional: true, named: true },
+];
 const FLOATS: readonly DType[] = ["f32", "f16"];
 const NUMBERS: readonly DType[] = ["f32", "f16", "u32", "i32"];
 

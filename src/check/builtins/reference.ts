@@ -23,7 +23,9 @@ export function builtinDocs(): readonly BuiltinDoc[] {
 export function builtinReference(): string {
   const docs = builtinDocs();
   const section = (family: string): string =>
-    [`## ${family}`, ...docs.filter((d) => d.family === family).map((d) => `### ${d.name}\n\n\`\`\`\n${d.signatures.join("\n")}\n\`\`\`\n\n${d.meaning}`)].join("\n\n");
+    [`## ${family}`, ...docs.filter((d) => d.family === family).map((d) => `### ${d.name}\n\n\`\`\`\n${d.signatures.join("\n")}\n\`\`\`\n\n${d.meaning}`)].join(
+      "\n\n",
+    );
   return [HEAD, ...[...families.keys()].map(section)].join("\n\n") + "\n";
 }
 

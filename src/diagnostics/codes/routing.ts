@@ -23,8 +23,7 @@ they are not part of generating.`,
   }),
   "capacity-out-of-range": code<{ readonly found: string; readonly live?: string }>({
     severity: "error",
-    message: ({ found, live }) =>
-      `capacity must lie between 0% and 100%, found ${found}${live === undefined ? "" : ` (the default of \`${live}\`)`}`,
+    message: ({ found, live }) => `capacity must lie between 0% and 100%, found ${found}${live === undefined ? "" : ` (the default of \`${live}\`)`}`,
     hint: () => "an eighth of the tokens is 12.5%",
     explain: `Inside \`top\`, a ratio that multiplies an axis is the share of its tokens that are chosen: at least
 none, at most all.

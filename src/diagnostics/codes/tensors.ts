@@ -1,8 +1,7 @@
 // Diagnostics of tensors: types, shapes, operators, built-in functions.
 import { code } from "../define.js";
 
-const list = (items: readonly string[]): string =>
-  items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} or ${items[items.length - 1] ?? ""}`;
+const list = (items: readonly string[]): string => (items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} or ${items[items.length - 1] ?? ""}`);
 
 export const tensorCodes = {
   "shape-mismatch": code<{ readonly what: string; readonly left: string; readonly right: string; readonly reason: string | null; readonly hint?: string }>({
