@@ -50,7 +50,7 @@ export interface LogicalAttrs {
   live: { readonly name: string };
   /** A compile-time number as a scalar of the value's dtype. */
   number: { readonly value: number };
-  /** A size as a value. Shape [] where it is the same for all sequences; [B, 1, … 1] where it mentions a sequence axis and so differs. dtype f32, u32 or i32. */
+  /** A size as a value. Shape [] where it is the same for all sequences; [B, 1, … 1] where it mentions a sequence axis and so differs. dtype f32, u32 or i32. Its inputs are the values that made those axes (top, above, span, join), so that they are reached. */
   length: { readonly size: Size };
   pointwise: { readonly fn: PointwiseName };
   /** x to a whole power, by multiplication. */
@@ -80,7 +80,7 @@ export interface LogicalAttrs {
   rope: { readonly dim: number; readonly theta: number; readonly frequencies: readonly number[] | null; readonly scale: number };
   /** q[B, …, Tq, d], k[B, …, Tk, d], v[B, …, Tk, e]; window 0 is none; scale null is 1/√d. */
   attention: { readonly causal: boolean; readonly window: number; readonly scale: number | null };
-  /** u32[B, T]: positions in the model's input of the tokens on an axis. */
+  /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
   position: { readonly axis: string };
   /** inputs [score[B, T]]; `axis` is the sequence axis it makes, whose count rule holds k. The value is the route; its type u32[B, axis]. */
   top: { readonly axis: string };
@@ -101,6 +101,7 @@ export interface LogicalAttrs {
   stop_gradient: {};
   /** Only in train; elsewhere the checker passes x on. `stream` names the call, for random values. */
   dropout: { readonly p: number; readonly stream: string };
+  /** inputs [like], for its shape only. */
   random_normal: { readonly stream: string };
   random_uniform: { readonly stream: string };
 }
