@@ -36,7 +36,7 @@ export function parseProgram(text: string): Program {
 const DTYPES: readonly DType[] = ["f32", "f16", "u32", "i32", "bool"];
 /** More dimensions, parts or bindings than any program has. */
 const MOST_DIMENSIONS = 64;
-const MOST_SIZE_CHARACTERS = 100_000;
+const MOST_SIZE_CHARACTERS = 50_000;
 
 class ProgramReader {
   readonly #root: Reader;

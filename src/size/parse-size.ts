@@ -5,6 +5,13 @@ import { addSizes, applySize, axisSize, liveSize, multiplySizes, normal, rowsSiz
 const TOKEN = /\s*(-?\d+(?:\/\d+)?|[A-Za-z_][A-Za-z0-9_.']*|[()+*,])/y;
 const FUNCTIONS: Readonly<Record<string, SizeFunction>> = { __proto__: null as never, ceil: "ceil", floor: "floor", round: "round", min: "min", max: "max", mod: "mod", div: "div" };
 
+/** More terms, or factors of a term, than any size of a program has: what is written to be expanded without end stops here. */
+const MOST_TERMS = 1024;
+const MOST_FACTORS = 64;
+
+const termsOf = (size: Size): number => (typeof size === "number" ? 1 : size.terms.length);
+const factorsOf = (size: Size): number => (typeof size === "number" ? 0 : Math.max(0, ...size.terms.map((t) => t.atoms.length)));
+
 /** Throws a SyntaxError that names the text where it is not a size. */
 export function parseSize(text: string): Size {
   const tokens: string[] = [];
@@ -22,12 +29,21 @@ export function parseSize(text: string): Size {
   const sum = (depth: number): Size => {
     if (depth > 64) fail();
     let s = product(depth);
-    while (tokens[i] === "+") { i++; s = addSizes(s, product(depth)); }
+    while (tokens[i] === "+") {
+      i++;
+      s = addSizes(s, product(depth));
+      if (termsOf(s) > MOST_TERMS) fail();
+    }
     return s;
   };
   const product = (depth: number): Size => {
     let s = factor(depth);
-    while (tokens[i] === "*") { i++; s = multiplySizes(s, factor(depth)); }
+    while (tokens[i] === "*") {
+      i++;
+      const f = factor(depth);
+      if (termsOf(s) * termsOf(f) > MOST_TERMS || factorsOf(s) + factorsOf(f) > MOST_FACTORS) fail();
+      s = multiplySizes(s, f);
+    }
     return s;
   };
   const factor = (depth: number): Size => {
@@ -48,6 +64,9 @@ export function parseSize(text: string): Size {
     const args = [sum(depth + 1)];
     while (tokens[i] === ",") { i++; args.push(sum(depth + 1)); }
     expect(")");
+    const arity = fn === "mod" || fn === "div" ? 2 : fn === "min" || fn === "max" ? args.length : 1;
+    // A constant divisor of 0 has no value to fold to.
+    if (args.length !== arity || ((fn === "mod" || fn === "div") && args[1] === 0)) fail();
     return applySize(fn, args);
   };
   const s = sum(0);

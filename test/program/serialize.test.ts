@@ -1,0 +1,113 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { emit } from "../../src/codegen/emit.js";
+import type { Program } from "../../src/program/program.js";
+import { parseProgram, printProgram, ProgramError } from "../../src/program/serialize.js";
+import { schedule } from "../../src/schedule/schedule.js";
+import { allSamples, caseOf } from "../ops/samples.js";
+import { ABOVE, graphOf } from "../schedule/graphs.js";
+
+const program: Program = emit(
+  schedule(
+    graphOf(
+      `${ABOVE.body}%w = weight {"path":"__proto__","dtype":"f32","shape":[4,4]}()
+%m = state {"name":"m","dtype":"f32","shape":[4]}()
+%n = exp(%m)
+state "m" f32[4] = zeros next %n
+%h = matmul {"transposed":true}(%rows, %w)
+%c = constant {"value":3,"dtype":"f32","shape":[]}()
+%y = mul(%h, %c)
+result "y" = %y [B, K, 4] packed K 0 1`,
+      ABOVE,
+    ),
+  ),
+);
+const text = printProgram(program);
+
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+/** The program with one place changed. */
+function changed(path: readonly (string | number)[], value: Json): string {
+  const copy = JSON.parse(text) as Json;
+  let at = copy as Record<string | number, Json>;
+  for (const key of path.slice(0, -1)) at = at[key] as Record<string | number, Json>;
+  const last = path.at(-1)!;
+  Object.defineProperty(at, last, { value, enumerable: true, configurable: true, writable: true });
+  return JSON.stringify(copy);
+}
+
+describe("printing and parsing", () => {
+  it("give the same program back", () => {
+    expect(parseProgram(text)).toEqual(program);
+    expect(printProgram(parseProgram(text))).toBe(text);
+  });
+  it.each(allSamples.map(({ op, sample }) => [op, sample.name, sample] as const))("%s (%s)", (op, _name, sample) => {
+    const made = emit(schedule(caseOf(op, sample).graph));
+    expect(parseProgram(printProgram(made))).toEqual(made);
+  });
+  it("put each step on a line", () => {
+    expect(text.split("\n").filter((l) => l.includes('"kind":"dispatch"'))).toHaveLength(program.steps.filter((s) => s.kind === "dispatch").length);
+  });
+});
+
+describe("a damaged program is refused with the place", () => {
+  const dispatch = program.steps.findIndex((s) => s.kind === "dispatch");
+  const copy = program.steps.findIndex((s) => s.kind === "copy");
+  const cases: readonly (readonly [string, string, RegExp])[] = [
+    ["text that is not JSON", "{", /not JSON/],
+    ["no object", "[]", /must be an object, found a list/],
+    ["nothing in it", "{}", /has no format/],
+    ["another format", changed(["format"], "onnx"), /format must be/],
+    ["a later version", changed(["version"], 2), /version is 2/],
+    ["a field too many", changed(["extra"], 1), /unknown field "extra"/],
+    ["a prototype as a field", text.replace('{\n"format"', '{\n"__proto__": {"version": 1}, "format"'), /unknown field "__proto__"/],
+    ["a field too few", changed(["slots", 0], { bytes: 4 }), /slots\[0\] has no label/],
+    ["a size that is none", changed(["slots", 0, "bytes"], "4*rows(T"), /slots\[0\]\.bytes is not a size/],
+    ["a size of an axis that is none", changed(["slots", 0, "bytes"], "4*Q"), /mentions "Q"/],
+    ["rows of an axis that has none", changed(["slots", 0, "bytes"], "rows(B)"), /no sequence axis/],
+    ["a size that nests without end", changed(["slots", 0, "bytes"], `${"ceil(".repeat(500)}1`), /is not a size/],
+    ["a size of a million characters", changed(["slots", 0, "bytes"], "1".repeat(1_000_000)), /at most/],
+    ["a negative size", changed(["slots", 0, "bytes"], -4), /slots\[0\]\.bytes must be a whole number/],
+    ["a size that is no whole number", changed(["slots", 0, "bytes"], 1.5), /must be a whole number/],
+    ["a live parameter that is none", changed(["slots", 0, "bytes"], "live(q)"), /mentions "q"/],
+    ["a slot beyond the last", changed(["steps", dispatch, "slots", 0], 999), /slots\[0\] is 999/],
+    ["a slot that is no number", changed(["steps", dispatch, "slots", 0], "0"), /must be a number/],
+    ["a kernel beyond the last", changed(["steps", dispatch, "kernel"], -1), /kernel is -1/],
+    ["too few slots for the kernel", changed(["steps", dispatch, "slots"], []), /slots must be \d+ slots, found 0/],
+    ["too few words for the kernel", changed(["steps", dispatch, "uniforms"], []), /uniforms must be \d+ words/],
+    ["a slot written and bound twice", changed(["steps", dispatch, "slots"], program.kernels[0]!.access.map(() => 0)), /twice, once to be written/],
+    ["a copy onto itself", changed(["steps", copy, "to"], (program.steps[copy] as { from: number }).from), /is the slot that is copied/],
+    ["an unknown kind of step", changed(["steps", 0, "kind"], "jump"), /kind must be dispatch or copy or clear/],
+    ["an axis made from a later one", changed(["axes", 2, "count", "parent"], "K"), /stands before/],
+    ["an axis twice", changed(["axes", 2, "name"], "T"), /second axis T/],
+    ["a ratio that is none", changed(["axes", 2, "count", "expected"], "1/0"), /must be a ratio/],
+    ["a table of the wrong axis", changed(["tables", 0], { kind: "k", axis: "T", slot: 0 }), /no table of this kind/],
+    ["two inputs of one name", changed(["inputs"], [...(JSON.parse(text) as { inputs: Json[] }).inputs, ...(JSON.parse(text) as { inputs: Json[] }).inputs]), /twice/],
+    ["a dtype that is none", changed(["weights", 0, "dtype"], "f64"), /dtype must be/],
+    ["a packing beyond the shape", changed(["outputs", 0, "packing", "tokenDim"], 7), /tokenDim is 7/],
+  ];
+  it.each(cases)("%s", (_name, damaged, message) => {
+    expect(() => parseProgram(damaged)).toThrow(ProgramError);
+    expect(() => parseProgram(damaged)).toThrow(message);
+  });
+});
+
+it("whatever is put in any place, parsing accepts it whole or throws ProgramError", () => {
+  const paths: (string | number)[][] = [];
+  const walk = (value: Json, path: (string | number)[]): void => {
+    if (path.length > 0) paths.push(path);
+    if (Array.isArray(value)) value.forEach((v, i) => walk(v, [...path, i]));
+    else if (typeof value === "object" && value !== null) for (const [k, v] of Object.entries(value)) walk(v, [...path, k]);
+  };
+  walk(JSON.parse(text) as Json, []);
+  fc.assert(
+    fc.property(fc.constantFrom(...paths), fc.jsonValue(), (path, value) => {
+      const damaged = changed(path, value as Json);
+      try {
+        expect(JSON.parse(printProgram(parseProgram(damaged)))).toEqual(JSON.parse(damaged));
+      } catch (error) {
+        expect(error).toBeInstanceOf(ProgramError);
+      }
+    }),
+    { seed: 3, numRuns: 2000 },
+  );
+});
