@@ -6,7 +6,6 @@ import { parseGraph } from "../../src/ir/parse.js";
 import { assertSound, verify } from "../../src/ir/verify.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import { ops } from "../../src/ops/index.js";
-import type { Axis } from "../../src/size/axes.js";
 import { rational } from "../../src/size/rational.js";
 import { axisSize, liveSize, multiplySizes, rowsSize } from "../../src/size/size.js";
 import { SOUND } from "./graphs.js";

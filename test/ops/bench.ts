@@ -29,7 +29,9 @@ export interface Setting {
 export interface Case {
   readonly graph: Graph;
   /** Results are the outputs `y0`, `y1`, …; the inputs it made are `x0`, `x1`, …. */
-  readonly options: EvaluateOptions;
+  readonly options: Omit<EvaluateOptions, "inputs"> & {
+    readonly inputs: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float64Array }>;
+  };
 }
 
 type Values = readonly number[] | ((random: Random) => number);
