@@ -5,7 +5,7 @@ import type { Rational } from "../size/rational.js";
 import { addSizes, applySize, divideSizes, multiplySizes, normal, sizeOf, subtractSizes, type Size, type SizeExpr, type SizeFunction } from "../size/size.js";
 import type { BinaryOp } from "../syntax/ast.js";
 import { ERROR, type Any } from "./context.js";
-import { MAX_BITS, MAX_SIZE_CHARACTERS, MAX_SIZE_DEPTH } from "./limits.js";
+import { MAX_BITS, MAX_LIST, MAX_SIZE_CHARACTERS, MAX_SIZE_DEPTH } from "./limits.js";
 import type { Session } from "./session.js";
 import { bool, describe, numberOf, printNumber, sizeValue, type NumberAny, type SizeAny } from "./values.js";
 
@@ -28,8 +28,15 @@ export function computeBinary(o: Operation): Any {
     const same = (left.kind === "string" && right.kind === "string") || (left.kind === "bool" && right.kind === "bool");
     if (same) return bool((left.value === right.value) === (op === "=="));
   }
-  if (op === "+" && left.kind === "list" && right.kind === "list") return { kind: "list", items: [...left.items, ...right.items] };
+  if (op === "+" && left.kind === "list" && right.kind === "list") return joinLists(o.session, left.items, right.items, o.span);
   return wrongOperands(o);
+}
+
+function joinLists(session: Session, left: readonly Any[], right: readonly Any[], span: Span): Any {
+  const length = left.length + right.length;
+  if (length > MAX_LIST) session.halt("items in one list", MAX_LIST, span);
+  session.spend(length, span);
+  return { kind: "list", items: [...left, ...right] };
 }
 
 /** Unary minus and `not` on compile-time values. */
@@ -56,24 +63,39 @@ function onNumbers(o: Operation, left: NumberAny, right: NumberAny): Any {
   const [a, b] = [left.value, right.value];
   const form = left.form === "float" || right.form === "float" ? "float" : left.form === "ratio" || right.form === "ratio" ? "ratio" : "int";
   switch (o.op) {
-    case "+": return limited(o.session, numberOf(q.add(a, b), form), o.span);
-    case "-": return limited(o.session, numberOf(q.subtract(a, b), form), o.span);
-    case "*": return limited(o.session, numberOf(q.multiply(a, b), form), o.span);
+    case "+":
+      return limited(o.session, numberOf(q.add(a, b), form), o.span);
+    case "-":
+      return limited(o.session, numberOf(q.subtract(a, b), form), o.span);
+    case "*":
+      return limited(o.session, numberOf(q.multiply(a, b), form), o.span);
     case "/": {
       if (b.num === 0n) return divisionByZero(o);
       const value = q.divide(a, b);
       return limited(o.session, numberOf(value, form === "int" && !q.isInteger(value) ? "ratio" : form), o.span);
     }
-    case "%": return b.num === 0n ? divisionByZero(o) : limited(o.session, numberOf(q.modulo(a, b), form), o.span);
-    case "^": return power(o, a, right, form);
-    case "==": return bool(q.equal(a, b));
-    case "!=": return bool(!q.equal(a, b));
-    case "<": return bool(q.compare(a, b) < 0);
-    case "<=": return bool(q.compare(a, b) <= 0);
-    case ">": return bool(q.compare(a, b) > 0);
-    case ">=": return bool(q.compare(a, b) >= 0);
-    case "@": case "and": case "or": return wrongOperands(o);
-    default: return o.op satisfies never;
+    case "%":
+      return b.num === 0n ? divisionByZero(o) : limited(o.session, numberOf(q.modulo(a, b), form), o.span);
+    case "^":
+      return power(o, a, right, form);
+    case "==":
+      return bool(q.equal(a, b));
+    case "!=":
+      return bool(!q.equal(a, b));
+    case "<":
+      return bool(q.compare(a, b) < 0);
+    case "<=":
+      return bool(q.compare(a, b) <= 0);
+    case ">":
+      return bool(q.compare(a, b) > 0);
+    case ">=":
+      return bool(q.compare(a, b) >= 0);
+    case "@":
+    case "and":
+    case "or":
+      return wrongOperands(o);
+    default:
+      return o.op satisfies never;
   }
 }
 
@@ -120,27 +142,40 @@ function tooLarge(session: Session, span: Span): Any {
 function onSizes(o: Operation, a: Size, b: Size): Any {
   const { session, op, span } = o;
   switch (op) {
-    case "+": return limitedSize(session, addSizes(a, b), span);
-    case "-": return limitedSize(session, subtractSizes(a, b), span);
-    case "*": return limitedSize(session, multiplySizes(a, b), span);
+    case "+":
+      return limitedSize(session, addSizes(a, b), span);
+    case "-":
+      return limitedSize(session, subtractSizes(a, b), span);
+    case "*":
+      return limitedSize(session, multiplySizes(a, b), span);
     case "/": {
       const quotient = divideSizes(a, b);
       return quotient === null ? divisionByZero(o) : limitedSize(session, quotient, span);
     }
-    case "%": return b === 0 ? divisionByZero(o) : limitedSize(session, applySize("mod", [a, b]), span);
+    case "%":
+      return b === 0 ? divisionByZero(o) : limitedSize(session, applySize("mod", [a, b]), span);
     case "^": {
       if (typeof b !== "number" || b < 0 || b > 8 || !Number.isInteger(b)) return wrongOperands(o);
       let product: Size = 1;
       for (let i = 0; i < b; i++) product = multiplySizes(product, a);
       return limitedSize(session, product, span);
     }
-    case "==": case "!=": case "<": case "<=": case ">": case ">=": {
+    case "==":
+    case "!=":
+    case "<":
+    case "<=":
+    case ">":
+    case ">=": {
       const { left, right } = o;
       session.report("not-compile-time", { what: "a comparison", value: describe(left.kind === "size" ? left : right) }, span);
       return ERROR;
     }
-    case "@": case "and": case "or": return wrongOperands(o);
-    default: return op satisfies never;
+    case "@":
+    case "and":
+    case "or":
+      return wrongOperands(o);
+    default:
+      return op satisfies never;
   }
 }
 
@@ -154,9 +189,7 @@ export function limitedSize(session: Session, size: Size, span: Span): Any {
 
 function depthOf(size: SizeExpr): number {
   let deepest = 0;
-  for (const { atoms } of size.terms)
-    for (const { atom } of atoms)
-      if ("args" in atom) for (const a of atom.args) deepest = Math.max(deepest, 1 + depthOf(a));
+  for (const { atoms } of size.terms) for (const { atom } of atoms) if ("args" in atom) for (const a of atom.args) deepest = Math.max(deepest, 1 + depthOf(a));
   return deepest;
 }
 
@@ -165,12 +198,18 @@ export function computeFunction(session: Session, fn: SizeFunction, args: readon
   if (args.every((a) => a.kind === "number")) {
     const [first] = args;
     switch (fn) {
-      case "ceil": return numberOf(q.ceil(first!.value), "int");
-      case "floor": return numberOf(q.floor(first!.value), "int");
-      case "round": return numberOf(q.round(first!.value), "int");
-      case "min": return args.reduce((x, y) => (q.compare(y.value, x.value) < 0 ? y : x));
-      case "max": return args.reduce((x, y) => (q.compare(y.value, x.value) > 0 ? y : x));
-      default: break;
+      case "ceil":
+        return numberOf(q.ceil(first!.value), "int");
+      case "floor":
+        return numberOf(q.floor(first!.value), "int");
+      case "round":
+        return numberOf(q.round(first!.value), "int");
+      case "min":
+        return args.reduce((x, y) => (q.compare(y.value, x.value) < 0 ? y : x));
+      case "max":
+        return args.reduce((x, y) => (q.compare(y.value, x.value) > 0 ? y : x));
+      default:
+        break;
     }
   }
   return limitedSize(session, applySize(fn, args.map(sizeFrom)), span);

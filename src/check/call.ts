@@ -7,7 +7,7 @@ import { callCompileTime, isCompileTimeCall, isCompileTimeFunction } from "./com
 import { ERROR, type Any, type Bound, type Builtin } from "./context.js";
 import type { Env } from "./environment.js";
 import { evaluate, unknownName, valueOf } from "./evaluate.js";
-import { Instance, instanceOf } from "./instance.js";
+import { instanceOf, type Instance } from "./instance.js";
 import { nearest } from "./suggest.js";
 import { describe, hasError } from "./values.js";
 
@@ -74,9 +74,7 @@ function evaluateArguments(signature: Signature, args: readonly Arg[], span: Spa
   return bindValues(signature, args, values, span, env);
 }
 
-function bindValues(
-  signature: Signature, args: readonly Arg[], values: ReadonlyMap<Arg, Any>, span: Span, env: Env,
-): ReadonlyMap<string, Bound> | null {
+function bindValues(signature: Signature, args: readonly Arg[], values: ReadonlyMap<Arg, Any>, span: Span, env: Env): ReadonlyMap<string, Bound> | null {
   const bound = bindArguments(env.session, signature, args, span);
   if (bound === null || [...values.values()].some(hasError)) return null;
   return new Map([...bound].map(([name, arg]) => [name, { value: values.get(arg) ?? ERROR, span: arg.value.span, expr: arg.value }]));

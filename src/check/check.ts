@@ -68,7 +68,7 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
   sources.push(...given.sources);
   const live: LiveParameter[] = [];
   const instance = new Instance(decl, files.root, decl.name.span);
-  new Instantiator(session).fill(instance, (p, value) => {
+  new Instantiator(session).furnish(instance, (p, value) => {
     const set = given.values.get(p.name.text);
     const chosen = set === undefined ? value() : set(instance.params);
     return p.live ? asLive(p.name.text, p.type.kind === "float" ? "float" : "ratio", chosen, live) : chosen;
@@ -91,7 +91,7 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
     axes: [...unroller.axes.values()],
     live,
     instances: inside.instances,
-    weights: inside.weights.map(({ trace: _, ...w }) => ({ ...w, keys: keys.get(w.path) ?? [w.path] })),
+    weights: inside.weights.map(({ weight }) => ({ ...weight, keys: keys.get(weight.path) ?? [weight.path] })),
     ignore,
     inputs: entered.inputs,
     outputs: outputsOf(entered.result, fn),
@@ -147,4 +147,3 @@ function outputsOf(result: Any, fn: Fn): Model["outputs"] {
   if (result.kind !== "tuple") return [];
   return result.items.flatMap((item, i) => (item.kind === "tensor" ? [{ name: result.names[i] ?? "output", value: item.value }] : []));
 }
-

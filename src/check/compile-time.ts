@@ -49,8 +49,15 @@ export function callCompileTime(session: Session, name: FunctionName, args: read
     return wrong(session, "`len`", "a list", arg, span);
   }
   const numbers = quantities(args);
+  session.spend(numbers?.length ?? 1, span);
   if (numbers === null || (name !== "min" && name !== "max" && !(arg !== undefined && isQuantity(arg)))) {
-    return wrong(session, `\`${name}\``, "a compile-time number or size", args.find((a) => !isQuantity(a)), span);
+    return wrong(
+      session,
+      `\`${name}\``,
+      "a compile-time number or size",
+      args.find((a) => !isQuantity(a)),
+      span,
+    );
   }
   return computeFunction(session, name, numbers, span);
 }

@@ -107,7 +107,9 @@ function toSizeExpr(size: Size): Exclude<Size, number> {
  * sequence; others are free. Null where one stands where it cannot, which was reported.
  */
 function placeAxes(
-  session: Session, inputs: readonly Input[], shapes: readonly (readonly EntryDim[] | null)[],
+  session: Session,
+  inputs: readonly Input[],
+  shapes: readonly (readonly EntryDim[] | null)[],
 ): { readonly batch: string | null; readonly axes: readonly Axis[] } | null {
   if (shapes.includes(null)) return null;
   const known = shapes.map((s) => s ?? []);
@@ -128,8 +130,10 @@ function placeAxes(
   });
   if (!ok) return null;
   const make = (name: string, bound: number | null): Axis =>
-    name === batch ? { role: "batch", name, bound }
-      : sequences.has(name) ? { role: "sequence", name, bound, count: { kind: "input" } }
+    name === batch
+      ? { role: "batch", name, bound }
+      : sequences.has(name)
+        ? { role: "sequence", name, bound, count: { kind: "input" } }
         : { role: "free", name, bound };
   const axes = [...bounds].map(([name, bound]) => make(name, bound));
   return { batch, axes: [...axes.filter((a) => a.role === "batch"), ...axes.filter((a) => a.role !== "batch")] };

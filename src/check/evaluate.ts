@@ -23,24 +23,38 @@ export const evaluate = (expr: Expr, env: Env): Any => env.session.within(expr.s
 
 function evaluateKind(expr: Expr, env: Env): Any {
   switch (expr.kind) {
-    case "number": return limited(env.session, numberOf(expr.value, expr.form), expr.span);
-    case "string": return { kind: "string", value: expr.value };
-    case "bool": return bool(expr.value);
-    case "none": return { kind: "none" };
-    case "name": return evaluateName(expr, env);
-    case "unary": return evaluateUnary(expr, env);
-    case "binary": return evaluateBinary(expr, env);
+    case "number":
+      return limited(env.session, numberOf(expr.value, expr.form), expr.span);
+    case "string":
+      return { kind: "string", value: expr.value };
+    case "bool":
+      return bool(expr.value);
+    case "none":
+      return { kind: "none" };
+    case "name":
+      return evaluateName(expr, env);
+    case "unary":
+      return evaluateUnary(expr, env);
+    case "binary":
+      return evaluateBinary(expr, env);
     case "if": {
       const chosen = conditionOf(expr.condition, env);
       return chosen === null ? ERROR : evaluate(chosen ? expr.then : expr.else, env);
     }
-    case "list": return { kind: "list", items: expr.items.map((item) => evaluate(item, env)) };
-    case "comprehension": return evaluateComprehension(expr, env);
-    case "range": return evaluateRange(expr, env);
-    case "call": return evaluateCall(expr, env);
-    case "member": return evaluateMember(expr, env);
-    case "index": return evaluateIndex(expr, env);
-    default: return expr satisfies never;
+    case "list":
+      return { kind: "list", items: expr.items.map((item) => evaluate(item, env)) };
+    case "comprehension":
+      return evaluateComprehension(expr, env);
+    case "range":
+      return evaluateRange(expr, env);
+    case "call":
+      return evaluateCall(expr, env);
+    case "member":
+      return evaluateMember(expr, env);
+    case "index":
+      return evaluateIndex(expr, env);
+    default:
+      return expr satisfies never;
   }
 }
 
@@ -69,17 +83,20 @@ function evaluateName(expr: Of<"name">, env: Env): Any {
 /** What a name stands for, as a value. */
 export function valueOf(found: Binding, name: string, span: Span, env: Env): Any {
   switch (found.kind) {
-    case "value": return found.value;
+    case "value":
+      return found.value;
     case "weight":
       if (env.body !== null) return env.body.weight(found.weight);
       env.session.report("not-compile-time", { what: env.place, value: `the weight \`${name}\`` }, span);
       return ERROR;
-    case "const": return constantOf(found, span, env);
+    case "const":
+      return constantOf(found, span, env);
     case "function":
     case "block":
       env.session.report("not-a-value", { name, what: found.kind === "block" ? "a block" : "a function" }, span);
       return ERROR;
-    default: return found satisfies never;
+    default:
+      return found satisfies never;
   }
 }
 
@@ -152,9 +169,13 @@ function decided(node: Of<"binary">, op: BinaryOp, right: Any, env: Env): Any {
 export function conditionOf(expr: Expr, env: Env): boolean | null {
   const value = evaluate(expr, env);
   switch (value.kind) {
-    case "bool": return value.value;
-    case "error": return null;
-    case "tensor": case "route": case "size": {
+    case "bool":
+      return value.value;
+    case "error":
+      return null;
+    case "tensor":
+    case "route":
+    case "size": {
       const hint = value.kind === "tensor" ? "to choose element by element, use `where(condition, a, b)`" : undefined;
       env.session.report("not-compile-time", { what: "a condition", value: describe(value), ...(hint === undefined ? {} : { hint }) }, expr.span);
       return null;
@@ -190,6 +211,7 @@ function evaluateRange(expr: Of<"range">, env: Env): Any {
   if (from === null || to === null) return ERROR;
   const length = Math.max(0, to - from);
   if (length > MAX_LIST) env.session.halt("items in one list", MAX_LIST, expr.span);
+  env.session.spend(length, expr.span);
   return { kind: "list", items: Array.from({ length }, (_, i) => int(from + i)) };
 }
 
@@ -213,7 +235,8 @@ function evaluateMember(expr: Of<"member">, env: Env): Any {
   const object = evaluate(expr.object, env);
   const name = expr.name.text;
   switch (object.kind) {
-    case "error": return ERROR;
+    case "error":
+      return ERROR;
     case "instance": {
       const instance = instanceOf(object.instance);
       const found = instance.bodyNames.get(name);
@@ -227,7 +250,8 @@ function evaluateMember(expr: Of<"member">, env: Env): Any {
       env.session.report("unknown-member", { object: describe(object), name, suggestion: nearest(name, object.names) }, expr.name.span);
       return ERROR;
     }
-    case "tensor": case "route":
+    case "tensor":
+    case "route":
       return env.body === null ? outsideFunction(env, object, expr.object.span) : applyMember(env.body, object, name, expr.name.span);
     default:
       env.session.report("unknown-member", { object: describe(object), name, suggestion: null }, expr.name.span);
@@ -255,9 +279,13 @@ function evaluatedIndex(index: Index, env: Env): EvaluatedIndex {
       const value = evaluate(index.value, env);
       return value.kind === "none" ? { kind: "new-axis", span: index.span } : { kind: "at", value, span: index.span };
     }
-    case "slice": return { kind: "slice", start: bound(index.start), stop: bound(index.stop), span: index.span };
-    case "new-axis": case "rest": return { kind: index.kind, span: index.span };
-    default: return index satisfies never;
+    case "slice":
+      return { kind: "slice", start: bound(index.start), stop: bound(index.stop), span: index.span };
+    case "new-axis":
+    case "rest":
+      return { kind: index.kind, span: index.span };
+    default:
+      return index satisfies never;
   }
 }
 
@@ -279,6 +307,7 @@ function indexList(items: readonly Any[], expr: Of<"index">, env: Env): Any {
     return n === null ? null : Math.max(0, Math.min(items.length, n < 0 ? n + items.length : n));
   };
   if (index.kind === "slice") {
+    env.session.spend(items.length, expr.span);
     const start = clamped(index.start, 0);
     const stop = clamped(index.stop, items.length);
     return start === null || stop === null ? ERROR : { kind: "list", items: items.slice(start, stop) };

@@ -13,7 +13,11 @@ import { describe } from "./values.js";
 export const ZEROS: Initialiser = { kind: "zeros" };
 
 const PARAMETERS: ReadonlyMap<string, readonly string[]> = new Map([
-  ["zeros", []], ["ones", []], ["normal", ["std"]], ["uniform", ["lo", "hi"]], ["orthogonal", ["gain"]],
+  ["zeros", []],
+  ["ones", []],
+  ["normal", ["std"]],
+  ["uniform", ["lo", "hi"]],
+  ["orthogonal", ["gain"]],
 ]);
 
 /** Without an initialiser: normal(1/√n) with n the last axis, zeros for a single axis. */
@@ -59,22 +63,33 @@ const nameOf = (head: Expr): string => (head.kind === "name" ? head.name : "");
 
 function make(name: string, a: number, b: number): Initialiser {
   switch (name) {
-    case "ones": return { kind: "ones" };
-    case "normal": return { kind: "normal", std: a };
-    case "uniform": return { kind: "uniform", low: a, high: b };
-    case "orthogonal": return { kind: "orthogonal", gain: a };
-    default: return ZEROS;
+    case "ones":
+      return { kind: "ones" };
+    case "normal":
+      return { kind: "normal", std: a };
+    case "uniform":
+      return { kind: "uniform", low: a, high: b };
+    case "orthogonal":
+      return { kind: "orthogonal", gain: a };
+    default:
+      return ZEROS;
   }
 }
 
 function faultOf(init: Initialiser, dtype: DType, shape: readonly number[]): string | null {
   if (!isFloat(dtype) && init.kind !== "zeros" && init.kind !== "ones") return `a weight of ${dtype} starts as zeros or ones, not ${init.kind}`;
   switch (init.kind) {
-    case "zeros": case "ones": return null;
-    case "normal": return init.std < 0 ? "the deviation of `normal` is negative" : null;
-    case "uniform": return init.low > init.high ? "the bounds of `uniform` stand in the wrong order" : null;
-    case "orthogonal": return shape.length < 2 ? "`orthogonal` needs a weight of at least two axes" : null;
-    default: return init satisfies never;
+    case "zeros":
+    case "ones":
+      return null;
+    case "normal":
+      return init.std < 0 ? "the deviation of `normal` is negative" : null;
+    case "uniform":
+      return init.low > init.high ? "the bounds of `uniform` stand in the wrong order" : null;
+    case "orthogonal":
+      return shape.length < 2 ? "`orthogonal` needs a weight of at least two axes" : null;
+    default:
+      return init satisfies never;
   }
 }
 

@@ -10,8 +10,10 @@ export interface Inside {
   readonly weights: readonly FoundWeight[];
 }
 
-/** A weight without its keys, which `names` decides. */
-export interface FoundWeight extends Omit<ModelWeight, "keys"> {
+/** A weight, but for its keys, which `names` decides. */
+export interface FoundWeight {
+  readonly weight: Omit<ModelWeight, "keys">;
+  /** The calls that led to its instance. */
   readonly trace: Trace | null;
 }
 
@@ -37,7 +39,9 @@ export function inspect(session: Session, model: Instance): Inside {
       } else {
         const { decl, dtype, shape, init } = owned;
         const path = joinPath(instance.path, decl.name.text);
-        if (claim(path, decl.name.span, instance.trace)) weights.push({ path, dtype, shape, init, doc: decl.doc, span: decl.span, trace: instance.trace });
+        if (claim(path, decl.name.span, instance.trace)) {
+          weights.push({ weight: { path, dtype, shape, init, doc: decl.doc, span: decl.span }, trace: instance.trace });
+        }
       }
     }
   };

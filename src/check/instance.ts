@@ -23,7 +23,7 @@ export class Instance implements InstanceRef {
   readonly bodyNames = new Map<string, Binding>();
   /** Instances and weights that live here, in order. */
   readonly owned: (Instance | WeightRecord)[] = [];
-  /** The `names` of a model. */
+  /** The `names` of a model; they count only where it is the one compiled, for its checkpoint is the file. */
   readonly names: Names[] = [];
   /** The calls that led to it, its own innermost: what diagnostics about its members go by. */
   trace: Trace | null = null;

@@ -34,12 +34,12 @@ export class Instantiator {
     }
     if (bound === null) return ERROR;
     const instance = new Instance(block, file, span);
-    this.session.traced(span, () => this.fill(instance, (p, value) => given.get(p.name.text) ?? value()));
+    this.session.traced(span, () => this.furnish(instance, (p, value) => given.get(p.name.text) ?? value()));
     return { kind: "instance", instance };
   };
 
   /** Gives an instance its parameters and members. `given` is the value of a parameter, whose default is computed by asking. */
-  fill(instance: Instance, given: (param: Param, value: () => Any) => Any): void {
+  furnish(instance: Instance, given: (param: Param, value: () => Any) => Any): void {
     const { session } = this;
     instance.trace = session.trace;
     if (++this.#instances > MAX_INSTANCES) session.halt("instances of blocks", MAX_INSTANCES, instance.span);
@@ -83,7 +83,7 @@ export class Instantiator {
           break;
         case "member-if": {
           const chosen = conditionOf(m.condition, { ...env, place: "a condition" });
-          if (chosen !== null) this.#members(chosen ? m.then : m.else, instance, pending);
+          if (chosen !== null) this.session.within(m.span, () => this.#members(chosen ? m.then : m.else, instance, pending));
           else for (const name of namesOf([...m.then, ...m.else])) this.#unknown(instance, name);
           break;
         }
@@ -91,7 +91,8 @@ export class Instantiator {
           if (instance.decl.model) instance.names.push(m);
           else this.session.report("names-outside-model", { block: instance.block }, m.span);
           break;
-        default: m satisfies never;
+        default:
+          m satisfies never;
       }
     }
   }
@@ -171,10 +172,16 @@ function firstThatIsNoBlock(value: Any): Any | null {
 export function namesOf(members: readonly Member[]): string[] {
   return members.flatMap((m) => {
     switch (m.kind) {
-      case "sub-block": case "weight": return [m.name.text];
-      case "member-if": return [...namesOf(m.then), ...namesOf(m.else)];
-      case "function": case "names": return [];
-      default: return m satisfies never;
+      case "sub-block":
+      case "weight":
+        return [m.name.text];
+      case "member-if":
+        return [...namesOf(m.then), ...namesOf(m.else)];
+      case "function":
+      case "names":
+        return [];
+      default:
+        return m satisfies never;
     }
   });
 }

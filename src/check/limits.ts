@@ -1,6 +1,6 @@
 // Limits against runaway input: past each, the checker stops with `limit-exceeded` instead of working on without end.
 
-/** Expressions evaluated in one check. */
+/** Expressions evaluated in one check, and items of lists made on the way. */
 export const MAX_EVALUATIONS = 5_000_000;
 /** Items of one list. */
 export const MAX_LIST = 100_000;
@@ -9,7 +9,7 @@ export const MAX_INSTANCES = 200_000;
 /** Blocks that make blocks that make blocks …; also functions that call functions. */
 export const MAX_DEPTH = 200;
 /** Expressions within expressions, calls included: what the stack of the host bears. */
-export const MAX_NESTING = 1_000;
+export const MAX_NESTING = 600;
 /** Operations a function unrolls to. */
 export const MAX_OPERATIONS = 2_000_000;
 /** Bits of numerator or denominator of a compile-time number. */

@@ -156,8 +156,7 @@ export function axisNameOf(expr: Expr, scope: Scope): string | null {
   return outer === null || outer.kind === "block" || outer.kind === "function" ? expr.name : null;
 }
 
-const sizeOfBinding = (b: Binding): Size | null =>
-  b.kind === "value" && (b.value.kind === "number" || b.value.kind === "size") ? sizeFrom(b.value) : null;
+const sizeOfBinding = (b: Binding): Size | null => (b.kind === "value" && (b.value.kind === "number" || b.value.kind === "size") ? sizeFrom(b.value) : null);
 
 /** The greatest value a size can take, by the bounds of its axes; null where there is none. */
 export function greatest(size: Size, lookup: AxisLookup): number | null {
@@ -179,9 +178,14 @@ export function greatest(size: Size, lookup: AxisLookup): number | null {
 
 function greatestAtom(atom: Atom, lookup: AxisLookup): number | null {
   switch (atom.kind) {
-    case "axis": return lookup.axis(atom.axis).bound;
-    case "rows": case "live": return null;
-    case "ceil": case "floor": case "round": {
+    case "axis":
+      return lookup.axis(atom.axis).bound;
+    case "rows":
+    case "live":
+      return null;
+    case "ceil":
+    case "floor":
+    case "round": {
       const [arg] = atom.args;
       const most = arg === undefined ? null : greatest(arg, lookup);
       return most === null ? null : Math.ceil(most);
@@ -198,7 +202,9 @@ function greatestAtom(atom: Atom, lookup: AxisLookup): number | null {
       const [, divisor] = atom.args;
       return divisor === undefined ? null : greatest(divisor, lookup);
     }
-    case "div": return null;
-    default: return atom satisfies never;
+    case "div":
+      return null;
+    default:
+      return atom satisfies never;
   }
 }

@@ -27,7 +27,11 @@ export function givenParameters(session: Session, root: LoadedFile, model: Block
     sources.push({ file, text: `${name}=${text}` });
     const param = model.params.find((p) => p.name.text === name);
     if (param === undefined) {
-      session.report("unknown-argument", { callee: model.name.text, name, suggestion: nearest(name, known), takes: known }, { file, start: 0, end: name.length });
+      session.report(
+        "unknown-argument",
+        { callee: model.name.text, name, suggestion: nearest(name, known), takes: known },
+        { file, start: 0, end: name.length },
+      );
       continue;
     }
     session.shifts.set(file, HEAD.length);

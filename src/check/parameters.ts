@@ -22,12 +22,14 @@ export function convert(session: Session, value: Any, kind: ParamKind, what: str
         return ERROR;
       }
       break;
-    case "float": case "ratio":
+    case "float":
+    case "ratio":
       if (value.kind === "number") return numberOf(value.value, kind.kind);
       // A live parameter passed on, or computed from.
       if (value.kind === "size" && [...atomsOf(value.size)].every((a) => a.kind === "live")) return value;
       break;
-    case "bool": case "string":
+    case "bool":
+    case "string":
       if (value.kind === kind.kind) return value;
       break;
     case "block":
@@ -36,7 +38,8 @@ export function convert(session: Session, value: Any, kind: ParamKind, what: str
     case "list":
       if (value.kind === "list") return { kind: "list", items: value.items.map((item) => convert(session, item, kind.of, `each item of ${what}`, span)) };
       break;
-    default: return kind satisfies never;
+    default:
+      return kind satisfies never;
   }
   session.report("wrong-kind", { what, expected: nameOfKind(kind), found: describe(value) }, span);
   return ERROR;
@@ -45,9 +48,12 @@ export function convert(session: Session, value: Any, kind: ParamKind, what: str
 /** With an article, for messages: `an int`, `a list of blocks`. */
 export function nameOfKind(kind: ParamKind): string {
   switch (kind.kind) {
-    case "int": return "an int";
-    case "list": return `a list, ${printKind(kind)}`;
-    default: return `a ${kind.kind}`;
+    case "int":
+      return "an int";
+    case "list":
+      return `a list, ${printKind(kind)}`;
+    default:
+      return `a ${kind.kind}`;
   }
 }
 

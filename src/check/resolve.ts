@@ -8,7 +8,7 @@ import type { LoadedFile } from "./files.js";
 import { namesOf } from "./instantiate.js";
 import { axisNameOf } from "./match-types.js";
 import { nameOfKind } from "./parameters.js";
-import { Scope, type Binding } from "./scope.js";
+import type { Binding, Scope } from "./scope.js";
 import type { Session } from "./session.js";
 
 /** A name is known; what it stands for does not matter here. */
@@ -72,7 +72,8 @@ function checkMembers(session: Session, members: readonly Member[], types: Scope
         break;
       case "names":
         break;
-      default: m satisfies never;
+      default:
+        m satisfies never;
     }
   }
 }
@@ -87,6 +88,8 @@ function checkInitialiser(session: Session, init: Expr, scope: Scope): void {
 }
 
 function checkFunction(session: Session, fn: Fn, types: Scope, bodies: Scope): void {
+  const [result] = fn.results;
+  if (fn.name.text === "objective" && result !== undefined) session.report("objective-result", {}, result.type.span);
   const axes = new Map<string, Binding>();
   const typeScope = types.inner(axes);
   for (const type of [...fn.inputs.map((i) => i.type), ...fn.results.map((r) => r.type)]) {
@@ -151,7 +154,8 @@ function checkStatements(session: Session, body: readonly Stmt[], scope: Scope, 
       case "expr":
         checkExpr(session, s.value, scope);
         break;
-      default: s satisfies never;
+      default:
+        s satisfies never;
     }
   }
 }
@@ -170,21 +174,43 @@ function checkExpr(session: Session, root: Expr, outer: Scope): void {
   const todo: { readonly expr: Expr; readonly scope: Scope }[] = [{ expr: root, scope: outer }];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const { expr, scope } = next;
-    const push = (...all: readonly (Expr | null)[]): void => { for (const e of all) if (e !== null) todo.push({ expr: e, scope }); };
+    const push = (...all: readonly (Expr | null)[]): void => {
+      for (const e of all) if (e !== null) todo.push({ expr: e, scope });
+    };
     switch (expr.kind) {
-      case "number": case "string": case "bool": case "none": break;
-      case "name": checkName(session, { text: expr.name, span: expr.span }, scope); break;
-      case "unary": push(expr.operand); break;
-      case "binary": push(expr.left, expr.right); break;
-      case "if": push(expr.condition, expr.then, expr.else); break;
-      case "list": push(...expr.items); break;
+      case "number":
+      case "string":
+      case "bool":
+      case "none":
+        break;
+      case "name":
+        checkName(session, { text: expr.name, span: expr.span }, scope);
+        break;
+      case "unary":
+        push(expr.operand);
+        break;
+      case "binary":
+        push(expr.left, expr.right);
+        break;
+      case "if":
+        push(expr.condition, expr.then, expr.else);
+        break;
+      case "list":
+        push(...expr.items);
+        break;
       case "comprehension":
         push(expr.list);
         todo.push({ expr: expr.body, scope: scope.inner(new Map([[expr.name.text, KNOWN]])) });
         break;
-      case "range": push(expr.from, expr.to); break;
-      case "call": push(expr.callee, ...expr.args.map((a) => a.value)); break;
-      case "member": push(expr.object); break;
+      case "range":
+        push(expr.from, expr.to);
+        break;
+      case "call":
+        push(expr.callee, ...expr.args.map((a) => a.value));
+        break;
+      case "member":
+        push(expr.object);
+        break;
       case "index":
         push(expr.object);
         for (const i of expr.indices) {
@@ -192,7 +218,8 @@ function checkExpr(session: Session, root: Expr, outer: Scope): void {
           else if (i.kind === "slice") push(i.start, i.stop);
         }
         break;
-      default: expr satisfies never;
+      default:
+        expr satisfies never;
     }
   }
 }

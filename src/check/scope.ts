@@ -30,11 +30,7 @@ export class Scope {
   ) {}
 
   find(name: string): Binding | null {
-    for (let s: Scope | null = this; s !== null; s = s.outer) {
-      const b = s.table.get(name);
-      if (b !== undefined) return b;
-    }
-    return null;
+    return this.table.get(name) ?? this.outer?.find(name) ?? null;
   }
 
   inner(table: Map<string, Binding> = new Map()): Scope {
@@ -43,6 +39,7 @@ export class Scope {
 
   /** Every name that can be seen, inner first. */
   *names(): Generator<string> {
-    for (let s: Scope | null = this; s !== null; s = s.outer) yield* s.table.keys();
+    yield* this.table.keys();
+    if (this.outer !== null) yield* this.outer.names();
   }
 }

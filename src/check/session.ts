@@ -64,9 +64,15 @@ export class Session {
     throw new Halt();
   }
 
+  /** Counts work about to be done: expressions, statements, items of lists. */
+  spend(work: number, span: Span): void {
+    this.#evaluations += work;
+    if (this.#evaluations > MAX_EVALUATIONS) this.halt("expressions to evaluate", MAX_EVALUATIONS, span);
+  }
+
   /** Counts one evaluation, and runs it one level deeper. */
   within<T>(span: Span, work: () => T): T {
-    if (++this.#evaluations > MAX_EVALUATIONS) this.halt("expressions to evaluate", MAX_EVALUATIONS, span);
+    this.spend(1, span);
     if (++this.#nesting > MAX_NESTING) this.halt("levels of expressions and calls within one another", MAX_NESTING, span);
     try {
       return work();

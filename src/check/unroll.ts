@@ -193,8 +193,18 @@ export class Unroller implements FunctionBody {
   // --- functions and statements
 
   /** Unrolls a function whose inputs are bound, and gives its result: a tensor, or several by name. */
-  run({ instance, fn, node, locals, matcher }: {
-    readonly instance: Instance; readonly fn: Fn; readonly node: CallNode; readonly locals: Map<string, Binding>; readonly matcher: TypeMatcher;
+  run({
+    instance,
+    fn,
+    node,
+    locals,
+    matcher,
+  }: {
+    readonly instance: Instance;
+    readonly fn: Fn;
+    readonly node: CallNode;
+    readonly locals: Map<string, Binding>;
+    readonly matcher: TypeMatcher;
   }): Any {
     const outer = this.#frame;
     const scope = instance.bodyScope.inner(locals);
@@ -211,9 +221,7 @@ export class Unroller implements FunctionBody {
   /** Runs statements; gives the value of the last one where it is an expression. */
   #statements(body: readonly Stmt[], frame: Frame, wanted: boolean): Result | null {
     let last: Result | null = null;
-    body.forEach((stmt, i) => {
-      last = this.#statement(stmt, frame, wanted && i === body.length - 1);
-    });
+    for (const [i, stmt] of body.entries()) last = this.#statement(stmt, frame, wanted && i === body.length - 1);
     return last;
   }
 
@@ -229,7 +237,7 @@ export class Unroller implements FunctionBody {
       case "if": {
         const chosen = conditionOf(stmt.condition, env);
         if (chosen === null) return { value: ERROR, span: stmt.span };
-        return this.#statements(chosen ? stmt.then : stmt.else, frame, wanted);
+        return this.#session.within(stmt.span, () => this.#statements(chosen ? stmt.then : stmt.else, frame, wanted));
       }
       case "loss":
         this.#loss(stmt, frame);
@@ -242,7 +250,8 @@ export class Unroller implements FunctionBody {
         if (!wanted && stmt.value.kind !== "call" && value.kind !== "error") this.report("unused-value", {}, stmt.span);
         return { value, span: stmt.value.span };
       }
-      default: return stmt satisfies never;
+      default:
+        return stmt satisfies never;
     }
   }
 
@@ -269,7 +278,7 @@ export class Unroller implements FunctionBody {
     const hidden = locals.get(name);
     for (const value of items ?? [ERROR]) {
       locals.set(name, { kind: "value", value });
-      this.#statements(stmt.body, frame, false);
+      this.#session.within(stmt.span, () => this.#statements(stmt.body, frame, false));
     }
     if (hidden === undefined) locals.delete(name);
     else locals.set(name, hidden);
@@ -307,7 +316,11 @@ export class Unroller implements FunctionBody {
     const several = last?.value.kind === "list" || (last?.value.kind === "tuple" && last.value !== NOTHING);
     const items = last === null || last.value === NOTHING ? [] : several && "items" in last.value ? last.value.items : [last.value];
     if (last === null || items.length !== results.length) {
-      this.report("result-count", { callee, expected: results.length, found: last === null ? "no expression" : describe(last.value) }, last?.span ?? fn.name.span);
+      this.report(
+        "result-count",
+        { callee, expected: results.length, found: last === null ? "no expression" : describe(last.value) },
+        last?.span ?? fn.name.span,
+      );
       return ERROR;
     }
     const typed: Typed[] = [];
@@ -355,5 +368,10 @@ interface Result {
 
 /** What the types of an instance's functions see. */
 export const typeEnv = (session: Session, instance: Instance): Env => ({
-  session, scope: instance.memberScope, place: "a dimension", body: null, make: null, pending: null,
+  session,
+  scope: instance.memberScope,
+  place: "a dimension",
+  body: null,
+  make: null,
+  pending: null,
 });

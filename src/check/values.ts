@@ -28,18 +28,30 @@ export function sizeValue(size: Size): NumberAny | SizeAny {
 /** A value with an article, for messages: `the number 3`, `a tensor f32[B, T]`. */
 export function describe(value: Any): string {
   switch (value.kind) {
-    case "number": return `the number ${printNumber(value)}`;
-    case "bool": return String(value.value);
-    case "string": return `the string ${quote(value.value)}`;
-    case "none": return "None";
-    case "list": return value.items.length === 0 ? "an empty list" : `a list of ${value.items.length}`;
-    case "instance": return `an instance of ${value.instance.block}`;
-    case "size": return describeSize(value.size);
-    case "tensor": return `a tensor ${printType(value.value.type)}`;
-    case "route": return "a route";
-    case "tuple": return value.items.length === 0 ? "nothing" : `${value.items.length} results (${value.names.join(", ")})`;
-    case "error": return "an error";
-    default: return value satisfies never;
+    case "number":
+      return `the number ${printNumber(value)}`;
+    case "bool":
+      return String(value.value);
+    case "string":
+      return `the string ${quote(value.value)}`;
+    case "none":
+      return "None";
+    case "list":
+      return value.items.length === 0 ? "an empty list" : `a list of ${value.items.length}`;
+    case "instance":
+      return `an instance of ${value.instance.block}`;
+    case "size":
+      return describeSize(value.size);
+    case "tensor":
+      return `a tensor ${printType(value.value.type)}`;
+    case "route":
+      return "a route";
+    case "tuple":
+      return value.items.length === 0 ? "nothing" : `${value.items.length} results (${value.names.join(", ")})`;
+    case "error":
+      return "an error";
+    default:
+      return value satisfies never;
   }
 }
 
@@ -52,12 +64,18 @@ function describeSize(size: Size): string {
 /** As the language writes it: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. */
 export function printValue(value: Any): string {
   switch (value.kind) {
-    case "number": return printNumber(value);
-    case "string": return quote(value.value);
-    case "bool": return String(value.value);
-    case "list": return `[${value.items.map(printValue).join(", ")}]`;
-    case "size": return printSize(value.size);
-    default: return describe(value);
+    case "number":
+      return printNumber(value);
+    case "string":
+      return quote(value.value);
+    case "bool":
+      return String(value.value);
+    case "list":
+      return `[${value.items.map(printValue).join(", ")}]`;
+    case "size":
+      return printSize(value.size);
+    default:
+      return describe(value);
   }
 }
 
@@ -87,7 +105,7 @@ function decimal(value: Rational): string | null {
   const negative = value.num < 0n;
   const digits = String(((negative ? -value.num : value.num) * 10n ** BigInt(places)) / value.den).padStart(places + 1, "0");
   const text = `${digits.slice(0, -places)}.${digits.slice(-places)}`;
-  return `${negative ? "-" : ""}${compare(value, ONE) < 0 && places > 4 && !negative ? Number(toNumber(value)).toExponential() : text}`;
+  return `${negative ? "-" : ""}${compare(value, ONE) < 0 && places > 4 && !negative ? toNumber(value).toExponential() : text}`;
 }
 
 export const printType = (type: LogicalType): string => `${type.dtype}[${type.shape.map(printSize).join(", ")}]`;

@@ -21,17 +21,20 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
   const bound = rules.map((rule) => placeholdersBound(session, rule)).every(Boolean);
   const used = new Set<Rule>();
   const keys = new Map<string, readonly string[]>();
-  for (const { path } of weights) {
+  for (const {
+    weight: { path },
+  } of weights) {
     const found = patterns.flatMap(({ rule, match }) => {
       const segments = match(path);
       return segments === null ? [] : [{ rule, segments }];
     });
     for (const { rule } of found) used.add(rule);
     const [first, second] = found;
-    if (second !== undefined) session.report("ambiguous-names", { path }, second.rule.from.span, [{ text: "the other entry", span: first?.rule.from.span ?? null }]);
+    if (second !== undefined)
+      session.report("ambiguous-names", { path }, second.rule.from.span, [{ text: "the other entry", span: first?.rule.from.span ?? null }]);
     keys.set(path, first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments)));
   }
-  const paths = weights.map((w) => w.path);
+  const paths = weights.map((w) => w.weight.path);
   for (const rule of rules) {
     if (used.has(rule) || emptyList(model, rule.from.value)) continue;
     session.report("unknown-path", { path: rule.from.value, suggestion: nearest(rule.from.value, paths) }, rule.from.span);
@@ -68,7 +71,11 @@ const fill = (text: string, segments: ReadonlyMap<string, string>): string => te
 
 function placeholdersBound(session: Session, rule: Rule): boolean {
   const bound = new Set(placeholders(rule.from));
-  const unbound = rule.to.flatMap((to) => placeholders(to).filter((name) => !bound.has(name)).map((name) => ({ name, span: to.span })));
+  const unbound = rule.to.flatMap((to) =>
+    placeholders(to)
+      .filter((name) => !bound.has(name))
+      .map((name) => ({ name, span: to.span })),
+  );
   for (const { name, span } of unbound) session.report("unbound-placeholder", { name }, span);
   return unbound.length === 0;
 }
@@ -84,7 +91,10 @@ function emptyList(model: Instance, pattern: string): boolean {
 /** Two weights with one key are an error, unless an entry accepts further keys and it is not the one it is saved under. */
 function checkCollisions(session: Session, weights: readonly FoundWeight[], keys: ReadonlyMap<string, readonly string[]>): void {
   const holders = new Map<string, { readonly path: string; readonly primary: boolean; readonly several: boolean }>();
-  for (const { path, span, trace } of weights) {
+  for (const {
+    weight: { path, span },
+    trace,
+  } of weights) {
     const own = keys.get(path) ?? [path];
     own.forEach((key, i) => {
       const holder = { path, primary: i === 0, several: own.length > 1 };

@@ -86,6 +86,33 @@ model M() { a: A(30)\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`;
     expect(codesOf(deep)).toEqual(["limit-exceeded"]);
   });
 
+  it("stop where work hides in lists", () => {
+    expect(constant("len([for i in 0..90000: len(0..90000)])")).toEqual(["limit-exceeded"]);
+    expect(codesOf(forward("  for i in 0..90000 { for j in 0..90000 { } }\n  x"))).toEqual(["limit-exceeded"]);
+    expect(codesOf(forward("  l = [1]\n  for i in 0..60 { l = l + l }\n  x"))).toEqual(["limit-exceeded"]);
+  });
+
+  it("stop before the host's stack is full", () => {
+    const identity = "forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x }";
+    const tower = (members: string, statements = "x = inner(x)"): string => `block T(n: int) {
+  if n > 0 {
+    ${members}
+    forward(x: f32[B, T, 4]) -> f32[B, T, 4] {
+      ${statements}
+      x
+    }
+  } else { ${identity} }
+}
+model M() { t: T(190)\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { t(x) } }`;
+    const deep = (open: string, core: string, close: string): string => open.repeat(90) + core + close.repeat(90);
+    expect(codesOf(tower("inner: T(n - 1)"))).toEqual([]);
+    expect(codesOf(tower(deep("if n > 0 { ", "inner: T(n - 1)", " }")))).toEqual(["limit-exceeded"]);
+    expect(codesOf(tower("inner: T(n - 1)", deep("if true { ", "x = inner(x)", " }")))).toEqual(["limit-exceeded"]);
+    expect(codesOf(tower("inner: T(n - 1)", deep("for i in 0..1 { ", "x = inner(x)", " }")))).toEqual(["limit-exceeded"]);
+    expect(codesOf(tower("inner: T(n - 1)", `x = ${deep("-(", "inner(x)", ")")}`))).toEqual(["limit-exceeded"]);
+    expect(constant(deep("max(", "1", ")"))).toEqual([]);
+  });
+
   it("stop at sizes that grow without end", () => {
     const body = `  n = T\n  for i in 0..40 { n = ceil(n / 2) + floor(n / 3) }\n  observe n\n  x`;
     expect(codesOf(forward(body))).toEqual(["limit-exceeded"]);
@@ -110,8 +137,13 @@ describe("sizes over axes", () => {
 }
 block Last() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x * 0.5 } }`;
     const model = modelOf(forward("  deep(x)", { top, members: "  deep: Half(Half(Last()))" }));
-    const rules = model.axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "top" ? [[a.name, a.count.parent, String(typeof a.count.k === "number" ? a.count.k : a.count.k.key)]] : []));
-    expect(rules).toEqual([["K", "T", "ceil(1/2*T)"], ["K2", "K", "ceil(1/2*K)"]]);
+    const rules = model.axes.flatMap((a) =>
+      a.role === "sequence" && a.count.kind === "top" ? [[a.name, a.count.parent, String(typeof a.count.k === "number" ? a.count.k : a.count.k.key)]] : [],
+    );
+    expect(rules).toEqual([
+      ["K", "T", "ceil(1/2*T)"],
+      ["K2", "K", "ceil(1/2*K)"],
+    ]);
   });
 });
 

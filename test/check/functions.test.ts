@@ -17,7 +17,8 @@ describe("inputs", () => {
       ["(a: f32[...]) -> f32[...]", "p(mean(x))"],
       ["(a: f32[]) -> f32[]", "p(2)"],
       ["(a: f32[], b: f32[...]) -> f32[]", "p(1 / 3, b: x)"],
-    ] as const) expect(calling(signature, "a", call), `${signature} ${call}`).toEqual([]);
+    ] as const)
+      expect(calling(signature, "a", call), `${signature} ${call}`).toEqual([]);
   });
 
   it("tell dtypes, ranks and sizes that do not fit", () => {
@@ -29,19 +30,22 @@ describe("inputs", () => {
       ["(a: u32[B, T, 4]) -> u32[B, T, 4]", "p(x)"],
       ["(a: f16[B, T, 4]) -> f16[B, T, 4]", "p(x)"],
       ["(a: f32[B, T, 2 * T]) -> f32[B, T, 2 * T]", "p(x)"],
-    ] as const) expect(calling(signature, "a", call), signature).toEqual(["wrong-input"]);
+    ] as const)
+      expect(calling(signature, "a", call), signature).toEqual(["wrong-input"]);
     expect(calling("(a: u32[]) -> u32[]", "a", "p(1 / 2)")).toEqual(["number-does-not-fit"]);
   });
 
   it("accept sizes computed from axes where they are the caller's", () => {
     const text = forward("  p(concat([x, x], axis: 1), x)", {
-      top: block("(a: f32[B, S, 4], b: f32[B, T, 4]) -> f32[B, T, 4]", "b"), members: "  p: P()",
+      top: block("(a: f32[B, S, 4], b: f32[B, T, 4]) -> f32[B, T, 4]", "b"),
+      members: "  p: P()",
     });
     expect(codesOf(text)).toEqual([]);
   });
 
   it("keep the bound of an axis, and refuse a looser one", () => {
-    const bounded = (entry: string, inner: string): readonly string[] => codesOf(`block P() { forward(a: f32[B, ${inner}]) -> f32[B, T] { a } }
+    const bounded = (entry: string, inner: string): readonly string[] =>
+      codesOf(`block P() { forward(a: f32[B, ${inner}]) -> f32[B, T] { a } }
 model M() { p: P()\n forward(x: f32[B, ${entry}]) -> f32[B, T] { p(x) } }`);
     expect(bounded("T <= 16", "T <= 16")).toEqual([]);
     expect(bounded("T <= 16", "T <= 32")).toEqual([]);
@@ -49,7 +53,10 @@ model M() { p: P()\n forward(x: f32[B, ${entry}]) -> f32[B, T] { p(x) } }`);
     expect(bounded("T", "T <= 16")).toEqual(["bound-exceeded"]);
     expect(bounded("T <= 17", "T <= 16")).toEqual(["bound-exceeded"]);
     expect(bounded("T <= 0", "T")).toEqual(["size-out-of-range"]);
-    const routed = forward("  r = top(x[..., 0], 3)\n  y = p(take(x, r))\n  x", { top: block("(a: f32[B, T <= 8, 4]) -> f32[B, T, 4]", "a"), members: "  p: P()" });
+    const routed = forward("  r = top(x[..., 0], 3)\n  y = p(take(x, r))\n  x", {
+      top: block("(a: f32[B, T <= 8, 4]) -> f32[B, T, 4]", "a"),
+      members: "  p: P()",
+    });
     expect(codesOf(routed)).toEqual([]);
   });
 });
@@ -95,10 +102,21 @@ describe("entering a model", () => {
 
   it("makes the first axis the batch, one second to it a sequence, and others free", () => {
     expect(axes("x: f32[B, T <= 8, 4], y: u32[B, S], z: f32[N, M]")).toEqual([
-      ["B", "batch", null], ["T", "sequence", 8], ["S", "sequence", null], ["N", "free", null], ["M", "free", null],
+      ["B", "batch", null],
+      ["T", "sequence", 8],
+      ["S", "sequence", null],
+      ["N", "free", null],
+      ["M", "free", null],
     ]);
-    expect(axes("scale: f32[], x: f32[4, N], y: f32[B, 4, C <= 3]")).toEqual([["B", "batch", null], ["N", "free", null], ["C", "free", 3]]);
-    expect(axes("x: f32[B, T <= 9], y: f32[B, T <= 7]")).toEqual([["B", "batch", null], ["T", "sequence", 7]]);
+    expect(axes("scale: f32[], x: f32[4, N], y: f32[B, 4, C <= 3]")).toEqual([
+      ["B", "batch", null],
+      ["N", "free", null],
+      ["C", "free", 3],
+    ]);
+    expect(axes("x: f32[B, T <= 9], y: f32[B, T <= 7]")).toEqual([
+      ["B", "batch", null],
+      ["T", "sequence", 7],
+    ]);
   });
 
   it("refuses inputs that leave an axis open or put it elsewhere", () => {
@@ -130,21 +148,25 @@ describe("entering a model", () => {
 
 describe("messages", () => {
   it("that arise inside the library point at the user's line, with the library's as a note", () => {
-    expect(told(`import { Layer } from "std"
+    expect(
+      told(`import { Layer } from "std"
 model M() {
   layer: Layer(6, 4)
   forward(x: f32[B, T, 6]) -> f32[B, T, 6] { layer(x) }
-}`)).toContain(`test.mod:3:10: error[not-an-integer]: the default of \`head_dim\` must be a whole number, found 1.5
+}`),
+    ).toContain(`test.mod:3:10: error[not-an-integer]: the default of \`head_dim\` must be a whole number, found 1.5
   3 |   layer: Layer(6, 4)
     |          ^^^^^^^^^^^
   hint: round it with ceil, floor or round, or choose numbers that divide
   note: std/attention.mod:`);
-    expect(told(`import { Residual } from "std"
+    expect(
+      told(`import { Residual } from "std"
 block Halve() { forward(x: f32[B, T, 4]) -> f32[B, T] { sum(x, axis: -1) } }
 model M() {
   r: Residual(Halve())
   forward(x: f32[B, T, 4]) -> f32[B, T, 4] { r(x) }
-}`)).toMatch(/^test\.mod:5:46: error\[[a-z-]+\][^]*note: std\/layer\.mod:\d+:\d+: in the standard library/);
+}`),
+    ).toMatch(/^test\.mod:5:46: error\[[a-z-]+\][^]*note: std\/layer\.mod:\d+:\d+: in the standard library/);
   });
 
   it("come once for a line that is unrolled many times", () => {
@@ -155,7 +177,9 @@ model M() {
   });
 
   it("do not follow from one another", () => {
-    expect(codesOf(forward("  a = nope\n  b = a + x\n  c = b @ b\n  for i in a { c = i }\n  if a { c = x }\n  (d, e) = a\n  a.b[0](c, d, e)"))).toEqual(["unknown-name"]);
+    expect(codesOf(forward("  a = nope\n  b = a + x\n  c = b @ b\n  for i in a { c = i }\n  if a { c = x }\n  (d, e) = a\n  a.b[0](c, d, e)"))).toEqual([
+      "unknown-name",
+    ]);
   });
 });
 

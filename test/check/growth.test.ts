@@ -29,6 +29,10 @@ describe("the examples", () => {
       expect(modelOf(read("moby"), { phase }).name).toBe("Moby");
       expect(modelOf(read("llama"), { phase, set: { depth: "2", vocab: "512" } }).name).toBe("Llama");
     }
-    expect(modelOf(read("golden")).axes.map((a) => [a.name, a.role, a.bound])).toEqual([["B", "batch", null], ["T", "sequence", 64], ["K", "sequence", 2]]);
+    expect(modelOf(read("golden")).axes.map((a) => [a.name, a.role, a.bound])).toEqual([
+      ["B", "batch", null],
+      ["T", "sequence", 64],
+      ["K", "sequence", 2],
+    ]);
   });
 });

@@ -17,7 +17,12 @@ export function checked(text: string, { files = {}, phase = "infer", ...options 
 /** The model of a source that must be free of errors. */
 export function modelOf(text: string, given: Given = {}): Model {
   const { model, diagnostics, sources } = checked(text, given);
-  expect(formatDiagnostics(diagnostics.filter((d) => d.severity === "error"), { sources })).toBe("");
+  expect(
+    formatDiagnostics(
+      diagnostics.filter((d) => d.severity === "error"),
+      { sources },
+    ),
+  ).toBe("");
   if (model === null) throw new Error("no model");
   return model;
 }

@@ -5,10 +5,17 @@ const paths = (text: string): readonly string[] => modelOf(text).instances.map((
 
 describe("instances", () => {
   it("are named by the member that made them, or by the parameter that received them", () => {
-    const text = forward("  for l in layers { x = l(x) }\n  x", { members: "  layers: [for i in 0..2: if i == 1 then MoD(Layer(4, 1), 4) else Residual(Layer(4, 1))]" });
+    const text = forward("  for l in layers { x = l(x) }\n  x", {
+      members: "  layers: [for i in 0..2: if i == 1 then MoD(Layer(4, 1), 4) else Residual(Layer(4, 1))]",
+    });
     const found = paths(text);
     expect(found.filter((p) => p.split(".").length <= 3)).toEqual([
-      "layers.0", "layers.0.inner", "layers.1", "layers.1.inner", "layers.1.router", "layers.1.guess",
+      "layers.0",
+      "layers.0.inner",
+      "layers.1",
+      "layers.1.inner",
+      "layers.1.router",
+      "layers.1.guess",
     ]);
     expect(found).toContain("layers.0.inner.attn.q");
   });
@@ -17,7 +24,13 @@ describe("instances", () => {
     const model = modelOf(forward("  for l in layers { x = l(x) }\n  x", { members: "  shared: Linear(4, 4)\n  layers: [for i in 0..3: Residual(shared)]" }));
     expect(model.weights.map((w) => w.path)).toEqual(["shared.weight", "shared.bias"]);
     expect(model.instances.map((i) => i.path)).toEqual(["shared", "layers.0", "layers.1", "layers.2"]);
-    expect(new Set(operations(model).filter((l) => l.includes(":matmul")).map((l) => l.split(":")[0]))).toEqual(new Set(["shared#0", "shared#1", "shared#2"]));
+    expect(
+      new Set(
+        operations(model)
+          .filter((l) => l.includes(":matmul"))
+          .map((l) => l.split(":")[0]),
+      ),
+    ).toEqual(new Set(["shared#0", "shared#1", "shared#2"]));
   });
 
   it("nest in lists, which may mix kinds", () => {
@@ -81,11 +94,35 @@ describe("parameters", () => {
   const given = (kind: string, value: string): readonly string[] => codesOf(forward("  p(x)", { top: top(kind), members: `  p: P(${value})` }));
 
   it("take what serves as their kind, and nothing else", () => {
-    for (const [kind, value] of [["int", "4"], ["int", "8 / 2"], ["int", "50% * 8"], ["float", "2"], ["float", "25%"], ["ratio", "0.5"], ["ratio", "1 / 3"],
-      ["ratio", "1"], ["bool", "1 > 2"], ["string", '"a"'], ["block", "Linear(4, 4)"], ["[int]", "0..3"], ["[[int]]", "[[1], []]"], ["[block]", "[]"]] as const) {
+    for (const [kind, value] of [
+      ["int", "4"],
+      ["int", "8 / 2"],
+      ["int", "50% * 8"],
+      ["float", "2"],
+      ["float", "25%"],
+      ["ratio", "0.5"],
+      ["ratio", "1 / 3"],
+      ["ratio", "1"],
+      ["bool", "1 > 2"],
+      ["string", '"a"'],
+      ["block", "Linear(4, 4)"],
+      ["[int]", "0..3"],
+      ["[[int]]", "[[1], []]"],
+      ["[block]", "[]"],
+    ] as const) {
       expect(given(kind, value), `${kind} = ${value}`).toEqual([]);
     }
-    for (const [kind, value] of [["int", "true"], ["int", '"4"'], ["float", "true"], ["bool", "1"], ["string", "1"], ["block", "4"], ["[int]", "3"], ["[int]", "[true]"], ["int", "[1]"]] as const) {
+    for (const [kind, value] of [
+      ["int", "true"],
+      ["int", '"4"'],
+      ["float", "true"],
+      ["bool", "1"],
+      ["string", "1"],
+      ["block", "4"],
+      ["[int]", "3"],
+      ["[int]", "[true]"],
+      ["int", "[1]"],
+    ] as const) {
       expect(given(kind, value), `${kind} = ${value}`).toEqual(["wrong-kind"]);
     }
     expect(given("int", "7 / 2")).toEqual(["not-an-integer"]);
@@ -94,7 +131,9 @@ describe("parameters", () => {
   it("have defaults that read earlier ones", () => {
     const text = "model M(dim: int = 8, hidden: int = 4 * dim, share: ratio = 1 / dim) { forward(x: f32[B]) -> f32[B] { x } }";
     expect(modelOf(text, { set: { dim: "6 + 4" } }).parameters).toEqual([
-      { name: "dim", value: "10" }, { name: "hidden", value: "40" }, { name: "share", value: "10%" },
+      { name: "dim", value: "10" },
+      { name: "hidden", value: "40" },
+      { name: "share", value: "10%" },
     ]);
     expect(codesOf("model M(hidden: int = 4 * dim, dim: int = 8) { forward(x: f32[B]) -> f32[B] { x } }")).toEqual(["unknown-name"]);
   });
@@ -106,7 +145,10 @@ model M(live capacity: ratio = 25%, live gain: float = 2.0) {
   forward(x: f32[B, T, 4]) -> f32[B, T, 4] { layer(x) * gain }
 }`;
     const model = modelOf(text, { set: { gain: "3" } });
-    expect(model.live.map((l) => [l.name, l.kind, Number(l.default.num) / Number(l.default.den)])).toEqual([["capacity", "ratio", 0.25], ["gain", "float", 3]]);
+    expect(model.live.map((l) => [l.name, l.kind, Number(l.default.num) / Number(l.default.den)])).toEqual([
+      ["capacity", "ratio", 0.25],
+      ["gain", "float", 3],
+    ]);
     const route = model.axes.find((a) => a.name === "K");
     expect(route?.role === "sequence" && route.count.kind === "top" && typeof route.count.k !== "number" && route.count.k.key).toBe("ceil(T*live(capacity))");
   });
@@ -116,7 +158,8 @@ describe("calls", () => {
   const head = `import { Linear, MoD, Layer, Predictor, Residual } from "std"\n`;
 
   it("number losses and observed values where an instance is called more than once", () => {
-    const model = modelOf(`${head}block Aux() {
+    const model = modelOf(
+      `${head}block Aux() {
   forward(x: f32[B, T, 4]) -> f32[B, T, 4] { loss size = mean(x ^ 2)\n y = 2 * x\n observe y\n y }
 }
 model M() {
@@ -124,18 +167,27 @@ model M() {
   once: Aux()
   forward(x: f32[B, T, 4]) -> f32[B, T, 4] { shared(shared(once(x))) }
   objective(x: f32[B, T, 4]) { loss all = mean(forward(x)) }
-}`, { phase: "train" });
-    expect(model.losses.map((l) => [l.path, l.own])).toEqual([["once.size", false], ["shared#0.inner.size", false], ["shared#1.inner.size", false], ["all", true]]);
+}`,
+      { phase: "train" },
+    );
+    expect(model.losses.map((l) => [l.path, l.own])).toEqual([
+      ["once.size", false],
+      ["shared#0.inner.size", false],
+      ["shared#1.inner.size", false],
+      ["all", true],
+    ]);
     expect(model.observes.map((o) => o.path)).toEqual(["once.y", "shared#0.inner.y", "shared#1.inner.y"]);
   });
 
   it("belong to the instance where it lives, not where it is used", () => {
-    const model = modelOf(`${head}block Aux() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { observe x\n x } }
+    const model = modelOf(
+      `${head}block Aux() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { observe x\n x } }
 model M() {
   shared: Aux()
   layers: [for i in 0..2: Residual(shared)]
   forward(x: f32[B, T, 4]) -> f32[B, T, 4] { for l in layers { x = l(x) }\n layers[0].inner(x) }
-}`.replace("layers[0].inner(x)", "x"));
+}`.replace("layers[0].inner(x)", "x"),
+    );
     expect(model.observes.map((o) => o.path)).toEqual(["shared#0.x", "shared#1.x"]);
   });
 
@@ -147,11 +199,18 @@ model M() { pair: Pair()\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { pair.a(pai
   });
 
   it("number what a loop or a repeated function of the model adds by itself", () => {
-    const model = modelOf(`model M() {
+    const model = modelOf(
+      `model M() {
   forward(x: f32[B, T, 4]) -> f32[B, T, 4] { loss aux = mean(x)\n x }
   objective(x: f32[B, T, 4]) { loss all = mean(forward(forward(x))) }
-}`, { phase: "train" });
-    expect(model.losses.map((l) => [l.path, l.own])).toEqual([["aux#0", false], ["aux#1", false], ["all", true]]);
+}`,
+      { phase: "train" },
+    );
+    expect(model.losses.map((l) => [l.path, l.own])).toEqual([
+      ["aux#0", false],
+      ["aux#1", false],
+      ["all", true],
+    ]);
   });
 
   it("drop losses outside an objective", () => {
@@ -173,7 +232,10 @@ model M() { n: Noise()\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { n(n(x)) } }`
 
   it("take phases as compile-time booleans", () => {
     const text = forward("  if train { x = 2 * x }\n  if generate { x = x ^ 3 }\n  x");
-    const ops = (phase: "train" | "infer" | "generate"): string => operations(modelOf(text, { phase, entry: "forward" })).map((l) => l.split(" ")[0]).join(" ");
+    const ops = (phase: "train" | "infer" | "generate"): string =>
+      operations(modelOf(text, { phase, entry: "forward" }))
+        .map((l) => l.split(" ")[0])
+        .join(" ");
     expect(ops("infer")).toBe(":input");
     expect(ops("train")).toBe(":number :input :pointwise");
     expect(ops("generate")).toBe(":input :powi");

@@ -21,19 +21,21 @@ describe("the standard library", () => {
       });
       return `${name}(${params.join(", ")})`;
     });
-    expect(new Set(signatures)).toEqual(new Set([
-      "Linear(d_in: int, d_out: int, bias: bool = true)",
-      "Embedding(vocab: int, dim: int)",
-      "RMSNorm(dim: int, eps: float = 1e-5)",
-      "LayerNorm(dim: int, eps: float = 1e-5, bias: bool = true)",
-      "Attention(dim: int, heads: int, kv_heads: int = heads, head_dim: int = dim / heads, theta: float = 10000.0, causal: bool = true, window: int = 0, bias: bool = false, out_bias: bool = bias, qk_norm: bool = false)",
-      "SwiGLU(dim: int, hidden: int, bias: bool = false)",
-      "GeluMLP(dim: int, hidden: int, bias: bool = true)",
-      "Layer(dim: int, heads: int, kv_heads: int = heads, hidden: int = 4 * dim, mlp: string = \"swiglu\", theta: float = 10000.0, causal: bool = true, window: int = 0)",
-      "Residual(inner: block)",
-      "Predictor(dim: int, hidden: int = max(ceil(dim / 16), 8))",
-      "MoD(inner: block, dim: int, capacity: ratio = 12.5%, gate: string = \"raw\")",
-    ]));
+    expect(new Set(signatures)).toEqual(
+      new Set([
+        "Linear(d_in: int, d_out: int, bias: bool = true)",
+        "Embedding(vocab: int, dim: int)",
+        "RMSNorm(dim: int, eps: float = 1e-5)",
+        "LayerNorm(dim: int, eps: float = 1e-5, bias: bool = true)",
+        "Attention(dim: int, heads: int, kv_heads: int = heads, head_dim: int = dim / heads, theta: float = 10000.0, causal: bool = true, window: int = 0, bias: bool = false, out_bias: bool = bias, qk_norm: bool = false)",
+        "SwiGLU(dim: int, hidden: int, bias: bool = false)",
+        "GeluMLP(dim: int, hidden: int, bias: bool = true)",
+        'Layer(dim: int, heads: int, kv_heads: int = heads, hidden: int = 4 * dim, mlp: string = "swiglu", theta: float = 10000.0, causal: bool = true, window: int = 0)',
+        "Residual(inner: block)",
+        "Predictor(dim: int, hidden: int = max(ceil(dim / 16), 8))",
+        'MoD(inner: block, dim: int, capacity: ratio = 12.5%, gate: string = "raw")',
+      ]),
+    );
   });
 
   it("documents every block and parameter", () => {
@@ -55,15 +57,37 @@ describe("the standard library", () => {
     expect(weights("GeluMLP(8, 12)")).toEqual({ "up.weight": [12, 8], "up.bias": [12], "down.weight": [8, 12], "down.bias": [8] });
     expect(weights("Attention(8, 4, 2)")).toEqual({ "q.weight": [8, 8], "k.weight": [4, 8], "v.weight": [4, 8], "o.weight": [8, 8] });
     expect(weights("Attention(8, 2, head_dim: 6, bias: true, out_bias: false, qk_norm: true)")).toEqual({
-      "q.weight": [12, 8], "q.bias": [12], "k.weight": [12, 8], "k.bias": [12], "v.weight": [12, 8], "v.bias": [12], "o.weight": [8, 12],
-      "q_norm.weight": [6], "k_norm.weight": [6],
+      "q.weight": [12, 8],
+      "q.bias": [12],
+      "k.weight": [12, 8],
+      "k.bias": [12],
+      "v.weight": [12, 8],
+      "v.bias": [12],
+      "o.weight": [8, 12],
+      "q_norm.weight": [6],
+      "k_norm.weight": [6],
     });
     expect(Object.keys(weights('Layer(8, 2, mlp: "gelu")'))).toEqual([
-      "attn_norm.weight", "attn.q.weight", "attn.k.weight", "attn.v.weight", "attn.o.weight", "mlp_norm.weight",
-      "mlp.up.weight", "mlp.up.bias", "mlp.down.weight", "mlp.down.bias",
+      "attn_norm.weight",
+      "attn.q.weight",
+      "attn.k.weight",
+      "attn.v.weight",
+      "attn.o.weight",
+      "mlp_norm.weight",
+      "mlp.up.weight",
+      "mlp.up.bias",
+      "mlp.down.weight",
+      "mlp.down.bias",
     ]);
     expect(Object.keys(weights("MoD(SwiGLU(8, 12), 8)"))).toEqual([
-      "inner.gate.weight", "inner.up.weight", "inner.down.weight", "router.weight", "guess.up.weight", "guess.up.bias", "guess.down.weight", "guess.down.bias",
+      "inner.gate.weight",
+      "inner.up.weight",
+      "inner.down.weight",
+      "router.weight",
+      "guess.up.weight",
+      "guess.up.bias",
+      "guess.down.weight",
+      "guess.down.bias",
     ]);
     expect(weights("Predictor(8)", undefined, "f32[B, T, 1]")["up.weight"]).toEqual([8, 8]);
     expect(weights("Predictor(320)", "x: f32[B, T, 320]", "f32[B, T, 1]")["up.weight"]).toEqual([20, 320]);
@@ -71,8 +95,17 @@ describe("the standard library", () => {
 
   it("computes in every phase, with every option", () => {
     for (const phase of ["infer", "train", "generate"] as const)
-      for (const call of ["Linear(8, 8)", "LayerNorm(8)", "LayerNorm(8, bias: false)", "Attention(8, 2, theta: 0.0)", "Attention(8, 2, window: 3, qk_norm: true, bias: true)",
-        "Residual(Layer(8, 2))", 'MoD(Layer(8, 2, mlp: "gelu"), 8, 50%, gate: "sigmoid")', 'MoD(Layer(8, 2), 8, gate: "identity")', "MoD(MoD(Layer(8, 4, 2), 8, 1 / 2), 8, 1 / 2)"]) {
+      for (const call of [
+        "Linear(8, 8)",
+        "LayerNorm(8)",
+        "LayerNorm(8, bias: false)",
+        "Attention(8, 2, theta: 0.0)",
+        "Attention(8, 2, window: 3, qk_norm: true, bias: true)",
+        "Residual(Layer(8, 2))",
+        'MoD(Layer(8, 2, mlp: "gelu"), 8, 50%, gate: "sigmoid")',
+        'MoD(Layer(8, 2), 8, gate: "identity")',
+        "MoD(MoD(Layer(8, 4, 2), 8, 1 / 2), 8, 1 / 2)",
+      ]) {
         expect(outputType(modelOf(using(call), { phase, entry: "forward" })), call).toBe("f32[B, T, 8]");
       }
   });

@@ -1,27 +1,107 @@
 // Whatever the text, the checker answers with diagnostics: it neither throws nor hangs, and gives a model only where there is no error.
 import { readdirSync, readFileSync } from "node:fs";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Phase } from "../../src/check/model.js";
 import { librarySources } from "../../src/check/library.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import { checked } from "./harness.js";
 
-const examples = readdirSync("examples").filter((f) => f.endsWith(".mod")).map((f) => readFileSync(`examples/${f}`, "utf8"));
+const examples = readdirSync("examples")
+  .filter((f) => f.endsWith(".mod"))
+  .map((f) => readFileSync(`examples/${f}`, "utf8"));
 const library = [...librarySources.values()].map((s) => s.text);
 const sources = [...examples, ...library];
 
 /** Pieces of the language, to be put where they do not belong. */
 const PIECES = [
-  "import", "from", "const", "block", "model", "live", "names", "ignore", "for", "in", "if", "then", "else", "and", "or", "not", "true", "None", "loss", "observe", "weight",
-  "(", ")", "[", "]", "{", "}", ",", ":", "=", "->", "..", "...", "+", "-", "*", "/", "%", "^", "@", "<=", "==", "\n", ";", "\"", "//", "///",
-  "0", "1", "-1", "1e9", "12.5%", "2 ^ 9999", "1 / 0", "x", "T", "B", "K", "dim", "depth", "train", "generate", "constructor", "__proto__", "self",
-  "top(x, 1)", "take(x, r)", "put(x, r, x)", "above(x, 0.0)", "Linear(4, 4)", "MoD(Layer(4, 1), 4)", "[for i in 0..3: i]", "x[..., 0]", "x[0]", "sum(x)", "f32[B, T]", "u32[...]",
+  "import",
+  "from",
+  "const",
+  "block",
+  "model",
+  "live",
+  "names",
+  "ignore",
+  "for",
+  "in",
+  "if",
+  "then",
+  "else",
+  "and",
+  "or",
+  "not",
+  "true",
+  "None",
+  "loss",
+  "observe",
+  "weight",
+  "(",
+  ")",
+  "[",
+  "]",
+  "{",
+  "}",
+  ",",
+  ":",
+  "=",
+  "->",
+  "..",
+  "...",
+  "+",
+  "-",
+  "*",
+  "/",
+  "%",
+  "^",
+  "@",
+  "<=",
+  "==",
+  "\n",
+  ";",
+  '"',
+  "//",
+  "///",
+  "0",
+  "1",
+  "-1",
+  "1e9",
+  "12.5%",
+  "2 ^ 9999",
+  "1 / 0",
+  "x",
+  "T",
+  "B",
+  "K",
+  "dim",
+  "depth",
+  "train",
+  "generate",
+  "constructor",
+  "__proto__",
+  "self",
+  "top(x, 1)",
+  "take(x, r)",
+  "put(x, r, x)",
+  "above(x, 0.0)",
+  "Linear(4, 4)",
+  "MoD(Layer(4, 1), 4)",
+  "[for i in 0..3: i]",
+  "x[..., 0]",
+  "x[0]",
+  "sum(x)",
+  "f32[B, T]",
+  "u32[...]",
 ];
 const words = /[A-Za-z_][A-Za-z0-9_]*|\d+(?:\.\d+)?|\S|\n/g;
 
 /** One change to a source: a word dropped, doubled, swapped with another or replaced; or a stretch cut out. */
-const change = fc.record({ kind: fc.constantFrom("drop", "double", "swap", "replace", "insert", "cut"), at: fc.nat(), other: fc.nat(), piece: fc.constantFrom(...PIECES) });
+const change = fc.record({
+  kind: fc.constantFrom("drop", "double", "swap", "replace", "insert", "cut"),
+  at: fc.nat(),
+  other: fc.nat(),
+  piece: fc.constantFrom(...PIECES),
+});
 
 function mutate(text: string, { kind, at, other, piece }: { kind: string; at: number; other: number; piece: string }): string {
   const tokens = [...text.matchAll(words)];
@@ -30,12 +110,18 @@ function mutate(text: string, { kind, at, other, piece }: { kind: string; at: nu
   if (!one || !two) return text;
   const replace = (m: RegExpExecArray | RegExpMatchArray, by: string): string => text.slice(0, m.index) + by + text.slice((m.index ?? 0) + m[0].length);
   switch (kind) {
-    case "drop": return replace(one, "");
-    case "double": return replace(one, `${one[0]} ${one[0]}`);
-    case "swap": return replace(one, two[0]);
-    case "insert": return replace(one, `${one[0]} ${piece} `);
-    case "cut": return text.slice(0, one.index) + text.slice(Math.max(one.index ?? 0, Math.min(text.length, (one.index ?? 0) + (other % 60))));
-    default: return replace(one, piece);
+    case "drop":
+      return replace(one, "");
+    case "double":
+      return replace(one, `${one[0]} ${one[0]}`);
+    case "swap":
+      return replace(one, two[0]);
+    case "insert":
+      return replace(one, `${one[0]} ${piece} `);
+    case "cut":
+      return text.slice(0, one.index) + text.slice(Math.max(one.index ?? 0, Math.min(text.length, (one.index ?? 0) + (other % 60))));
+    default:
+      return replace(one, piece);
   }
 }
 
@@ -45,7 +131,11 @@ function survives(text: string, phase: Phase): void {
   expect(result.model === null).toBe(errors.length > 0);
   const told = formatDiagnostics(result.diagnostics, { sources: result.sources });
   expect(told).not.toMatch(/undefined|\[object|NaN where/);
-  for (const d of result.diagnostics) expect(result.sources.some((s) => s.file === d.span.file && d.span.start <= d.span.end && d.span.end <= s.text.length), `${d.code} at ${d.span.file}:${d.span.start}`).toBe(true);
+  for (const d of result.diagnostics)
+    expect(
+      result.sources.some((s) => s.file === d.span.file && d.span.start <= d.span.end && d.span.end <= s.text.length),
+      `${d.code} at ${d.span.file}:${d.span.start}`,
+    ).toBe(true);
 }
 
 const phase = fc.constantFrom<Phase>("infer", "train", "generate");

@@ -24,7 +24,11 @@ model M() {
     q
   }
 }`);
-    expect(operations(model).filter((l) => l.includes("pointwise")).map((l) => l.split(":")[0])).toEqual(["q", "mean"]);
+    expect(
+      operations(model)
+        .filter((l) => l.includes("pointwise"))
+        .map((l) => l.split(":")[0]),
+    ).toEqual(["q", "mean"]);
   });
 
   it("keeps loop and comprehension variables local, and what loops and conditions bind", () => {
@@ -54,13 +58,18 @@ model M() {
   it("checks blocks that no model uses", () => {
     const { diagnostics } = checked(`block Unused(dim: int) { forward(x: f32[..., dim]) -> f32[..., dmi] { x * y } }
 model M() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`);
-    expect(diagnostics.map((d) => [d.code, d.hint])).toEqual([["unknown-name", "did you mean `dim`?"], ["unknown-name", null]]);
+    expect(diagnostics.map((d) => [d.code, d.hint])).toEqual([
+      ["unknown-name", "did you mean `dim`?"],
+      ["unknown-name", null],
+    ]);
   });
 
   it("gives one message for each of three independent mistakes", () => {
     expect(codesOf(forward("  a = x * y\n  b = x @ a\n  c = rsqrt(x, 1)\n  x"))).toEqual(["unknown-name", "surplus-argument"]);
     expect(codesOf(forward("  a = x + nope\n  b = proj(x, x)\n  if 3 { x = 2 * x }\n  x", { members: "  proj: Linear(4, 4)" }))).toEqual([
-      "unknown-name", "surplus-argument", "not-a-condition",
+      "unknown-name",
+      "surplus-argument",
+      "not-a-condition",
     ]);
   });
 
@@ -89,9 +98,9 @@ describe("imports", () => {
   });
 
   it("clash with declarations and with one another", () => {
-    expect(codesOf(`import { Linear, Linear } from "std"\nblock Linear() { forward(x: f32[B]) -> f32[B] { x } }\nmodel M() { forward(x: f32[B]) -> f32[B] { x } }`)).toEqual([
-      "duplicate-name", "duplicate-name",
-    ]);
+    expect(
+      codesOf(`import { Linear, Linear } from "std"\nblock Linear() { forward(x: f32[B]) -> f32[B] { x } }\nmodel M() { forward(x: f32[B]) -> f32[B] { x } }`),
+    ).toEqual(["duplicate-name", "duplicate-name"]);
   });
 
   it("find the root file in a circle", () => {
@@ -108,7 +117,19 @@ describe("imports", () => {
   it("resolve paths, and refuse those that leave the folder", () => {
     expect(resolveImport("a/b/c.mod", "../../d.mod")).toEqual({ kind: "file", path: "d.mod" });
     expect(resolveImport("a.mod", ".//x/./y.mod")).toEqual({ kind: "file", path: "x/y.mod" });
-    for (const from of ["../x.mod", "./a/../../x.mod", "/x.mod", "//host/x.mod", "C:/x.mod", "file:./x.mod", ".\\x.mod", "x.mod", "./", "./x\u0000.mod", "std/linear.mod"]) {
+    for (const from of [
+      "../x.mod",
+      "./a/../../x.mod",
+      "/x.mod",
+      "//host/x.mod",
+      "C:/x.mod",
+      "file:./x.mod",
+      ".\\x.mod",
+      "x.mod",
+      "./",
+      "./x\u0000.mod",
+      "std/linear.mod",
+    ]) {
       expect(resolveImport("a.mod", from).kind, from).toBe("refused");
     }
   });

@@ -15,8 +15,10 @@ const keys = (names: string, members?: string): Readonly<Record<string, readonly
 describe("names", () => {
   it("map paths to keys, segment by segment; others keep their path", () => {
     expect(keys(`"layers.{i}.{p}" = "model.h.{i}.lin_{p}"`)).toEqual({
-      "layers.0.weight": ["model.h.0.lin_weight"], "layers.0.bias": ["model.h.0.lin_bias"],
-      "layers.1.weight": ["model.h.1.lin_weight"], "layers.1.bias": ["model.h.1.lin_bias"],
+      "layers.0.weight": ["model.h.0.lin_weight"],
+      "layers.0.bias": ["model.h.0.lin_bias"],
+      "layers.1.weight": ["model.h.1.lin_weight"],
+      "layers.1.bias": ["model.h.1.lin_bias"],
       "norm.weight": ["norm.weight"],
     });
   });

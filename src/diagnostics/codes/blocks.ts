@@ -1,8 +1,7 @@
 // Diagnostics of blocks, parameters, compile-time values, functions, weights and limits.
 import { code } from "../define.js";
 
-const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null =>
-  suggestion === null ? null : `did you mean \`${suggestion}\`?`;
+const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null => (suggestion === null ? null : `did you mean \`${suggestion}\`?`);
 const plural = (n: number, one: string): string => `${n} ${one}${n === 1 ? "" : "s"}`;
 
 export const blockCodes = {
@@ -277,19 +276,28 @@ accepts any leading axes.`,
     explain: `Where a function bounds an axis (\`T <= context\`), every caller's axis needs a bound that is no
 larger, so that no input at run time can break the promise.`,
   }),
-  "wrong-result": code<{ readonly callee: string; readonly result: string; readonly expected: string; readonly found: string; readonly reason: string | null }>({
-    severity: "error",
-    message: ({ callee, result, expected, found, reason }) =>
-      `\`${callee}\` declares ${result} as ${expected}, but computes ${found}${reason === null ? "" : `: ${reason}`}`,
-    hint: () => null,
-    explain: `The value of the last expression must have the type that stands after \`->\`.`,
-  }),
+  "wrong-result": code<{ readonly callee: string; readonly result: string; readonly expected: string; readonly found: string; readonly reason: string | null }>(
+    {
+      severity: "error",
+      message: ({ callee, result, expected, found, reason }) =>
+        `\`${callee}\` declares ${result} as ${expected}, but computes ${found}${reason === null ? "" : `: ${reason}`}`,
+      hint: () => null,
+      explain: `The value of the last expression must have the type that stands after \`->\`.`,
+    },
+  ),
   "result-count": code<{ readonly callee: string; readonly expected: number; readonly found: string }>({
     severity: "error",
     message: ({ callee, expected, found }) => `\`${callee}\` declares ${plural(expected, "result")}, but ends with ${found}`,
     hint: ({ expected }) => (expected > 1 ? "end with a list of them: `[logits, hidden]`" : "the last expression of a function is its result"),
     explain: `The last expression of a function is its result. A function with several named results ends with
 a list of as many values.`,
+  }),
+  "objective-result": code<Record<never, never>>({
+    severity: "error",
+    message: () => "an `objective` declares a result",
+    hint: () => "remove what follows `->`: training minimises its losses",
+    explain: `An \`objective\` says what training minimises by its losses, \`loss name = …\`, and gives no value.
+What else the program shall compute belongs to \`forward\`, or is shown with \`observe\`.`,
   }),
   "unpack-count": code<{ readonly targets: number; readonly found: string }>({
     severity: "error",

@@ -1,8 +1,7 @@
 // Diagnostics of names, imports and files.
 import { code } from "../define.js";
 
-const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null =>
-  suggestion === null ? null : `did you mean \`${suggestion}\`?`;
+const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null => (suggestion === null ? null : `did you mean \`${suggestion}\`?`);
 
 export const nameCodes = {
   "unknown-name": code<{ readonly name: string; readonly suggestion: string | null; readonly hint?: string }>({
