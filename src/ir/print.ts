@@ -49,7 +49,7 @@ function allNodes(graph: Graph): readonly Node[] {
   return [...reached, ...graph.inputs.map((i) => i.node).filter((n) => !seen.has(n) && seen.add(n))];
 }
 
-export function printAxis(axis: Axis): string {
+function printAxis(axis: Axis): string {
   const bound = axis.bound === null ? "" : ` <= ${axis.bound}`;
   return `axis ${axis.name} = ${axis.role}${bound}${axis.role === "sequence" ? ` ${printRule(axis.count)}` : ""}`;
 }

@@ -31,7 +31,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     doc: "softmax(q · kᵀ · scale) · v within each sequence, by position; zeros for a query that sees no key",
     infer(inputs, _attrs, context) {
       arity(inputs, 7);
-      const [q, k, v] = [0, 1, 2].map((i) => expectDtype(inputs, i, ...FLOATS)) as [TensorType, TensorType, TensorType];
+      const [q, k, v] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS), expectDtype(inputs, 2, ...FLOATS)];
       sameDtype(q, k);
       sameDtype(q, v);
       for (const t of [q, k, v]) if (t.shape.length !== 3) mismatch(`takes [heads, rows, width], found ${printType(t)}`);
@@ -50,7 +50,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     },
     /** The products with k and v; 2 (d + e) for each pair of rows and head. */
     cost(inputs, attrs, results) {
-      const [q, k, v] = inputs as readonly [TensorType, TensorType, TensorType];
+      const [q, k, v] = [inputs[0]!, inputs[1]!, inputs[2]!];
       const perPair = multiplySizes(multiplySizes(2, q.shape[0]!), addSizes(q.shape[2]!, v.shape[2]!));
       const pairs = pairsOf(packedAxis(q.shape[1]!)!, packedAxis(k.shape[1]!)!, attrs);
       return { flops: multiplySizes(perPair, pairs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
@@ -97,9 +97,9 @@ function rotate(x: Tensor, positions: Tensor, table: Tensor): Tensor {
 
 function attend(inputs: readonly Tensor[], { causal, window, scale }: OpAttrs["attention"]): Tensor {
   const [q, k, v] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
-  const [qStarts, kStarts, qPositions, kPositions] = [3, 4, 5, 6].map((i) => at(inputs, i).data) as [Float64Array, Float64Array, Float64Array, Float64Array];
-  const [heads, n, width] = q.shape as [number, number, number];
-  const [groups, m] = k.shape as [number, number, number];
+  const [qStarts, kStarts, qPositions, kPositions] = [at(inputs, 3).data, at(inputs, 4).data, at(inputs, 5).data, at(inputs, 6).data];
+  const [heads, n, width] = q.shape as [number, number, number]; // typing has made sure of three
+  const [groups, m] = k.shape as [number, number, number]; // typing has made sure of three
   const outWidth = v.shape[2]!;
   const out = new Float64Array(heads * n * outWidth);
   const weights = new Float64Array(m);

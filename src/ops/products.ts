@@ -13,8 +13,8 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
       arity(inputs, 2);
       const [a, b] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS)];
       if (a.shape.length < 2 || b.shape.length < 2) mismatch(`takes matrices, found ${printType(a)} and ${printType(b)}`);
-      const [m, k] = a.shape.slice(-2) as [Size, Size];
-      const [first, second] = b.shape.slice(-2) as [Size, Size];
+      const [m, k] = a.shape.slice(-2) as [Size, Size]; // at least two
+      const [first, second] = b.shape.slice(-2) as [Size, Size]; // at least two
       const [inner, n] = transposed ? [second, first] : [first, second];
       if (!equalSizes(k, inner))
         mismatch(`${printShape(a.shape)} and ${printShape(b.shape)}${transposed ? ", transposed," : ""} have no dimension in common to sum over`);
@@ -55,7 +55,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
 };
 
 function matmul(a: Tensor, b: Tensor, transposed: boolean): Tensor {
-  const [m, k] = a.shape.slice(-2) as [number, number];
+  const [m, k] = a.shape.slice(-2) as [number, number]; // typing has made sure of two
   const n = b.shape.at(transposed ? -2 : -1)!;
   const lead = broadcastNumbers([a.shape.slice(0, -2), b.shape.slice(0, -2)]);
   const out = new Float64Array(countOf(lead) * m * n);

@@ -143,7 +143,7 @@ function rowsOf(inputs: Parameters<OpTable["positions"]["infer"]>[0], axis: stri
 const isBatch = (size: Size | undefined, context: InferContext): boolean => size !== undefined && equalSizes(size, context.batch);
 
 /** Visits the rows of every sequence. */
-export function eachRow(starts: Float64Array, visit: (sequence: number, row: number) => void): void {
+function eachRow(starts: Float64Array, visit: (sequence: number, row: number) => void): void {
   for (let b = 0; b + 1 < starts.length; b++) for (let row = starts[b]!; row < starts[b + 1]!; row++) visit(b, row);
 }
 

@@ -131,7 +131,7 @@ export const sources: Pick<OpTable, Source> = {
 };
 
 /** Starts of an axis by its counts in this run. */
-export const startsTensor = (context: EvaluateContext, axis: string) => {
+const startsTensor = (context: EvaluateContext, axis: string) => {
   const starts = startsOf(context.sizes.sequence(axis).counts);
   return tensor("u32", [starts.length], Float64Array.from(starts));
 };
