@@ -138,13 +138,14 @@ describe("files", () => {
   const all = [...sources, ...filesUnder("test", ".ts"), ...filesUnder("scripts", ".mjs"), ...filesUnder("bench", ".ts"), ...filesUnder("examples", ".ts")];
   const linesOf = (file: string): string[] => (text.get(file) ?? readFileSync(join(root, file), "utf8")).split("\n");
 
-  it("have at most 400 lines", () => {
-    expect(all.filter((file) => linesOf(file).length - 1 > 400)).toEqual([]);
+  it("have at most 400 lines, unless a program wrote them", () => {
+    expect(all.filter((file) => linesOf(file).length - 1 > 400 && !linesOf(file)[0]!.includes("do not edit"))).toEqual([]);
   });
 
   it("begin by saying what they are for, in a sentence", () => {
-    const heads = all.map((file) => ({ file, head: headOf(linesOf(file)) }));
-    expect(heads.filter(({ head }) => !/^\/\/ [A-Z"`].*[.:]$/.test(head)).map(({ file, head }) => `${file}: ${head}`)).toEqual([]);
+    // A file of tests is named after what it tests.
+    const heads = all.filter((file) => !file.endsWith(".test.ts")).map((file) => ({ file, head: headOf(linesOf(file)) }));
+    expect(heads.filter(({ head }) => !/^\/\/ [A-Z"`].*[.:]( |$)/.test(head)).map(({ file, head }) => `${file}: ${head}`)).toEqual([]);
   });
 
   it("have no default exports", () => {
