@@ -153,8 +153,12 @@ export function axisNameOf(expr: Expr, scope: Scope): string | null {
   const found = scope.table.get(expr.name);
   if (found !== undefined) return expr.name;
   const outer = scope.find(expr.name);
-  return outer === null || outer.kind === "block" || outer.kind === "function" ? expr.name : null;
+  return outer === null || !mayBeNumber(outer) ? expr.name : null;
 }
+
+/** Whether a name may stand for a compile-time number, and so for no axis. */
+const mayBeNumber = (b: Binding): boolean =>
+  b.kind === "const" || (b.kind === "value" && b.value.kind !== "instance" && b.value.kind !== "list" && b.value.kind !== "string");
 
 const sizeOfBinding = (b: Binding): Size | null => (b.kind === "value" && (b.value.kind === "number" || b.value.kind === "size") ? sizeFrom(b.value) : null);
 

@@ -75,6 +75,8 @@ model M() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`);
 
   it("takes a capitalised name as an axis unless it stands for a value", () => {
     expect(outputType(modelOf(`const D = 4\nmodel M(E: int = 2) { forward(x: f32[B, D, E]) -> f32[B, D, E] { x } }`))).toBe("f32[B, 4, 2]");
+    const member = `import { Linear } from "std"\nmodel M() { T: Linear(4, 4)\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`;
+    expect(outputType(modelOf(member))).toBe("f32[B, T, 4]");
     expect(outputType(modelOf(`block B() { forward(x: f32[T]) -> f32[T] { x } }\nmodel M() { forward(x: f32[B]) -> f32[B] { x } }`))).toBe("f32[B]");
   });
 });
