@@ -7,8 +7,18 @@ import { isOp, nodesOf, type Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
 import {
-  PROGRAM_FORMAT, PROGRAM_VERSION, type Program, type ProgramAxis, type ProgramCount, type ProgramKernel, type ProgramOrigin, type ProgramStep, type ProgramTable,
-  type ProgramUniform, type ProgramWeight, type SizeText,
+  PROGRAM_FORMAT,
+  PROGRAM_VERSION,
+  type Program,
+  type ProgramAxis,
+  type ProgramCount,
+  type ProgramKernel,
+  type ProgramOrigin,
+  type ProgramStep,
+  type ProgramTable,
+  type ProgramUniform,
+  type ProgramWeight,
+  type SizeText,
 } from "../program/program.js";
 import type { Axis, CountRule } from "../size/axes.js";
 import { printRational } from "../size/rational.js";
@@ -47,7 +57,12 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
     axes: graph.axes.map(emitAxis),
     live: graph.live.map((l) => ({ name: l.name, kind: l.kind, default: printRational(l.default) })),
     inputs: graph.inputs.map((i) => ({
-      name: i.name, dtype: i.node.attrs.dtype, shape: i.shape.map(sizeText), packing: i.packing, below: i.below, slot: plan.inputs.get(i.name) ?? null,
+      name: i.name,
+      dtype: i.node.attrs.dtype,
+      shape: i.shape.map(sizeText),
+      packing: i.packing,
+      below: i.below,
+      slot: plan.inputs.get(i.name) ?? null,
     })),
     outputs: graph.outputs.map((o, i) => {
       const { slot, startsSlot } = plan.outputs[i]!;
@@ -85,7 +100,12 @@ class Kernels {
     const source = kernelFiles[`${kernel.file}.wgsl`];
     invariant(source !== undefined, `there is no kernels/${kernel.file}.wgsl`);
     const index = this.all.length;
-    this.all.push({ name: `${kernel.name}.${index}`, wgsl: assemble(source, kernel), access: kernel.buffers.map((b) => b.access), uniforms: kernel.fields.length });
+    this.all.push({
+      name: `${kernel.name}.${index}`,
+      wgsl: assemble(source, kernel),
+      access: kernel.buffers.map((b) => b.access),
+      uniforms: kernel.fields.length,
+    });
     this.#byText.set(text, index);
     return index;
   }
@@ -94,10 +114,20 @@ class Kernels {
 function emitStep(step: PlanStep, kernels: Kernels, origin: ProgramOrigin | null): ProgramStep {
   switch (step.kind) {
     case "dispatch":
-      return { kind: "dispatch", kernel: kernels.indexOf(step.kernel), slots: step.buffers, uniforms: step.uniforms.map(emitUniform), workgroups: sizeText(step.workgroups), origin };
-    case "copy": return { kind: "copy", from: step.from, to: step.to, bytes: sizeText(step.bytes), origin };
-    case "clear": return { kind: "clear", slot: step.to, bytes: sizeText(step.bytes), origin };
-    default: return step satisfies never;
+      return {
+        kind: "dispatch",
+        kernel: kernels.indexOf(step.kernel),
+        slots: step.buffers,
+        uniforms: step.uniforms.map(emitUniform),
+        workgroups: sizeText(step.workgroups),
+        origin,
+      };
+    case "copy":
+      return { kind: "copy", from: step.from, to: step.to, bytes: sizeText(step.bytes), origin };
+    case "clear":
+      return { kind: "clear", slot: step.to, bytes: sizeText(step.bytes), origin };
+    default:
+      return step satisfies never;
   }
 }
 
@@ -108,12 +138,17 @@ export function emitUniform(uniform: Uniform): ProgramUniform {
   if ("size" in uniform) return sizeText(uniform.size);
   const { value, dtype } = uniform;
   switch (dtype) {
-    case "f32": case "f16": {
+    case "f32":
+    case "f16": {
       const single = Math.fround(value);
       return Number.isFinite(single) && !Object.is(single, -0) ? { f32: single } : bitsOf(single);
     }
-    case "i32": case "u32": case "bool": return value >>> 0;
-    default: return dtype satisfies never;
+    case "i32":
+    case "u32":
+    case "bool":
+      return value >>> 0;
+    default:
+      return dtype satisfies never;
   }
 }
 
@@ -126,26 +161,39 @@ function emitAxis(axis: Axis): ProgramAxis {
 
 function emitCount(rule: CountRule): ProgramCount {
   switch (rule.kind) {
-    case "input": return { kind: "input" };
-    case "top": return { kind: "top", parent: rule.parent, k: sizeText(rule.k) };
-    case "above": return { kind: "above", parent: rule.parent, expected: printRational(rule.expected) };
-    case "span": return { kind: "span", parent: rule.parent, start: sizeText(rule.start), stop: rule.stop === null ? null : sizeText(rule.stop) };
-    case "join": return { kind: "join", parts: rule.parts };
-    default: return rule satisfies never;
+    case "input":
+      return { kind: "input" };
+    case "top":
+      return { kind: "top", parent: rule.parent, k: sizeText(rule.k) };
+    case "above":
+      return { kind: "above", parent: rule.parent, expected: printRational(rule.expected) };
+    case "span":
+      return { kind: "span", parent: rule.parent, start: sizeText(rule.start), stop: rule.stop === null ? null : sizeText(rule.stop) };
+    case "join":
+      return { kind: "join", parts: rule.parts };
+    default:
+      return rule satisfies never;
   }
 }
 
 function emitTable(table: PlanTable): ProgramTable {
   switch (table.kind) {
-    case "size": return { kind: "size", size: sizeText(table.size), dtype: table.dtype, slot: table.slot };
+    case "size":
+      return { kind: "size", size: sizeText(table.size), dtype: table.dtype, slot: table.slot };
     case "rope": {
       const { positions, width, theta, frequencies, scale } = table.attrs;
       return { kind: "rope", positions: sizeText(positions), width, theta, frequencies, scale, slot: table.slot };
     }
-    case "starts": case "k": case "span": return { kind: table.kind, axis: table.axis, slot: table.slot };
-    case "live": return { kind: "live", name: table.name, slot: table.slot };
-    case "seed": return { kind: "seed", slot: table.slot };
-    default: return table satisfies never;
+    case "starts":
+    case "k":
+    case "span":
+      return { kind: table.kind, axis: table.axis, slot: table.slot };
+    case "live":
+      return { kind: "live", name: table.name, slot: table.slot };
+    case "seed":
+      return { kind: "seed", slot: table.slot };
+    default:
+      return table satisfies never;
   }
 }
 

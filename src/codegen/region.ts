@@ -32,12 +32,19 @@ export function printRegion(kernel: Kernel): string {
 
 function printDeclaration(d: Declaration): string {
   switch (d.kind) {
-    case "alias": return `alias ${d.name} = ${d.type};`;
-    case "constant": return `const ${d.name} = ${d.value}u;`;
-    case "count": return `fn ${d.name}() -> u32 { return ${printCount(d.count)}; }`;
-    case "index": return `fn ${d.name}(i: u32) -> u32 { ${printIndex(d.map)} }`;
-    case "value": return printExpression(d.body);
-    case "function": return d.wgsl;
-    default: return d satisfies never;
+    case "alias":
+      return `alias ${d.name} = ${d.type};`;
+    case "constant":
+      return `const ${d.name} = ${d.value}u;`;
+    case "count":
+      return `fn ${d.name}() -> u32 { return ${printCount(d.count)}; }`;
+    case "index":
+      return `fn ${d.name}(i: u32) -> u32 { ${printIndex(d.map)} }`;
+    case "value":
+      return printExpression(d.body);
+    case "function":
+      return d.wgsl;
+    default:
+      return d satisfies never;
   }
 }

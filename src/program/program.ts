@@ -111,7 +111,15 @@ export type ProgramTable =
   /** One u32. */
   | { readonly kind: "seed"; readonly slot: number }
   /** f32[positions, width] (`rope_table` of the IR); computed in 64 bits, written when `positions` grows. */
-  | { readonly kind: "rope"; readonly positions: SizeText; readonly width: number; readonly theta: number; readonly frequencies: readonly number[] | null; readonly scale: number; readonly slot: number };
+  | {
+      readonly kind: "rope";
+      readonly positions: SizeText;
+      readonly width: number;
+      readonly theta: number;
+      readonly frequencies: readonly number[] | null;
+      readonly scale: number;
+      readonly slot: number;
+    };
 
 export interface ProgramSlot {
   /** Size at the bounds given to `load`; routed rows count as their bound. Every value takes 4 bytes. */

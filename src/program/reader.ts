@@ -61,6 +61,16 @@ export class Reader {
     return value.map((item: unknown, i) => read(new Reader(item, `${this.#path}[${i}]`)));
   }
 
+  /** No two items of this list may have the same value in a field. */
+  unique(field: string): void {
+    const seen = new Set<unknown>();
+    this.list((item) => {
+      const { value } = item.get(field);
+      if (seen.has(value)) item.get(field).fail(`is ${JSON.stringify(value)}, which stands there twice`);
+      seen.add(value);
+    });
+  }
+
   string(most = MOST_NAME_CHARACTERS): string {
     const { value } = this;
     if (typeof value !== "string") return this.fail(`must be a string, found ${describe(value)}`);
@@ -92,4 +102,5 @@ export class Reader {
   }
 }
 
-const describe = (value: unknown): string => (value === null ? "null" : value === undefined ? "nothing" : Array.isArray(value) ? "a list" : `a ${typeof value}`);
+const describe = (value: unknown): string =>
+  value === null ? "null" : value === undefined ? "nothing" : Array.isArray(value) ? "a list" : `a ${typeof value}`;

@@ -1,13 +1,22 @@
 // Programs as text: JSON, printed so that a person can read it, and read back as if an enemy had written it.
-import { parseSize } from "../size/parse-size.js";
-import { parseRational } from "../size/rational.js";
-import { atomsOf, type Size } from "../size/size.js";
 import type { DType } from "../size/dtype.js";
 import {
-  PROGRAM_FORMAT, PROGRAM_VERSION, type Program, type ProgramAxis, type ProgramCount, type ProgramInput, type ProgramKernel, type ProgramOrigin, type ProgramOutput,
-  type ProgramPacking, type ProgramSlot, type ProgramState, type ProgramStep, type ProgramTable, type ProgramUniform, type ProgramWeight, type SizeText,
+  PROGRAM_FORMAT,
+  PROGRAM_VERSION,
+  type Program,
+  type ProgramInput,
+  type ProgramKernel,
+  type ProgramOrigin,
+  type ProgramOutput,
+  type ProgramSlot,
+  type ProgramState,
+  type ProgramStep,
+  type ProgramTable,
+  type ProgramUniform,
+  type ProgramWeight,
 } from "./program.js";
 import { Reader } from "./reader.js";
+import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -25,7 +34,23 @@ export function printProgram(program: Program): string {
 export function parseProgram(text: string): Program {
   const root = Reader.parse(text);
   root.fields([
-    "format", "version", "model", "phase", "entry", "parameters", "axes", "live", "inputs", "outputs", "weights", "ignore", "states", "tables", "slots", "kernels", "steps",
+    "format",
+    "version",
+    "model",
+    "phase",
+    "entry",
+    "parameters",
+    "axes",
+    "live",
+    "inputs",
+    "outputs",
+    "weights",
+    "ignore",
+    "states",
+    "tables",
+    "slots",
+    "kernels",
+    "steps",
   ]);
   if (root.get("format").string() !== PROGRAM_FORMAT) root.get("format").fail(`must be ${JSON.stringify(PROGRAM_FORMAT)}`);
   const version = root.get("version").integer(0);
@@ -34,43 +59,18 @@ export function parseProgram(text: string): Program {
 }
 
 const DTYPES: readonly DType[] = ["f32", "f16", "u32", "i32", "bool"];
-/** More dimensions, parts or bindings than any program has. */
-const MOST_DIMENSIONS = 64;
-const MOST_SIZE_CHARACTERS = 50_000;
 
 class ProgramReader {
   readonly #root: Reader;
-  readonly #axes: readonly ProgramAxis[];
-  readonly #axisNames: ReadonlySet<string>;
-  readonly #sequenceAxes: ReadonlySet<string>;
-  readonly #live: Program["live"];
-  readonly #liveNames: ReadonlySet<string>;
+  readonly #symbols: Symbols;
   readonly #slots: readonly ProgramSlot[];
-  /** Each distinct text is parsed once. */
-  readonly #sizes = new Map<string, string | null>();
 
   constructor(root: Reader) {
     this.#root = root;
-    this.#live = root.get("live").list((r) => {
-      r.fields(["name", "kind", "default"]);
-      return { name: r.get("name").string(), kind: r.get("kind").oneOf(["ratio", "float"]), default: this.#ratio(r.get("default")) };
-    });
-    this.#liveNames = unique(root.get("live"), this.#live.map((l) => l.name));
-    const names = new Set<string>();
-    const sequences = new Set<string>();
-    this.#axisNames = names;
-    this.#sequenceAxes = sequences;
-    // One after the other: a rule may only mention axes before its own.
-    this.#axes = root.get("axes").list((r) => {
-      const axis = this.#axis(r);
-      if (names.has(axis.name)) r.get("name").fail(`is the second axis ${axis.name}`);
-      names.add(axis.name);
-      if (axis.role === "sequence") sequences.add(axis.name);
-      return axis;
-    });
+    this.#symbols = new Symbols(root.get("live"), root.get("axes"));
     this.#slots = root.get("slots").list((r) => {
       r.fields(["bytes", "label"]);
-      return { bytes: this.#size(r.get("bytes")), label: r.get("label").string() };
+      return { bytes: this.#symbols.size(r.get("bytes")), label: r.get("label").string() };
     });
   }
 
@@ -81,10 +81,7 @@ class ProgramReader {
     const outputs = root.get("outputs").list((r) => this.#output(r));
     const weights = root.get("weights").list((r) => this.#weight(r));
     const states = root.get("states").list((r) => this.#state(r));
-    unique(root.get("inputs"), inputs.map((i) => i.name));
-    unique(root.get("outputs"), outputs.map((o) => o.name));
-    unique(root.get("weights"), weights.map((w) => w.path));
-    unique(root.get("states"), states.map((s) => s.name));
+    for (const name of ["inputs", "outputs", "weights", "states"] as const) root.get(name).unique(name === "weights" ? "path" : "name");
     return {
       format: PROGRAM_FORMAT,
       version: PROGRAM_VERSION,
@@ -95,9 +92,11 @@ class ProgramReader {
         r.fields(["name", "value"]);
         return { name: r.get("name").string(), value: r.get("value").string() };
       }),
-      axes: this.#axes,
-      live: this.#live,
-      inputs, outputs, weights,
+      axes: this.#symbols.axes,
+      live: this.#symbols.live,
+      inputs,
+      outputs,
+      weights,
       ignore: root.get("ignore").list((r) => r.string()),
       states,
       tables: root.get("tables").list((r) => this.#table(r)),
@@ -107,68 +106,6 @@ class ProgramReader {
     };
   }
 
-  // --- axes
-  #axis(r: Reader): ProgramAxis {
-    const role = r.get("role").oneOf(["batch", "free", "sequence"]);
-    r.fields(role === "sequence" ? ["role", "name", "bound", "count"] : ["role", "name", "bound"]);
-    const name = r.get("name").string();
-    const bound = r.get("bound").orNull((b) => b.integer(1));
-    if (role !== "sequence") return { role, name, bound };
-    return { role, name, bound, count: this.#count(r.get("count")) };
-  }
-  #count(r: Reader): ProgramCount {
-    const kind = r.get("kind").oneOf(["input", "top", "above", "span", "join"]);
-    switch (kind) {
-      case "input": r.fields(["kind"]); return { kind };
-      case "top": r.fields(["kind", "parent", "k"]); return { kind, parent: this.#sequence(r.get("parent")), k: this.#size(r.get("k")) };
-      case "above": r.fields(["kind", "parent", "expected"]); return { kind, parent: this.#sequence(r.get("parent")), expected: this.#ratio(r.get("expected")) };
-      case "span":
-        r.fields(["kind", "parent", "start", "stop"]);
-        return { kind, parent: this.#sequence(r.get("parent")), start: this.#size(r.get("start"), -Number.MAX_SAFE_INTEGER), stop: r.get("stop").orNull((s) => this.#size(s, -Number.MAX_SAFE_INTEGER)) };
-      case "join": r.fields(["kind", "parts"]); return { kind, parts: r.get("parts").list((p) => this.#sequence(p)) };
-      default: return kind satisfies never;
-    }
-  }
-  #sequence(r: Reader): string {
-    const name = r.string();
-    return this.#sequenceAxes.has(name) ? name : r.fail(`${JSON.stringify(name)} is no sequence axis that stands before`);
-  }
-
-  // --- sizes
-  #size(r: Reader, least = 0): SizeText {
-    if (typeof r.value === "number") return r.integer(least);
-    const text = r.string(MOST_SIZE_CHARACTERS);
-    let fault = this.#sizes.get(text);
-    if (fault === undefined) this.#sizes.set(text, (fault = this.#faultOf(text)));
-    return fault === null ? text : r.fail(fault);
-  }
-  #faultOf(text: string): string | null {
-    let size: Size;
-    try {
-      size = parseSize(text);
-    } catch (error) {
-      if (error instanceof SyntaxError || error instanceof RangeError) return `is not a size: ${JSON.stringify(text.slice(0, 80))}`;
-      throw error;
-    }
-    for (const atom of atomsOf(size)) {
-      if (atom.kind === "live" ? !this.#liveNames.has(atom.name) : !this.#axisNames.has(atom.axis)) return `mentions ${JSON.stringify(atom.kind === "live" ? atom.name : atom.axis)}, which is not declared`;
-      if (atom.kind === "rows" && !this.#sequenceAxes.has(atom.axis)) return `counts rows of ${JSON.stringify(atom.axis)}, which is no sequence axis`;
-    }
-    return null;
-  }
-  #ratio(r: Reader): string {
-    const text = r.string();
-    return parseRational(text) ? text : r.fail(`must be a ratio such as 1/8, found ${JSON.stringify(text.slice(0, 80))}`);
-  }
-  #shape(r: Reader): readonly SizeText[] {
-    return r.list((s) => this.#size(s), MOST_DIMENSIONS);
-  }
-  #packing(r: Reader, shape: readonly SizeText[]): ProgramPacking | null {
-    return r.orNull((p) => {
-      p.fields(["axis", "batchDim", "tokenDim"]);
-      return { axis: this.#sequence(p.get("axis")), batchDim: p.get("batchDim").index(shape.length), tokenDim: p.get("tokenDim").index(shape.length) };
-    });
-  }
   #slot(r: Reader): number {
     return r.index(this.#slots.length);
   }
@@ -176,35 +113,58 @@ class ProgramReader {
   // --- what goes in and out
   #input(r: Reader): ProgramInput {
     r.fields(["name", "dtype", "shape", "packing", "below", "slot"]);
-    const shape = this.#shape(r.get("shape"));
+    const shape = this.#symbols.shape(r.get("shape"));
     return {
-      name: r.get("name").string(), dtype: r.get("dtype").oneOf(DTYPES), shape, packing: this.#packing(r.get("packing"), shape),
-      below: r.get("below").orNull((b) => b.integer(0)), slot: r.get("slot").orNull((s) => this.#slot(s)),
+      name: r.get("name").string(),
+      dtype: r.get("dtype").oneOf(DTYPES),
+      shape,
+      packing: this.#symbols.packing(r.get("packing"), shape),
+      below: r.get("below").orNull((b) => b.integer(0)),
+      slot: r.get("slot").orNull((s) => this.#slot(s)),
     };
   }
   #output(r: Reader): ProgramOutput {
     r.fields(["name", "role", "dtype", "shape", "packing", "slot", "startsSlot"]);
-    const shape = this.#shape(r.get("shape"));
+    const shape = this.#symbols.shape(r.get("shape"));
     return {
-      name: r.get("name").string(), role: r.get("role").oneOf(["result", "loss", "observe"]), dtype: r.get("dtype").oneOf(DTYPES), shape,
-      packing: this.#packing(r.get("packing"), shape), slot: this.#slot(r.get("slot")), startsSlot: r.get("startsSlot").orNull((s) => this.#slot(s)),
+      name: r.get("name").string(),
+      role: r.get("role").oneOf(["result", "loss", "observe"]),
+      dtype: r.get("dtype").oneOf(DTYPES),
+      shape,
+      packing: this.#symbols.packing(r.get("packing"), shape),
+      slot: this.#slot(r.get("slot")),
+      startsSlot: r.get("startsSlot").orNull((s) => this.#slot(s)),
     };
   }
   #weight(r: Reader): ProgramWeight {
     r.fields(["path", "dtype", "shape", "init", "keys", "slot"]);
     return {
-      path: r.get("path").string(), dtype: r.get("dtype").oneOf(DTYPES), shape: r.get("shape").list((s) => s.integer(0), MOST_DIMENSIONS), init: this.#init(r.get("init")),
-      keys: r.get("keys").list((k) => k.string()), slot: r.get("slot").orNull((s) => this.#slot(s)),
+      path: r.get("path").string(),
+      dtype: r.get("dtype").oneOf(DTYPES),
+      shape: r.get("shape").list((s) => s.integer(0), MOST_DIMENSIONS),
+      init: this.#init(r.get("init")),
+      keys: r.get("keys").list((k) => k.string()),
+      slot: r.get("slot").orNull((s) => this.#slot(s)),
     };
   }
   #init(r: Reader): ProgramWeight["init"] {
     const kind = r.get("kind").oneOf(["zeros", "ones", "normal", "uniform", "orthogonal"]);
     switch (kind) {
-      case "zeros": case "ones": r.fields(["kind"]); return { kind };
-      case "normal": r.fields(["kind", "std"]); return { kind, std: r.get("std").number() };
-      case "uniform": r.fields(["kind", "low", "high"]); return { kind, low: r.get("low").number(), high: r.get("high").number() };
-      case "orthogonal": r.fields(["kind", "gain"]); return { kind, gain: r.get("gain").number() };
-      default: return kind satisfies never;
+      case "zeros":
+      case "ones":
+        r.fields(["kind"]);
+        return { kind };
+      case "normal":
+        r.fields(["kind", "std"]);
+        return { kind, std: r.get("std").number() };
+      case "uniform":
+        r.fields(["kind", "low", "high"]);
+        return { kind, low: r.get("low").number(), high: r.get("high").number() };
+      case "orthogonal":
+        r.fields(["kind", "gain"]);
+        return { kind, gain: r.get("gain").number() };
+      default:
+        return kind satisfies never;
     }
   }
   #state(r: Reader): ProgramState {
@@ -213,30 +173,42 @@ class ProgramReader {
     const kind = init.get("kind").oneOf(["zeros", "weight"]);
     init.fields(kind === "zeros" ? ["kind"] : ["kind", "path"]);
     return {
-      name: r.get("name").string(), dtype: r.get("dtype").oneOf(DTYPES), shape: this.#shape(r.get("shape")),
-      init: kind === "zeros" ? { kind } : { kind, path: init.get("path").string() }, slot: this.#slot(r.get("slot")),
+      name: r.get("name").string(),
+      dtype: r.get("dtype").oneOf(DTYPES),
+      shape: this.#symbols.shape(r.get("shape")),
+      init: kind === "zeros" ? { kind } : { kind, path: init.get("path").string() },
+      slot: this.#slot(r.get("slot")),
     };
   }
   #table(r: Reader): ProgramTable {
     const kind = r.get("kind").oneOf(["starts", "k", "span", "size", "live", "seed", "rope"]);
     const slot = this.#slot(r.get("slot"));
     switch (kind) {
-      case "starts": case "k": case "span": return this.#axisTable(r, kind, slot);
-      case "size": r.fields(["kind", "size", "dtype", "slot"]); return { kind, size: this.#size(r.get("size"), -Number.MAX_SAFE_INTEGER), dtype: r.get("dtype").oneOf(["f32", "u32", "i32"]), slot };
+      case "starts":
+      case "k":
+      case "span":
+        return this.#axisTable(r, kind, slot);
+      case "size":
+        r.fields(["kind", "size", "dtype", "slot"]);
+        return { kind, size: this.#symbols.size(r.get("size"), -Number.MAX_SAFE_INTEGER), dtype: r.get("dtype").oneOf(["f32", "u32", "i32"]), slot };
       case "live": {
         r.fields(["kind", "name", "slot"]);
         const name = r.get("name").string();
-        return this.#liveNames.has(name) ? { kind, name, slot } : r.get("name").fail(`${JSON.stringify(name)} is no live parameter`);
+        return this.#symbols.isLive(name) ? { kind, name, slot } : r.get("name").fail(`${JSON.stringify(name)} is no live parameter`);
       }
-      case "seed": r.fields(["kind", "slot"]); return { kind, slot };
-      case "rope": return this.#ropeTable(r, slot);
-      default: return kind satisfies never;
+      case "seed":
+        r.fields(["kind", "slot"]);
+        return { kind, slot };
+      case "rope":
+        return this.#ropeTable(r, slot);
+      default:
+        return kind satisfies never;
     }
   }
   #axisTable(r: Reader, kind: "starts" | "k" | "span", slot: number): ProgramTable {
     r.fields(["kind", "axis", "slot"]);
-    const axis = this.#sequence(r.get("axis"));
-    const found = this.#axes.find((a) => a.name === axis);
+    const axis = this.#symbols.sequence(r.get("axis"));
+    const found = this.#symbols.axes.find((a) => a.name === axis);
     const rule = kind === "starts" ? "input" : kind === "k" ? "top" : "span";
     if (found?.role !== "sequence" || found.count.kind !== rule) r.get("axis").fail(`${JSON.stringify(axis)} has no table of this kind`);
     return { kind, axis, slot };
@@ -247,14 +219,24 @@ class ProgramReader {
     const frequencies = r.get("frequencies").orNull((f) => f.list((x) => x.number()));
     if (width % 2 !== 0) r.get("width").fail(`must be even, found ${width}`);
     if (frequencies && frequencies.length !== width / 2) r.get("frequencies").fail(`must be ${width / 2} numbers, found ${frequencies.length}`);
-    return { kind: "rope", positions: this.#size(r.get("positions")), width, theta: r.get("theta").number(), frequencies, scale: r.get("scale").number(), slot };
+    return {
+      kind: "rope",
+      positions: this.#symbols.size(r.get("positions")),
+      width,
+      theta: r.get("theta").number(),
+      frequencies,
+      scale: r.get("scale").number(),
+      slot,
+    };
   }
 
   // --- what runs
   #kernel(r: Reader): ProgramKernel {
     r.fields(["name", "wgsl", "access", "uniforms"]);
     return {
-      name: r.get("name").string(), wgsl: r.get("wgsl").string(1_000_000), access: r.get("access").list((a) => a.oneOf(["read", "read_write"]), MOST_DIMENSIONS),
+      name: r.get("name").string(),
+      wgsl: r.get("wgsl").string(1_000_000),
+      access: r.get("access").list((a) => a.oneOf(["read", "read_write"]), MOST_DIMENSIONS),
       uniforms: r.get("uniforms").integer(0, 4096),
     };
   }
@@ -266,11 +248,15 @@ class ProgramReader {
         r.fields(["kind", "from", "to", "bytes", "origin"]);
         const [from, to] = [this.#slot(r.get("from")), this.#slot(r.get("to"))];
         if (from === to) r.get("to").fail("is the slot that is copied");
-        return { kind, from, to, bytes: this.#size(r.get("bytes")), origin };
+        return { kind, from, to, bytes: this.#symbols.size(r.get("bytes")), origin };
       }
-      case "clear": r.fields(["kind", "slot", "bytes", "origin"]); return { kind, slot: this.#slot(r.get("slot")), bytes: this.#size(r.get("bytes")), origin };
-      case "dispatch": return this.#dispatch(r, kernels, origin);
-      default: return kind satisfies never;
+      case "clear":
+        r.fields(["kind", "slot", "bytes", "origin"]);
+        return { kind, slot: this.#slot(r.get("slot")), bytes: this.#symbols.size(r.get("bytes")), origin };
+      case "dispatch":
+        return this.#dispatch(r, kernels, origin);
+      default:
+        return kind satisfies never;
     }
   }
   #dispatch(r: Reader, kernels: readonly ProgramKernel[], origin: ProgramOrigin | null): ProgramStep {
@@ -278,13 +264,14 @@ class ProgramReader {
     const kernel = r.get("kernel").index(kernels.length);
     const { access, uniforms: words } = kernels[kernel]!;
     const slots = r.get("slots").list((s) => this.#slot(s), MOST_DIMENSIONS);
-    const uniforms = r.get("uniforms").list((u): ProgramUniform => (u.isObject() ? readFloat(u) : this.#size(u)));
+    const uniforms = r.get("uniforms").list((u): ProgramUniform => (u.isObject() ? readFloat(u) : this.#symbols.size(u)));
     if (slots.length !== access.length) r.get("slots").fail(`must be ${access.length} slots, found ${slots.length}`);
     if (uniforms.length !== words) r.get("uniforms").fail(`must be ${words} words, found ${uniforms.length}`);
     access.forEach((a, i) => {
-      if (a === "read_write" && slots.indexOf(slots[i]!) !== slots.lastIndexOf(slots[i]!)) r.get("slots").fail(`bind slot ${slots[i]!} twice, once to be written`);
+      if (a === "read_write" && slots.indexOf(slots[i]!) !== slots.lastIndexOf(slots[i]!))
+        r.get("slots").fail(`bind slot ${slots[i]!} twice, once to be written`);
     });
-    return { kind: "dispatch", kernel, slots, uniforms, workgroups: this.#size(r.get("workgroups")), origin };
+    return { kind: "dispatch", kernel, slots, uniforms, workgroups: this.#symbols.size(r.get("workgroups")), origin };
   }
 }
 
@@ -296,13 +283,4 @@ function readFloat(r: Reader): { readonly f32: number } {
 function readOrigin(r: Reader): ProgramOrigin {
   r.fields(["path", "file", "line"]);
   return { path: r.get("path").string(), file: r.get("file").string(), line: r.get("line").integer(0) };
-}
-
-function unique(r: Reader, names: readonly string[]): ReadonlySet<string> {
-  const seen = new Set<string>();
-  for (const name of names) {
-    if (seen.has(name)) r.fail(`name ${JSON.stringify(name)} twice`);
-    seen.add(name);
-  }
-  return seen;
 }

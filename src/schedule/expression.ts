@@ -49,7 +49,15 @@ function placesOf({ operations, leaves }: Expression): (node: Node) => number {
 export function expressionWork(expression: Expression, extents: Extents): Work {
   const { type, leaves, operations } = expression;
   const place = placesOf(expression);
-  const name = operations.length === 0 ? leaves[0]!.op === "constant" ? "fill" : "broadcast" : operations.slice(-3).map((n) => n.op).join("_");
+  const name =
+    operations.length === 0
+      ? leaves[0]!.op === "constant"
+        ? "fill"
+        : "broadcast"
+      : operations
+          .slice(-3)
+          .map((n) => n.op)
+          .join("_");
   const kernel = new KernelBuilder("pointwise", extents, name);
   const buffers = buffersOf(expression);
   buffers.forEach((leaf, i) => kernel.read(`x${i}`, storageType(typeOf(leaf).dtype), input(i)));
@@ -64,6 +72,9 @@ export function expressionWork(expression: Expression, extents: Extents): Work {
     const at = buffers.indexOf(leaf);
     return { kind: "buffer", buffer: `x${at}`, dtype, strides: walk.strides[at]!.map((s, d) => kernel.countOf(s, `stride${at}_${d}`)) };
   });
-  kernel.declare({ kind: "value", body: { sizes, leaves: parts, operations: operations.map((node) => ({ node, operands: node.inputs.map(place) })), dtype: type.dtype } });
+  kernel.declare({
+    kind: "value",
+    body: { sizes, leaves: parts, operations: operations.map((node) => ({ node, operands: node.inputs.map(place) })), dtype: type.dtype },
+  });
   return work([kernel.over(count)]);
 }

@@ -97,11 +97,17 @@ function dependsOnDevice(axes: readonly Axis[], axis: Axis, onDevice: ReadonlySe
   if (axis.role !== "sequence") return false;
   const rule = axis.count;
   switch (rule.kind) {
-    case "input": return false;
-    case "above": return true;
-    case "top": return onDevice.has(rule.parent) || onDevice.has(countingAxis(axes, rule));
-    case "span": return onDevice.has(rule.parent);
-    case "join": return rule.parts.some((p) => onDevice.has(p));
-    default: return rule satisfies never;
+    case "input":
+      return false;
+    case "above":
+      return true;
+    case "top":
+      return onDevice.has(rule.parent) || onDevice.has(countingAxis(axes, rule));
+    case "span":
+      return onDevice.has(rule.parent);
+    case "join":
+      return rule.parts.some((p) => onDevice.has(p));
+    default:
+      return rule satisfies never;
   }
 }

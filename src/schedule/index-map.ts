@@ -19,10 +19,14 @@ export function collapse(extents: Extents, walk: Walk): Walk {
     const merges = last >= 0 && walk.strides.every((s, t) => equalSizes(strides[t]![last]!, extents.times(s[d]!, size)));
     if (merges) {
       sizes[last] = extents.times(sizes[last]!, size);
-      walk.strides.forEach((s, t) => { strides[t]![last] = s[d]!; });
+      walk.strides.forEach((s, t) => {
+        strides[t]![last] = s[d]!;
+      });
     } else {
       sizes.push(size);
-      walk.strides.forEach((s, t) => { strides[t]!.push(s[d]!); });
+      walk.strides.forEach((s, t) => {
+        strides[t]!.push(s[d]!);
+      });
     }
   });
   return { sizes, strides };

@@ -44,10 +44,14 @@ function livesOf(steps: readonly Step<Storage>[]): readonly Life[] {
 
 export function touched<B>(step: Step<B>): readonly B[] {
   switch (step.kind) {
-    case "dispatch": return step.buffers;
-    case "copy": return [step.from, step.to];
-    case "clear": return [step.to];
-    default: return step satisfies never;
+    case "dispatch":
+      return step.buffers;
+    case "copy":
+      return [step.from, step.to];
+    case "clear":
+      return [step.to];
+    default:
+      return step satisfies never;
   }
 }
 
@@ -57,7 +61,10 @@ export function touched<B>(step: Step<B>): readonly B[] {
  * size is the largest of all that live in it, so it is right at every size.
  */
 export function assignSlots(
-  steps: readonly Step<Storage>[], fixed: readonly Storage[], axes: readonly Axis[], live: ReadonlyMap<string, Rational>,
+  steps: readonly Step<Storage>[],
+  fixed: readonly Storage[],
+  axes: readonly Axis[],
+  live: ReadonlyMap<string, Rational>,
 ): { readonly slots: readonly PlanSlot[]; readonly slotOf: (storage: Storage) => number } {
   const nominal = nominalSizes(axes, live);
   const same = representatives(axes);
@@ -161,12 +168,18 @@ function representatives(axes: readonly Axis[]): (size: Size) => Size {
 /** Equal for axes whose counts have equal bounds. */
 function ruleKey({ name, count: rule }: SequenceAxis, parent: (name: string) => string, same: (size: Size) => Size): string {
   switch (rule.kind) {
-    case "input": return `input ${name}`;
-    case "top": return `top ${parent(rule.parent)} ${printSize(same(rule.k))}`;
-    case "above": return `above ${parent(rule.parent)}`;
-    case "span": return `span ${parent(rule.parent)} ${printSize(rule.start)} ${rule.stop === null ? "end" : printSize(rule.stop)}`;
-    case "join": return `join ${rule.parts.map(parent).join(" ")}`;
-    default: return rule satisfies never;
+    case "input":
+      return `input ${name}`;
+    case "top":
+      return `top ${parent(rule.parent)} ${printSize(same(rule.k))}`;
+    case "above":
+      return `above ${parent(rule.parent)}`;
+    case "span":
+      return `span ${parent(rule.parent)} ${printSize(rule.start)} ${rule.stop === null ? "end" : printSize(rule.stop)}`;
+    case "join":
+      return `join ${rule.parts.map(parent).join(" ")}`;
+    default:
+      return rule satisfies never;
   }
 }
 

@@ -94,7 +94,10 @@ class Scheduling {
         picked = isOp(at, "pick") ? at.attrs.result : 0;
         at = at.inputs[0]!;
         const known = this.#views.get(at);
-        if (known) { value = known; break; }
+        if (known) {
+          value = known;
+          break;
+        }
       }
       this.#views.set(node, (value ??= this.#valueOf(at, picked)));
     }
@@ -133,17 +136,26 @@ class Scheduling {
     const inPlace = expression === null && this.#takesOver(unit, at);
     const work = expression ? this.#expressionWork(expression) : this.#kernelWork(node, inPlace);
     const [, ...rest] = node.types;
-    const results = inPlace ? [this.#storageOf(unit.inputs[ops[node.op].inPlace!]!), ...rest.map((_, i) => this.#newResult(node, i + 1))] : node.types.map((_, i) => this.#newResult(node, i));
+    const results = inPlace
+      ? [this.#storageOf(unit.inputs[ops[node.op].inPlace!]!), ...rest.map((_, i) => this.#newResult(node, i + 1))]
+      : node.types.map((_, i) => this.#newResult(node, i));
     if (inPlace) this.#storage.set(this.#valueOf(node), results[0]!);
     const scratch = work.scratch.map((bytes) => storage(bytes, "scratch", false));
     const resolve = (operand: Operand): Storage => {
       switch (operand.from) {
-        case "input": return this.#storageOf(itemAt(unit.inputs, operand.index));
-        case "result": return itemAt(results, operand.index);
-        case "scratch": return itemAt(scratch, operand.index);
-        case "starts": return this.#storageOf(this.#startsOf(operand.axis));
-        case "k": case "span": return this.#sources.table(operand.from, operand.axis);
-        default: return operand satisfies never;
+        case "input":
+          return this.#storageOf(itemAt(unit.inputs, operand.index));
+        case "result":
+          return itemAt(results, operand.index);
+        case "scratch":
+          return itemAt(scratch, operand.index);
+        case "starts":
+          return this.#storageOf(this.#startsOf(operand.axis));
+        case "k":
+        case "span":
+          return this.#sources.table(operand.from, operand.axis);
+        default:
+          return operand satisfies never;
       }
     };
     for (const step of work.steps) this.#push(mapStep(step, resolve), node.origin);
@@ -151,9 +163,15 @@ class Scheduling {
   #push(step: Step<Storage>, origin: Origin | null): void {
     if (step.kind === "dispatch") {
       const { buffers, file } = step.kernel;
-      invariant(buffers.length <= this.#limits.storageBuffersPerStage, `${file} needs ${buffers.length} storage buffers, the limit is ${this.#limits.storageBuffersPerStage}`);
+      invariant(
+        buffers.length <= this.#limits.storageBuffersPerStage,
+        `${file} needs ${buffers.length} storage buffers, the limit is ${this.#limits.storageBuffersPerStage}`,
+      );
       const written = step.buffers.filter((_, i) => buffers[i]!.access === "read_write");
-      invariant(written.every((s) => step.buffers.filter((o) => o === s).length === 1), `${file} would bind a buffer that it writes twice`);
+      invariant(
+        written.every((s) => step.buffers.filter((o) => o === s).length === 1),
+        `${file} would bind a buffer that it writes twice`,
+      );
     }
     this.#steps.push({ ...step, origin });
   }
@@ -190,7 +208,9 @@ class Scheduling {
     const types = (list: readonly Node["types"][number][]): string => list.map(printType).join(" ");
     const inputs = inputTypes(node.op, node.inputs);
     const key = `${node.op}{${attrsKey(node.attrs)}}${inPlace ? "!" : ""}(${types(inputs)}) ${types(node.types)}`;
-    return this.#remember(key, () => runSpec(node.op, { attrs: node.attrs, inputs, results: node.types, extents: this.#extents, limits: this.#limits, inPlace }));
+    return this.#remember(key, () =>
+      runSpec(node.op, { attrs: node.attrs, inputs, results: node.types, extents: this.#extents, limits: this.#limits, inPlace }),
+    );
   }
   #remember(key: string, make: () => Work): Work {
     let work = this.#work.get(key);
@@ -252,17 +272,20 @@ function itemAt<T>(list: readonly T[], index: number): T {
 }
 
 function runSpec<K extends OpName>(op: K, context: Parameters<Spec<K>>[0]): Work {
-  const spec = specs[op];
+  const spec: Spec<K> | null = specs[op];
   invariant(spec, `${op} has no kernel`);
-  // Marked boundary: TypeScript does not tie `specs[op]` to K through the union with null.
-  return (spec as Spec<K>)(context);
+  return spec(context);
 }
 
 function mapStep<A, B>(step: Step<A>, to: (buffer: A) => B): Step<B> {
   switch (step.kind) {
-    case "dispatch": return { ...step, buffers: step.buffers.map(to) };
-    case "copy": return { ...step, from: to(step.from), to: to(step.to) };
-    case "clear": return { ...step, to: to(step.to) };
-    default: return step satisfies never;
+    case "dispatch":
+      return { ...step, buffers: step.buffers.map(to) };
+    case "copy":
+      return { ...step, from: to(step.from), to: to(step.to) };
+    case "clear":
+      return { ...step, to: to(step.to) };
+    default:
+      return step satisfies never;
   }
 }

@@ -3,7 +3,16 @@ import { parseRational } from "./rational.js";
 import { addSizes, applySize, axisSize, liveSize, multiplySizes, normal, rowsSize, sizeOf, type Size, type SizeFunction } from "./size.js";
 
 const TOKEN = /\s*(-?\d+(?:\/\d+)?|[A-Za-z_][A-Za-z0-9_.']*|[()+*,])/y;
-const FUNCTIONS: Readonly<Record<string, SizeFunction>> = { __proto__: null as never, ceil: "ceil", floor: "floor", round: "round", min: "min", max: "max", mod: "mod", div: "div" };
+const FUNCTIONS: Readonly<Record<string, SizeFunction>> = {
+  __proto__: null as never,
+  ceil: "ceil",
+  floor: "floor",
+  round: "round",
+  min: "min",
+  max: "max",
+  mod: "mod",
+  div: "div",
+};
 
 /** More terms, or factors of a term, than any size of a program has: what is written to be expanded without end stops here. */
 const MOST_TERMS = 1024;
@@ -24,8 +33,12 @@ export function parseSize(text: string): Size {
     tokens.push(m[1]!);
   }
   let i = 0;
-  const fail = (): never => { throw new SyntaxError(`not a size: ${JSON.stringify(text.slice(0, 200))}`); };
-  const expect = (t: string): void => { if (tokens[i++] !== t) fail(); };
+  const fail = (): never => {
+    throw new SyntaxError(`not a size: ${JSON.stringify(text.slice(0, 200))}`);
+  };
+  const expect = (t: string): void => {
+    if (tokens[i++] !== t) fail();
+  };
   const sum = (depth: number): Size => {
     if (depth > 64) fail();
     let s = product(depth);
@@ -62,7 +75,10 @@ export function parseSize(text: string): Size {
     const fn = FUNCTIONS[t];
     if (fn === undefined) return fail();
     const args = [sum(depth + 1)];
-    while (tokens[i] === ",") { i++; args.push(sum(depth + 1)); }
+    while (tokens[i] === ",") {
+      i++;
+      args.push(sum(depth + 1));
+    }
     expect(")");
     const arity = fn === "mod" || fn === "div" ? 2 : fn === "min" || fn === "max" ? args.length : 1;
     // A constant divisor of 0 has no value to fold to.

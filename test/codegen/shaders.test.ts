@@ -15,7 +15,9 @@ describe("generated shaders", () => {
     await expect(shader(program, "silu_mul")).toMatchFileSnapshot(snapshot("silu_mul"));
   });
   it("walk a matrix with a row and a column by two", async () => {
-    const program = programOf(`%w = weight {"path":"w","dtype":"f32","shape":[4]}()\n%s = sum {"axes":[1],"keep":true}(%x)\n%a = mul(%x, %w)\n%y = add(%a, %s)\nresult "y" = %y ${OUTPUT}`);
+    const program = programOf(
+      `%w = weight {"path":"w","dtype":"f32","shape":[4]}()\n%s = sum {"axes":[1],"keep":true}(%x)\n%a = mul(%x, %w)\n%y = add(%a, %s)\nresult "y" = %y ${OUTPUT}`,
+    );
     await expect(shader(program, "mul_add")).toMatchFileSnapshot(snapshot("row_column"));
   });
   it("round halves and keep bools as words", async () => {
@@ -35,7 +37,9 @@ describe("generated shaders", () => {
     expect(program.steps).toHaveLength(3);
   });
   it("take constants from uniforms: kernels that differ in one are one", () => {
-    const program = programOf(`%a = constant {"value":2,"dtype":"f32","shape":[]}()\n%b = constant {"value":3,"dtype":"f32","shape":[]}()\n%p = mul(%x, %a)\n%s = sum {"axes":[1],"keep":true}(%p)\n%q = mul(%s, %b)\n%t = sum {"axes":[1],"keep":true}(%q)\nresult "y" = %t [B, T, 1] packed T 0 1`);
+    const program = programOf(
+      `%a = constant {"value":2,"dtype":"f32","shape":[]}()\n%b = constant {"value":3,"dtype":"f32","shape":[]}()\n%p = mul(%x, %a)\n%s = sum {"axes":[1],"keep":true}(%p)\n%q = mul(%s, %b)\n%t = sum {"axes":[1],"keep":true}(%q)\nresult "y" = %t [B, T, 1] packed T 0 1`,
+    );
     expect(program.kernels.filter((k) => k.name.startsWith("mul."))).toHaveLength(1);
   });
 });

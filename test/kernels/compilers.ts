@@ -26,18 +26,23 @@ export async function openDawn(): Promise<Check> {
   };
 }
 
+const SET = "__wbg_set_wasm";
+const START = "__wbindgen_start";
+
 /** The part of the package's module that is used; it is written for bundlers, so its wasm is instantiated here. */
 interface Naga {
-  __wbg_set_wasm(exports: unknown): void;
+  [SET](exports: unknown): void;
   compileShader(wgsl: string, format: string): string;
 }
 
 export async function openNaga(): Promise<Check> {
   const folder = dirname(createRequire(import.meta.url).resolve("wgsl-wasm-transpiler-bundler/package.json"));
   const naga = (await import(pathToFileURL(join(folder, "wgsl_wasm_transpiler_bg.js")).href)) as Naga; // untyped JavaScript
-  const { instance } = await WebAssembly.instantiate(readFileSync(join(folder, "wgsl_wasm_transpiler_bg.wasm")), { "./wgsl_wasm_transpiler_bg.js": { ...naga } });
-  naga.__wbg_set_wasm(instance.exports);
-  (instance.exports as { __wbindgen_start(): void }).__wbindgen_start();
+  const { instance } = await WebAssembly.instantiate(readFileSync(join(folder, "wgsl_wasm_transpiler_bg.wasm")), {
+    "./wgsl_wasm_transpiler_bg.js": { ...naga },
+  });
+  naga[SET](instance.exports);
+  (instance.exports as { [START](): void })[START]();
   return async (wgsl) => {
     try {
       naga.compileShader(wgsl, "spirv-asm");

@@ -50,37 +50,89 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
   ["softmax before the rows", "softmax", (b) => b.node("softmax", [rowsOf(b, [3], [2])], { axis: 0 })],
   ["matmul of rows", "matmul", (b) => b.node("matmul", [rowsOf(b, [], [5]), b.weight("w", "f32", [7, 5])], { transposed: true })],
   ["matmul of rows in batches", "matmul", (b) => b.node("matmul", [rowsOf(b, [2], [5]), b.data("f32", [2, 5, 7])], { transposed: false })],
-  ["matmul over rows", "matmul", (b) => b.node("matmul", [b.node("permute", [rowsOf(b, [], [5])], { order: [1, 0] }), rowsOf(b, [], [9])], { transposed: false })],
-  ["gather by rows", "gather", (b) => b.node("gather", [b.data("f32", [4, 3]), b.node("take", [b.rows([], [], "u32", (r) => r.below(4)), b.index("A")], { dim: 0 })], {})],
+  [
+    "matmul over rows",
+    "matmul",
+    (b) => b.node("matmul", [b.node("permute", [rowsOf(b, [], [5])], { order: [1, 0] }), rowsOf(b, [], [9])], { transposed: false }),
+  ],
+  [
+    "gather by rows",
+    "gather",
+    (b) => b.node("gather", [b.data("f32", [4, 3]), b.node("take", [b.rows([], [], "u32", (r) => r.below(4)), b.index("A")], { dim: 0 })], {}),
+  ],
   ["positions", "positions", (b) => b.node("positions", [b.starts("A")], { axis: "A" })],
   ["segments", "segments", (b) => b.node("segments", [b.starts("A")], { axis: "A" })],
   ["counts", "counts", (b) => b.node("counts", [b.starts("A")], {})],
-  ["unpack, mask and pack", "pack", (b) => {
-    const side = b.node("unpack", [rowsOf(b, [2], [3]), b.starts("A")], { dim: 1, axis: "A" });
-    const masked = b.node("mask", [side, b.starts("A")], { dim: 2, fill: -7 });
-    return b.node("pack", [masked, b.starts("A")], { dim: 1, axis: "A" });
-  }],
-  ["softmax along the sequence", "softmax", (b) => {
-    const side = b.node("mask", [b.node("unpack", [rowsOf(b, [], []), b.starts("A")], { dim: 0, axis: "A" }), b.starts("A")], { dim: 1, fill: -1e30 });
-    return b.node("pack", [b.node("softmax", [side], { axis: 1 }), b.starts("A")], { dim: 0, axis: "A" });
-  }],
+  [
+    "unpack, mask and pack",
+    "pack",
+    (b) => {
+      const side = b.node("unpack", [rowsOf(b, [2], [3]), b.starts("A")], { dim: 1, axis: "A" });
+      const masked = b.node("mask", [side, b.starts("A")], { dim: 2, fill: -7 });
+      return b.node("pack", [masked, b.starts("A")], { dim: 1, axis: "A" });
+    },
+  ],
+  [
+    "softmax along the sequence",
+    "softmax",
+    (b) => {
+      const side = b.node("mask", [b.node("unpack", [rowsOf(b, [], []), b.starts("A")], { dim: 0, axis: "A" }), b.starts("A")], { dim: 1, fill: -1e30 });
+      return b.node("pack", [b.node("softmax", [side], { axis: 1 }), b.starts("A")], { dim: 0, axis: "A" });
+    },
+  ],
   ["top of chosen rows", "top", (b) => b.top("K", rowsOf(b, [], []))],
   ["above of chosen rows", "above", (b) => b.above("C", rowsOf(b, [], []), rowsOf(b, [], []))],
   ["span of chosen rows", "span", (b) => b.span("S")],
   ["join with all rows", "join", (b) => b.join("J")],
   ["put", "put", (b) => b.node("put", [b.rows([2], [3]), b.index("A"), rowsOf(b, [2], [3])], { dim: 1 })],
   ["put in place", "put", (b) => b.node("put", [b.node("neg", [b.rows([2], [3])], {}), b.index("A"), rowsOf(b, [2], [3])], { dim: 1 })],
-  ["put into chosen rows", "put", (b) => (b.top("K", rowsOf(b, [], [])), b.node("put", [rowsOf(b, [], [3]), b.index("K"), b.node("take", [rowsOf(b, [], [3]), b.index("K")], { dim: 0 })], { dim: 0 }))],
+  [
+    "put into chosen rows",
+    "put",
+    (b) => (
+      b.top("K", rowsOf(b, [], [])),
+      b.node("put", [rowsOf(b, [], [3]), b.index("K"), b.node("take", [rowsOf(b, [], [3]), b.index("K")], { dim: 0 })], { dim: 0 })
+    ),
+  ],
   ["set", "set", (b) => b.node("set", [b.rows([], [3]), b.index("A"), rowsOf(b, [], [3])], { dim: 0 })],
   ["route_mask", "route_mask", (b) => (b.top("K", rowsOf(b, [], [])), b.node("route_mask", [b.index("K"), b.starts("A")], { axis: "A" }))],
-  ["rope", "rope", (b) => b.node("rope", [rowsOf(b, [3], [4]), b.positions("A"), b.node("rope_table", [], { positions: 16, width: 4, theta: 100, frequencies: null, scale: 1 })], {})],
-  ["attention among chosen rows", "attention", (b) => {
-    const starts = b.starts("A");
-    return b.node("attention", [rowsOf(b, [4], [3]), rowsOf(b, [2], [3]), rowsOf(b, [2], [5]), starts, starts, b.positions("A"), b.positions("A")], { causal: true, window: 4, scale: 0.5 });
-  }],
-  ["attention from all rows to chosen ones", "attention", (b) =>
-    b.node("attention", [b.rows([2], [3]), rowsOf(b, [2], [3]), rowsOf(b, [2], [2]), b.starts("T"), b.starts("A"), b.positions("T"), b.positions("A")], { causal: false, window: 0, scale: 0.5 })],
-  ["cross_entropy", "cross_entropy", (b) => b.node("cross_entropy", [rowsOf(b, [], [9]), b.node("take", [b.rows([], [], "i32", (r) => r.below(10) - 1), b.index("A")], { dim: 0 })], {})],
+  [
+    "rope",
+    "rope",
+    (b) =>
+      b.node(
+        "rope",
+        [rowsOf(b, [3], [4]), b.positions("A"), b.node("rope_table", [], { positions: 16, width: 4, theta: 100, frequencies: null, scale: 1 })],
+        {},
+      ),
+  ],
+  [
+    "attention among chosen rows",
+    "attention",
+    (b) => {
+      const starts = b.starts("A");
+      return b.node("attention", [rowsOf(b, [4], [3]), rowsOf(b, [2], [3]), rowsOf(b, [2], [5]), starts, starts, b.positions("A"), b.positions("A")], {
+        causal: true,
+        window: 4,
+        scale: 0.5,
+      });
+    },
+  ],
+  [
+    "attention from all rows to chosen ones",
+    "attention",
+    (b) =>
+      b.node("attention", [b.rows([2], [3]), rowsOf(b, [2], [3]), rowsOf(b, [2], [2]), b.starts("T"), b.starts("A"), b.positions("T"), b.positions("A")], {
+        causal: false,
+        window: 0,
+        scale: 0.5,
+      }),
+  ],
+  [
+    "cross_entropy",
+    "cross_entropy",
+    (b) => b.node("cross_entropy", [rowsOf(b, [], [9]), b.node("take", [b.rows([], [], "i32", (r) => r.below(10) - 1), b.index("A")], { dim: 0 })], {}),
+  ],
   ["random_normal", "random_normal", (b) => b.node("random_normal", [b.node("seed", [], {}), b.positions("A")], { shape: [2, A, 3], dim: 1, stream: 5 })],
 ];
 

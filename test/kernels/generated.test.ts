@@ -7,7 +7,8 @@ import { openDawn, openNaga } from "./compilers.js";
 
 const shaders = new Map<string, string>();
 for (const { op, sample } of allSamples)
-  for (const kernel of emit(schedule(caseOf(op, sample).graph)).kernels) if (!shaders.has(kernel.wgsl)) shaders.set(kernel.wgsl, `${op} (${sample.name}): ${kernel.name}`);
+  for (const kernel of emit(schedule(caseOf(op, sample).graph)).kernels)
+    if (!shaders.has(kernel.wgsl)) shaders.set(kernel.wgsl, `${op} (${sample.name}): ${kernel.name}`);
 
 it("Dawn accepts every generated shader", async () => {
   const check = await openDawn();

@@ -44,8 +44,22 @@ describe("sums", () => {
 
 describe("long rows", () => {
   const cases: readonly (readonly [string, OpName, () => ReturnType<typeof finish>])[] = [
-    ["softmax over 70,001 values", "softmax", () => { const b = bench(); return finish(b, b.node("softmax", [b.data("f32", [2, 70_001])], { axis: 1 })); }],
-    ["cross entropy over 50,257 classes", "cross_entropy", () => { const b = bench(); return finish(b, b.node("cross_entropy", [b.data("f32", [3, 50_257]), b.data("u32", [3], (r) => r.below(50_257))], {})); }],
+    [
+      "softmax over 70,001 values",
+      "softmax",
+      () => {
+        const b = bench();
+        return finish(b, b.node("softmax", [b.data("f32", [2, 70_001])], { axis: 1 }));
+      },
+    ],
+    [
+      "cross entropy over 50,257 classes",
+      "cross_entropy",
+      () => {
+        const b = bench();
+        return finish(b, b.node("cross_entropy", [b.data("f32", [3, 50_257]), b.data("u32", [3], (r) => r.below(50_257))], {}));
+      },
+    ],
   ];
   it.each(cases)("%s", async (_name, op, make) => {
     await compareOnDevice(device, op, make());

@@ -31,7 +31,8 @@ export function describeOperators(which: TestDevice): void {
 
 /** Results of a case on the device, by name. */
 export async function runOnDevice(device: Device, { graph, options }: Case): Promise<Results> {
-  const weights = ({ path, dtype }: ProgramWeight): Float32Array => Float32Array.from(options.weights.get(path)!.data, (v) => (dtype === "f16" ? roundHalf(v) : v));
+  const weights = ({ path, dtype }: ProgramWeight): Float32Array =>
+    Float32Array.from(options.weights.get(path)!.data, (v) => (dtype === "f16" ? roundHalf(v) : v));
   const session = await load(emit(schedule(graph)), device, weights, { seed: options.seed ?? 0 });
   try {
     const inputs = new Map([...options.inputs].map(([name, value]) => [name, shaped(value)]));

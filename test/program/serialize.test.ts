@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import type { Program } from "../../src/program/program.js";
@@ -74,14 +74,25 @@ describe("a damaged program is refused with the place", () => {
     ["a kernel beyond the last", changed(["steps", dispatch, "kernel"], -1), /kernel is -1/],
     ["too few slots for the kernel", changed(["steps", dispatch, "slots"], []), /slots must be \d+ slots, found 0/],
     ["too few words for the kernel", changed(["steps", dispatch, "uniforms"], []), /uniforms must be \d+ words/],
-    ["a slot written and bound twice", changed(["steps", dispatch, "slots"], program.kernels[0]!.access.map(() => 0)), /twice, once to be written/],
+    [
+      "a slot written and bound twice",
+      changed(
+        ["steps", dispatch, "slots"],
+        program.kernels[0]!.access.map(() => 0),
+      ),
+      /twice, once to be written/,
+    ],
     ["a copy onto itself", changed(["steps", copy, "to"], (program.steps[copy] as { from: number }).from), /is the slot that is copied/],
     ["an unknown kind of step", changed(["steps", 0, "kind"], "jump"), /kind must be dispatch or copy or clear/],
     ["an axis made from a later one", changed(["axes", 2, "count", "parent"], "K"), /stands before/],
     ["an axis twice", changed(["axes", 2, "name"], "T"), /second axis T/],
     ["a ratio that is none", changed(["axes", 2, "count", "expected"], "1/0"), /must be a ratio/],
     ["a table of the wrong axis", changed(["tables", 0], { kind: "k", axis: "T", slot: 0 }), /no table of this kind/],
-    ["two inputs of one name", changed(["inputs"], [...(JSON.parse(text) as { inputs: Json[] }).inputs, ...(JSON.parse(text) as { inputs: Json[] }).inputs]), /twice/],
+    [
+      "two inputs of one name",
+      changed(["inputs"], [...(JSON.parse(text) as { inputs: Json[] }).inputs, ...(JSON.parse(text) as { inputs: Json[] }).inputs]),
+      /twice/,
+    ],
     ["a dtype that is none", changed(["weights", 0, "dtype"], "f64"), /dtype must be/],
     ["a packing beyond the shape", changed(["outputs", 0, "packing", "tokenDim"], 7), /tokenDim is 7/],
   ];

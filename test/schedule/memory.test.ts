@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { assignSlots, storage, type Storage } from "../../src/schedule/memory.js";
 import type { Kernel, Step } from "../../src/schedule/plan.js";
@@ -13,7 +13,18 @@ const axes: readonly Axis[] = [
   { role: "sequence", name: "A", bound: 256, count: { kind: "above", parent: "T", expected: { num: 1n, den: 8n } } },
   { role: "free", name: "F", bound: null },
 ];
-const SIZES: readonly Size[] = [4, 4096, rowsSize("T"), rowsSize("K"), rowsSize("L"), rowsSize("A"), axisSize("F"), multiplySizes(rowsSize("T"), 12), multiplySizes(rowsSize("K"), 512), multiplySizes(axisSize("F"), rowsSize("L"))];
+const SIZES: readonly Size[] = [
+  4,
+  4096,
+  rowsSize("T"),
+  rowsSize("K"),
+  rowsSize("L"),
+  rowsSize("A"),
+  axisSize("F"),
+  multiplySizes(rowsSize("T"), 12),
+  multiplySizes(rowsSize("K"), 512),
+  multiplySizes(axisSize("F"), rowsSize("L")),
+];
 
 const dispatch = (buffers: readonly Storage[]): Step<Storage> => {
   const kernel: Kernel = { file: "pointwise", name: "pointwise", fields: [], buffers: [], declarations: [] };
@@ -21,7 +32,10 @@ const dispatch = (buffers: readonly Storage[]): Step<Storage> => {
 };
 
 /** A program as memory sees it: each step writes one new value and reads up to three older ones. */
-const programs = fc.array(fc.record({ size: fc.nat(SIZES.length - 1), reads: fc.array(fc.nat(1000), { maxLength: 3 }), fixed: fc.boolean() }), { minLength: 1, maxLength: 60 });
+const programs = fc.array(fc.record({ size: fc.nat(SIZES.length - 1), reads: fc.array(fc.nat(1000), { maxLength: 3 }), fixed: fc.boolean() }), {
+  minLength: 1,
+  maxLength: 60,
+});
 
 function build(description: readonly { size: number; reads: number[]; fixed: boolean }[]) {
   const values: Storage[] = [];
@@ -58,7 +72,15 @@ describe("slots", () => {
       fc.property(programs, run, (description, { B, T, F }) => {
         const { values, steps, fixed } = build(description);
         const { slots, slotOf } = assignSlots(steps, fixed, axes, new Map());
-        const sizes = resolveSizes(axes, { extents: new Map([["B", B], ["T", T], ["F", F]]), lengths: new Map(), live: new Map() });
+        const sizes = resolveSizes(axes, {
+          extents: new Map([
+            ["B", B],
+            ["T", T],
+            ["F", F],
+          ]),
+          lengths: new Map(),
+          live: new Map(),
+        });
         for (const v of values) expect(sizes.number(slots[slotOf(v)]!.bytes)).toBeGreaterThanOrEqual(sizes.number(v.bytes));
       }),
       { seed: 2, numRuns: 300 },
@@ -80,7 +102,12 @@ describe("slots", () => {
 
   it("keep of sizes that differ by a factor only the greatest", () => {
     const list = [3, 12, 7].map((n) => storage(multiplySizes(n, rowsSize("T")), "value", false));
-    const { slots } = assignSlots(list.map((v) => dispatch([v])), [], axes, new Map());
+    const { slots } = assignSlots(
+      list.map((v) => dispatch([v])),
+      [],
+      axes,
+      new Map(),
+    );
     expect(slots).toHaveLength(1);
     expect(slots[0]!.bytes).toEqual(multiplySizes(12, rowsSize("T")));
   });

@@ -29,9 +29,12 @@ function checkPlan(plan: Plan): void {
 }
 
 describe("every plan", () => {
-  it.each(allSamples.map(({ op, sample }) => [op, sample.name, sample] as const))("%s (%s) keeps within the limits and binds what it writes once", (op, _name, sample) => {
-    checkPlan(schedule(caseOf(op, sample).graph));
-  });
+  it.each(allSamples.map(({ op, sample }) => [op, sample.name, sample] as const))(
+    "%s (%s) keeps within the limits and binds what it writes once",
+    (op, _name, sample) => {
+      checkPlan(schedule(caseOf(op, sample).graph));
+    },
+  );
 });
 
 describe("pointwise operators", () => {
@@ -49,7 +52,9 @@ describe("pointwise operators", () => {
     expect(names(plan)).toEqual(["reduce", "rsqrt", "mul"]);
   });
   it("read broadcast inputs and constants as they are", () => {
-    const plan = schedule(graphOf(`%c = constant {"value":2,"dtype":"f32","shape":[4]}()\n%b = broadcast {"shape":["rows(T)",4]}(%c)\n%y = mul(%x, %b)\nresult "y" = %y ${OUTPUT}`));
+    const plan = schedule(
+      graphOf(`%c = constant {"value":2,"dtype":"f32","shape":[4]}()\n%b = broadcast {"shape":["rows(T)",4]}(%c)\n%y = mul(%x, %b)\nresult "y" = %y ${OUTPUT}`),
+    );
     expect(names(plan)).toEqual(["mul"]);
     expect(dispatches(plan)[0]!.buffers).toHaveLength(2);
   });
@@ -66,24 +71,37 @@ describe("memory", () => {
   it("of a value is taken over by put where nothing else reads it", () => {
     const route = `%score = sum {"axes":[1],"keep":false}(%x)\n%top = top {"axis":"K"}(%score, %starts, %starts)\n%index = pick {"result":0}(%top)\n%kstarts = pick {"result":1}(%top)\nstarts K = %kstarts`;
     const axes = "axis K = sequence top of T; k = 2";
-    const last = schedule(graphOf(`${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\nresult "y" = %y ${OUTPUT}`, { axes }));
+    const last = schedule(
+      graphOf(`${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\nresult "y" = %y ${OUTPUT}`, { axes }),
+    );
     expect(names(last)).toEqual(["exp", "reduce", "top", "take", "put"]);
-    const read = schedule(graphOf(`${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\n%z = add(%y, %a)\nresult "y" = %z ${OUTPUT}`, { axes }));
+    const read = schedule(
+      graphOf(
+        `${route}\n%a = exp(%x)\n%rows = take {"dim":0}(%a, %index)\n%y = put {"dim":0}(%a, %index, %rows)\n%z = add(%y, %a)\nresult "y" = %z ${OUTPUT}`,
+        { axes },
+      ),
+    );
     expect(names(read)).toEqual(["exp", "reduce", "top", "take", "copy", "put", "add"]);
     const given = schedule(graphOf(`${route}\n%rows = take {"dim":0}(%x, %index)\n%y = put {"dim":0}(%x, %index, %rows)\nresult "y" = %y ${OUTPUT}`, { axes }));
     expect(names(given)).toEqual(["reduce", "top", "take", "copy", "put"]);
   });
   it("of views is that of what they view", () => {
-    const plan = schedule(graphOf(`%a = reshape {"shape":["rows(T)",2,2]}(%x)\n%b = stop_gradient(%a)\n%c = reshape {"shape":["rows(T)",4]}(%b)\nresult "y" = %c ${OUTPUT}`));
+    const plan = schedule(
+      graphOf(`%a = reshape {"shape":["rows(T)",2,2]}(%x)\n%b = stop_gradient(%a)\n%c = reshape {"shape":["rows(T)",4]}(%b)\nresult "y" = %c ${OUTPUT}`),
+    );
     expect(plan.steps).toEqual([]);
     expect(plan.outputs[0]!.slot).toBe(plan.inputs.get("x"));
   });
   it("of an output is not used for anything after it", () => {
-    const chain = Array.from({ length: 6 }, (_, i) => `%s${i} = sum {"axes":[1],"keep":true}(${i === 0 ? "%x" : `%y${i - 1}`})\n%y${i} = mul(${i === 0 ? "%x" : `%y${i - 1}`}, %s${i})`).join("\n");
+    const chain = Array.from(
+      { length: 6 },
+      (_, i) => `%s${i} = sum {"axes":[1],"keep":true}(${i === 0 ? "%x" : `%y${i - 1}`})\n%y${i} = mul(${i === 0 ? "%x" : `%y${i - 1}`}, %s${i})`,
+    ).join("\n");
     const plan = schedule(graphOf(`${chain}\nresult "a" = %y1 ${OUTPUT}\nresult "b" = %y5 ${OUTPUT}`));
     const [a, b] = plan.outputs.map((o) => o.slot);
     expect(a).not.toBe(b);
-    for (const slot of [a, b]) expect(dispatches(plan).filter((d) => d.kernel.buffers.some((k, i) => k.access === "read_write" && d.buffers[i] === slot))).toHaveLength(1);
+    for (const slot of [a, b])
+      expect(dispatches(plan).filter((d) => d.kernel.buffers.some((k, i) => k.access === "read_write" && d.buffers[i] === slot))).toHaveLength(1);
   });
 });
 
@@ -94,13 +112,20 @@ describe("states", () => {
     expect(names(plan).at(-1)).toBe("copy");
   });
   it("may swap", () => {
-    const plan = schedule(graphOf(`${state("a")}\n${state("b")}\nstate "a" f32[4] = zeros next %b\nstate "b" f32[4] = zeros next %a\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}`));
-    const slots = new Map<number, string>([[plan.states.get("a")!, "a"], [plan.states.get("b")!, "b"]]);
+    const plan = schedule(
+      graphOf(`${state("a")}\n${state("b")}\nstate "a" f32[4] = zeros next %b\nstate "b" f32[4] = zeros next %a\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}`),
+    );
+    const slots = new Map<number, string>([
+      [plan.states.get("a")!, "a"],
+      [plan.states.get("b")!, "b"],
+    ]);
     for (const s of plan.steps) if (s.kind === "copy") slots.set(s.to, slots.get(s.from)!);
     expect([slots.get(plan.states.get("a")!), slots.get(plan.states.get("b")!)]).toEqual(["b", "a"]);
   });
   it("give their old value as a result though they change", () => {
-    const plan = schedule(graphOf(`${state("m")}\n%n = exp(%m)\nstate "m" f32[4] = zeros next %n\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}\nresult "old" = %m [4]`));
+    const plan = schedule(
+      graphOf(`${state("m")}\n%n = exp(%m)\nstate "m" f32[4] = zeros next %n\n%y = neg(%x)\nresult "y" = %y ${OUTPUT}\nresult "old" = %m [4]`),
+    );
     expect(plan.outputs[1]!.slot).not.toBe(plan.states.get("m"));
   });
 });
@@ -115,7 +140,9 @@ describe("axes that only the device knows", () => {
     expect(plan.outputs[0]!.startsSlot).toBe(exp.buffers[exp.kernel.buffers.findIndex((b) => b.name === "starts_0")]);
   });
   it("are computed after their starts, even where nothing else says so", () => {
-    const plan = schedule(graphOf(`%c = constant {"value":1,"dtype":"f32","shape":["rows(K)",4]}()\n%p = neg(%c)\n${ABOVE.body}result "y" = %p [B, K, 4] packed K 0 1`, ABOVE));
+    const plan = schedule(
+      graphOf(`%c = constant {"value":1,"dtype":"f32","shape":["rows(K)",4]}()\n%p = neg(%c)\n${ABOVE.body}result "y" = %p [B, K, 4] packed K 0 1`, ABOVE),
+    );
     expect(names(plan).indexOf("above")).toBeLessThan(names(plan).indexOf("neg"));
   });
 });

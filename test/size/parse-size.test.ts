@@ -5,7 +5,12 @@ import { rational } from "../../src/size/rational.js";
 
 describe("sizes as text", () => {
   const sizes = [
-    0, 7, axisSize("T"), rowsSize("layers.1.chosen"), liveSize("capacity"), sizeOf(rational(1, 3)),
+    0,
+    7,
+    axisSize("T"),
+    rowsSize("layers.1.chosen"),
+    liveSize("capacity"),
+    sizeOf(rational(1, 3)),
     applySize("ceil", [multiplySizes(liveSize("capacity"), axisSize("T"))]),
     addSizes(multiplySizes(12, multiplySizes(rowsSize("T"), axisSize("F"))), -4),
     applySize("max", [rowsSize("T"), multiplySizes(3, rowsSize("K")), 9]),
@@ -14,7 +19,25 @@ describe("sizes as text", () => {
   it.each(sizes.map((s) => [printSize(s), s] as const))("%s reads back as itself", (text, size) => {
     expect(parseSize(text)).toEqual(size);
   });
-  it.each(["", "4*", "T)", "(T)", "ceil(", "ceil()", "round T", "1//2", "T T", "4.5", "rows()", "__proto__(1)", "mod(T)", "div(1)", "ceil(T, 2)", "div(T, 0)", "mod(7, 0)"])("%j is none", (text) => {
+  it.each([
+    "",
+    "4*",
+    "T)",
+    "(T)",
+    "ceil(",
+    "ceil()",
+    "round T",
+    "1//2",
+    "T T",
+    "4.5",
+    "rows()",
+    "__proto__(1)",
+    "mod(T)",
+    "div(1)",
+    "ceil(T, 2)",
+    "div(T, 0)",
+    "mod(7, 0)",
+  ])("%j is none", (text) => {
     expect(() => parseSize(text)).toThrow(SyntaxError);
   });
 });

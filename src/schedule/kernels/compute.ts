@@ -18,28 +18,44 @@ const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
 const LEAST = { u32: "0u", i32: "bitcast<i32>(0x80000000u)", f32: "modc_bits(0xff800000u)" };
 const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f800000u)" };
 
-const reduction = ({ identity, combine }: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> => ({ attrs, inputs, extents }) => {
-  const x = typeAt(inputs, 0);
-  const strides = stridesOf(extents, x.shape);
-  const along = (kept: boolean): number[] => x.shape.flatMap((_, d) => (attrs.axes.includes(d) === kept ? [] : [d]));
-  const [kept, reduced] = [along(true), along(false)];
-  const outputs = extents.product(kept.map((d) => x.shape[d]!));
-  const extent = extents.product(reduced.map((d) => x.shape[d]!));
-  const short = typeof extent === "number" && extent <= SHORT_REDUCTION;
-  const type = storageType(x.dtype);
-  const kernel = new KernelBuilder(short ? "reduce" : "reduce_long", extents).read("x", type, input(0)).write("y", type, result());
-  kernel.alias("Value", type).count("outputs", outputs).count("extent", extent);
-  kernel.index("base", kept.map((d) => x.shape[d]!), kept.map((d) => strides[d]!));
-  kernel.index("step", reduced.map((d) => x.shape[d]!), reduced.map((d) => strides[d]!));
-  kernel.function(`fn identity() -> Value { return ${identity(x.dtype)}; }`);
-  kernel.function(`fn combine(a: Value, b: Value) -> Value { return ${combine(x.dtype)}; }`);
-  kernel.function(`fn rounded(v: Value) -> Value { return ${x.dtype === "f16" ? "modc_f16(v)" : "v"}; }`);
-  return work([short ? kernel.over(outputs) : kernel.dispatch(outputs)]);
-};
+const reduction =
+  ({ identity, combine }: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> =>
+  ({ attrs, inputs, extents }) => {
+    const x = typeAt(inputs, 0);
+    const strides = stridesOf(extents, x.shape);
+    const along = (kept: boolean): number[] => x.shape.flatMap((_, d) => (attrs.axes.includes(d) === kept ? [] : [d]));
+    const [kept, reduced] = [along(true), along(false)];
+    const outputs = extents.product(kept.map((d) => x.shape[d]!));
+    const extent = extents.product(reduced.map((d) => x.shape[d]!));
+    const short = typeof extent === "number" && extent <= SHORT_REDUCTION;
+    const type = storageType(x.dtype);
+    const kernel = new KernelBuilder(short ? "reduce" : "reduce_long", extents).read("x", type, input(0)).write("y", type, result());
+    kernel.alias("Value", type).count("outputs", outputs).count("extent", extent);
+    kernel.index(
+      "base",
+      kept.map((d) => x.shape[d]!),
+      kept.map((d) => strides[d]!),
+    );
+    kernel.index(
+      "step",
+      reduced.map((d) => x.shape[d]!),
+      reduced.map((d) => strides[d]!),
+    );
+    kernel.function(`fn identity() -> Value { return ${identity(x.dtype)}; }`);
+    kernel.function(`fn combine(a: Value, b: Value) -> Value { return ${combine(x.dtype)}; }`);
+    kernel.function(`fn rounded(v: Value) -> Value { return ${x.dtype === "f16" ? "modc_f16(v)" : "v"}; }`);
+    return work([short ? kernel.over(outputs) : kernel.dispatch(outputs)]);
+  };
 
 export const sum: Spec<"sum"> = reduction({ identity: (t) => `${storageType(t)}(0)`, combine: () => "a + b" });
-export const reduceMax: Spec<"reduce_max"> = reduction({ identity: (t) => LEAST[storageType(t)], combine: (t) => (isFloat(t) ? "modc_max(a, b)" : "max(a, b)") });
-export const reduceMin: Spec<"reduce_min"> = reduction({ identity: (t) => GREATEST[storageType(t)], combine: (t) => (isFloat(t) ? "modc_min(a, b)" : "min(a, b)") });
+export const reduceMax: Spec<"reduce_max"> = reduction({
+  identity: (t) => LEAST[storageType(t)],
+  combine: (t) => (isFloat(t) ? "modc_max(a, b)" : "max(a, b)"),
+});
+export const reduceMin: Spec<"reduce_min"> = reduction({
+  identity: (t) => GREATEST[storageType(t)],
+  combine: (t) => (isFloat(t) ? "modc_min(a, b)" : "min(a, b)"),
+});
 
 /** Integer keys of the same order as the values: NaN highest, −0 as 0. */
 const KEYS = {
@@ -59,7 +75,10 @@ export const argmax: Spec<"argmax"> = ({ attrs, inputs, extents }) => {
   const outputs = extents.times(outer, inner);
   const kernel = new KernelBuilder("argmax", extents).read("x", "u32", input(0)).write("y", "u32", result());
   kernel.count("outputs", outputs).count("extent", rows);
-  kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).index("step", [rows], [inner]).function(KEYS[storageType(x.dtype)]);
+  kernel
+    .index("base", [outer, inner], [extents.times(rows, inner), 1])
+    .index("step", [rows], [inner])
+    .function(KEYS[storageType(x.dtype)]);
   return work([kernel.over(outputs)]);
 };
 
@@ -101,11 +120,23 @@ export const matmul: Spec<"matmul"> = ({ attrs, inputs, results, extents }) => {
 export const attention: Spec<"attention"> = ({ attrs, inputs, results, extents }) => {
   const [q, k, v, y] = [typeAt(inputs, 0), typeAt(inputs, 1), typeAt(inputs, 2), typeAt(results, 0)];
   const [heads, shared, width, widthV] = [q.shape[0], k.shape[0], q.shape[2], v.shape[2]];
-  invariant(typeof heads === "number" && typeof shared === "number" && typeof width === "number" && typeof widthV === "number", "heads and their width are known");
+  invariant(
+    typeof heads === "number" && typeof shared === "number" && typeof width === "number" && typeof widthV === "number",
+    "heads and their width are known",
+  );
   const kernel = new KernelBuilder("attention", extents).read("q", "f32", input(0)).read("k", "f32", input(1)).read("v", "f32", input(2));
-  kernel.read("startsQ", "u32", input(3)).read("startsK", "u32", input(4)).read("positionsQ", "u32", input(5)).read("positionsK", "u32", input(6)).write("y", "f32", result());
+  kernel
+    .read("startsQ", "u32", input(3))
+    .read("startsK", "u32", input(4))
+    .read("positionsQ", "u32", input(5))
+    .read("positionsK", "u32", input(6))
+    .write("y", "f32", result());
   kernel.constant("WIDTH", width).constant("WIDTH_V", widthV);
-  kernel.count("heads", heads).count("groupSize", heads / shared).count("batch", extents.batch).value("scale", attrs.scale, "f32");
+  kernel
+    .count("heads", heads)
+    .count("groupSize", heads / shared)
+    .count("batch", extents.batch)
+    .value("scale", attrs.scale, "f32");
   const seen: string[] = [];
   if (attrs.causal) seen.push("j <= i");
   if (attrs.window > 0) {
@@ -124,4 +155,3 @@ export const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents }) => {
   kernel.function(`fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`);
   return work([kernel.dispatch(rows)]);
 };
-

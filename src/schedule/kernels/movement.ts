@@ -9,7 +9,16 @@ export const permute: Spec<"permute"> = ({ attrs, inputs, results, extents }) =>
   const strides = stridesOf(extents, typeAt(inputs, 0).shape);
   const count = extents.product(y.shape);
   const kernel = new KernelBuilder("strided", extents).read("x", "u32", input(0)).write("y", "u32", result());
-  return work([kernel.count("count", count).index("source", y.shape, attrs.order.map((d) => strides[d]!)).over(count)]);
+  return work([
+    kernel
+      .count("count", count)
+      .index(
+        "source",
+        y.shape,
+        attrs.order.map((d) => strides[d]!),
+      )
+      .over(count),
+  ]);
 };
 
 export const slice: Spec<"slice"> = ({ attrs, inputs, results, extents }) => {
@@ -37,7 +46,10 @@ export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents }) => {
 export const gather: Spec<"gather"> = ({ inputs, results, extents }) => {
   const [table, indices] = [typeAt(inputs, 0), typeAt(inputs, 1)];
   const kernel = new KernelBuilder("gather", extents).read("values", "u32", input(0)).read("indices", "u32", input(1)).write("y", "u32", result());
-  kernel.count("rowCount", extents.product(indices.shape)).count("width", extents.product(table.shape.slice(1))).count("tableRows", table.shape[0]!);
+  kernel
+    .count("rowCount", extents.product(indices.shape))
+    .count("width", extents.product(table.shape.slice(1)))
+    .count("tableRows", table.shape[0]!);
   return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
 };
 
@@ -50,17 +62,19 @@ export const take: Spec<"take"> = ({ attrs, inputs, results, extents }) => {
 };
 
 /** Adds or replaces rows of a copy of x, or of x itself where nothing else reads it. */
-const scatter = (merge: string): Spec<"put" | "set"> => ({ attrs, inputs, extents, inPlace }) => {
-  const [x, u] = [typeAt(inputs, 0), typeAt(inputs, 2)];
-  const from = around(extents, x.shape, attrs.dim);
-  const rows = u.shape[attrs.dim]!;
-  const type = storageType(x.dtype);
-  const kernel = new KernelBuilder("put", extents).write("x", type, result()).read("index", "u32", input(1)).read("u", type, input(2));
-  kernel.alias("Value", type).count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", rows).count("inner", from.inner);
-  kernel.function(`fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`);
-  const dispatch = kernel.over(extents.product(u.shape));
-  return work(inPlace ? [dispatch] : [{ kind: "copy", from: input(0), to: result(), bytes: extents.bytes(x) }, dispatch]);
-};
+const scatter =
+  (merge: string): Spec<"put" | "set"> =>
+  ({ attrs, inputs, extents, inPlace }) => {
+    const [x, u] = [typeAt(inputs, 0), typeAt(inputs, 2)];
+    const from = around(extents, x.shape, attrs.dim);
+    const rows = u.shape[attrs.dim]!;
+    const type = storageType(x.dtype);
+    const kernel = new KernelBuilder("put", extents).write("x", type, result()).read("index", "u32", input(1)).read("u", type, input(2));
+    kernel.alias("Value", type).count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", rows).count("inner", from.inner);
+    kernel.function(`fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`);
+    const dispatch = kernel.over(extents.product(u.shape));
+    return work(inPlace ? [dispatch] : [{ kind: "copy", from: input(0), to: result(), bytes: extents.bytes(x) }, dispatch]);
+  };
 
 export const put: Spec<"put"> = scatter("old + update");
 export const set: Spec<"set"> = scatter("update");
@@ -72,11 +86,13 @@ export const routeMask: Spec<"route_mask"> = ({ inputs, results, extents }) => {
   return work([{ kind: "clear", to: result(), bytes: extents.bytes(typeAt(results, 0)) }, kernel.count("rowCount", count).over(count)]);
 };
 
-const rowsOfStarts = (value: string): Spec<"positions" | "segments"> => ({ results, extents }) => {
-  const kernel = new KernelBuilder("segments", extents).read("starts", "u32", input(0)).write("y", "u32", result());
-  kernel.count("batch", extents.batch).function(`fn value(n: u32, sequence: u32) -> u32 { return ${value}; }`);
-  return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
-};
+const rowsOfStarts =
+  (value: string): Spec<"positions" | "segments"> =>
+  ({ results, extents }) => {
+    const kernel = new KernelBuilder("segments", extents).read("starts", "u32", input(0)).write("y", "u32", result());
+    kernel.count("batch", extents.batch).function(`fn value(n: u32, sequence: u32) -> u32 { return ${value}; }`);
+    return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
+  };
 
 export const positions: Spec<"positions"> = rowsOfStarts("n - starts[sequence]");
 export const segments: Spec<"segments"> = rowsOfStarts("sequence");
@@ -127,7 +143,10 @@ export const join: Spec<"join"> = ({ inputs, results, extents }) => {
   inputs.forEach((_, part) => steps.push(add("starts[i]", part, result(0), entries)));
   steps.push({ kind: "copy", from: result(0), to: scratch(), bytes });
   inputs.forEach((_, part) => {
-    const rows = new KernelBuilder("join_rows", extents).read("starts", "u32", input(part)).read("ahead", "u32", scratch()).write("index", "u32", result(1 + part));
+    const rows = new KernelBuilder("join_rows", extents)
+      .read("starts", "u32", input(part))
+      .read("ahead", "u32", scratch())
+      .write("index", "u32", result(1 + part));
     steps.push(rows.count("batch", extents.batch).over(extents.product(typeAt(results, 1 + part).shape)));
     if (part + 1 < inputs.length) steps.push(add("starts[i + 1u] - starts[i]", part, scratch(), extents.batch));
   });
@@ -138,9 +157,17 @@ export const rope: Spec<"rope"> = ({ inputs, results, extents }) => {
   const x = typeAt(inputs, 0);
   const width = x.shape.at(-1)!;
   const rows = x.shape.at(-2)!;
-  const kernel = new KernelBuilder("rope", extents).read("x", "f32", input(0)).read("positions", "u32", input(1)).read("angles", "f32", input(2)).write("y", "f32", result());
+  const kernel = new KernelBuilder("rope", extents)
+    .read("x", "f32", input(0))
+    .read("positions", "u32", input(1))
+    .read("angles", "f32", input(2))
+    .write("y", "f32", result());
   const outer = extents.product(x.shape.slice(0, -2));
   const half = typeof width === "number" ? width / 2 : extents.ceilDivide(width, 2);
-  kernel.count("outer", outer).count("rowCount", rows).count("halfWidth", half).function(roundedTo(typeAt(results, 0).dtype));
+  kernel
+    .count("outer", outer)
+    .count("rowCount", rows)
+    .count("halfWidth", half)
+    .function(roundedTo(typeAt(results, 0).dtype));
   return work([kernel.over(extents.times(extents.times(outer, rows), half))]);
 };
