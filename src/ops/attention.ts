@@ -1,6 +1,5 @@
 // Attention over packed rows, and the rotation of positions.
 import { packedAxis, printShape, printType } from "../ir/typing.js";
-import type { TensorType } from "../ir/types.js";
 import { addSizes, applySize, axisSize, divideSizes, equalSizes, multiplySizes, printSize, rowsSize, subtractSizes, type Size } from "../size/size.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { OpTable, Tensor } from "./define.js";
