@@ -131,7 +131,7 @@ function noAdapter(kind: "gpu" | "software" | null): NoDeviceError {
 
 const noSwiftShader = (): NoDeviceError =>
   process.platform === "linux" && process.arch === "x64"
-    ? new NoDeviceError(`SwiftShader was not found: it comes with ${SWIFTSHADER_PACKAGE}`, { hint: `npm install --no-save ${SWIFTSHADER_PACKAGE}@153.0.0` })
+    ? new NoDeviceError(`SwiftShader was not found: it comes with ${SWIFTSHADER_PACKAGE}`, { hint: `npm install --no-save ${SWIFTSHADER_PACKAGE}` })
     : new NoDeviceError(`SwiftShader runs on Linux x64 only, this is ${process.platform} ${process.arch}`);
 
 /** The one command that brings a device to this machine. */
@@ -144,7 +144,7 @@ export function mendingCommand(kind: "gpu" | "software" | null): string {
   if (/fedora|rhel/.test(system)) return `${root}dnf install -y vulkan-loader mesa-vulkan-drivers`;
   if (/arch/.test(system)) return `${root}pacman -S --noconfirm vulkan-icd-loader vulkan-swrast`;
   if (/suse/.test(system)) return `${root}zypper install -y libvulkan1 libvulkan_lvp`;
-  return process.arch === "x64" ? `npm install --no-save ${SWIFTSHADER_PACKAGE}@153.0.0` : "install Mesa's Vulkan drivers";
+  return process.arch === "x64" ? `npm install --no-save ${SWIFTSHADER_PACKAGE}` : "install Mesa's Vulkan drivers";
 }
 
 /** ID and ID_LIKE of /etc/os-release; empty where it cannot be read. */

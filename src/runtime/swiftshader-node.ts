@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import { constants, homedir, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliDecompressSync } from "node:zlib";
 import { untar } from "./untar.js";
@@ -47,9 +47,13 @@ const located = (folder: string): SwiftShader => ({ loader: join(folder, "libvul
 
 function findArchive(): string | null {
   try {
-    const entry = createRequire(import.meta.url).resolve(SWIFTSHADER_PACKAGE);
-    const archive = join(dirname(dirname(entry)), "bin", "swiftshader.tar.br");
-    return existsSync(archive) ? archive : null;
+    // Its entry lies in `build/` or below, by version.
+    let folder = dirname(createRequire(import.meta.url).resolve(SWIFTSHADER_PACKAGE));
+    for (let parent = dirname(folder); parent !== folder && basename(folder) !== "node_modules"; folder = parent, parent = dirname(folder)) {
+      const archive = join(folder, "bin", "swiftshader.tar.br");
+      if (existsSync(archive)) return archive;
+    }
+    return null;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "MODULE_NOT_FOUND") return null;
     throw error;
