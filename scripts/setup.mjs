@@ -111,7 +111,11 @@ function ensureDriver() {
   const DAY = 24 * 3600 * 1000;
   if (existsSync(attempt) && Date.now() - statSync(attempt).mtimeMs < DAY) return;
   say(`no Vulkan driver was found: ${hint}`);
-  if (aptInstall() || (apt(["update", "-qq"]) && aptInstall())) return;
+  // A bare image has no lists of packages yet, and an old one lists packages that are gone.
+  const install = ["install", "-y", "-qq", "--no-install-recommends", ...PACKAGES];
+  const error = apt(install) && (apt(["update", "-qq"]) || apt(install));
+  if (!error) return;
+  process.stderr.write(`${error}\n`);
   mkdirSync(dirname(attempt), { recursive: true });
   writeFileSync(attempt, "");
   say("that failed; modc falls back on SwiftShader, which is slower");
@@ -136,8 +140,16 @@ function multiarch() {
 }
 
 const onPath = (name) => (process.env.PATH ?? "").split(":").some((folder) => folder && existsSync(join(folder, name)));
-const apt = (args) => spawnSync("apt-get", args, { stdio: ["ignore", "ignore", 2], env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } }).status === 0;
-const aptInstall = () => apt(["install", "-y", "-qq", "--no-install-recommends", ...PACKAGES]);
+
+/** Null where it succeeds, else what it said. */
+function apt(args) {
+  const { status, stderr, error } = spawnSync("apt-get", args, {
+    stdio: ["ignore", "ignore", "pipe"],
+    encoding: "utf8",
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  });
+  return status === 0 ? null : (error?.message ?? stderr.trim());
+}
 
 /** Runs `setup` for a script: prints what is wrong, without a stack trace, and ends the process. */
 export function setupOrExit(options) {
