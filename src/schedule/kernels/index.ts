@@ -1,7 +1,8 @@
 // The spec of every operator that has kernels of its own; the others are sources, views or expressions.
 import type { OpName } from "../../ir/vocabulary.js";
-import { argmax, attention, crossEntropy, matmul, reduceMax, reduceMin, softmax, sum } from "./compute.js";
+import { argmax, attention, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
 import { concat, counts, gather, join, mask, pack, permute, positions, put, rope, routeMask, segments, set, slice, take, unpack } from "./movement.js";
+import { matmul } from "./products.js";
 import { randomNormal, randomUniform } from "./random.js";
 import { above, span, top } from "./routing.js";
 import type { Spec } from "./spec.js";
