@@ -61,7 +61,7 @@ export const reservedTokens: readonly TokenType[] = [
  */
 export const NumberLiteral = createToken({
   name: "NumberLiteral",
-  pattern: /(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[A-Za-z0-9_]*(?:\.(?![.]))?|\.\d[A-Za-z0-9_]*)%?/,
+  pattern: /(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[A-Za-z0-9_]*(?:\.(?!\.)[A-Za-z0-9_]*)?|\.\d[A-Za-z0-9_]*)%?/,
   label: "a number",
 });
 

@@ -15,17 +15,20 @@ export class Builder {
   readonly file: string;
   readonly doc: DocFinder;
   readonly #diagnostics: Diagnostics;
+  readonly #quiet: (offset: number) => boolean;
   /** Levels of each expression made so far. */
   readonly #levels = new WeakMap<Expr, number>();
 
-  constructor(file: string, doc: DocFinder, diagnostics: Diagnostics) {
+  /** `quiet` tells of offsets where the parser has complained already. */
+  constructor(file: string, doc: DocFinder, diagnostics: Diagnostics, quiet: (offset: number) => boolean) {
     this.file = file;
     this.doc = doc;
     this.#diagnostics = diagnostics;
+    this.#quiet = quiet;
   }
 
   report<C extends Code>(code: C, data: DataOf<C>, span: Span): void {
-    this.#diagnostics.report(code, data, span);
+    if (!this.#quiet(span.start)) this.#diagnostics.report(code, data, span);
   }
 
   span(start: number, end: number): Span {

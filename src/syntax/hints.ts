@@ -36,6 +36,7 @@ export function hintFor(complaint: Complaint, offender: t.IToken): string | null
   return hintOfRule(complaint, offender);
 }
 
+const DTYPES: ReadonlySet<string> = new Set(t.DTYPES);
 const BEGINS_VALUE: ReadonlySet<t.TokenType> = new Set([t.Identifier, t.Weight, t.NumberLiteral, t.StringLiteral, t.True, t.False, t.None]);
 
 function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken): string | null {
@@ -49,7 +50,8 @@ function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken)
     case "importDeclaration":
       return 'an import is written `import { A, B } from "std"`';
     case "blockDeclaration":
-      return expected === t.LParen ? "parameters stand in parentheses, `()` where there are none" : null;
+      if (expected === t.LParen) return "parameters stand in parentheses, `()` where there are none";
+      return type === t.LBracket ? "a parameter's kind is int, float, ratio, bool, string, block or a list such as `[int]`; tensors are inputs of functions" : null;
     case "parameter":
       return expected === t.Colon ? "a parameter is written `name: int = 4`; the kinds are int, float, ratio, bool, string, block and lists such as `[int]`" : null;
     case "functionInput":
@@ -62,7 +64,8 @@ function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken)
     case "weightMember":
       return "a weight is declared by `weight name: f32[…]`, with `= normal(0.02)` or another start";
     case "tensorType":
-      return expected === t.LBracket ? "a scalar is `f32[]`" : null;
+      if (expected !== t.LBracket) return null;
+      return previous && DTYPES.has(previous.image) ? "a scalar is `f32[]`" : "inputs, results and weights are tensors, such as `f32[B, T, dim]`; a scalar is `f32[]`";
     case "forStatement":
       return expected === t.In || expected === t.Identifier ? "a loop is written `for x in list { … }`" : null;
     case "body":

@@ -65,7 +65,7 @@ export function stringLiteral(builder: Builder, token: IToken): Text {
     } else if (next !== "" && Object.hasOwn(ESCAPES, next)) {
       value += ESCAPES[next]!;
       i++;
-    } else {
+    } else if (next !== "") {
       const length = next === "u" ? 2 + (/^\{[^}"]{0,20}\}?/.exec(image.slice(i + 2))?.[0].length ?? 0) : 1 + next.length;
       const escape = image.slice(i, i + length);
       const start = token.startOffset + i;

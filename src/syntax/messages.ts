@@ -99,7 +99,7 @@ function nameMeant({ rule, expected, found, next, previous }: Complaint): t.ITok
     expected === t.Identifier ? type !== t.Then && type !== t.Else
     : rule === "member" || expected === t.RParen ? next?.tokenType === t.Colon
     : rule === "statement" ? next?.tokenType === t.Equal
-    : rule === "term" && NEVER_IN_VALUES.has(type);
+    : (rule === "term" || rule === "expression") && NEVER_IN_VALUES.has(type);
   return meant ? found : null;
 }
 

@@ -52,7 +52,8 @@ export function parseTree(source: SourceFile): ParsedTree {
     told.add(stretch);
   }
   if (!cst) return failed();
-  const builder = new Builder(source.file, docFinder(source.text, lexed.comments), diagnostics);
+  const quiet = (offset: number): boolean => told.has(stretchAt(laid.stretches, offset));
+  const builder = new Builder(source.file, docFinder(source.text, lexed.comments), diagnostics, quiet);
   const file = fileOf(builder, cst, source.text.length);
   return { file, diagnostics: diagnostics.all, tree: { cst, tokens: laid.tokens, comments: lexed.comments } };
 }
