@@ -1,6 +1,7 @@
 // The spec of every operator that has kernels of its own; the others are sources, views or expressions.
 import type { OpName } from "../../ir/vocabulary.js";
-import { argmax, attention, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
+import { attention } from "./attention.js";
+import { argmax, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
 import { concat, counts, gather, join, mask, pack, permute, positions, put, rope, routeMask, segments, set, slice, take, unpack } from "./movement.js";
 import { matmul } from "./products.js";
 import { randomNormal, randomUniform } from "./random.js";
