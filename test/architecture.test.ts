@@ -1,5 +1,5 @@
 // The rules of docs/architecture.md that a machine can check: which room may import which, and how a file looks.
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -45,6 +45,7 @@ const sources = [...filesUnder("src", ".ts"), ...filesUnder("grammar", ".ts")].f
 const text = new Map(sources.map((file) => [file, readFileSync(join(root, file), "utf8")]));
 
 function filesUnder(folder: string, extension: string): string[] {
+  if (!existsSync(join(root, folder))) return [];
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(extension))
     .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join("/"))

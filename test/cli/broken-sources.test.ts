@@ -16,19 +16,27 @@ const codes = readdirSync(fixtures)
 const folders = codes.map(() => temporaryFolder());
 let ended: readonly Ended[] = [];
 
-/** The options in the first line of a fixture, as arguments. */
-const optionsOf = (code: string): readonly string[] =>
-  /^\/\/ modc:(.*)/
-    .exec(readFileSync(join(fixtures, `${code}.mod`), "utf8"))?.[1]
-    ?.trim()
-    .split(/\s+/) ?? [];
+/** A fixture's first line gives options for the command, and `--times n`, which repeats the rest of the source. */
+function fixture(code: string): { readonly text: string; readonly options: readonly string[] } {
+  const text = readFileSync(join(fixtures, `${code}.mod`), "utf8");
+  const [line, words] = /^\/\/ modc:(.*)\n/.exec(text) ?? ["", ""];
+  const times = / --times (\d+)/.exec(line)?.[1] ?? "1";
+  return {
+    text: line + text.slice(line.length).repeat(Number(times)),
+    options: words!
+      .replace(/ --times \d+/, "")
+      .trim()
+      .split(/\s+/)
+      .filter(Boolean),
+  };
+}
 
 beforeAll(async () => {
   codes.forEach((code, i) => {
-    cpSync(join(fixtures, `${code}.mod`), join(folders[i]!.path, `${code}.mod`));
+    folders[i]!.file(`${code}.mod`, fixture(code).text);
     if (existsSync(join(fixtures, code))) cpSync(join(fixtures, code), folders[i]!.path, { recursive: true });
   });
-  ended = await modcAll(codes.map((code, i) => ({ args: ["check", `${code}.mod`, ...optionsOf(code)], options: { cwd: folders[i]!.path } })));
+  ended = await modcAll(codes.map((code, i) => ({ args: ["check", `${code}.mod`, ...fixture(code).options], options: { cwd: folders[i]!.path } })));
 }, 240_000);
 
 afterAll(() => folders.forEach(({ path }) => rmSync(path, { recursive: true, force: true })));
