@@ -89,12 +89,20 @@ class Balancer {
     if (this.#stack.length === 0) return;
     const type = this.#tokens[i]!.tokenType;
     const next = this.#tokens[i + 1]?.tokenType;
-    const at = this.#out.length - (this.#out.at(-1)?.tokenType === t.Newline ? 1 : 0);
+    // Before the newline; but a brace missing before `else` would stand on its line.
+    const at = this.#out.length - (this.#out.at(-1)?.tokenType === t.Newline && type !== t.Else ? 1 : 0);
     if (DECLARATIONS.has(type) && (next === t.Identifier || next === t.Weight || next === t.LBrace)) {
       while (this.#stack.length > 0) this.#abandon(at);
+    } else if (this.#byIndentation && type === t.Else && next === t.LBrace && this.#top?.close === t.RBrace && this.#before(i) !== t.RBrace) {
+      this.#abandon(at);
     } else if (this.#byIndentation && !CLOSERS.has(type)) {
       while (this.#top?.close === t.RBrace && !this.#top.list && this.#indentation <= this.#top.indentation) this.#abandon(at);
     }
+  }
+
+  /** The token before the newline that token i follows. */
+  #before(i: number): t.TokenType | undefined {
+    return this.#tokens[i - 2]?.tokenType;
   }
 
   #open(i: number): void {

@@ -22,8 +22,10 @@ interface Level {
 const OPENERS: ReadonlySet<t.TokenType> = new Set([t.LParen, t.LBracket, t.LBrace]);
 const CLOSERS: ReadonlySet<t.TokenType> = new Set([t.RParen, t.RBracket, t.RBrace]);
 const NEVER_FIRST: ReadonlySet<t.TokenType> = new Set([t.LBrace, t.Then, t.Else]);
-/** Words that begin a statement and cannot stand in an expression. */
-const STARTERS: ReadonlySet<t.TokenType> = new Set([t.For, t.Loss, t.Observe, t.RBrace]);
+/** What begins or ends items and cannot stand in an expression outside of brackets. */
+const STARTERS: ReadonlySet<t.TokenType> = new Set([
+  t.For, t.Loss, t.Observe, t.RBrace, t.Names, t.Ignore, t.Import, t.Const, t.Block, t.Model,
+]);
 
 /**
  * Newlines and `;` become one separator before each item, the first of a body too; those inside `( )` and `[ ]`, after an

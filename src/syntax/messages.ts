@@ -70,8 +70,10 @@ export function explain(complaint: Complaint, file: string, text: string): Diagn
   const { rule, expected, previous, next } = complaint;
   const second = atSecond(complaint);
   const found = second ? complaint.next! : complaint.found;
-  const span = spanOf(found, second ? complaint.found : previous, file, text);
-  const words = describe(found, text);
+  const before = second ? complaint.found : previous;
+  const late = before !== undefined && !startsItem(before) && MISSED.has(found.tokenType) && text.slice(before.startOffset, found.startOffset).includes("\n");
+  const span = spanOf(late ? null : found, before, file, text);
+  const words = late ? "the end of the line" : describe(found, text);
   const word = nameMeant(complaint);
   if (word) return diagnose("reserved-word", { word: word.image }, spanOf(word, undefined, file, text));
   if (rule === "choice" && expected === t.Then) return diagnose("missing-then", { found: words }, span);
@@ -84,6 +86,11 @@ export function explain(complaint: Complaint, file: string, text: string): Diagn
   }
   return diagnose("unexpected-token", { expected: expectation(complaint), found: words, hint: hintFor(complaint, found) }, span);
 }
+
+/** Where one of these begins the next line, what is missing belongs at the end of the line before. */
+const MISSED: ReadonlySet<t.TokenType> = new Set([
+  t.RParen, t.RBracket, t.RBrace, t.Identifier, t.Weight, t.NumberLiteral, t.StringLiteral, t.True, t.False, t.None,
+]);
 
 /** A member is told by its first two tokens: where the first could begin one, the second is at fault. */
 const atSecond = ({ rule, found, next }: Complaint): boolean => rule === "member" && next !== undefined && isName(found);
@@ -120,10 +127,11 @@ function describe(token: t.IToken, text: string): string {
 const shortened = (image: string): string => (image.length > 40 ? `${image.slice(0, 40)}…` : image);
 
 /** Where nothing stands (the end of a line, of the file) the place behind what came before. */
-function spanOf(token: t.IToken, previous: t.IToken | undefined, file: string, text: string): Span {
-  const type = token.tokenType;
-  if (type !== t.EOF && type !== t.Newline && token.image !== "") return { file, start: token.startOffset, end: token.startOffset + token.image.length };
-  const place = previous ? previous.startOffset + previous.image.length : Math.min(text.length, token.startOffset || 0);
+function spanOf(token: t.IToken | null, previous: t.IToken | undefined, file: string, text: string): Span {
+  if (token && token.tokenType !== t.EOF && token.tokenType !== t.Newline && token.image !== "") {
+    return { file, start: token.startOffset, end: token.startOffset + token.image.length };
+  }
+  const place = previous ? previous.startOffset + previous.image.length : Math.min(text.length, token?.startOffset || 0);
   return { file, start: place, end: place };
 }
 
