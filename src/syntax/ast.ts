@@ -161,6 +161,7 @@ export type Expr =
   | { readonly kind: "unary"; readonly op: "-" | "not"; readonly operand: Expr; readonly span: Span }
   | { readonly kind: "binary"; readonly op: BinaryOp; readonly opSpan: Span; readonly left: Expr; readonly right: Expr; readonly span: Span }
   | { readonly kind: "if"; readonly condition: Expr; readonly then: Expr; readonly else: Expr; readonly span: Span }
+  /** `[a, b]` or `(a, b)`. */
   | { readonly kind: "list"; readonly items: readonly Expr[]; readonly span: Span }
   | { readonly kind: "comprehension"; readonly name: Name; readonly list: Expr; readonly body: Expr; readonly span: Span }
   /** `a..b`: a, …, b − 1. */

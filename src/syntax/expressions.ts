@@ -183,10 +183,8 @@ function atom(b: Builder, node: cst.TermCstNode): Expr {
   const [open, close] = [b.need(children.LParen[0]), b.need(children.RParen?.[0])];
   const span = b.span(open.startOffset, close.startOffset + close.image.length);
   const values = b.need(children.expression).map((e) => expression(b, e));
-  if (values.length > 1) {
-    b.report("several-values", {}, span);
-    b.need(null);
-  }
+  // A list by another bracket, for those who write `(logits, hidden)` as in Python.
+  if (values.length > 1) return b.expr({ kind: "list", items: values, span }, values);
   return b.widened(b.need(values[0]), span);
 }
 

@@ -68,12 +68,14 @@ export class Tokens {
     return trailing ? [token.image, { kind: "comment", ...trailing }] : token.image;
   }
 
-  /** The comments above a token; before the first of them, and of the token, `separates` tells of an empty line. */
-  above(token: t.IToken | null): Doc {
-    const own = this.#of(token);
-    if (!own || own.leading.length === 0) return "";
-    const docs: Doc[] = own.leading.map((c, i): Doc => (c.blank && i > 0 ? [blankLine, ownLine(c.text)] : ownLine(c.text)));
-    return own.blank && token !== null ? [docs, blankLine] : docs;
+  /** The comments above a token; whether an empty line stands before the first is told by `separates`. */
+  above(token: t.IToken): Doc {
+    return this.hasAbove(token) && this.#of(token)!.blank ? [this.ending(token), blankLine] : this.ending(token);
+  }
+
+  /** The comments above a closing bracket, or the end of the file: no empty line stands behind them. */
+  ending(token: t.IToken | null): Doc {
+    return (this.#of(token)?.leading ?? []).map((c, i): Doc => (c.blank && i > 0 ? [blankLine, ownLine(c.text)] : ownLine(c.text)));
   }
 
   hasAbove(token: t.IToken | null): boolean {

@@ -63,7 +63,7 @@ function atom(k: Tokens, node: cst.TermCstNode): Doc {
     const items = children.expression!.map((e) => ({ node: e, doc: expression(k, e, "inside") }));
     if (items.length > 1) return bracketed(k, children.LParen[0]!, items, children.Comma, children.RParen![0]!);
     const close = children.RParen![0]!;
-    return group([k.print(children.LParen[0]!), indent([softline, items[0]!.doc, k.above(close)]), softline, k.bare(close)], k.between(children.LParen[0]!.startOffset, close.startOffset));
+    return group([k.print(children.LParen[0]!), indent([softline, items[0]!.doc, k.ending(close)]), softline, k.bare(close)], k.between(children.LParen[0]!.startOffset, close.startOffset));
   }
   const word = children.Identifier ?? children.NumberLiteral ?? children.StringLiteral ?? children.True ?? children.False ?? children.None;
   return k.print(word![0]!);
@@ -99,7 +99,7 @@ function list(k: Tokens, node: cst.ListCstNode): Doc {
   if (!For) return bracketed(k, LBracket[0]!, values.map((v, i) => ({ node: v, doc: docs[i]! })), Comma, RBracket[0]!);
   const head = [k.print(LBracket[0]!), k.print(For[0]!), " ", k.print(Identifier![0]!), " ", k.print(In![0]!), " ", docs[0]!, k.print(Colon![0]!)];
   const close = RBracket[0]!;
-  return group([align(3, [head, line, docs[1]!, k.above(close)]), k.hasAbove(close) ? hardline : "", k.bare(close)], k.within(node));
+  return group([align(3, [head, line, docs[1]!, k.ending(close)]), k.hasAbove(close) ? hardline : "", k.bare(close)], k.within(node));
 }
 
 export interface Item {
@@ -110,12 +110,12 @@ export interface Item {
 /** On one line if it fits; else as many items a line as fit, where the author broke lines, with a comma at the end. */
 export function bracketed(k: Tokens, open: t.IToken, items: readonly Item[], commas: readonly t.IToken[] = [], close: t.IToken, edge: Doc = softline): Doc {
   const commented = k.between(open.startOffset, close.startOffset);
-  if (items.length === 0) return group([k.print(open), indent(k.above(close)), k.hasAbove(close) ? hardline : "", k.bare(close)]);
+  if (items.length === 0) return group([k.print(open), indent(k.ending(close)), k.hasAbove(close) ? hardline : "", k.bare(close)]);
   const parts = items.map(({ node, doc }, i) => {
     const comma = commas[i];
     return { doc: comma ? [doc, k.print(comma)] : doc, forced: i > 0 && k.beginsLine(firstToken(node)) };
   });
-  return group([k.print(open), indent([edge, fill(parts), ifBroken({ kind: "tack", text: "," }, ""), k.above(close)]), edge, k.bare(close)], commented);
+  return group([k.print(open), indent([edge, fill(parts), ifBroken({ kind: "tack", text: "," }, ""), k.ending(close)]), edge, k.bare(close)], commented);
 }
 
 /** Never broken: indices and dimensions. */

@@ -27,7 +27,7 @@ export function file(k: Tokens, node: cst.FileCstNode): Doc {
     if (before) docs.push(apart ? blankLine : hardline);
     docs.push(declaration(k, d));
   });
-  if (k.hasAbove(null)) docs.push(declarations.length > 0 ? (k.separates(null) ? blankLine : hardline) : "", k.above(null));
+  if (k.hasAbove(null)) docs.push(declarations.length > 0 ? (k.separates(null) ? blankLine : hardline) : "", k.ending(null));
   return docs;
 }
 
@@ -67,12 +67,12 @@ function kind(k: Tokens, { children }: cst.ParameterKindCstNode): Doc {
 function braces(k: Tokens, open: IToken, rows: readonly Row[], close: IToken): Doc {
   if (rows.length === 0) {
     const empty = !k.hasAbove(close);
-    return [k.print(open), empty ? " " : indent([hardline, k.above(close)]), empty ? "" : hardline, k.bare(close)];
+    return [k.print(open), empty ? " " : indent([hardline, k.ending(close)]), empty ? "" : hardline, k.bare(close)];
   }
   const first = firstToken(rows[0]!.node);
   const oneLine = rows.length === 1 && !k.beginsLine(first) && !k.beginsLine(close) && !k.between(open.startOffset, close.startOffset);
   const edge = oneLine ? line : hardline;
-  const last = k.hasAbove(close) ? [k.separates(close) ? blankLine : hardline, k.above(close)] : "";
+  const last = k.hasAbove(close) ? [k.separates(close) ? blankLine : hardline, k.ending(close)] : "";
   return [k.print(open), indent([edge, aligned(k, rows), last]), edge, k.bare(close)];
 }
 
