@@ -1,0 +1,41 @@
+// What a block must give, by the reference evaluator; kept on disk, for a large block takes it a while.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { printGraph } from "../src/ir/print.js";
+import { evaluate } from "../src/reference/evaluate.js";
+import type { Prepared } from "./cases.js";
+
+const folder = fileURLToPath(new URL(".work/", import.meta.url));
+
+/** Results in 64 bits of one application. */
+export function expected({ graph, data }: Prepared): Float64Array {
+  const hash = createHash("sha256").update(printGraph(graph));
+  for (const [name, { shape, data: values }] of [...data.weights, ...data.inputs]) {
+    hash.update(`${name} ${shape.join()}`);
+    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  const path = `${folder}${data.id}-${hash.digest("hex").slice(0, 16)}.f64`;
+  if (existsSync(path)) return new Float64Array(new Uint8Array(readFileSync(path)).buffer);
+  const { outputs } = evaluate(graph, { inputs: new Map(data.inputs), weights: new Map(data.weights) });
+  const values = Float64Array.from(outputs.get("output")!.data);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(path, new Uint8Array(values.buffer));
+  return values;
+}
+
+/** Above the errors of 32-bit arithmetic on these blocks (1e-6 to 1e-5), far below any mistake. */
+export const TOLERANCE = 1e-4;
+
+/** Largest difference, over the largest magnitude expected; infinite where sizes differ or a value is no number. */
+export function difference(actual: ArrayLike<number>, wanted: Float64Array): number {
+  if (actual.length !== wanted.length) return Infinity;
+  let most = 0;
+  let largest = 0;
+  for (let i = 0; i < wanted.length; i++) {
+    const d = Math.abs(actual[i]! - wanted[i]!);
+    if (!(d <= most)) most = Number.isNaN(d) ? Infinity : d;
+    largest = Math.max(largest, Math.abs(wanted[i]!));
+  }
+  return most / largest;
+}

@@ -1,0 +1,80 @@
+// The other end of a peer's process.
+import { fork, type ChildProcess } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { PeerName, Reply, Request } from "./protocol.js";
+
+const worker = fileURLToPath(new URL("worker.ts", import.meta.url));
+
+/** Longer than anything measured here takes. */
+const PATIENCE = 15 * 60_000;
+
+export class PeerProcess {
+  readonly name: PeerName;
+  readonly #child: ChildProcess;
+  #errors = "";
+
+  constructor(name: PeerName, env: Readonly<Record<string, string>> = {}) {
+    this.name = name;
+    this.#child = fork(worker, [name], {
+      execArgv: ["--import", "tsx"],
+      serialization: "advanced",
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    });
+    // What a peer prints is of use only where it dies.
+    for (const stream of [this.#child.stdout, this.#child.stderr])
+      stream?.on("data", (chunk: Buffer) => {
+        this.#errors = (this.#errors + chunk.toString()).slice(-4000);
+      });
+  }
+
+  async ask<K extends Reply["kind"]>(request: Request, kind: K): Promise<Extract<Reply, { kind: K }>> {
+    const reply = await this.#send(request);
+    if (reply.kind === "failed") throw new Error(reply.message);
+    if (reply.kind !== kind) throw new Error(`${this.name} answers ${reply.kind} to ${request.kind}`);
+    return reply as Extract<Reply, { kind: K }>; // compared above
+  }
+
+  #send(request: Request): Promise<Reply> {
+    const child = this.#child;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        finish();
+        child.kill("SIGKILL");
+        reject(new Error(`${this.name} did not answer to ${request.kind} in time`));
+      }, PATIENCE);
+      const onMessage = (reply: Reply): void => {
+        finish();
+        resolve(reply);
+      };
+      const onExit = (code: number | null, signal: string | null): void => {
+        finish();
+        reject(new Error(`${this.name} ended (${signal ?? code}): ${this.#errors.trim()}`));
+      };
+      const finish = (): void => {
+        clearTimeout(timer);
+        child.off("message", onMessage);
+        child.off("exit", onExit);
+      };
+      if (child.exitCode !== null || child.signalCode !== null) {
+        onExit(child.exitCode, child.signalCode);
+        return;
+      }
+      child.on("message", onMessage);
+      child.on("exit", onExit);
+      child.send(request);
+    });
+  }
+
+  async close(): Promise<void> {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => {
+      child.once("exit", resolve);
+    });
+    child.disconnect();
+    const timer = setTimeout(() => child.kill("SIGKILL"), 5000);
+    await gone;
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,44 @@
+// What the bench and the process of each peer say to each other.
+
+/** A tensor on its way to a peer. */
+export interface Sent {
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Uint32Array;
+}
+
+export type Kind = "dense" | "mod" | "routing" | "product" | "attention" | "moby";
+
+/** All that a peer needs to build a block: the same for every peer. */
+export interface CaseData {
+  readonly id: string;
+  readonly kind: Kind;
+  readonly T: number;
+  readonly dim: number;
+  readonly heads: number;
+  /** Rows that a routed layer chooses. */
+  readonly k: number;
+  /** The block as modc reads it, and parameters to set. */
+  readonly source: string;
+  readonly set: Readonly<Record<string, number>>;
+  /** Texts of imported files, by path. */
+  readonly files: readonly (readonly [string, string])[];
+  readonly weights: readonly (readonly [string, Sent])[];
+  readonly inputs: readonly (readonly [string, Sent])[];
+}
+
+export type PeerName = "modc" | "jax" | "onnxruntime" | "onnxruntime-cpu" | "tfjs";
+
+export type Request =
+  | { readonly kind: "open" }
+  /** Builds a block that applies itself `repeat` times, and runs it once: the result. Milliseconds from the call to the first result come with it. */
+  | { readonly kind: "build"; readonly data: CaseData; readonly repeat: number }
+  /** Runs the built block once: milliseconds. */
+  | { readonly kind: "time" }
+  | { readonly kind: "release" };
+
+export type Reply =
+  | { readonly kind: "opened"; readonly device: string }
+  | { readonly kind: "built"; readonly milliseconds: number; readonly output: Float32Array }
+  | { readonly kind: "timed"; readonly milliseconds: number }
+  | { readonly kind: "released" }
+  | { readonly kind: "failed"; readonly message: string };

@@ -1,0 +1,56 @@
+// The process of one peer: it builds and runs what it is told. One Dawn instance a process, one peer an instance.
+import type { PeerName, Reply, Request } from "./protocol.js";
+import type { Built, Peer } from "./peers/peer.js";
+
+async function load(name: PeerName): Promise<Peer> {
+  switch (name) {
+    case "modc":
+      return (await import("./peers/modc.js")).modc;
+    case "jax":
+      return (await import("./peers/jax.js")).jaxjs;
+    case "tfjs":
+      return (await import("./peers/tfjs.js")).tfjs;
+    case "onnxruntime":
+      return (await import("./peers/onnxruntime.js")).onnxruntime("webgpu");
+    case "onnxruntime-cpu":
+      return (await import("./peers/onnxruntime.js")).onnxruntime("cpu");
+    default:
+      return name satisfies never;
+  }
+}
+
+const peer = await load(process.argv[2] as PeerName); // the bench starts it with one
+let built: Built | null = null;
+
+async function answer(request: Request): Promise<Reply> {
+  switch (request.kind) {
+    case "open":
+      return { kind: "opened", device: await peer.open() };
+    case "build": {
+      const before = performance.now();
+      built = await peer.build(request.data, request.repeat);
+      const output = await built.run();
+      return { kind: "built", milliseconds: performance.now() - before, output };
+    }
+    case "time": {
+      if (!built) throw new Error("nothing is built");
+      const before = performance.now();
+      await built.run();
+      return { kind: "timed", milliseconds: performance.now() - before };
+    }
+    case "release":
+      await built?.dispose();
+      built = null;
+      return { kind: "released" };
+    default:
+      return request satisfies never;
+  }
+}
+
+process.on("message", (request: Request) => {
+  answer(request)
+    .catch((error: unknown): Reply => ({ kind: "failed", message: error instanceof Error ? (error.stack ?? error.message) : String(error) }))
+    .then((reply) => process.send!(reply))
+    .catch(() => process.exit(1));
+});
+process.on("disconnect", () => process.exit(0));
