@@ -4,12 +4,12 @@ import { Embedding, Linear, RMSNorm, SwiGLU } from "std"
 /// layers used again may go on reading those of the first time.
 block SharedLayer(dim: int, heads: int, kv_heads: int, hidden: int, theta: float) {
   attn_norm: RMSNorm(dim)
-  q: Linear(dim, dim, bias: false)
-  k: Linear(dim, dim / heads * kv_heads, bias: false)
-  v: Linear(dim, dim / heads * kv_heads, bias: false)
-  o: Linear(dim, dim, bias: false)
-  mlp_norm: RMSNorm(dim)
-  mlp: SwiGLU(dim, hidden)
+  q:         Linear(dim, dim, bias: false)
+  k:         Linear(dim, dim / heads * kv_heads, bias: false)
+  v:         Linear(dim, dim / heads * kv_heads, bias: false)
+  o:         Linear(dim, dim, bias: false)
+  mlp_norm:  RMSNorm(dim)
+  mlp:       SwiGLU(dim, hidden)
 
   keys(x: f32[B, T, dim]) -> f32[B, kv_heads, T, dim / heads] {
     rope(rearrange(k(attn_norm(x)), "b t (h d) -> b h t d", h: kv_heads), theta)
@@ -20,10 +20,11 @@ block SharedLayer(dim: int, heads: int, kv_heads: int, hidden: int, theta: float
   }
 
   forward(
-    x: f32[B, T, dim], keys: f32[B, kv_heads, S, dim / heads], values: f32[B, kv_heads, S, dim / heads],
+    x: f32[B, T, dim], keys: f32[B, kv_heads, S, dim / heads],
+    values: f32[B, kv_heads, S, dim / heads],
   ) -> f32[B, T, dim] {
     queries = rope(rearrange(q(attn_norm(x)), "b t (h d) -> b h t d", h: heads), theta)
-    a = o(rearrange(attention(queries, keys, values, causal: true), "b h t d -> b t (h d)"))
+    a       = o(rearrange(attention(queries, keys, values, causal: true), "b h t d -> b t (h d)"))
     a + mlp(mlp_norm(x + a))
   }
 }
@@ -51,20 +52,23 @@ model MoR(
     x = embed(tokens)
     x = x + first(x, first.keys(x), first.values(x))
 
-    rows = x                      // the tokens still in play
-    routes = []
+    rows    = x                      // the tokens still in play
+    routes  = []
     updates = []
-    keys = []
-    values = []
+    keys    = []
+    values  = []
     for r in 0..recursions {
       if routed {
         score = sigmoid(routers[r](rows)[..., 0])
         if r > 0 {
-          chosen = if generate then above(score, 0.5, expected: (recursions - r) / (recursions - r + 1)) else
+          chosen = if generate then above(
+            score, 0.5, expected: (recursions - r) / (recursions - r + 1),
+          ) else
             top(score, ceil((recursions - r) / recursions * T))
+          observe chosen
           routes = routes + [chosen]
-          score = take(score, chosen)
-          rows = take(rows, chosen)
+          score  = take(score, chosen)
+          rows   = take(rows, chosen)
         }
       }
       update = 0.0
@@ -74,7 +78,7 @@ model MoR(
           k = shared[i].keys(h)
           v = shared[i].values(h)
           if r == 0 {
-            keys = keys + [k]
+            keys   = keys + [k]
             values = values + [v]
           }
         } else {
@@ -84,14 +88,16 @@ model MoR(
         update = update + shared[i](h, k, v)
       }
       if routed { update = update * (0.1 * score)[..., None] }
-      rows = rows + update
+      rows    = rows + update
       updates = updates + [update]
     }
 
     // From the innermost recursion outwards, each update is added to the rows it was made from.
     if routed {
       total = updates[recursions - 1]
-      for r in 1..recursions { total = put(updates[recursions - 1 - r], routes[recursions - 1 - r], total) }
+      for r in 1..recursions {
+        total = put(updates[recursions - 1 - r], routes[recursions - 1 - r], total)
+      }
       x = x + total
     } else {
       x = rows

@@ -14,7 +14,9 @@ const schedule = [
 /// The sizes are those of a 7B decoder; the inputs are the vision tokens' embeddings.
 model PMoD(dim: int = 4096, heads: int = 32, hidden: int = 11008, context: int = 2880) {
   layers: [for share in schedule:
-             if share < 100% then MoD(Layer(dim, heads, hidden: hidden), dim, share, gate: "identity")
+             if share < 100% then MoD(
+               Layer(dim, heads, hidden: hidden), dim, share, gate: "identity",
+             )
              else Residual(Layer(dim, heads, hidden: hidden))]
   norm:   RMSNorm(dim)
 
