@@ -8,6 +8,7 @@ import type { Graph } from "./ir/graph.js";
 import { lower } from "./lower/lower.js";
 import { optimize } from "./passes/index.js";
 import type { Program } from "./program/program.js";
+import type { Target } from "./program/target.js";
 import { schedule } from "./schedule/schedule.js";
 
 export interface CompileOptions {
@@ -23,6 +24,8 @@ export interface CompileOptions {
   readonly read?: (path: string) => string | null;
   /** Parameters of the model: a number, a boolean, or an expression of the language (`"12.5%"`, `"\"gelu\""`). */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
+  /** The device to compile for, such as `device.target`. By default any: such a program uses no optional feature and runs everywhere. */
+  readonly target?: Target;
   /** Run the IR verifier after every pass. */
   readonly verify?: boolean;
 }
@@ -45,7 +48,7 @@ export function compile(source: string, options: CompileOptions = {}): Compiled 
   if (!checked.model) return { program: null, graph: null, model: null, diagnostics: checked.diagnostics, sources: checked.sources };
   const lowered = lower(checked.model);
   const graph = optimize(lowered, { verify: options.verify ?? false });
-  const plan = schedule(graph);
+  const plan = schedule(graph, options.target);
   const program = emit(plan, { model: checked.model, sources: checked.sources });
   return { program, graph, model: checked.model, diagnostics: checked.diagnostics, sources: checked.sources };
 }

@@ -5,6 +5,7 @@ import type { SourceFile } from "../diagnostics/span.js";
 import { kernelFiles } from "../embedded.js";
 import { isOp, nodesOf, type Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
+import { FEATURES, type Requirements } from "../program/target.js";
 import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
 import {
   PROGRAM_FORMAT,
@@ -53,6 +54,8 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
     model: graph.name,
     phase: model?.phase ?? "infer",
     entry: model?.entry ?? "forward",
+    target: plan.target,
+    requires: requirementsOf(plan),
     parameters: model?.parameters.map(({ name, value }) => ({ name, value })) ?? [],
     axes: graph.axes.map(emitAxis),
     live: graph.live.map((l) => ({ name: l.name, kind: l.kind, default: printRational(l.default) })),
@@ -80,6 +83,12 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
     kernels: kernels.all,
     steps,
   };
+}
+
+function requirementsOf(plan: Plan): Requirements {
+  const all = plan.steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.requires] : []));
+  const features = FEATURES.filter((f) => all.some((r) => r.features.includes(f)));
+  return { features: features.toSorted(), subgroupSize: all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? null };
 }
 
 /** Kernels by their text. */
@@ -199,9 +208,9 @@ function emitTable(table: PlanTable): ProgramTable {
 
 /** All the model declares: a checkpoint must hold them, read or not. */
 function weightsOf(plan: Plan, model: Model | undefined): readonly ProgramWeight[] {
-  const slotOf = (path: string): number | null => plan.weights.get(path) ?? null;
-  if (model) return model.weights.map(({ path, dtype, shape, init, keys }) => ({ path, dtype, shape, init, keys, slot: slotOf(path) }));
+  const slotsOf = (path: string): ProgramWeight["slots"] => plan.weights.get(path) ?? [];
+  if (model) return model.weights.map(({ path, dtype, shape, init, keys }) => ({ path, dtype, shape, init, keys, slots: slotsOf(path) }));
   const read = new Map<string, OpAttrs["weight"]>();
   for (const node of nodesOf(plan.graph)) if (isOp(node, "weight")) read.set(node.attrs.path, node.attrs);
-  return [...read.values()].map(({ path, dtype, shape }) => ({ path, dtype, shape, init: { kind: "zeros" }, keys: [path], slot: slotOf(path) }));
+  return [...read.values()].map(({ path, dtype, shape }) => ({ path, dtype, shape, init: { kind: "zeros" }, keys: [path], slots: slotsOf(path) }));
 }

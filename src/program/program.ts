@@ -1,5 +1,6 @@
 // The compiled program: plain, versioned, serialisable data, and all that the runtime knows of a model.
 import type { DType } from "../size/dtype.js";
+import type { Requirements, Target } from "./target.js";
 
 export const PROGRAM_FORMAT = "modc-program";
 export const PROGRAM_VERSION = 1;
@@ -13,6 +14,9 @@ export interface Program {
   readonly model: string;
   readonly phase: "infer" | "train" | "generate";
   readonly entry: "forward" | "objective";
+  /** What it was compiled for, and what of that a device must have. */
+  readonly target: Target;
+  readonly requires: Requirements;
   /** Parameters of the model as they were set, printed. */
   readonly parameters: readonly { readonly name: string; readonly value: string }[];
   /** Batch first; an axis stands after those it is made from. */
@@ -85,8 +89,37 @@ export interface ProgramWeight {
     | { readonly kind: "orthogonal"; readonly gain: number };
   /** Keys a checkpoint may hold it under; several, when byte-equal. */
   readonly keys: readonly string[];
-  /** Null where no kernel reads it. */
-  readonly slot: number | null;
+  /** A slot for each layout that kernels read; none where no kernel reads it. */
+  readonly slots: readonly ProgramWeightSlot[];
+}
+
+export interface ProgramWeightSlot {
+  readonly slot: number;
+  readonly layout: WeightLayout;
+}
+
+/** How a weight lies in a slot; the runtime packs it when it is loaded. */
+export type WeightLayout =
+  /** Row-major, as a checkpoint has it. */
+  | { readonly kind: "given" }
+  /**
+   * Matrices one after the other, each of `depth` × `width` (K × N), or `transposed` (N × K), cut into panels of so many `columns` of N: of each k in turn the
+   * values of the panel's columns, zeros beyond the last. `f32[matrices, ceil(N / columns), K, columns]`.
+   */
+  | { readonly kind: "panels"; readonly depth: number; readonly width: number; readonly transposed: boolean; readonly columns: number };
+
+/** Words that `elements` values take up in a layout. */
+export function packedLength(layout: WeightLayout, elements: number): number {
+  switch (layout.kind) {
+    case "given":
+      return elements;
+    case "panels": {
+      const { depth, width, columns } = layout;
+      return depth * width === 0 ? 0 : (elements / (depth * width)) * Math.ceil(width / columns) * columns * depth;
+    }
+    default:
+      return layout satisfies never;
+  }
 }
 
 export interface ProgramState {

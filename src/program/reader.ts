@@ -81,6 +81,10 @@ export class Reader {
     return typeof this.value === "number" && Number.isFinite(this.value) ? this.value : this.fail(`must be a number, found ${describe(this.value)}`);
   }
 
+  boolean(): boolean {
+    return typeof this.value === "boolean" ? this.value : this.fail(`must be true or false, found ${describe(this.value)}`);
+  }
+
   integer(least: number, most = Number.MAX_SAFE_INTEGER): number {
     const n = this.number();
     return Number.isSafeInteger(n) && n >= least && n <= most ? n : this.fail(`must be a whole number from ${least} to ${most}, found ${n}`);

@@ -14,9 +14,13 @@ import {
   type ProgramTable,
   type ProgramUniform,
   type ProgramWeight,
+  type ProgramWeightSlot,
+  packedLength,
+  type WeightLayout,
 } from "./program.js";
 import { Reader } from "./reader.js";
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
+import { DEVICE_CLASSES, FEATURES, type Requirements, type Target } from "./target.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -39,6 +43,8 @@ export function parseProgram(text: string): Program {
     "model",
     "phase",
     "entry",
+    "target",
+    "requires",
     "parameters",
     "axes",
     "live",
@@ -88,6 +94,8 @@ class ProgramReader {
       model: root.get("model").string(),
       phase: root.get("phase").oneOf(["infer", "train", "generate"]),
       entry: root.get("entry").oneOf(["forward", "objective"]),
+      target: readTarget(root.get("target")),
+      requires: readRequirements(root.get("requires")),
       parameters: root.get("parameters").list((r) => {
         r.fields(["name", "value"]);
         return { name: r.get("name").string(), value: r.get("value").string() };
@@ -137,15 +145,25 @@ class ProgramReader {
     };
   }
   #weight(r: Reader): ProgramWeight {
-    r.fields(["path", "dtype", "shape", "init", "keys", "slot"]);
+    r.fields(["path", "dtype", "shape", "init", "keys", "slots"]);
+    const shape = r.get("shape").list((s) => s.integer(0), MOST_DIMENSIONS);
+    const elements = shape.reduce((n, d) => n * d, 1);
     return {
       path: r.get("path").string(),
       dtype: r.get("dtype").oneOf(DTYPES),
-      shape: r.get("shape").list((s) => s.integer(0), MOST_DIMENSIONS),
+      shape,
       init: this.#init(r.get("init")),
       keys: r.get("keys").list((k) => k.string()),
-      slot: r.get("slot").orNull((s) => this.#slot(s)),
+      slots: r.get("slots").list((s) => this.#weightSlot(s, elements), MOST_DIMENSIONS),
     };
+  }
+  #weightSlot(r: Reader, elements: number): ProgramWeightSlot {
+    r.fields(["slot", "layout"]);
+    const slot = this.#slot(r.get("slot"));
+    const layout = readLayout(r.get("layout"), elements);
+    const bytes = 4 * packedLength(layout, elements);
+    if (this.#slots[slot]!.bytes !== bytes) r.get("slot").fail(`is ${slot}, which has not the ${bytes} bytes of the weight`);
+    return { slot, layout };
   }
   #init(r: Reader): ProgramWeight["init"] {
     const kind = r.get("kind").oneOf(["zeros", "ones", "normal", "uniform", "orthogonal"]);
@@ -274,6 +292,46 @@ class ProgramReader {
     return { kind: "dispatch", kernel, slots, uniforms, workgroups: this.#symbols.size(r.get("workgroups")), origin };
   }
 }
+
+function readLayout(r: Reader, elements: number): WeightLayout {
+  const kind = r.get("kind").oneOf(["given", "panels"]);
+  switch (kind) {
+    case "given":
+      r.fields(["kind"]);
+      return { kind };
+    case "panels": {
+      r.fields(["kind", "depth", "width", "transposed", "columns"]);
+      const [depth, width] = [r.get("depth").integer(1), r.get("width").integer(1)];
+      if (elements % (depth * width) !== 0) r.get("depth").fail(`and width are ${depth} and ${width}, of which ${elements} values are no matrices`);
+      return { kind, depth, width, transposed: r.get("transposed").boolean(), columns: r.get("columns").integer(1, 65_536) };
+    }
+    default:
+      return kind satisfies never;
+  }
+}
+
+function readTarget(r: Reader): Target {
+  r.fields(["device", "subgroupSize", "f16", "limits"]);
+  const limits = r.get("limits");
+  limits.fields(["storageBuffersPerStage", "invocationsPerWorkgroup", "workgroupStorageBytes"]);
+  return {
+    device: r.get("device").oneOf(DEVICE_CLASSES),
+    subgroupSize: r.get("subgroupSize").orNull(readSubgroupSize),
+    f16: r.get("f16").boolean(),
+    limits: {
+      storageBuffersPerStage: limits.get("storageBuffersPerStage").integer(1),
+      invocationsPerWorkgroup: limits.get("invocationsPerWorkgroup").integer(1),
+      workgroupStorageBytes: limits.get("workgroupStorageBytes").integer(0),
+    },
+  };
+}
+
+function readRequirements(r: Reader): Requirements {
+  r.fields(["features", "subgroupSize"]);
+  return { features: r.get("features").list((f) => f.oneOf(FEATURES), FEATURES.length), subgroupSize: r.get("subgroupSize").orNull(readSubgroupSize) };
+}
+
+const readSubgroupSize = (r: Reader): number => r.integer(1, 128);
 
 function readFloat(r: Reader): { readonly f32: number } {
   r.fields(["f32"]);

@@ -1,6 +1,6 @@
 // Errors of the runtime: one class for each kind of fault, with a code for programs and a hint for people.
 
-export type RuntimeErrorCode = "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "bad-input" | "bad-weights" | "disposed";
+export type RuntimeErrorCode = "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported" | "bad-input" | "bad-weights" | "disposed";
 
 /** What every error of the runtime has: a code, a message of one sentence, and, where there is a mend, a hint. */
 export class RuntimeError extends Error {
@@ -63,6 +63,13 @@ export class LimitError extends RuntimeError {
     this.limit = fault.limit;
     this.needed = fault.needed;
     this.allowed = fault.allowed;
+  }
+}
+
+/** A program was compiled for a device that has what this one lacks. */
+export class UnsupportedError extends RuntimeError {
+  constructor(message: string, hint: string) {
+    super("unsupported", message, { hint });
   }
 }
 

@@ -4,6 +4,7 @@ export * from "./errors.js";
 export type { LiveValue } from "./extents.js";
 export { initialValues, initialWeights } from "./init.js";
 export type { InputValue, Nested, NumberArray } from "./inputs.js";
+export type { DeviceClass, Target } from "../program/target.js";
 export type { Program } from "../program/program.js";
 export { parseProgram, printProgram, ProgramError } from "../program/serialize.js";
 export type { OutputSelection, Result } from "./outputs.js";

@@ -4,7 +4,7 @@ import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../size/axes
 import { printRational, type Rational } from "../size/rational.js";
 import { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
-import { DisposedError, InputError, KernelError } from "./errors.js";
+import { DisposedError, InputError, KernelError, UnsupportedError } from "./errors.js";
 import { checkLengths, checkLive, checkSeed, inferExtents, type LiveValue } from "./extents.js";
 import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
 import { flatten, type FlatInput, type InputValue, packInput } from "./inputs.js";
@@ -48,12 +48,13 @@ export type Inputs = Readonly<Record<string, InputValue>> | ReadonlyMap<string, 
 export type Results = Readonly<Record<string, Result>>;
 
 /**
- * Puts a program on a device: checks that it fits, makes all buffers, compiles all kernels, reads the weights. Throws LimitError before anything is
- * allocated, WeightsError before any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
+ * Puts a program on a device: checks that it fits, makes all buffers, compiles all kernels, reads the weights. Throws UnsupportedError or LimitError before
+ * anything is allocated, WeightsError before any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
  */
 export async function load(program: Program, device: Device, weights?: WeightsInput, options: LoadOptions = {}): Promise<Session> {
   if (device.lostError) throw device.lostError;
   options.signal?.throwIfAborted();
+  checkRequirements(program, device);
   const session = new Session(program, device, options);
   const values = await locateWeights(program, weights, checkSeed(options.seed ?? 0));
   try {
@@ -65,6 +66,18 @@ export async function load(program: Program, device: Device, weights?: WeightsIn
   } finally {
     await values.close();
   }
+}
+
+/** Throws UnsupportedError where the device lacks what the program's kernels rely on. */
+function checkRequirements({ requires, target }: Program, { info, target: own }: Device): void {
+  const missing: string[] = requires.features.filter((f) => !info.features.includes(f));
+  if (requires.subgroupSize !== null && own.subgroupSize !== requires.subgroupSize)
+    missing.push(`subgroups of ${requires.subgroupSize} (they have ${own.subgroupSize ?? "no fixed width"} there)`);
+  if (missing.length > 0)
+    throw new UnsupportedError(
+      `the program was compiled for ${target.device} and needs ${missing.join(" and ")}, which ${info.name} does not have`,
+      "compile it for this device (`target: device.target`), or for any (no target)",
+    );
 }
 
 /** The sizes of a run. */
@@ -108,7 +121,7 @@ export class Session {
     this.#live = checkLive(program, options.live, null);
     this.#slotBytes = program.slots.map((s) => this.#table.index(s.bytes));
     for (const output of program.outputs) for (const size of output.shape) this.#table.index(size);
-    const lasting = new Set([...program.states.map((s) => s.slot), ...program.weights.flatMap((w) => w.slot ?? [])]);
+    const lasting = new Set([...program.states.map((s) => s.slot), ...program.weights.flatMap((w) => w.slots.map((s) => s.slot))]);
     this.#buffers = new Buffers(device, program, lasting);
     this.#tables = new Tables(device, program, this.#axes, this.#buffers);
   }

@@ -1,10 +1,11 @@
 // The weights of a session: from a checkpoint, from values in memory, or from the seed; converted and written to the device one at a time.
-import type { Program, ProgramWeight } from "../program/program.js";
+import { packedLength, type Program, type ProgramWeight, type ProgramWeightSlot } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import { inNode, type Device } from "./device.js";
 import { WeightsError } from "./errors.js";
 import { initialValues } from "./init.js";
 import type { Words } from "./weights/convert.js";
+import { forEachPiece } from "./weights/layout.js";
 import { matchWeights, readWeight } from "./weights/match.js";
 import { readSafetensors } from "./weights/safetensors.js";
 import type { WeightSource } from "./weights/source.js";
@@ -69,15 +70,17 @@ export async function uploadWeights(
   let done = 0;
   for (const weight of program.weights) {
     options.signal?.throwIfAborted();
-    const slots = [...(weight.slot === null ? [] : [weight.slot]), ...(states.get(weight.path) ?? [])];
+    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, layout: { kind: "given" } }));
+    const slots = [...weight.slots, ...starting];
     if (slots.length > 0) {
       const words = await weights.values(weight);
       if (device.lostError) throw device.lostError;
-      for (const slot of slots) {
-        if (words.byteLength > buffers.bytes(slot)) throw new Error(`modc bug: the slot of ${weight.path} is too small`);
-        queue.writeBuffer(buffers.buffer(slot), 0, words as Float32Array<ArrayBuffer>); // no source gives shared memory
+      for (const { slot, layout } of slots) {
+        const bytes = 4 * packedLength(layout, words.length);
+        if (bytes > buffers.bytes(slot)) throw new Error(`modc bug: the slot of ${weight.path} is too small`);
+        forEachPiece(words, layout, (piece, at) => queue.writeBuffer(buffers.buffer(slot), 4 * at, piece as Float32Array<ArrayBuffer>)); // no source gives shared memory
+        pending += bytes;
       }
-      pending += words.byteLength;
     }
     if (pending > BYTES_BETWEEN_WAITS) {
       await device.wait(() => queue.onSubmittedWorkDone());

@@ -3,7 +3,7 @@ import type { Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import { ops } from "../ops/index.js";
 import type { Extents } from "./extents.js";
-import type { Limits } from "./limits.js";
+import type { Limits } from "../program/target.js";
 
 /** Pointwise operators computed by one kernel. */
 export interface Group {

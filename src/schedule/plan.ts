@@ -1,17 +1,21 @@
 // The plan: which kernels run on which buffers, in which order, before any WGSL is written.
 import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
+import type { WeightLayout } from "../program/program.js";
+import type { Requirements, Target } from "../program/target.js";
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
 
 export interface Plan {
   readonly graph: Graph;
+  readonly target: Target;
   readonly slots: readonly PlanSlot[];
   readonly steps: readonly PlanStep[];
   readonly tables: readonly PlanTable[];
-  /** Slots by name; inputs, weights that no kernel reads have none. */
+  /** Slots by name; inputs that no kernel reads have none. */
   readonly inputs: ReadonlyMap<string, number>;
-  readonly weights: ReadonlyMap<string, number>;
+  /** By path: a slot for each layout that a kernel reads. */
+  readonly weights: ReadonlyMap<string, readonly PlanWeight[]>;
   readonly states: ReadonlyMap<string, number>;
   /** In the order of the graph's outputs. */
   readonly outputs: readonly PlanOutput[];
@@ -21,6 +25,11 @@ export interface PlanSlot {
   /** Largest size of the values that live in it, one after the other. */
   readonly bytes: Size;
   readonly label: string;
+}
+
+export interface PlanWeight {
+  readonly slot: number;
+  readonly layout: WeightLayout;
 }
 
 export interface PlanOutput {
@@ -66,6 +75,7 @@ export interface Kernel {
   /** Bindings from 1. */
   readonly buffers: readonly Buffer[];
   readonly declarations: readonly Declaration[];
+  readonly requires: Requirements;
 }
 
 export interface Field {
@@ -78,7 +88,7 @@ export type WgslType = "f32" | "u32" | "i32";
 export interface Buffer {
   readonly name: string;
   readonly access: "read" | "read_write";
-  readonly element: WgslType;
+  readonly element: WgslType | "vec4f";
 }
 
 /** What varies between the uses of a kernel's file: declarations, and nothing in the bodies. */

@@ -5,20 +5,20 @@ import { attrsKey } from "../ir/key.js";
 import { inputTypes, printType } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
+import { PORTABLE, type Target } from "../program/target.js";
 import { Extents } from "./extents.js";
 import { buffersOf, expressionKey, expressionOf, expressionWork, storing, type Expression } from "./expression.js";
 import { groupPointwise, isExpression, type Group } from "./group.js";
 import { specs, worksInPlace } from "./kernels/index.js";
 import type { Operand, Spec, Work } from "./kernels/spec.js";
-import { DEFAULT_LIMITS, type Limits } from "./limits.js";
 import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
 import type { Plan, PlanOutput, PlanStep, Step } from "./plan.js";
 import { Sources } from "./sources.js";
 
-/** Chooses kernels and memory for a graph. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
-export function schedule(graph: Graph, limits: Limits = DEFAULT_LIMITS): Plan {
-  return new Scheduling(graph, limits).plan();
+/** Chooses kernels and memory for a graph on a device. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
+export function schedule(graph: Graph, target: Target = PORTABLE): Plan {
+  return new Scheduling(graph, target).plan();
 }
 
 /** A result of a node: what a view of it names too. */
@@ -37,7 +37,7 @@ interface Unit {
 
 class Scheduling {
   readonly #graph: Graph;
-  readonly #limits: Limits;
+  readonly #target: Target;
   readonly #extents: Extents;
   readonly #order: readonly Node[];
   readonly #groups: ReadonlyMap<Node, Group>;
@@ -52,14 +52,14 @@ class Scheduling {
   readonly #work = new Map<string, Work>();
   readonly #steps: (Step<Storage> & { readonly origin: Origin | null })[] = [];
 
-  constructor(graph: Graph, limits: Limits) {
+  constructor(graph: Graph, target: Target) {
     this.#graph = graph;
-    this.#limits = limits;
+    this.#target = target;
     this.#extents = new Extents(graph.axes);
     this.#sources = new Sources(this.#extents);
     this.#order = orderOf(graph, this.#extents);
     const stored = new Set([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...graph.starts.values()]);
-    this.#groups = groupPointwise(this.#order, stored, this.#extents, limits);
+    this.#groups = groupPointwise(this.#order, stored, this.#extents, target.limits);
   }
 
   plan(): Plan {
@@ -134,7 +134,7 @@ class Scheduling {
   #emit(unit: Unit, at: number): void {
     const { node, expression } = unit;
     const inPlace = expression === null && this.#takesOver(unit, at);
-    const work = expression ? this.#expressionWork(expression) : this.#kernelWork(node, inPlace);
+    const work = expression ? this.#expressionWork(expression) : this.#kernelWork(unit, inPlace);
     const [, ...rest] = node.types;
     const results = inPlace
       ? [this.#storageOf(unit.inputs[ops[node.op].inPlace!]!), ...rest.map((_, i) => this.#newResult(node, i + 1))]
@@ -145,6 +145,11 @@ class Scheduling {
       switch (operand.from) {
         case "input":
           return this.#storageOf(itemAt(unit.inputs, operand.index));
+        case "packed": {
+          const { node: weight } = itemAt(unit.inputs, operand.index);
+          invariant(isOp(weight, "weight"), `${weight.op} is packed as if it were a weight`);
+          return this.#sources.weight(weight, operand.layout);
+        }
         case "result":
           return itemAt(results, operand.index);
         case "scratch":
@@ -164,8 +169,8 @@ class Scheduling {
     if (step.kind === "dispatch") {
       const { buffers, file } = step.kernel;
       invariant(
-        buffers.length <= this.#limits.storageBuffersPerStage,
-        `${file} needs ${buffers.length} storage buffers, the limit is ${this.#limits.storageBuffersPerStage}`,
+        buffers.length <= this.#target.limits.storageBuffersPerStage,
+        `${file} needs ${buffers.length} storage buffers, the limit is ${this.#target.limits.storageBuffersPerStage}`,
       );
       const written = step.buffers.filter((_, i) => buffers[i]!.access === "read_write");
       invariant(
@@ -204,12 +209,13 @@ class Scheduling {
   #expressionWork(expression: Expression): Work {
     return this.#remember(`= ${expressionKey(expression)}`, () => expressionWork(expression, this.#extents));
   }
-  #kernelWork(node: Node, inPlace: boolean): Work {
+  #kernelWork({ node, inputs: values }: Unit, inPlace: boolean): Work {
     const types = (list: readonly Node["types"][number][]): string => list.map(printType).join(" ");
     const inputs = inputTypes(node.op, node.inputs);
-    const key = `${node.op}{${attrsKey(node.attrs)}}${inPlace ? "!" : ""}(${types(inputs)}) ${types(node.types)}`;
+    const weights = values.map((v) => v.node.op === "weight");
+    const key = `${node.op}{${attrsKey(node.attrs)}}${inPlace ? "!" : ""}(${types(inputs)})${weights.map(Number).join("")} ${types(node.types)}`;
     return this.#remember(key, () =>
-      runSpec(node.op, { attrs: node.attrs, inputs, results: node.types, extents: this.#extents, limits: this.#limits, inPlace }),
+      runSpec(node.op, { attrs: node.attrs, inputs, results: node.types, extents: this.#extents, target: this.#target, weights, inPlace }),
     );
   }
   #remember(key: string, make: () => Work): Work {
@@ -261,7 +267,7 @@ class Scheduling {
       return { slot: slotOf(s), startsSlot: own ? slotOf(own) : null };
     });
     const steps = this.#steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin }));
-    return { graph: this.#graph, slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
+    return { graph: this.#graph, target: this.#target, slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
   }
 }
 

@@ -10,13 +10,15 @@ export type Check = (wgsl: string) => Promise<string | null>;
 
 // Dawn crashes where these are collected while the device lives; one `create()` a process.
 const kept: unknown[] = [];
+let instance: GPU | null = null;
 
-/** Dawn under WebGPU's default limits, as far as a pipeline. */
-export async function openDawn(): Promise<Check> {
-  const gpu = create(["backend=null"]);
+/** Dawn under WebGPU's default limits and with these features alone, as far as a pipeline. */
+export async function openDawn(requiredFeatures: GPUFeatureName[] = []): Promise<Check> {
+  instance ??= create(["backend=null"]);
+  const gpu = instance;
   const adapter = await gpu.requestAdapter();
   if (!adapter) throw new Error("Dawn has no null backend here");
-  const device = await adapter.requestDevice();
+  const device = await adapter.requestDevice({ requiredFeatures });
   kept.push(gpu, adapter, device);
   return async (wgsl) => {
     device.pushErrorScope("validation");

@@ -11,7 +11,7 @@ const weight = (path: string, shape: readonly number[], init: ProgramWeight["ini
   shape,
   init,
   keys: [path],
-  slot: null,
+  slots: [],
 });
 
 const digest = (values: Float32Array | Uint32Array | Int32Array): string =>

@@ -1,5 +1,6 @@
 // Small programs written by hand, with kernels that say what they compute.
 import { type Program, PROGRAM_FORMAT, PROGRAM_VERSION, type ProgramAxis } from "../../src/program/program.js";
+import { PORTABLE } from "../../src/program/target.js";
 
 const base = {
   format: PROGRAM_FORMAT,
@@ -7,6 +8,8 @@ const base = {
   model: "Test",
   phase: "infer",
   entry: "forward",
+  target: PORTABLE,
+  requires: { features: [], subgroupSize: null },
   parameters: [],
   live: [],
   weights: [],
@@ -40,7 +43,7 @@ export const scaleProgram = (bound: number | null = 64): Program => ({
   outputs: [
     { name: "output", role: "result", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 2, startsSlot: null },
   ],
-  weights: [{ path: "bias", dtype: "f32", shape: [3], init: { kind: "ones" }, keys: ["model.bias"], slot: 1 }],
+  weights: [{ path: "bias", dtype: "f32", shape: [3], init: { kind: "ones" }, keys: ["model.bias"], slots: [{ slot: 1, layout: { kind: "given" } }] }],
   slots: [
     { bytes: "12*rows(T)", label: "x" },
     { bytes: 12, label: "bias" },

@@ -100,7 +100,7 @@ const weight = (path: string, shape: readonly number[], more: Partial<ProgramWei
   shape,
   init: { kind: "normal", std: 1 },
   keys: [path],
-  slot: null,
+  slots: [],
   ...more,
 });
 

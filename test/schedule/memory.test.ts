@@ -27,7 +27,7 @@ const SIZES: readonly Size[] = [
 ];
 
 const dispatch = (buffers: readonly Storage[]): Step<Storage> => {
-  const kernel: Kernel = { file: "pointwise", name: "pointwise", fields: [], buffers: [], declarations: [] };
+  const kernel: Kernel = { file: "pointwise", name: "pointwise", fields: [], buffers: [], declarations: [], requires: { features: [], subgroupSize: null } };
   return { kind: "dispatch", kernel, buffers, uniforms: [], workgroups: 1 };
 };
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Graph, Node } from "../../src/ir/graph.js";
 import { createEmit } from "../../src/ir/build.js";
 import { ops } from "../../src/ops/index.js";
-import { DEFAULT_LIMITS } from "../../src/schedule/limits.js";
+import { DEFAULT_LIMITS } from "../../src/program/target.js";
 import type { Plan, PlanStep } from "../../src/schedule/plan.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { printSize } from "../../src/size/size.js";

@@ -33,4 +33,4 @@ export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
 
 const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
 
-const asProgramWeight = ({ path, dtype, shape, init: start, keys }: ModelWeight): ProgramWeight => ({ path, dtype, shape, init: start, keys, slot: null });
+const asProgramWeight = ({ path, dtype, shape, init: start, keys }: ModelWeight): ProgramWeight => ({ path, dtype, shape, init: start, keys, slots: [] });

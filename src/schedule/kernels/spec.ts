@@ -2,22 +2,26 @@
 import { invariant } from "../../diagnostics/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
+import type { WeightLayout } from "../../program/program.js";
+import type { Feature, Target } from "../../program/target.js";
 import type { DType } from "../../size/dtype.js";
 import type { Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import { collapse } from "../index-map.js";
-import type { Limits } from "../limits.js";
 import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform, WgslType } from "../plan.js";
 
 /** A buffer as a spec names it: by its place in the node, or as one the schedule adds. */
 export type Operand =
   | { readonly from: "input" | "result" | "scratch"; readonly index: number }
+  /** An input that is a weight, in a layout that the runtime makes when it loads. */
+  | { readonly from: "packed"; readonly index: number; readonly layout: WeightLayout }
   /** Starts of an axis that only the device knows. */
   | { readonly from: "starts"; readonly axis: string }
   /** A table the host computes for an axis. */
   | { readonly from: "k" | "span"; readonly axis: string };
 
 export const input = (index: number): Operand => ({ from: "input", index });
+export const packed = (index: number, layout: WeightLayout): Operand => ({ from: "packed", index, layout });
 export const result = (index = 0): Operand => ({ from: "result", index });
 export const scratch = (index = 0): Operand => ({ from: "scratch", index });
 
@@ -27,7 +31,9 @@ export interface SpecContext<K extends OpName> {
   readonly inputs: readonly TensorType[];
   readonly results: readonly TensorType[];
   readonly extents: Extents;
-  readonly limits: Limits;
+  readonly target: Target;
+  /** For each input, whether it is a weight as a checkpoint holds it, which can be packed when it is loaded. */
+  readonly weights: readonly boolean[];
   /** Whether result 0 takes over the memory of the record's `inPlace` input, which then holds its value already. */
   readonly inPlace: boolean;
 }
@@ -62,6 +68,8 @@ export class KernelBuilder {
   readonly #operands: Operand[] = [];
   readonly #declarations: Declaration[] = [];
   readonly #starts = new Map<string, string>();
+  readonly #features = new Set<Feature>();
+  #subgroupSize: number | null = null;
 
   constructor(file: string, extents: Extents, name = file) {
     this.#file = file;
@@ -69,7 +77,7 @@ export class KernelBuilder {
     this.#extents = extents;
   }
 
-  read(name: string, element: WgslType, operand: Operand): this {
+  read(name: string, element: Buffer["element"], operand: Operand): this {
     this.#bind({ name, access: "read", element }, operand);
     return this;
   }
@@ -80,6 +88,13 @@ export class KernelBuilder {
   #bind(buffer: Buffer, operand: Operand): void {
     this.#buffers.push(buffer);
     this.#operands.push(operand);
+  }
+
+  /** The kernel's file relies on subgroups of this width. */
+  subgroups(width: number): this {
+    this.#features.add("subgroups");
+    this.#subgroupSize = width;
+    return this;
   }
 
   /** `fn name() -> u32` */
@@ -154,7 +169,8 @@ export class KernelBuilder {
 
   /** So many workgroups of it. */
   dispatch(workgroups: Size): Step<Operand> {
-    const kernel: Kernel = { file: this.#file, name: this.#name, fields: this.#fields, buffers: this.#buffers, declarations: this.#declarations };
+    const requires = { features: [...this.#features], subgroupSize: this.#subgroupSize };
+    const kernel: Kernel = { file: this.#file, name: this.#name, fields: this.#fields, buffers: this.#buffers, declarations: this.#declarations, requires };
     return { kind: "dispatch", kernel, buffers: this.#operands, uniforms: this.#uniforms, workgroups };
   }
   /** One invocation for each of so many elements. */

@@ -1,0 +1,46 @@
+// What a program is compiled for: the class of a device and what it offers, as plain data that compiler and runtime share.
+
+/**
+ * Which tunings fit. `portable`: nothing is known. `mesa-software`: Mesa's lavapipe. `swiftshader`: that one, and other processors that play a
+ * GPU. `integrated`: a GPU that shares memory with the processor. `discrete`: a GPU with memory of its own.
+ */
+export const DEVICE_CLASSES = ["portable", "mesa-software", "swiftshader", "integrated", "discrete"] as const;
+export type DeviceClass = (typeof DEVICE_CLASSES)[number];
+
+export interface Target {
+  readonly device: DeviceClass;
+  /** Width that every subgroup has; null where there are none, or where it varies. */
+  readonly subgroupSize: number | null;
+  /** Whether shaders may use f16. */
+  readonly f16: boolean;
+  readonly limits: Limits;
+}
+
+/** Limits of a device that a schedule must respect, by shorter names than WebGPU's. */
+export interface Limits {
+  readonly storageBuffersPerStage: number;
+  readonly invocationsPerWorkgroup: number;
+  readonly workgroupStorageBytes: number;
+}
+
+/** WebGPU's default limits (W3C, 3.6.2): every device has them. */
+export const DEFAULT_LIMITS: Limits = {
+  storageBuffersPerStage: 8,
+  invocationsPerWorkgroup: 256,
+  workgroupStorageBytes: 16_384,
+};
+
+/** What every WebGPU device has. */
+export const PORTABLE: Target = { device: "portable", subgroupSize: null, f16: false, limits: DEFAULT_LIMITS };
+
+/** Features of WebGPU that kernels may use. */
+export const FEATURES = ["subgroups", "shader-f16"] as const;
+export type Feature = (typeof FEATURES)[number];
+
+/** What a device must have for the kernels of a program. */
+export interface Requirements {
+  /** Sorted, each once. */
+  readonly features: readonly Feature[];
+  /** The width every subgroup must have; null where no kernel relies on it. */
+  readonly subgroupSize: number | null;
+}
