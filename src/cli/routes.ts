@@ -15,7 +15,7 @@ export interface ShownRoute {
 }
 
 /** Every observed route, in the program's order. */
-export function observedRoutes(program: Program, values: Values): readonly ShownRoute[] {
+export function observedRoutes(program: Pick<Program, "axes" | "outputs">, values: Values): readonly ShownRoute[] {
   const byAxis = new Map<string, ShownRoute>();
   const axes = new Map(program.axes.map((a) => [a.name, a]));
   for (const output of program.outputs) {
@@ -63,17 +63,18 @@ export function printableBytes(bytes: Uint8Array): string {
   return cells.join("");
 }
 
-/** Strips below the text, in pieces of `width` columns. `tokens` is the length of the sequence. */
+/** Strips below the text, in pieces of `width` columns. `tokens` is the length of the sequence. Routes chosen on one that is not observed have counts only. */
 export function drawRoutes(routes: readonly ShownRoute[], sequence: number, tokens: number, text: Uint8Array | null, width: number): string {
-  const labels = routes.map((r) => `${r.path} ${r.chosen[sequence]?.length ?? 0}/${tokens}`);
-  const margin = Math.max(0, ...labels.map((l) => l.length)) + 2;
+  const drawn = routes.filter((r) => r.absolute);
+  const labelOf = (r: ShownRoute): string => `${r.path} ${r.chosen[sequence]?.length ?? 0}/${tokens}`;
+  const margin = Math.max(0, ...drawn.map((r) => labelOf(r).length)) + 2;
   const piece = Math.max(16, width - margin);
   const shown = text ? printableBytes(text) : null;
-  const strips = routes.map((r) => strip(r.absolute ? (r.chosen[sequence] ?? []) : [], tokens));
-  const lines: string[] = [];
-  for (let from = 0; from < tokens; from += piece) {
+  const strips = drawn.map((r) => strip(r.chosen[sequence] ?? [], tokens));
+  const lines: string[] = routes.filter((r) => !r.absolute).map((r) => `${labelOf(r)}, of a route that is not observed`);
+  for (let from = 0; drawn.length > 0 && from < tokens; from += piece) {
     if (shown !== null) lines.push(`${"".padEnd(margin)}${shown.slice(from, from + piece)}`.trimEnd());
-    strips.forEach((s, i) => lines.push(`${(from === 0 ? labels[i]! : "").padEnd(margin)}${s.slice(from, from + piece)}`));
+    strips.forEach((s, i) => lines.push(`${(from === 0 ? labelOf(drawn[i]!) : "").padEnd(margin)}${s.slice(from, from + piece)}`));
     if (from + piece < tokens) lines.push("");
   }
   return lines.join("\n");
