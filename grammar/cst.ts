@@ -1,6 +1,152 @@
 // Made by scripts/grammar.mjs from grammar/parser.ts; do not edit. The types of the concrete syntax tree.
 import type { CstNode, IToken } from "chevrotain";
 
+export interface ExpressionCstNode extends CstNode {
+  name: "expression";
+  children: ExpressionCstChildren;
+}
+
+export type ExpressionCstChildren = {
+  If?: IToken[];
+  expression?: ExpressionCstNode[];
+  choice?: ChoiceCstNode[];
+  chain?: (ChainCstNode)[];
+  DotDot?: IToken[];
+};
+
+export interface ChoiceCstNode extends CstNode {
+  name: "choice";
+  children: ChoiceCstChildren;
+}
+
+export type ChoiceCstChildren = {
+  Then: (IToken)[];
+  expression: (ExpressionCstNode)[];
+  Else: (IToken)[];
+  If?: IToken[];
+};
+
+export interface ChainCstNode extends CstNode {
+  name: "chain";
+  children: ChainCstChildren;
+}
+
+export type ChainCstChildren = {
+  PrefixOperator?: (IToken)[];
+  term: (TermCstNode)[];
+  BinaryOperator?: IToken[];
+};
+
+export interface SizeCstNode extends CstNode {
+  name: "size";
+  children: SizeCstChildren;
+}
+
+export type SizeCstChildren = {
+  PrefixOperator?: (IToken)[];
+  term: (TermCstNode)[];
+  ArithmeticOperator?: IToken[];
+};
+
+export interface TermCstNode extends CstNode {
+  name: "term";
+  children: TermCstChildren;
+}
+
+export type TermCstChildren = {
+  NumberLiteral?: IToken[];
+  StringLiteral?: IToken[];
+  True?: IToken[];
+  False?: IToken[];
+  None?: IToken[];
+  Identifier?: IToken[];
+  LParen?: IToken[];
+  expression?: ExpressionCstNode[];
+  Comma?: IToken[];
+  RParen?: IToken[];
+  list?: ListCstNode[];
+  suffix?: SuffixCstNode[];
+};
+
+export interface ListCstNode extends CstNode {
+  name: "list";
+  children: ListCstChildren;
+}
+
+export type ListCstChildren = {
+  LBracket: IToken[];
+  For?: IToken[];
+  Identifier?: IToken[];
+  In?: IToken[];
+  expression?: (ExpressionCstNode)[];
+  Colon?: IToken[];
+  Comma?: IToken[];
+  RBracket: IToken[];
+};
+
+export interface SuffixCstNode extends CstNode {
+  name: "suffix";
+  children: SuffixCstChildren;
+}
+
+export type SuffixCstChildren = {
+  Dot?: IToken[];
+  Identifier?: IToken[];
+  LParen?: IToken[];
+  argument?: ArgumentCstNode[];
+  Comma?: (IToken)[];
+  RParen?: IToken[];
+  LBracket?: IToken[];
+  index?: IndexCstNode[];
+  RBracket?: IToken[];
+};
+
+export interface ArgumentCstNode extends CstNode {
+  name: "argument";
+  children: ArgumentCstChildren;
+}
+
+export type ArgumentCstChildren = {
+  Identifier?: IToken[];
+  Colon?: IToken[];
+  expression: ExpressionCstNode[];
+};
+
+export interface IndexCstNode extends CstNode {
+  name: "index";
+  children: IndexCstChildren;
+}
+
+export type IndexCstChildren = {
+  Ellipsis?: IToken[];
+  Colon?: (IToken)[];
+  expression?: (ExpressionCstNode)[];
+};
+
+export interface TensorTypeCstNode extends CstNode {
+  name: "tensorType";
+  children: TensorTypeCstChildren;
+}
+
+export type TensorTypeCstChildren = {
+  Identifier: IToken[];
+  LBracket: IToken[];
+  dimension?: DimensionCstNode[];
+  Comma?: IToken[];
+  RBracket: IToken[];
+};
+
+export interface DimensionCstNode extends CstNode {
+  name: "dimension";
+  children: DimensionCstChildren;
+}
+
+export type DimensionCstChildren = {
+  Ellipsis?: IToken[];
+  size?: (SizeCstNode)[];
+  LessEqual?: IToken[];
+};
+
 export interface FileCstNode extends CstNode {
   name: "file";
   children: FileCstChildren;
@@ -193,30 +339,6 @@ export type ResultCstChildren = {
   tensorType: TensorTypeCstNode[];
 };
 
-export interface TensorTypeCstNode extends CstNode {
-  name: "tensorType";
-  children: TensorTypeCstChildren;
-}
-
-export type TensorTypeCstChildren = {
-  Identifier: IToken[];
-  LBracket: IToken[];
-  dimension?: DimensionCstNode[];
-  Comma?: IToken[];
-  RBracket: IToken[];
-};
-
-export interface DimensionCstNode extends CstNode {
-  name: "dimension";
-  children: DimensionCstChildren;
-}
-
-export type DimensionCstChildren = {
-  Ellipsis?: IToken[];
-  size?: (SizeCstNode)[];
-  LessEqual?: IToken[];
-};
-
 export interface MemberIfCstNode extends CstNode {
   name: "memberIf";
   children: MemberIfCstChildren;
@@ -337,126 +459,4 @@ export type BindingOrValueCstChildren = {
   DotDot?: IToken[];
   Equal?: IToken[];
   expression?: ExpressionCstNode[];
-};
-
-export interface ExpressionCstNode extends CstNode {
-  name: "expression";
-  children: ExpressionCstChildren;
-}
-
-export type ExpressionCstChildren = {
-  If?: IToken[];
-  expression?: ExpressionCstNode[];
-  choice?: ChoiceCstNode[];
-  chain?: (ChainCstNode)[];
-  DotDot?: IToken[];
-};
-
-export interface ChoiceCstNode extends CstNode {
-  name: "choice";
-  children: ChoiceCstChildren;
-}
-
-export type ChoiceCstChildren = {
-  Then: (IToken)[];
-  expression: (ExpressionCstNode)[];
-  Else: (IToken)[];
-  If?: IToken[];
-};
-
-export interface ChainCstNode extends CstNode {
-  name: "chain";
-  children: ChainCstChildren;
-}
-
-export type ChainCstChildren = {
-  PrefixOperator?: (IToken)[];
-  term: (TermCstNode)[];
-  BinaryOperator?: IToken[];
-};
-
-export interface SizeCstNode extends CstNode {
-  name: "size";
-  children: SizeCstChildren;
-}
-
-export type SizeCstChildren = {
-  PrefixOperator?: (IToken)[];
-  term: (TermCstNode)[];
-  ArithmeticOperator?: IToken[];
-};
-
-export interface TermCstNode extends CstNode {
-  name: "term";
-  children: TermCstChildren;
-}
-
-export type TermCstChildren = {
-  NumberLiteral?: IToken[];
-  StringLiteral?: IToken[];
-  True?: IToken[];
-  False?: IToken[];
-  None?: IToken[];
-  Identifier?: IToken[];
-  LParen?: IToken[];
-  expression?: ExpressionCstNode[];
-  Comma?: IToken[];
-  RParen?: IToken[];
-  list?: ListCstNode[];
-  suffix?: SuffixCstNode[];
-};
-
-export interface ListCstNode extends CstNode {
-  name: "list";
-  children: ListCstChildren;
-}
-
-export type ListCstChildren = {
-  LBracket: IToken[];
-  For?: IToken[];
-  Identifier?: IToken[];
-  In?: IToken[];
-  expression?: (ExpressionCstNode)[];
-  Colon?: IToken[];
-  Comma?: IToken[];
-  RBracket: IToken[];
-};
-
-export interface SuffixCstNode extends CstNode {
-  name: "suffix";
-  children: SuffixCstChildren;
-}
-
-export type SuffixCstChildren = {
-  Dot?: IToken[];
-  Identifier?: IToken[];
-  LParen?: IToken[];
-  argument?: ArgumentCstNode[];
-  Comma?: (IToken)[];
-  RParen?: IToken[];
-  LBracket?: IToken[];
-  index?: IndexCstNode[];
-  RBracket?: IToken[];
-};
-
-export interface ArgumentCstNode extends CstNode {
-  name: "argument";
-  children: ArgumentCstChildren;
-}
-
-export type ArgumentCstChildren = {
-  Identifier?: IToken[];
-  Colon?: IToken[];
-  expression: ExpressionCstNode[];
-};
-
-export interface IndexCstNode extends CstNode {
-  name: "index";
-  children: IndexCstChildren;
-}
-
-export type IndexCstChildren = {
-  Ellipsis?: IToken[];
-  Colon?: (IToken)[];
-  expression?: (ExpressionCstNode)[];
 };

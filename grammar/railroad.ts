@@ -71,7 +71,14 @@ function branches(tracks: readonly Track[]): Track {
       return down + up;
     });
     const line = straight(x, y, 2 * TURN) + row(tracks[0]!, 0) + straight(start + inner, y, 2 * TURN);
-    return line + tracks.slice(1).map((t, i) => row(t, heights[i]!)).join("") + bends.join("");
+    return (
+      line +
+      tracks
+        .slice(1)
+        .map((t, i) => row(t, heights[i]!))
+        .join("") +
+      bends.join("")
+    );
   };
   return { width, above: Math.max(ROW, tracks[0]!.above), below: depth, draw };
 }
@@ -93,14 +100,22 @@ function loop(item: Track): Track {
 
 function trackOf(shape: Shape): Track {
   switch (shape.kind) {
-    case "sequence": return shape.items.length === 0 ? nothing : inSequence(shape.items.map(trackOf));
-    case "choice": return branches(shape.items.map(trackOf));
-    case "optional": return branches([nothing, trackOf(shape.item)]);
-    case "repeat": return loop(trackOf(shape.item));
-    case "text": return box(shape.text, "text");
-    case "word": return box(shape.name, "word");
-    case "rule": return box(shape.name, "rule");
-    default: return shape satisfies never;
+    case "sequence":
+      return shape.items.length === 0 ? nothing : inSequence(shape.items.map(trackOf));
+    case "choice":
+      return branches(shape.items.map(trackOf));
+    case "optional":
+      return branches([nothing, trackOf(shape.item)]);
+    case "repeat":
+      return loop(trackOf(shape.item));
+    case "text":
+      return box(shape.text, "text");
+    case "word":
+      return box(shape.name, "word");
+    case "rule":
+      return box(shape.name, "rule");
+    default:
+      return shape satisfies never;
   }
 }
 

@@ -1,7 +1,17 @@
 // The grammar as plain data, read off the parser: what diagrams are drawn from, and what the page for people is held to.
 import {
-  Alternation, Alternative, EOF, NonTerminal, Option, Repetition, RepetitionMandatory, RepetitionMandatoryWithSeparator, RepetitionWithSeparator, Terminal,
-  type IProduction, type TokenType,
+  Alternation,
+  Alternative,
+  EOF,
+  NonTerminal,
+  Option,
+  Repetition,
+  RepetitionMandatory,
+  RepetitionMandatoryWithSeparator,
+  RepetitionWithSeparator,
+  Terminal,
+  type IProduction,
+  type TokenType,
 } from "chevrotain";
 import { ModcParser } from "./parser.js";
 import * as t from "./tokens.js";
@@ -19,22 +29,32 @@ export type Shape =
   | { readonly kind: "rule"; readonly name: string };
 
 const WORDS: ReadonlyMap<TokenType, string> = new Map([
-  [t.Identifier, "name"], [t.NumberLiteral, "number"], [t.StringLiteral, "string"], [t.Separator, "end"],
+  [t.Identifier, "name"],
+  [t.NumberLiteral, "number"],
+  [t.StringLiteral, "string"],
+  [t.Separator, "end"],
 ]);
 /** Sorts of operators, shown as rules of their own. */
 const OPERATORS: ReadonlyMap<TokenType, string> = new Map([
-  [t.BinaryOperator, "operator"], [t.ArithmeticOperator, "arithmetic"], [t.PrefixOperator, "prefix"],
+  [t.BinaryOperator, "operator"],
+  [t.ArithmeticOperator, "arithmetic"],
+  [t.PrefixOperator, "prefix"],
 ]);
 
-/** The rules of the parser in their order. */
+/** The rules of the parser in their order, from the whole file down to its parts. */
 export function grammarShape(): ReadonlyMap<string, Shape> {
   const rules = Object.values(new ModcParser({ validate: true }).getGAstProductions());
-  const shapes = new Map(rules.map((rule) => [rule.name, sequence(rule.definition)]));
+  // The rules of expressions are made first, and come last.
+  const start = rules.findIndex((rule) => rule.name === "file");
+  const shapes = new Map([...rules.slice(start), ...rules.slice(0, start)].map((rule) => [rule.name, sequence(rule.definition)]));
   const members = (category: TokenType): string[] =>
     t.parserTokens.filter((type) => (type.CATEGORIES ?? []).includes(category) && typeof textOf(type) === "string").map((type) => textOf(type)!);
   const texts = (list: readonly string[]): Shape[] => list.map((text) => ({ kind: "text", text }));
   const arithmetic = members(t.ArithmeticOperator);
-  shapes.set("operator", { kind: "choice", items: [...texts(members(t.BinaryOperator).filter((o) => !arithmetic.includes(o))), { kind: "rule", name: "arithmetic" }] });
+  shapes.set("operator", {
+    kind: "choice",
+    items: [...texts(members(t.BinaryOperator).filter((o) => !arithmetic.includes(o))), { kind: "rule", name: "arithmetic" }],
+  });
   shapes.set("arithmetic", { kind: "choice", items: texts(arithmetic) });
   shapes.set("prefix", { kind: "choice", items: texts(members(t.PrefixOperator)) });
   return shapes;
@@ -59,7 +79,8 @@ function shapeOf(production: IProduction): Shape {
     const name = WORDS.get(production.terminalType);
     return name === undefined ? { kind: "text", text: textOf(production.terminalType) ?? production.terminalType.name } : { kind: "word", name };
   }
-  if (production instanceof Alternation) return { kind: "choice", items: production.definition.map((a) => (a instanceof Alternative ? sequence(a.definition) : shapeOf(a))) };
+  if (production instanceof Alternation)
+    return { kind: "choice", items: production.definition.map((a) => (a instanceof Alternative ? sequence(a.definition) : shapeOf(a))) };
   if (production instanceof Option) return { kind: "optional", item: sequence(production.definition) };
   if (production instanceof Repetition) return { kind: "repeat", item: sequence(production.definition) };
   if (production instanceof RepetitionMandatory) {

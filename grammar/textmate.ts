@@ -30,7 +30,9 @@ export function textMate(): string {
       { name: "comment.line.documentation.modc", match: "///(?!/).*$" },
       { name: "comment.line.double-slash.modc", match: "//.*$" },
       {
-        name: "string.quoted.double.modc", begin: '"', end: '"|$',
+        name: "string.quoted.double.modc",
+        begin: '"',
+        end: '"|$',
         patterns: [
           { name: "constant.character.escape.modc", match: String.raw`\\(?:["\\nt]|u\{[0-9A-Fa-f]{1,6}\})` },
           { name: "invalid.illegal.escape.modc", match: String.raw`\\.` },

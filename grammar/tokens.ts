@@ -3,8 +3,27 @@ import { createToken, EOF, Lexer, type CustomPatternMatcherFunc, type IToken, ty
 
 /** Reserved everywhere. `weight` is not here: it is a keyword only where it heads a member. */
 export const RESERVED = [
-  "import", "from", "const", "block", "model", "live", "names", "ignore", "for", "in", "if", "then", "else",
-  "and", "or", "not", "true", "false", "None", "loss", "observe",
+  "import",
+  "from",
+  "const",
+  "block",
+  "model",
+  "live",
+  "names",
+  "ignore",
+  "for",
+  "in",
+  "if",
+  "then",
+  "else",
+  "and",
+  "or",
+  "not",
+  "true",
+  "false",
+  "None",
+  "loss",
+  "observe",
 ] as const;
 
 export type Reserved = (typeof RESERVED)[number];
@@ -52,7 +71,27 @@ export const Observe = word("Observe", "observe");
 
 /** In the order of `RESERVED`. */
 export const reservedTokens: readonly TokenType[] = [
-  Import, From, Const, Block, Model, Live, Names, Ignore, For, In, If, Then, Else, And, Or, Not, True, False, None, Loss, Observe,
+  Import,
+  From,
+  Const,
+  Block,
+  Model,
+  Live,
+  Names,
+  Ignore,
+  For,
+  In,
+  If,
+  Then,
+  Else,
+  And,
+  Or,
+  Not,
+  True,
+  False,
+  None,
+  Loss,
+  Observe,
 ];
 
 /**
@@ -66,28 +105,37 @@ export const NumberLiteral = createToken({
 });
 
 /** From a quote to the next one on the line, or to the line's end: the reader reports what is missing. */
-const quoted = (quote: string): CustomPatternMatcherFunc => (text, offset) => {
-  if (text[offset] !== quote) return null;
-  let end = offset + 1;
-  for (; end < text.length; end++) {
-    const c = text[end];
-    if (c === "\n" || c === "\r") break;
-    if (c === "\\" && text[end + 1] !== "\n" && text[end + 1] !== "\r") end++;
-    else if (c === quote) return [text.slice(offset, end + 1)];
-  }
-  return [text.slice(offset, Math.min(end, text.length))];
-};
+const quoted =
+  (quote: string): CustomPatternMatcherFunc =>
+  (text, offset) => {
+    if (text[offset] !== quote) return null;
+    let end = offset + 1;
+    for (; end < text.length; end++) {
+      const c = text[end];
+      if (c === "\n" || c === "\r") break;
+      if (c === "\\" && text[end + 1] !== "\n" && text[end + 1] !== "\r") end++;
+      else if (c === quote) return [text.slice(offset, end + 1)];
+    }
+    return [text.slice(offset, Math.min(end, text.length))];
+  };
 
 export const StringLiteral = createToken({
-  name: "StringLiteral", pattern: quoted('"'), start_chars_hint: ['"'], line_breaks: false, label: "a string",
+  name: "StringLiteral",
+  pattern: quoted('"'),
+  start_chars_hint: ['"'],
+  line_breaks: false,
+  label: "a string",
 });
 /** Never legal; read as a string after a message. */
 export const SingleQuoted = createToken({
-  name: "SingleQuoted", pattern: quoted("'"), start_chars_hint: ["'"], line_breaks: false, label: "a string",
+  name: "SingleQuoted",
+  pattern: quoted("'"),
+  start_chars_hint: ["'"],
+  line_breaks: false,
+  label: "a string",
 });
 
-const sign = (name: string, text: string, categories: TokenType[] = []): TokenType =>
-  createToken({ name, pattern: text, categories, label: `\`${text}\`` });
+const sign = (name: string, text: string, categories: TokenType[] = []): TokenType => createToken({ name, pattern: text, categories, label: `\`${text}\`` });
 
 export const Ellipsis = sign("Ellipsis", "...");
 export const DotDot = sign("DotDot", "..");
@@ -138,7 +186,11 @@ export const BlockComment = createToken({ name: "BlockComment", pattern: blockCo
 const anyCharacter: CustomPatternMatcherFunc = (text, offset) => [String.fromCodePoint(text.codePointAt(offset) ?? 0)];
 const everyFirstCharacter = Array.from({ length: 256 + (65536 - 256) / 64 }, (_, i) => (i < 256 ? i : 256 + (i - 256) * 64));
 export const Unknown = createToken({
-  name: "Unknown", pattern: anyCharacter, start_chars_hint: everyFirstCharacter, line_breaks: true, label: "a character",
+  name: "Unknown",
+  pattern: anyCharacter,
+  start_chars_hint: everyFirstCharacter,
+  line_breaks: true,
+  label: "a character",
 });
 
 /** Operators of other languages, read as the language's own after a message. */
@@ -149,7 +201,9 @@ export interface ForeignOperator {
   readonly advice: string;
 }
 const foreign = (name: string, text: string, instead: TokenType, advice: string): ForeignOperator => ({
-  token: createToken({ name, pattern: text, label: `\`${text}\`` }), instead, advice,
+  token: createToken({ name, pattern: text, label: `\`${text}\`` }),
+  instead,
+  advice,
 });
 export const foreignOperators: readonly ForeignOperator[] = [
   foreign("TripleEqual", "===", EqualEqual, "equality is `==`"),
@@ -170,35 +224,134 @@ export const foreignOperators: readonly ForeignOperator[] = [
 
 /** What the lexer tries, in this order: the longer before its beginning. */
 export const lexerTokens: TokenType[] = [
-  Blank, Newline, Comment, BlockComment, HashComment,
-  NumberLiteral, StringLiteral, SingleQuoted, Ellipsis, DotDot,
+  Blank,
+  Newline,
+  Comment,
+  BlockComment,
+  HashComment,
+  NumberLiteral,
+  StringLiteral,
+  SingleQuoted,
+  Ellipsis,
+  DotDot,
   ...foreignOperators.filter((f) => !["!", "&", "|"].includes(String(f.token.PATTERN))).map((f) => f.token),
-  Arrow, EqualEqual, NotEqual, LessEqual, GreaterEqual, Less, Greater, Equal,
-  Plus, Minus, Star, Slash, Percent, Caret, At, Dot, Comma, Colon, Semicolon,
-  LParen, RParen, LBracket, RBracket, LBrace, RBrace,
+  Arrow,
+  EqualEqual,
+  NotEqual,
+  LessEqual,
+  GreaterEqual,
+  Less,
+  Greater,
+  Equal,
+  Plus,
+  Minus,
+  Star,
+  Slash,
+  Percent,
+  Caret,
+  At,
+  Dot,
+  Comma,
+  Colon,
+  Semicolon,
+  LParen,
+  RParen,
+  LBracket,
+  RBracket,
+  LBrace,
+  RBrace,
   ...foreignOperators.filter((f) => ["!", "&", "|"].includes(String(f.token.PATTERN))).map((f) => f.token),
-  ...reservedTokens, Weight, Identifier, Unknown,
+  ...reservedTokens,
+  Weight,
+  Identifier,
+  Unknown,
 ];
 
 /** What the parser may meet. */
 export const parserTokens: TokenType[] = [
-  Separator, BinaryOperator, ArithmeticOperator, PrefixOperator, Newline, Semicolon,
-  NumberLiteral, StringLiteral, Ellipsis, DotDot, Arrow, EqualEqual, NotEqual, LessEqual, GreaterEqual, Less, Greater, Equal,
-  Plus, Minus, Star, Slash, Percent, Caret, At, Dot, Comma, Colon, LParen, RParen, LBracket, RBracket, LBrace, RBrace,
-  ...reservedTokens, Weight, Identifier,
+  Separator,
+  BinaryOperator,
+  ArithmeticOperator,
+  PrefixOperator,
+  Newline,
+  Semicolon,
+  NumberLiteral,
+  StringLiteral,
+  Ellipsis,
+  DotDot,
+  Arrow,
+  EqualEqual,
+  NotEqual,
+  LessEqual,
+  GreaterEqual,
+  Less,
+  Greater,
+  Equal,
+  Plus,
+  Minus,
+  Star,
+  Slash,
+  Percent,
+  Caret,
+  At,
+  Dot,
+  Comma,
+  Colon,
+  LParen,
+  RParen,
+  LBracket,
+  RBracket,
+  LBrace,
+  RBrace,
+  ...reservedTokens,
+  Weight,
+  Identifier,
 ];
 
 /** After one of these a line cannot be complete: a newline means nothing. */
 export const continuing: ReadonlySet<TokenType> = new Set([
-  Plus, Minus, Star, Slash, Percent, Caret, At, EqualEqual, NotEqual, LessEqual, GreaterEqual, Less, Greater,
-  And, Or, Not, Equal, Arrow, Colon, Dot, DotDot, Comma, Then, Else,
+  Plus,
+  Minus,
+  Star,
+  Slash,
+  Percent,
+  Caret,
+  At,
+  EqualEqual,
+  NotEqual,
+  LessEqual,
+  GreaterEqual,
+  Less,
+  Greater,
+  And,
+  Or,
+  Not,
+  Equal,
+  Arrow,
+  Colon,
+  Dot,
+  DotDot,
+  Comma,
+  Then,
+  Else,
 ]);
 
 /** How tightly binary operators bind: a larger number binds tighter. `^` groups to the right, the others to the left. */
 export const PRECEDENCE = {
-  or: 1, and: 2,
-  "==": 4, "!=": 4, "<": 4, "<=": 4, ">": 4, ">=": 4,
-  "+": 5, "-": 5, "*": 6, "/": 6, "%": 6, "@": 6,
+  or: 1,
+  and: 2,
+  "==": 4,
+  "!=": 4,
+  "<": 4,
+  "<=": 4,
+  ">": 4,
+  ">=": 4,
+  "+": 5,
+  "-": 5,
+  "*": 6,
+  "/": 6,
+  "%": 6,
+  "@": 6,
   "^": 8,
 } as const;
 /** Unary operators stand between: `not` below the comparisons, `-` below `^`. */

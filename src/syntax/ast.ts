@@ -47,9 +47,7 @@ export interface Block {
 }
 
 /** The declared kind of a parameter: `int float ratio bool string block`, a list `[int]`, any nesting. */
-export type ParamKind =
-  | { readonly kind: "int" | "float" | "ratio" | "bool" | "string" | "block" }
-  | { readonly kind: "list"; readonly of: ParamKind };
+export type ParamKind = { readonly kind: "int" | "float" | "ratio" | "bool" | "string" | "block" } | { readonly kind: "list"; readonly of: ParamKind };
 
 export interface Param {
   readonly name: Name;

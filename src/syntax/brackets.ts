@@ -11,7 +11,11 @@ export interface Balanced {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-const CLOSER: ReadonlyMap<t.TokenType, t.TokenType> = new Map([[t.LParen, t.RParen], [t.LBracket, t.RBracket], [t.LBrace, t.RBrace]]);
+const CLOSER: ReadonlyMap<t.TokenType, t.TokenType> = new Map([
+  [t.LParen, t.RParen],
+  [t.LBracket, t.RBracket],
+  [t.LBrace, t.RBrace],
+]);
 const CLOSERS: ReadonlySet<t.TokenType> = new Set(CLOSER.values());
 const DECLARATIONS: ReadonlySet<t.TokenType> = new Set([t.Import, t.Const, t.Block, t.Model]);
 

@@ -12,7 +12,10 @@ import { body } from "./statements.js";
 /** `length` is that of the source. */
 export function fileOf(b: Builder, node: cst.FileCstNode, length: number): File {
   const all = node.children.declaration ?? [];
-  const imports = b.each(all.flatMap((d) => d.children.importDeclaration ?? []), (i) => importOf(b, i));
+  const imports = b.each(
+    all.flatMap((d) => d.children.importDeclaration ?? []),
+    (i) => importOf(b, i),
+  );
   const declarations = b.each(all, (d): (Const | Block)[] => {
     const { constDeclaration, blockDeclaration } = d.children;
     return [...(constDeclaration ?? []).map((c) => constant(b, c)), ...(blockDeclaration ?? []).map((x) => block(b, x))];
@@ -45,8 +48,13 @@ function parameter(b: Builder, node: cst.ParameterCstNode): Param {
   const type = b.need(kinds?.[0]);
   const span = b.nodeSpan(node);
   return {
-    name: b.name(Identifier?.[0]), type: kindOf(b, type), typeSpan: b.nodeSpan(type), live: Live !== undefined,
-    default: values ? expression(b, values[0]) : null, doc: b.doc(span.start), span,
+    name: b.name(Identifier?.[0]),
+    type: kindOf(b, type),
+    typeSpan: b.nodeSpan(type),
+    live: Live !== undefined,
+    default: values ? expression(b, values[0]) : null,
+    doc: b.doc(span.start),
+    span,
   };
 }
 
@@ -83,8 +91,12 @@ function weight(b: Builder, node: cst.WeightMemberCstNode): Weight {
   const { Identifier, tensorType: types, expression: values } = node.children;
   const span = b.nodeSpan(node);
   return {
-    kind: "weight", name: b.name(Identifier?.[0]), type: tensorType(b, types?.[0]), init: values ? expression(b, values[0]) : null,
-    doc: b.doc(span.start), span,
+    kind: "weight",
+    name: b.name(Identifier?.[0]),
+    type: tensorType(b, types?.[0]),
+    init: values ? expression(b, values[0]) : null,
+    doc: b.doc(span.start),
+    span,
   };
 }
 
@@ -109,7 +121,15 @@ function fn(b: Builder, node: cst.FunctionMemberCstNode): Fn {
   const inner = body(b, bodies?.[0]);
   const inputs = b.each(functionInput, (i) => input(b, i));
   const span = b.nodeSpan(node);
-  return { kind: "function", name: b.name(Identifier?.[0]), inputs, results: declared ? results(b, declared[0]!) : [], body: inner, doc: b.doc(span.start), span };
+  return {
+    kind: "function",
+    name: b.name(Identifier?.[0]),
+    inputs,
+    results: declared ? results(b, declared[0]!) : [],
+    body: inner,
+    doc: b.doc(span.start),
+    span,
+  };
 }
 
 function input(b: Builder, node: cst.FunctionInputCstNode): Input {

@@ -65,7 +65,12 @@ export function chain(b: Builder, node: cst.ChainCstNode | cst.SizeCstNode | und
   }
   const ops = binary.map((o) => operatorOf(b, o));
   reportMisuse(b, ops, before);
-  return climb(b, terms.map((t) => term(b, t)), ops, before);
+  return climb(
+    b,
+    terms.map((t) => term(b, t)),
+    ops,
+    before,
+  );
 }
 
 /** `a < b < c` means nothing, and `not` stands only where a truth value begins. */

@@ -31,7 +31,7 @@ export function formatSource(text: string, file: string): Formatted {
 /** Comments behind neighbouring lines stand in one column: where their author put them, or else two blanks behind the longest line. */
 function withComments(lines: readonly Line[]): readonly string[] {
   const result: string[] = [];
-  for (let start = 0; start < lines.length; ) {
+  for (let start = 0; start < lines.length;) {
     let end = start;
     while (lines[end]?.comment) end++;
     if (end === start) {

@@ -4,8 +4,14 @@ import type { Complaint } from "./messages.js";
 
 /** Words that begin something elsewhere and are mere names here. */
 const FOREIGN_WORDS: ReadonlyMap<string, string> = new Map([
-  ...["def", "fn", "func", "function", "fun"].map((w): [string, string] => [w, "functions have no keyword: `forward(x: f32[B, T, dim]) -> f32[B, T, dim] { … }`"]),
-  ...["class", "struct", "module", "type"].map((w): [string, string] => [w, "a block is declared by `block Name(dim: int) { … }`, what gets compiled by `model Name(…) { … }`"]),
+  ...["def", "fn", "func", "function", "fun"].map((w): [string, string] => [
+    w,
+    "functions have no keyword: `forward(x: f32[B, T, dim]) -> f32[B, T, dim] { … }`",
+  ]),
+  ...["class", "struct", "module", "type"].map((w): [string, string] => [
+    w,
+    "a block is declared by `block Name(dim: int) { … }`, what gets compiled by `model Name(…) { … }`",
+  ]),
   ...["let", "var", "val", "mut"].map((w): [string, string] => [w, "a name is bound without a keyword: `x = e`; at the top of a file it is `const name = e`"]),
   ["return", "there is no `return`: the last value of a function is its result"],
   ["elif", "write `else if`"],
@@ -51,9 +57,13 @@ function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken)
       return 'an import is written `import { A, B } from "std"`';
     case "blockDeclaration":
       if (expected === t.LParen) return "parameters stand in parentheses, `()` where there are none";
-      return type === t.LBracket ? "a parameter's kind is int, float, ratio, bool, string, block or a list such as `[int]`; tensors are inputs of functions" : null;
+      return type === t.LBracket
+        ? "a parameter's kind is int, float, ratio, bool, string, block or a list such as `[int]`; tensors are inputs of functions"
+        : null;
     case "parameter":
-      return expected === t.Colon ? "a parameter is written `name: int = 4`; the kinds are int, float, ratio, bool, string, block and lists such as `[int]`" : null;
+      return expected === t.Colon
+        ? "a parameter is written `name: int = 4`; the kinds are int, float, ratio, bool, string, block and lists such as `[int]`"
+        : null;
     case "functionInput":
       return expected === t.Colon ? "an input is written `x: f32[B, T, dim]`" : null;
     case "members":
@@ -65,11 +75,14 @@ function hintOfRule({ rule, expected, previous }: Complaint, offender: t.IToken)
       return "a weight is declared by `weight name: f32[…]`, with `= normal(0.02)` or another start";
     case "tensorType":
       if (expected !== t.LBracket) return null;
-      return previous && DTYPES.has(previous.image) ? "a scalar is `f32[]`" : "inputs, results and weights are tensors, such as `f32[B, T, dim]`; a scalar is `f32[]`";
+      return previous && DTYPES.has(previous.image)
+        ? "a scalar is `f32[]`"
+        : "inputs, results and weights are tensors, such as `f32[B, T, dim]`; a scalar is `f32[]`";
     case "forStatement":
       return expected === t.In || expected === t.Identifier ? "a loop is written `for x in list { … }`" : null;
     case "body":
-      if (expected === t.LBrace && (type === t.Identifier || type === t.LParen)) return "the result's type follows `->`: `forward(x: f32[B, T]) -> f32[B, T] { … }`";
+      if (expected === t.LBrace && (type === t.Identifier || type === t.LParen))
+        return "the result's type follows `->`: `forward(x: f32[B, T]) -> f32[B, T] { … }`";
       if (previous?.tokenType === t.Weight) return "weights are declared among the members, outside of functions";
       return previous && isName(previous) && BEGINS_VALUE.has(type) ? "one statement a line; calls need parentheses" : null;
     case "observeStatement":

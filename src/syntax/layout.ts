@@ -23,9 +23,7 @@ const OPENERS: ReadonlySet<t.TokenType> = new Set([t.LParen, t.LBracket, t.LBrac
 const CLOSERS: ReadonlySet<t.TokenType> = new Set([t.RParen, t.RBracket, t.RBrace]);
 const NEVER_FIRST: ReadonlySet<t.TokenType> = new Set([t.LBrace, t.Then, t.Else]);
 /** What begins or ends items and cannot stand in an expression outside of brackets. */
-const STARTERS: ReadonlySet<t.TokenType> = new Set([
-  t.For, t.Loss, t.Observe, t.RBrace, t.Names, t.Ignore, t.Import, t.Const, t.Block, t.Model,
-]);
+const STARTERS: ReadonlySet<t.TokenType> = new Set([t.For, t.Loss, t.Observe, t.RBrace, t.Names, t.Ignore, t.Import, t.Const, t.Block, t.Model]);
 
 /**
  * Newlines and `;` become one separator before each item, the first of a body too; those inside `( )` and `[ ]`, after an

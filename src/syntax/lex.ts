@@ -86,12 +86,25 @@ const retyped = (token: t.IToken, type: t.TokenType): t.IToken => ({
 
 const LOOKALIKES: ReadonlyMap<string, string> = new Map([
   ["\u00a0", "this is a no-break space: write an ordinary one"],
-  ["\u2013", "write `-`"], ["\u2014", "write `-`"], ["\u2212", "write `-`"],
-  ["\u00d7", "write `*`"], ["\u00b7", "write `*`"], ["\u00f7", "write `/`"],
-  ["\u201c", 'write `"`'], ["\u201d", 'write `"`'], ["\u2018", 'write `"`'], ["\u2019", 'write `"`'],
-  ["\u2264", "write `<=`"], ["\u2265", "write `>=`"], ["\u2260", "write `!=`"], ["\u2192", "write `->`"],
-  ["\u2026", "write `...`"], ["\\", "a line goes on after an operator or a comma, and inside brackets"],
-  ["\r", "line ends are `\\n` or `\\r\\n`"], ["?", "a value is chosen by `if c then a else b`"], ["`", 'strings stand in `"`'],
+  ["\u2013", "write `-`"],
+  ["\u2014", "write `-`"],
+  ["\u2212", "write `-`"],
+  ["\u00d7", "write `*`"],
+  ["\u00b7", "write `*`"],
+  ["\u00f7", "write `/`"],
+  ["\u201c", 'write `"`'],
+  ["\u201d", 'write `"`'],
+  ["\u2018", 'write `"`'],
+  ["\u2019", 'write `"`'],
+  ["\u2264", "write `<=`"],
+  ["\u2265", "write `>=`"],
+  ["\u2260", "write `!=`"],
+  ["\u2192", "write `->`"],
+  ["\u2026", "write `...`"],
+  ["\\", "a line goes on after an operator or a comma, and inside brackets"],
+  ["\r", "line ends are `\\n` or `\\r\\n`"],
+  ["?", "a value is chosen by `if c then a else b`"],
+  ["`", 'strings stand in `"`'],
 ]);
 
 function describeCharacter(character: string): { shown: string; hint: string | null } {

@@ -89,7 +89,16 @@ export function explain(complaint: Complaint, file: string, text: string): Diagn
 
 /** Where one of these begins the next line, what is missing belongs at the end of the line before. */
 const MISSED: ReadonlySet<t.TokenType> = new Set([
-  t.RParen, t.RBracket, t.RBrace, t.Identifier, t.Weight, t.NumberLiteral, t.StringLiteral, t.True, t.False, t.None,
+  t.RParen,
+  t.RBracket,
+  t.RBrace,
+  t.Identifier,
+  t.Weight,
+  t.NumberLiteral,
+  t.StringLiteral,
+  t.True,
+  t.False,
+  t.None,
 ]);
 
 /** A member is told by its first two tokens: where the first could begin one, the second is at fault. */
@@ -103,10 +112,13 @@ function nameMeant({ rule, expected, found, next, previous }: Complaint): t.ITok
   }
   if (!RESERVED.has(type)) return null;
   const meant =
-    expected === t.Identifier ? type !== t.Then && type !== t.Else
-    : rule === "member" || expected === t.RParen ? next?.tokenType === t.Colon
-    : rule === "statement" ? next?.tokenType === t.Equal
-    : (rule === "term" || rule === "expression") && NEVER_IN_VALUES.has(type);
+    expected === t.Identifier
+      ? type !== t.Then && type !== t.Else
+      : rule === "member" || expected === t.RParen
+        ? next?.tokenType === t.Colon
+        : rule === "statement"
+          ? next?.tokenType === t.Equal
+          : (rule === "term" || rule === "expression") && NEVER_IN_VALUES.has(type);
   return meant ? found : null;
 }
 
@@ -144,7 +156,7 @@ const CHOICES: ReadonlyMap<string, string> = new Map([
   ["blockDeclaration", "`block` or `model`"],
   ["parameterKind", "a kind (`int`, `float`, `ratio`, `bool`, `string`, `block`, or a list such as `[int]`)"],
   ["member", MEMBER],
-  ["namesEntry", "an entry (`\"path\" = \"key\"` or `ignore \"key\"`)"],
+  ["namesEntry", 'an entry (`"path" = "key"` or `ignore "key"`)'],
   ["results", "a type such as `f32[B, T, dim]`"],
   ["dimension", "a dimension"],
   ["statement", STATEMENT],

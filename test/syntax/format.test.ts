@@ -12,7 +12,9 @@ import { withoutSpans } from "./show.js";
 
 const root = new URL("../../", import.meta.url);
 const examples = ["examples", "src/std"].flatMap((folder) =>
-  readdirSync(new URL(`${folder}/`, root)).filter((f) => f.endsWith(".mod")).map((f) => ({ name: `${folder}/${f}`, text: readFileSync(new URL(`${folder}/${f}`, root), "utf8") })),
+  readdirSync(new URL(`${folder}/`, root))
+    .filter((f) => f.endsWith(".mod"))
+    .map((f) => ({ name: `${folder}/${f}`, text: readFileSync(new URL(`${folder}/${f}`, root), "utf8") })),
 );
 
 function format(text: string): string {
@@ -22,7 +24,10 @@ function format(text: string): string {
   return formatted;
 }
 
-const comments = (text: string): string[] => lex({ file: "a.mod", text }, new Diagnostics())!.comments.map((c) => c.text).sort();
+const comments = (text: string): string[] =>
+  lex({ file: "a.mod", text }, new Diagnostics())!
+    .comments.map((c) => c.text)
+    .sort();
 const tree = (text: string): unknown => {
   const { file, diagnostics } = parse({ file: "a.mod", text });
   expect(diagnostics, text).toEqual([]);
@@ -50,19 +55,47 @@ describe("the canonical form", () => {
   const table: readonly (readonly [string, string, string])[] = [
     ["spaces and lines", "const   a=1;const b = - 2^x+[ 1,2 , ]\n\n\n\nconst c=not(a)", "const a = 1\nconst b = -2 ^ x + [1, 2]\n\nconst c = not (a)\n"],
     ["blocks stand apart", "const a = 1\nblock A(){}\nblock B ( ) {\n}\nconst b = 2\n", "const a = 1\n\nblock A() { }\n\nblock B() { }\n\nconst b = 2\n"],
-    ["members are aligned", "block A() {\nq: B()\nlonger: C()\n\nz: D()\n// c\nyy: E()\n}", "block A() {\n  q:      B()\n  longer: C()\n\n  z: D()\n  // c\n  yy: E()\n}\n"],
-    ["weights are aligned with weights", "block A() {\nweight weight: f32[ 2 ] = ones\nweight b: f32[ ]\nqq: B()\n}", "block A() {\n  weight weight: f32[2] = ones\n  weight b:      f32[]\n  qq: B()\n}\n"],
-    ["bindings are aligned", "block A() {\nf(){\nx=1\nlong =2\n(a,b)= f(x)\ny=3\n}\n}", "block A() {\n  f() {\n    x    = 1\n    long = 2\n    (a, b) = f(x)\n    y = 3\n  }\n}\n"],
-    ["names are aligned at a multiple of four", 'block A() {\nnames { "abc"="d"or "e"\n"x" = "y"\nignore  "z" }\n}', 'block A() {\n  names {\n    "abc"   = "d" or "e"\n    "x"     = "y"\n    ignore "z"\n  }\n}\n'],
-    ["a body of one line stays one", "block A() {\nf(x: f32[B])->f32[B]{x}\ng() {\nx\n}\nif a{q: B()}else{r: C()}\n}", "block A() {\n  f(x: f32[B]) -> f32[B] { x }\n  g() {\n    x\n  }\n  if a { q: B() } else { r: C() }\n}\n"],
+    [
+      "members are aligned",
+      "block A() {\nq: B()\nlonger: C()\n\nz: D()\n// c\nyy: E()\n}",
+      "block A() {\n  q:      B()\n  longer: C()\n\n  z: D()\n  // c\n  yy: E()\n}\n",
+    ],
+    [
+      "weights are aligned with weights",
+      "block A() {\nweight weight: f32[ 2 ] = ones\nweight b: f32[ ]\nqq: B()\n}",
+      "block A() {\n  weight weight: f32[2] = ones\n  weight b:      f32[]\n  qq: B()\n}\n",
+    ],
+    [
+      "bindings are aligned",
+      "block A() {\nf(){\nx=1\nlong =2\n(a,b)= f(x)\ny=3\n}\n}",
+      "block A() {\n  f() {\n    x    = 1\n    long = 2\n    (a, b) = f(x)\n    y = 3\n  }\n}\n",
+    ],
+    [
+      "names are aligned at a multiple of four",
+      'block A() {\nnames { "abc"="d"or "e"\n"x" = "y"\nignore  "z" }\n}',
+      'block A() {\n  names {\n    "abc"   = "d" or "e"\n    "x"     = "y"\n    ignore "z"\n  }\n}\n',
+    ],
+    [
+      "a body of one line stays one",
+      "block A() {\nf(x: f32[B])->f32[B]{x}\ng() {\nx\n}\nif a{q: B()}else{r: C()}\n}",
+      "block A() {\n  f(x: f32[B]) -> f32[B] { x }\n  g() {\n    x\n  }\n  if a { q: B() } else { r: C() }\n}\n",
+    ],
     ["a body of two never", "block A() { f() { x = 1; y } }", "block A() {\n  f() {\n    x = 1\n    y\n  }\n}\n"],
     [
       "comments stay where they are",
       "// head\n\n/// doc\nblock A( // open\nx: int, // first\n// above\ny: int // last\n// end\n) { // body\n// inside\n} // after\n// tail",
       "// head\n\n/// doc\nblock A(   // open\n  x: int,  // first\n  // above\n  y: int,  // last\n  // end\n) {  // body\n  // inside\n}  // after\n// tail\n",
     ],
-    ["comments behind neighbours are aligned", "const a = 1 // one\nconst long = 2      // two\nconst c = 3\nconst d = 4        // four\n", "const a = 1     // one\nconst long = 2  // two\nconst c = 3\nconst d = 4        // four\n"],
-    ["an else stands behind its brace", "block A() { f() { if a {\nx } else if b { y } else { } } }", "block A() {\n  f() {\n    if a {\n      x\n    } else if b {\n      y\n    } else { }\n  }\n}\n"],
+    [
+      "comments behind neighbours are aligned",
+      "const a = 1 // one\nconst long = 2      // two\nconst c = 3\nconst d = 4        // four\n",
+      "const a = 1     // one\nconst long = 2  // two\nconst c = 3\nconst d = 4        // four\n",
+    ],
+    [
+      "an else stands behind its brace",
+      "block A() { f() { if a {\nx } else if b { y } else { } } }",
+      "block A() {\n  f() {\n    if a {\n      x\n    } else if b {\n      y\n    } else { }\n  }\n}\n",
+    ],
     ["imports", 'import {A,B,} from "std"', 'import { A, B } from "std"\n'],
     ["ranges, indices and types", "const a = [for i in 0 .. n : x [ ... , 0 ] [ a : b , : ] . c]", "const a = [for i in 0..n: x[..., 0][a:b, :].c]\n"],
     ["nothing", "\n\n", ""],
@@ -75,9 +108,17 @@ describe("the canonical form", () => {
     expect(faithful(`const a = f(${long}, ${long}, [${long}], x: ${long})`)).toBe(`const a = f(\n  ${long}, ${long}, [${long}],\n  x: ${long},\n)\n`);
     expect(faithful(`const a = f(${long},\n${long}, ${long}, x: ${long})`)).toBe(`const a = f(\n  ${long},\n  ${long}, ${long}, x: ${long},\n)\n`);
     expect(faithful(`const a = ${long} + ${long} * ${long} - ${long}`)).toBe(`const a = ${long} +\n  ${long} *\n  ${long} -\n  ${long}\n`);
-    expect(faithful(`const a = if ${long} then ${long} else if b then ${long} else ${long}`)).toBe(`const a = if ${long} then ${long} else\n  if b then ${long} else\n  ${long}\n`);
-    expect(faithful(`const a = [for i in l: if ${long} then ${long} else ${long}]`)).toBe(`const a = [for i in l:\n             if ${long} then ${long}\n             else ${long}]\n`);
-    expect(faithful(`block A() { f(x: f32[B], yyyyyyyyyyyyyyy: f32[B, T <= ${long}]) -> f32[${long}] { x } }`).split("\n").every((l) => l.length <= WIDTH)).toBe(true);
+    expect(faithful(`const a = if ${long} then ${long} else if b then ${long} else ${long}`)).toBe(
+      `const a = if ${long} then ${long} else\n  if b then ${long} else\n  ${long}\n`,
+    );
+    expect(faithful(`const a = [for i in l: if ${long} then ${long} else ${long}]`)).toBe(
+      `const a = [for i in l:\n             if ${long} then ${long}\n             else ${long}]\n`,
+    );
+    expect(
+      faithful(`block A() { f(x: f32[B], yyyyyyyyyyyyyyy: f32[B, T <= ${long}]) -> f32[${long}] { x } }`)
+        .split("\n")
+        .every((l) => l.length <= WIDTH),
+    ).toBe(true);
   });
 
   it("is refused for a source with errors", () => {
@@ -106,7 +147,10 @@ describe("the canonical form", () => {
   it("does not depend on the blanks between the words of a line", () => {
     const r = random(8);
     for (const { text } of examples) {
-      const loose = text.split("\n").map((l) => (/"|\/\//.test(l) ? l : l.trim().replace(/ +/g, () => " ".repeat(1 + r.below(3))))).join("\n");
+      const loose = text
+        .split("\n")
+        .map((l) => (/"|\/\//.test(l) ? l : l.trim().replace(/ +/g, () => " ".repeat(1 + r.below(3)))))
+        .join("\n");
       expect(format(loose)).toBe(format(text));
     }
   });

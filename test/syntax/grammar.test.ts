@@ -11,17 +11,24 @@ import { Diagnostics } from "../../src/diagnostics/diagnostic.js";
 const root = new URL("../../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), "utf8");
 const ebnf = read("grammar/modc.ebnf");
-const examples = readdirSync(new URL("examples/", root)).filter((f) => f.endsWith(".mod")).map((f) => `examples/${f}`);
+const examples = readdirSync(new URL("examples/", root))
+  .filter((f) => f.endsWith(".mod"))
+  .map((f) => `examples/${f}`);
 
 /** Rules of an EBNF text as shapes: the notation that the head of `modc.ebnf` explains. */
 function readEbnf(text: string): Map<string, Shape> {
   const tokens = text.replace(/\(\*[\s\S]*?\*\)/g, " ").match(/"[^"]*"|[A-Za-z]+|[=|;()[\]{}]/g) ?? [];
   let i = 0;
-  const expect_ = (t: string): void => { if (tokens[i++] !== t) throw new Error(`expected ${t} before ${tokens.slice(i - 1, i + 5).join(" ")}`); };
+  const expect_ = (t: string): void => {
+    if (tokens[i++] !== t) throw new Error(`expected ${t} before ${tokens.slice(i - 1, i + 5).join(" ")}`);
+  };
   const names = new Set(tokens.filter((_, k) => tokens[k + 1] === "=" && (k === 0 || tokens[k - 1] === ";")));
   const choice = (): Shape => {
     const items = [sequence()];
-    while (tokens[i] === "|") { i++; items.push(sequence()); }
+    while (tokens[i] === "|") {
+      i++;
+      items.push(sequence());
+    }
     return items.length === 1 ? items[0]! : { kind: "choice", items };
   };
   const sequence = (): Shape => {
@@ -55,12 +62,19 @@ function plain(shape: Shape): unknown {
       return ["sequence", ...items];
     }
     case "choice": {
-      const items = shape.items.map(plain).map((s) => JSON.stringify(s)).sort();
+      const items = shape.items
+        .map(plain)
+        .map((s) => JSON.stringify(s))
+        .sort();
       return ["choice", ...items];
     }
-    case "optional": case "repeat": return [shape.kind, plain(shape.item)];
-    case "text": return ["text", shape.text];
-    default: return [shape.kind, shape.name];
+    case "optional":
+    case "repeat":
+      return [shape.kind, plain(shape.item)];
+    case "text":
+      return ["text", shape.text];
+    default:
+      return [shape.kind, shape.name];
   }
 }
 
@@ -108,12 +122,18 @@ describe("the grammar", () => {
   });
 });
 
-interface Pattern { readonly name?: string; readonly match?: string; readonly begin?: string; readonly end?: string; readonly captures?: Record<string, { name: string }> }
+interface Pattern {
+  readonly name?: string;
+  readonly match?: string;
+  readonly begin?: string;
+  readonly end?: string;
+  readonly captures?: Record<string, { name: string }>;
+}
 
 /** What an editor would show: the scope of each character of a line, by the first pattern that matches earliest. */
 function scopesOf(line: string, patterns: readonly Pattern[]): (string | null)[] {
   const scopes: (string | null)[] = Array.from({ length: line.length }, () => null);
-  for (let at = 0; at < line.length; ) {
+  for (let at = 0; at < line.length;) {
     let best: { pattern: Pattern; match: RegExpExecArray } | null = null;
     for (const pattern of patterns) {
       const regex = new RegExp(pattern.match ?? `${pattern.begin!}(?:\\\\.|[^"\\\\])*(?:${pattern.end!})`, "dg");

@@ -80,13 +80,29 @@ describe("size", () => {
   });
   it("of a number is bounded", () => {
     expect(codes(`const a = ${"9".repeat(MAX_DIGITS)}`)).toEqual([]);
-    for (const n of ["9".repeat(MAX_DIGITS + 1), "9".repeat(1e6), "1e401", "1e-401", "1e99999999", `0.${"1".repeat(500)}`]) expect(codes(`const a = ${n}`), n.slice(0, 20)).toEqual(["number-too-long"]);
+    for (const n of ["9".repeat(MAX_DIGITS + 1), "9".repeat(1e6), "1e401", "1e-401", "1e99999999", `0.${"1".repeat(500)}`])
+      expect(codes(`const a = ${n}`), n.slice(0, 20)).toEqual(["number-too-long"]);
   });
 
   const long: Readonly<Record<string, string>> = {
-    blanks: " ".repeat(2e6), newlines: "\n".repeat(2e6), "newlines after an operator": `const a = 1 +${"\n".repeat(2e6)}2`, comments: "// a\n".repeat(2e5), documentation: `${"/// a\n".repeat(2e5)}const a = 1`,
-    "a name": `const ${"a".repeat(2e6)} = 1`, "a string": `const a = "${"\\n".repeat(5e5)}"`, "a string without an end": `const a = "${"x".repeat(2e6)}`, quotes: "'".repeat(2e5), "opening braces": "{".repeat(2e5), "closing braces": "}".repeat(2e5),
-    "braces on one line": "block A(){} ".repeat(4e4), "unknown characters": "€".repeat(2e5), "errors on lines": inFunction("a b = = (\n".repeat(3e4)), "errors on one line": inFunction("a b c = ) ( ] ".repeat(2e4)), commas: `const a = f(${",".repeat(2e5)})`, slashes: "/".repeat(2e6), "block comments": "/* ".repeat(3e5),
+    blanks: " ".repeat(2e6),
+    newlines: "\n".repeat(2e6),
+    "newlines after an operator": `const a = 1 +${"\n".repeat(2e6)}2`,
+    comments: "// a\n".repeat(2e5),
+    documentation: `${"/// a\n".repeat(2e5)}const a = 1`,
+    "a name": `const ${"a".repeat(2e6)} = 1`,
+    "a string": `const a = "${"\\n".repeat(5e5)}"`,
+    "a string without an end": `const a = "${"x".repeat(2e6)}`,
+    quotes: "'".repeat(2e5),
+    "opening braces": "{".repeat(2e5),
+    "closing braces": "}".repeat(2e5),
+    "braces on one line": "block A(){} ".repeat(4e4),
+    "unknown characters": "€".repeat(2e5),
+    "errors on lines": inFunction("a b = = (\n".repeat(3e4)),
+    "errors on one line": inFunction("a b c = ) ( ] ".repeat(2e4)),
+    commas: `const a = f(${",".repeat(2e5)})`,
+    slashes: "/".repeat(2e6),
+    "block comments": "/* ".repeat(3e5),
   };
   for (const [what, text] of Object.entries(long)) {
     it(`of ${what} costs little time`, () => {

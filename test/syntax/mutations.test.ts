@@ -10,12 +10,72 @@ import { withoutSpans } from "./show.js";
 
 const root = new URL("../../", import.meta.url);
 const sources = ["examples", "src/std"].flatMap((folder) =>
-  readdirSync(new URL(`${folder}/`, root)).filter((f) => f.endsWith(".mod")).map((f) => readFileSync(new URL(`${folder}/${f}`, root), "utf8")),
+  readdirSync(new URL(`${folder}/`, root))
+    .filter((f) => f.endsWith(".mod"))
+    .map((f) => readFileSync(new URL(`${folder}/${f}`, root), "utf8")),
 );
 
-const CHARACTERS = ['"', "'", "\\", "{", "}", "(", ")", "[", "]", "\n", ";", ",", ":", "=", ".", "%", "-", "/", "//", "///", "#", "/*", "€", "\u{1f600}", "\t", "\r", "\u0000", "\ufeff", "0", "9e9", "_", " "];
+const CHARACTERS = [
+  '"',
+  "'",
+  "\\",
+  "{",
+  "}",
+  "(",
+  ")",
+  "[",
+  "]",
+  "\n",
+  ";",
+  ",",
+  ":",
+  "=",
+  ".",
+  "%",
+  "-",
+  "/",
+  "//",
+  "///",
+  "#",
+  "/*",
+  "€",
+  "\u{1f600}",
+  "\t",
+  "\r",
+  "\u0000",
+  "\ufeff",
+  "0",
+  "9e9",
+  "_",
+  " ",
+];
 const SIGNS = lexerTokens.map((type) => type.PATTERN).filter((p): p is string => typeof p === "string");
-const WORDS = ["import", "from", "const", "block", "model", "live", "names", "ignore", "for", "in", "if", "then", "else", "and", "or", "not", "true", "None", "loss", "observe", "weight", "return", "def", "x"];
+const WORDS = [
+  "import",
+  "from",
+  "const",
+  "block",
+  "model",
+  "live",
+  "names",
+  "ignore",
+  "for",
+  "in",
+  "if",
+  "then",
+  "else",
+  "and",
+  "or",
+  "not",
+  "true",
+  "None",
+  "loss",
+  "observe",
+  "weight",
+  "return",
+  "def",
+  "x",
+];
 const PIECE = /[A-Za-z_]\w*|\d[\w.%]*|"[^"\n]*"|\s+|[^\w\s]/g;
 
 /** One change: of a character, of a word or sign, or of a line. */
@@ -25,16 +85,47 @@ function mutated(text: string, r: Random): string {
   const pieces = (): string[] => text.match(PIECE) ?? [];
   const lines = (): string[] => text.split("\n");
   switch (r.below(10)) {
-    case 0: return text.slice(0, at) + text.slice(at + 1);
-    case 1: return text.slice(0, at) + pick(CHARACTERS) + text.slice(at);
-    case 2: return text.slice(0, at) + (text[at + 1] ?? "") + (text[at] ?? "") + text.slice(at + 2);
-    case 3: { const p = pieces(); p.splice(r.below(p.length + 1), 1); return p.join(""); }
-    case 4: { const p = pieces(); p.splice(r.below(p.length + 1), 0, ` ${pick([...SIGNS, ...WORDS])} `); return p.join(""); }
-    case 5: { const p = pieces(); const [i, j] = [r.below(p.length || 1), r.below(p.length || 1)]; [p[i], p[j]] = [p[j] ?? "", p[i] ?? ""]; return p.join(""); }
-    case 6: { const l = lines(); l.splice(r.below(l.length), 1); return l.join("\n"); }
-    case 7: { const l = lines(); const [line] = l.splice(r.below(l.length), 1); l.splice(r.below(l.length + 1), 0, line ?? ""); return l.join("\n"); }
-    case 8: return text.slice(0, at);
-    default: { const l = lines(); const i = r.below(l.length); l.splice(i, 0, l[i] ?? ""); return l.join("\n"); }
+    case 0:
+      return text.slice(0, at) + text.slice(at + 1);
+    case 1:
+      return text.slice(0, at) + pick(CHARACTERS) + text.slice(at);
+    case 2:
+      return text.slice(0, at) + (text[at + 1] ?? "") + (text[at] ?? "") + text.slice(at + 2);
+    case 3: {
+      const p = pieces();
+      p.splice(r.below(p.length + 1), 1);
+      return p.join("");
+    }
+    case 4: {
+      const p = pieces();
+      p.splice(r.below(p.length + 1), 0, ` ${pick([...SIGNS, ...WORDS])} `);
+      return p.join("");
+    }
+    case 5: {
+      const p = pieces();
+      const [i, j] = [r.below(p.length || 1), r.below(p.length || 1)];
+      [p[i], p[j]] = [p[j] ?? "", p[i] ?? ""];
+      return p.join("");
+    }
+    case 6: {
+      const l = lines();
+      l.splice(r.below(l.length), 1);
+      return l.join("\n");
+    }
+    case 7: {
+      const l = lines();
+      const [line] = l.splice(r.below(l.length), 1);
+      l.splice(r.below(l.length + 1), 0, line ?? "");
+      return l.join("\n");
+    }
+    case 8:
+      return text.slice(0, at);
+    default: {
+      const l = lines();
+      const i = r.below(l.length);
+      l.splice(i, 0, l[i] ?? "");
+      return l.join("\n");
+    }
   }
 }
 
@@ -72,7 +163,10 @@ describe("a source changed at random", () => {
   it("made of nothing but signs and words at random is told about", () => {
     const r = random(100);
     for (let n = 0; n < 400; n++) {
-      const text = Array.from({ length: 1 + r.below(60) }, () => [...SIGNS, ...WORDS, ...CHARACTERS][r.below(SIGNS.length + WORDS.length + CHARACTERS.length)]!).join(r.below(2) === 0 ? " " : "");
+      const text = Array.from(
+        { length: 1 + r.below(60) },
+        () => [...SIGNS, ...WORDS, ...CHARACTERS][r.below(SIGNS.length + WORDS.length + CHARACTERS.length)]!,
+      ).join(r.below(2) === 0 ? " " : "");
       const { diagnostics } = parse({ file: "a.mod", text });
       const formatted = formatSource(text, "a.mod");
       expect(formatted.text === null).toBe(diagnostics.length > 0);

@@ -36,18 +36,26 @@ const { expression } = fc.letrec<{ expression: string; atom: string; chain: stri
     { depthSize: "small", withCrossShrink: true },
     { weight: 5, arbitrary: name },
     { weight: 3, arbitrary: number },
-    string, fc.constantFrom("true", "false"),
+    string,
+    fc.constantFrom("true", "false"),
     tie("expression").map((e) => `(${e})`),
+    fc.tuple(tie("expression"), tie("expression")).map(([a, b]) => `(${a}, ${b})`),
     fc.array(tie("expression"), { maxLength: 4 }).map((l) => `[${l.join(", ")}]`),
     fc.tuple(name, tie("expression"), tie("expression")).map(([n, l, e]) => `[for ${n} in ${l}: ${e}]`),
-    fc.tuple(name, fc.array(fc.tuple(fc.option(name), tie("expression")), { maxLength: 4 })).map(([f, args]) => `${f}(${args.map(([n, e]) => (n === null ? e : `${n}: ${e}`)).join(", ")})`),
+    fc
+      .tuple(name, fc.array(fc.tuple(fc.option(name), tie("expression")), { maxLength: 4 }))
+      .map(([f, args]) => `${f}(${args.map(([n, e]) => (n === null ? e : `${n}: ${e}`)).join(", ")})`),
     fc.tuple(tie("atom"), name).map(([a, n]) => (/^[\d"]/.test(a) ? n : `${a}.${n}`)),
-    fc.tuple(name, fc.array(fc.oneof(tie("expression"), fc.constantFrom("...", "None", ":")), { minLength: 1, maxLength: 3 })).map(([n, i]) => `${n}[${i.join(", ")}]`),
+    fc
+      .tuple(name, fc.array(fc.oneof(tie("expression"), fc.constantFrom("...", "None", ":")), { minLength: 1, maxLength: 3 }))
+      .map(([n, i]) => `${n}[${i.join(", ")}]`),
     fc.tuple(name, tie("chain"), tie("chain")).map(([n, a, b]) => `${n}[${a}:${b}, :${a}]`),
   ),
 }));
 
-const tensorType = fc.tuple(dtype, fc.array(fc.oneof(name, fc.constantFrom("...", "T <= context", "2 * dim", "3")), { maxLength: 3 })).map(([d, dims]) => `${d}[${dims.join(", ")}]`);
+const tensorType = fc
+  .tuple(dtype, fc.array(fc.oneof(name, fc.constantFrom("...", "T <= context", "2 * dim", "3")), { maxLength: 3 }))
+  .map(([d, dims]) => `${d}[${dims.join(", ")}]`);
 
 const { body } = fc.letrec<{ statement: string; body: string }>((tie) => ({
   statement: fc.oneof(
@@ -61,10 +69,15 @@ const { body } = fc.letrec<{ statement: string; body: string }>((tie) => ({
     { weight: 1, arbitrary: fc.tuple(expression, tie("body"), fc.option(tie("body"))).map(([c, a, b]) => `if ${c} ${a}${b === null ? "" : ` else ${b}`}`) },
     { weight: 1, arbitrary: fc.tuple(expression, tie("body"), expression, tie("body")).map(([c, a, d, b]) => `if ${c} ${a} else if ${d} ${b}`) },
   ),
-  body: fc.tuple(fc.array(tie("statement"), { maxLength: 4 }), fc.boolean()).map(([s, flat]) => (flat && s.length === 1 ? `{ ${s[0]!} }` : `{\n${s.join("\n")}\n}`)),
+  body: fc
+    .tuple(fc.array(tie("statement"), { maxLength: 4 }), fc.boolean())
+    .map(([s, flat]) => (flat && s.length === 1 ? `{ ${s[0]!} }` : `{\n${s.join("\n")}\n}`)),
 }));
 
-const entry = fc.oneof(fc.tuple(string, string, fc.option(string)).map(([a, b, c]) => `${a} = ${b}${c === null ? "" : ` or ${c}`}`), string.map((s) => `ignore ${s}`));
+const entry = fc.oneof(
+  fc.tuple(string, string, fc.option(string)).map(([a, b, c]) => `${a} = ${b}${c === null ? "" : ` or ${c}`}`),
+  string.map((s) => `ignore ${s}`),
+);
 const functionMember = fc
   .tuple(name, fc.array(fc.tuple(name, tensorType), { maxLength: 3 }), fc.array(fc.tuple(name, tensorType), { maxLength: 3 }), body)
   .map(([n, inputs, results, b]) => {
@@ -78,13 +91,18 @@ const { members } = fc.letrec<{ member: string; members: string }>((tie) => ({
     { weight: 2, arbitrary: fc.tuple(name, tensorType, fc.option(expression)).map(([n, ty, e]) => `weight ${n}: ${ty}${e === null ? "" : ` = ${e}`}`) },
     { weight: 2, arbitrary: functionMember },
     { weight: 1, arbitrary: fc.array(entry, { maxLength: 3 }).map((e) => `names {\n${e.join("\n")}\n}`) },
-    { weight: 1, arbitrary: fc.tuple(expression, tie("members"), fc.option(tie("members"))).map(([c, a, b]) => `if ${c} ${a}${b === null ? "" : ` else ${b}`}`) },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(expression, tie("members"), fc.option(tie("members"))).map(([c, a, b]) => `if ${c} ${a}${b === null ? "" : ` else ${b}`}`),
+    },
     { weight: 1, arbitrary: fc.tuple(name, expression).map(([n, e]) => `/// Documents ${n}.\n${n}: ${e}`) },
   ),
   members: fc.array(tie("member"), { maxLength: 4 }).map((m) => `{\n${m.join("\n")}\n}`),
 }));
 const kind = fc.constantFrom("int", "float", "ratio", "bool", "string", "block", "[int]", "[[block]]");
-const parameter = fc.tuple(fc.boolean(), name, kind, fc.option(expression)).map(([live, n, k, e]) => `${live ? "live " : ""}${n}: ${k}${e === null ? "" : ` = ${e}`}`);
+const parameter = fc
+  .tuple(fc.boolean(), name, kind, fc.option(expression))
+  .map(([live, n, k, e]) => `${live ? "live " : ""}${n}: ${k}${e === null ? "" : ` = ${e}`}`);
 const declaration = fc.oneof(
   fc.tuple(fc.array(name, { maxLength: 8 }), string).map(([n, s]) => `import { ${n.join(", ")} } from ${s}`),
   fc.tuple(name, expression).map(([n, e]) => `const ${n} = ${e}`),
@@ -123,7 +141,8 @@ export function scrambled(text: string, r: Random): string {
     const startsLine = type === t.Identifier || type === t.Weight;
     const next = tokens[i + 1]?.tokenType;
     const safe = inList || !(startsLine && (next === t.Equal || next === t.Colon || next === t.Identifier));
-    if (inList && (type === t.RParen || type === t.RBracket || type === t.RBrace) && previous && !OPENERS.has(previous) && r.below(4) === 0) out += `,${blanks()}`;
+    if (inList && (type === t.RParen || type === t.RBracket || type === t.RBrace) && previous && !OPENERS.has(previous) && r.below(4) === 0)
+      out += `,${blanks()}`;
     if (free && safe && r.below(12) === 0) out += lines();
     else if (type === t.RBrace && !inList && r.below(2) === 0) out += lines();
     else out += previous === undefined ? "" : /^[,)\]]$/.test(token.image) && r.below(2) === 0 ? "" : blanks();

@@ -9,28 +9,120 @@ type Place = "declaration" | "parameter" | "member" | "input" | "statement" | "i
 /** A line that is wrong at a place, and the code of its one message. */
 const MISTAKES: Readonly<Record<Place, readonly (readonly [string, string])[]>> = {
   declaration: [
-    ["const a 3", "unexpected-token"], ["import std", "unexpected-token"], ["const if = 3", "reserved-word"], ["x = 3", "unexpected-token"], ["def f(x) { return x }", "unexpected-token"], ["class C { y = 1 }", "unexpected-token"],
-    ["const a = (1 + 2", "unclosed-bracket"], ["const a = 1)", "unmatched-bracket"], ["block X(a: int { q: B() }", "unclosed-bracket"], ["block X { q: B() }", "unexpected-token"], ["model () { q: B() }", "unexpected-token"],
-    ["import { A } from std", "unexpected-token"], ["const a = 'x'", "single-quotes"], ["export block X() { }", "unexpected-token"], ["const a = 1_000", "malformed-number"],
+    ["const a 3", "unexpected-token"],
+    ["import std", "unexpected-token"],
+    ["const if = 3", "reserved-word"],
+    ["x = 3", "unexpected-token"],
+    ["def f(x) { return x }", "unexpected-token"],
+    ["class C { y = 1 }", "unexpected-token"],
+    ["const a = (1 + 2", "unclosed-bracket"],
+    ["const a = 1)", "unmatched-bracket"],
+    ["block X(a: int { q: B() }", "unclosed-bracket"],
+    ["block X { q: B() }", "unexpected-token"],
+    ["model () { q: B() }", "unexpected-token"],
+    ["import { A } from std", "unexpected-token"],
+    ["const a = 'x'", "single-quotes"],
+    ["export block X() { }", "unexpected-token"],
+    ["const a = 1_000", "malformed-number"],
   ],
   parameter: [
-    ["p", "unexpected-token"], ["p int", "unexpected-token"], ["p: ", "unexpected-token"], ["p: long", "unknown-kind"], ["p: int = ", "unexpected-token"], ["p: int 3", "unexpected-token"], ["for: int", "reserved-word"], ["p: f32[3]", "unexpected-token"], ["p: string = 'a'", "single-quotes"],
+    ["p", "unexpected-token"],
+    ["p int", "unexpected-token"],
+    ["p: ", "unexpected-token"],
+    ["p: long", "unknown-kind"],
+    ["p: int = ", "unexpected-token"],
+    ["p: int 3", "unexpected-token"],
+    ["for: int", "reserved-word"],
+    ["p: f32[3]", "unexpected-token"],
+    ["p: string = 'a'", "single-quotes"],
   ],
   member: [
-    ["q = B()", "member-needs-colon"], ["q B()", "unexpected-token"], ["q:", "unexpected-token"], ["loss: B()", "reserved-word"], ["weight w = f32[1]", "unexpected-token"], ["weight w: f64[1]", "unknown-dtype"], ["weight w: f32[1", "unclosed-bracket"], ["q: B(1, 2", "unclosed-bracket"],
-    ["q: B 3", "unexpected-token"], ["for i in l { x = 1 }", "unexpected-token"], ["def g(x) { return x }", "unexpected-token"], ["q: B(1))", "unmatched-bracket"], ["g(x) { x }", "unexpected-token"], ["g(x: f32[1]) f32[1] { x }", "unexpected-token"], ["g(x: f32[1]) -> { x }", "unexpected-token"], ["if a then q: B()", "unexpected-token"],
-    ["class C { a: B(); d: E() }", "unexpected-token"], ["q: [B() for i in l]", "unexpected-token"], ["return q", "unexpected-token"],
+    ["q = B()", "member-needs-colon"],
+    ["q B()", "unexpected-token"],
+    ["q:", "unexpected-token"],
+    ["loss: B()", "reserved-word"],
+    ["weight w = f32[1]", "unexpected-token"],
+    ["weight w: f64[1]", "unknown-dtype"],
+    ["weight w: f32[1", "unclosed-bracket"],
+    ["q: B(1, 2", "unclosed-bracket"],
+    ["q: B 3", "unexpected-token"],
+    ["for i in l { x = 1 }", "unexpected-token"],
+    ["def g(x) { return x }", "unexpected-token"],
+    ["q: B(1))", "unmatched-bracket"],
+    ["g(x) { x }", "unexpected-token"],
+    ["g(x: f32[1]) f32[1] { x }", "unexpected-token"],
+    ["g(x: f32[1]) -> { x }", "unexpected-token"],
+    ["if a then q: B()", "unexpected-token"],
+    ["class C { a: B(); d: E() }", "unexpected-token"],
+    ["q: [B() for i in l]", "unexpected-token"],
+    ["return q", "unexpected-token"],
   ],
-  input: [["x", "unexpected-token"], ["x: f32", "unexpected-token"], ["x f32[1]", "unexpected-token"], ["x: Tensor[B]", "unknown-dtype"], ["in: f32[B]", "reserved-word"], ["x: f32[B] = 1", "unexpected-token"]],
+  input: [
+    ["x", "unexpected-token"],
+    ["x: f32", "unexpected-token"],
+    ["x f32[1]", "unexpected-token"],
+    ["x: Tensor[B]", "unknown-dtype"],
+    ["in: f32[B]", "reserved-word"],
+    ["x: f32[B] = 1", "unexpected-token"],
+  ],
   statement: [
-    ["y = if c a else b", "missing-then"], ["y = if c then a", "missing-else"], ["y: B()", "statement-needs-equals"], ["return y", "unexpected-token"], ["let y = 3", "unexpected-token"], ["y = f(a b)", "unexpected-token"], ["y = f(a, b", "unclosed-bracket"], ["y = f((a)", "unclosed-bracket"], ["y = a)", "unmatched-bracket"], ["y = f(a]", "unmatched-bracket"],
-    ["y = = 3", "unexpected-token"], ["y = a b", "unexpected-token"], ["f(x) = 3", "not-a-target"], ["a < b < c", "chained-comparison"], ["y = x[a:b:c]", "unexpected-token"], ["y = x[]", "unexpected-token"], ["loss f(x)", "unexpected-token"], ["observe f(x)", "unexpected-token"], ["y = x if c else z", "unexpected-token"],
-    ['y = "abc', "unterminated-string"], ["y = €", "unknown-character"], ["y = 7%2", "unexpected-token"], ["y = 1 + if a then b else c", "unexpected-token"], ["y = x.names", "reserved-word"], ["for i of l { y = i }", "unexpected-token"], ["for i in l: y", "unexpected-token"], ["while c { y = 1; z = 2 }", "unexpected-token"],
-    ["if { y = 1 }", "unexpected-token"], ["else { y = 1 }", "misplaced-line-break"], ["elif c { y = 1 }", "unexpected-token"], ["weight w: f32[1]", "unexpected-token"], ["y = a && b", "foreign-operator"], ["y += 1", "foreign-operator"], ["def g(x) { y = x }", "unexpected-token"], ["for i in l { y = = 1 }", "unexpected-token"], ["if c { y = 1 } els { z = 2 }", "unexpected-token"],
-    ["y = 1..2..3", "unexpected-token"], ["y = [1, 2", "unclosed-bracket"], ["{ y = 1 }", "misplaced-line-break"], ["y = { 1 }", "unexpected-token"], ["y = x -> z", "unexpected-token"],
+    ["y = if c a else b", "missing-then"],
+    ["y = if c then a", "missing-else"],
+    ["y: B()", "statement-needs-equals"],
+    ["return y", "unexpected-token"],
+    ["let y = 3", "unexpected-token"],
+    ["y = f(a b)", "unexpected-token"],
+    ["y = f(a, b", "unclosed-bracket"],
+    ["y = f((a)", "unclosed-bracket"],
+    ["y = a)", "unmatched-bracket"],
+    ["y = f(a]", "unmatched-bracket"],
+    ["y = = 3", "unexpected-token"],
+    ["y = a b", "unexpected-token"],
+    ["f(x) = 3", "not-a-target"],
+    ["a < b < c", "chained-comparison"],
+    ["y = x[a:b:c]", "unexpected-token"],
+    ["y = x[]", "unexpected-token"],
+    ["loss f(x)", "unexpected-token"],
+    ["observe f(x)", "unexpected-token"],
+    ["y = x if c else z", "unexpected-token"],
+    ['y = "abc', "unterminated-string"],
+    ["y = €", "unknown-character"],
+    ["y = 7%2", "unexpected-token"],
+    ["y = 1 + if a then b else c", "unexpected-token"],
+    ["y = x.names", "reserved-word"],
+    ["for i of l { y = i }", "unexpected-token"],
+    ["for i in l: y", "unexpected-token"],
+    ["while c { y = 1; z = 2 }", "unexpected-token"],
+    ["if { y = 1 }", "unexpected-token"],
+    ["else { y = 1 }", "misplaced-line-break"],
+    ["elif c { y = 1 }", "unexpected-token"],
+    ["weight w: f32[1]", "unexpected-token"],
+    ["y = a && b", "foreign-operator"],
+    ["y += 1", "foreign-operator"],
+    ["def g(x) { y = x }", "unexpected-token"],
+    ["for i in l { y = = 1 }", "unexpected-token"],
+    ["if c { y = 1 } els { z = 2 }", "unexpected-token"],
+    ["y = 1..2..3", "unexpected-token"],
+    ["y = [1, 2", "unclosed-bracket"],
+    ["{ y = 1 }", "misplaced-line-break"],
+    ["y = { 1 }", "unexpected-token"],
+    ["y = x -> z", "unexpected-token"],
   ],
-  "inner statement": [["y = a b", "unexpected-token"], ["y: B()", "statement-needs-equals"], ["y = f(a, b", "unclosed-bracket"], ["return y", "unexpected-token"], ["y = if c a else b", "missing-then"]],
-  entry: [['"a": "b"', "unexpected-token"], ["a = b", "unexpected-token"], ["ignore a", "unexpected-token"], ['"a" = "b", "c"', "unexpected-token"], ['"a" "b"', "unexpected-token"], ['"a" = "b', "unterminated-string"]],
+  "inner statement": [
+    ["y = a b", "unexpected-token"],
+    ["y: B()", "statement-needs-equals"],
+    ["y = f(a, b", "unclosed-bracket"],
+    ["return y", "unexpected-token"],
+    ["y = if c a else b", "missing-then"],
+  ],
+  entry: [
+    ['"a": "b"', "unexpected-token"],
+    ["a = b", "unexpected-token"],
+    ["ignore a", "unexpected-token"],
+    ['"a" = "b", "c"', "unexpected-token"],
+    ['"a" "b"', "unexpected-token"],
+    ['"a" = "b', "unterminated-string"],
+  ],
 };
 const PLACES = Object.keys(MISTAKES) as Place[];
 
@@ -76,10 +168,12 @@ function check(chosen: ReadonlyMap<number, readonly [string, string]>): void {
   const text = fileWith((_, slot) => chosen.get(slot)?.[0] ?? null);
   const lines = text.split("\n");
   let line = 0;
-  const expected = [...chosen.entries()].sort(([a], [b]) => a - b).map(([, [mistake, code]]) => {
-    line = lines.findIndex((l, i) => i >= line && l.trim().replace(/,$/, "").trim() === mistake.trim()) + 1;
-    return `${code} in line ${line}`;
-  });
+  const expected = [...chosen.entries()]
+    .sort(([a], [b]) => a - b)
+    .map(([, [mistake, code]]) => {
+      line = lines.findIndex((l, i) => i >= line && l.trim().replace(/,$/, "").trim() === mistake.trim()) + 1;
+      return `${code} in line ${line}`;
+    });
   expect(told(text), text).toEqual(expected);
 }
 
@@ -112,7 +206,10 @@ describe("recovery", () => {
     const sound = fileWith(() => null);
     for (let i = sound.indexOf("}"); i !== -1; i = sound.indexOf("}", i + 1)) {
       const text = sound.slice(0, i) + sound.slice(i + 1);
-      expect(told(text).map((m) => m.split(" ")[0]), text).toEqual(["unclosed-bracket"]);
+      expect(
+        told(text).map((m) => m.split(" ")[0]),
+        text,
+      ).toEqual(["unclosed-bracket"]);
     }
   });
 
@@ -121,12 +218,18 @@ describe("recovery", () => {
     for (let i = sound.indexOf("}\n"); i !== -1; i = sound.indexOf("}\n", i + 1)) {
       const indentation = /[ ]*$/.exec(sound.slice(0, i))![0];
       const text = sound.slice(0, i + 2) + `${indentation}}\n` + sound.slice(i + 2);
-      expect(told(text).map((m) => m.split(" ")[0]), text).toEqual(["unmatched-bracket"]);
+      expect(
+        told(text).map((m) => m.split(" ")[0]),
+        text,
+      ).toEqual(["unmatched-bracket"]);
     }
   });
 
   it("keeps the sound statements, members and declarations about a mistake", () => {
-    const { file } = parse({ file: "a.mod", text: "const a = 1\nconst b 2\nblock C() {\n  q: A()\n  r = B()\n  f() {\n    x = 1\n    y = = 2\n    z\n  }\n}\nconst d = 4\n" });
+    const { file } = parse({
+      file: "a.mod",
+      text: "const a = 1\nconst b 2\nblock C() {\n  q: A()\n  r = B()\n  f() {\n    x = 1\n    y = = 2\n    z\n  }\n}\nconst d = 4\n",
+    });
     expect(file.declarations.map((d) => d.name.text)).toEqual(["a", "b", "C", "d"]);
     const c = file.declarations[2];
     const members = c?.kind === "block" ? c.members : [];

@@ -188,13 +188,6 @@ right of a comparison it needs parentheses.`,
 do not change, so there is no assignment to \`x[i]\` or \`x.name\`: \`put\`, \`where\` and \`concat\` make a
 new tensor.`,
   }),
-  "several-values": code<Record<never, never>>({
-    severity: "error",
-    message: () => "these parentheses hold several values",
-    hint: () => "a list is written `[a, b]`; several names in parentheses stand only on the left of `=`",
-    explain: `Parentheses group one value. Lists stand in brackets: \`[a, b]\`. Several names in parentheses stand
-only on the left of \`=\`, to take the results of a function apart: \`(logits, hidden) = decode(x)\`.`,
-  }),
   "unknown-dtype": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `\`${d.name}\` is not the type of a tensor's elements`,

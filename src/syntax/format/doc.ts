@@ -45,14 +45,25 @@ function mustBreak(doc: Doc): boolean {
   if (typeof doc === "string") return false;
   if ("length" in doc) return doc.some(mustBreak);
   switch (doc.kind) {
-    case "group": return doc.broken;
-    case "indent": case "align": return mustBreak(doc.doc);
-    case "line": return doc.hard;
-    case "blank": return true;
-    case "comment": case "own-line": case "tack": return false;
-    case "choice": return mustBreak(doc.flat);
-    case "fill": return doc.parts.some((p) => mustBreak(p.doc));
-    default: return doc satisfies never;
+    case "group":
+      return doc.broken;
+    case "indent":
+    case "align":
+      return mustBreak(doc.doc);
+    case "line":
+      return doc.hard;
+    case "blank":
+      return true;
+    case "comment":
+    case "own-line":
+    case "tack":
+      return false;
+    case "choice":
+      return mustBreak(doc.flat);
+    case "fill":
+      return doc.parts.some((p) => mustBreak(p.doc));
+    default:
+      return doc satisfies never;
   }
 }
 
@@ -191,14 +202,17 @@ class Printer {
           if (flat && doc.broken) return false;
           own.push({ indentation, flat, doc: doc.doc });
           break;
-        case "indent": case "align":
+        case "indent":
+        case "align":
           own.push({ indentation, flat, doc: doc.doc });
           break;
         case "line":
           if (!flat || doc.hard) return true;
           room -= doc.flat.length;
           break;
-        case "blank": case "comment": case "own-line":
+        case "blank":
+        case "comment":
+        case "own-line":
           return true;
         case "tack":
           room -= doc.text.length;

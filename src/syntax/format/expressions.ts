@@ -21,7 +21,12 @@ export function range(k: Tokens, sides: readonly cst.ChainCstNode[], dots: reado
 export function choice(k: Tokens, head: t.IToken, condition: cst.ExpressionCstNode, node: cst.ChoiceCstNode, place: Place): Doc {
   const { Then, Else, If = [], expression: values } = node.children;
   const branch = (i: number, test: cst.ExpressionCstNode): Doc => [
-    " ", expression(k, test, place), " ", k.print(Then[i]!), " ", expression(k, values[2 * i]!, place),
+    " ",
+    expression(k, test, place),
+    " ",
+    k.print(Then[i]!),
+    " ",
+    expression(k, values[2 * i]!, place),
   ];
   const docs: Doc[] = [k.print(head), branch(0, condition)];
   const rest: Doc[] = [];
@@ -63,7 +68,10 @@ function atom(k: Tokens, node: cst.TermCstNode): Doc {
     const items = children.expression!.map((e) => ({ node: e, doc: expression(k, e, "inside") }));
     if (items.length > 1) return bracketed(k, children.LParen[0]!, items, children.Comma, children.RParen![0]!);
     const close = children.RParen![0]!;
-    return group([k.print(children.LParen[0]!), indent([softline, items[0]!.doc, k.ending(close)]), softline, k.bare(close)], k.between(children.LParen[0]!.startOffset, close.startOffset));
+    return group(
+      [k.print(children.LParen[0]!), indent([softline, items[0]!.doc, k.ending(close)]), softline, k.bare(close)],
+      k.between(children.LParen[0]!.startOffset, close.startOffset),
+    );
   }
   const word = children.Identifier ?? children.NumberLiteral ?? children.StringLiteral ?? children.True ?? children.False ?? children.None;
   return k.print(word![0]!);
@@ -72,7 +80,14 @@ function atom(k: Tokens, node: cst.TermCstNode): Doc {
 function suffix(k: Tokens, node: cst.SuffixCstNode): Doc {
   const { Dot, Identifier, LParen, RParen, LBracket, RBracket, argument: args, index: indices, Comma } = node.children;
   if (Dot) return [k.print(Dot[0]!), k.print(Identifier![0]!)];
-  if (LParen) return bracketed(k, LParen[0]!, (args ?? []).map((a) => ({ node: a, doc: argument(k, a) })), Comma, RParen![0]!);
+  if (LParen)
+    return bracketed(
+      k,
+      LParen[0]!,
+      (args ?? []).map((a) => ({ node: a, doc: argument(k, a) })),
+      Comma,
+      RParen![0]!,
+    );
   const items = indices!.map((i) => ({ node: i, doc: index(k, i) }));
   return k.within(node) ? bracketed(k, LBracket![0]!, items, Comma, RBracket![0]!) : unbroken(k, LBracket![0]!, items, Comma, RBracket![0]!);
 }
@@ -96,7 +111,14 @@ function index(k: Tokens, node: cst.IndexCstNode): Doc {
 function list(k: Tokens, node: cst.ListCstNode): Doc {
   const { LBracket, RBracket, For, Identifier, In, Colon, Comma, expression: values = [] } = node.children;
   const docs = values.map((v) => expression(k, v, "inside"));
-  if (!For) return bracketed(k, LBracket[0]!, values.map((v, i) => ({ node: v, doc: docs[i]! })), Comma, RBracket[0]!);
+  if (!For)
+    return bracketed(
+      k,
+      LBracket[0]!,
+      values.map((v, i) => ({ node: v, doc: docs[i]! })),
+      Comma,
+      RBracket[0]!,
+    );
   const head = [k.print(LBracket[0]!), k.print(For[0]!), " ", k.print(Identifier![0]!), " ", k.print(In![0]!), " ", docs[0]!, k.print(Colon![0]!)];
   const close = RBracket[0]!;
   return group([align(3, [head, line, docs[1]!, k.ending(close)]), k.hasAbove(close) ? hardline : "", k.bare(close)], k.within(node));

@@ -44,16 +44,17 @@ function declaration(k: Tokens, { children }: cst.DeclarationCstNode): Doc {
   }
   const { Block, Model, Identifier, LParen, RParen, Comma, parameter: parameters = [], members: bodies } = children.blockDeclaration![0]!.children;
   const items = parameters.map((p) => ({ node: p, doc: parameter(k, p) }));
-  return [
-    k.print((Block ?? Model)![0]!), " ", k.print(Identifier[0]!), bracketed(k, LParen[0]!, items, Comma, RParen[0]!), " ",
-    group(members(k, bodies[0]!)),
-  ];
+  return [k.print((Block ?? Model)![0]!), " ", k.print(Identifier[0]!), bracketed(k, LParen[0]!, items, Comma, RParen[0]!), " ", group(members(k, bodies[0]!))];
 }
 
 function parameter(k: Tokens, { children }: cst.ParameterCstNode): Doc {
   const { Live, Identifier, Colon, parameterKind, Equal, expression: values } = children;
   return [
-    Live ? [k.print(Live[0]!), " "] : "", k.print(Identifier[0]!), k.print(Colon[0]!), " ", kind(k, parameterKind[0]!),
+    Live ? [k.print(Live[0]!), " "] : "",
+    k.print(Identifier[0]!),
+    k.print(Colon[0]!),
+    " ",
+    kind(k, parameterKind[0]!),
     Equal ? [" ", k.print(Equal[0]!), " ", expression(k, values![0]!, "inside")] : "",
   ];
 }
@@ -79,7 +80,7 @@ function braces(k: Tokens, open: IToken, rows: readonly Row[], close: IToken): D
 /** Rows one below the other. Neighbours of the same sort, without an empty line or a comment between them, have their signs in one column. */
 function aligned(k: Tokens, rows: readonly Row[]): Doc {
   const docs: Doc[] = [];
-  for (let start = 0; start < rows.length; ) {
+  for (let start = 0; start < rows.length;) {
     let end = start + 1;
     while (end < rows.length && rows[end]!.aligned && rows[end]!.aligned?.with === rows[start]!.aligned?.with && !isApart(k, rows[end]!)) end++;
     const run = rows.slice(start, end);
@@ -101,7 +102,12 @@ const padded = (padding: number): string => " ".repeat(padding);
 // ── members
 
 function members(k: Tokens, { children }: cst.MembersCstNode): Doc {
-  return braces(k, children.LBrace[0]!, (children.member ?? []).map((m) => member(k, m)), children.RBrace[0]!);
+  return braces(
+    k,
+    children.LBrace[0]!,
+    (children.member ?? []).map((m) => member(k, m)),
+    children.RBrace[0]!,
+  );
 }
 
 function member(k: Tokens, node: cst.MemberCstNode): Row {
@@ -110,24 +116,47 @@ function member(k: Tokens, node: cst.MemberCstNode): Row {
     const { Weight, Identifier, Colon, tensorType: types, Equal, expression: values } = weightMember[0]!.children;
     const start = Equal ? [" ", k.print(Equal[0]!), " ", expression(k, values![0]!, "outside")] : "";
     return {
-      node, aligned: { with: "weight", width: Identifier[0]!.image.length, step: 1 },
+      node,
+      aligned: { with: "weight", width: Identifier[0]!.image.length, step: 1 },
       print: (padding) => [k.print(Weight[0]!), " ", k.print(Identifier[0]!), k.print(Colon[0]!), padded(padding + 1), tensorType(k, types[0]!), start],
     };
   }
   if (subBlock) {
     const { Identifier, Colon, expression: values } = subBlock[0]!.children;
     return {
-      node, aligned: { with: "sub-block", width: Identifier[0]!.image.length, step: 1 },
+      node,
+      aligned: { with: "sub-block", width: Identifier[0]!.image.length, step: 1 },
       print: (padding) => [k.print(Identifier[0]!), k.print(Colon[0]!), padded(padding + 1), expression(k, values[0]!, "outside")],
     };
   }
   if (functionMember) return plain(node, fn(k, functionMember[0]!));
   if (memberIf) {
     const { If, Else = [], expression: conditions, members: bodies } = memberIf[0]!.children;
-    return plain(node, branches(k, If, Else, conditions, bodies.map((b) => members(k, b))));
+    return plain(
+      node,
+      branches(
+        k,
+        If,
+        Else,
+        conditions,
+        bodies.map((b) => members(k, b)),
+      ),
+    );
   }
   const { Names, LBrace, RBrace, namesEntry: entries = [] } = namesMember![0]!.children;
-  return plain(node, group([k.print(Names[0]!), " ", braces(k, LBrace[0]!, entries.map((e) => entry(k, e)), RBrace[0]!)]));
+  return plain(
+    node,
+    group([
+      k.print(Names[0]!),
+      " ",
+      braces(
+        k,
+        LBrace[0]!,
+        entries.map((e) => entry(k, e)),
+        RBrace[0]!,
+      ),
+    ]),
+  );
 }
 
 /** The `=` of entries stand in a column that is a multiple of four from their start. */
@@ -137,7 +166,8 @@ function entry(k: Tokens, node: cst.NamesEntryCstNode): Row {
   const [from, ...to] = StringLiteral!;
   const values = to.map((s, i): Doc => (i === 0 ? k.print(s) : [" ", k.print(Or[i - 1]!), line, k.print(s)]));
   return {
-    node, aligned: { with: "entry", width: from!.image.length + 1, step: 4 },
+    node,
+    aligned: { with: "entry", width: from!.image.length + 1, step: 4 },
     print: (padding) => [k.print(from!), padded(padding + 1), k.print(Equal![0]!), " ", group(indent(values))],
   };
 }
@@ -146,8 +176,11 @@ function fn(k: Tokens, { children }: cst.FunctionMemberCstNode): Doc {
   const { Identifier, LParen, RParen, Comma, functionInput: inputs = [], Arrow, results: declared, body: bodies } = children;
   const items = inputs.map((i) => ({ node: i, doc: typed(k, i.children.Identifier[0]!, i.children.Colon[0]!, i.children.tensorType[0]!) }));
   return [
-    k.print(Identifier[0]!), bracketed(k, LParen[0]!, items, Comma, RParen[0]!),
-    Arrow ? [" ", k.print(Arrow[0]!), " ", results(k, declared![0]!)] : "", " ", group(body(k, bodies[0]!)),
+    k.print(Identifier[0]!),
+    bracketed(k, LParen[0]!, items, Comma, RParen[0]!),
+    Arrow ? [" ", k.print(Arrow[0]!), " ", results(k, declared![0]!)] : "",
+    " ",
+    group(body(k, bodies[0]!)),
   ];
 }
 
@@ -164,7 +197,12 @@ const typed = (k: Tokens, name: IToken, colon: IToken, type: cst.TensorTypeCstNo
 // ── statements
 
 function body(k: Tokens, { children }: cst.BodyCstNode): Doc {
-  return braces(k, children.LBrace[0]!, (children.statement ?? []).map((s) => statement(k, s)), children.RBrace[0]!);
+  return braces(
+    k,
+    children.LBrace[0]!,
+    (children.statement ?? []).map((s) => statement(k, s)),
+    children.RBrace[0]!,
+  );
 }
 
 function statement(k: Tokens, node: cst.StatementCstNode): Row {
@@ -172,13 +210,30 @@ function statement(k: Tokens, node: cst.StatementCstNode): Row {
   if (forStatement) {
     const { For, Identifier, In, expression: lists, body: bodies } = forStatement[0]!.children;
     return plain(node, [
-      k.print(For[0]!), " ", k.print(Identifier[0]!), " ", k.print(In[0]!), " ", expression(k, lists[0]!, "outside"), " ", group(body(k, bodies[0]!)),
+      k.print(For[0]!),
+      " ",
+      k.print(Identifier[0]!),
+      " ",
+      k.print(In[0]!),
+      " ",
+      expression(k, lists[0]!, "outside"),
+      " ",
+      group(body(k, bodies[0]!)),
     ]);
   }
   if (ifStatement) {
     const { If, Else = [], expression: conditions, choice: rest, body: bodies = [] } = ifStatement[0]!.children;
     if (rest) return plain(node, choice(k, If[0]!, conditions[0]!, rest[0]!, "outside"));
-    return plain(node, branches(k, If, Else, conditions, bodies.map((b) => body(k, b))));
+    return plain(
+      node,
+      branches(
+        k,
+        If,
+        Else,
+        conditions,
+        bodies.map((b) => body(k, b)),
+      ),
+    );
   }
   if (lossStatement) {
     const { Loss, Identifier, Equal, expression: values } = lossStatement[0]!.children;
@@ -202,7 +257,8 @@ function branches(k: Tokens, ifs: readonly IToken[], elses: readonly IToken[], c
   return group(
     bodies.map((inner, i): Doc => {
       const otherwise = i === 0 ? "" : [" ", k.print(elses[i - 1]!), " "];
-      return ifs[i] ? [otherwise, k.print(ifs[i]!), " ", expression(k, conditions[i]!, "outside"), " ", inner] : [otherwise, inner];
+      const head = ifs[i];
+      return head ? [otherwise, k.print(head), " ", expression(k, conditions[i]!, "outside"), " ", inner] : [otherwise, inner];
     }),
   );
 }
