@@ -1,6 +1,6 @@
 // Axes: what the symbols in sizes stand for, and their values in one run.
 import type { Rational } from "./rational.js";
-import { axisSize, evaluateSize, rowsSize, type Size } from "./size.js";
+import { atomsOf, axisSize, evaluateSize, printSize, rowsSize, type Size } from "./size.js";
 import { toNumber } from "./rational.js";
 
 /**
@@ -62,35 +62,66 @@ export interface Sizes {
   number(size: Size): number;
 }
 
-/** Whether the counts of this axis are known before the program runs. */
-export function knownOnHost(axes: readonly Axis[], name: string): boolean {
-  const axis = axes.find((a) => a.name === name);
-  if (axis?.role !== "sequence") return true;
-  switch (axis.count.kind) {
-    case "input": return true;
-    case "above": return false;
-    case "join": return axis.count.parts.every((p) => knownOnHost(axes, p));
-    case "top": return [axis.count.parent, ...namesIn(axis.count.k)].every((p) => knownOnHost(axes, p));
-    case "span": return knownOnHost(axes, axis.count.parent);
-    default: return axis.count satisfies never;
+/** What is known of a list of axes, which may grow at its end: graphs have an axis for each route, so nothing is looked for twice. */
+class AxisTable {
+  static readonly #tables = new WeakMap<readonly Axis[], AxisTable>();
+  readonly byName = new Map<string, Axis>();
+  /** Those whose counts only the device knows. */
+  readonly onDevice = new Set<string>();
+  #read = 0;
+
+  static of(axes: readonly Axis[]): AxisTable {
+    let table = AxisTable.#tables.get(axes);
+    if (!table) AxisTable.#tables.set(axes, (table = new AxisTable()));
+    for (; table.#read < axes.length; table.#read++) table.#add(axes[table.#read]!);
+    return table;
+  }
+
+  #add(axis: Axis): void {
+    this.byName.set(axis.name, axis);
+    if (axis.role === "sequence" && this.#madeOnDevice(axis.count)) this.onDevice.add(axis.name);
+  }
+
+  #madeOnDevice(rule: CountRule): boolean {
+    switch (rule.kind) {
+      case "input":
+        return false;
+      case "above":
+        return true;
+      case "join":
+        return rule.parts.some((p) => this.onDevice.has(p));
+      case "top":
+        return this.onDevice.has(rule.parent) || axesIn(rule.k).some((n) => this.onDevice.has(n));
+      case "span":
+        return this.onDevice.has(rule.parent);
+      default:
+        return rule satisfies never;
+    }
   }
 }
 
-const namesIn = (size: Size): string[] => {
-  const names: string[] = [];
-  if (typeof size !== "number") evaluateSize(size, (a) => { if (a.kind === "axis") names.push(a.axis); return 1; });
-  return names;
-};
+const axesIn = (size: Size): string[] => [...atomsOf(size)].flatMap((a) => (a.kind === "axis" ? [a.axis] : []));
+
+/** Whether the counts of this axis are known before the program runs. Axes stand after those they are made from. */
+export const knownOnHost = (axes: readonly Axis[], name: string): boolean => !AxisTable.of(axes).onDevice.has(name);
 
 /** The axis whose counts decide k: the one sequence axis that `k` mentions, or the parent where it mentions none. The checker refuses two. */
 export function countingAxis(axes: readonly Axis[], rule: Extract<CountRule, { kind: "top" }>): string {
-  const sequences = namesIn(rule.k).filter((n) => axes.some((a) => a.name === n && a.role === "sequence"));
-  return sequences[0] ?? rule.parent;
+  const { byName } = AxisTable.of(axes);
+  return axesIn(rule.k).find((n) => byName.get(n)?.role === "sequence") ?? rule.parent;
+}
+
+type OpenAtom = Parameters<Parameters<typeof evaluateSize>[1]>[0];
+
+/** k for a sequence that has n tokens on the axis `by`, as a u32; `value` gives the other atoms. */
+function kAt(k: Size, by: string, n: number, value: (atom: OpenAtom) => number | Rational): number {
+  const whole = typeof k === "number" ? k : toNumber(evaluateSize(k, (a) => (a.kind === "axis" && a.axis === by ? n : value(a))));
+  return Math.max(0, Math.min(0xffffffff, whole));
 }
 
 /** Resolves every axis for one run. Axes stand after those they are made from. Results are computed when asked for, once. `known` holds counts learned by running. */
 export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMode = "bound", known: ReadonlyMap<string, Uint32Array> = new Map()): Sizes {
-  const byName = new Map(axes.map((a) => [a.name, a]));
+  const { byName } = AxisTable.of(axes);
   const batchAxis = axes.find((a) => a.role === "batch");
   const batch = batchAxis ? extent(batchAxis.name) : 1;
   const sequences = new Map<string, Counts>();
@@ -124,10 +155,11 @@ export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMo
       case "top": {
         const parent = sequence(rule.parent);
         if (mode === "dense") return parent;
-        const by = sequence(countingAxis(axes, rule));
-        const counts = parent.counts.map((n, b) => Math.min(kOf(rule, by.counts[b]!), n));
+        const counting = countingAxis(axes, rule);
+        const by = sequence(counting);
+        const counts = parent.counts.map((n, b) => Math.min(kAt(rule.k, counting, by.counts[b]!, atom), n));
         const made = summed(counts, parent.exact && by.exact);
-        return made.exact ? made : { ...made, ...boundOfTop(rule, parent, by) };
+        return made.exact ? made : { ...made, ...boundOfTop(rule.k, counting, parent, by) };
       }
       case "above": {
         const parent = sequence(rule.parent);
@@ -137,28 +169,36 @@ export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMo
       }
       case "span": {
         const parent = sequence(rule.parent);
-        return summed(parent.counts.map((n) => { const [a, b] = spanOf(rule, n); return b - a; }), parent.exact);
+        return summed(
+          parent.counts.map((n) => {
+            const [a, b] = spanOf(rule, n);
+            return b - a;
+          }),
+          parent.exact,
+        );
       }
       case "join": {
         const parts = rule.parts.map(sequence);
         const counts = new Uint32Array(batch).map((_, b) => parts.reduce((s, p) => s + p.counts[b]!, 0));
-        return summed(counts, parts.every((p) => p.exact));
+        return summed(
+          counts,
+          parts.every((p) => p.exact),
+        );
       }
-      default: return rule satisfies never;
+      default:
+        return rule satisfies never;
     }
   }
   /** Where the counts are only bounds, k need not grow with them: the largest k of any count up to the bound. */
-  function boundOfTop(rule: Extract<CountRule, { kind: "top" }>, parent: Counts, by: Counts): Pick<Counts, "counts" | "rows" | "longest"> {
+  function boundOfTop(k: Size, axis: string, parent: Counts, by: Counts): Pick<Counts, "counts" | "rows" | "longest"> {
     const best = new Uint32Array(by.longest + 1);
-    for (let n = 0; n <= by.longest; n++) best[n] = Math.max(n > 0 ? best[n - 1]! : 0, kOf(rule, n));
-    return summed(parent.counts.map((n, b) => Math.min(n, best[by.counts[b]!]!)), false);
+    for (let n = 0; n <= by.longest; n++) best[n] = Math.max(n > 0 ? best[n - 1]! : 0, kAt(k, axis, n, atom));
+    return summed(
+      parent.counts.map((n, b) => Math.min(n, best[by.counts[b]!]!)),
+      false,
+    );
   }
-  function kOf(rule: Extract<CountRule, { kind: "top" }>, count: number): number {
-    const by = countingAxis(axes, rule);
-    const k = toNumber(evaluateSize(rule.k, (a) => (a.kind === "axis" && a.axis === by ? count : atom(a))));
-    return Math.max(0, Math.min(0xffffffff, k));
-  }
-  function atom(a: Parameters<Parameters<typeof evaluateSize>[1]>[0]): number | Rational {
+  function atom(a: OpenAtom): number | Rational {
     if (a.kind === "live") {
       const v = run.live.get(a.name);
       if (v === undefined) throw new Error(`modc bug: no value for live ${a.name}`);
@@ -203,15 +243,20 @@ export function startsOf(counts: Uint32Array): Uint32Array {
   return starts;
 }
 
-/** `table[n]` = k for a sequence of n tokens, n = 0 … longest: how `top` learns its k on the device, exactly. */
+/** Tables of one run by k and the axis that decides it: the layers of a model mostly share one rule. */
+const kTables = new WeakMap<Sizes, Map<string, Uint32Array>>();
+
+/** `table[n]` = k for a sequence of n tokens, n = 0 … longest: how `top` learns its k on the device, exactly. Equal rules share a table. */
 export function kTable(axes: readonly Axis[], rule: Extract<CountRule, { kind: "top" }>, run: RunSizes, sizes: Sizes): Uint32Array {
   const by = countingAxis(axes, rule);
-  return new Uint32Array(sizes.sequence(by).longest + 1).map((_, n) => {
-    const k = toNumber(evaluateSize(rule.k, (a) => {
-      if (a.kind === "axis" && a.axis === by) return n;
-      if (a.kind === "live") return run.live.get(a.name)!;
-      return sizes.rational(a.kind === "axis" ? axisSize(a.axis) : rowsSize(a.axis));
-    }));
-    return Math.max(0, Math.min(0xffffffff, k));
-  });
+  const key = `${by} ${printSize(rule.k)}`;
+  let made = kTables.get(sizes);
+  if (!made) kTables.set(sizes, (made = new Map()));
+  let table = made.get(key);
+  if (!table) {
+    const value = (a: OpenAtom): number | Rational =>
+      a.kind === "live" ? run.live.get(a.name)! : sizes.rational(a.kind === "axis" ? axisSize(a.axis) : rowsSize(a.axis));
+    made.set(key, (table = new Uint32Array(sizes.sequence(by).longest + 1).map((_, n) => kAt(rule.k, by, n, value))));
+  }
+  return table;
 }
