@@ -1,7 +1,7 @@
 // How many tokens `top` chooses: k as a size, what is wrong with it, and the most it can be.
 import type { Span } from "../diagnostics/span.js";
 import type { SequenceAxis } from "../size/axes.js";
-import { compare, multiply, negate, ONE, rational, toNumber, ZERO, type Rational } from "../size/rational.js";
+import { compare, multiply, negate, ONE, printRational, rational, toNumber, ZERO, type Rational } from "../size/rational.js";
 import { atomsOf, evaluateSize, printSize, type Atom, type Size, type SizeExpr, type Term } from "../size/size.js";
 import type { Expr } from "../syntax/ast.js";
 import type { Body, Bound } from "./context.js";
@@ -76,7 +76,12 @@ function shareOf(body: Body, term: Term): Share | null {
   return { value, live: live[0] ?? null };
 }
 
-export const percent = (value: Rational): string => printNumber({ kind: "number", value, form: "ratio" });
+/** As a share, also beyond 100%. */
+export function percent(value: Rational): string {
+  const hundred = multiply(value, rational(100));
+  const text = printNumber({ kind: "number", value: hundred, form: "float" });
+  return text.includes("/") ? printRational(value) : `${text}%`;
+}
 
 /** Where the ratio itself is written, if it is; else the whole argument. */
 function literalSpan(argument: Bound, value: Rational): Span {

@@ -50,8 +50,7 @@ export function check(root: SourceFile, options: CheckOptions): Checked {
   const sources: SourceFile[] = [];
   let model: Model | null = null;
   try {
-    const files = loadFiles(session, root, options.read);
-    sources.push(...files.sources);
+    const files = loadFiles(session, root, options.read, sources);
     if (!files.broken) model = checkModel(session, files, options, sources);
   } catch (fault) {
     // A limit was passed; that is reported already.

@@ -34,12 +34,9 @@ export function enter(session: Session, unroller: Unroller, model: Instance, fn:
   unroller.batch = placed.batch;
   for (const axis of placed.axes) unroller.axes.set(axis.name, axis);
   const root = CallNode.root(model);
-  const names = new Set<string>();
   const inputs = unroller.within(model, fn, root, () =>
     fn.inputs.map((input, i): ModelInput => {
       const name = input.name.text;
-      if (names.has(name)) session.report("duplicate-name", { name, where: "among the inputs" }, input.name.span);
-      names.add(name);
       const type = { dtype: input.type.dtype, shape: shapes[i]?.map((d) => d.size) ?? [] };
       return { name, type, value: unroller.emit("input", [], { name }, type, input.span), span: input.span };
     }),

@@ -25,21 +25,22 @@ export interface Files {
   readonly root: LoadedFile;
   /** Every file read, the root first. */
   readonly all: readonly LoadedFile[];
-  readonly sources: readonly SourceFile[];
   /** Whether some file did not parse. */
   readonly broken: boolean;
 }
 
-/** `read` gives the text of a file by its path relative to the root file's folder. */
-export function loadFiles(session: Session, source: SourceFile, read: (path: string) => string | null): Files {
-  const loader = new Loader(session, read);
+/**
+ * `read` gives the text of a file by its path relative to the root file's folder. Each file read is added to `sources` at once, the
+ * root first: messages point into them even where reading stops at a limit.
+ */
+export function loadFiles(session: Session, source: SourceFile, read: (path: string) => string | null, sources: SourceFile[]): Files {
+  const loader = new Loader(session, read, sources);
   const root = loader.load(baseName(source.file), source);
-  return { root, all: [...loader.loaded.values()], sources: loader.sources, broken: loader.broken };
+  return { root, all: [...loader.loaded.values()], broken: loader.broken };
 }
 
 class Loader {
   readonly loaded = new Map<string, LoadedFile>();
-  readonly sources: SourceFile[] = [];
   broken = false;
   /** Files whose imports are being read, outermost first. */
   readonly #open: string[] = [];
@@ -47,6 +48,7 @@ class Loader {
   constructor(
     readonly session: Session,
     readonly read: (path: string) => string | null,
+    readonly sources: SourceFile[],
   ) {}
 
   load(path: string, source: SourceFile): LoadedFile {

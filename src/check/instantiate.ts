@@ -50,7 +50,6 @@ export class Instantiator {
     for (const p of instance.decl.params) {
       const name = p.name.text;
       const value = given(p, () => this.#default(p, instance));
-      if (instance.params.has(name)) session.report("duplicate-name", { name, where: "among the parameters" }, p.name.span);
       settle(value, instance, name);
       instance.params.set(name, { kind: "value", value });
     }
@@ -88,8 +87,7 @@ export class Instantiator {
           break;
         }
         case "names":
-          if (instance.decl.model) instance.names.push(m);
-          else this.session.report("names-outside-model", { block: instance.block }, m.span);
+          instance.names.push(m);
           break;
         default:
           m satisfies never;

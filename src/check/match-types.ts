@@ -84,6 +84,10 @@ export class TypeMatcher {
     if (name === null) return true;
     const known = this.axes.get(name);
     if (known === undefined) {
+      if (t.role === "result" && !this.#isFresh(size)) {
+        this.#mismatch(t, `\`${name}\` is no axis of the inputs`);
+        return false;
+      }
       this.axes.set(name, { kind: "value", value: sizeValue(size) });
       return true;
     }
@@ -91,6 +95,11 @@ export class TypeMatcher {
     if (before === null || equalSizes(before, size)) return true;
     this.#mismatch(t, `\`${name}\` stands for ${printSize(before)} already, and for ${printSize(size)} here`);
     return false;
+  }
+
+  /** A result may name an axis that the function made (a slice, a route), not give another name to one of the inputs, or to a number. */
+  #isFresh(size: Size): boolean {
+    return typeof size !== "number" && [...this.axes.values()].every((b) => !equalSizes(sizeOfBinding(b) ?? -1, size));
   }
 
   #compare(t: Typed, dim: Dim, size: Size): boolean {

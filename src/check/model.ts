@@ -36,9 +36,37 @@ export interface Value<K extends LogicalOp = LogicalOp> {
 
 /** Elementwise functions; all broadcast as NumPy does. The names are those of the IR's pointwise operators. */
 export type PointwiseName =
-  | "add" | "sub" | "mul" | "div" | "pow" | "neg" | "min" | "max"
-  | "exp" | "log" | "sqrt" | "rsqrt" | "abs" | "sin" | "cos" | "tanh" | "sigmoid" | "relu" | "silu" | "gelu" | "gelu_tanh"
-  | "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "and" | "or" | "not" | "where";
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "pow"
+  | "neg"
+  | "min"
+  | "max"
+  | "exp"
+  | "log"
+  | "sqrt"
+  | "rsqrt"
+  | "abs"
+  | "sin"
+  | "cos"
+  | "tanh"
+  | "sigmoid"
+  | "relu"
+  | "silu"
+  | "gelu"
+  | "gelu_tanh"
+  | "eq"
+  | "ne"
+  | "lt"
+  | "le"
+  | "gt"
+  | "ge"
+  | "and"
+  | "or"
+  | "not"
+  | "where";
 
 export type LogicalOp = keyof LogicalAttrs;
 

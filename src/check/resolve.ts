@@ -34,7 +34,7 @@ function checkBlock(session: Session, block: Block, file: Scope): void {
   const functions = new Map<string, Binding>(functionsOf(block.members).map((f) => [f.name.text, KNOWN]));
   const types = file.inner(members).inner(params);
   const bodies = file.inner(params).inner(new Map([...members, ...functions]));
-  checkMembers(session, block.members, types, bodies);
+  checkMembers(session, block, block.members, { types, bodies });
 }
 
 function checkParam(session: Session, block: Block, p: Param): void {
@@ -47,7 +47,14 @@ function checkParam(session: Session, block: Block, p: Param): void {
 
 const holdsBlock = (kind: Param["type"]): boolean => (kind.kind === "list" ? holdsBlock(kind.of) : kind.kind === "block");
 
-function checkMembers(session: Session, members: readonly Member[], types: Scope, bodies: Scope): void {
+interface Scopes {
+  /** What types, conditions and right-hand sides of members see. */
+  readonly types: Scope;
+  readonly bodies: Scope;
+}
+
+function checkMembers(session: Session, block: Block, members: readonly Member[], scopes: Scopes): void {
+  const { types, bodies } = scopes;
   const seen = new Set<string>();
   for (const m of members) {
     if ("name" in m) {
@@ -64,13 +71,14 @@ function checkMembers(session: Session, members: readonly Member[], types: Scope
         break;
       case "member-if":
         checkExpr(session, m.condition, types);
-        checkMembers(session, m.then, types, bodies);
-        checkMembers(session, m.else, types, bodies);
+        checkMembers(session, block, m.then, scopes);
+        checkMembers(session, block, m.else, scopes);
         break;
       case "function":
         checkFunction(session, m, types, bodies);
         break;
       case "names":
+        if (!block.model) session.report("names-outside-model", { block: block.name.text }, m.span);
         break;
       default:
         m satisfies never;
@@ -101,6 +109,11 @@ function checkFunction(session: Session, fn: Fn, types: Scope, bodies: Scope): v
   for (const type of [...fn.inputs.map((i) => i.type), ...fn.results.map((r) => r.type)]) checkDims(session, type, typeScope);
   const locals = new Map(axes);
   checkInputs(session, fn.inputs, locals);
+  const results = new Set<string>();
+  for (const { name } of fn.results) {
+    if (name !== null && results.has(name.text)) duplicate(session, name, "among the results");
+    if (name !== null) results.add(name.text);
+  }
   checkStatements(session, fn.body, bodies.inner(locals), new Set());
 }
 

@@ -7,7 +7,7 @@ import type { Any } from "./context.js";
 import { MAX_EVALUATIONS, MAX_NESTING } from "./limits.js";
 import type { Phase } from "./model.js";
 
-/** Thrown where a limit is passed, after it was reported; caught by `check` alone. */
+/** Thrown where a limit is passed, after it was reported, and where there are more errors than anyone reads; caught by `check` alone. */
 export class Halt extends Error {}
 
 /** The calls that led to a place, innermost last: linked, so that a value can keep its own cheaply. */
@@ -56,6 +56,7 @@ export class Session {
     const shift = this.shifts.get(diagnostic.span.file) ?? 0;
     const { span } = diagnostic;
     this.#bag.add(shift === 0 ? diagnostic : { ...diagnostic, span: { ...span, start: Math.max(0, span.start - shift), end: Math.max(0, span.end - shift) } });
+    if (this.#bag.full) throw new Halt();
   }
 
   /** Reports that a limit is passed, and stops the check. */

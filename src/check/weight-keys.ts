@@ -34,10 +34,12 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
       session.report("ambiguous-names", { path }, second.rule.from.span, [{ text: "the other entry", span: first?.rule.from.span ?? null }]);
     keys.set(path, first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments)));
   }
-  const paths = weights.map((w) => w.weight.path);
+  const shapes = new Set(weights.map((w) => w.weight.path.replace(ITEM, "$1{}")));
   for (const rule of rules) {
-    if (used.has(rule) || emptyList(model, rule.from.value)) continue;
-    session.report("unknown-path", { path: rule.from.value, suggestion: nearest(rule.from.value, paths) }, rule.from.span);
+    const path = rule.from.value;
+    if (used.has(rule) || emptyList(model, path)) continue;
+    const candidates = [...shapes].map((shape) => patternLike(path, shape));
+    session.report("unknown-path", { path, suggestion: nearest(path, candidates) }, rule.from.span);
   }
   if (bound) checkCollisions(session, weights, keys);
   return { keys, ignore: entries.flatMap((e) => (e.kind === "ignore" ? [e.pattern.value] : [])) };
@@ -45,27 +47,39 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
 
 const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
-/** Matches paths: {x} stands for one segment, or a part of one; the same {x} twice for the same text. */
+/** Matches paths: {x} stands for one segment, or a part of one; the same {x} twice for the same text. Linear in the path. */
 function patternOf(pattern: string): (path: string) => ReadonlyMap<string, string> | null {
-  const names: string[] = [];
-  let source = "";
-  let at = 0;
-  for (const m of pattern.matchAll(PLACEHOLDER)) {
-    source += escape(pattern.slice(at, m.index));
-    const name = m[1] ?? "";
-    const seen = names.indexOf(name);
-    source += seen === -1 ? "([^.]+)" : `\\${seen + 1}(?![0-9])`;
-    if (seen === -1) names.push(name);
-    at = m.index + m[0].length;
-  }
-  const expression = new RegExp(`^${source}${escape(pattern.slice(at))}$`);
+  const matchers = pattern.split(".").map(segmentOf);
   return (path) => {
-    const m = expression.exec(path);
-    return m === null ? null : new Map(names.map((name, i) => [name, m[i + 1] ?? ""]));
+    const segments = path.split(".");
+    if (segments.length !== matchers.length) return null;
+    const bound = new Map<string, string>();
+    return matchers.every((match, i) => match(segments[i] ?? "", bound)) ? bound : null;
   };
 }
 
-const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+/** Matches one segment, and binds what its placeholders stand for: of several each takes as little as it can, the last one the rest. */
+function segmentOf(pattern: string): (segment: string, bound: Map<string, string>) => boolean {
+  // Text and names take turns: `a{x}b` gives a, x, b.
+  const [head = "", ...rest] = pattern.split(PLACEHOLDER);
+  const names = rest.filter((_, i) => i % 2 === 0);
+  const texts = rest.filter((_, i) => i % 2 === 1);
+  return (segment, bound) => {
+    if (names.length === 0) return segment === head;
+    if (!segment.startsWith(head)) return false;
+    let start = head.length;
+    return names.every((name, i) => {
+      const text = texts[i] ?? "";
+      const end = i === names.length - 1 ? segment.length - text.length : segment.indexOf(text, start + 1);
+      if (end <= start || !segment.startsWith(text, end)) return false;
+      const value = segment.slice(start, end);
+      start = end + text.length;
+      const before = bound.get(name);
+      bound.set(name, value);
+      return before === undefined || before === value;
+    });
+  };
+}
 
 const fill = (text: string, segments: ReadonlyMap<string, string>): string => text.replace(PLACEHOLDER, (whole, name: string) => segments.get(name) ?? whole);
 
@@ -81,6 +95,18 @@ function placeholdersBound(session: Session, rule: Rule): boolean {
 }
 
 const placeholders = (text: Text): string[] => [...text.value.matchAll(PLACEHOLDER)].map((m) => m[1] ?? "");
+
+/** A segment of a path that counts the items of a list. */
+const ITEM = /(^|\.)\d+(?=\.|$)/g;
+
+/** The paths of one shape (`layers.{}.weight`) as a pattern, written as in the one given where that has a number or placeholder too. */
+function patternLike(pattern: string, shape: string): string {
+  const written = pattern.split(".");
+  return shape
+    .split(".")
+    .map((segment, i) => (segment !== "{}" ? segment : /^(?:\d+|\{\w+\})$/.test(written[i] ?? "") ? (written[i] ?? "") : "{i}"))
+    .join(".");
+}
 
 /** Whether the pattern goes through a list of the model that is empty as its parameters stand: `--set depth=0`. */
 function emptyList(model: Instance, pattern: string): boolean {

@@ -24,23 +24,29 @@ export function diagnose<C extends Code>(code: C, data: DataOf<C>, span: Span, n
   return { code, severity: def.severity, message: def.message(data), hint: def.hint(data), span, notes };
 }
 
-/** At most this many are kept: past it a file is beyond reading. */
+/** At most this many errors are kept, and as many warnings: past it a file is beyond reading. Warnings never crowd out an error. */
 export const MAX_DIAGNOSTICS = 100;
 
 /** Collects diagnostics; the same one at the same place is kept once. */
 export class Diagnostics {
   readonly #found = new Map<string, Diagnostic>();
+  readonly #kept: Record<Severity, number> = { error: 0, warning: 0 };
 
   report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): void {
     this.add(diagnose(code, data, span, notes));
   }
   add(d: Diagnostic): void {
     const key = `${d.span.file}:${d.span.start}:${d.span.end}:${d.code}:${d.message}`;
-    if (this.#found.size < MAX_DIAGNOSTICS && !this.#found.has(key)) this.#found.set(key, d);
+    if (this.#kept[d.severity] >= MAX_DIAGNOSTICS || this.#found.has(key)) return;
+    this.#found.set(key, d);
+    this.#kept[d.severity]++;
   }
   get hasErrors(): boolean {
-    for (const d of this.#found.values()) if (d.severity === "error") return true;
-    return false;
+    return this.#kept.error > 0;
+  }
+  /** Whether no further error would be kept. */
+  get full(): boolean {
+    return this.#kept.error >= MAX_DIAGNOSTICS;
   }
   /** In order of file and place; each file in order of its first finding. */
   get all(): readonly Diagnostic[] {

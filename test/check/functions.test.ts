@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { codesOf, forward, modelOf, operations, outputType, told } from "./harness.js";
+import { checked, codesOf, forward, modelOf, operations, outputType, told } from "./harness.js";
 
 const block = (signature: string, body: string): string => `block P() { forward${signature} { ${body} } }`;
 const calling = (signature: string, body: string, call: string): readonly string[] =>
@@ -96,6 +96,39 @@ describe("results", () => {
   });
 });
 
+describe("several results", () => {
+  const two = (end: string): string =>
+    forward(`  (p, q) = two(x)\n  p + q`, { members: `  two(x: f32[B, T, 4]) -> (a: f32[B, T, 4], b: f32[B, T, 4]) { ${end} }` });
+
+  it("are written as a tuple or as a list, which is the same", () => {
+    const [tuple, list] = ["(x + 1, x)", "[x + 1, x]"].map((end) => operations(modelOf(two(end))));
+    expect(tuple).toEqual(list);
+    expect(codesOf(two("(x, x, x)"))).toEqual(["result-count"]);
+    expect(codesOf(two("(x)"))).toEqual(["result-count"]);
+  });
+
+  it("may be exchanged, and axes given in parentheses", () => {
+    expect(codesOf(forward("  y = 2 * x\n  (x, y) = (y, x)\n  x + mean(y, axis: (1, 2), keep: true)"))).toEqual([]);
+  });
+
+  it("have names of their own", () => {
+    expect(codesOf(forward("  (x, x)", { result: "(a: f32[B, T, 4], a: f32[B, T, 4])" }))).toEqual(["duplicate-name"]);
+  });
+});
+
+describe("axes of results", () => {
+  it("are those of the inputs, or ones that the function made", () => {
+    expect(codesOf(forward("  x[:, 1:]", { result: "f32[B, S, 4]" }))).toEqual([]);
+    expect(codesOf(forward("  take(x, top(x[..., 0], 2))", { result: "f32[B, K, 4]" }))).toEqual([]);
+  });
+
+  it("give no second name to an axis of the inputs, nor one to a number", () => {
+    expect(codesOf(forward("  x", { result: "f32[B, S, 4]" }))).toEqual(["wrong-result"]);
+    expect(codesOf(forward("  x", { result: "f32[B, T, D]" }))).toEqual(["wrong-result"]);
+    expect(told(forward("  x", { result: "f32[B, S, 4]" }))).toContain("`S` is no axis of the inputs");
+  });
+});
+
 describe("entering a model", () => {
   const axes = (inputs: string): readonly (readonly [string, string, number | null])[] =>
     modelOf(`model M() { forward(${inputs}) -> f32[] { 0.0 } }`).axes.map((a) => [a.name, a.role, a.bound]);
@@ -174,6 +207,22 @@ model M() {
     expect(codesOf(text)).toEqual(["unknown-name"]);
     const wrong = forward("  for l in layers { y = l(x[..., 0:3]) }\n  x", { members: "  layers: [for i in 0..9: Linear(4, 4)]" });
     expect(codesOf(wrong)).toEqual(["wrong-input"]);
+  });
+
+  it("are never hidden by warnings, however many there are", () => {
+    const noise = Array.from({ length: 150 }, (_, i) => `  x + ${i}`).join("\n");
+    const { model, diagnostics } = checked(forward(`${noise}\n  y = p(p(x))\n  x`, { members: "  p: Linear(4, 5)" }));
+    expect(model).toBeNull();
+    expect(diagnostics.filter((d) => d.severity === "error").map((d) => d.code)).toEqual(["wrong-input"]);
+    expect(diagnostics.length).toBe(101);
+  });
+
+  it("stop at a hundred errors, soon, however many there are", () => {
+    const lines = Array.from({ length: 4000 }, (_, i) => `  name_${i} = other_${i} + 1`).join("\n");
+    const start = performance.now();
+    const { model, diagnostics, sources } = checked(forward(`${lines}\n  x`));
+    expect([model, diagnostics.length, sources[0]?.file]).toEqual([null, 100, "test.mod"]);
+    expect(performance.now() - start).toBeLessThan(3000);
   });
 
   it("do not follow from one another", () => {

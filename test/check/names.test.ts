@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { check } from "../../src/check/check.js";
 import { resolveImport } from "../../src/check/import-path.js";
 import { nearest } from "../../src/check/suggest.js";
 import { checked, codesOf, forward, modelOf, operations, outputType } from "./harness.js";
@@ -116,6 +117,15 @@ describe("imports", () => {
     expect(diagnostics.map((d) => [d.code, d.span.file])).toEqual([["unknown-name", "./std/linear.mod"]]);
   });
 
+  it("stop in a chain without end, and show the place", () => {
+    const { diagnostics, sources } = check(
+      { file: "f0.mod", text: 'import { a } from "./f1.mod"' },
+      { phase: "infer", read: (path) => `import { a } from "./f${Number(/\d+/.exec(path)?.[0]) + 1}.mod"` },
+    );
+    expect(diagnostics.map((d) => d.code)).toEqual(["limit-exceeded"]);
+    expect(sources.map((s) => s.file)).toContain(diagnostics[0]?.span.file);
+  });
+
   it("resolve paths, and refuse those that leave the folder", () => {
     expect(resolveImport("a/b/c.mod", "../../d.mod")).toEqual({ kind: "file", path: "d.mod" });
     expect(resolveImport("a.mod", ".//x/./y.mod")).toEqual({ kind: "file", path: "x/y.mod" });
@@ -143,6 +153,10 @@ describe("models", () => {
     expect(modelOf(text, { model: "B" }).name).toBe("B");
     expect(codesOf(text, { model: "C" })).toEqual(["unknown-model"]);
     expect(codesOf(text)).toEqual(["several-models"]);
+  });
+
+  it("alone have `names`, whether a block is used or not", () => {
+    expect(codesOf(`block P() { names { "a" = "b" } }\n${forward("  x")}`)).toEqual(["names-outside-model"]);
   });
 });
 

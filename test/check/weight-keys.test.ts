@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { codesOf, modelOf } from "./harness.js";
+import { checked, codesOf, modelOf } from "./harness.js";
 
 const source = (names: string, members = "layers: [for i in 0..depth: Linear(4, 4)]\n  norm: RMSNorm(4)"): string => `import { Linear, RMSNorm } from "std"
 model M(depth: int = 2) {
@@ -39,6 +39,29 @@ describe("names", () => {
     expect(codesOf(source(`"layers.{i}.weight" = "a.{i}"\n    "layers.0.{p}" = "b.{p}"`))).toContain("ambiguous-names");
     expect(codesOf(source(`"layers.weight" = "a"`))).toEqual(["unknown-path"]);
     expect(codesOf(source(`"norm.{p}" = "a.{q}"`))).toEqual(["unbound-placeholder"]);
+  });
+
+  it("take parts of a segment too, the first as little as it can", () => {
+    const members = "ab_cd_ef: Linear(4, 4, bias: false)";
+    expect(keys(`"ab_{x}.weight" = "{x}"`, members)["ab_cd_ef.weight"]).toEqual(["cd_ef"]);
+    expect(keys(`"{x}_{y}.weight" = "{x} {y}"`, members)["ab_cd_ef.weight"]).toEqual(["ab cd_ef"]);
+    expect(keys(`"{x}{y}_ef.{z}" = "{x} {y} {z}"`, members)["ab_cd_ef.weight"]).toEqual(["a b_cd weight"]);
+    expect(codesOf(source(`"{x}_{x}_ef.weight" = "{x}"`, members))).toEqual(["unknown-path"]);
+    expect(codesOf(source(`"ab_cd_ef{x}.weight" = "{x}"`, members))).toEqual(["unknown-path"]);
+  });
+
+  it("are matched in linear time, whatever the pattern", () => {
+    const members = `${"l".repeat(200)}: Linear(4, 4)`;
+    const pattern = Array.from({ length: 30 }, (_, i) => `{a${i}}`).join("l");
+    const start = performance.now();
+    expect(codesOf(source(`"${pattern}.nope" = "b"\n    "${pattern}k.weight" = "c"`, members))).toEqual(["unknown-path", "unknown-path"]);
+    expect(performance.now() - start).toBeLessThan(2000);
+  });
+
+  it("are suggested as patterns", () => {
+    const hint = (names: string): string | null | undefined => checked(source(names)).diagnostics[0]?.hint;
+    expect(hint(`"layers.{n}.wieght" = "{n}"`)).toBe("did you mean `layers.{n}.weight`?");
+    expect(hint(`"layers.1.wieght" = "a"`)).toBe("did you mean `layers.1.weight`?");
   });
 
   it("allow rules for a list that is empty as the parameters stand", () => {

@@ -67,7 +67,7 @@ describe("diagnostics", () => {
     for (const code of codes) {
       const { explain } = catalogue[code];
       expect(explain.length, code).toBeGreaterThan(60);
-      for (const line of explain.split("\n")) expect(line.length, `${code}: ${line}`).toBeLessThan(140);
+      for (const line of explain.split("\n")) expect(line.length, `${code}: ${line}`).toBeLessThan(100);
     }
     for (const file of readdirSync(folder).filter((f) => f.endsWith(".txt"))) {
       for (const line of readFileSync(join(folder, file), "utf8").split("\n")) {

@@ -288,9 +288,9 @@ larger, so that no input at run time can break the promise.`,
   "result-count": code<{ readonly callee: string; readonly expected: number; readonly found: string }>({
     severity: "error",
     message: ({ callee, expected, found }) => `\`${callee}\` declares ${plural(expected, "result")}, but ends with ${found}`,
-    hint: ({ expected }) => (expected > 1 ? "end with a list of them: `[logits, hidden]`" : "the last expression of a function is its result"),
+    hint: ({ expected }) => (expected > 1 ? "end with all of them: `(logits, hidden)`" : "the last expression of a function is its result"),
     explain: `The last expression of a function is its result. A function with several named results ends with
-a list of as many values.`,
+as many values, \`(logits, hidden)\` or the list \`[logits, hidden]\`.`,
   }),
   "objective-result": code<Record<never, never>>({
     severity: "error",

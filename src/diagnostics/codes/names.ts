@@ -29,9 +29,9 @@ it. Function bodies see all members, wherever they stand.
     message: ({ name, where }) => `\`${name}\` is declared twice ${where}`,
     hint: () => "give one of them another name",
     explain: `A name may be declared once among the declarations and imports of a file, once among the
-parameters of a block, once among the members that exist together, once among the inputs of a
-function, and a loss once in a function. Members in the two branches of an \`if\` never exist
-together, so they may share a name.`,
+parameters of a block, once among the members that exist together, once among the inputs and
+once among the results of a function, and a loss once in a function. Members in the two branches
+of an \`if\` never exist together, so they may share a name.`,
   }),
   "unknown-export": code<{ readonly name: string; readonly from: string; readonly suggestion: string | null }>({
     severity: "error",
