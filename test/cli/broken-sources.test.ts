@@ -23,7 +23,7 @@ function fixture(code: string): { readonly text: string; readonly options: reado
   const times = / --times (\d+)/.exec(line)?.[1] ?? "1";
   return {
     text: line + text.slice(line.length).repeat(Number(times)),
-    options: words!
+    options: (words ?? "")
       .replace(/ --times \d+/, "")
       .trim()
       .split(/\s+/)

@@ -32,9 +32,9 @@ describe("strips", () => {
     const small = ["vocab=256", "dim=12", "heads=2", "kv_heads=1", "hidden=8", "layers=1", "recursions=3"].flatMap((s) => ["--set", s]);
     const { stdout } = await modc(["run", "examples/mor.mod", ...small, "--text", "Call me Ishmael", "--device", "reference"]);
     const [outer, inner] = [0, 1].map((n) => new RegExp(`^chosen#${n} \\d+/15 +([·█]+)$`, "m").exec(stdout)![1]!);
-    expect([...outer!].filter((c) => c === "█")).toHaveLength(10);
-    expect([...inner!].filter((c) => c === "█")).toHaveLength(5);
-    [...inner!].forEach((c, t) => c === "█" && expect(outer![t]).toBe("█"));
+    expect(Array.from(outer!).filter((c) => c === "█")).toHaveLength(10);
+    expect(Array.from(inner!).filter((c) => c === "█")).toHaveLength(5);
+    Array.from(inner!).forEach((c, t) => c === "█" && expect(outer![t]).toBe("█"));
   });
 
   it("without the routes in between, none is drawn at positions that would be wrong", () => {
