@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { compile } from "../src/compile.js";
 import { formatDiagnostics } from "../src/diagnostics/format.js";
 import type { Graph } from "../src/ir/graph.js";
+import type { Target } from "../src/runtime/index.js";
 import type { Program } from "../src/program/program.js";
 import type { CaseData, Kind, PeerName, Sent } from "./protocol.js";
 import { random } from "./random.js";
@@ -91,12 +92,17 @@ export interface Prepared {
 const root = new URL("..", import.meta.url);
 const textOf = (path: string): string => readFileSync(new URL(path, root), "utf8");
 
-/** Compiles a block and draws its weights and inputs. */
-export function prepare(given: Case): Prepared {
+/** Compiles a block for a device and draws its weights and inputs. */
+export function prepare(given: Case, target: Target): Prepared {
   const source = textOf(`bench/models/${given.kind}.mod`);
   const files: CaseData["files"] = given.kind === "moby" ? [["examples/moby.mod", textOf("examples/moby.mod")]] : [];
   const imported = new Map(files);
-  const { program, graph, diagnostics, sources } = compile(source, { file: `${given.id}.mod`, set: given.set, read: (path) => imported.get(path) ?? null });
+  const { program, graph, diagnostics, sources } = compile(source, {
+    file: `${given.id}.mod`,
+    set: given.set,
+    target,
+    read: (path) => imported.get(path) ?? null,
+  });
   if (!program || !graph) throw new Error(formatDiagnostics(diagnostics, { sources }));
   const { id, kind, T, dim, heads, k, set } = given;
   return { data: { id, kind, T, dim, heads, k, source, set, files, weights: drawWeights(program), inputs: drawInputs(program, T) }, program, graph };

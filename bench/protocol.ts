@@ -32,9 +32,9 @@ export type Request =
   | { readonly kind: "open" }
   /** Builds a block that applies itself `repeat` times, and runs it once: the result. Milliseconds from the call to the first result come with it. */
   | { readonly kind: "build"; readonly data: CaseData; readonly repeat: number }
-  /** Runs the built block once: milliseconds. */
-  | { readonly kind: "time" }
-  | { readonly kind: "release" };
+  /** Runs a built block once: milliseconds. */
+  | { readonly kind: "time"; readonly id: string }
+  | { readonly kind: "release"; readonly id: string };
 
 export type Reply =
   | { readonly kind: "opened"; readonly device: string }

@@ -20,7 +20,7 @@ async function load(name: PeerName): Promise<Peer> {
 }
 
 const peer = await load(process.argv[2] as PeerName); // the bench starts it with one
-let built: Built | null = null;
+const built = new Map<string, Built>();
 
 async function answer(request: Request): Promise<Reply> {
   switch (request.kind) {
@@ -28,19 +28,21 @@ async function answer(request: Request): Promise<Reply> {
       return { kind: "opened", device: await peer.open() };
     case "build": {
       const before = performance.now();
-      built = await peer.build(request.data, request.repeat);
-      const output = await built.run();
+      const made = await peer.build(request.data, request.repeat);
+      built.set(request.data.id, made);
+      const output = await made.run();
       return { kind: "built", milliseconds: performance.now() - before, output };
     }
     case "time": {
-      if (!built) throw new Error("nothing is built");
+      const made = built.get(request.id);
+      if (!made) throw new Error(`${request.id} is not built`);
       const before = performance.now();
-      await built.run();
+      await made.run();
       return { kind: "timed", milliseconds: performance.now() - before };
     }
     case "release":
-      await built?.dispose();
-      built = null;
+      await built.get(request.id)?.dispose();
+      built.delete(request.id);
       return { kind: "released" };
     default:
       return request satisfies never;

@@ -7,9 +7,9 @@ export interface Block<V> {
   /** The first argument of `apply`. */
   readonly start: V;
   /** The result of one application. */
-  apply(x: V): V;
+  readonly apply: (x: V) => V;
   /** From a result to the next argument. */
-  next(result: V): V;
+  readonly next: (result: V) => V;
 }
 
 const MASKED = -1e9;

@@ -1,4 +1,5 @@
 // jax-js on WebGPU. Its arrays are counted: a call takes what it is given, unless it is given `.ref`.
+import type * as JaxModule from "@jax-js/jax";
 import type { Array as JaxArray } from "@jax-js/jax";
 import type { CaseData } from "../protocol.js";
 import { block, resultOf, startOf } from "./blocks.js";
@@ -6,7 +7,7 @@ import { provideGpu } from "./navigator.js";
 import type { Ops } from "./ops.js";
 import type { Built, Peer } from "./peer.js";
 
-type Jax = typeof import("@jax-js/jax");
+type Jax = typeof JaxModule;
 
 let jax: Jax | null = null;
 

@@ -18,6 +18,7 @@ export const modc: Peer = {
     const { program, diagnostics, sources } = compile(data.source, {
       file: `${data.id}.mod`,
       set: { ...data.set, repeat },
+      target: device!.target,
       read: (path) => files.get(path) ?? null,
     });
     if (!program) throw new Error(formatDiagnostics(diagnostics, { sources }));

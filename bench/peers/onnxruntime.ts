@@ -1,15 +1,14 @@
 // onnxruntime-node, on its WebGPU or its CPU execution provider. A session runs one graph and always waits, so the repetitions stand in the graph.
+import type * as Ort from "onnxruntime-node";
 import type { CaseData } from "../protocol.js";
 import { block, resultOf, startOf } from "./blocks.js";
 import { writeOnnx, type Attribute, type OnnxNode, type OnnxTensor } from "./onnx.js";
 import type { Ops } from "./ops.js";
 import type { Built, Peer } from "./peer.js";
 
-type Ort = typeof import("onnxruntime-node");
-
 export function onnxruntime(provider: "webgpu" | "cpu"): Peer {
-  let ort: Ort | null = null;
-  const create = (model: Uint8Array): Promise<import("onnxruntime-node").InferenceSession> =>
+  let ort: typeof Ort | null = null;
+  const create = (model: Uint8Array): Promise<Ort.InferenceSession> =>
     ort!.InferenceSession.create(model, { executionProviders: [provider], logSeverityLevel: 3 });
   return {
     async open() {

@@ -1,4 +1,5 @@
 // TensorFlow.js on its WebGPU backend.
+import type * as TfCore from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import type { CaseData } from "../protocol.js";
 import { block, resultOf, startOf } from "./blocks.js";
@@ -6,7 +7,7 @@ import { provideGpu } from "./navigator.js";
 import type { Ops } from "./ops.js";
 import type { Built, Peer } from "./peer.js";
 
-type Tf = typeof import("@tensorflow/tfjs-core");
+type Tf = typeof TfCore;
 
 let tf: Tf | null = null;
 

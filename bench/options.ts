@@ -1,0 +1,23 @@
+// The command line of the bench.
+import { parseArgs } from "node:util";
+
+export interface Options {
+  /** Only blocks whose name begins so; null: all. */
+  readonly only: string | null;
+  readonly rounds: number;
+  /** Few runs, no T = 2048: to see that everything works. */
+  readonly quick: boolean;
+}
+
+export const usage = `npm run bench -- [--only block] [--rounds n] [--quick]
+  --only block  only blocks whose name begins with this (dense, mod-512, product, moby, first, …); writes no files
+  --rounds n    rounds, each of which asks every peer once (default 5)
+  --quick       fewer runs and rounds and no T = 2048: to see that everything works`;
+
+export function readOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({ args: [...args], options: { only: { type: "string" }, rounds: { type: "string" }, quick: { type: "boolean" } } });
+  const quick = values.quick ?? false;
+  const rounds = values.rounds === undefined ? (quick ? 3 : 5) : Number(values.rounds);
+  if (!Number.isSafeInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: it must be a whole number of at least 1`);
+  return { only: values.only ?? null, rounds, quick };
+}

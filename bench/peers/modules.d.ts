@@ -1,0 +1,91 @@
+// The parts of the peers' libraries that the bench calls, so that the checkout type-checks without its packages.
+
+declare module "onnxruntime-node" {
+  export class Tensor {
+    constructor(type: "float32", data: Float32Array, dims: readonly number[]);
+    constructor(type: "int64", data: BigInt64Array, dims: readonly number[]);
+    readonly data: unknown;
+  }
+  export interface InferenceSession {
+    run(inputs: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
+    release(): Promise<void>;
+  }
+  export const InferenceSession: {
+    create(
+      model: Uint8Array,
+      options: { readonly executionProviders: readonly ("webgpu" | "cpu")[]; readonly logSeverityLevel: 0 | 1 | 2 | 3 | 4 },
+    ): Promise<InferenceSession>;
+  };
+}
+
+declare module "@tensorflow/tfjs-core" {
+  export interface Tensor {
+    data(): Promise<ArrayLike<number>>;
+    dispose(): void;
+  }
+  export function env(): { set(flag: string, value: boolean): void };
+  export function setBackend(name: string): Promise<boolean>;
+  export function ready(): Promise<void>;
+  export function tensor(data: Float32Array | Int32Array, shape: number[], dtype: "float32" | "int32"): Tensor;
+  export function tidy(f: () => Tensor): Tensor;
+  export function matMul(a: Tensor, b: Tensor): Tensor;
+  export function add(a: Tensor, b: Tensor | number): Tensor;
+  export function mul(a: Tensor, b: Tensor | number): Tensor;
+  export function neg(x: Tensor): Tensor;
+  export function square(x: Tensor): Tensor;
+  export function rsqrt(x: Tensor): Tensor;
+  export function erf(x: Tensor): Tensor;
+  export function sigmoid(x: Tensor): Tensor;
+  export function softmax(x: Tensor): Tensor;
+  export function mean(x: Tensor, axis: number, keepDims: boolean): Tensor;
+  export function argMax(x: Tensor, axis: number): Tensor;
+  export function reshape(x: Tensor, shape: number[]): Tensor;
+  export function transpose(x: Tensor, order: number[]): Tensor;
+  export function expandDims(x: Tensor, axis: number): Tensor;
+  export function split(x: Tensor, parts: number, axis: number): Tensor[];
+  export function concat(parts: Tensor[], axis: number): Tensor;
+  export function topk(x: Tensor, k: number): { readonly values: Tensor; readonly indices: Tensor };
+  export function gather(x: Tensor, index: Tensor): Tensor;
+  export function tensorScatterUpdate(x: Tensor, index: Tensor, rows: Tensor): Tensor;
+  export function greaterEqual(a: Tensor, b: Tensor): Tensor;
+  export function where(condition: Tensor, a: Tensor | number, b: Tensor | number): Tensor;
+}
+
+declare module "@tensorflow/tfjs-backend-webgpu";
+
+declare module "@jax-js/jax" {
+  export interface Array {
+    readonly shape: readonly number[];
+    readonly ref: Array;
+    add(other: Array | number): Array;
+    mul(other: Array | number): Array;
+    div(other: Array): Array;
+    reshape(shape: number[]): Array;
+    transpose(order: number[]): Array;
+    slice(...index: ([] | [number, number])[]): Array;
+    data(): Promise<ArrayLike<number>>;
+    dispose(): void;
+  }
+  export function init(...devices: string[]): Promise<string[]>;
+  export function defaultDevice(device: string): string;
+  export function jit(f: (...args: Array[]) => Array): { (...args: Array[]): Array; dispose(): void };
+  export const lax: { topK(x: Array, k: number): [Array, Array] };
+  export const nn: {
+    softmax(x: Array, axis: number): Array;
+    gelu(x: Array, options: { readonly approximate: boolean }): Array;
+    silu(x: Array): Array;
+    oneHot(x: Array, classes: number): Array;
+  };
+  export const numpy: {
+    array(data: Float32Array | Int32Array): Array;
+    matmul(a: Array, b: Array): Array;
+    sqrt(x: Array): Array;
+    square(x: Array): Array;
+    mean(x: Array, axis: number, options: { readonly keepdims: boolean }): Array;
+    concatenate(parts: Array[], axis: number): Array;
+    take(x: Array, index: Array, axis: number): Array;
+    where(condition: Array, a: Array | number, b: Array | number): Array;
+    greaterEqual(a: Array, b: Array): Array;
+    argmax(x: Array, axis: number): Array;
+  };
+}

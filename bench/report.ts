@@ -1,0 +1,149 @@
+// results.md.
+import { cpus, loadavg } from "node:os";
+import { readFileSync } from "node:fs";
+import { PEERS, type FirstRuns, type Measured } from "./measure.js";
+import { fastestPeer, musts } from "./musts.js";
+import type { Options } from "./options.js";
+import type { PeerName } from "./protocol.js";
+import { ratioOf, spreadOf } from "./statistics.js";
+
+export interface ReportParts {
+  readonly options: Options;
+  /** Of all rounds, GFLOP/s. */
+  readonly peak: number;
+  /** The device, as its driver calls it. */
+  readonly device: string;
+  readonly measured: readonly Measured[];
+  readonly firstRuns: readonly FirstRuns[];
+  readonly date: Date;
+  /** Processes that wanted to run when the bench began. */
+  readonly loadBefore: number;
+}
+
+/** As tables call them. */
+export const TITLES: Readonly<Record<PeerName, string>> = {
+  modc: "modc",
+  jax: "jax-js",
+  onnxruntime: "onnxruntime, WebGPU",
+  tfjs: "TensorFlow.js",
+  "onnxruntime-cpu": "onnxruntime, CPU",
+};
+
+export function report(parts: ReportParts): string {
+  const { peak, measured, firstRuns } = parts;
+  const sections = [
+    "# modc beside its peers",
+    howMeasured(parts),
+    "## What is asked, and what there is",
+    table(
+      ["figure", "must", "aim", "got", ""],
+      musts(measured, firstRuns).map((m) => [m.figure, m.must, m.aim, m.got, m.met === null ? "" : m.met ? "met" : "missed"]),
+    ),
+    "## Milliseconds",
+    "Medians, with the smallest and the largest. *Ratio* is the fastest correct WebGPU peer over modc, round by round: above 1, modc is faster.",
+    timesTable(measured),
+    ...rateSection(measured, peak),
+    ...firstSection(firstRuns),
+    ...structureSection(measured),
+    ...agreementSection(measured),
+  ];
+  return `${sections.join("\n\n")}\n`;
+}
+
+function howMeasured({ options, device, date, loadBefore, measured }: ReportParts): string {
+  const versions = Object.entries(packageDependencies()).map(([name, version]) => `${name} ${version}`);
+  const processor = cpus();
+  const busy = loadBefore > 0.5;
+  const repeats = [...new Set(measured.map((m) => m.repeat))].sort((a, b) => a - b);
+  const lines = [
+    `- ${date.toISOString().slice(0, 10)}, on ${device}, which plays a GPU on ${processor.length} cores of ${processor[0]?.model.trim() ?? "an unknown processor"}; Node ${process.versions.node}.`,
+    `- Peers: ${versions.join(", ")}.`,
+    `- Each peer has a process of its own. Its result of one application, from the same weights and inputs, is held against the 64-bit reference first; a peer that is off by more than 1e-4 of the largest value is not timed.`,
+    `- Then ${options.rounds} rounds in which every peer is asked once, in turn. A round applies a block ${repeats.join(" or ")} times, each time to the result before (\`moby.mod\`: to the likeliest bytes), and waits once, the upload of the input and the reading of the last result included.`,
+    `- Peers run plain operators: the fused attention of onnxruntime's WebGPU provider is wrong. All who wait through Dawn for Node poll with the same back-off, for a busy wait takes a core from the device.`,
+    `- Load average before: ${loadBefore.toFixed(2)}, after: ${loadavg()[0]!.toFixed(2)}.${busy ? " **The machine was busy with other work: these figures are provisional.**" : ""}`,
+    ...(options.quick ? ["- **A quick run: few runs for each wait, few rounds. These figures are provisional.**"] : []),
+  ];
+  return lines.join("\n");
+}
+
+function packageDependencies(): Readonly<Record<string, string>> {
+  const text = readFileSync(new URL("package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { readonly dependencies: Readonly<Record<string, string>> }).dependencies; // the bench's own file
+}
+
+function timesTable(measured: readonly Measured[]): string {
+  const cell = (m: Measured, name: PeerName): string => {
+    const times = m.times.get(name);
+    if (times) return spread(times);
+    const fault = m.faults.get(name);
+    return fault === undefined ? "" : fault.startsWith("wrong") ? "wrong" : "fails";
+  };
+  return table(
+    ["block", ...PEERS.map((name) => TITLES[name]), "ratio"],
+    measured.map((m) => [m.case.title, ...PEERS.map((name) => cell(m, name)), ratio(m)]),
+  );
+}
+
+const milliseconds = (n: number): string => (n >= 100 ? n.toFixed(0) : n.toPrecision(3));
+
+function spread(times: readonly number[]): string {
+  const { median, low, high } = spreadOf(times);
+  return `${milliseconds(median)} (${milliseconds(low)}–${milliseconds(high)})`;
+}
+
+function ratio({ times }: Measured): string {
+  const own = times.get("modc");
+  const peer = fastestPeer(times);
+  if (!own || !peer) return "";
+  const { median, low, high } = ratioOf(times.get(peer)!, own);
+  return `**${median.toFixed(2)}** (${low.toFixed(2)}–${high.toFixed(2)}) of ${TITLES[peer]}`;
+}
+
+function rateSection(measured: readonly Measured[], peak: number): readonly string[] {
+  const rows = measured
+    .filter((m) => m.case.kind !== "routing")
+    .map((m) => [
+      m.case.title,
+      (m.case.flops / 1e9).toPrecision(3),
+      ...PEERS.map((name) => {
+        const times = m.times.get(name);
+        return times ? (m.case.flops / spreadOf(times).median / 1e6).toFixed(1) : "";
+      }),
+    ]);
+  if (rows.length === 0) return [];
+  const text = `The device does ${peak.toFixed(0)} GFLOP/s of multiply-adds in registers, the best of all rounds. Attention counts as T × T, masked or not, so a peer that leaves out what is masked may seem faster than it is.`;
+  return ["## GFLOP/s", text, table(["block", "GFLOP", ...PEERS.map((name) => TITLES[name])], rows)];
+}
+
+function firstSection(firstRuns: readonly FirstRuns[]): readonly string[] {
+  if (firstRuns.length === 0) return [];
+  const names = PEERS.filter((name) => firstRuns.some((f) => f.times.has(name)));
+  const rows = firstRuns.map((f) => [f.case.title, ...names.map((name) => (f.times.has(name) ? spread(f.times.get(name)!) : ""))]);
+  const text =
+    "Milliseconds from the source text, or the calls that build the block, to the first result, in a new process with Mesa's shader cache off. The libraries are loaded and the device is open.";
+  return ["## First run", text, table(["block", ...names.map((name) => TITLES[name])], rows)];
+}
+
+function structureSection(measured: readonly Measured[]): readonly string[] {
+  const text = "*Activations* are all buffers but those of weights, tables, the input and the result.";
+  const rows = measured.map(({ case: { title }, structure: s }) => [
+    title,
+    String(s.dispatches),
+    String(s.otherSteps),
+    String(s.kernels),
+    (s.activationBytes / 1024).toFixed(0),
+  ]);
+  return ["## modc's programs", text, table(["block", "dispatches", "copies and clears", "kernels", "activations, KiB"], rows)];
+}
+
+function agreementSection(measured: readonly Measured[]): readonly string[] {
+  const faults = measured.flatMap((m) => [...m.faults].map(([name, fault]) => `- ${TITLES[name]}, ${m.case.title}: ${fault}`));
+  const rows = measured.map((m) => [m.case.title, ...PEERS.map((name) => m.differences.get(name)?.toExponential(1) ?? "")]);
+  const wrong = faults.length === 0 ? "Every peer agrees on every block." : faults.join("\n");
+  const text = "Largest difference of one application from the reference, over the largest magnitude.";
+  return ["## Agreement", text, table(["block", ...PEERS.map((name) => TITLES[name])], rows), wrong];
+}
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
