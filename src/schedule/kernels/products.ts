@@ -1,30 +1,110 @@
-// The spec of matrix products.
-import type { Size } from "../../size/size.js";
+// The specs of matrix products: which kernel computes one on a device, and its tiles.
+import { invariant } from "../../diagnostics/invariant.js";
+import type { TensorType } from "../../ir/types.js";
+import type { WeightLayout } from "../../program/program.js";
+import { rational } from "../../size/rational.js";
+import { applySize, multiplySizes, sizeOf, subtractSizes, type Size } from "../../size/size.js";
 import { broadcastStrides } from "../index-map.js";
-import { input, KernelBuilder, result, roundedTo, typeAt, work, type Spec } from "./spec.js";
+import type { Step } from "../plan.js";
+import { productTunings, type ProductCase, type ProductTuning } from "../tunings.js";
+import { input, KernelBuilder, packed, result, roundedTo, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
 
-const TILE_ROWS = 4;
-const TILE_COLUMNS = 8;
+type Context = SpecContext<"matmul">;
 
-export const matmul: Spec<"matmul"> = ({ attrs, inputs, results, extents }) => {
+/** A product as rows of a by matrices of b. */
+interface Product {
+  readonly batches: Size;
+  readonly rows: Size;
+  readonly columns: Size;
+  readonly depth: Size;
+  /** Leading dimensions the batches are counted over; none where one b serves all rows. */
+  readonly lead: readonly Size[];
+  /** For each leading dimension, how many matrices of a and of b a step along it crosses. */
+  readonly stepsA: readonly Size[];
+  readonly stepsB: readonly Size[];
+}
+
+export const matmul: Spec<"matmul"> = (context) => {
+  const product = productOf(context);
+  return work(casesOf(context, product).map(({ most, tuning }, i, cases) => between(context, stepOf(context, product, tuning), product.rows, i === 0 ? 0 : cases[i - 1]!.most, most)));
+};
+
+function productOf({ inputs, results, extents }: Context): Product {
   const [a, b, y] = [typeAt(inputs, 0), typeAt(inputs, 1), typeAt(results, 0)];
-  const depth = a.shape.at(-1)!;
-  const columns = y.shape.at(-1)!;
-  const lead = y.shape.slice(0, -2);
+  const [depth, columns] = [a.shape.at(-1)!, y.shape.at(-1)!];
   // One b for all of a: its batches are more rows.
   const single = b.shape.slice(0, -2).every((s) => s === 1) && a.shape.length === y.shape.length;
-  const batches = single ? 1 : extents.product(lead);
-  const rows = single ? extents.product(y.shape.slice(0, -1)) : y.shape.at(-2)!;
+  if (single) return { batches: 1, rows: extents.product(y.shape.slice(0, -1)), columns, depth, lead: [], stepsA: [], stepsB: [] };
+  const lead = y.shape.slice(0, -2);
+  const steps = ({ shape }: TensorType): readonly Size[] => broadcastStrides(extents, shape.slice(0, -2), lead);
+  return { batches: extents.product(lead), rows: y.shape.at(-2)!, columns, depth, lead, stepsA: steps(a), stepsB: steps(b) };
+}
+
+/** The tunings of a product: one, or several of which the number of rows picks one when it runs. */
+function casesOf({ target, weights }: Context, { rows, columns }: Product): readonly ProductCase[] {
+  const tunings = productTunings(target);
+  const plain: ProductCase = { most: Infinity, tuning: { kind: "plain" } };
+  if (!weights[1] || typeof columns !== "number" || columns < tunings.leastColumns) return [plain];
+  if (typeof rows !== "number") return tunings.byWeightAnyRows;
+  const found = tunings.byWeight.find(({ most }) => rows <= most);
+  invariant(found, "no tuning fits so many rows");
+  return [{ ...found, most: Infinity }];
+}
+
+/** The step, with no workgroups unless low < rows ≤ high: the runtime skips it there. */
+function between({ extents }: Context, step: Step<Operand>, rows: Size, low: number, high: number): Step<Operand> {
+  if (step.kind !== "dispatch") return step;
+  // floor(min(rows, n) / n): 1 where there are n rows or more, else 0.
+  const atLeast = (n: number): Size => applySize("floor", [multiplySizes(sizeOf(rational(1, n)), applySize("min", [rows, n]))]);
+  const factor = subtractSizes(low === 0 ? 1 : atLeast(low + 1), high === Infinity ? 0 : atLeast(high + 1));
+  return { ...step, workgroups: extents.times(step.workgroups, factor) };
+}
+
+function stepOf(context: Context, product: Product, tuning: ProductTuning): Step<Operand> {
+  switch (tuning.kind) {
+    case "plain":
+      return plainStep(context, product);
+    case "subgroup":
+      return subgroupStep(context, product, tuning);
+    default:
+      return tuning satisfies never;
+  }
+}
+
+const PLAIN_ROWS = 4;
+const PLAIN_COLUMNS = 8;
+
+function plainStep({ attrs, results, extents }: Context, product: Product): Step<Operand> {
+  const { batches, rows, columns, depth, lead, stepsA, stepsB } = product;
   const kernel = new KernelBuilder("matmul", extents).read("a", "f32", input(0)).read("b", "f32", input(1)).write("y", "f32", result());
-  kernel.count("batchCount", batches).count("rowCount", rows).count("columnCount", columns).count("depth", depth);
+  counts(kernel, product);
   kernel.count("depthStride", attrs.transposed ? 1 : columns).count("columnStride", attrs.transposed ? depth : 1);
-  const matrices = (shape: readonly Size[]): Size[] => {
-    const size = extents.product(shape.slice(-2));
-    return broadcastStrides(extents, shape.slice(0, -2), lead).map((s) => extents.times(s, size));
-  };
-  kernel.index("baseA", single ? [] : lead, single ? [] : matrices(a.shape)).index("baseB", single ? [] : lead, single ? [] : matrices(b.shape));
+  const offsets = (steps: readonly Size[], size: Size): Size[] => steps.map((s) => extents.times(s, size));
+  kernel.index("baseA", lead, offsets(stepsA, extents.times(rows, depth))).index("baseB", lead, offsets(stepsB, extents.times(depth, columns)));
   const place = attrs.transposed ? "tile % down, tile / down" : "tile / across, tile % across";
-  kernel.function(`fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(${place}); }`).function(roundedTo(y.dtype));
-  const tiles = extents.times(batches, extents.times(extents.ceilDivide(rows, TILE_ROWS), extents.ceilDivide(columns, TILE_COLUMNS)));
-  return work([kernel.over(tiles)]);
-};
+  kernel.function(`fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(${place}); }`).function(roundedTo(typeAt(results, 0).dtype));
+  return kernel.over(extents.times(batches, extents.times(extents.ceilDivide(rows, PLAIN_ROWS), extents.ceilDivide(columns, PLAIN_COLUMNS))));
+}
+
+function subgroupStep({ attrs, results, extents, target }: Context, product: Product, tuning: Extract<ProductTuning, { kind: "subgroup" }>): Step<Operand> {
+  const { batches, rows, columns, depth, lead, stepsA, stepsB } = product;
+  const width = target.subgroupSize;
+  invariant(width !== null && typeof columns === "number" && typeof depth === "number", "a product by subgroups has a packed weight and a known width");
+  const panel = 4 * width;
+  const layout: WeightLayout = { kind: "panels", depth, width: columns, transposed: attrs.transposed, columns: panel };
+  const kernel = new KernelBuilder("matmul_subgroup", extents).read("a", "f32", input(0)).read("b", "vec4f", packed(1, layout)).write("y", "f32", result());
+  kernel.subgroups(width).constant("WIDTH", width).constant("ROWS", tuning.rows).constant("VECTORS", tuning.vectors);
+  counts(kernel, product);
+  kernel
+    .index(
+      "baseA",
+      lead,
+      stepsA.map((s) => extents.times(s, extents.times(rows, depth))),
+    )
+    .index("matrixB", lead, stepsB)
+    .function(roundedTo(typeAt(results, 0).dtype));
+  return kernel.dispatch(extents.times(batches, extents.times(extents.ceilDivide(rows, tuning.rows), Math.ceil(columns / (panel * tuning.vectors)))));
+}
+
+const counts = (kernel: KernelBuilder, { batches, rows, columns, depth }: Product): KernelBuilder =>
+  kernel.count("batchCount", batches).count("rowCount", rows).count("columnCount", columns).count("depth", depth);
