@@ -1,7 +1,7 @@
 // Limits against runaway input: past each, the checker stops with `limit-exceeded` instead of working on without end.
 
-/** Expressions evaluated in one check, and items of lists made on the way. */
-export const MAX_EVALUATIONS = 5_000_000;
+/** Expressions evaluated in one check, and items of lists made on the way: six times what a thousand layers need. */
+export const MAX_EVALUATIONS = 2_000_000;
 /** Items of one list. */
 export const MAX_LIST = 100_000;
 /** Instances of blocks in one model. */
@@ -10,8 +10,8 @@ export const MAX_INSTANCES = 200_000;
 export const MAX_DEPTH = 200;
 /** Expressions within expressions, calls included: what the stack of the host bears. */
 export const MAX_NESTING = 600;
-/** Operations a function unrolls to. */
-export const MAX_OPERATIONS = 2_000_000;
+/** Operations a function unrolls to: eight times those of a thousand layers. */
+export const MAX_OPERATIONS = 500_000;
 /** Bits of numerator or denominator of a compile-time number. */
 export const MAX_BITS = 2_048;
 /** Largest extent of a dimension. */
