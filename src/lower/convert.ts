@@ -55,8 +55,20 @@ export function fitted(cx: Lowering, value: Placed, rank: number, packing: Packi
 
 /** [B, …, 1, …] read by the sequence of each row: […, N, …]. */
 function perRow(cx: Lowering, { node, type }: Placed, { tokenDim }: Packing, segments: Node): Node {
-  const picked = cx.emit("gather", [cx.reshape(node, type.shape.filter((_, i) => i !== tokenDim)), segments], {});
-  const others = typeOf(picked).shape.slice(1).map((_, i) => i + 1);
+  const picked = cx.emit(
+    "gather",
+    [
+      cx.reshape(
+        node,
+        type.shape.filter((_, i) => i !== tokenDim),
+      ),
+      segments,
+    ],
+    {},
+  );
+  const others = typeOf(picked)
+    .shape.slice(1)
+    .map((_, i) => i + 1);
   return cx.permute(picked, [...others.slice(0, tokenDim - 1), 0, ...others.slice(tokenDim - 1)]);
 }
 
@@ -66,25 +78,35 @@ export function spread(cx: Lowering, value: Placed, type: LogicalType): Node {
   return cx.broadcast(fitted(cx, value, type.shape.length, packing), storedShape(type, packing));
 }
 
-/** The least finite number of a dtype: what a maximum ignores. */
+/** The least value of a dtype, −∞ for floats: what a maximum ignores, whatever the tokens that exist hold. */
 export function lowest(dtype: DType): number {
   switch (dtype) {
-    case "f32": return -3.4028234663852886e38;
-    case "f16": return -65504;
-    case "i32": return -2147483648;
-    case "u32": case "bool": return 0;
-    default: return dtype satisfies never;
+    case "f32":
+    case "f16":
+      return -Infinity;
+    case "i32":
+      return -2147483648;
+    case "u32":
+    case "bool":
+      return 0;
+    default:
+      return dtype satisfies never;
   }
 }
 
-/** The greatest finite number of a dtype: what a minimum ignores. */
+/** The greatest value of a dtype, ∞ for floats: what a minimum ignores, whatever the tokens that exist hold. */
 export function highest(dtype: DType): number {
   switch (dtype) {
-    case "f32": return 3.4028234663852886e38;
-    case "f16": return 65504;
-    case "i32": return 2147483647;
-    case "u32": return 4294967295;
-    case "bool": return 1;
-    default: return dtype satisfies never;
+    case "f32":
+    case "f16":
+      return Infinity;
+    case "i32":
+      return 2147483647;
+    case "u32":
+      return 4294967295;
+    case "bool":
+      return 1;
+    default:
+      return dtype satisfies never;
   }
 }

@@ -3,7 +3,6 @@ import type { LogicalType, Value } from "../check/model.js";
 import { invariant } from "../diagnostics/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
-import { isFloat } from "../size/dtype.js";
 import { multiplySizes, rowsSize, type Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { fromPadded, highest, lowest, masked, padded } from "./convert.js";
@@ -44,7 +43,13 @@ export function spaceOf(cx: Lowering, value: Placed, axes: readonly number[]): S
     node: padded(cx, value),
     axes,
     mask: (node, fill) => masked(cx, node, shape, overTokens, fill),
-    count: () => (overTokens.length > 0 ? countPadded(cx, shape, overBatch, overTokens, rest) : cx.size(axes.reduce((n: Size, d) => multiplySizes(n, shape[d]!), 1), "f32")),
+    count: () =>
+      overTokens.length > 0
+        ? countPadded(cx, shape, overBatch, overTokens, rest)
+        : cx.size(
+            axes.reduce((n: Size, d) => multiplySizes(n, shape[d]!), 1),
+            "f32",
+          ),
     mayBeEmpty: overTokens.length > 0,
   };
 }
@@ -60,7 +65,10 @@ function rowCount(cx: Lowering, axis: string, rest: Size): Node {
 function countPadded(cx: Lowering, shape: readonly Size[], overBatch: boolean, ragged: readonly number[], rest: Size): Node {
   const counts = ragged.map((d) => cx.emit("cast", [cx.counts(cx.axes.sequenceOf(shape[d])!)], { dtype: "f32" }));
   const factors = rest === 1 ? counts : [...counts, cx.size(rest, "f32")];
-  const each = cx.reshape(factors.reduce((a, b) => cx.emit("mul", [a, b], {})), shape.map((s, i) => (i === 0 ? s : 1)));
+  const each = cx.reshape(
+    factors.reduce((a, b) => cx.emit("mul", [a, b], {})),
+    shape.map((s, i) => (i === 0 ? s : 1)),
+  );
   return overBatch ? cx.emit("sum", [each], { axes: [0], keep: true }) : each;
 }
 
@@ -84,22 +92,26 @@ export function lowerReduce(cx: Lowering, value: Value<"reduce">): Placed {
   const { dtype } = typeOf(x);
   const reduced = ((): Node => {
     switch (fn) {
-      case "sum": return sumKept(cx, space, x);
-      case "mean": return meanKept(cx, space, x);
+      case "sum":
+        return sumKept(cx, space, x);
+      case "mean":
+        return meanKept(cx, space, x);
       case "var": {
         const apart = cx.emit("sub", [x, meanKept(cx, space, x)], {});
         return meanKept(cx, space, cx.emit("mul", [apart, apart], {}));
       }
-      case "max": return existing(cx, space, cx.emit("reduce_max", [space.mask(x, lowest(dtype))], { axes: space.axes, keep: true }));
-      case "min": return existing(cx, space, cx.emit("reduce_min", [space.mask(x, highest(dtype))], { axes: space.axes, keep: true }));
+      case "max":
+        return existing(cx, space, cx.emit("reduce_max", [space.mask(x, lowest(dtype))], { axes: space.axes, keep: true }));
+      case "min":
+        return existing(cx, space, cx.emit("reduce_min", [space.mask(x, highest(dtype))], { axes: space.axes, keep: true }));
       case "argmax": {
         const [axis] = space.axes;
         invariant(axis !== undefined, "argmax over no axis");
-        // Raised to the fill, −∞ is found before the tokens that do not exist: they come last.
-        const raised = space.mayBeEmpty && isFloat(dtype) ? cx.emit("max", [x, cx.constant(lowest(dtype), dtype)], {}) : x;
-        return cx.emit("argmax", [space.mask(raised, lowest(dtype))], { axis, keep: true });
+        // The first of equals: the tokens that do not exist come last, so even the least value of one that does is found before them.
+        return cx.emit("argmax", [space.mask(x, lowest(dtype))], { axis, keep: true });
       }
-      default: return fn satisfies never;
+      default:
+        return fn satisfies never;
     }
   })();
   return stored(cx, cx.cast(reduced, value.type.dtype), input, value.type);
