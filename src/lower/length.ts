@@ -42,20 +42,29 @@ function atomValue(cx: Lowering, atom: Atom): Node {
       const size = axisSize(atom.axis);
       return axisCount(cx, size, "f32") ?? cx.size(size, "f32");
     }
-    case "rows": return cx.size(rowsSize(atom.axis), "f32");
-    case "live": return cx.size(liveSize(atom.name), "f32");
-    case "floor": return floorOf(cx, atom.args[0]!);
+    case "rows":
+      return cx.size(rowsSize(atom.axis), "f32");
+    case "live":
+      return cx.size(liveSize(atom.name), "f32");
+    case "floor":
+      return floorOf(cx, atom.args[0]!);
     // ⌈x⌉ = −⌊−x⌋, and half away from zero is ⌊x + ½⌋ for what sizes are: not negative.
-    case "ceil": return op(cx, "sub", cx.constant(0, "f32"), floorOf(cx, multiplySizes(-1, atom.args[0]!)));
-    case "round": return floorOf(cx, addSizes(atom.args[0]!, half));
-    case "min": return atom.args.map((a) => perSequence(cx, a)).reduce((x, y) => op(cx, "min", x, y));
-    case "max": return atom.args.map((a) => perSequence(cx, a)).reduce((x, y) => op(cx, "max", x, y));
-    case "div": return op(cx, "div", perSequence(cx, atom.args[0]!), perSequence(cx, atom.args[1]!));
+    case "ceil":
+      return op(cx, "sub", cx.constant(0, "f32"), floorOf(cx, multiplySizes(-1, atom.args[0]!)));
+    case "round":
+      return floorOf(cx, addSizes(atom.args[0]!, half));
+    case "min":
+      return atom.args.map((a) => perSequence(cx, a)).reduce((x, y) => op(cx, "min", x, y));
+    case "max":
+      return atom.args.map((a) => perSequence(cx, a)).reduce((x, y) => op(cx, "max", x, y));
+    case "div":
+      return op(cx, "div", perSequence(cx, atom.args[0]!), perSequence(cx, atom.args[1]!));
     case "mod": {
       const [a, b] = [perSequence(cx, atom.args[0]!), perSequence(cx, atom.args[1]!)];
       return op(cx, "sub", a, op(cx, "mul", b, floorDivide(cx, a, b)));
     }
-    default: return atom satisfies never;
+    default:
+      return atom satisfies never;
   }
 }
 

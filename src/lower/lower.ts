@@ -5,7 +5,17 @@ import { reachedStarts } from "../ir/reach.js";
 import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
 import {
-  lowerCast, lowerConcat, lowerGather, lowerInput, lowerPermute, lowerPointwise, lowerPowi, lowerReshape, lowerSlice, lowerStopGradient, lowerWeight,
+  lowerCast,
+  lowerConcat,
+  lowerGather,
+  lowerInput,
+  lowerPermute,
+  lowerPointwise,
+  lowerPowi,
+  lowerReshape,
+  lowerSlice,
+  lowerStopGradient,
+  lowerWeight,
 } from "./elementwise.js";
 import { inputBounds } from "./bounds.js";
 import { lowerLength } from "./length.js";
@@ -14,8 +24,22 @@ import { lowerMatmul } from "./product.js";
 import { lowerDropout, lowerRandomNormal, lowerRandomUniform } from "./random.js";
 import { lowerReduce, lowerSoftmax } from "./reduce.js";
 import {
-  lowerAbove, lowerAttention, lowerCount, lowerIndex, lowerJoin, lowerMask, lowerPosition, lowerPut, lowerRope, lowerSpan, lowerTake, lowerToken, lowerTop,
-  routeCount, routeIndex, tokenAxes,
+  lowerAbove,
+  lowerAttention,
+  lowerCount,
+  lowerIndex,
+  lowerJoin,
+  lowerMask,
+  lowerPosition,
+  lowerPut,
+  lowerRope,
+  lowerSpan,
+  lowerTake,
+  lowerToken,
+  lowerTop,
+  routeCount,
+  routeIndex,
+  tokenAxes,
 } from "./sequence.js";
 
 /** How each logical operation becomes nodes. */

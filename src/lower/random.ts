@@ -26,7 +26,15 @@ function random(cx: Lowering, op: "random_uniform" | "random_normal", type: Logi
   const first = more.map((d) => d - 1);
   const order = [...first, ...stored.flatMap((_, i) => (first.includes(i) ? [] : [i]))];
   const node = cx.emit(op, [seed, cx.positions(axis)], { shape: order.map((i) => stored[i]!), dim: order.indexOf(tokenDim - 1), stream: hash });
-  return fromPackedAlong(cx, cx.permute(node, order.map((_, i) => order.indexOf(i))), f32, tokenDim);
+  return fromPackedAlong(
+    cx,
+    cx.permute(
+      node,
+      order.map((_, i) => order.indexOf(i)),
+    ),
+    f32,
+    tokenDim,
+  );
 }
 
 const typed = (cx: Lowering, placed: Placed, type: LogicalType): Placed => ({ ...placed, node: cx.cast(placed.node, type.dtype), type });

@@ -140,7 +140,11 @@ export function lowerJoin(cx: Lowering, value: Value<"join">): Placed {
   const rule = cx.sequence(axis).count;
   invariant(rule.kind === "join", `axis ${axis} is not made by concatenation`);
   if (!cx.isDefined(axis)) {
-    const made = cx.emit("join", rule.parts.map((p) => cx.starts(p)), { axis });
+    const made = cx.emit(
+      "join",
+      rule.parts.map((p) => cx.starts(p)),
+      { axis },
+    );
     cx.defineAxis(axis, { starts: cx.emit("pick", [made], { result: 0 }), index: null });
   }
   const join = cx.starts(axis).inputs[0]!;
@@ -170,7 +174,15 @@ export function lowerRope(cx: Lowering, value: Value<"rope">): Placed {
   const others = typeOf(node).shape.flatMap((_, i) => (i === row || i === last ? [] : [i]));
   const order = [...others, row, last];
   const turned = cx.emit("rope", [cx.permute(node, order), cx.positions(axis), table], {});
-  return fromPackedAlong(cx, cx.permute(turned, order.map((_, i) => order.indexOf(i))), value.type, dim);
+  return fromPackedAlong(
+    cx,
+    cx.permute(
+      turned,
+      order.map((_, i) => order.indexOf(i)),
+    ),
+    value.type,
+    dim,
+  );
 }
 
 // --- attention

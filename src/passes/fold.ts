@@ -47,7 +47,11 @@ export const spreadOperands: Rule = {
     for (let i = 0; i < root.inputs.length; i++) {
       const input = root.inputs[i]!;
       if (!isOp(input, "broadcast")) continue;
-      const made = emit(root.op, root.inputs.map((n, j) => (j === i ? input.inputs[0]! : n)), root.attrs);
+      const made = emit(
+        root.op,
+        root.inputs.map((n, j) => (j === i ? input.inputs[0]! : n)),
+        root.attrs,
+      );
       if (equalTypes(typeOf(made), typeOf(root))) return made;
     }
     return null;

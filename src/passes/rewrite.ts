@@ -36,10 +36,13 @@ export const of = <K extends OpName, N extends string>(op: K, name: N): Pattern<
 
 /** A node of this operator whose inputs match in order; `name` captures the node itself. */
 export const op = <K extends OpName, const P extends readonly Pattern<object>[], N extends string = never>(
-  kind: K, inputs: P, name?: N,
+  kind: K,
+  inputs: P,
+  name?: N,
 ): Pattern<CapturesOf<P> & Record<N, Node<K>>> & { readonly op: K } => ({
   op: kind,
-  test: (node, found) => node.op === kind && node.inputs.length === inputs.length && bind(found, name, node) && inputs.every((p, i) => p.test(node.inputs[i]!, found)),
+  test: (node, found) =>
+    node.op === kind && node.inputs.length === inputs.length && bind(found, name, node) && inputs.every((p, i) => p.test(node.inputs[i]!, found)),
 });
 
 /** The same for an operator of two inputs whose order does not matter. */
@@ -71,11 +74,14 @@ export interface Rule {
 }
 
 /** A rule from a pattern: `build` makes the replacement wherever `match` fits and `when` agrees. */
-export function rule<K extends OpName, C extends object>(name: string, parts: {
-  readonly match: Pattern<C> & { readonly op: K };
-  when?(captures: C, root: Node<K>): boolean;
-  build(captures: C, emit: Emit, root: Node<K>): Node;
-}): Rule {
+export function rule<K extends OpName, C extends object>(
+  name: string,
+  parts: {
+    readonly match: Pattern<C> & { readonly op: K };
+    when?(captures: C, root: Node<K>): boolean;
+    build(captures: C, emit: Emit, root: Node<K>): Node;
+  },
+): Rule {
   return {
     name,
     at: [parts.match.op],
@@ -125,7 +131,10 @@ function fireOne(node: Node, rules: readonly Rule[], emit: Emit, trace: Trace | 
   for (const r of rules) {
     const made = r.rewrite(node, emit);
     if (!made || made === node) continue;
-    invariant(made.types.length === node.types.length && made.types.every((t, i) => equalTypes(t, node.types[i]!)), `rule ${r.name} changes the type of ${node.op}`);
+    invariant(
+      made.types.length === node.types.length && made.types.every((t, i) => equalTypes(t, node.types[i]!)),
+      `rule ${r.name} changes the type of ${node.op}`,
+    );
     trace?.(r.name, node, made);
     return made;
   }
@@ -138,7 +147,10 @@ function fireOne(node: Node, rules: readonly Rule[], emit: Emit, trace: Trace | 
  */
 export function mapGraph(graph: Graph, replace: (node: Node, emit: (from: Node) => Emit) => Node): Graph {
   const made = createEmit(ops, graph.axes);
-  const emit = (from: Node): Emit => (kind, inputs, attrs) => made.node(kind, inputs, attrs, from.origin);
+  const emit =
+    (from: Node): Emit =>
+    (kind, inputs, attrs) =>
+      made.node(kind, inputs, attrs, from.origin);
   const replaced = new Map<Node, Node>();
   let changed = false;
   const now = (node: Node): Node => replaced.get(node) ?? node;

@@ -119,7 +119,8 @@ const structure: readonly Rule[] = [
   rule("slice-of-slice", {
     match: op("slice", [op("slice", [x], "inner")]),
     when: ({ inner }, root) => inner.attrs.axis === root.attrs.axis,
-    build: ({ x, inner }, emit, { attrs: { axis, start, stop } }) => emit("slice", [x], { axis, start: inner.attrs.start + start, stop: inner.attrs.start + stop }),
+    build: ({ x, inner }, emit, { attrs: { axis, start, stop } }) =>
+      emit("slice", [x], { axis, start: inner.attrs.start + start, stop: inner.attrs.start + stop }),
   }),
   rule("concat-of-one", { match: op("concat", [x]), build: ({ x }) => x }),
   rule("pack-of-unpack", {
