@@ -6,6 +6,7 @@ import type { Phase } from "../../src/check/model.js";
 import { librarySources } from "../../src/check/library.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import { checked } from "./harness.js";
+import { cases, seedOf } from "../soak.js";
 
 const examples = readdirSync("examples")
   .filter((f) => f.endsWith(".mod"))
@@ -146,7 +147,7 @@ describe("mutated sources", () => {
       fc.property(fc.constantFrom(...sources), fc.array(change, { minLength: 1, maxLength: 3 }), phase, (text, changes, p) => {
         survives(changes.reduce(mutate, text), p);
       }),
-      { seed: 20240402, numRuns: 600 },
+      { seed: seedOf(20240402), numRuns: cases(600) },
     );
   });
 
@@ -155,7 +156,7 @@ describe("mutated sources", () => {
       fc.property(fc.array(fc.constantFrom(...PIECES), { maxLength: 40 }), phase, (pieces, p) => {
         survives(`model M(dim: int = 4, depth: int = 2) {\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] {\n${pieces.join(" ")}\nx\n}\n}`, p);
       }),
-      { seed: 7, numRuns: 400 },
+      { seed: seedOf(7), numRuns: cases(400) },
     );
   });
 });

@@ -7,7 +7,20 @@ import { testDevice } from "../device.js";
 import { randomModel } from "../random-models.js";
 import { random } from "../random.js";
 import { expectAgreement, type Tally } from "./agree.js";
-import { compiled, furthest, onDevice, randomInput, randomLengths, randomTokens, randomWeights, reference, sessionOf, type Case, type Weights } from "./model.js";
+import {
+  compiled,
+  furthest,
+  onDevice,
+  randomInput,
+  randomLengths,
+  randomTokens,
+  randomWeights,
+  reference,
+  sessionOf,
+  type Case,
+  type Weights,
+} from "./model.js";
+import { cases, patience, seedOf } from "../soak.js";
 
 const tally: Tally = { choices: 0, forced: 0 };
 /** Results beyond this need intermediate values that f32 may not hold. */
@@ -19,7 +32,9 @@ function comparable(graph: Graph, weights: Weights, given: Case, wanted: Evaluat
   const nudged = new Map([...weights].map(([path, w]) => [path, { shape: w.shape, data: w.data.map((v) => v * (1 + 3e-7 * rng.normal())) }]));
   const forced = new Map([...wanted.routes].map(([axis, r]) => [axis, r.used]));
   const moved = reference(graph, nudged, given, forced);
-  return [...wanted.outputs].every(([name, o]) => furthest(moved.outputs.get(name)!.data, o.data, TOLERANCE.atol, TOLERANCE.rtol).ratio < 0.1 && o.data.every((v) => Math.abs(v) < LARGEST));
+  return [...wanted.outputs].every(
+    ([name, o]) => furthest(moved.outputs.get(name)!.data, o.data, TOLERANCE.atol, TOLERANCE.rtol).ratio < 0.1 && o.data.every((v) => Math.abs(v) < LARGEST),
+  );
 }
 
 /** Cases that are not comparable so: raw gates feed on each other in some random models. */
@@ -38,9 +53,13 @@ afterAll(() => {
  */
 const TOLERANCE = { atol: 2e-3, rtol: 2e-3 };
 
-const sizes = [[1, 1], [3, 7], [2, 19]] as const;
+const sizes = [
+  [1, 1],
+  [3, 7],
+  [2, 19],
+] as const;
 
-it("each of 120 random programs agrees with the reference, in a phase and entry of its own", { timeout: 300_000 }, async () => {
+it("each of many random programs agrees with the reference, in a phase and entry of its own", { timeout: patience(300_000) }, async () => {
   const device = await testDevice();
   await fc.assert(
     fc.asyncProperty(randomModel, fc.constantFrom("infer", "generate", "train" as const), fc.integer({ min: 1, max: 1e6 }), async (model, wanted, seed) => {
@@ -67,6 +86,6 @@ it("each of 120 random programs agrees with the reference, in a phase and entry 
       }
       session.dispose();
     }),
-    { numRuns: Number(process.env["MODC_RUNS"] ?? 120), seed: 20240402, endOnFailure: true },
+    { numRuns: cases(120), seed: seedOf(20240402), endOnFailure: true },
   );
 });

@@ -10,6 +10,7 @@ import { optimize, passes, stages } from "../../src/passes/index.js";
 import { any, commuted, of, op, rule } from "../../src/passes/rewrite.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { deepGraph, graphFrom, instructions } from "./random-graphs.js";
+import { cases, seedOf } from "../soak.js";
 
 const inputs = new Map([
   ["x", { shape: [3, 4, 4], data: Array.from({ length: 48 }, (_, i) => (i % 7 === 0 ? -0 : Math.sin(i * 1.7))) }],
@@ -24,22 +25,28 @@ describe("passes", () => {
   for (const pass of passes)
     it(`${pass.name} keeps random graphs sound and every bit of their results`, () => {
       let changed = 0;
-      fc.assert(fc.property(instructions, (program) => {
-        const before = graphFrom(program);
-        const after = pass.run(before, null);
-        expect(verify(after, ops)).toEqual([]);
-        // Vitest's toEqual tells −0 from 0, and NaN equals NaN.
-        expect(run(after)).toEqual(run(before));
-        if (after !== before) changed++;
-      }), { seed: 42, numRuns: 300 });
+      fc.assert(
+        fc.property(instructions, (program) => {
+          const before = graphFrom(program);
+          const after = pass.run(before, null);
+          expect(verify(after, ops)).toEqual([]);
+          // Vitest's toEqual tells −0 from 0, and NaN equals NaN.
+          expect(run(after)).toEqual(run(before));
+          if (after !== before) changed++;
+        }),
+        { seed: seedOf(42), numRuns: cases(300) },
+      );
       expect(changed).toBeGreaterThan(25);
     });
 
   it("leave nothing to do for a second run", () => {
-    fc.assert(fc.property(instructions, (program) => {
-      const once = optimize(graphFrom(program), { verify: true });
-      expect(printGraph(optimize(once))).toBe(printGraph(once));
-    }), { seed: 7, numRuns: 200 });
+    fc.assert(
+      fc.property(instructions, (program) => {
+        const once = optimize(graphFrom(program), { verify: true });
+        expect(printGraph(optimize(once))).toBe(printGraph(once));
+      }),
+      { seed: seedOf(7), numRuns: cases(200) },
+    );
   });
 
   it("share equal nodes, but no barrier", () => {
@@ -80,24 +87,36 @@ describe("patterns", () => {
   const x = any("x");
 
   it("bind a name used twice to the same node only", () => {
-    const doubled = rule("doubled", { match: op("add", [x, x]), build: ({ x: node }, emit) => emit("mul", [node, emit("constant", [], { value: 2, dtype: "f32", shape: [] })], {}) });
-    const graph = graphFrom([[1, 1, 1, 0], [0, 1, 1, 0], [1, 1, 3, 0]]);
+    const doubled = rule("doubled", {
+      match: op("add", [x, x]),
+      build: ({ x: node }, emit) => emit("mul", [node, emit("constant", [], { value: 2, dtype: "f32", shape: [] })], {}),
+    });
+    const graph = graphFrom([
+      [1, 1, 1, 0],
+      [0, 1, 1, 0],
+      [1, 1, 3, 0],
+    ]);
     const sums = nodesOf(graph).filter((n) => n.op === "add");
-    const emit = (): never => { throw new Error("built"); };
+    const emit = (): never => {
+      throw new Error("built");
+    };
     expect(sums.length).toBe(2);
     expect(() => doubled.rewrite(sums[0]!, emit)).toThrow("built");
     expect(doubled.rewrite(sums[1]!, emit)).toBeNull();
   });
 
   it("try both orders of an operator that commutes, and forget what the first try bound", () => {
-    const graph = parseGraph(`graph "sum"
+    const graph = parseGraph(
+      `graph "sum"
 axis B = batch
 input "y" = %0 [4]
 %0 = input {"name":"y","dtype":"f32","shape":[4]}()
 %1 = constant {"value":2,"dtype":"f32","shape":[]}()
 %2 = mul(%1, %0)
 %3 = sub(%0, %2)
-result "output" = %3 [4]`, ops);
+result "output" = %3 [4]`,
+      ops,
+    );
     const found = new Map<string, Node>();
     const root = graph.outputs[0]!.node;
     expect(op("sub", [any("a"), commuted("mul", any("a"), of("constant", "c"))]).test(root, found)).toBe(true);

@@ -6,6 +6,7 @@ import { parseProgram, printProgram, ProgramError } from "../../src/program/seri
 import { schedule } from "../../src/schedule/schedule.js";
 import { allSamples, caseOf } from "../ops/samples.js";
 import { ABOVE, graphOf } from "../schedule/graphs.js";
+import { cases, seedOf } from "../soak.js";
 
 const program: Program = emit(
   schedule(
@@ -133,6 +134,6 @@ it("whatever is put in any place, parsing accepts it whole or throws ProgramErro
         expect(error).toBeInstanceOf(ProgramError);
       }
     }),
-    { seed: 3, numRuns: 2000 },
+    { seed: seedOf(3), numRuns: cases(2000) },
   );
 });

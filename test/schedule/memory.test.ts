@@ -4,6 +4,7 @@ import { assignSlots, storage, type Storage } from "../../src/schedule/memory.js
 import type { Kernel, Step } from "../../src/schedule/plan.js";
 import { resolveSizes, type Axis } from "../../src/size/axes.js";
 import { axisSize, multiplySizes, rowsSize, type Size } from "../../src/size/size.js";
+import { cases, seedOf } from "../soak.js";
 
 const axes: readonly Axis[] = [
   { role: "batch", name: "B", bound: null },
@@ -62,7 +63,7 @@ describe("slots", () => {
         });
         for (const [i, a] of life.entries()) for (const b of life.slice(i + 1)) if (a.slot === b.slot) expect(a.last < b.first || b.last < a.first).toBe(true);
       }),
-      { seed: 1, numRuns: 300 },
+      { seed: seedOf(1), numRuns: cases(300) },
     );
   });
 
@@ -83,7 +84,7 @@ describe("slots", () => {
         });
         for (const v of values) expect(sizes.number(slots[slotOf(v)]!.bytes)).toBeGreaterThanOrEqual(sizes.number(v.bytes));
       }),
-      { seed: 2, numRuns: 300 },
+      { seed: seedOf(2), numRuns: cases(300) },
     );
   });
 

@@ -9,6 +9,7 @@ import { parse } from "../../src/syntax/parse.js";
 import { random } from "../random.js";
 import { program, scrambled } from "./programs.js";
 import { withoutSpans } from "./show.js";
+import { cases, patience, seedOf } from "../soak.js";
 
 const root = new URL("../../", import.meta.url);
 const examples = ["examples", "src/std"].flatMap((folder) =>
@@ -127,15 +128,15 @@ describe("the canonical form", () => {
     expect(diagnostics.length).toBe(1);
   });
 
-  it("keeps programs at random, however their lines are broken and wherever comments stand", { timeout: 120_000 }, () => {
-    const runs = Number(process.env["SOAK"] ?? "1") * 200;
+  it("keeps programs at random, however their lines are broken and wherever comments stand", { timeout: patience(120_000) }, () => {
+    const runs = cases(200);
     fc.assert(
       fc.property(program, fc.integer(), (text, seed) => {
         const r = random(seed);
         faithful(text);
         faithful(scrambled(text, r));
       }),
-      { numRuns: runs, seed: 20240402 },
+      { numRuns: runs, seed: seedOf(20240402) },
     );
   });
 

@@ -7,6 +7,7 @@ import { formatSource } from "../../src/syntax/format-source.js";
 import { parse } from "../../src/syntax/parse.js";
 import { random, type Random } from "../random.js";
 import { withoutSpans } from "./show.js";
+import { cases, seedOf } from "../soak.js";
 
 const root = new URL("../../", import.meta.url);
 const sources = ["examples", "src/std"].flatMap((folder) =>
@@ -131,8 +132,8 @@ function mutated(text: string, r: Random): string {
 
 describe("a source changed at random", () => {
   it("is read, told about and formatted without a fault, and quickly", () => {
-    const r = random(99);
-    const rounds = 700 * Number(process.env["SOAK"] ?? "1");
+    const r = random(seedOf(99));
+    const rounds = cases(700);
     let sound = 0;
     for (let n = 0; n < rounds; n++) {
       let text = sources[n % sources.length]!;
@@ -161,8 +162,8 @@ describe("a source changed at random", () => {
   });
 
   it("made of nothing but signs and words at random is told about", () => {
-    const r = random(100);
-    for (let n = 0; n < 400; n++) {
+    const r = random(seedOf(100));
+    for (let n = 0; n < cases(400); n++) {
       const text = Array.from(
         { length: 1 + r.below(60) },
         () => [...SIGNS, ...WORDS, ...CHARACTERS][r.below(SIGNS.length + WORDS.length + CHARACTERS.length)]!,

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "../../src/syntax/parse.js";
 import { lineAndColumn } from "../../src/diagnostics/span.js";
 import { random } from "../random.js";
+import { cases, seedOf } from "../soak.js";
 
 type Place = "declaration" | "parameter" | "member" | "input" | "statement" | "inner statement" | "entry";
 
@@ -190,8 +191,8 @@ describe("recovery", () => {
   }
 
   it("tells three mistakes anywhere by three messages", () => {
-    const r = random(1729);
-    for (let n = 0; n < 1500; n++) {
+    const r = random(seedOf(1729));
+    for (let n = 0; n < cases(1500); n++) {
       const chosen = new Map<number, readonly [string, string]>();
       while (chosen.size < 3) {
         const slot = r.below(slots.length);
