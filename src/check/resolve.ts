@@ -127,6 +127,8 @@ function checkInputs(session: Session, inputs: readonly Input[], locals: Map<str
 }
 
 function checkDims(session: Session, type: TypeExpr, scope: Scope): void {
+  const [, surplus] = type.dims.filter((d) => d.kind === "rest");
+  if (surplus !== undefined) session.report("repeated-rest", {}, surplus.span);
   for (const d of type.dims) {
     if (d.kind === "rest") continue;
     checkExpr(session, d.value, scope);

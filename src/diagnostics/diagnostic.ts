@@ -21,8 +21,14 @@ export interface Diagnostic {
 export function diagnose<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): Diagnostic {
   // Marked boundary: the table's entries are unions of their data types; `C` ties entry and data together.
   const def = catalogue[code] as unknown as CodeDef<DataOf<C>>;
-  return { code, severity: def.severity, message: def.message(data), hint: def.hint(data), span, notes };
+  const hint = def.hint(data);
+  return { code, severity: def.severity, message: readable(def.message(data)), hint: hint === null ? null : readable(hint), span, notes };
 }
+
+const MAX_LENGTH = 1000;
+
+/** Names and strings of a source may be as long as the file: what nobody reads is left out. */
+const readable = (text: string): string => (text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH - 100)} … ${text.slice(-90)}` : text);
 
 /** At most this many errors are kept, and as many warnings: past it a file is beyond reading. Warnings never crowd out an error. */
 export const MAX_DIAGNOSTICS = 100;

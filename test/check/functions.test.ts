@@ -209,6 +209,11 @@ model M() {
     expect(codesOf(wrong)).toEqual(["wrong-input"]);
   });
 
+  it("hint at the cast that helps", () => {
+    expect(told(forward("  u32(x) * -1", { result: "u32[B, T, 4]" }))).toContain("cast the tensor first: `i32(x)`");
+    expect(told(forward("  u32(x) * 0.5", { result: "u32[B, T, 4]" }))).toContain("cast the tensor first: `f32(x)`");
+  });
+
   it("are never hidden by warnings, however many there are", () => {
     const noise = Array.from({ length: 150 }, (_, i) => `  x + ${i}`).join("\n");
     const { model, diagnostics } = checked(forward(`${noise}\n  y = p(p(x))\n  x`, { members: "  p: Linear(4, 5)" }));

@@ -57,6 +57,13 @@ describe("diagnostics", () => {
     });
   }
 
+  it("leaves out the middle of a message that nobody would read", () => {
+    const text = `model M(a: int = "${"long ".repeat(100_000)}") { forward(x: f32[]) -> f32[] { x } }`;
+    const [found] = check({ file: "t.mod", text }, { phase: "infer", read: () => null }).diagnostics;
+    expect(found?.message.length).toBeLessThanOrEqual(1000);
+    expect(found?.message).toMatch(/^the default of `a` must be an int, found the string "long .* … .*long "$/);
+  });
+
   it("has no fixture without a code", () => {
     const known = new Set<string>(codes);
     const strays = readdirSync(folder).filter((f) => /\.(mod|txt)$/.test(f) && !known.has(f.replace(/\.(mod|txt)$/, "")));

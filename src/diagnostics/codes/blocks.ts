@@ -269,6 +269,15 @@ exists once, before any input.`,
 Each axis that the function introduces (B, T) stands for one size throughout, and \`...\`
 accepts any leading axes.`,
   }),
+  "repeated-rest": code<Record<never, never>>({
+    severity: "error",
+    message: () => "`...` stands twice in one type",
+    hint: () => "one `...` stands for any number of axes; name those behind it",
+    explain: `\`...\` in the type of an input accepts any axes, so where it stands twice nothing tells which
+axis belongs to which.
+
+  forward(x: f32[..., dim]) -> f32[..., dim]      // any leading axes`,
+  }),
   "bound-exceeded": code<{ readonly callee: string; readonly axis: string; readonly bound: number; readonly found: string }>({
     severity: "error",
     message: ({ callee, axis, bound, found }) => `\`${axis}\` of \`${callee}\` is at most ${bound}, but the argument's ${found}`,

@@ -54,7 +54,7 @@ compile-time number, a list. \`modc doc\` prints the signature of every built-in
   "number-does-not-fit": code<{ readonly number: string; readonly dtype: string; readonly reason: string }>({
     severity: "error",
     message: ({ number, dtype, reason }) => `${number} does not fit ${dtype}: ${reason}`,
-    hint: ({ dtype }) => (dtype === "f16" || dtype === "f32" ? null : "cast the tensor first: `f32(x)`"),
+    hint: ({ dtype, number }) => (dtype === "f16" || dtype === "f32" ? null : `cast the tensor first: \`${/^-\d+$/.test(number) ? "i32" : "f32"}(x)\``),
     explain: `A compile-time number takes the dtype of the tensor it meets, so it must be a value of that dtype:
 whole for u32 and i32, not negative for u32, within range for all.
 
