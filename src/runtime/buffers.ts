@@ -1,7 +1,7 @@
 // The buffers of a session: one for each slot, checked against the device's limits before any is made, grown when a larger run asks.
 import type { Program } from "../program/program.js";
 import type { Device } from "./device.js";
-import { LimitError, OutOfMemoryError } from "./errors.js";
+import { DisposedError, LimitError, OutOfMemoryError } from "./errors.js";
 import { BUFFER_USAGE } from "./gpu-flags.js";
 
 /** A binding must not be empty, and copies go by words. */
@@ -19,6 +19,7 @@ export class Buffers {
   readonly #bytes: number[];
   /** How many buffers were made so far. */
   made = 0;
+  #destroyed = false;
 
   constructor(device: Device, program: Pick<Program, "slots" | "steps">, lasting: ReadonlySet<number>) {
     this.#device = device;
@@ -59,7 +60,7 @@ export class Buffers {
 
   /**
    * Makes every slot at least as large as needed, and returns those that are new. Throws LimitError before anything is made, OutOfMemoryError, with
-   * the buffers as they were, where the device has no room.
+   * the buffers as they were, where the device has no room, DisposedError where they were destroyed meanwhile.
    */
   async ensure(needed: readonly number[]): Promise<ReadonlySet<number>> {
     const grown = needed.map((_, slot) => slot).filter((slot) => this.#buffers[slot] === undefined || needed[slot]! > this.#bytes[slot]!);
@@ -84,6 +85,10 @@ export class Buffers {
       for (const buffer of made) buffer.destroy();
       throw error;
     }
+    if (this.#destroyed) {
+      for (const buffer of made) buffer.destroy();
+      throw new DisposedError();
+    }
     this.#keepContents(grown, made);
     grown.forEach((slot, i) => {
       this.#buffers[slot]?.destroy();
@@ -104,7 +109,9 @@ export class Buffers {
   }
 
   destroy(): void {
+    this.#destroyed = true;
     for (const buffer of this.#buffers) buffer.destroy();
     this.#buffers.length = 0;
+    this.#bytes.fill(0);
   }
 }

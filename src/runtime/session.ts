@@ -90,6 +90,15 @@ interface Resolved {
   readonly values: Float64Array;
 }
 
+/** What one call of `run` asks for. */
+interface Call {
+  readonly resolved: Resolved;
+  readonly seed: number;
+  readonly outputs: readonly ProgramOutput[];
+  readonly words: readonly Words[];
+  readonly signal: AbortSignal | undefined;
+}
+
 export class Session {
   readonly program: Program;
   readonly device: Device;
@@ -150,17 +159,26 @@ export class Session {
     });
   }
 
-  /** Runs the program once. Calls are taken one after the other, in their order. Throws InputError, LimitError, OutOfMemoryError, DeviceLostError. */
+  /**
+   * Runs the program once. Calls are taken one after the other, in their order; inputs are copied before `run` returns, so the caller may change them at
+   * once. Throws InputError, LimitError, OutOfMemoryError, DeviceLostError, DisposedError.
+   */
   run(inputs: Inputs, options: RunOptions = {}): Promise<Results> {
-    const turn = this.#queue.then(() => this.#runNow(inputs, options));
+    let call: Call;
+    try {
+      call = this.#read(inputs, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const turn = this.#queue.then(() => this.#runNow(call));
     // The next run does not care whether this one failed; the caller has the error.
     this.#queue = Promise.allSettled([turn]);
     return turn;
   }
 
-  async #runNow(given: Inputs, options: RunOptions): Promise<Results> {
-    if (this.#disposed) throw new DisposedError();
-    if (this.device.lostError) throw this.device.lostError;
+  /** All that is known before the device is asked. */
+  #read(given: Inputs, options: RunOptions): Call {
+    this.#expectAlive();
     options.signal?.throwIfAborted();
     const inputs = this.#flattenAll(given);
     const extents = inferExtents(this.program, this.#axes, inputs);
@@ -169,10 +187,22 @@ export class Session {
       lengths: checkLengths(options.lengths, this.#axes, extents),
       live: checkLive(this.program, options.live, this.#live),
     });
-    const seed = checkSeed(options.seed ?? this.#seed);
-    const outputs = selectOutputs(this.program, options);
-    const words = this.program.inputs.map((input) => packInput(input, inputs.get(input.name)!, resolved.sizes));
+    return {
+      resolved,
+      seed: checkSeed(options.seed ?? this.#seed),
+      outputs: selectOutputs(this.program, options),
+      words: this.program.inputs.map((input) => packInput(input, inputs.get(input.name)!, resolved.sizes)),
+      signal: options.signal,
+    };
+  }
+
+  async #runNow({ resolved: wanted, seed, outputs, words, signal }: Call): Promise<Results> {
+    this.#expectAlive();
+    signal?.throwIfAborted();
+    // A run before this one may have brought the same sizes to the device.
+    const resolved = this.#current?.key === wanted.key ? this.#current : wanted;
     const grown = await this.#grow(resolved);
+    this.#expectAlive();
     const { places, bytes } = placeOutputs(outputs, this.#table, resolved.values, resolved.sizes);
     const back = await this.#checked("run a program", () => {
       this.#setSizes(resolved, grown, seed);
@@ -180,13 +210,21 @@ export class Session {
       this.#ensureStaging(bytes);
       this.#submit(places, this.#needed(outputs));
       return this.#readBack(bytes);
+    }).catch((error: unknown) => {
+      // Disposing of the session takes away what the device was about to read back.
+      throw this.#disposed ? new DisposedError() : error;
     });
     const results = Object.create(null) as Record<string, Result>;
     for (const place of places) results[place.output.name] = readOutput(place, back, resolved.sizes);
     return results;
   }
 
-  /** Frees the session's buffers; later runs fail with DisposedError. The device stays. */
+  #expectAlive(): void {
+    if (this.#disposed) throw new DisposedError();
+    if (this.device.lostError) throw this.device.lostError;
+  }
+
+  /** Frees the session's buffers; runs under way and later ones fail with DisposedError. The device stays. */
   dispose(): void {
     this.#disposed = true;
     this.#buffers.destroy();

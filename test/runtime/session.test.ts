@@ -303,6 +303,31 @@ describe("a session", () => {
     await expect(session.run({ x: [[1]] }, { signal: AbortSignal.abort() })).rejects.toThrow(/abort/i);
   });
 
+  it("reads its inputs before `run` returns", async () => {
+    const s = await load(scaleProgram(), device);
+    const x = Float32Array.of(1, 2, 3);
+    const runs = [0, 1].map(() => s.run({ x: { data: x, shape: [1, 1, 3] } }));
+    x.fill(9);
+    for (const { output } of await Promise.all(runs)) expect(output!.toArray()).toEqual([[[3, 5, 7]]]);
+    s.dispose();
+  });
+
+  it("fails the runs under way where it is disposed of, and frees what they made", async () => {
+    // Before the buffers grow, while they do, and while the device computes; a run that is through by then has its results.
+    for (const turns of [0, 2, 5, 8, 20]) {
+      const s = await load(scaleProgram(null), device, undefined, { max: { B: 1, T: 1 } });
+      const runs = [s.run({ x: { data: new Float32Array(3 * 40 * 64), shape: [40, 64, 3] } }), s.run({ x: { data: new Float32Array(3), shape: [1, 1, 3] } })];
+      for (let i = 0; i < turns; i++) await Promise.resolve();
+      s.dispose();
+      for (const run of await Promise.allSettled(runs))
+        if (run.status === "rejected") expect(run.reason).toMatchObject({ code: "disposed" });
+        else expect(run.value["output"]!.data.every((v) => v === 1)).toBe(true);
+      if (turns === 0) await expect(runs[0]).rejects.toMatchObject({ code: "disposed" });
+      expect(s.memory.bytes).toBe(0);
+    }
+    expect(device.uncaptured).toEqual([]);
+  });
+
   it("refuses runs after it was disposed of", async () => {
     const s = await load(scaleProgram(), device);
     s.dispose();
