@@ -12,4 +12,6 @@ model M(dim: int = 4, dim: int = 5) {
     loss a = sum(x)
     x
   }
+
+  pair(x: f32[B, T, 4]) -> (a: f32[B, T, 4], a: f32[B, T, 4]) { [x, 0 * x] }
 }
