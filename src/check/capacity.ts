@@ -2,17 +2,17 @@
 import type { Span } from "../diagnostics/span.js";
 import type { SequenceAxis } from "../size/axes.js";
 import { compare, multiply, negate, ONE, printRational, rational, toNumber, ZERO, type Rational } from "../size/rational.js";
-import { atomsOf, evaluateSize, printSize, type Atom, type Size, type SizeExpr, type Term } from "../size/size.js";
+import { atomsOf, evaluateSize, type Atom, type Size, type SizeExpr, type Term } from "../size/size.js";
 import type { Expr } from "../syntax/ast.js";
 import type { Body, Bound } from "./context.js";
-import { printNumber } from "./values.js";
+import { printNumber, showSize } from "./values.js";
 
 /** Whether k is in order for a score along `parent`; reports errors, and the warning that it rounds to zero. */
 export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argument: Bound): boolean {
   if (typeof k === "number") return true;
   const names = [...new Set([...atomsOf(k)].flatMap((a) => (a.kind === "axis" && body.axis(a.axis).role === "sequence" ? [a.axis] : [])))];
   if (names.length > 1) {
-    body.report("k-mixes-axes", { k: printSize(k), axes: names }, argument.span);
+    body.report("k-mixes-axes", { k: showSize(k), axes: names }, argument.span);
     return false;
   }
   const wrong = outOfRange(body, k);
@@ -25,7 +25,7 @@ export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argumen
     return false;
   }
   const length = firstZero(body, k, countedAxis(body, names, parent));
-  if (length !== null) body.report("capacity-rounds-to-zero", { k: printSize(k), axis: names[0] ?? parent.name, length }, argument.span);
+  if (length !== null) body.report("capacity-rounds-to-zero", { k: showSize(k), axis: names[0] ?? parent.name, length }, argument.span);
   return true;
 }
 

@@ -24,10 +24,10 @@ export const isCompileTimeFunction = (name: string): name is FunctionName => NAM
 /** `train` and `generate`: whether the program is made for that phase. */
 export const phaseValue = (name: string, phase: Phase): Any | null => (name === "train" || name === "generate" ? bool(phase === name) : null);
 
-/** Whether the call is one of numbers, sizes and lists of them; `min` and `max` are functions of tensors too. */
+/** Whether the call is none of tensors, which `min` and `max` are functions of too. */
 export function isCompileTimeCall(name: FunctionName, args: readonly Any[]): boolean {
   if (name !== "min" && name !== "max") return true;
-  return args.length > 0 && quantities(args) !== null;
+  return args.length > 0 && !args.some((a) => a.kind === "tensor" || a.kind === "route");
 }
 
 /** The arguments as numbers and sizes, a single list standing for its items; null where there are others. */

@@ -2,12 +2,12 @@
 import type { Span } from "../diagnostics/span.js";
 import type { DType } from "../size/dtype.js";
 import { isInteger, toNumber, type Rational } from "../size/rational.js";
-import { atomsOf, axisSize, isWhole, printSize, type Atom, type Size, type SizeExpr } from "../size/size.js";
+import { atomsOf, axisSize, isWhole, type Atom, type Size, type SizeExpr } from "../size/size.js";
 import type { Any, Body } from "./context.js";
 import { makersOf } from "./makers.js";
 import type { Value } from "./model.js";
 import { isBatch, typeOf } from "./types.js";
-import { describe, printNumber } from "./values.js";
+import { describe, printNumber, showSize } from "./values.js";
 
 const LARGEST: Readonly<Record<Exclude<DType, "bool">, number>> = { f32: 3.4028234663852886e38, f16: 65504, u32: 0xffffffff, i32: 0x7fffffff };
 
@@ -71,7 +71,7 @@ function misfit(number: Rational, dtype: DType): string | null {
 function sizeValue(body: Body, size: SizeExpr, dtype: DType, beside: readonly Size[], span: Span): Value | null {
   if (dtype === "bool" || ((dtype === "u32" || dtype === "i32") && !isWhole(size))) {
     const reason = dtype === "bool" ? "a size is a number" : "it need not be whole";
-    body.report("number-does-not-fit", { number: `the size ${printSize(size)}`, dtype, reason }, span);
+    body.report("number-does-not-fit", { number: `the size ${showSize(size)}`, dtype, reason }, span);
     return null;
   }
   const shape = shapeOfSize(body, size, beside);

@@ -9,7 +9,7 @@ import { hintFor } from "./convert.js";
 import { cutAxis, rememberMaker } from "./makers.js";
 import type { Value } from "./model.js";
 import { axisOf, isBatch, typeOf } from "./types.js";
-import { describe, printType } from "./values.js";
+import { describe, printType, showSize } from "./values.js";
 
 type At = Extract<EvaluatedIndex, { kind: "at" }>;
 type Slice = Extract<EvaluatedIndex, { kind: "slice" }>;
@@ -227,7 +227,7 @@ function wholeOf(body: Body, value: Any, what: string, span: Span): Size | null 
   }
   if (value.kind === "size") {
     if (isWhole(value.size)) return value.size;
-    body.report("not-an-integer", { what, value: printSize(value.size) }, span);
+    body.report("not-an-integer", { what, value: showSize(value.size) }, span);
     return null;
   }
   body.report("bad-index", { problem: `${describe(value)} is no index`, hint: value.kind === "bool" ? null : (hintFor(value).hint ?? null) }, span);

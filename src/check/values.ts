@@ -56,10 +56,15 @@ export function describe(value: Any): string {
 }
 
 function describeSize(size: Size): string {
-  const text = printSize(size);
-  const live = /^live\((\w+)\)$/.exec(text)?.[1];
-  return live === undefined ? `the size ${text.replace(/live\((\w+)\)/g, "$1")}` : `the live parameter \`${live}\``;
+  const live = /^live\((\w+)\)$/.exec(printSize(size))?.[1];
+  return live === undefined ? `the size ${showSize(size)}` : `the live parameter \`${live}\``;
 }
+
+/** A size as the source would write it: `round(c*T)`, `T - 20`. */
+export const showSize = (size: Size): string =>
+  printSize(size)
+    .replace(/live\((\w+)\)/g, "$1")
+    .replaceAll(" + -", " - ");
 
 /** As the language writes it: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. */
 export function printValue(value: Any): string {

@@ -214,6 +214,13 @@ model M() {
     expect(told(forward("  u32(x) * 0.5", { result: "u32[B, T, 4]" }))).toContain("cast the tensor first: `f32(x)`");
   });
 
+  it("write sizes as the source does", () => {
+    const text = forward("  r = top(x[..., 0], round(c * T) - 20)\n  s = top(x[..., 0], c * T)\n  x", { params: "live c: ratio = 1%" });
+    expect(told(text)).toContain("k = round(T*c) - 20 chooses nothing");
+    expect(told(text)).toContain("found T*c");
+    expect(told(forward("  x * max([])"))).toContain("must be a compile-time number or size, found an empty list");
+  });
+
   it("are never hidden by warnings, however many there are", () => {
     const noise = Array.from({ length: 150 }, (_, i) => `  x + ${i}`).join("\n");
     const { model, diagnostics } = checked(forward(`${noise}\n  y = p(p(x))\n  x`, { members: "  p: Linear(4, 5)" }));

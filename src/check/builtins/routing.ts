@@ -10,7 +10,7 @@ import { toValue } from "../convert.js";
 import { rememberMaker } from "../makers.js";
 import type { Value } from "../model.js";
 import { equalShapes, sequenceDims, sequenceOf, typeOf } from "../types.js";
-import { printType } from "../values.js";
+import { printType, showSize } from "../values.js";
 import { given, requireDtype, routeArg, tensorArg, wrong, type Args } from "./arguments.js";
 
 /** What the user sees an axis of chosen tokens called. */
@@ -86,7 +86,7 @@ function scoreArg(body: Body, args: Args, fn: string): Score | null {
 function kArg(body: Body, { value, span }: Bound): Size | null {
   if (value.kind === "size") {
     if (isWhole(value.size)) return value.size;
-    body.report("not-an-integer", { what: "`k` of `top`", value: printSize(value.size) }, span);
+    body.report("not-an-integer", { what: "`k` of `top`", value: showSize(value.size) }, span);
   } else if (value.kind !== "number") wrong(body, "top", "k", "a number or a size", value, span);
   else if (!isInteger(value.value)) body.report("not-an-integer", { what: "`k` of `top`", value: printRational(value.value) }, span);
   else if (compare(value.value, ZERO) < 0) body.report("negative-k", { k: printRational(value.value) }, span);
