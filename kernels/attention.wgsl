@@ -1,77 +1,191 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its sequence; zeros where it sees none.
-// Method: a query goes through the keys of its sequence once, keeping the largest score, the sum and the weighted values, which are
-// scaled down whenever a larger score comes (Milakov and Gimelshein 2018, arXiv 1805.02867). Nothing of size T × T exists.
-// Grid: one invocation for each head and query; consecutive invocations share a head and its keys.
+// Method: a tile of queries (rows, and the heads that share keys) goes through the keys of its sequence in blocks, keeping for each query the
+// largest score, the sum and the weighted values, which are scaled down whenever a larger score comes (Milakov and Gimelshein 2018,
+// arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). Lanes own keys while they score and columns while they add values; the weights
+// of a block pass between the two through workgroup memory. Positions ascend, so the keys that a tile sees are a stretch; no others are visited.
+// Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
 
 // --- parameters
-struct Sizes { heads: u32, groupSize: u32, batch: u32, scale: f32 }
+struct Sizes { sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> k: array<f32>;
-@group(0) @binding(3) var<storage, read> v: array<f32>;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> k: array<vec4f>;
+@group(0) @binding(3) var<storage, read> v: array<vec4f>;
 @group(0) @binding(4) var<storage, read> startsQ: array<u32>;
 @group(0) @binding(5) var<storage, read> startsK: array<u32>;
 @group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
-@group(0) @binding(8) var<storage, read_write> y: array<f32>;
-const WIDTH = 4u;
-const WIDTH_V = 4u;
-fn heads() -> u32 { return sizes.heads; }
-/** Query heads that share a head of keys. */
+@group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
+const LANES = 8u;
+/** Queries of a tile; fours of columns that they have together; fours of columns of y that a lane owns. */
+const TILE = 8u;
+const STAGED = 128u;
+const PARTS = 2u;
+/** Heads of keys, and query heads that share one. */
+fn sharedHeads() -> u32 { return sizes.sharedHeads; }
 fn groupSize() -> u32 { return sizes.groupSize; }
 fn batch() -> u32 { return sizes.batch; }
+/** Fours of columns of q and k, and of v. */
+fn quarters() -> u32 { return sizes.quarters; }
+fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
+/** Four columns of a row; zeros beyond the last. */
+fn queryAt(row: u32, c: u32) -> vec4f { return q[row * quarters() + c]; }
+fn keyAt(row: u32, c: u32) -> vec4f { return k[row * quarters() + c]; }
+fn valueAt(row: u32, c: u32) -> vec4f { return v[row * quartersV() + c]; }
+fn write(row: u32, c: u32, x: vec4f) { y[row * quartersV() + c] = x; }
 fn sees(i: u32, j: u32) -> bool { return j <= i; }
-fn rounded(x: f32) -> f32 { return x; }
+/** Positions between which the keys lie that a query at this position may see. */
+fn firstSeen(i: u32) -> u32 { return 0u; }
+fn lastSeen(i: u32) -> u32 { return i; }
 // --- end of parameters
 
-fn sequenceOf(n: u32) -> u32 {
+const BLOCK = 4u * LANES;
+const LOWEST = -3.4028234e38;
+/** Scaled queries: columns 4c … of query r at c · TILE + r. */
+var<workgroup> staged: array<vec4f, STAGED>;
+/** Weights of a block, four keys together: those of lane l for query r at r · LANES + l. */
+var<workgroup> weights: array<vec4f, TILE * LANES>;
+/** A number of each lane for each query, and what they come to. */
+var<workgroup> parts: array<f32, TILE * LANES>;
+var<workgroup> whole: array<f32, TILE>;
+
+/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+fn tilesBefore(b: u32) -> u32 { return startsQ[b] * groupSize() / TILE + b; }
+
+fn sequenceOf(tile: u32) -> u32 {
   var low = 0u;
   var high = batch();
   while (high - low > 1u) {
     let middle = (low + high) / 2u;
-    if (startsQ[middle] <= n) { low = middle; } else { high = middle; }
+    if (tilesBefore(middle) <= tile) { low = middle; } else { high = middle; }
   }
   return low;
 }
 
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.x + group.y * groups.x) * 64u + lane;
-  let queries = startsQ[batch()];
-  if (i >= heads() * queries) { return; }
-  let row = i % queries;
-  let keys = startsK[batch()];
-  let rowsBefore = (i / queries / groupSize()) * keys;
-  let b = sequenceOf(row);
-  let position = positionsQ[row];
-
-  var query: array<f32, WIDTH>;
-  for (var c = 0u; c < WIDTH; c++) { query[c] = q[i * WIDTH + c] * scale(); }
-  var value: array<f32, WIDTH_V>;
-  for (var c = 0u; c < WIDTH_V; c++) { value[c] = 0.0; }
-  var largest = 0.0;
-  var sum = 0.0;
-  var any = false;
-  for (var j = startsK[b]; j < startsK[b + 1u]; j++) {
-    if (!sees(position, positionsK[j])) { continue; }
-    let atK = (rowsBefore + j) * WIDTH;
-    var score = 0.0;
-    for (var c = 0u; c < WIDTH; c++) { score = fma(query[c], k[atK + c], score); }
-    if (!any) {
-      any = true;
-      largest = score;
-    } else if (score > largest) {
-      let shrink = exp(largest - score);
-      sum *= shrink;
-      for (var c = 0u; c < WIDTH_V; c++) { value[c] *= shrink; }
-      largest = score;
-    }
-    let weight = exp(score - largest);
-    sum += weight;
-    let atV = (rowsBefore + j) * WIDTH_V;
-    for (var c = 0u; c < WIDTH_V; c++) { value[c] = fma(weight, v[atV + c], value[c]); }
+/** The first key from `begin` to `end` whose position is at least this; else `end`. */
+fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
+  var low = begin;
+  var high = end;
+  while (low < high) {
+    let middle = (low + high) / 2u;
+    if (positionsK[middle] < position) { low = middle + 1u; } else { high = middle; }
   }
-  let inverse = select(0.0, 1.0 / sum, any);
-  for (var c = 0u; c < WIDTH_V; c++) { y[i * WIDTH_V + c] = rounded(value[c] * inverse); }
+  return low;
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let n = group.x + group.y * groups.x;
+  let tiles = tilesBefore(batch());
+  let head = n / tiles;
+  let tile = n % tiles;
+  let b = sequenceOf(tile);
+  let firstQuery = startsQ[b];
+  let entries = (startsQ[b + 1u] - firstQuery) * groupSize();
+  let entry = (tile - tilesBefore(b)) * TILE;
+  if (head >= sharedHeads() || entry >= entries) { return; }
+  let last = min(entry + TILE, entries) - 1u;
+  let begin = keyFrom(startsK[b], startsK[b + 1u], firstSeen(positionsQ[firstQuery + entry / groupSize()]));
+  // No position is the largest number.
+  let end = keyFrom(begin, startsK[b + 1u], lastSeen(positionsQ[firstQuery + last / groupSize()]) + 1u);
+  let rowsBefore = head * startsK[batch()];
+
+  for (var i = lane; i < TILE * quarters(); i += LANES) {
+    let e = min(entry + i % TILE, last);
+    let row = (head * groupSize() + e % groupSize()) * startsQ[batch()] + firstQuery + e / groupSize();
+    staged[i] = queryAt(row, i / TILE) * scale();
+  }
+  var positions: array<u32, TILE>;
+  var best: array<f32, TILE>;
+  var sums: array<f32, TILE>;
+  var added: array<array<vec4f, PARTS>, TILE>;
+  for (var r = 0u; r < TILE; r++) {
+    positions[r] = positionsQ[firstQuery + min(entry + r, last) / groupSize()];
+    best[r] = LOWEST;
+    sums[r] = 0.0;
+    for (var p = 0u; p < PARTS; p++) { added[r][p] = vec4f(); }
+  }
+
+  for (var block = begin; block < end; block += BLOCK) {
+    workgroupBarrier();
+    // Scores of four keys a lane, and the largest of the block.
+    let own = vec4u(block + 4u * lane) + vec4u(0u, 1u, 2u, 3u);
+    let at = min(own, vec4u(end - 1u));
+    var scores: array<vec4f, TILE>;
+    for (var r = 0u; r < TILE; r++) { scores[r] = vec4f(); }
+    for (var c = 0u; c < quarters(); c++) {
+      let keys = transpose(mat4x4f(keyAt(rowsBefore + at.x, c), keyAt(rowsBefore + at.y, c), keyAt(rowsBefore + at.z, c), keyAt(rowsBefore + at.w, c)));
+      for (var r = 0u; r < TILE; r++) {
+        let x = staged[c * TILE + r];
+        scores[r] = fma(vec4f(x.x), keys[0], fma(vec4f(x.y), keys[1], fma(vec4f(x.z), keys[2], fma(vec4f(x.w), keys[3], scores[r]))));
+      }
+    }
+    let place = vec4u(positionsK[at.x], positionsK[at.y], positionsK[at.z], positionsK[at.w]);
+    for (var r = 0u; r < TILE; r++) {
+      let i = positions[r];
+      let seen = (own < vec4u(end)) & vec4<bool>(sees(i, place.x), sees(i, place.y), sees(i, place.z), sees(i, place.w));
+      scores[r] = select(vec4f(LOWEST), scores[r], seen);
+      parts[r * LANES + lane] = max(max(scores[r].x, scores[r].y), max(scores[r].z, scores[r].w));
+    }
+    let filled = min((end - block + 3u) / 4u, LANES);
+    workgroupBarrier();
+    for (var r = lane; r < TILE; r += LANES) {
+      var most = LOWEST;
+      for (var l = 0u; l < filled; l++) { most = max(most, parts[r * LANES + l]); }
+      whole[r] = most;
+    }
+    workgroupBarrier();
+
+    // Weights relative to the largest score so far.
+    for (var r = 0u; r < TILE; r++) {
+      let most = max(best[r], whole[r]);
+      let shrink = exp(best[r] - most);
+      best[r] = most;
+      let weight = select(exp(scores[r] - most), vec4f(), scores[r] == vec4f(LOWEST));
+      weights[r * LANES + lane] = weight;
+      sums[r] = fma(sums[r], shrink, (weight.x + weight.y) + (weight.z + weight.w));
+      for (var p = 0u; p < PARTS; p++) { added[r][p] *= shrink; }
+    }
+    workgroupBarrier();
+
+    // Values of the columns a lane owns, four keys at a time.
+    for (var l = 0u; l < filled; l++) {
+      let rows = rowsBefore + min(vec4u(block + 4u * l) + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u));
+      var w: array<vec4f, TILE>;
+      for (var r = 0u; r < TILE; r++) { w[r] = weights[r * LANES + l]; }
+      for (var p = 0u; p < PARTS; p++) {
+        let c = min(p * LANES + lane, quartersV() - 1u);
+        let v0 = valueAt(rows.x, c);
+        let v1 = valueAt(rows.y, c);
+        let v2 = valueAt(rows.z, c);
+        let v3 = valueAt(rows.w, c);
+        for (var r = 0u; r < TILE; r++) {
+          added[r][p] = fma(vec4f(w[r].x), v0, fma(vec4f(w[r].y), v1, fma(vec4f(w[r].z), v2, fma(vec4f(w[r].w), v3, added[r][p]))));
+        }
+      }
+    }
+  }
+
+  let lanes = min((end - begin + 3u) / 4u, LANES);
+  workgroupBarrier();
+  for (var r = 0u; r < TILE; r++) { parts[r * LANES + lane] = sums[r]; }
+  workgroupBarrier();
+  for (var r = lane; r < TILE; r += LANES) {
+    var total = 0.0;
+    for (var l = 0u; l < lanes; l++) { total += parts[r * LANES + l]; }
+    whole[r] = total;
+  }
+  workgroupBarrier();
+  for (var r = 0u; r < TILE; r++) {
+    let e = entry + r;
+    if (e <= last) {
+      let row = (head * groupSize() + e % groupSize()) * startsQ[batch()] + firstQuery + e / groupSize();
+      let inverse = select(0.0, 1.0 / whole[r], best[r] != LOWEST);
+      for (var p = 0u; p < PARTS; p++) {
+        let c = p * LANES + lane;
+        if (c < quartersV()) { write(row, c, added[r][p] * inverse); }
+      }
+    }
+  }
 }

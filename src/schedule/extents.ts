@@ -1,7 +1,7 @@
 // Arithmetic on sizes for a schedule: results are remembered, and rows that only the device can count are told apart.
 import { invariant } from "../diagnostics/invariant.js";
 import type { TensorType } from "../ir/types.js";
-import { countingAxis, type Axis } from "../size/axes.js";
+import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
 import { rational } from "../size/rational.js";
 import { applySize, atomsOf, axisSize, multiplySizes, sizeOf, substitute, type Atom, type Size, type SizeExpr } from "../size/size.js";
 
@@ -15,6 +15,7 @@ export class Extents {
   /** Extent of the batch axis, 1 where there is none. */
   readonly batch: Size;
   readonly #onDevice = new Set<string>();
+  readonly #most = new Map<string, number | null>();
   readonly #countedBy = new Map<string, string>();
   readonly #products = new Map<string, Size>();
   readonly #quotients = new Map<string, Size>();
@@ -26,6 +27,7 @@ export class Extents {
     for (const axis of axes) {
       if (dependsOnDevice(axes, axis, this.#onDevice)) this.#onDevice.add(axis.name);
       if (axis.role !== "sequence") continue;
+      this.#most.set(axis.name, mostOf(axis, this.#most));
       if (axis.count.kind === "top") this.#countedBy.set(axis.name, countingAxis(axes, axis.count));
       if (axis.count.kind === "span") this.#countedBy.set(axis.name, axis.count.parent);
     }
@@ -36,6 +38,11 @@ export class Extents {
     const by = this.#countedBy.get(axis);
     invariant(by !== undefined, `no axis decides the counts of ${axis}`);
     return by;
+  }
+
+  /** The most rows that a sequence can have on this axis, where that is known beforehand. */
+  most(axis: string): number | null {
+    return this.#most.get(axis) ?? null;
   }
 
   /** Whether the counts of this axis are known only on the device: `knownOnHost` for all axes, in linear time. */
@@ -107,6 +114,25 @@ function dependsOnDevice(axes: readonly Axis[], axis: Axis, onDevice: ReadonlySe
       return onDevice.has(rule.parent);
     case "join":
       return rule.parts.some((p) => onDevice.has(p));
+    default:
+      return rule satisfies never;
+  }
+}
+
+/** From the axis's bound and its count rule; `known` holds the axes it is made from. */
+function mostOf({ bound, count: rule }: SequenceAxis, known: ReadonlyMap<string, number | null>): number | null {
+  const of = (axis: string): number | null => known.get(axis) ?? null;
+  const least = (...sizes: readonly (number | null)[]): number | null => sizes.reduce((a, b) => (a === null ? b : b === null ? a : Math.min(a, b)), null);
+  switch (rule.kind) {
+    case "input":
+      return bound;
+    case "top":
+      return least(bound, of(rule.parent), typeof rule.k === "number" ? rule.k : null);
+    case "above":
+    case "span":
+      return least(bound, of(rule.parent));
+    case "join":
+      return rule.parts.reduce((sum: number | null, part) => (sum === null || of(part) === null ? null : sum + of(part)!), 0);
     default:
       return rule satisfies never;
   }

@@ -10,6 +10,7 @@ const UNEQUAL = { batch: 3, tokens: 4, lengths: [2, 4, 0] } as const;
 const SEVEN = { batch: 7, tokens: 5, lengths: [5, 1, 0, 3, 5, 2, 4] } as const;
 /** An eighth of each sequence, rounded up. */
 const EIGHTH = { kind: "top", parent: "T", k: applySize("ceil", [multiplySizes(sizeOf(rational(1, 8)), axisSize("T"))]) } as const;
+const TOP_1 = { kind: "top", parent: "T", k: 1 } as const;
 const TOP_2 = { kind: "top", parent: "T", k: 2 } as const;
 const NONE = { kind: "top", parent: "T", k: 0 } as const;
 
@@ -205,6 +206,14 @@ export const sequenceSamples: Samples<Family> = {
     attends("a window of 1", SEVEN, { heads: 1, width: 4, window: 1 }),
     attends("f16", UNEQUAL, { heads: 2, width: 8, dtype: "f16" }),
     attends("many tokens", { batch: 2, tokens: 67, lengths: [67, 31] }, { heads: 2, groups: 1, width: 16 }),
+    attends("several blocks of keys and tiles of queries", { batch: 3, tokens: 150, lengths: [150, 33, 70] }, { heads: 1, width: 64 }),
+    attends("a window over several blocks", { batch: 2, tokens: 150, lengths: [150, 90] }, { heads: 1, width: 8, window: 40 }),
+    attends("a window over several blocks on both sides", { batch: 2, tokens: 150, lengths: [150, 90] }, { heads: 1, width: 8, window: 40, causal: false }),
+    attends("five heads that share keys, in tiles of eight", { batch: 2, tokens: 45, lengths: [45, 7] }, { heads: 5, groups: 1, width: 12, outWidth: 100 }),
+    attends("heads of 256", { batch: 2, tokens: 40, lengths: [40, 3] }, { heads: 2, width: 256 }),
+    attends("wider heads than fit beside seven others", { tokens: 9 }, { heads: 1, width: 600, outWidth: 300 }),
+    attends("one chosen query among many keys", { batch: 3, tokens: 150, lengths: [150, 33, 0], axes: { K: TOP_1 } }, { heads: 4, groups: 2, width: 32, queries: "K" }),
+    attends("an eighth of the rows, by position", { batch: 2, tokens: 150, lengths: [150, 80], axes: { K: EIGHTH } }, { heads: 2, width: 8, window: 50, queries: "K", keys: "K" }),
     attends("chosen rows", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, queries: "K", keys: "K" }),
     attends(
       "chosen rows with a window by position",

@@ -81,7 +81,7 @@ export class KernelBuilder {
     this.#bind({ name, access: "read", element }, operand);
     return this;
   }
-  write(name: string, element: WgslType, operand: Operand): this {
+  write(name: string, element: Buffer["element"], operand: Operand): this {
     this.#bind({ name, access: "read_write", element }, operand);
     return this;
   }
