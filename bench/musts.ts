@@ -8,8 +8,7 @@ export interface Must {
   readonly must: string;
   readonly aim: string;
   readonly got: string;
-  /** Null where it could not be measured. */
-  readonly met: boolean | null;
+  readonly met: boolean;
 }
 
 /** Each at the sizes that were measured. */

@@ -34,14 +34,8 @@ export function report(parts: ReportParts): string {
   const sections = [
     "# modc beside its peers",
     howMeasured(parts),
-    "## What is asked, and what there is",
-    table(
-      ["figure", "must", "aim", "got", ""],
-      musts(measured, firstRuns).map((m) => [m.figure, m.must, m.aim, m.got, m.met === null ? "" : m.met ? "met" : "missed"]),
-    ),
-    "## Milliseconds",
-    "Medians, with the smallest and the largest. *Ratio* is the fastest correct WebGPU peer over modc, round by round: above 1, modc is faster.",
-    timesTable(measured),
+    ...mustsSection(measured, firstRuns),
+    ...timesSection(measured),
     ...rateSection(measured, peak),
     ...firstSection(firstRuns),
     ...structureSection(measured),
@@ -59,7 +53,7 @@ function howMeasured({ options, device, date, loadBefore, measured }: ReportPart
     `- ${date.toISOString().slice(0, 10)}, on ${device}, which plays a GPU on ${processor.length} cores of ${processor[0]?.model.trim() ?? "an unknown processor"}; Node ${process.versions.node}.`,
     `- Peers: ${versions.join(", ")}.`,
     `- Each peer has a process of its own. Its result of one application, from the same weights and inputs, is held against the 64-bit reference first; a peer that is off by more than 1e-4 of the largest value is not timed.`,
-    `- Then ${options.rounds} rounds in which every peer is asked once, in turn. A round applies a block ${repeats.join(" or ")} times, each time to the result before (\`moby.mod\`: to the likeliest bytes), and waits once, the upload of the input and the reading of the last result included.`,
+    `- Then ${options.rounds} rounds in which every peer is asked once, in turn. A round applies a block ${repeats.length > 1 ? `${repeats[0]} to ${repeats.at(-1)}` : repeats[0]} times, each time to the result before (\`moby.mod\`: to the likeliest bytes), and waits once, the upload of the input and the reading of the last result included.`,
     `- Peers run plain operators: the fused attention of onnxruntime's WebGPU provider is wrong. All who wait through Dawn for Node poll with the same back-off, for a busy wait takes a core from the device.`,
     `- Load average before: ${loadBefore.toFixed(2)}, after: ${loadavg()[0]!.toFixed(2)}.${busy ? " **The machine was busy with other work: these figures are provisional.**" : ""}`,
     ...(options.quick ? ["- **A quick run: few runs for each wait, few rounds. These figures are provisional.**"] : []),
@@ -72,17 +66,22 @@ function packageDependencies(): Readonly<Record<string, string>> {
   return (JSON.parse(text) as { readonly dependencies: Readonly<Record<string, string>> }).dependencies; // the bench's own file
 }
 
-function timesTable(measured: readonly Measured[]): string {
+function mustsSection(measured: readonly Measured[], firstRuns: readonly FirstRuns[]): readonly string[] {
+  const rows = musts(measured, firstRuns).map((m) => [m.figure, m.must, m.aim, m.got, m.met ? "met" : "missed"]);
+  return rows.length === 0 ? [] : ["## What is asked, and what there is", table(["figure", "must", "aim", "got", ""], rows)];
+}
+
+function timesSection(measured: readonly Measured[]): readonly string[] {
+  if (measured.length === 0) return [];
   const cell = (m: Measured, name: PeerName): string => {
     const times = m.times.get(name);
     if (times) return spread(times);
     const fault = m.faults.get(name);
     return fault === undefined ? "" : fault.startsWith("wrong") ? "wrong" : "fails";
   };
-  return table(
-    ["block", ...PEERS.map((name) => TITLES[name]), "ratio"],
-    measured.map((m) => [m.case.title, ...PEERS.map((name) => cell(m, name)), ratio(m)]),
-  );
+  const text = "Medians, with the smallest and the largest. *Ratio* is the fastest correct WebGPU peer over modc, round by round: above 1, modc is faster.";
+  const rows = measured.map((m) => [m.case.title, ...PEERS.map((name) => cell(m, name)), ratio(m)]);
+  return ["## Milliseconds", text, table(["block", ...PEERS.map((name) => TITLES[name]), "ratio"], rows)];
 }
 
 const milliseconds = (n: number): string => (n >= 100 ? n.toFixed(0) : n.toPrecision(3));
@@ -126,6 +125,7 @@ function firstSection(firstRuns: readonly FirstRuns[]): readonly string[] {
 }
 
 function structureSection(measured: readonly Measured[]): readonly string[] {
+  if (measured.length === 0) return [];
   const text = "*Activations* are all buffers but those of weights, tables, the input and the result.";
   const rows = measured.map(({ case: { title }, structure: s }) => [
     title,
@@ -138,6 +138,7 @@ function structureSection(measured: readonly Measured[]): readonly string[] {
 }
 
 function agreementSection(measured: readonly Measured[]): readonly string[] {
+  if (measured.length === 0) return [];
   const faults = measured.flatMap((m) => [...m.faults].map(([name, fault]) => `- ${TITLES[name]}, ${m.case.title}: ${fault}`));
   const rows = measured.map((m) => [m.case.title, ...PEERS.map((name) => m.differences.get(name)?.toExponential(1) ?? "")]);
   const wrong = faults.length === 0 ? "Every peer agrees on every block." : faults.join("\n");

@@ -87,5 +87,6 @@ declare module "@jax-js/jax" {
     where(condition: Array, a: Array | number, b: Array | number): Array;
     greaterEqual(a: Array, b: Array): Array;
     argmax(x: Array, axis: number): Array;
+    max(x: Array, axis: number): Array;
   };
 }
