@@ -64,6 +64,7 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
       dtype: i.node.attrs.dtype,
       shape: i.shape.map(sizeText),
       packing: i.packing,
+      least: i.least,
       below: i.below,
       slot: plan.inputs.get(i.name) ?? null,
     })),

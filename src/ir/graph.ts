@@ -48,6 +48,8 @@ export interface GraphInput {
   /** As the caller gives it: `[B, T, 3]`. */
   readonly shape: readonly Size[];
   readonly packing: Packing | null;
+  /** Where there is a limit, values are at least this: 0, or −1 for labels that may be none, or −below for indices that may count from the end. */
+  readonly least: number;
   /** Values must be below this (rows of the smallest table they index, classes of a loss); null: no limit. */
   readonly below: number | null;
 }

@@ -25,7 +25,7 @@ interface Draft {
   name: string | null;
   readonly axes: Axis[];
   readonly live: { name: string; kind: "ratio" | "float"; default: Rational }[];
-  readonly inputs: { name: string; id: string; shape: readonly Size[]; packing: Packing | null; below: number | null; line: number }[];
+  readonly inputs: { name: string; id: string; shape: readonly Size[]; packing: Packing | null; least: number; below: number | null; line: number }[];
   readonly outputs: GraphOutput[];
   readonly states: State[];
   readonly starts: Map<string, Node>;
@@ -155,12 +155,12 @@ function parseLive(text: string): Draft["live"][number] {
   return { name, kind: kind as "ratio" | "float", default: parseNumber(value!) }; // by the pattern
 }
 
-const VALUE = /^= (%\d+) (\[[^\]]*\])(?: packed (\S+) (\d+) (\d+))?(?: below (\d+))?$/;
+const VALUE = /^= (%\d+) (\[[^\]]*\])(?: packed (\S+) (\d+) (\d+))?(?:(?: from (-\d+))? below (\d+))?$/;
 
 function parseValue(text: string) {
-  const [, id, shape, axis, batchDim, tokenDim, below] = match(VALUE, text, "= %1 [B, T] packed T 0 1");
+  const [, id, shape, axis, batchDim, tokenDim, least, below] = match(VALUE, text, "= %1 [B, T] packed T 0 1");
   const packing: Packing | null = axis === undefined ? null : { axis, batchDim: Number(batchDim), tokenDim: Number(tokenDim) };
-  return { id: id!, shape: parseShape(shape!), packing, below: below === undefined ? null : Number(below) };
+  return { id: id!, shape: parseShape(shape!), packing, least: Number(least ?? 0), below: below === undefined ? null : Number(below) };
 }
 
 function parseInput(text: string): Omit<Draft["inputs"][number], "line"> {
@@ -168,10 +168,10 @@ function parseInput(text: string): Omit<Draft["inputs"][number], "line"> {
   return { name, ...parseValue(rest) };
 }
 
-function finishInput({ name, id, shape, packing, below, line }: Draft["inputs"][number], into: Draft): GraphInput {
+function finishInput({ name, id, shape, packing, least, below, line }: Draft["inputs"][number], into: Draft): GraphInput {
   const node = into.nodes.get(id);
   if (node === undefined || !isOp(node, "input")) throw new IrSyntaxError(`${id} is no input node`, line);
-  return { name, node, shape, packing, below };
+  return { name, node, shape, packing, least, below };
 }
 
 function parseOutput(role: GraphOutput["role"], text: string, into: Draft): GraphOutput {

@@ -85,7 +85,9 @@ const printValue = (ref: string, shape: readonly Size[], packing: Packing | null
   `${ref} ${printShape(shape)}${packing ? ` packed ${packing.axis} ${packing.batchDim} ${packing.tokenDim}` : ""}`;
 
 const printInput = (input: GraphInput, ref: (node: Node) => string): string =>
-  `input ${JSON.stringify(input.name)} = ${printValue(ref(input.node), input.shape, input.packing)}${input.below === null ? "" : ` below ${input.below}`}`;
+  `input ${JSON.stringify(input.name)} = ${printValue(ref(input.node), input.shape, input.packing)}${printRange(input)}`;
+
+const printRange = ({ least, below }: GraphInput): string => (below === null ? "" : `${least === 0 ? "" : ` from ${least}`} below ${below}`);
 
 const printOutput = (output: GraphOutput, ref: (node: Node) => string): string =>
   `${output.role} ${JSON.stringify(output.name)} = ${printValue(ref(output.node), output.shape, output.packing)}`;

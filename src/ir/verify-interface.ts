@@ -19,6 +19,7 @@ function inputProblems(graph: Graph, nodes: readonly Node[], axes: AxisIndex): s
     if (input.node.op !== "input" || input.node.attrs.name !== input.name) say(`its node is not the input of that name`);
     valueProblems(input.node, input.shape, input.packing, graph, axes).forEach(say);
     if (input.below !== null && !(Number.isInteger(input.below) && input.below >= 1)) say(`values cannot be below ${input.below}`);
+    if (!Number.isInteger(input.least) || input.least > 0) say(`values cannot be at least ${input.least}`);
   }
   const declared = new Set<Node>(graph.inputs.map((i) => i.node));
   for (const node of nodes) if (isOp(node, "input") && !declared.has(node)) problems.push(`input ${node.attrs.name} is read and not declared`);

@@ -97,7 +97,7 @@ export interface OpAttrs {
   // --- products and look-ups
   /** a[…, M, K] @ b[…, K, N]; with `transposed`, b is […, N, K]. Leading dimensions broadcast. */
   matmul: { readonly transposed: boolean };
-  /** table[V, …], indices u32[…] → indices.shape + table.shape[1:]. Indices are clamped to V − 1. */
+  /** table[V, …], indices u32[…] → indices.shape + table.shape[1:]. Indices beyond read the last row; `lower` makes signed ones row numbers. */
   gather: None;
 
   // --- sequences

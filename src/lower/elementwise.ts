@@ -1,7 +1,8 @@
 // Sources, elementwise functions and changes of shape.
 import type { Value } from "../check/model.js";
 import { invariant } from "../diagnostics/invariant.js";
-import { typeOf } from "../ir/graph.js";
+import { typeOf, type Node } from "../ir/graph.js";
+import type { Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { fitted, fromPadded, padded, spread } from "./convert.js";
 import { storedShape } from "./layout.js";
@@ -77,12 +78,20 @@ export function lowerConcat(cx: Lowering, value: Value<"concat">): Placed {
   return { node: cx.emit("concat", parts, { axis: packing ? axis - 1 : axis }), type: value.type, packing };
 }
 
-/** table[V, …] is the same for all rows; each index reads one of its rows. */
+/** table[V, …] is the same for all rows; each index reads one of its rows. A negative index counts from the end; one outside reads the nearest row. */
 export function lowerGather(cx: Lowering, value: Value<"gather">): Placed {
   const table = cx.get(value.inputs[0]);
   const indices = cx.get(value.inputs[1]);
-  const asU32 = (node: Placed["node"]): Placed["node"] => (typeOf(node).dtype === "u32" ? node : cx.cast(node, "u32"));
+  const asU32 = (node: Placed["node"]): Placed["node"] => rowNumbers(cx, node, table.type.shape[0]!);
   const packing = cx.axes.packingOf(value.type);
   if (packing && indices.packing) return { node: cx.emit("gather", [padded(cx, table), asU32(indices.node)], {}), type: value.type, packing };
   return fromPadded(cx, cx.emit("gather", [padded(cx, table), asU32(padded(cx, indices))], {}), value.type);
+}
+
+/** Signed indices as row numbers: i + rows where i is negative, and 0 where that still is. */
+function rowNumbers(cx: Lowering, indices: Node, rows: Size): Node {
+  if (typeOf(indices).dtype !== "i32") return cx.cast(indices, "u32");
+  const zero = cx.constant(0, "i32");
+  const fromEnd = cx.emit("max", [cx.emit("add", [indices, cx.size(rows, "i32")], {}), zero], {});
+  return cx.cast(cx.emit("where", [cx.emit("lt", [indices, zero], {}), fromEnd, indices], {}), "u32");
 }

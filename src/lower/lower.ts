@@ -17,7 +17,7 @@ import {
   lowerStopGradient,
   lowerWeight,
 } from "./elementwise.js";
-import { inputBounds } from "./bounds.js";
+import { inputRanges } from "./bounds.js";
 import { lowerLength } from "./length.js";
 import { lowerBce, lowerCrossEntropy } from "./loss.js";
 import { lowerMatmul } from "./product.js";
@@ -119,11 +119,11 @@ function reachedValues(model: Model): readonly Value[] {
 }
 
 function inputsOf(cx: Lowering, model: Model, values: readonly Value[]): readonly GraphInput[] {
-  const bounds = inputBounds(values);
+  const ranges = inputRanges(values);
   return model.inputs.map(({ name, value, type }) => {
     cx.enter(value);
     const { node, packing } = lowerInput(cx, value as Value<"input">); // the value of a model's input
-    return { name, node: node as Node<"input">, shape: type.shape, packing, below: bounds.get(name) ?? null };
+    return { name, node: node as Node<"input">, shape: type.shape, packing, least: ranges.get(name)?.least ?? 0, below: ranges.get(name)?.below ?? null };
   });
 }
 

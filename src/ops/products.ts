@@ -28,7 +28,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
     lower: { kind: "kernel" },
   },
   gather: {
-    doc: "rows of a table by index; indices are held at the last row, and an empty table gives zeros",
+    doc: "rows of a table by index; indices beyond it read the last row, and an empty table gives zeros",
     infer(inputs) {
       arity(inputs, 2);
       const table = expectDtype(inputs, 0, "f32", "f16", "u32", "i32", "bool");

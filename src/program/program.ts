@@ -61,7 +61,9 @@ export interface ProgramInput {
   readonly shape: readonly SizeText[];
   /** How the session packs it before writing the slot; null: as it is. */
   readonly packing: ProgramPacking | null;
-  /** Whole values must be below this (and not negative, but for −1 in i32). */
+  /** Where `below` is given, whole values must be at least this: 0, −1 for labels that may be none, −below for indices that may count from the end. */
+  readonly least: number;
+  /** Whole values must be below this; null: no limit. */
   readonly below: number | null;
   /** Null where no kernel reads it. */
   readonly slot: number | null;

@@ -120,13 +120,14 @@ class ProgramReader {
 
   // --- what goes in and out
   #input(r: Reader): ProgramInput {
-    r.fields(["name", "dtype", "shape", "packing", "below", "slot"]);
+    r.fields(["name", "dtype", "shape", "packing", "least", "below", "slot"]);
     const shape = this.#symbols.shape(r.get("shape"));
     return {
       name: r.get("name").string(),
       dtype: r.get("dtype").oneOf(DTYPES),
       shape,
       packing: this.#symbols.packing(r.get("packing"), shape),
+      least: r.get("least").integer(-0x80000000, 0),
       below: r.get("below").orNull((b) => b.integer(0)),
       slot: r.get("slot").orNull((s) => this.#slot(s)),
     };

@@ -90,9 +90,9 @@ function readExtents(input: GraphInput, given: Tensor, graph: Graph, extents: Ma
   });
 }
 
-/** Values that index a table must lie within it; only existing tokens are looked at. In i32, −1 means none. */
+/** Values that index a table or label a class must be one; only existing tokens are looked at. */
 export function checkRange(input: GraphInput, packed: Tensor): void {
   if (input.below === null) return;
   for (const v of packed.data)
-    if (v >= input.below || v < (packed.dtype === "i32" ? -1 : 0)) throw new InputError(`input ${input.name}: values must be below ${input.below}, found ${v}`);
+    if (v >= input.below || v < input.least) throw new InputError(`input ${input.name}: values must lie from ${input.least} to ${input.below - 1}, found ${v}`);
 }

@@ -134,7 +134,7 @@ function convertRun(dtype: DType, flat: FlatInput, out: Words, to: number, from:
 
 /** A function that turns an element into its number, or throws an InputError with the element's place. */
 function checker(input: ProgramInput, flat: FlatInput): Check {
-  const { name, dtype, below } = input;
+  const { name, dtype, least, below } = input;
   const fail = (value: unknown, at: number, rule: string): never => {
     throw new InputError(
       name,
@@ -147,8 +147,7 @@ function checker(input: ProgramInput, flat: FlatInput): Check {
     (value, at) => {
       const n = typeof value === "bigint" ? Number(value) : value;
       if (typeof n !== "number" || !Number.isInteger(n) || n < low || n > high) return fail(value, at, `${dtype} takes whole numbers from ${low} to ${high}`);
-      if (below !== null && (n >= below || n < (dtype === "i32" ? -1 : 0)))
-        return fail(n, at, `it must be below ${below} and not negative${dtype === "i32" ? ", or -1" : ""}`);
+      if (below !== null && (n >= below || n < least)) return fail(n, at, `it must lie from ${least} to ${below - 1}`);
       return n;
     };
   switch (dtype) {

@@ -120,6 +120,8 @@ export const cases: readonly Case[] = [
   }),
   add("gather", "rows of a weight by tokens", (m) => m.value("gather", [m.weight("w", [5, 3]), m.input("ids", "u32", ["B", "T"])], {}, "f32", ["B", "T", 3])),
   add("gather", "rows of a weight by one index a sequence", (m) => m.value("gather", [m.weight("w", [5, 3]), m.input("ids", "u32", ["B"])], {}, "f32", ["B", 3])),
+  add("gather", "signed indices, from the end and beyond both ends", (m) =>
+    m.value("gather", [m.weight("w", [2, 3]), m.value("pointwise", [m.input("ids", "i32", ["B", "T"]), m.number(-2, "i32")], { fn: "add" }, "i32", ["B", "T"])], {}, "f32", ["B", "T", 3])),
   add("rope", "rows, then heads", (m) => {
     const attrs = { theta: 100, frequencies: null, scale: 1 };
     const a = m.value("rope", [x(m)], { dim: 1, ...attrs }, "f32", ["B", "T", D]);

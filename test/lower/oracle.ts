@@ -177,7 +177,10 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       case "gather": {
         const [table, indices] = x as [Arr, Arr];
         const rank = indices.shape.length;
-        return arr([...indices.shape, ...table.shape.slice(1)], (i) => get(table, [get(indices, i.slice(0, rank)), ...i.slice(rank)]));
+        return arr([...indices.shape, ...table.shape.slice(1)], (i) => {
+          const [at, rows] = [get(indices, i.slice(0, rank)), table.shape[0]!];
+          return get(table, [Math.min(Math.max(at < 0 ? at + rows : at, 0), rows - 1), ...i.slice(rank)]);
+        });
       }
       case "rope": {
         const { dim, theta, frequencies, scale } = attrs("rope");

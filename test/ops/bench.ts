@@ -108,7 +108,7 @@ export class Bench {
     const name = `x${this.#inputs.length}`;
     const node = this.node("input", [], { name, dtype, shape: stored });
     const data = typeof values === "function" ? Float64Array.from({ length: countOf(logical) }, () => values(this.random)) : Float64Array.from(values);
-    this.#inputs.push({ name, node, shape, packing, below: null });
+    this.#inputs.push({ name, node, shape, packing, least: 0, below: null });
     // 32-bit values, so that a device starts from the same ones.
     const kept = store(tensor(dtype, logical, dtype === "f32" ? data.map(Math.fround) : data));
     this.#values.set(name, { shape: [...logical], data: kept.data });

@@ -37,8 +37,8 @@ export function graphFrom(program: readonly Instruction[]): Graph {
   }
   const outputs = values.slice(-4).map((node, i) => ({ name: `o${i}`, role: "result" as const, node, shape: typeOf(node).shape, packing: null }));
   const inputs: GraphInput[] = [
-    { name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, below: null },
-    { name: "y", node: y, shape: [4, 6], packing: null, below: null },
+    { name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null },
+    { name: "y", node: y, shape: [4, 6], packing: null, least: 0, below: null },
   ];
   return { name: "random", axes, live: [], inputs, outputs, states: [], starts: reachedStarts({ outputs, states: [] }, (axis) => (axis === "T" ? starts : null)) };
 }
@@ -108,6 +108,6 @@ export function deepGraph(layers: number): Graph {
   const starts = emit.node("starts", [], { axis: "T" });
   return {
     name: "deep", axes, live: [], outputs, states: [], starts: new Map([["T", starts]]),
-    inputs: [{ name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, below: null }],
+    inputs: [{ name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null }],
   };
 }

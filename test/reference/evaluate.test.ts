@@ -186,7 +186,7 @@ describe("faulty inputs", () => {
     `graph "tokens"
 axis B = batch
 axis T = sequence <= 3 input
-input "t" = %0 [B, T] packed T 0 1 below 5
+input "t" = %0 [B, T] packed T 0 1 from -1 below 5
 input "w" = %1 [B, 2]
 %0 = input {"name":"t","dtype":"i32","shape":["rows(T)"]}()
 %1 = input {"name":"w","dtype":"bool","shape":["B",2]}()
@@ -228,8 +228,8 @@ result "w" = %1 [B, 2]
     ["too few values", give({ t: { shape: [1, 3], data: [1] } }), /input t: shape \[1, 3\] holds 3 values, found 1/],
     ["a fraction", give({ t: [[1.5]] }), /input t: 1.5 is no i32/],
     ["no truth value", give({ w: [[2, 0]] }), /input w: 2 is no bool/],
-    ["a value out of range", give({ t: [[1, 5]] }), /input t: values must be below 5, found 5/],
-    ["a negative value", give({ t: [[-2]] }), /input t: values must be below 5, found -2/],
+    ["a value out of range", give({ t: [[1, 5]] }), /input t: values must lie from -1 to 4, found 5/],
+    ["a negative value", give({ t: [[-2]] }), /input t: values must lie from -1 to 4, found -2/],
     ["too many lengths", give({}, [1, 1]), /lengths: 1 sequences take 1 lengths, found 2/],
     ["a length beyond T", give({}, [4]), /lengths: a sequence has 0 to 3 tokens, found 4/],
   ])("%s", (_name, faulty, message) => {

@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 export const scaleProgram = (bound: number | null = 64): Program => ({
   ...base,
   axes: [batch, tokens(bound)],
-  inputs: [{ name: "x", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, below: null, slot: 0 }],
+  inputs: [{ name: "x", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null, slot: 0 }],
   outputs: [
     { name: "output", role: "result", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 2, startsSlot: null },
   ],
@@ -75,7 +75,7 @@ fn main() {
 export const aboveProgram: Program = {
   ...base,
   axes: [batch, tokens(null), { role: "sequence", name: "C", bound: null, count: { kind: "above", parent: "T", expected: "1/2" } }],
-  inputs: [{ name: "score", dtype: "f32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, below: null, slot: 0 }],
+  inputs: [{ name: "score", dtype: "f32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null, slot: 0 }],
   outputs: [
     { name: "output", role: "result", dtype: "f32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 0, startsSlot: null },
     { name: "chosen.index", role: "observe", dtype: "u32", shape: ["B", "C"], packing: { axis: "C", batchDim: 0, tokenDim: 1 }, slot: 2, startsSlot: 3 },
@@ -104,7 +104,7 @@ export const tablesProgram: Program = {
     { name: "capacity", kind: "ratio", default: "1/8" },
     { name: "heat", kind: "float", default: "3/2" },
   ],
-  inputs: [{ name: "x", dtype: "u32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, below: 10, slot: null }],
+  inputs: [{ name: "x", dtype: "u32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: 10, slot: null }],
   outputs: [
     { name: "starts", role: "result", dtype: "u32", shape: ["B + 1"], packing: null, slot: 0, startsSlot: null },
     { name: "k", role: "result", dtype: "u32", shape: ["T + 1"], packing: null, slot: 1, startsSlot: null },
@@ -145,7 +145,7 @@ fn main() { total[0] += u32(x[0] + 1); }`;
 export const stateProgram: Program = {
   ...base,
   axes: [{ role: "batch", name: "B", bound: 4 }],
-  inputs: [{ name: "x", dtype: "i32", shape: ["B"], packing: null, below: 5, slot: 1 }],
+  inputs: [{ name: "x", dtype: "i32", shape: ["B"], packing: null, least: -1, below: 5, slot: 1 }],
   outputs: [
     { name: "total", role: "result", dtype: "u32", shape: [], packing: null, slot: 0, startsSlot: null },
     { name: "copy", role: "result", dtype: "i32", shape: ["B"], packing: null, slot: 2, startsSlot: null },

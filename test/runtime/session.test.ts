@@ -202,7 +202,7 @@ describe("a session", () => {
     ["rows of unequal length", { x: [[1, 2], [3]] }, {}, /^x\[1\] has 1 entries, x\[0\] has 2$/],
     ["a text", { x: [["a"]] }, {}, /^x\[0\]\[0\] is "a", no number$/],
     ["a list among numbers", { x: [[1, [2]]] }, {}, /^x\[0\]\[1\] is a list where the first entry is not$/],
-    ["a value at the limit", { x: [[1, 10]] }, {}, /^x\[0\]\[1\] is 10: it must be below 10/],
+    ["a value at the limit", { x: [[1, 10]] }, {}, /^x\[0\]\[1\] is 10: it must lie from 0 to 9$/],
     ["a negative value", { x: [[1], [-1]] }, {}, /^x\[1\]\[0\] is -1: u32 takes whole numbers/],
     ["a fraction", { x: [[1.5]] }, {}, /^x\[0\]\[0\] is 1.5: u32 takes whole numbers/],
     ["a boolean", { x: [[true]] }, {}, /^x\[0\]\[0\] is true: u32/],
@@ -234,7 +234,7 @@ describe("a session", () => {
   it("says where two inputs disagree", async () => {
     const program = scaleProgram();
     const two = await load(
-      { ...program, inputs: [...program.inputs, { name: "z", dtype: "bool", shape: ["B", "T"], packing: null, below: null, slot: null }] },
+      { ...program, inputs: [...program.inputs, { name: "z", dtype: "bool", shape: ["B", "T"], packing: null, least: 0, below: null, slot: null }] },
       device,
     );
     await expect(two.run({ x: [[[1, 2, 3]]], z: [[true, false]] })).rejects.toThrow("T is 1 in x, but 2 in z");
