@@ -13,10 +13,10 @@ struct Sizes { batch: u32 }
 @group(0) @binding(4) var<storage, read> kTable: array<u32>;
 @group(0) @binding(5) var<storage, read_write> index: array<u32>;
 @group(0) @binding(6) var<storage, read_write> starts: array<u32>;
+const LANES = 256u;
 fn batch() -> u32 { return sizes.batch; }
 // --- end of parameters
 
-const LANES = 256u;
 var<workgroup> histogram: array<atomic<u32>, 256>;
 var<workgroup> scan: array<vec2u, LANES>;
 /** The bits of the key of rank k found so far, and how many rows with them are still to be chosen. */
@@ -35,7 +35,7 @@ fn chosenOf(b: u32) -> u32 {
   return min(kTable[counting[b + 1u] - counting[b]], parent[b + 1u] - parent[b]);
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let b = group.x + group.y * groups.x;
   if (b >= batch()) { return; }
@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
   for (var shift = 32u; shift > 0u; ) {
     shift -= 8u;
-    atomicStore(&histogram[lane], 0u);
+    for (var digit = lane; digit < 256u; digit += LANES) { atomicStore(&histogram[digit], 0u); }
     workgroupBarrier();
     let prefix = threshold;
     let known = select(0xffffffffu << (shift + 8u), 0u, shift == 24u);

@@ -15,8 +15,8 @@ beforeAll(async () => {
 const bench = (setting: Setting = {}): Bench => new Bench(setting, 7);
 const finish = (b: Bench, node: Parameters<Bench["finish"]>[0]) => b.finish(node, "large");
 
-/** Samples bound T at less. */
-const unbounded = (c: Case): Case => ({ ...c, graph: { ...c.graph, axes: c.graph.axes.map((a) => ({ ...a, bound: null })) } });
+/** Samples bound T at 4096. */
+const bounded = (c: Case, bound: number | null): Case => ({ ...c, graph: { ...c.graph, axes: c.graph.axes.map((a) => ({ ...a, bound })) } });
 
 describe("sums", () => {
   it.each([
@@ -76,7 +76,13 @@ describe("top", () => {
   it.each(scores)("of 65,536 tokens: %s", async (_name, values) => {
     for (const k of [1, 8192, 65_535]) {
       const b = bench({ batch: 2, tokens: 65_536, lengths: [65_536, 300], axes: { K: { kind: "top", parent: "T", k } } });
-      await compareOnDevice(device, "top", unbounded(finish(b, b.top("K", b.rows([], [], "f32", values)))));
+      await compareOnDevice(device, "top", bounded(finish(b, b.top("K", b.rows([], [], "f32", values))), null));
+    }
+  });
+  it.each([1000, 4000, 5000])("of 700 tokens, of at most %i: as many invocations as suit the most", async (bound) => {
+    for (const values of scores.map(([, v]) => v)) {
+      const b = bench({ batch: 3, tokens: 700, lengths: [700, 0, 333], axes: { K: { kind: "top", parent: "T", k: 99 } } });
+      await compareOnDevice(device, "top", bounded(finish(b, b.top("K", b.rows([], [], "f32", values))), bound));
     }
   });
 });
