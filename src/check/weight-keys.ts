@@ -18,6 +18,7 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
   const entries = model.names.flatMap((n) => n.entries);
   const rules = entries.filter((e) => e.kind === "map");
   const patterns = rules.map((rule) => ({ rule, match: patternOf(rule.from.value) }));
+  for (const { value, span } of rules.flatMap((rule) => rule.to)) if (value === "" || value === "__metadata__") session.report("reserved-key", { key: value }, span);
   const bound = rules.map((rule) => placeholdersBound(session, rule)).every(Boolean);
   const used = new Set<Rule>();
   const keys = new Map<string, readonly string[]>();

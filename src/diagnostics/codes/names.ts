@@ -111,6 +111,13 @@ left has matched.
 
   "layers.{i}.weight" = "h.{j}.w"                   // {j} is not on the left`,
   }),
+  "reserved-key": code<{ readonly key: string }>({
+    severity: "error",
+    message: ({ key }) => (key === "" ? "a key of a checkpoint cannot be empty" : `"${key}" cannot be the key of a weight`),
+    hint: ({ key }) => (key === "" ? "write the key the checkpoint holds the weight under" : "safetensors keeps that key for notes about the file"),
+    explain: `A safetensors file is a table of keys and tensors. The key \`__metadata__\` holds notes about the
+file instead of a tensor, and an empty key names nothing.`,
+  }),
   "duplicate-key": code<{ readonly key: string; readonly first: string; readonly second: string }>({
     severity: "error",
     message: ({ key, first, second }) => `the weights "${first}" and "${second}" both have the key "${key}" in a checkpoint`,
