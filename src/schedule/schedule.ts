@@ -15,10 +15,11 @@ import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
 import type { Plan, PlanOutput, PlanStep, Step } from "./plan.js";
 import { Sources } from "./sources.js";
+import { tuningsFor, type Tunings } from "./tunings.js";
 
-/** Chooses kernels and memory for a graph on a device. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
-export function schedule(graph: Graph, target: Target = PORTABLE): Plan {
-  return new Scheduling(graph, target).plan();
+/** Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
+export function schedule(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target)): Plan {
+  return new Scheduling(graph, target, tunings).plan();
 }
 
 /** A result of a node: what a view of it names too. */
@@ -38,6 +39,7 @@ interface Unit {
 class Scheduling {
   readonly #graph: Graph;
   readonly #target: Target;
+  readonly #tunings: Tunings;
   readonly #extents: Extents;
   readonly #order: readonly Node[];
   readonly #groups: ReadonlyMap<Node, Group>;
@@ -52,9 +54,10 @@ class Scheduling {
   readonly #work = new Map<string, Work>();
   readonly #steps: (Step<Storage> & { readonly origin: Origin | null })[] = [];
 
-  constructor(graph: Graph, target: Target) {
+  constructor(graph: Graph, target: Target, tunings: Tunings) {
     this.#graph = graph;
     this.#target = target;
+    this.#tunings = tunings;
     this.#extents = new Extents(graph.axes);
     this.#sources = new Sources(this.#extents);
     this.#order = orderOf(graph, this.#extents);
@@ -190,7 +193,7 @@ class Scheduling {
   }
   #newResult(node: Node, result: number): Storage {
     const value = this.#valueOf(node, result);
-    const made = storage(this.#extents.bytes(node.types[result]!), node.origin?.path ?? node.op, false);
+    const made = storage(this.#extents.bytes(this.#extents.equal.type(node.types[result]!)), node.origin?.path ?? node.op, false);
     this.#storage.set(value, made);
     return made;
   }
@@ -207,15 +210,18 @@ class Scheduling {
 
   // --- kernels of equal nodes are chosen once
   #expressionWork(expression: Expression): Work {
-    return this.#remember(`= ${expressionKey(expression)}`, () => expressionWork(expression, this.#extents));
+    return this.#remember(`= ${expressionKey(expression, this.#extents)}`, () => expressionWork(expression, this.#extents));
   }
   #kernelWork({ node, inputs: values }: Unit, inPlace: boolean): Work {
     const types = (list: readonly Node["types"][number][]): string => list.map(printType).join(" ");
-    const inputs = inputTypes(node.op, node.inputs);
+    const { equal } = this.#extents;
+    const inputs = inputTypes(node.op, node.inputs).map((t) => equal.type(t));
+    const results = node.types.map((t) => equal.type(t));
+    const attrs = equal.attrs(node.attrs);
     const weights = values.map((v) => v.node.op === "weight");
-    const key = `${node.op}{${attrsKey(node.attrs)}}${inPlace ? "!" : ""}(${types(inputs)})${weights.map(Number).join("")} ${types(node.types)}`;
+    const key = `${node.op}{${attrsKey(attrs)}}${inPlace ? "!" : ""}(${types(inputs)})${weights.map(Number).join("")} ${types(results)}`;
     return this.#remember(key, () =>
-      runSpec(node.op, { attrs: node.attrs, inputs, results: node.types, extents: this.#extents, target: this.#target, weights, inPlace }),
+      runSpec(node.op, { attrs, inputs, results, extents: this.#extents, tunings: this.#tunings, weights, inPlace }),
     );
   }
   #remember(key: string, make: () => Work): Work {

@@ -7,6 +7,7 @@ import { roundHalf } from "../../src/ops/tensors.js";
 import type { ProgramWeight } from "../../src/program/program.js";
 import { type Device, load, type Results } from "../../src/runtime/index.js";
 import { schedule } from "../../src/schedule/schedule.js";
+import type { Tunings } from "../../src/schedule/tunings.js";
 import type { DType } from "../../src/size/dtype.js";
 import { testDevice, type TestDevice } from "../device.js";
 import type { Case } from "../ops/bench.js";
@@ -29,11 +30,11 @@ export function describeOperators(which: TestDevice): void {
   }
 }
 
-/** Results of a case on the device, by name, compiled for it unless another target is given. */
-export async function runOnDevice(device: Device, { graph, options }: Case, target = device.target): Promise<Results> {
+/** Results of a case on the device, by name, compiled for it and by its tunings unless others are given. */
+export async function runOnDevice(device: Device, { graph, options }: Case, target = device.target, tunings?: Tunings): Promise<Results> {
   const weights = ({ path, dtype }: ProgramWeight): Float32Array =>
     Float32Array.from(options.weights.get(path)!.data, (v) => (dtype === "f16" ? roundHalf(v) : v));
-  const session = await load(emit(schedule(graph, target)), device, weights, { seed: options.seed ?? 0 });
+  const session = await load(emit(schedule(graph, target, tunings)), device, weights, { seed: options.seed ?? 0 });
   try {
     const inputs = new Map([...options.inputs].map(([name, value]) => [name, shaped(value)]));
     return await session.run(inputs, options.lengths === undefined ? {} : { lengths: Uint32Array.from(options.lengths) });
@@ -43,8 +44,8 @@ export async function runOnDevice(device: Device, { graph, options }: Case, targ
 }
 
 /** Fails where a result is further from the reference than the operator's tolerance. */
-export async function compareOnDevice(device: Device, op: OpName, { graph, options }: Case, target = device.target): Promise<void> {
-  const results = await runOnDevice(device, { graph, options }, target);
+export async function compareOnDevice(device: Device, op: OpName, { graph, options }: Case, target = device.target, tunings?: Tunings): Promise<void> {
+  const results = await runOnDevice(device, { graph, options }, target, tunings);
   for (const [name, expected] of evaluate(graph, options).outputs) {
     const result = results[name]!;
     expect(result.shape, `shape of ${name}`).toEqual(expected.shape);

@@ -1,12 +1,11 @@
 // The specs of matrix products: which kernel computes one on a device, and its tiles.
 import { invariant } from "../../diagnostics/invariant.js";
 import type { TensorType } from "../../ir/types.js";
-import type { WeightLayout } from "../../program/program.js";
 import { rational } from "../../size/rational.js";
 import { applySize, multiplySizes, sizeOf, subtractSizes, type Size } from "../../size/size.js";
 import { broadcastStrides } from "../index-map.js";
 import type { Step } from "../plan.js";
-import { productTunings, type ProductCase, type ProductTuning } from "../tunings.js";
+import type { ProductCase, ProductTuning } from "../tunings.js";
 import { input, KernelBuilder, packed, result, roundedTo, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
 
 type Context = SpecContext<"matmul">;
@@ -41,14 +40,14 @@ function productOf({ inputs, results, extents }: Context): Product {
 }
 
 /** The tunings of a product: one, or several of which the number of rows picks one when it runs. */
-function casesOf({ target, weights }: Context, { rows, columns }: Product): readonly ProductCase[] {
-  const tunings = productTunings(target);
-  const plain: ProductCase = { most: Infinity, tuning: { kind: "plain" } };
-  if (!weights[1] || typeof columns !== "number" || columns < tunings.leastColumns) return [plain];
+function casesOf({ attrs, tunings: { products: tunings }, weights }: Context, { rows, columns }: Product): readonly ProductCase[] {
+  const always = (tuning: ProductTuning): readonly ProductCase[] => [{ most: Infinity, tuning }];
+  if (typeof columns !== "number" || columns < tunings.leastColumns) return always({ kind: "plain" });
+  if (!weights[1]) return always(!attrs.transposed && columns % 4 === 0 ? tunings.byValue : { kind: "plain" });
   if (typeof rows !== "number") return tunings.byWeightAnyRows;
   const found = tunings.byWeight.find(({ most }) => rows <= most);
   invariant(found, "no tuning fits so many rows");
-  return [{ ...found, most: Infinity }];
+  return always(found.tuning);
 }
 
 /** The step, with no workgroups unless low < rows ≤ high: the runtime skips it there. */
@@ -66,6 +65,10 @@ function stepOf(context: Context, product: Product, tuning: ProductTuning): Step
       return plainStep(context, product);
     case "subgroup":
       return subgroupStep(context, product, tuning);
+    case "vectors":
+      return vectorsStep(context, product, tuning);
+    case "tiled":
+      return tiledStep(context, product);
     default:
       return tuning satisfies never;
   }
@@ -86,24 +89,57 @@ function plainStep({ attrs, results, extents }: Context, product: Product): Step
   return kernel.over(extents.times(batches, extents.times(extents.ceilDivide(rows, PLAIN_ROWS), extents.ceilDivide(columns, PLAIN_COLUMNS))));
 }
 
-function subgroupStep({ attrs, results, extents, target }: Context, product: Product, tuning: Extract<ProductTuning, { kind: "subgroup" }>): Step<Operand> {
-  const { batches, rows, columns, depth, lead, stepsA, stepsB } = product;
-  const width = target.subgroupSize;
-  invariant(width !== null && typeof columns === "number" && typeof depth === "number", "a product by subgroups has a packed weight and a known width");
-  const panel = 4 * width;
-  const layout: WeightLayout = { kind: "panels", depth, width: columns, transposed: attrs.transposed, columns: panel };
-  const kernel = new KernelBuilder("matmul_subgroup", extents).read("a", "f32", input(0)).read("b", "vec4f", packed(1, layout)).write("y", "f32", result());
-  kernel.subgroups(width).constant("WIDTH", width).constant("ROWS", tuning.rows).constant("VECTORS", tuning.vectors);
-  counts(kernel, product);
-  kernel
-    .index(
-      "baseA",
-      lead,
-      stepsA.map((s) => extents.times(s, extents.times(rows, depth))),
-    )
-    .index("matrixB", lead, stepsB)
-    .function(roundedTo(typeAt(results, 0).dtype));
-  return kernel.dispatch(extents.times(batches, extents.times(extents.ceilDivide(rows, tuning.rows), Math.ceil(columns / (panel * tuning.vectors)))));
+function subgroupStep(context: Context, product: Product, { rows, vectors }: Extract<ProductTuning, { kind: "subgroup" }>): Step<Operand> {
+  const { panel, subgroupSize } = context.tunings.products;
+  invariant(subgroupSize !== null && panel === 4 * subgroupSize, "a panel is as wide as a subgroup's vectors");
+  const kernel = new KernelBuilder("matmul_subgroup", context.extents).read("a", "f32", input(0)).read("b", "vec4f", panels(context, product));
+  kernel.subgroups(subgroupSize).constant("WIDTH", subgroupSize).constant("ROWS", rows).constant("VECTORS", vectors);
+  return vectorStep(kernel, context, product, rows, panel * vectors);
+}
+
+function vectorsStep(context: Context, product: Product, { rows, vectors }: Extract<ProductTuning, { kind: "vectors" }>): Step<Operand> {
+  const packs = context.weights[1]!;
+  const b = packs ? panels(context, product) : input(1);
+  const kernel = new KernelBuilder("matmul_vectors", context.extents).read("a", "f32", input(0)).read("b", "vec4f", b);
+  kernel.constant("ROWS", rows).constant("VECTORS", vectors);
+  kernel.function(packs ? panelOffsets(context.tunings.products.panel / 4) : ROW_OFFSETS);
+  return vectorStep(kernel, context, product, 8 * rows, 32 * vectors);
+}
+
+const ROW_OFFSETS = `fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * depth() * (columnCount() / 4u) + n; }
+fn strideB() -> u32 { return columnCount() / 4u; }`;
+
+/** `width`: vectors of a panel. */
+const panelOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
+  let panels = (columnCount() + ${4 * width - 1}u) / ${4 * width}u;
+  return (matrix * panels + n / ${width}u) * depth() * ${width}u + n % ${width}u;
+}
+fn strideB() -> u32 { return ${width}u; }`;
+
+function tiledStep(context: Context, product: Product): Step<Operand> {
+  invariant(context.tunings.products.panel === 64, "a tile is a panel wide");
+  const kernel = new KernelBuilder("matmul_tiled", context.extents).read("a", "f32", input(0)).read("b", "vec4f", panels(context, product));
+  return vectorStep(kernel, context, product, 64, 64);
+}
+
+/** The weight b in panels. */
+function panels({ attrs, tunings }: Context, { depth, columns }: Product): Operand {
+  invariant(typeof columns === "number" && typeof depth === "number", "a weight's sizes are known");
+  return packed(1, { kind: "panels", depth, width: columns, transposed: attrs.transposed, columns: tunings.products.panel });
+}
+
+/** What kernels that read vectors of b have in common: one workgroup for each tile of so many rows and columns. */
+function vectorStep(kernel: KernelBuilder, { results, extents }: Context, product: Product, rows: number, columns: number): Step<Operand> {
+  counts(kernel.write("y", "f32", result()), product);
+  const sizeA = extents.times(product.rows, product.depth);
+  kernel.index(
+    "baseA",
+    product.lead,
+    product.stepsA.map((s) => extents.times(s, sizeA)),
+  );
+  kernel.index("matrixB", product.lead, product.stepsB).function(roundedTo(typeAt(results, 0).dtype));
+  const tiles = extents.times(extents.ceilDivide(product.rows, rows), extents.ceilDivide(product.columns, columns));
+  return kernel.dispatch(extents.times(product.batches, tiles));
 }
 
 const counts = (kernel: KernelBuilder, { batches, rows, columns, depth }: Product): KernelBuilder =>

@@ -3,11 +3,12 @@ import { invariant } from "../../diagnostics/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import type { WeightLayout } from "../../program/program.js";
-import type { Feature, Target } from "../../program/target.js";
+import type { Feature } from "../../program/target.js";
 import type { DType } from "../../size/dtype.js";
 import type { Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import { collapse } from "../index-map.js";
+import type { Tunings } from "../tunings.js";
 import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform, WgslType } from "../plan.js";
 
 /** A buffer as a spec names it: by its place in the node, or as one the schedule adds. */
@@ -31,7 +32,7 @@ export interface SpecContext<K extends OpName> {
   readonly inputs: readonly TensorType[];
   readonly results: readonly TensorType[];
   readonly extents: Extents;
-  readonly target: Target;
+  readonly tunings: Tunings;
   /** For each input, whether it is a weight as a checkpoint holds it, which can be packed when it is loaded. */
   readonly weights: readonly boolean[];
   /** Whether result 0 takes over the memory of the record's `inPlace` input, which then holds its value already. */

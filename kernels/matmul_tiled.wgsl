@@ -1,0 +1,80 @@
+// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 64.
+// Method: 256 invocations share a tile of 64 × 64, of which each owns 4 × 4 in registers. Sixteen k at a time, both operands are brought to workgroup memory,
+// from which every value is read sixteen times: what a GPU, whose memory is far behind its arithmetic, wants (Volkov and Demmel 2008). Loads and stores of
+// neighbouring invocations lie side by side. k runs in blocks of 64 whose sums are added up, each k after the other, as in matmul.wgsl.
+// Grid: one workgroup for each tile, batch by batch, down the rows first, so that neighbours share their panel.
+
+// --- parameters
+struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+fn batchCount() -> u32 { return sizes.batches; }
+fn rowCount() -> u32 { return sizes.rows; }
+fn columnCount() -> u32 { return sizes.columns; }
+fn depth() -> u32 { return sizes.depth; }
+fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
+/** Which matrix of b a batch reads. */
+fn matrixB(batch: u32) -> u32 { return batch; }
+fn rounded(v: f32) -> f32 { return v; }
+// --- end of parameters
+
+const BLOCK = 64u;
+const STEP = 16u;
+
+/** Rows of a, turned, so that the four of an invocation are one vector. A column more than 16 keeps the writes of neighbours in different banks. */
+var<workgroup> tileA: array<array<vec4f, 17>, STEP>;
+var<workgroup> tileB: array<array<vec4f, 16>, STEP>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let tile = group.x + group.y * groups.x;
+  let across = (columnCount() + 63u) / 64u;
+  let down = (rowCount() + 63u) / 64u;
+  if (tile >= across * down * batchCount()) { return; }
+  let batch = tile / (across * down);
+  let row = (tile % down) * 64u;
+  let panel = tile / down % across;
+  let own = vec2u(lane / 16u, lane % 16u);
+  let atB = (matrixB(batch) * across + panel) * depth() * 16u;
+
+  // Four rows of a for one k, neighbours along k; one vector of b, neighbours along its columns.
+  let last = rowCount() - 1u;
+  let rows = vec4u(baseA(batch)) + min(vec4u(row + own.x * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(last)) * depth();
+
+  var sum: array<vec4f, 4>;
+  for (var i = 0u; i < 4u; i++) { sum[i] = vec4f(); }
+  for (var begin = 0u; begin < depth(); begin += BLOCK) {
+    let end = min(begin + BLOCK, depth());
+    var part: array<vec4f, 4>;
+    for (var i = 0u; i < 4u; i++) { part[i] = vec4f(); }
+    for (var k = begin; k < end; k += STEP) {
+      let kA = min(k + own.y, depth() - 1u);
+      tileA[own.y][own.x] = vec4f(a[rows.x + kA], a[rows.y + kA], a[rows.z + kA], a[rows.w + kA]);
+      tileB[own.x][own.y] = b[atB + min(k + own.x, depth() - 1u) * 16u + own.y];
+      workgroupBarrier();
+      let count = min(STEP, end - k);
+      for (var j = 0u; j < count; j++) {
+        let value = tileA[j][own.x];
+        let column = tileB[j][own.y];
+        part[0] = fma(vec4f(value.x), column, part[0]);
+        part[1] = fma(vec4f(value.y), column, part[1]);
+        part[2] = fma(vec4f(value.z), column, part[2]);
+        part[3] = fma(vec4f(value.w), column, part[3]);
+      }
+      workgroupBarrier();
+    }
+    for (var i = 0u; i < 4u; i++) { sum[i] += part[i]; }
+  }
+
+  let first = panel * 64u + own.y * 4u;
+  for (var r = 0u; r < 4u; r++) {
+    let i = row + own.x * 4u + r;
+    if (i >= rowCount()) { break; }
+    let base = (batch * rowCount() + i) * columnCount() + first;
+    for (var c = 0u; c < 4u; c++) {
+      if (first + c < columnCount()) { y[base + c] = rounded(sum[r][c]); }
+    }
+  }
+}

@@ -1,0 +1,75 @@
+// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the rows of b read four columns at once.
+// Method: an invocation owns ROWS rows × VECTORS vectors of four columns in registers; the eight invocations of a row of the workgroup read 32 columns
+// side by side, 8 of its rows the same ones. k runs in blocks of 64 whose sums are added up, each k after the other, as in matmul.wgsl: a row has the
+// same bits whatever the tile.
+// Grid: one workgroup for each tile of 8 · ROWS rows and 32 · VECTORS columns, batch by batch, down the rows first, so that neighbours share columns.
+
+// --- parameters
+struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+const ROWS = 4u;
+const VECTORS = 2u;
+fn batchCount() -> u32 { return sizes.batches; }
+fn rowCount() -> u32 { return sizes.rows; }
+fn columnCount() -> u32 { return sizes.columns; }
+fn depth() -> u32 { return sizes.depth; }
+fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
+/** Which matrix of b a batch reads. */
+fn matrixB(batch: u32) -> u32 { return batch; }
+/** In vectors: where a row of a matrix has its n-th, for k = 0, and how far it is to the next k. */
+fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * sizes.depth * (sizes.columns / 4u) + n; }
+fn strideB() -> u32 { return sizes.columns / 4u; }
+fn rounded(v: f32) -> f32 { return v; }
+// --- end of parameters
+
+const BLOCK = 64u;
+const TILE = ROWS * VECTORS;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let tile = group.x + group.y * groups.x;
+  let vectors = (columnCount() + 3u) / 4u;
+  let across = (vectors + 8u * VECTORS - 1u) / (8u * VECTORS);
+  let down = (rowCount() + 8u * ROWS - 1u) / (8u * ROWS);
+  if (tile >= across * down * batchCount()) { return; }
+  let batch = tile / (across * down);
+  let row = (tile % down * 8u + lane / 8u) * ROWS;
+  let vector = (tile / down % across) * 8u * VECTORS + lane % 8u;
+  if (row >= rowCount()) { return; }
+
+  var atA: array<u32, ROWS>;
+  for (var r = 0u; r < ROWS; r++) { atA[r] = baseA(batch) + min(row + r, rowCount() - 1u) * depth(); }
+  var atB: array<u32, VECTORS>;
+  for (var c = 0u; c < VECTORS; c++) { atB[c] = vectorB(matrixB(batch), min(vector + 8u * c, vectors - 1u)); }
+
+  var sum: array<vec4f, TILE>;
+  for (var i = 0u; i < TILE; i++) { sum[i] = vec4f(); }
+  for (var begin = 0u; begin < depth(); begin += BLOCK) {
+    let end = min(begin + BLOCK, depth());
+    var part: array<vec4f, TILE>;
+    for (var i = 0u; i < TILE; i++) { part[i] = vec4f(); }
+    for (var k = begin; k < end; k++) {
+      var column: array<vec4f, VECTORS>;
+      for (var c = 0u; c < VECTORS; c++) { column[c] = b[atB[c] + k * strideB()]; }
+      for (var r = 0u; r < ROWS; r++) {
+        let value = vec4f(a[atA[r] + k]);
+        for (var c = 0u; c < VECTORS; c++) { part[r * VECTORS + c] = fma(value, column[c], part[r * VECTORS + c]); }
+      }
+    }
+    for (var i = 0u; i < TILE; i++) { sum[i] += part[i]; }
+  }
+
+  for (var r = 0u; r < ROWS; r++) {
+    if (row + r >= rowCount()) { break; }
+    let base = (batch * rowCount() + row + r) * columnCount();
+    for (var c = 0u; c < VECTORS; c++) {
+      let first = (vector + 8u * c) * 4u;
+      for (var i = 0u; i < 4u; i++) {
+        if (first + i < columnCount()) { y[base + first + i] = rounded(sum[r * VECTORS + c][i]); }
+      }
+    }
+  }
+}

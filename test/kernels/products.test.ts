@@ -1,0 +1,127 @@
+// Every way to compute a product agrees with the reference on two devices, and all of them, bit for bit, with one another.
+import { beforeAll, describe, expect, it } from "vitest";
+import type { Node } from "../../src/ir/graph.js";
+import type { Device } from "../../src/runtime/index.js";
+import type { Target } from "../../src/program/target.js";
+import { schedule } from "../../src/schedule/schedule.js";
+import { tuningsFor, type ProductTuning, type Tunings } from "../../src/schedule/tunings.js";
+import { testDevice } from "../device.js";
+import { Bench, type Case } from "../ops/bench.js";
+import { compareOnDevice, runOnDevice } from "./operators.js";
+
+/** All products by weights in one way, however many columns they have. */
+function forced(tuning: ProductTuning, width: number | null): Tunings {
+  const cases = [{ most: Infinity, tuning }];
+  const panel = tuning.kind === "subgroup" ? 4 * width! : tuning.kind === "tiled" ? 64 : 32;
+  const subgroupSize = tuning.kind === "subgroup" ? width : null;
+  return { products: { subgroupSize, panel, leastColumns: 1, byWeight: cases, byWeightAnyRows: cases, byValue: { kind: "vectors", rows: 4, vectors: 2 } } };
+}
+
+const TUNINGS: readonly ProductTuning[] = [
+  { kind: "plain" },
+  { kind: "tiled" },
+  ...[1, 4].flatMap((rows) => [1, 2].map((vectors): ProductTuning => ({ kind: "vectors", rows, vectors }))),
+  { kind: "subgroup", rows: 1, vectors: 1 },
+  { kind: "subgroup", rows: 4, vectors: 1 },
+  { kind: "subgroup", rows: 8, vectors: 2 },
+  { kind: "subgroup", rows: 16, vectors: 2 },
+];
+const nameOf = (tuning: ProductTuning): string => Object.values(tuning).join(" ");
+
+const product = (M: number, K: number, N: number, transposed: boolean): Case => {
+  const b = new Bench({}, 5);
+  return b.finish(b.node("matmul", [b.data("f32", [M, K]), b.weight("w", "f32", transposed ? [N, K] : [K, N])], { transposed }), "product");
+};
+const SHAPES: readonly (readonly [string, Case])[] = [
+  ["1 × 67 × 131", product(1, 67, 131, true)],
+  ["3 × 130 × 64", product(3, 130, 64, false)],
+  ["8 × 8 × 8", product(8, 8, 8, true)],
+  ["17 × 1 × 33", product(17, 1, 33, false)],
+  ["37 × 129 × 1", product(37, 129, 1, true)],
+  ["65 × 65 × 65", product(65, 65, 65, true)],
+  ["64 × 64 × 128", product(64, 64, 128, false)],
+  [
+    "heads of rows by heads of a weight",
+    (() => {
+      const b = new Bench({ batch: 3, tokens: 7, lengths: [7, 0, 4] }, 5);
+      return b.finish(b.node("matmul", [b.rows([3], [21]), b.weight("w", "f32", [3, 21, 37])], { transposed: false }), "heads");
+    })(),
+  ],
+  [
+    "rows of halves",
+    (() => {
+      const b = new Bench({ batch: 2, tokens: 9 }, 5);
+      return b.finish(b.node("matmul", [b.rows([], [19], "f16"), b.weight("w", "f16", [35, 19])], { transposed: true }), "halves");
+    })(),
+  ],
+];
+
+describe.each(["default", "swiftshader"] as const)("products on the %s device", (which) => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await testDevice(which);
+  });
+  /** Nothing to try where subgroups have no fixed width. */
+  const usable = (tuning: ProductTuning): boolean => tuning.kind !== "subgroup" || device.target.subgroupSize !== null;
+
+  it.each(TUNINGS.map((t) => [nameOf(t), t] as const))("agree with the reference: %s", async (_name, tuning) => {
+    if (!usable(tuning)) return;
+    for (const [, c] of SHAPES) await compareOnDevice(device, "matmul", c, device.target, forced(tuning, device.target.subgroupSize));
+  });
+
+  it("give a row the same bits alone and among others, whatever the tuning", async () => {
+    const [M, K, N] = [21, 150, 70];
+    const b = new Bench({}, 9);
+    const all = b.finish(b.node("matmul", [b.data("f32", [M, K]), b.weight("w", "f32", [N, K])], { transposed: true }), "all");
+    const x = all.options.inputs.get("x1")!.data;
+    let expected: readonly number[] | null = null;
+    for (const tuning of TUNINGS.filter(usable)) {
+      const tunings = forced(tuning, device.target.subgroupSize);
+      const bits = [...((await runOnDevice(device, all, device.target, tunings))["y0"]!.data as Float32Array)];
+      expected ??= bits;
+      expect(bits, nameOf(tuning)).toEqual(expected);
+      const one = product(1, K, N, true);
+      const inputs = new Map([...one.options.inputs, ["x1", { shape: [1, K], data: x.slice(13 * K, 14 * K) }]]);
+      const alone = await runOnDevice(device, { ...one, options: { ...all.options, inputs } }, device.target, tunings);
+      expect([...alone["y0"]!.data], `${nameOf(tuning)}, alone`).toEqual(expected.slice(13 * N, 14 * N));
+    }
+  });
+
+  it("by computed values agree with the reference", async () => {
+    for (const [M, K, N] of [[33, 70, 36], [1, 5, 32], [50, 1, 100]] as const) {
+      const b = new Bench({}, 5);
+      const twice = (node: Node): Node => b.node("add", [node, node], {});
+      await compareOnDevice(device, "matmul", b.finish(b.node("matmul", [b.data("f32", [2, M, K]), twice(b.data("f32", [2, K, N]))], { transposed: false }), "values"));
+    }
+  });
+
+  it("of any number of rows take the case for so many", async () => {
+    for (const tokens of [1, 4, 5, 8, 9, 40]) {
+      const b = new Bench({ tokens }, 5);
+      await compareOnDevice(device, "matmul", b.finish(b.node("matmul", [b.rows([], [40]), b.weight("w", "f32", [96, 40])], { transposed: true }), "rows"));
+      const gpu: Target = { ...device.target, device: "discrete" };
+      await compareOnDevice(device, "matmul", b.finish(b.node("matmul", [b.rows([], [40]), b.weight("v", "f32", [96, 40])], { transposed: true }), "rows"), gpu);
+    }
+  });
+});
+
+describe("cases for numbers of rows", () => {
+  const target: Target = { device: "mesa-software", subgroupSize: 8, f16: false, limits: { storageBuffersPerStage: 8, invocationsPerWorkgroup: 256, workgroupStorageBytes: 16_384 } };
+  it("known when compiling are chosen then", () => {
+    const plan = schedule(product(1, 64, 64, true).graph, target);
+    expect(plan.steps).toHaveLength(1);
+    expect([...plan.weights.values()].flat().map((w) => w.layout.kind)).toEqual(["panels"]);
+  });
+  it("are those of any device where subgroups are of another width", () => {
+    expect(tuningsFor({ ...target, subgroupSize: 16 })).toEqual(tuningsFor({ ...target, device: "portable" }));
+  });
+});
+
+it("a weight that a product and a gather read is kept in both layouts", () => {
+  const b = new Bench({ tokens: 3 }, 5);
+  const w = b.weight("w", "f32", [64, 40]);
+  const rows = b.node("gather", [w, b.data("u32", [5], [0, 63, 7, 7, 1])], {});
+  const { graph } = b.finish(b.node("matmul", [rows, w], { transposed: true }), "tied");
+  const plan = schedule(graph);
+  expect(plan.weights.get("w")!.map(({ layout }) => layout.kind).sort()).toEqual(["given", "panels"]);
+});
