@@ -9,6 +9,7 @@ import type { LoadedFile } from "./files.js";
 import { defaultInitialiser, initialiserOf, ZEROS } from "./initialiser.js";
 import { Instance, settle } from "./instance.js";
 import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "./limits.js";
+import { checkOption } from "./options.js";
 import { convert } from "./parameters.js";
 import type { Binding } from "./scope.js";
 import { Halt, type Session } from "./session.js";
@@ -30,7 +31,9 @@ export class Instantiator {
     for (const [name, arg] of bound ?? []) {
       const param = block.params.find((p) => p.name.text === name);
       const value = evaluate(arg.value, env);
-      given.set(name, param ? convert(this.session, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span) : value);
+      const kept = param ? convert(this.session, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span) : value;
+      if (param) checkOption(this.session, block, param, kept, arg.value.span);
+      given.set(name, kept);
     }
     if (bound === null) return ERROR;
     const instance = new Instance(block, file, span);

@@ -5,6 +5,7 @@ import { parse } from "../syntax/parse.js";
 import { ERROR, type Any } from "./context.js";
 import { evaluate } from "./evaluate.js";
 import type { LoadedFile } from "./files.js";
+import { checkOption } from "./options.js";
 import { convert } from "./parameters.js";
 import type { Binding } from "./scope.js";
 import type { Session } from "./session.js";
@@ -58,5 +59,7 @@ function expressionOf(session: Session, source: SourceFile): Expr | null {
 
 function valueOf(session: Session, file: LoadedFile, model: Block, param: Param, expr: Expr, params: Map<string, Binding>): Any {
   const value = evaluate(expr, { session, scope: file.scope.inner(params), place: "a parameter", body: null, make: null, pending: null });
-  return convert(session, value, param.type, `\`${param.name.text}\` of \`${model.name.text}\``, expr.span);
+  const kept = convert(session, value, param.type, `\`${param.name.text}\` of \`${model.name.text}\``, expr.span);
+  checkOption(session, model, param, kept, expr.span);
+  return kept;
 }

@@ -14,6 +14,22 @@ export const blockCodes = {
 
   norm: RMSNorm(dim: 64, epsilon: 1e-6)           // the parameter is called \`eps\``,
   }),
+  "unknown-option": code<{
+    readonly callee: string;
+    readonly name: string;
+    readonly value: string;
+    readonly options: readonly string[];
+    readonly suggestion: string | null;
+  }>({
+    severity: "warning",
+    message: ({ callee, name, value }) => `\`${callee}\` does not know ${JSON.stringify(value)} as a value of \`${name}\``,
+    hint: ({ name, options, suggestion }) =>
+      suggestion === null ? `\`${name}\` is ${options.map((o) => JSON.stringify(o)).join(" or ")}` : `did you mean ${JSON.stringify(suggestion)}?`,
+    explain: `A block that does nothing with a string but compare it with literals chooses among them; a string
+that is none of them, and not the default, takes the last \`else\`, or leaves a member out.
+
+  mlp: Layer(64, 8, mlp: "gelus")                 // "swiglu" or "gelu"`,
+  }),
   "missing-argument": code<{ readonly callee: string; readonly name: string }>({
     severity: "error",
     message: ({ callee, name }) => `\`${callee}\` needs a value for \`${name}\``,

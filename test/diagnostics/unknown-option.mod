@@ -1,0 +1,27 @@
+// modc: --set kind="up"
+import { Layer, Linear, MoD, Residual } from "std"
+
+/// Passes its option on, so that the block within knows what it may be.
+block Wrapped(mode: string) {
+  inner: MoD(Linear(8, 8), 8, gate: mode)
+
+  forward(x: f32[B, T, 8]) -> f32[B, T, 8] { inner(x) }
+}
+
+/// Compares and joins: it may be anything.
+block Named(label: string, again: string = label) {
+  forward(x: f32[...]) -> f32[...] { if label == again then x else -x }
+}
+
+model M(kind: string = "down") {
+  layer:   Residual(Layer(8, 2, mlp: "gelus"))
+  mod:     MoD(Linear(8, 8), 8, gate: "sigmoyd")
+  default: MoD(Linear(8, 8), 8, gate: "raw")
+  wrapped: Wrapped("loud")
+  named:   Named("a")
+
+  forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] {
+    y = if kind == "down" then -x else x
+    layer(named(wrapped(default(mod(y)))))
+  }
+}
