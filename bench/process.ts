@@ -6,7 +6,7 @@ import type { PeerName, Reply, Request } from "./protocol.js";
 const worker = fileURLToPath(new URL("worker.ts", import.meta.url));
 
 /** Longer than anything measured here takes. */
-const PATIENCE = 15 * 60_000;
+const PATIENCE = 40 * 60_000;
 
 export class PeerProcess {
   readonly name: PeerName;
