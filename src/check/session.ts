@@ -39,10 +39,9 @@ export class Session {
     let at = span;
     let all = notes;
     if (this.isLibrary(span.file)) {
-      let t = trace;
-      while (t !== null && this.isLibrary(t.span.file)) t = t.outer;
-      if (t !== null) {
-        at = t.span;
+      const user = this.userSpan(trace);
+      if (user !== null) {
+        at = user;
         all = [...notes, { text: "in the standard library", span }];
       }
     }
@@ -50,6 +49,13 @@ export class Session {
     if (this.#places.has(place)) return;
     this.#places.add(place);
     this.add(diagnose(code, data, at, all));
+  }
+
+  /** The innermost of the calls that stands in a file of the user's. */
+  userSpan(trace: Trace | null): Span | null {
+    let t = trace;
+    while (t !== null && this.isLibrary(t.span.file)) t = t.outer;
+    return t?.span ?? null;
   }
 
   add(diagnostic: Diagnostic): void {

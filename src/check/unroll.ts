@@ -13,6 +13,7 @@ import type { Env, FunctionBody } from "./environment.js";
 import { conditionOf, evaluate, itemsOf } from "./evaluate.js";
 import type { Instance } from "./instance.js";
 import { MAX_DEPTH, MAX_OPERATIONS } from "./limits.js";
+import { madeAt } from "./made-at.js";
 import { TypeMatcher, type Typed } from "./match-types.js";
 import type { Entry, LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
 import type { Binding, WeightRecord } from "./scope.js";
@@ -91,12 +92,17 @@ export class Unroller implements FunctionBody {
   }
 
   report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): void {
-    this.#session.report(code, data, span, notes);
+    this.#reportIn(this.#frame?.node ?? null, this.#session.trace, code, data, span, notes);
   }
 
   /** Reports at a value's place, by the calls that led to it, when everything is unrolled. */
   reportAt<C extends Code>(value: Value, code: C, data: DataOf<C>, span: Span = value.span, notes: readonly Note[] = []): void {
-    this.#session.report(code, data, span, notes, this.#traces[value.id] ?? null);
+    this.#reportIn(this.#nodes[value.id] ?? null, this.#traces[value.id] ?? null, code, data, span, notes);
+  }
+
+  #reportIn<C extends Code>(node: CallNode | null, calls: Trace | null, code: C, data: DataOf<C>, span: Span, notes: readonly Note[]): void {
+    const made = node === null ? { trace: calls, notes: [] } : madeAt(this.#session, code, span, node.instance, calls);
+    this.#session.report(code, data, span, [...notes, ...made.notes], made.trace);
   }
 
   /** Whether a function called from the entered one made the value. */
