@@ -17,13 +17,14 @@ const REASONS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Runs `body`, turning what the file system refuses into a UserError. */
-function reaching<T>(what: string, path: string, body: () => T): T {
+function reaching<T>(what: "read" | "write", path: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === undefined) throw cause;
-    throw new UserError(`cannot ${what} ${path}: ${REASONS.get(code) ?? code}`);
+    const reason = code === "ENOENT" && what === "write" ? `there is no folder ${dirname(path)}` : (REASONS.get(code) ?? code);
+    throw new UserError(`cannot ${what} ${path}: ${reason}`);
   }
 }
 

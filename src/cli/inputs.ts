@@ -44,40 +44,49 @@ export async function readInputs(program: Program, flags: InputFlags): Promise<G
   return { inputs, texts, lengths: given ?? lengthsOf(texts), extents: extentsOf(program, inputs) };
 }
 
-const takes = (program: Program): string =>
-  `it takes ${program.inputs.map((i) => `${i.name}: ${i.dtype}[${i.shape.join(", ")}]`).join(" and ")}: give \`--input ${program.inputs[0]?.name ?? "x"}=[[…]]\`, \`=@file.json\` or \`=@file.safetensors\`${textInputs(program) ? ", or `--text`" : ""}`;
+function takes(program: Program): string {
+  const [first] = program.inputs;
+  if (!first) return "it takes no inputs";
+  const all = program.inputs.map((i) => `${i.name}: ${i.dtype}[${i.shape.join(", ")}]`).join(" and ");
+  return `it takes ${all}: give \`--input ${first.name}=[[…]]\`, \`=@file.json\` or \`=@file.safetensors\`${textInputs(program) ? ", or `--text`" : ""}`;
+}
 
 // --- tensors
 
 async function readTensor(input: ProgramInput, value: string): Promise<GivenTensor> {
-  if (!value.startsWith("@")) return fromJson(input.name, value, `--input ${input.name}`);
+  if (!value.startsWith("@")) return fromJson(input, value, `--input ${input.name}`);
   const path = value.slice(1);
-  return path.endsWith(".safetensors") ? fromSafetensors(input, path) : fromJson(input.name, readText(path), path);
+  return path.endsWith(".safetensors") ? fromSafetensors(input, path) : fromJson(input, readText(path), path);
 }
 
-function fromJson(name: string, text: string, where: string): GivenTensor {
+function fromJson(input: ProgramInput, text: string, where: string): GivenTensor {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
     throw new UserError(
       `${where} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
-      `write nested lists of numbers, such as --input ${name}=[[1,2],[3,4]]`,
+      `write nested lists of numbers, such as --input ${input.name}=[[1,2],[3,4]]`,
     );
   }
-  return flatten(name, value);
+  return flatten(input, value);
 }
 
+/** Numbers that JSON lacks, as `--json` prints them. */
+const NOT_FINITE: ReadonlyMap<unknown, number> = new Map([NaN, Infinity, -Infinity].map((x) => [String(x), x]));
+
 /** Nested lists of numbers and booleans, all of one length on each level. */
-function flatten(name: string, value: unknown): GivenTensor {
+function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
+  const float = dtype === "f32" || dtype === "f16";
   const shape: number[] = [];
   for (let v = value; Array.isArray(v); v = v[0]) shape.push(v.length);
   const data: number[] = [];
   const walk = (v: unknown, depth: number, place: string): void => {
     if (depth === shape.length) {
-      if (typeof v !== "number" && typeof v !== "boolean")
+      const number = typeof v === "number" || typeof v === "boolean" ? Number(v) : float ? NOT_FINITE.get(v) : undefined;
+      if (number === undefined)
         throw new UserError(`${place} is ${Array.isArray(v) ? "a list where the first entry is none" : JSON.stringify(v)}, which is no number`);
-      data.push(Number(v));
+      data.push(number);
       return;
     }
     if (!Array.isArray(v)) throw new UserError(`${place} is no list, as its neighbours are`);

@@ -50,7 +50,7 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--after <pass>", "stop after this pass; `lower` is before any"),
     new Option("--trace", "name each rule that fires"),
     new Option("--verify", "verify the graph after every pass"),
-    new Option("--lines", "show lines instead of offsets"),
+    new Option("--offsets", "show places as offsets into the text, as a graph read back keeps them"),
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/ir.js")).ir(file, flags)));
   add("wgsl <file> [kernel]", "list the kernels of a model, or print one", [...compiling, new Option("--all", "print all of them"), json]).action(

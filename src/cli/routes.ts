@@ -16,6 +16,8 @@ export interface ShownRoute {
 
 /** Every observed route, in the program's order. */
 export function observedRoutes(program: Pick<Program, "axes" | "outputs">, values: Values): readonly ShownRoute[] {
+  const shown: ShownRoute[] = [];
+  // The same route may be observed under several names; what is chosen on it needs one of them.
   const byAxis = new Map<string, ShownRoute>();
   const axes = new Map(program.axes.map((a) => [a.name, a]));
   for (const output of program.outputs) {
@@ -30,9 +32,11 @@ export function observedRoutes(program: Pick<Program, "axes" | "outputs">, value
     const isInput = parentAxis?.role === "sequence" && parentAxis.count.kind === "input";
     const relative = rowsOf(index, count);
     const chosen = outer ? relative.map((rows, b) => rows.map((row) => outer.chosen[b]![row]!)) : relative;
-    byAxis.set(axis.name, { path, axis: axis.name, parent, chosen, absolute: isInput || (outer?.absolute ?? false) });
+    const route: ShownRoute = { path, axis: axis.name, parent, chosen, absolute: isInput || (outer?.absolute ?? false) };
+    shown.push(route);
+    byAxis.set(axis.name, route);
   }
-  return [...byAxis.values()];
+  return shown;
 }
 
 /** The rows of index[B, K] that count[B] says exist. */

@@ -15,7 +15,7 @@ const MOST_INDEX_BYTES = 100_000_000;
 
 /** Opens a safetensors file, an index of shards (`….index.json`), or a folder that holds either under its usual name. Throws WeightsError. */
 export async function openWeights(path: string): Promise<WeightSource> {
-  return reading(path, async () => {
+  return reaching("open", path, async () => {
     if ((await stat(path)).isDirectory()) {
       for (const name of [INDEX, SINGLE]) if (await exists(join(path, name))) return openWeights(join(path, name));
       throw new WeightsError(`${path} holds neither ${SINGLE} nor ${INDEX}`);
@@ -40,7 +40,7 @@ async function openFile(path: string, name: string): Promise<WeightSource> {
 async function readTensor(handle: FileHandle, tensors: ReadonlyMap<string, FileTensor>, key: string, name: string): Promise<Uint8Array> {
   const t = tensors.get(key);
   if (!t) throw new WeightsError(`${name} has no tensor ${JSON.stringify(key)}`);
-  return reading(name, () => readExactly(handle, t.offset, t.bytes, name));
+  return reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name));
 }
 
 /** A single read may give less than was asked for, and never more than 2 GiB. */
@@ -98,7 +98,7 @@ async function readIndex(path: string, name: string): Promise<ReadonlyMap<string
 async function shardPath(folder: string, file: string, index: string): Promise<string> {
   const outside = (): WeightsError => new WeightsError(`${index}: shard ${JSON.stringify(file)} lies outside the folder of the index`);
   if (file === "" || file.includes("\0") || isAbsolute(file) || file.split(/[/\\]/).includes("..")) throw outside();
-  const real = await reading(join(dirname(index), file), () => realpath(join(folder, file)));
+  const real = await reaching("open", join(dirname(index), file), () => realpath(join(folder, file)));
   if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) throw outside();
   return real;
 }
@@ -150,7 +150,7 @@ export async function saveWeights(
 /** Writes a file beside its place, syncs it, and renames it. Throws WeightsError where the place cannot be written. */
 export async function writeWhole(path: string, body: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>): Promise<void> {
   const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  await reading(path, async () => {
+  await reaching("write", path, async () => {
     const handle = await open(fresh, "wx");
     try {
       try {
@@ -171,7 +171,7 @@ export async function writeWhole(path: string, body: (write: (bytes: Uint8Array)
 }
 
 /** Turns what the file system refuses into one sentence. */
-async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
+async function reaching<T>(what: "open" | "write", path: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (cause) {
@@ -185,7 +185,8 @@ async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
       ["ENOSPC", "the disk is full"],
       ["ELOOP", "too many links"],
     ]);
-    throw new WeightsError(`cannot open ${path}: ${reasons.get(code) ?? code}`, { cause });
+    const reason = code === "ENOENT" && what === "write" ? `there is no folder ${dirname(path)}` : (reasons.get(code) ?? code);
+    throw new WeightsError(`cannot ${what} ${path}: ${reason}`, { cause });
   }
 }
 

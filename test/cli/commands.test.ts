@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { parseGraph } from "../../src/ir/parse.js";
+import { printGraph } from "../../src/ir/print.js";
 import { ops } from "../../src/ops/index.js";
 import { parseProgram } from "../../src/program/serialize.js";
 import { readSafetensors } from "../../src/runtime/index.js";
@@ -81,8 +82,12 @@ describe("ir", () => {
     }
   });
 
-  it("--lines shows places, --trace names the rules that fired", async () => {
-    expect(await fine("ir", "examples/golden.mod", "--lines")).toContain("examples/golden.mod:17");
+  it("shows places by line and column, or by offsets that read back; --trace names the rules that fired", async () => {
+    expect(await fine("ir", "examples/golden.mod")).toMatch(/ = top .*\/\/ \. examples\/golden\.mod:17:14$/m);
+    expect(await fine("ir", "examples/moby.mod")).toMatch(/\/\/ layers\.1\S* std\/\w+\.mod:\d+:\d+$/m);
+    const text = await fine("ir", "examples/golden.mod", "--offsets");
+    expect(text).toMatch(/ = top .*\/\/ \. examples\/golden\.mod@\d+-\d+$/m);
+    expect(printGraph(parseGraph(text, ops))).toBe(text);
     const { stderr } = await modc(["ir", "examples/moby.mod", "--trace"]);
     expect(stderr).toMatch(/^simplify: \S+: \w+/m);
   });
@@ -165,6 +170,8 @@ describe("explain and doc", () => {
   it("explains a code, lists all, and refuses others", async () => {
     expect(await fine("explain", "ragged-axis")).toMatch(/^error\[ragged-axis\]\n\n/);
     expect(await fine("explain")).toContain("capacity-out-of-range");
+    const codes = (await json("explain")) as readonly { readonly code: string; readonly summary: string }[];
+    for (const { code, summary } of codes) expect(`${code}: ${summary}`).toMatch(/\.$/);
     expect((await modc(["explain", "no-such-code"])).status).toBe(1);
   });
 

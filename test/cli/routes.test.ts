@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { drawRoutes, observedRoutes, printableBytes, strip } from "../../src/cli/routes.js";
 import { showValue } from "../../src/cli/show.js";
-import { modc } from "./spawn.js";
+import { modc, temporaryFolder } from "./spawn.js";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const route = (path: string, chosen: readonly number[], absolute = true): Parameters<typeof drawRoutes>[0][number] => ({
@@ -35,6 +35,15 @@ describe("strips", () => {
     expect(Array.from(outer!).filter((c) => c === "█")).toHaveLength(10);
     expect(Array.from(inner!).filter((c) => c === "█")).toHaveLength(5);
     Array.from(inner!).forEach((c, t) => c === "█" && expect(outer![t]).toBe("█"));
+  });
+
+  it("a route observed under two names is shown under both", async () => {
+    const folder = temporaryFolder();
+    const lines = ["r = top(x[..., 0], 2)", "observe r", "q = r", "observe q", "put(x, r, take(x, r))"];
+    const model = folder.file("two.mod", `model M() {\n  forward(x: f32[B, T <= 4, 1]) -> f32[B, T, 1] {\n${lines.map((l) => `    ${l}\n`).join("")}  }\n}\n`);
+    const { stdout } = await modc(["run", model, "--input", "x=[[[1],[3],[2],[4]]]", "--device", "reference"]);
+    folder.remove();
+    expect(stdout).toContain("\nr 2/4  ·█·█\nq 2/4  ·█·█\n");
   });
 
   it("without the routes in between, none is drawn at positions that would be wrong", () => {

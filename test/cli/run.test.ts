@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { readSafetensors, toBytes, writeSafetensors } from "../../src/runtime/index.js";
-import { GOLDEN, modc, temporaryFolder } from "./spawn.js";
+import { GOLDEN, modc, NO_DEVICE, temporaryFolder } from "./spawn.js";
 
 const folder = temporaryFolder();
 afterAll(folder.remove);
@@ -81,6 +81,21 @@ describe("inputs", () => {
     expect(stdout).toMatch(/\n +Call me Ishmael\.\nlayers\.1\.chosen 2\/16 +[·█]{16}\n$/);
   });
 
+  it("what --json prints of numbers that are not finite is read again", async () => {
+    const x = 'x=[[["NaN"],["Infinity"],["-Infinity"],[4]]]';
+    const model = folder.file("same.mod", "model Same() {\n  forward(x: f32[B, T <= 4, 1]) -> f32[B, T, 1] { x }\n}\n");
+    for (const device of ["reference", "software"])
+      expect((await runJson([model, "--input", x, "--device", device])).outputs["output"]!.data).toEqual(["NaN", "Infinity", "-Infinity", 4]);
+  });
+
+  it("a name too many is answered by what there is, and that may be nothing", async () => {
+    expect((await modc(["run", "examples/golden.mod", "--input", "y=1"])).stderr).toContain("hint: it takes x: f32[B, T, 1]: give `--input x=[[…]]`");
+    // Without an input no program has a batch, so only a program made by hand is like that.
+    const { inputs: _none, ...rest } = JSON.parse((await modc(["compile", "examples/golden.mod"])).stdout) as Record<string, unknown>;
+    const file = folder.file("nothing.json", JSON.stringify({ ...rest, inputs: [] }));
+    expect((await modc(["run", file, "--input", "y=1"])).stderr).toContain("hint: it takes no inputs\n");
+  });
+
   it("several texts are a batch of unequal lengths", async () => {
     const { outputs } = await runJson([...SMALL, "--text", "Call", "--text", "Call me", "--device", "reference"]);
     expect(outputs["output"]!.shape).toEqual([2, 7, 256]);
@@ -99,6 +114,7 @@ describe("inputs", () => {
     ["another name", ["examples/golden.mod", "--input", "y=[1]"], "the model has no input y"],
     ["twice", [...GOLDEN, "--input", "x=[[[1]]]"], "--input gives x twice"],
     ["no JSON", ["examples/golden.mod", "--input", "x=[[1"], "--input x is no JSON"],
+    ["an infinity in tokens", [...SMALL, "--input", 'tokens=[["Infinity"]]'], 'tokens[0][0] is "Infinity", which is no number'],
     ["words", ["examples/golden.mod", "--input", 'x=[[["a"]]]'], 'x[0][0][0] is "a", which is no number'],
     ["ragged", ["examples/golden.mod", "--input", "x=[[[1],[2]],[[3]]]"], "x[1] has 1 entries, its first neighbour 2"],
     ["of the wrong rank", ["examples/golden.mod", "--input", "x=[[1,2]]"], "[1, 2]"],
@@ -146,8 +162,23 @@ describe("weights and programs", () => {
 
   it("a compiled program takes no parameters and has no reference", async () => {
     for (const option of [["--set", "n=1"], ["--phase", "infer"], ["--device", "reference"], ["--check"]]) {
-      const { status } = await modc(["run", path("golden.json"), "--input", "x=[[[1],[3],[2],[4]]]", ...option]);
-      expect(status).toBe(2);
+      const { status, stderr } = await modc(["run", path("golden.json"), "--input", "x=[[[1],[3],[2],[4]]]", ...option], { env: NO_DEVICE });
+      expect([status, stderr]).toEqual([2, expect.stringMatching(/^error: .*\n( {2}hint: .*\n)?$/)]);
+    }
+  });
+
+  it("a compiled program that was damaged is refused in one sentence", async () => {
+    const text = (await modc(["compile", "examples/golden.mod"])).stdout;
+    for (const [name, broken] of [
+      ["syntax", text.replace("fn main(", "fn main((")],
+      ["entry", text.replace("fn main(", "fn another(")],
+      ["binding", text.replace("@binding(1)", "@binding(7)")],
+    ] as const) {
+      expect(broken).not.toBe(text);
+      const file = folder.file(`damaged-${name}.json`, broken);
+      const { status, stdout, stderr } = await modc(["run", file, "--input", "x=[[[1],[3],[2],[4]]]", "--device", "software"]);
+      expect([status, stdout]).toEqual([1, ""]);
+      expect(stderr).toMatch(/^error: \S+damaged-\w+\.json does not run: the device .*\n {2}hint: compile it again from its source.*\n$/);
     }
   });
 
@@ -187,6 +218,8 @@ describe("weights and programs", () => {
   it("refuses weights that are not there, and results that cannot be written", async () => {
     expect((await modc(["run", ...GOLDEN, "--weights", path("none.safetensors")])).stderr).toContain("there is no such file");
     const { status, stderr } = await modc(["run", ...GOLDEN, "--device", "reference", "-o", path("no/such/folder.safetensors")]);
-    expect([status, stderr]).toEqual([1, expect.stringMatching(/cannot \w+ .*no\/such\/folder/)]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining(`there is no folder ${path("no/such")}\n`)]);
+    const program = await modc(["compile", "examples/golden.mod", "-o", path("no/such/golden.json")]);
+    expect([program.status, program.stderr]).toEqual([1, `error: cannot write ${path("no/such/golden.json")}: there is no folder ${path("no/such")}\n`]);
   });
 });

@@ -30,5 +30,5 @@ function firstSentence(text: string): string {
     .trim()
     .split(/\n\s*\n/)[0]!
     .replaceAll(/\s+/g, " ");
-  return /^.*?[.:](?=\s|$)/.exec(flat)?.[0] ?? flat;
+  return /^.*?\.(?=\s|$)/.exec(flat)?.[0] ?? flat;
 }

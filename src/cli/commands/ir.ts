@@ -4,14 +4,14 @@ import { printGraph } from "../../ir/print.js";
 import { optimize, stages } from "../../passes/index.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
-import { lineAndColumn } from "../../diagnostics/span.js";
+import { lineAndColumn, type SourceFile, type Span } from "../../diagnostics/span.js";
 import { outJson, say } from "../terminal.js";
 
 export interface IrFlags extends ModelFlags {
   readonly after?: string;
   readonly trace?: boolean;
   readonly verify?: boolean;
-  readonly lines?: boolean;
+  readonly offsets?: boolean;
   readonly json?: boolean;
 }
 
@@ -28,8 +28,7 @@ export async function ir(file: string, flags: IrFlags): Promise<ExitCode> {
       ? { trace: (pass, rule, node) => fired.push({ pass, rule, what: `${node.op}${node.origin ? ` in ${node.origin.path || model.name}` : ""}` }) }
       : {}),
   });
-  const texts = new Map(sources.map((s) => [s.file, s.text]));
-  const text = printGraph(graph, flags.lines ? { place: (span) => `${span.file}:${lineAndColumn(texts.get(span.file) ?? "", span.start).line}` } : {});
+  const text = printGraph(graph, flags.offsets ? {} : { place: placer(sources) });
   if (flags.json)
     outJson({
       model: model.name,
@@ -44,4 +43,19 @@ export async function ir(file: string, flags: IrFlags): Promise<ExitCode> {
     process.stdout.write(text);
   }
   return EXIT.fine;
+}
+
+/** `moby.mod:3:4`, the file as the user named it. A graph has far fewer places than nodes: each is looked up once. */
+function placer(sources: readonly SourceFile[]): (span: Span) => string {
+  const texts = new Map(sources.map((s) => [s.file, s.text]));
+  const found = new Map<string, string>();
+  return ({ file, start }) => {
+    const key = `${file}@${start}`;
+    let place = found.get(key);
+    if (place === undefined) {
+      const { line, column } = lineAndColumn(texts.get(file) ?? "", start);
+      found.set(key, (place = `${file}:${line}:${column}`));
+    }
+    return place;
+  };
 }

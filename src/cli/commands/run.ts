@@ -2,7 +2,7 @@
 import type { Graph } from "../../ir/graph.js";
 import type { Program } from "../../program/program.js";
 import { parseProgram } from "../../program/serialize.js";
-import { fileDtype, toBytes, writeSafetensors, type DeviceInfo, type Words } from "../../runtime/index.js";
+import { fileDtype, toBytes, writeSafetensors, type DeviceInfo, type DeviceKind, type Words } from "../../runtime/index.js";
 import { writeWhole } from "../../runtime/node.js";
 import { pairs, seedOf } from "../arguments.js";
 import { deviceKind, type DeviceFlags } from "../device.js";
@@ -27,6 +27,8 @@ export interface RunFlags extends ModelFlags, DeviceFlags, InputFlags {
 export async function run(file: string, flags: RunFlags): Promise<ExitCode> {
   const kind = deviceKind(flags);
   const { program, graph } = await programOf(file, flags);
+  const onReference = kind === "reference" ? needGraph(graph, "--device reference") : null;
+  const checked = flags.check ? needGraph(graph, "--check") : null;
   const job: Job = {
     program,
     given: await readInputs(program, flags),
@@ -37,8 +39,10 @@ export async function run(file: string, flags: RunFlags): Promise<ExitCode> {
   };
   if (job.weights === null && program.weights.some((w) => w.init.kind !== "ones" && w.init.kind !== "zeros"))
     say(`note: no --weights: the model starts from seed ${job.seed} and has learned nothing`);
-  const done = kind === "reference" ? { values: await onReference(job, needGraph(graph, "--device reference")), device: null } : await runOnDevice(job, kind);
-  const verdict = flags.check ? await verifyRun(job, needGraph(graph, "--check"), done.values) : null;
+  const done = await runOn(job, kind === "reference" ? null : kind, onReference).catch((fault: unknown) => {
+    throw graph === null ? judged(file, fault) : fault;
+  });
+  const verdict = checked ? await verifyRun(job, checked, done.values) : null;
   if (flags.output !== undefined) await save(flags.output, done.values);
   report(job, done, verdict, flags.json ?? false);
   return verdict === null || verdict.agrees ? EXIT.fine : EXIT.check;
@@ -62,9 +66,24 @@ function needGraph(graph: Graph | null, option: string): Graph {
   throw new UserError(`${option} needs the model's source: a compiled program holds kernels only`, null, EXIT.usage);
 }
 
-async function onReference(job: Job, graph: Graph): Promise<Values> {
+/** What a run gave; the device is null where it was the reference. */
+interface Done {
+  readonly values: Values;
+  readonly device: DeviceInfo | null;
+}
+
+/** Runs on the graph where there is one, else on a device of that kind. */
+async function runOn(job: Job, kind: DeviceKind | null, graph: Graph | null): Promise<Done> {
+  if (graph === null) return runOnDevice(job, kind);
   const { outputs } = await runOnReference(job, graph);
-  return new Map(job.program.outputs.flatMap(({ name }) => (outputs.has(name) ? [[name, outputs.get(name)!]] : [])));
+  return { values: new Map(job.program.outputs.flatMap(({ name }) => (outputs.has(name) ? [[name, outputs.get(name)!]] : []))), device: null };
+}
+
+/** What no device takes of a program that this process compiled is a fault of modc; what it does not take of a file may be the file's. */
+function judged(file: string, fault: unknown): unknown {
+  const bug = fault instanceof Error ? /^modc bug: (.*)/.exec(fault.message) : null;
+  if (!bug) return fault;
+  return new UserError(`${file} does not run: ${bug[1]!}`, "compile it again from its source; where that does not run either, it is a fault of modc");
 }
 
 /** Results and losses by name, observed routes as `<path>.index` and `<path>.count`. */
@@ -90,12 +109,7 @@ function words({ dtype, data }: Value): Words {
   }
 }
 
-function report(
-  { program, given }: Job,
-  { values, device }: { readonly values: Values; readonly device: DeviceInfo | null },
-  verdict: Verdict | null,
-  json: boolean,
-): void {
+function report({ program, given }: Job, { values, device }: Done, verdict: Verdict | null, json: boolean): void {
   if (json) {
     outJson({
       model: program.model,
