@@ -26,11 +26,12 @@ export const storing = (node: Node): Expression => ({ type: typeOf(node), operat
 export const buffersOf = (expression: Expression): readonly Node[] => expression.leaves.filter((leaf) => leaf.op !== "constant");
 
 /** Equal for expressions that have equal work. */
-export function expressionKey(expression: Expression): string {
+export function expressionKey(expression: Expression, { equal }: Extents): string {
   const place = placesOf(expression);
-  const leaves = expression.leaves.map((leaf) => (leaf.op === "constant" ? attrsKey(leaf.attrs) : printType(typeOf(leaf))));
+  // A constant is read as a number, whatever its shape.
+  const leaves = expression.leaves.map((leaf) => (isOp(leaf, "constant") ? attrsKey({ ...leaf.attrs, shape: [] }) : printType(equal.type(typeOf(leaf)))));
   const operations = expression.operations.map((n) => `${n.op}{${attrsKey(n.attrs)}}(${n.inputs.map((x) => place(x)).join(",")})`);
-  return `${leaves.join(";")}|${operations.join(";")}|${printType(expression.type)}`;
+  return `${leaves.join(";")}|${operations.join(";")}|${printType(equal.type(expression.type))}`;
 }
 
 /** Operations by their number, leaves as −1 − number. */
@@ -47,7 +48,9 @@ function placesOf({ operations, leaves }: Expression): (node: Node) => number {
 
 /** One invocation for each element; dimensions that all leaves cross alike are walked as one. */
 export function expressionWork(expression: Expression, extents: Extents): Work {
-  const { type, leaves, operations } = expression;
+  const { leaves, operations } = expression;
+  const { equal } = extents;
+  const type = equal.type(expression.type);
   const place = placesOf(expression);
   const name =
     operations.length === 0
@@ -64,7 +67,7 @@ export function expressionWork(expression: Expression, extents: Extents): Work {
   kernel.write("y", storageType(type.dtype), result());
   const count = extents.product(type.shape);
   kernel.count("count", count);
-  const walk = collapse(extents, { sizes: type.shape, strides: buffers.map((leaf) => broadcastStrides(extents, typeOf(leaf).shape, type.shape)) });
+  const walk = collapse(extents, { sizes: type.shape, strides: buffers.map((leaf) => broadcastStrides(extents, equal.type(typeOf(leaf)).shape, type.shape)) });
   const sizes = walk.sizes.map((size, d) => (d === 0 ? ({ kind: "one" } as const) : kernel.countOf(size, `size${d}`)));
   const parts = leaves.map((leaf, i): PointwiseLeaf => {
     const { dtype } = typeOf(leaf);

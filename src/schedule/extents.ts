@@ -4,6 +4,7 @@ import type { TensorType } from "../ir/types.js";
 import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
 import { rational } from "../size/rational.js";
 import { applySize, atomsOf, axisSize, multiplySizes, sizeOf, substitute, type Atom, type Size, type SizeExpr } from "../size/size.js";
+import { EqualAxes } from "./equal-axes.js";
 
 /** A size that involves rows only the device can count: `rows(axis) · factor`. */
 export interface DeviceSize {
@@ -14,6 +15,8 @@ export interface DeviceSize {
 export class Extents {
   /** Extent of the batch axis, 1 where there is none. */
   readonly batch: Size;
+  /** Axes of equal counts, which the host knows: kernels of layers that differ in nothing else are one. */
+  readonly equal: EqualAxes;
   readonly #onDevice = new Set<string>();
   readonly #most = new Map<string, number | null>();
   readonly #countedBy = new Map<string, string>();
@@ -31,6 +34,7 @@ export class Extents {
       if (axis.count.kind === "top") this.#countedBy.set(axis.name, countingAxis(axes, axis.count));
       if (axis.count.kind === "span") this.#countedBy.set(axis.name, axis.count.parent);
     }
+    this.equal = new EqualAxes(axes, (name) => !this.#onDevice.has(name));
   }
 
   /** The axis whose counts decide those of an axis made by `top` or `span`. */

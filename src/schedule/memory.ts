@@ -1,8 +1,9 @@
 // Memory: which values share a slot. Two values that live at once never do.
 import { invariant } from "../diagnostics/invariant.js";
-import { resolveSizes, type Axis, type SequenceAxis, type Sizes } from "../size/axes.js";
+import { resolveSizes, type Axis, type Sizes } from "../size/axes.js";
 import { compare, type Rational } from "../size/rational.js";
-import { applySize, axisSize, printSize, rowsSize, substitute, type Size, type SizeExpr } from "../size/size.js";
+import { applySize, printSize, type Size, type SizeExpr } from "../size/size.js";
+import { EqualAxes } from "./equal-axes.js";
 import type { PlanSlot, Step } from "./plan.js";
 
 /** Memory of one value, or of several that take it over from one another. */
@@ -67,7 +68,8 @@ export function assignSlots(
   live: ReadonlyMap<string, Rational>,
 ): { readonly slots: readonly PlanSlot[]; readonly slotOf: (storage: Storage) => number } {
   const nominal = nominalSizes(axes, live);
-  const same = representatives(axes);
+  // Equal rules have equal bounds, so layers share slots though each has axes of its own.
+  const equal = new EqualAxes(axes, () => true);
   const slots: OpenSlot[] = [];
   const chosen = new Map<Storage, OpenSlot>();
   const open = (s: Storage): OpenSlot => {
@@ -76,7 +78,7 @@ export function assignSlots(
     return slot;
   };
   const settle = (s: Storage, slot: OpenSlot): void => {
-    const size = same(s.bytes);
+    const size = equal.size(s.bytes);
     slot.sizes.set(printSize(size), size);
     slot.capacity = Math.max(slot.capacity, nominal(size));
     chosen.set(s, slot);
@@ -91,7 +93,7 @@ export function assignSlots(
   for (const l of lives) {
     // A value that ends in the step where another begins is still read there.
     for (; step < l.first; step++) for (const s of ending.get(step) ?? []) release(free, chosen.get(s)!);
-    settle(l.storage, takeTightest(free, nominal(same(l.storage.bytes))) ?? open(l.storage));
+    settle(l.storage, takeTightest(free, nominal(equal.size(l.storage.bytes))) ?? open(l.storage));
   }
   return {
     slots: slots.map(({ sizes, label }) => ({ bytes: largest([...sizes.values()]), label })),
@@ -135,52 +137,6 @@ function nominalSizes(axes: readonly Axis[], live: ReadonlyMap<string, Rational>
   }
   const sizes: Sizes = resolveSizes(axes, { extents, lengths: new Map(), live });
   return (size) => sizes.number(size);
-}
-
-/** The same size over the first of all axes that are made alike, since equal rules have equal bounds: layers share slots though each has axes of its own. */
-function representatives(axes: readonly Axis[]): (size: Size) => Size {
-  const first = new Map<string, string>();
-  const of = new Map<string, string>();
-  const known = new Map<string, Size>();
-  const same = (size: Size): Size => {
-    if (typeof size === "number") return size;
-    let made = known.get(size.key);
-    if (made === undefined) {
-      made = substitute(size, (atom) => {
-        if (atom.kind !== "axis" && atom.kind !== "rows") return null;
-        const other = of.get(atom.axis);
-        return other === undefined ? null : atom.kind === "axis" ? axisSize(other) : rowsSize(other);
-      });
-      known.set(size.key, made);
-    }
-    return made;
-  };
-  for (const axis of axes) {
-    if (axis.role !== "sequence") continue;
-    const key = ruleKey(axis, (name) => of.get(name) ?? name, same);
-    const known = first.get(key);
-    if (known === undefined) first.set(key, axis.name);
-    else of.set(axis.name, known);
-  }
-  return same;
-}
-
-/** Equal for axes whose counts have equal bounds. */
-function ruleKey({ name, count: rule }: SequenceAxis, parent: (name: string) => string, same: (size: Size) => Size): string {
-  switch (rule.kind) {
-    case "input":
-      return `input ${name}`;
-    case "top":
-      return `top ${parent(rule.parent)} ${printSize(same(rule.k))}`;
-    case "above":
-      return `above ${parent(rule.parent)}`;
-    case "span":
-      return `span ${parent(rule.parent)} ${printSize(rule.start)} ${rule.stop === null ? "end" : printSize(rule.stop)}`;
-    case "join":
-      return `join ${rule.parts.map(parent).join(" ")}`;
-    default:
-      return rule satisfies never;
-  }
 }
 
 /** The largest of some sizes: of those that differ by a factor only the greatest is kept. */

@@ -1,0 +1,68 @@
+// Axes that are made alike: a route of each layer has an axis of its own, and yet all have the same counts where their rules are equal.
+import type { TensorType } from "../ir/types.js";
+import type { Axis, SequenceAxis } from "../size/axes.js";
+import { axisSize, printSize, rowsSize, substitute, type Size } from "../size/size.js";
+
+/** Speaks of the first of all axes that are made alike, so that what they say in common is said once. */
+export class EqualAxes {
+  readonly #first = new Map<string, string>();
+  readonly #sizes = new Map<string, Size>();
+
+  /** `merges` tells of an axis whether it may stand for another of an equal rule, or another for it. */
+  constructor(axes: readonly Axis[], merges: (axis: string) => boolean) {
+    const byRule = new Map<string, string>();
+    for (const axis of axes) {
+      if (axis.role !== "sequence" || !merges(axis.name)) continue;
+      const key = this.#ruleKey(axis);
+      const known = byRule.get(key);
+      if (known === undefined) byRule.set(key, axis.name);
+      else this.#first.set(axis.name, known);
+    }
+  }
+
+  axis(name: string): string {
+    return this.#first.get(name) ?? name;
+  }
+
+  size(size: Size): Size {
+    if (typeof size === "number" || this.#first.size === 0) return size;
+    let made = this.#sizes.get(size.key);
+    if (made === undefined) {
+      made = substitute(size, (atom) => {
+        if (atom.kind !== "axis" && atom.kind !== "rows") return null;
+        const first = this.#first.get(atom.axis);
+        return first === undefined ? null : atom.kind === "axis" ? axisSize(first) : rowsSize(first);
+      });
+      this.#sizes.set(size.key, made);
+    }
+    return made;
+  }
+
+  type({ dtype, shape }: TensorType): TensorType {
+    return { dtype, shape: shape.map((s) => this.size(s)) };
+  }
+
+  /** Of an operator: the axis it makes or works along, and the shape it has, where it has them. */
+  attrs<A extends object>(attrs: A): A {
+    const { axis, shape } = attrs as { readonly axis?: unknown; readonly shape?: readonly Size[] }; // every operator's `shape` is a list of sizes
+    if (typeof axis !== "string" && shape === undefined) return attrs;
+    return { ...attrs, ...(typeof axis === "string" ? { axis: this.axis(axis) } : {}), ...(shape ? { shape: shape.map((s) => this.size(s)) } : {}) };
+  }
+
+  #ruleKey({ name, count: rule }: SequenceAxis): string {
+    switch (rule.kind) {
+      case "input":
+        return `input ${name}`;
+      case "top":
+        return `top ${this.axis(rule.parent)} ${printSize(this.size(rule.k))}`;
+      case "above":
+        return `above ${this.axis(rule.parent)}`;
+      case "span":
+        return `span ${this.axis(rule.parent)} ${printSize(rule.start)} ${rule.stop === null ? "end" : printSize(rule.stop)}`;
+      case "join":
+        return `join ${rule.parts.map((p) => this.axis(p)).join(" ")}`;
+      default:
+        return rule satisfies never;
+    }
+  }
+}
