@@ -9,6 +9,7 @@ import { ERROR, type Any } from "./context.js";
 import { checkRouters } from "./dead-router.js";
 import { checkResiduals } from "./doubled-residual.js";
 import { enter } from "./entry.js";
+import { constantOf } from "./evaluate.js";
 import { loadFiles, type Files } from "./files.js";
 import { inspect, nameCalls } from "./inspect.js";
 import { Instance } from "./instance.js";
@@ -60,7 +61,10 @@ export function check(root: SourceFile, options: CheckOptions): Checked {
 }
 
 function checkModel(session: Session, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {
-  for (const file of files.all) if (!file.library) checkNames(session, file);
+  const own = files.all.filter((file) => !file.library);
+  for (const file of own) checkNames(session, file);
+  for (const file of own)
+    for (const decl of file.tree.declarations) if (decl.kind === "const") constantOf({ kind: "const", decl, file }, decl.name.span, { session });
   const decl = chooseModel(session, files, options.model);
   if (decl === null) return null;
   const given = givenParameters(session, files.root, decl, options.set ?? {});

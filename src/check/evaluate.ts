@@ -111,8 +111,7 @@ export function unknownName(name: string, span: Span, env: Env): Any {
 }
 
 /** A constant's value, computed when it is first needed. */
-function constantOf({ decl, file }: Extract<Binding, { kind: "const" }>, span: Span, env: Env): Any {
-  const { session } = env;
+export function constantOf({ decl, file }: Extract<Binding, { kind: "const" }>, span: Span, { session }: Pick<Env, "session">): Any {
   const known = session.constants.get(decl);
   if (known !== undefined && known !== "open") return known;
   if (known === "open") {

@@ -1,4 +1,5 @@
 // Names in every block of a file, used by the model or not: what is unknown or declared twice is found without making instances.
+import { isInteger, toNumber } from "../size/rational.js";
 import type { Block, Expr, Fn, Input, Member, Name, Param, Stmt, TypeExpr } from "../syntax/ast.js";
 import { builtins } from "./builtins/index.js";
 import { isCompileTimeFunction, phaseValue } from "./compile-time.js";
@@ -6,6 +7,7 @@ import { ERROR } from "./context.js";
 import { unknownName } from "./evaluate.js";
 import type { LoadedFile } from "./files.js";
 import { namesOf } from "./instantiate.js";
+import { MAX_EXTENT } from "./limits.js";
 import { axisNameOf } from "./match-types.js";
 import { nameOfKind } from "./parameters.js";
 import type { Binding, Scope } from "./scope.js";
@@ -66,7 +68,7 @@ function checkMembers(session: Session, block: Block, members: readonly Member[]
         checkExpr(session, m.value, types);
         break;
       case "weight":
-        checkDims(session, m.type, types);
+        checkDims(session, m.type, types, `a dimension of the weight \`${m.name.text}\``);
         if (m.init !== null) checkInitialiser(session, m.init, types);
         break;
       case "member-if":
@@ -126,14 +128,24 @@ function checkInputs(session: Session, inputs: readonly Input[], locals: Map<str
   }
 }
 
-function checkDims(session: Session, type: TypeExpr, scope: Scope): void {
+function checkDims(session: Session, type: TypeExpr, scope: Scope, what = "a dimension"): void {
   const [, surplus] = type.dims.filter((d) => d.kind === "rest");
   if (surplus !== undefined) session.report("repeated-rest", {}, surplus.span);
   for (const d of type.dims) {
     if (d.kind === "rest") continue;
     checkExpr(session, d.value, scope);
-    if (d.bound !== null) checkExpr(session, d.bound, scope);
+    checkExtent(session, d.value, what);
+    if (d.bound === null) continue;
+    checkExpr(session, d.bound, scope);
+    checkExtent(session, d.bound, "a bound");
   }
+}
+
+/** A literal is no extent whatever the parameters of the block are. */
+function checkExtent(session: Session, expr: Expr, what: string): void {
+  if (expr.kind !== "number" || !isInteger(expr.value)) return;
+  const n = toNumber(expr.value);
+  if (n < 1 || n > MAX_EXTENT) session.report("size-out-of-range", { what, value: String(expr.value.num), max: MAX_EXTENT }, expr.span);
 }
 
 /** In the order of the text; what an `if` or a `for` binds is seen after it. */

@@ -117,6 +117,6 @@ describe("the standard library", () => {
   });
 
   it("says so where `mlp` is neither", () => {
-    expect(codesOf(using('Layer(8, 2, mlp: "relu")'))).toEqual(["not-callable"]);
+    expect(codesOf(using('Layer(8, 2, mlp: "relu")'))).toEqual(["unknown-option", "not-callable"]);
   });
 });

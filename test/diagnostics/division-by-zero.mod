@@ -1,5 +1,6 @@
 const a = 1 / (2 - 2)
 const b = 5 % 0
+const unused = 1 / 0
 
 model M() {
   weight w: f32[a]
