@@ -29,27 +29,89 @@ function requireNode() {
 }
 
 function installDependencies() {
-  if (dependenciesMatch()) return;
-  say("installing dependencies (npm ci)");
+  const missing = missingDependencies();
+  if (!missing.optional && !missing.needed) return;
+  if (missing.needed) {
+    say("installing dependencies (npm ci)");
+    const { status, error } = npm("ci");
+    if (status !== 0) throw new SetupError(`npm ci failed${error ? `: ${error.message}` : ""}; nothing works without the dependencies`);
+  } else if (triedToday("optional")) return;
+  else {
+    say("installing optional dependencies that are missing (npm install)");
+    npm("install", "--no-save");
+  }
+  // npm passes over an optional package that it cannot have, without a word.
+  if (missingDependencies().optional) {
+    say("some optional dependencies cannot be installed; they are tried again tomorrow");
+    rememberTry("optional");
+  }
+}
+
+function npm(...args) {
   // Run by npm, this process knows npm's own script; a bare `node scripts/setup.mjs` finds it on the path.
   const script = process.env.npm_execpath;
   const byNode = script !== undefined && script.endsWith("npm-cli.js");
-  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+  const all = [...args, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
   const options = { cwd: root, stdio: ["ignore", 2, 2], shell: !byNode && process.platform === "win32" };
-  const { status, error } = byNode ? spawnSync(process.execPath, [script, ...args], options) : spawnSync("npm", args, options);
-  if (status !== 0) throw new SetupError(`npm ci failed${error ? `: ${error.message}` : ""}; nothing works without the dependencies`);
+  return byNode ? spawnSync(process.execPath, [script, ...all], options) : spawnSync("npm", all, options);
 }
 
-/** Whether node_modules holds what package-lock.json asks for, by npm's own record of what it installed. */
-function dependenciesMatch() {
+/** What node_modules lacks of package-lock.json, by npm's own record of what it installed. */
+function missingDependencies() {
   const wanted = packagesOf(join(root, "package-lock.json"));
   const installed = packagesOf(join(root, "node_modules", ".package-lock.json"));
-  if (!wanted || !installed) return false;
-  return Object.entries(wanted).every(([path, p]) => {
-    const found = installed[path];
-    if (path === "" || (found === undefined && p.optional)) return true;
-    return found !== undefined && found.version === p.version && found.integrity === p.integrity;
-  });
+  return wanted && installed ? missingPackages(wanted, installed) : { needed: true, optional: true };
+}
+
+/**
+ * Whether packages are missing, or are not of the locked version: such that are needed, and optional ones that this machine could have. Both are tables of
+ * packages by path, as lock files have them.
+ */
+export function missingPackages(wanted, installed, machine = { os: process.platform, cpu: process.arch, libc: libc() }) {
+  const missing = { needed: false, optional: false };
+  const differs = (path) => installed[path]?.version !== wanted[path].version || installed[path]?.integrity !== wanted[path].integrity;
+  for (const [path, p] of Object.entries(wanted)) if (path !== "" && !p.optional && differs(path)) missing.needed = true;
+  // Optional packages are those of other packages: what no package of this machine asks for is not missing here.
+  const reached = new Set([""]);
+  for (const path of reached) {
+    if (wanted[path].optional && differs(path)) missing.optional = true;
+    const { dependencies, devDependencies, optionalDependencies } = wanted[path];
+    for (const name of Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies })) {
+      const found = resolvePackage(wanted, path, name);
+      if (found !== null && runsOn(wanted[found], machine)) reached.add(found);
+    }
+  }
+  return missing;
+}
+
+/** Where a package finds another: beside it, or beside one of the packages it lies in. */
+function resolvePackage(packages, from, name) {
+  for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf("/node_modules/")))) {
+    const path = `${folder === "" ? "" : `${folder}/`}node_modules/${name}`;
+    if (packages[path]) return path;
+    if (folder === "") return null;
+  }
+}
+
+const runsOn = (p, machine) => ["os", "cpu", "libc"].every((key) => !p[key] || machine[key] === null || p[key].includes(machine[key]));
+
+/** Null where it does not matter. */
+function libc() {
+  if (process.platform !== "linux") return null;
+  return process.report.getReport().header.glibcVersionRuntime ? "glibc" : "musl";
+}
+
+const DAY = 24 * 3600 * 1000;
+const tryMark = (what) => join(root, "node_modules", ".cache", "modc", `tried-${what}`);
+
+/** What failed is tried once a day, so that a machine without a network starts quickly. */
+function triedToday(what) {
+  return existsSync(tryMark(what)) && Date.now() - statSync(tryMark(what)).mtimeMs < DAY;
+}
+
+function rememberTry(what) {
+  mkdirSync(dirname(tryMark(what)), { recursive: true });
+  writeFileSync(tryMark(what), "");
 }
 
 function packagesOf(path) {
@@ -97,37 +159,45 @@ function fingerprintOf(paths) {
 }
 
 const PACKAGES = ["libvulkan1", "mesa-vulkan-drivers"];
+const INSTALL = `apt-get install -y --no-install-recommends ${PACKAGES.join(" ")}`;
 
 /** Mesa's software GPU is six times quicker than SwiftShader; where it can be installed without asking anybody, it is. */
 function ensureDriver() {
   if (process.platform !== "linux" || process.env.MODC_NO_INSTALL || hasVulkan()) return;
-  const hint = `apt-get install -y --no-install-recommends ${PACKAGES.join(" ")}`;
-  if (process.getuid?.() !== 0 || !onPath("apt-get")) {
+  const named = namedDrivers(process.env) !== null;
+  const hint = named ? "VK_DRIVER_FILES names none" : `\`${INSTALL}\` as root brings a driver`;
+  // Where the user says which drivers there are, installing others changes nothing.
+  if (named || process.getuid?.() !== 0 || !onPath("apt-get")) {
     if (!existsSync(join(root, "node_modules", "@sparticuz", "chromium")))
-      say(`no Vulkan driver and no SwiftShader for this machine; only the reference runs (\`${hint}\` as root brings a driver)`);
+      say(`no Vulkan driver and no SwiftShader for this machine; only the reference runs (${hint})`);
     return;
   }
-  const attempt = join(root, "node_modules", ".cache", "modc", "driver-attempt");
-  const DAY = 24 * 3600 * 1000;
-  if (existsSync(attempt) && Date.now() - statSync(attempt).mtimeMs < DAY) return;
-  say(`no Vulkan driver was found: ${hint}`);
+  if (triedToday("driver")) return;
+  say(`no Vulkan driver was found: ${INSTALL}`);
   // A bare image has no lists of packages yet, and an old one lists packages that are gone.
   const install = ["install", "-y", "-qq", "--no-install-recommends", ...PACKAGES];
   const error = apt(install) && (apt(["update", "-qq"]) || apt(install));
   if (!error) return;
   process.stderr.write(`${error}\n`);
-  mkdirSync(dirname(attempt), { recursive: true });
-  writeFileSync(attempt, "");
+  rememberTry("driver");
   say("that failed; modc falls back on SwiftShader, which is slower");
 }
 
 function hasVulkan() {
   const loader = ["/usr/lib", "/usr/lib64", "/lib", "/usr/local/lib", ...multiarch()].some((folder) => existsSync(join(folder, "libvulkan.so.1")));
-  const drivers = ["/etc", "/usr/share", "/usr/local/etc", "/usr/local/share"].some((folder) => {
-    const icd = join(folder, "vulkan", "icd.d");
-    return existsSync(icd) && readdirSync(icd).some((name) => name.endsWith(".json"));
-  });
-  return loader && (drivers || Boolean(process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES));
+  return loader && hasDriver(process.env);
+}
+
+/** Whether there is a manifest of a Vulkan driver where the loader looks: in what the environment names, else in the system's folders. */
+export function hasDriver(env) {
+  const places = namedDrivers(env) ?? ["/etc", "/usr/share", "/usr/local/etc", "/usr/local/share"].map((folder) => join(folder, "vulkan", "icd.d"));
+  return places.some((place) => existsSync(place) && (!statSync(place).isDirectory() || readdirSync(place).some((name) => name.endsWith(".json"))));
+}
+
+/** The files and folders that stand in for the system's; null where none are named. */
+function namedDrivers({ VK_DRIVER_FILES, VK_ICD_FILENAMES }) {
+  const named = VK_DRIVER_FILES || VK_ICD_FILENAMES;
+  return named ? named.split(":").filter((place) => place !== "") : null;
 }
 
 function multiarch() {
