@@ -8,7 +8,7 @@ import type { Graph } from "./ir/graph.js";
 import { lower } from "./lower/lower.js";
 import { optimize } from "./passes/index.js";
 import type { Program } from "./program/program.js";
-import type { Target } from "./program/target.js";
+import { PORTABLE, type Target } from "./program/target.js";
 import { schedule } from "./schedule/schedule.js";
 
 export interface CompileOptions {
@@ -48,9 +48,16 @@ export function compile(source: string, options: CompileOptions = {}): Compiled 
   if (!checked.model) return { program: null, graph: null, model: null, diagnostics: checked.diagnostics, sources: checked.sources };
   const lowered = lower(checked.model);
   const graph = optimize(lowered, { verify: options.verify ?? false });
-  const plan = schedule(graph, options.target);
-  const program = emit(plan, { model: checked.model, sources: checked.sources });
+  const program = programFor({ graph, model: checked.model, sources: checked.sources }, options.target);
   return { program, graph, model: checked.model, diagnostics: checked.diagnostics, sources: checked.sources };
+}
+
+/** The last part of the pipeline: the program of an optimized graph for a device, by default for any. */
+export function programFor(
+  { graph, model, sources }: { readonly graph: Graph; readonly model: Model; readonly sources: readonly SourceFile[] },
+  target: Target = PORTABLE,
+): Program {
+  return emit(schedule(graph, target), { model, sources });
 }
 
 function checkOptions(options: CompileOptions): CheckOptions {

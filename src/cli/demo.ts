@@ -32,6 +32,7 @@ async function show(file: string, passage: string): Promise<ExitCode> {
   const compileMs = performance.now() - started;
   const job: Job = {
     program: compiled.program,
+    forTarget: compiled.forTarget,
     given: await readInputs(compiled.program, { text: [`@${passage}`] }),
     weights: null,
     live: {},

@@ -1,6 +1,7 @@
 // Runs a program on a device, or its graph on the reference, with the same inputs, weights and results for both.
 import type { Graph } from "../ir/graph.js";
 import type { Program, ProgramWeight } from "../program/program.js";
+import type { Target } from "../program/target.js";
 import type { Choice, Evaluation } from "../reference/evaluate.js";
 import { checkLengths, checkLive, type LiveValue } from "../runtime/extents.js";
 import { initialValues, load, matchWeights, openDevice, readWeight, type DeviceInfo, type DeviceKind, type Words } from "../runtime/index.js";
@@ -12,6 +13,8 @@ import type { Progress } from "./terminal.js";
 
 export interface Job {
   readonly program: Program;
+  /** The program for the device that was opened; null: as it is. */
+  readonly forTarget: ((target: Target) => Program) | null;
   readonly given: GivenInputs;
   /** Path of a checkpoint; null: starting values from the seed. */
   readonly weights: string | null;
@@ -32,10 +35,11 @@ export type Values = ReadonlyMap<string, Value>;
 
 /** Runs on a device of that kind, the best there is for null. */
 export async function runOnDevice(job: Job, kind: DeviceKind | null): Promise<{ readonly values: Values; readonly device: DeviceInfo }> {
-  const { program, given, progress } = job;
+  const { given, progress } = job;
   progress.report("opening the device");
   const device = await openDevice(kind === null ? {} : { kind });
   try {
+    const program = job.forTarget?.(device.target) ?? job.program;
     const session = await load(program, device, job.weights ?? undefined, {
       max: Object.fromEntries(given.extents),
       live: job.live,

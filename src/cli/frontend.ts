@@ -4,6 +4,8 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { formatDiagnostics } from "../diagnostics/format.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Model } from "../check/model.js";
+import type { Program } from "../program/program.js";
+import type { Target } from "../program/target.js";
 import { pairs } from "./arguments.js";
 import { EXIT, Quit } from "./exit.js";
 import { importReader, readSource } from "./files.js";
@@ -37,18 +39,24 @@ export function showDiagnostics(diagnostics: readonly Diagnostic[], sources: rea
   if (diagnostics.length > 0) say(`${formatDiagnostics(diagnostics, { sources, color: useColor() })}\n`);
 }
 
-export type Finished = Compiled & { readonly program: NonNullable<Compiled["program"]>; readonly graph: NonNullable<Compiled["graph"]>; readonly model: Model };
+export type Finished = Compiled & {
+  /** The same model compiled for a device. */
+  readonly forTarget: (target: Target) => Program;
+  readonly program: NonNullable<Compiled["program"]>;
+  readonly graph: NonNullable<Compiled["graph"]>;
+  readonly model: Model;
+};
 
 /** Compiles a file; prints what there is to say, and quits where it does not compile. */
 export async function compileFile(file: string, flags: ModelFlags): Promise<Finished> {
   const source = readSource(file);
   const options = compileOptions(file, flags);
-  const { compile } = await import("../compile.js");
+  const { compile, programFor } = await import("../compile.js");
   const compiled = compile(source.text, options);
   showDiagnostics(compiled.diagnostics, compiled.sources);
   const { program, graph, model } = compiled;
   if (!program || !graph || !model) throw new Quit(EXIT.user);
-  return { ...compiled, program, graph, model };
+  return { ...compiled, program, graph, model, forTarget: (target) => programFor({ graph, model, sources: compiled.sources }, target) };
 }
 
 /** Checks a file only; prints what there is to say, and quits where there is no model. */

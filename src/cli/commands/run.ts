@@ -1,6 +1,5 @@
 // `modc run`: runs a model, from its source or compiled, on a device or on the reference.
 import type { Graph } from "../../ir/graph.js";
-import type { Program } from "../../program/program.js";
 import { parseProgram } from "../../program/serialize.js";
 import { fileDtype, toBytes, writeSafetensors, type DeviceInfo, type DeviceKind, type Words } from "../../runtime/index.js";
 import { writeWhole } from "../../runtime/node.js";
@@ -26,11 +25,12 @@ export interface RunFlags extends ModelFlags, DeviceFlags, InputFlags {
 
 export async function run(file: string, flags: RunFlags): Promise<ExitCode> {
   const kind = deviceKind(flags);
-  const { program, graph } = await programOf(file, flags);
+  const { program, graph, forTarget } = await programOf(file, flags);
   const onReference = kind === "reference" ? needGraph(graph, "--device reference") : null;
   const checked = flags.check ? needGraph(graph, "--check") : null;
   const job: Job = {
     program,
+    forTarget,
     given: await readInputs(program, flags),
     weights: flags.weights ?? null,
     live: pairs("--live", flags.live ?? []),
@@ -49,7 +49,7 @@ export async function run(file: string, flags: RunFlags): Promise<ExitCode> {
 }
 
 /** A compiled program has its parameters and phase built in, and no graph. */
-async function programOf(file: string, flags: RunFlags): Promise<{ readonly program: Program; readonly graph: Graph | null }> {
+async function programOf(file: string, flags: RunFlags): Promise<Pick<Job, "program" | "forTarget"> & { readonly graph: Graph | null }> {
   if (!file.endsWith(".json")) return compileFile(file, flags);
   const built = [
     ["--set", flags.set],
@@ -58,7 +58,7 @@ async function programOf(file: string, flags: RunFlags): Promise<{ readonly prog
     ["--model", flags.model],
   ].find(([, value]) => value !== undefined);
   if (built) throw new UserError(`${file} is compiled already: ${String(built[0])} has no effect on it`, "give it to `modc compile`", EXIT.usage);
-  return { program: parseProgram(readText(file)), graph: null };
+  return { program: parseProgram(readText(file)), graph: null, forTarget: null };
 }
 
 function needGraph(graph: Graph | null, option: string): Graph {
