@@ -1,4 +1,4 @@
-// y[o] = combine over r of x[base(o) + step(r)], r = 0 … extent − 1: short reductions.
+// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1: short reductions.
 // Method: an invocation goes through its elements in blocks of 32, so that rounding grows with the number of blocks, not of elements.
 // Grid: one invocation for each element of y.
 
@@ -8,6 +8,8 @@ struct Sizes { outputs: u32, extent: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 alias Value = f32;
+/** Element i of x, which may be computed from others. */
+fn value(i: u32) -> Value { return x[i]; }
 fn outputs() -> u32 { return sizes.outputs; }
 fn extent() -> u32 { return sizes.extent; }
 fn base(o: u32) -> u32 { return o * sizes.extent; }
@@ -26,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var begin = 0u; begin < extent(); begin += 32u) {
     let end = min(begin + 32u, extent());
     var part = identity();
-    for (var r = begin; r < end; r++) { part = combine(part, x[start + step(r)]); }
+    for (var r = begin; r < end; r++) { part = combine(part, value(start + step(r))); }
     total = combine(total, part);
   }
   y[o] = rounded(total);

@@ -1,4 +1,4 @@
-// y[o] = combine over r of x[base(o) + step(r)], r = 0 … extent − 1: long reductions, or of an extent known only when running.
+// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1: long reductions, or of an extent known only when running.
 // Method: 256 invocations share an output; each goes through its elements in blocks of 32, then halves meet halves in a tree.
 // Grid: one workgroup for each element of y.
 
@@ -8,6 +8,8 @@ struct Sizes { outputs: u32, extent: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 alias Value = f32;
+/** Element i of x, which may be computed from others. */
+fn value(i: u32) -> Value { return x[i]; }
 fn outputs() -> u32 { return sizes.outputs; }
 fn extent() -> u32 { return sizes.extent; }
 fn base(o: u32) -> u32 { return o * sizes.extent; }
@@ -30,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   while (r < extent()) {
     var part = identity();
     for (var n = 0u; n < 32u && r < extent(); n++) {
-      part = combine(part, x[start + step(r)]);
+      part = combine(part, value(start + step(r)));
       r += LANES;
     }
     total = combine(total, part);

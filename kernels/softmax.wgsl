@@ -7,6 +7,8 @@ struct Sizes { rows: u32, extent: u32, stride: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+/** Element i of x, which may be computed from others. */
+fn value(i: u32) -> f32 { return x[i]; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn extent() -> u32 { return sizes.extent; }
 fn stride() -> u32 { return sizes.stride; }
@@ -25,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let start = base(o);
 
   var largest = LOWEST;
-  for (var r = lane; r < extent(); r += LANES) { largest = max(largest, x[start + r * stride()]); }
+  for (var r = lane; r < extent(); r += LANES) { largest = max(largest, value(start + r * stride())); }
   parts[lane] = largest;
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
@@ -40,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   while (r < extent()) {
     var part = 0.0;
     for (var n = 0u; n < 32u && r < extent(); n++) {
-      part += exp(x[start + r * stride()] - m);
+      part += exp(value(start + r * stride()) - m);
       r += LANES;
     }
     sum += part;
@@ -54,6 +56,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let total = parts[0];
   for (var c = lane; c < extent(); c += LANES) {
     let at = start + c * stride();
-    y[at] = rounded(exp(x[at] - m) / total);
+    y[at] = rounded(exp(value(at) - m) / total);
   }
 }

@@ -51,7 +51,6 @@ export function expressionWork(expression: Expression, extents: Extents): Work {
   const { leaves, operations } = expression;
   const { equal } = extents;
   const type = equal.type(expression.type);
-  const place = placesOf(expression);
   const name =
     operations.length === 0
       ? leaves[0]!.op === "constant"
@@ -62,11 +61,26 @@ export function expressionWork(expression: Expression, extents: Extents): Work {
           .map((n) => n.op)
           .join("_");
   const kernel = new KernelBuilder("pointwise", extents, name);
-  const buffers = buffersOf(expression);
-  buffers.forEach((leaf, i) => kernel.read(`x${i}`, storageType(typeOf(leaf).dtype), input(i)));
+  readLeaves(kernel, expression);
   kernel.write("y", storageType(type.dtype), result());
   const count = extents.product(type.shape);
   kernel.count("count", count);
+  declareValue(kernel, expression, extents);
+  return work([kernel.over(count)]);
+}
+
+/** Binds what the expression reads, in the order of `buffersOf`, which are the kernel's first inputs. */
+export function readLeaves(kernel: KernelBuilder, expression: Expression): void {
+  buffersOf(expression).forEach((leaf, i) => kernel.read(`x${i}`, storageType(typeOf(leaf).dtype), input(i)));
+}
+
+/** `fn value(i: u32) -> …`: element i of the expression, row-major. */
+export function declareValue(kernel: KernelBuilder, expression: Expression, extents: Extents): void {
+  const { leaves, operations } = expression;
+  const { equal } = extents;
+  const type = equal.type(expression.type);
+  const place = placesOf(expression);
+  const buffers = buffersOf(expression);
   const walk = collapse(extents, { sizes: type.shape, strides: buffers.map((leaf) => broadcastStrides(extents, equal.type(typeOf(leaf)).shape, type.shape)) });
   const sizes = walk.sizes.map((size, d) => (d === 0 ? ({ kind: "one" } as const) : kernel.countOf(size, `size${d}`)));
   const parts = leaves.map((leaf, i): PointwiseLeaf => {
@@ -79,5 +93,4 @@ export function expressionWork(expression: Expression, extents: Extents): Work {
     kind: "value",
     body: { sizes, leaves: parts, operations: operations.map((node) => ({ node, operands: node.inputs.map(place) })), dtype: type.dtype },
   });
-  return work([kernel.over(count)]);
 }

@@ -1,6 +1,8 @@
-// Grouping: a pointwise operator whose result one other of the same shape reads is computed where it is read, and never stored.
+// Grouping: a pointwise operator whose result one other of the same shape reads, or one reduction, is computed where it is read, and never stored.
 import type { Node } from "../ir/graph.js";
+import type { TensorType } from "../ir/types.js";
 import { equalShapes } from "../ir/typing.js";
+import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
 import type { Extents } from "./extents.js";
 import type { Limits } from "../program/target.js";
@@ -18,15 +20,36 @@ const MOST_OPERATIONS = 24;
 
 export const isExpression = (node: Node): boolean => node.op !== "constant" && ops[node.op].lower.kind === "pointwise";
 
-/** The group of each pointwise operator that is stored; those that are computed inside another's have none. `stored`: values that must exist in memory. */
-export function groupPointwise(order: readonly Node[], stored: ReadonlySet<Node>, extents: Extents, limits: Limits): ReadonlyMap<Node, Group> {
+/** Operators whose kernels can compute the elements of input 0 instead of reading them. */
+const TAKES_PROLOGUE: ReadonlySet<OpName> = new Set<OpName>(["sum", "reduce_max", "reduce_min", "softmax"]);
+
+export interface Grouping {
+  /** The group of each pointwise operator that is stored; those that are computed inside another kernel have none. */
+  readonly stored: ReadonlyMap<Node, Group>;
+  /** The group that computes input 0 of an operator, element by element, inside its kernel. */
+  readonly prologues: ReadonlyMap<Node, Group>;
+}
+
+/** `stored`: values that must exist in memory. */
+export function groupPointwise(order: readonly Node[], stored: ReadonlySet<Node>, extents: Extents, limits: Limits): Grouping {
   const reader = soleReaders(order);
   const groups = new Map<Node, Group>();
+  const prologues = new Map<Node, Group>();
+  const mostBuffers = (type: TensorType): number => {
+    const deviceAxes = new Set(type.shape.map((s) => extents.deviceSize(s)?.axis).filter((a) => a !== undefined));
+    return limits.storageBuffersPerStage - 1 - deviceAxes.size;
+  };
   for (const node of order) {
+    if (TAKES_PROLOGUE.has(node.op)) {
+      const input = node.inputs[0]!;
+      const group = groups.get(input);
+      if (!group || stored.has(input) || reader.get(input) !== node || buffersOf(new Set(group.leaves)) > mostBuffers(input.types[0]!)) continue;
+      groups.delete(input);
+      prologues.set(node, group);
+    }
     if (!isExpression(node)) continue;
     const [type] = node.types;
-    const deviceAxes = new Set(type!.shape.map((s) => extents.deviceSize(s)?.axis).filter((a) => a !== undefined));
-    const most = limits.storageBuffersPerStage - 1 - deviceAxes.size;
+    const most = mostBuffers(type!);
     let leaves = new Set(node.inputs.map(behindBroadcast));
     const operations: Node[] = [];
     for (const input of new Set(node.inputs)) {
@@ -42,7 +65,7 @@ export function groupPointwise(order: readonly Node[], stored: ReadonlySet<Node>
     operations.push(node);
     groups.set(node, { operations, leaves: [...leaves] });
   }
-  return groups;
+  return { stored: groups, prologues };
 }
 
 const buffersOf = (leaves: ReadonlySet<Node>): number => {

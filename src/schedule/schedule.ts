@@ -7,10 +7,10 @@ import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
 import { PORTABLE, type Target } from "../program/target.js";
 import { Extents } from "./extents.js";
-import { buffersOf, expressionKey, expressionOf, expressionWork, storing, type Expression } from "./expression.js";
-import { groupPointwise, isExpression, type Group } from "./group.js";
+import { buffersOf, declareValue, expressionKey, expressionOf, expressionWork, readLeaves, storing, type Expression } from "./expression.js";
+import { groupPointwise, isExpression, type Grouping } from "./group.js";
 import { specs, worksInPlace } from "./kernels/index.js";
-import type { Operand, Spec, Work } from "./kernels/spec.js";
+import type { KernelBuilder, Operand, Spec, Work } from "./kernels/spec.js";
 import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
 import type { Plan, PlanOutput, PlanStep, Step } from "./plan.js";
@@ -32,6 +32,8 @@ interface Value {
 interface Unit {
   readonly node: Node;
   readonly expression: Expression | null;
+  /** What a node's kernel computes in place of input 0; its `inputs` are then what that reads. */
+  readonly prologue: Expression | null;
   /** Values in the order of the kernel's inputs. */
   readonly inputs: readonly Value[];
 }
@@ -42,7 +44,7 @@ class Scheduling {
   readonly #tunings: Tunings;
   readonly #extents: Extents;
   readonly #order: readonly Node[];
-  readonly #groups: ReadonlyMap<Node, Group>;
+  readonly #groups: Grouping;
   readonly #values = new Map<Node, Value[]>();
   readonly #views = new Map<Node, Value>();
   readonly #units: Unit[] = [];
@@ -111,11 +113,13 @@ class Scheduling {
     const { kind } = ops[node.op].lower;
     if (kind === "source" || kind === "view" || node.op === "constant" || node.op === "broadcast") return;
     if (isExpression(node)) {
-      const group = this.#groups.get(node);
+      const group = this.#groups.stored.get(node);
       if (group) this.#express(node, expressionOf(group));
       return;
     }
-    this.#add(node, null, node.inputs);
+    const prologue = this.#groups.prologues.get(node);
+    if (prologue) this.#add(node, { prologue: expressionOf(prologue) }, [...buffersOf(expressionOf(prologue)), ...node.inputs.slice(1)]);
+    else this.#add(node, {}, node.inputs);
   }
   /** A constant or a broadcast value is written to memory only for a reader that is no expression. */
   #require(value: Value): void {
@@ -123,14 +127,14 @@ class Scheduling {
     if ((node.op === "constant" || node.op === "broadcast") && !this.#made.has(node)) this.#express(node, storing(node));
   }
   #express(node: Node, expression: Expression): void {
-    this.#add(node, expression, buffersOf(expression));
+    this.#add(node, { expression }, buffersOf(expression));
   }
-  #add(node: Node, expression: Expression | null, reads: readonly Node[]): void {
+  #add(node: Node, parts: { readonly expression?: Expression; readonly prologue?: Expression }, reads: readonly Node[]): void {
     const inputs = reads.map((n) => this.#valueOf(n));
     for (const value of inputs) this.#require(value);
     for (const value of inputs) this.#lastRead.set(value, this.#units.length);
     this.#made.add(node);
-    this.#units.push({ node, expression, inputs });
+    this.#units.push({ node, expression: parts.expression ?? null, prologue: parts.prologue ?? null, inputs });
   }
 
   // --- steps
@@ -212,16 +216,22 @@ class Scheduling {
   #expressionWork(expression: Expression): Work {
     return this.#remember(`= ${expressionKey(expression, this.#extents)}`, () => expressionWork(expression, this.#extents));
   }
-  #kernelWork({ node, inputs: values }: Unit, inPlace: boolean): Work {
+  #kernelWork({ node, prologue, inputs: values }: Unit, inPlace: boolean): Work {
     const types = (list: readonly Node["types"][number][]): string => list.map(printType).join(" ");
     const { equal } = this.#extents;
     const inputs = inputTypes(node.op, node.inputs).map((t) => equal.type(t));
     const results = node.types.map((t) => equal.type(t));
     const attrs = equal.attrs(node.attrs);
     const weights = values.map((v) => v.node.op === "weight");
-    const key = `${node.op}{${attrsKey(attrs)}}${inPlace ? "!" : ""}(${types(inputs)})${weights.map(Number).join("")} ${types(results)}`;
+    const key = `${node.op}{${attrsKey(attrs)}}${inPlace ? "!" : ""}(${types(inputs)})${weights.map(Number).join("")} ${types(results)}${prologue ? `<${expressionKey(prologue, this.#extents)}>` : ""}`;
+    const prologueOf =
+      prologue &&
+      ((kernel: KernelBuilder): void => {
+        readLeaves(kernel, prologue);
+        declareValue(kernel, prologue, this.#extents);
+      });
     return this.#remember(key, () =>
-      runSpec(node.op, { attrs, inputs, results, extents: this.#extents, tunings: this.#tunings, weights, inPlace }),
+      runSpec(node.op, { attrs, inputs, results, extents: this.#extents, tunings: this.#tunings, weights, inPlace, prologue: prologueOf }),
     );
   }
   #remember(key: string, make: () => Work): Work {

@@ -24,6 +24,19 @@ describe("generated shaders", () => {
     const program = programOf(`%h = cast {"dtype":"f16"}(%x)\n%b = lt(%h, %h)\n%n = not(%b)\nresult "y" = %n ${OUTPUT}`);
     await expect(shader(program, "cast_lt_not")).toMatchFileSnapshot(snapshot("half_bool"));
   });
+  it("compute what a reduction takes inside its kernel", async () => {
+    const program = programOf(
+      `%m = sum {"axes":[1],"keep":true}(%x)\n%c = sub(%x, %m)\n%p = mul(%c, %c)\n%s = sum {"axes":[1],"keep":true}(%p)\nresult "y" = %s [B, T, 1] packed T 0 1`,
+    );
+    expect(program.steps).toHaveLength(2);
+    expect(program.kernels).toHaveLength(2);
+    await expect(program.kernels[1]!.wgsl).toMatchFileSnapshot(snapshot("prologue"));
+  });
+  it("store what a reduction takes where another reads it too", () => {
+    const sums = `%p = mul(%x, %x)\n%s = sum {"axes":[1],"keep":true}(%p)`;
+    expect(programOf(`${sums}\n%y = add(%p, %s)\nresult "y" = %y ${OUTPUT}`).steps).toHaveLength(3);
+    expect(programOf(`${sums}\nresult "y" = %p ${OUTPUT}\nresult "z" = %s [B, T, 1] packed T 0 1`).steps).toHaveLength(2);
+  });
   it("count rows that only the device knows", async () => {
     const program = programOf(`${ABOVE.body}%y = exp(%rows)\nresult "y" = %y [B, K, 4] packed K 0 1`, ABOVE);
     await expect(shader(program, "exp")).toMatchFileSnapshot(snapshot("device_rows"));
@@ -38,7 +51,7 @@ describe("generated shaders", () => {
   });
   it("take constants from uniforms: kernels that differ in one are one", () => {
     const program = programOf(
-      `%a = constant {"value":2,"dtype":"f32","shape":[]}()\n%b = constant {"value":3,"dtype":"f32","shape":[]}()\n%p = mul(%x, %a)\n%s = sum {"axes":[1],"keep":true}(%p)\n%q = mul(%s, %b)\n%t = sum {"axes":[1],"keep":true}(%q)\nresult "y" = %t [B, T, 1] packed T 0 1`,
+      `%a = constant {"value":2,"dtype":"f32","shape":[]}()\n%b = constant {"value":3,"dtype":"f32","shape":[]}()\n%p = mul(%x, %a)\n%q = mul(%x, %b)\nresult "y" = %p ${OUTPUT}\nresult "z" = %q ${OUTPUT}`,
     );
     expect(program.kernels.filter((k) => k.name.startsWith("mul."))).toHaveLength(1);
   });

@@ -212,8 +212,16 @@ export const sequenceSamples: Samples<Family> = {
     attends("five heads that share keys, in tiles of eight", { batch: 2, tokens: 45, lengths: [45, 7] }, { heads: 5, groups: 1, width: 12, outWidth: 100 }),
     attends("heads of 256", { batch: 2, tokens: 40, lengths: [40, 3] }, { heads: 2, width: 256 }),
     attends("wider heads than fit beside seven others", { tokens: 9 }, { heads: 1, width: 600, outWidth: 300 }),
-    attends("one chosen query among many keys", { batch: 3, tokens: 150, lengths: [150, 33, 0], axes: { K: TOP_1 } }, { heads: 4, groups: 2, width: 32, queries: "K" }),
-    attends("an eighth of the rows, by position", { batch: 2, tokens: 150, lengths: [150, 80], axes: { K: EIGHTH } }, { heads: 2, width: 8, window: 50, queries: "K", keys: "K" }),
+    attends(
+      "one chosen query among many keys",
+      { batch: 3, tokens: 150, lengths: [150, 33, 0], axes: { K: TOP_1 } },
+      { heads: 4, groups: 2, width: 32, queries: "K" },
+    ),
+    attends(
+      "an eighth of the rows, by position",
+      { batch: 2, tokens: 150, lengths: [150, 80], axes: { K: EIGHTH } },
+      { heads: 2, width: 8, window: 50, queries: "K", keys: "K" },
+    ),
     attends("chosen rows", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, queries: "K", keys: "K" }),
     attends(
       "chosen rows with a window by position",

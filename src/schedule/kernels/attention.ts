@@ -51,7 +51,9 @@ export const attention: Spec<"attention"> = ({ attrs, inputs, results, extents }
   else
     kernel
       .function(roundedTo(y.dtype))
-      .function("fn write(row: u32, c: u32, x: vec4f) { for (var i = 4u * c; i < min(4u * c + 4u, widthV()); i++) { y[row * widthV() + i] = rounded(x[i % 4u]); } }");
+      .function(
+        "fn write(row: u32, c: u32, x: vec4f) { for (var i = 4u * c; i < min(4u * c + 4u, widthV()); i++) { y[row * widthV() + i] = rounded(x[i % 4u]); } }",
+      );
   const seen: string[] = [];
   if (attrs.causal) seen.push("j <= i");
   if (attrs.window > 0) {

@@ -1,6 +1,7 @@
 // Specs of the kernels that compute: reductions and losses.
 import type { DType } from "../../size/dtype.js";
 import { stridesOf } from "../index-map.js";
+import type { WgslType } from "../plan.js";
 import { around, input, KernelBuilder, result, roundedTo, storageType, typeAt, work, type Spec } from "./spec.js";
 
 /** Reductions of at most so many elements, known beforehand, are given one invocation each; longer ones a workgroup. */
@@ -18,7 +19,7 @@ const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f8
 
 const reduction =
   ({ identity, combine }: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> =>
-  ({ attrs, inputs, extents }) => {
+  ({ attrs, inputs, extents, prologue }) => {
     const x = typeAt(inputs, 0);
     const strides = stridesOf(extents, x.shape);
     const along = (kept: boolean): number[] => x.shape.flatMap((_, d) => (attrs.axes.includes(d) === kept ? [] : [d]));
@@ -27,7 +28,8 @@ const reduction =
     const extent = extents.product(reduced.map((d) => x.shape[d]!));
     const short = typeof extent === "number" && extent <= SHORT_REDUCTION;
     const type = storageType(x.dtype);
-    const kernel = new KernelBuilder(short ? "reduce" : "reduce_long", extents).read("x", type, input(0)).write("y", type, result());
+    const kernel = new KernelBuilder(short ? "reduce" : "reduce_long", extents);
+    readValues(kernel, prologue, type).write("y", type, result());
     kernel.alias("Value", type).count("outputs", outputs).count("extent", extent);
     kernel.index(
       "base",
@@ -44,6 +46,13 @@ const reduction =
     kernel.function(`fn rounded(v: Value) -> Value { return ${x.dtype === "f16" ? "modc_f16(v)" : "v"}; }`);
     return work([short ? kernel.over(outputs) : kernel.dispatch(outputs)]);
   };
+
+/** `fn value(i: u32)`: element i of input 0, read or computed. */
+function readValues(kernel: KernelBuilder, prologue: ((kernel: KernelBuilder) => void) | null, type: WgslType): KernelBuilder {
+  if (prologue) prologue(kernel);
+  else kernel.read("x", type, input(0)).function(`fn value(i: u32) -> ${type} { return x[i]; }`);
+  return kernel;
+}
 
 export const sum: Spec<"sum"> = reduction({ identity: (t) => `${storageType(t)}(0)`, combine: () => "a + b" });
 export const reduceMax: Spec<"reduce_max"> = reduction({
@@ -80,10 +89,11 @@ export const argmax: Spec<"argmax"> = ({ attrs, inputs, extents }) => {
   return work([kernel.over(outputs)]);
 };
 
-export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents }) => {
+export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, prologue }) => {
   const x = typeAt(inputs, 0);
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
-  const kernel = new KernelBuilder("softmax", extents).read("x", "f32", input(0)).write("y", "f32", result());
+  const kernel = new KernelBuilder("softmax", extents);
+  readValues(kernel, prologue, "f32").write("y", "f32", result());
   kernel.count("rowCount", extents.times(outer, inner)).count("extent", rows).count("stride", inner);
   kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype));
   return work([kernel.dispatch(extents.times(outer, inner))]);

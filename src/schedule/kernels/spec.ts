@@ -37,6 +37,8 @@ export interface SpecContext<K extends OpName> {
   readonly weights: readonly boolean[];
   /** Whether result 0 takes over the memory of the record's `inPlace` input, which then holds its value already. */
   readonly inPlace: boolean;
+  /** Where the kernel computes input 0: binds what that needs, as the first inputs, and declares `fn value(i: u32)`, its element i. */
+  readonly prologue: ((kernel: KernelBuilder) => void) | null;
 }
 
 /** The steps that compute a node, and the bytes of the scratch buffers they need. */
