@@ -1,6 +1,15 @@
 // Errors of the runtime: one class for each kind of fault, with a code for programs and a hint for people.
 
-export type RuntimeErrorCode = "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported" | "bad-input" | "bad-weights" | "disposed";
+export type RuntimeErrorCode =
+  | "no-device"
+  | "device-lost"
+  | "out-of-memory"
+  | "limit-exceeded"
+  | "kernel-refused"
+  | "unsupported"
+  | "bad-input"
+  | "bad-weights"
+  | "disposed";
 
 /** What every error of the runtime has: a code, a message of one sentence, and, where there is a mend, a hint. */
 export class RuntimeError extends Error {

@@ -44,7 +44,12 @@ export class Sources {
   }
   /** The memory of a weight in a layout. */
   weight({ attrs: { path, shape } }: Node<"weight">, layout: WeightLayout): Storage {
-    const bytes = 4 * packedLength(layout, shape.reduce((n, d) => n * d, 1));
+    const bytes =
+      4 *
+      packedLength(
+        layout,
+        shape.reduce((n, d) => n * d, 1),
+      );
     const label = layout.kind === "given" ? path : `${path}, in ${layout.kind}`;
     return once(this.#weights, `${JSON.stringify(layout)} ${path}`, () => ({ path, layout, storage: storage(bytes, label, true) })).storage;
   }
@@ -79,8 +84,7 @@ export class Sources {
       new Map([...sources].flatMap(([name, s]) => (used.has(s) || this.isState(s) ? [[name, slotOf(s)]] : [])));
     const tables = [...this.#tables.values()].flatMap(({ table, storage: s }): PlanTable[] => (used.has(s) ? [{ ...table, slot: slotOf(s) }] : []));
     const weights = new Map<string, PlanWeight[]>();
-    for (const { path, layout, storage: s } of this.#weights.values())
-      if (used.has(s)) once(weights, path, () => []).push({ slot: slotOf(s), layout });
+    for (const { path, layout, storage: s } of this.#weights.values()) if (used.has(s)) once(weights, path, () => []).push({ slot: slotOf(s), layout });
     return { inputs: of(this.#inputs), weights, states: of(this.#states), tables };
   }
 }

@@ -88,10 +88,18 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
   });
 
   it("by computed values agree with the reference", async () => {
-    for (const [M, K, N] of [[33, 70, 36], [1, 5, 32], [50, 1, 100]] as const) {
+    for (const [M, K, N] of [
+      [33, 70, 36],
+      [1, 5, 32],
+      [50, 1, 100],
+    ] as const) {
       const b = new Bench({}, 5);
       const twice = (node: Node): Node => b.node("add", [node, node], {});
-      await compareOnDevice(device, "matmul", b.finish(b.node("matmul", [b.data("f32", [2, M, K]), twice(b.data("f32", [2, K, N]))], { transposed: false }), "values"));
+      await compareOnDevice(
+        device,
+        "matmul",
+        b.finish(b.node("matmul", [b.data("f32", [2, M, K]), twice(b.data("f32", [2, K, N]))], { transposed: false }), "values"),
+      );
     }
   });
 
@@ -100,13 +108,23 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
       const b = new Bench({ tokens }, 5);
       await compareOnDevice(device, "matmul", b.finish(b.node("matmul", [b.rows([], [40]), b.weight("w", "f32", [96, 40])], { transposed: true }), "rows"));
       const gpu: Target = { ...device.target, device: "discrete" };
-      await compareOnDevice(device, "matmul", b.finish(b.node("matmul", [b.rows([], [40]), b.weight("v", "f32", [96, 40])], { transposed: true }), "rows"), gpu);
+      await compareOnDevice(
+        device,
+        "matmul",
+        b.finish(b.node("matmul", [b.rows([], [40]), b.weight("v", "f32", [96, 40])], { transposed: true }), "rows"),
+        gpu,
+      );
     }
   });
 });
 
 describe("cases for numbers of rows", () => {
-  const target: Target = { device: "mesa-software", subgroupSize: 8, f16: false, limits: { storageBuffersPerStage: 8, invocationsPerWorkgroup: 256, workgroupStorageBytes: 16_384 } };
+  const target: Target = {
+    device: "mesa-software",
+    subgroupSize: 8,
+    f16: false,
+    limits: { storageBuffersPerStage: 8, invocationsPerWorkgroup: 256, workgroupStorageBytes: 16_384 },
+  };
   it("known when compiling are chosen then", () => {
     const plan = schedule(product(1, 64, 64, true).graph, target);
     expect(plan.steps).toHaveLength(1);
@@ -123,5 +141,10 @@ it("a weight that a product and a gather read is kept in both layouts", () => {
   const rows = b.node("gather", [w, b.data("u32", [5], [0, 63, 7, 7, 1])], {});
   const { graph } = b.finish(b.node("matmul", [rows, w], { transposed: true }), "tied");
   const plan = schedule(graph);
-  expect(plan.weights.get("w")!.map(({ layout }) => layout.kind).sort()).toEqual(["given", "panels"]);
+  expect(
+    plan.weights
+      .get("w")!
+      .map(({ layout }) => layout.kind)
+      .sort(),
+  ).toEqual(["given", "panels"]);
 });

@@ -70,7 +70,11 @@ describe("a program whose kernels rely on what the device lacks", () => {
   it("is refused before anything is allocated", async () => {
     const device = await testDevice();
     const width = (device.target.subgroupSize ?? 8) * 2;
-    const program = { ...scaleProgram(), target: { ...device.target, device: "discrete" }, requires: { features: ["subgroups"], subgroupSize: width } } as const;
+    const program = {
+      ...scaleProgram(),
+      target: { ...device.target, device: "discrete" },
+      requires: { features: ["subgroups"], subgroupSize: width },
+    } as const;
     const refused = load(program, device);
     await expect(refused).rejects.toThrow(UnsupportedError);
     await expect(refused).rejects.toThrow(new RegExp(`compiled for discrete and needs .*subgroups of ${width}`));

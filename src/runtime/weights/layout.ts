@@ -31,7 +31,12 @@ function forEachPanels(values: Words, layout: Extract<WeightLayout, { kind: "pan
     piece.fill(0);
     for (let p = 0; p < count; p++) {
       const matrix = Math.floor((first + p) / across);
-      writePanel(values.subarray(matrix * depth * width, (matrix + 1) * depth * width), layout, (first + p) % across, piece.subarray(p * panel, (p + 1) * panel));
+      writePanel(
+        values.subarray(matrix * depth * width, (matrix + 1) * depth * width),
+        layout,
+        (first + p) % across,
+        piece.subarray(p * panel, (p + 1) * panel),
+      );
     }
     visit(piece.subarray(0, count * panel), first * panel);
   }

@@ -25,7 +25,11 @@ interface Product {
 
 export const matmul: Spec<"matmul"> = (context) => {
   const product = productOf(context);
-  return work(casesOf(context, product).map(({ most, tuning }, i, cases) => between(context, stepOf(context, product, tuning), product.rows, i === 0 ? 0 : cases[i - 1]!.most, most)));
+  return work(
+    casesOf(context, product).map(({ most, tuning }, i, cases) =>
+      between(context, stepOf(context, product, tuning), product.rows, i === 0 ? 0 : cases[i - 1]!.most, most),
+    ),
+  );
 };
 
 function productOf({ inputs, results, extents }: Context): Product {
