@@ -1,7 +1,8 @@
 // Opening a device in Node: Dawn through the `webgpu` package, and SwiftShader where no driver is found.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { isSoftware, softwareOnly, type DeviceKind, type OpenDeviceOptions, type OpenedAdapter } from "./device.js";
+import { driverManifests } from "./drivers-node.js";
 import { NoDeviceError } from "./errors.js";
 import { loadVulkan, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
 
@@ -34,12 +35,17 @@ async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<
     case "software":
       return (await openLavapipe()) ?? (fallback ? openSwiftShader() : null);
     case "gpu":
-      return ask("system");
+      return askSystem();
     case null:
-      return (await ask("system")) ?? (fallback ? openSwiftShader() : null);
+      return (await askSystem()) ?? (fallback ? openSwiftShader() : null);
     default:
       return kind satisfies never;
   }
+}
+
+/** Without any driver Dawn is not asked: it would complain on standard error, in C++, though there is nothing wrong. */
+async function askSystem(): Promise<Found | null> {
+  return process.platform === "linux" && driverManifests(process.env).length === 0 ? null : ask("system");
 }
 
 async function ask(driver: Driver): Promise<Found | null> {
@@ -81,18 +87,11 @@ async function openLavapipe(): Promise<Found | null> {
   return found && isSoftware(found.adapter.info) ? found : null;
 }
 
+/** Mesa's, where it is installed, whatever drivers the environment names. */
 function lavapipeManifest(): string | null {
   if (process.platform !== "linux") return null;
-  for (const root of ["/usr/local/etc", "/usr/local/share", "/etc", "/usr/share"]) {
-    const folder = join(root, "vulkan", "icd.d");
-    const file = existsSync(folder)
-      ? readdirSync(folder)
-          .filter((f) => /^lvp_icd.*\.json$/.test(f))
-          .sort()[0]
-      : undefined;
-    if (file !== undefined) return join(folder, file);
-  }
-  return null;
+  const { VK_DRIVER_FILES: _files, VK_ICD_FILENAMES: _names, ...env } = process.env;
+  return driverManifests(env).find((path) => /^lvp_icd.*\.json$/.test(basename(path))) ?? null;
 }
 
 /** Null where it cannot be had on this machine. */

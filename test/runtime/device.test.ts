@@ -1,9 +1,13 @@
 // Opening devices: what is found, what is missing, and what happens when one goes away.
 import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import type { Program } from "../../src/program/program.js";
+import { driverManifests } from "../../src/runtime/drivers-node.js";
 import { DeviceLostError, load, openDevice } from "../../src/runtime/index.js";
 import { untar } from "../../src/runtime/untar.js";
 import { testDevice } from "../device.js";
@@ -16,14 +20,16 @@ interface Opened {
   readonly code?: string;
   readonly message?: string;
   readonly hint?: string | null;
+  /** What it wrote to standard error. */
+  readonly said?: string;
 }
 
 /** Opens a device in a process of its own; fails where anything but one line of JSON is on stdout. */
 async function openElsewhere(options: object, env: Readonly<Record<string, string>> = {}): Promise<Opened> {
   const script = fileURLToPath(new URL("./children/open-device.ts", import.meta.url));
   const clean = { ...process.env, MODC_DEVICE: "", MODC_NO_FALLBACK: "", ...env };
-  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", script, JSON.stringify(options)], { env: clean });
-  return JSON.parse(stdout) as Opened;
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ["--import", "tsx", script, JSON.stringify(options)], { env: clean });
+  return { ...(JSON.parse(stdout) as Opened), said: stderr };
 }
 
 const noDriver = { VK_DRIVER_FILES: "/nowhere", VK_ICD_FILENAMES: "/nowhere" };
@@ -46,6 +52,32 @@ describe("opening a device", () => {
     expect(info!.features).not.toContain("shader-f16");
     expect(uncaptured).toBe(1);
     expect(drivers).toBe("/nowhere");
+  });
+
+  it.runIf(onLinux)("asks no driver where there is none, so that nothing but Dawn's note on limits reaches stderr", async () => {
+    for (const options of [{}, { kind: "gpu" }, { fallback: false }]) {
+      const { said } = await openElsewhere(options, noDriver);
+      expect(said!.replaceAll(/^Warning: maxDynamic\w+ artificially reduced .*\n/gm, "")).toBe("");
+    }
+  });
+
+  it("finds the manifests of drivers where the Vulkan loader does", () => {
+    const root = mkdtempSync(join(tmpdir(), "modc-drivers-"));
+    const folder = join(root, "vulkan", "icd.d");
+    mkdirSync(folder, { recursive: true });
+    const [a, b] = ["a.json", "b.json"].map((name) => join(folder, name));
+    for (const path of [a!, b!, join(folder, "notes.txt")]) writeFileSync(path, "{}");
+    const none = { XDG_CONFIG_HOME: "/nonexistent", XDG_DATA_HOME: "/nonexistent" };
+    expect(driverManifests(none, [])).toEqual([]);
+    expect(driverManifests(none, [root])).toEqual([a, b]);
+    for (const name of ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_DIRS"])
+      expect(driverManifests({ ...none, [name]: root }, [])).toEqual([a, b]);
+    for (const name of ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"]) {
+      expect(driverManifests({ ...none, [name]: `/nonexistent${delimiter}${b}` }, [root])).toEqual([b]);
+      expect(driverManifests({ ...none, [name]: "/nonexistent" }, [root])).toEqual([]);
+    }
+    expect(driverManifests({ ...none, VK_ADD_DRIVER_FILES: b }, [root])).toEqual([b, a, b]);
+    rmSync(root, { recursive: true });
   });
 
   it.runIf(onLinux)("says what is missing and the one command that mends it", async () => {
