@@ -74,6 +74,9 @@ fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
   return low;
 }
 
+/** A weighted value; nothing of one that is not seen, be it infinite or NaN. */
+fn share(weight: f32, v: vec4f) -> vec4f { return select(weight * v, vec4f(), weight == 0.0); }
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = group.x + group.y * groups.x;
@@ -149,6 +152,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     workgroupBarrier();
 
+    // Whether every query of the tile sees every key of the block.
+    let blockEnd = min(block + BLOCK, end);
+    let allSeen = (blockEnd - block) % 4u == 0u && positionsK[block] >= firstSeen(positions[TILE - 1u]) && positionsK[blockEnd - 1u] <= lastSeen(positions[0]);
+
     // Values of the columns a lane owns, four keys at a time.
     for (var l = 0u; l < filled; l++) {
       let rows = rowsBefore + min(vec4u(block + 4u * l) + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u));
@@ -160,8 +167,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         let v1 = valueAt(rows.y, c);
         let v2 = valueAt(rows.z, c);
         let v3 = valueAt(rows.w, c);
-        for (var r = 0u; r < TILE; r++) {
-          added[r][p] = fma(vec4f(w[r].x), v0, fma(vec4f(w[r].y), v1, fma(vec4f(w[r].z), v2, fma(vec4f(w[r].w), v3, added[r][p]))));
+        if (allSeen) {
+          for (var r = 0u; r < TILE; r++) {
+            added[r][p] = fma(vec4f(w[r].x), v0, fma(vec4f(w[r].y), v1, fma(vec4f(w[r].z), v2, fma(vec4f(w[r].w), v3, added[r][p]))));
+          }
+        } else {
+          for (var r = 0u; r < TILE; r++) {
+            added[r][p] += (share(w[r].x, v0) + share(w[r].y, v1)) + (share(w[r].z, v2) + share(w[r].w, v3));
+          }
         }
       }
     }

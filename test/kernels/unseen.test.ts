@@ -1,0 +1,36 @@
+// What a query does not see never reaches it: a value that is infinite or NaN spoils the rows that see it, and no others.
+import { describe, expect, it } from "vitest";
+import { load } from "../../src/runtime/index.js";
+import { testDevice } from "../device.js";
+import { compiled, onDevice, randomInput, reference } from "../end-to-end/model.js";
+
+const source = (options: string): string => `
+model Seen(d: int = 4) {
+  forward(x: f32[B, T <= 96, d], v: f32[B, T, d]) -> f32[B, T, d] { attention(x, x, v, ${options}) }
+}`;
+
+describe.each(["default", "swiftshader"] as const)("attention on the %s device", (which) => {
+  it.each(["causal: true", "causal: true, window: 3", "causal: false, window: 5", "causal: false"])("with %s", async (options) => {
+    const { program, graph } = compiled(source(options));
+    const session = await load(program, await testDevice(which));
+    for (const [tokens, spoiled] of [
+      [37, 20],
+      [64, 63],
+      [21, 0],
+    ] as const)
+      for (const value of [NaN, Infinity, -Infinity])
+        for (const lengths of [undefined, Uint32Array.of(tokens, spoiled + 1)]) {
+          const x = randomInput([2, tokens, 4], tokens);
+          const v = randomInput([2, tokens, 4], tokens + 1);
+          for (const b of [0, 1]) v.data[(b * tokens + spoiled) * 4 + 1] = value;
+          const given = { inputs: { x, v }, ...(lengths ? { lengths } : {}) };
+          const wanted = reference(graph, new Map(), given).outputs.get("output")!.data;
+          const { data } = (await onDevice(session, given))["output"]!;
+          wanted.forEach((w, i) => {
+            const close = Object.is(data[i], w) || data[i] === w || Math.abs(data[i]! - w) < 1e-5;
+            if (!close) expect(data[i], `${value} at ${spoiled} of ${tokens}: element ${i}`).toBe(w);
+          });
+        }
+    session.dispose();
+  });
+});
