@@ -122,6 +122,9 @@ export const routingSamples: Samples<Family> = {
     },
   ],
   above: [
+    // −0 and 0 exceed neither themselves nor one another.
+    exceed([0, -0, 1e-3, -1e-3], -0, [2]),
+    exceed([0, -0, 1e-3, -1e-3], 0, [2]),
     exceed([1, -1, 0, 2], 0, [0, 3]),
     exceed([nan, inf, -inf, 0.5], 0.25, [1, 3]),
     exceed([0, -0], 0, []),

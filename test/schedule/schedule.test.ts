@@ -147,6 +147,43 @@ describe("axes that only the device knows", () => {
   });
 });
 
+describe("axes", () => {
+  const rows = (names: string): string =>
+    [...names]
+      .map(
+        (n) => `%p${n} = top {"axis":"${n.toUpperCase()}"}(%score, %starts, %starts)
+%i${n} = pick {"result":0}(%p${n})
+%s${n} = pick {"result":1}(%p${n})
+starts ${n.toUpperCase()} = %s${n}
+%r${n} = take {"dim":0}(%x, %i${n})
+%y${n} = exp {}(%r${n})
+result "${n}" = %y${n} [B, ${n.toUpperCase()}, 4] packed ${n.toUpperCase()} 0 1`,
+      )
+      .join("\n");
+
+  it("of equal counts share kernels, words and tables; others have their own", () => {
+    const axes = `axis U = sequence top of T; k = ceil(1/4*T)
+axis V = sequence top of T; k = ceil(1/4*T)
+axis W = sequence top of T; k = ceil(1/2*T)`;
+    const plan = schedule(graphOf(`%score = sum {"axes":[1],"keep":false}(%x)\n${rows("uvw")}`, { axes }));
+    expect(plan.tables.flatMap((t) => (t.kind === "k" ? [t.axis] : []))).toEqual(["U", "W"]);
+    const words = plan.steps.flatMap((s) => (s.kind === "dispatch" && s.kernel.file === "take" ? [s.uniforms] : []));
+    expect(words[0]).toEqual(words[1]);
+    expect(words[0]).not.toEqual(words[2]);
+  });
+
+  it("that only the device can count are never taken for one another", () => {
+    const axes = "axis U = sequence above of T; expected = 1/8\naxis V = sequence above of T; expected = 1/8";
+    const body = `%score = sum {"axes":[1],"keep":false}(%x)
+%half = constant {"value":0.5,"dtype":"f32","shape":[]}()
+${rows("uv").replaceAll("top", "above").replaceAll("(%score, %starts, %starts)", "(%score, %half, %starts)")}`;
+    const plan = schedule(graphOf(body, { axes }));
+    const takes = plan.steps.filter((s) => s.kind === "dispatch" && s.kernel.file === "take");
+    const starts = takes.map((s) => (s.kind === "dispatch" ? s.buffers[s.kernel.buffers.findIndex((b) => b.name.startsWith("starts"))] : null));
+    expect(new Set(starts).size).toBe(2);
+  });
+});
+
 it("time grows with the number of nodes, and depth needs no stack", () => {
   const chain = (length: number): Graph => {
     const base = graphOf(`result "y" = %x ${OUTPUT}`);
