@@ -25,7 +25,7 @@ const best = (scores: readonly number[], k: number, chosen: readonly number[], n
 });
 
 const exceed = (scores: readonly number[], threshold: number, chosen: readonly number[]): Sample<"above"> => ({
-  name: `above ${threshold}: ${scores.join(", ")}`,
+  name: `above ${Object.is(threshold, -0) ? "−0" : threshold}: ${scores.join(", ")}`,
   setting: { tokens: scores.length, axes: { A: above } },
   build: (b) => b.above("A", b.rows([], [], "f32", scores), b.data("f32", [], [threshold])),
   expected: [chosen, [0, chosen.length]],

@@ -148,8 +148,8 @@ describe("axes that only the device knows", () => {
 });
 
 describe("axes", () => {
-  const rows = (names: string): string =>
-    [...names]
+  const rows = (...names: readonly string[]): string =>
+    names
       .map(
         (n) => `%p${n} = top {"axis":"${n.toUpperCase()}"}(%score, %starts, %starts)
 %i${n} = pick {"result":0}(%p${n})
@@ -165,7 +165,7 @@ result "${n}" = %y${n} [B, ${n.toUpperCase()}, 4] packed ${n.toUpperCase()} 0 1`
     const axes = `axis U = sequence top of T; k = ceil(1/4*T)
 axis V = sequence top of T; k = ceil(1/4*T)
 axis W = sequence top of T; k = ceil(1/2*T)`;
-    const plan = schedule(graphOf(`%score = sum {"axes":[1],"keep":false}(%x)\n${rows("uvw")}`, { axes }));
+    const plan = schedule(graphOf(`%score = sum {"axes":[1],"keep":false}(%x)\n${rows("u", "v", "w")}`, { axes }));
     expect(plan.tables.flatMap((t) => (t.kind === "k" ? [t.axis] : []))).toEqual(["U", "W"]);
     const words = plan.steps.flatMap((s) => (s.kind === "dispatch" && s.kernel.file === "take" ? [s.uniforms] : []));
     expect(words[0]).toEqual(words[1]);
@@ -176,7 +176,7 @@ axis W = sequence top of T; k = ceil(1/2*T)`;
     const axes = "axis U = sequence above of T; expected = 1/8\naxis V = sequence above of T; expected = 1/8";
     const body = `%score = sum {"axes":[1],"keep":false}(%x)
 %half = constant {"value":0.5,"dtype":"f32","shape":[]}()
-${rows("uv").replaceAll("top", "above").replaceAll("(%score, %starts, %starts)", "(%score, %half, %starts)")}`;
+${rows("u", "v").replaceAll("top", "above").replaceAll("(%score, %starts, %starts)", "(%score, %half, %starts)")}`;
     const plan = schedule(graphOf(body, { axes }));
     const takes = plan.steps.filter((s) => s.kind === "dispatch" && s.kernel.file === "take");
     const starts = takes.map((s) => (s.kind === "dispatch" ? s.buffers[s.kernel.buffers.findIndex((b) => b.name.startsWith("starts"))] : null));
