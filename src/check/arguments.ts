@@ -46,7 +46,8 @@ export function bindArguments(session: Session, { callee, parameters, rest }: Si
       fail(() => session.report("positional-after-named", { callee }, arg.span));
     } else {
       const place = places[position++];
-      if (place === undefined) fail(() => session.report("surplus-argument", { callee, takes: places.length }, arg.span));
+      if (place === undefined)
+        fail(() => session.report("surplus-argument", { callee, takes: places.length, named: parameters.filter((p) => p.named).map((p) => p.name) }, arg.span));
       else put(place.name, arg, arg.span);
     }
   }

@@ -1,5 +1,6 @@
 // NumPy's broadcasting on symbolic shapes, and the messages where shapes do not fit.
 import type { Span } from "../diagnostics/span.js";
+import type { Axis } from "../size/axes.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
 import type { Body } from "./context.js";
 import type { LogicalType, Value } from "./model.js";
@@ -72,9 +73,22 @@ export function reportSizes(body: Body, what: string, left: LogicalType, x: Size
     return;
   }
   const gate = left.shape.length !== right.shape.length && Math.min(left.shape.length, right.shape.length) > 1 && sameStart(left.shape, right.shape);
+  const made = [x, y].filter((size) => isMade(axisOf(body, size)));
   const data = { what, left: printType(left), right: printType(right), reason: `${printSize(x)} and ${printSize(y)} differ` };
-  body.report("shape-mismatch", gate ? { ...data, hint: "add a last dimension to the smaller one: `x[..., None]`" } : data, span);
+  body.report(
+    "shape-mismatch",
+    gate ? { ...data, hint: "add a last dimension to the smaller one: `x[..., None]`" } : made.length === 0 ? data : { ...data, hint: ofItsOwn(made) },
+    span,
+  );
 }
+
+/** Whether `concat` or a slice made the axis. */
+function isMade(axis: Axis | null): boolean {
+  return axis?.role === "sequence" && (axis.count.kind === "join" || axis.count.kind === "span");
+}
+
+const ofItsOwn = (made: readonly Size[]): string =>
+  `\`concat\` and slices along a sequence make an axis of their own, here ${made.map(printSize).join(" and ")}: its tokens pair with those of no other axis`;
 
 /** `f32[B, T]` beside `f32[B, T, 64]`: what was meant lacks a last dimension. */
 function sameStart(a: readonly Size[], b: readonly Size[]): boolean {

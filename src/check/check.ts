@@ -1,5 +1,6 @@
 // Source text to model: reads files, resolves names, makes instances, unrolls the entered function.
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
 import type { Rational } from "../size/rational.js";
 import { liveSize, toExpr } from "../size/size.js";
@@ -57,7 +58,7 @@ export function check(root: SourceFile, options: CheckOptions): Checked {
     // A limit was passed; that is reported already.
     if (!(fault instanceof Halt)) throw fault;
   }
-  return { model: session.hasErrors ? null : model, diagnostics: session.diagnostics, sources };
+  return { model: session.hasErrors ? null : model, diagnostics: withSources(session.diagnostics, sources), sources };
 }
 
 function checkModel(session: Session, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {

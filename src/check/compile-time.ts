@@ -41,7 +41,7 @@ export function callCompileTime(session: Session, name: FunctionName, args: read
   const [arg] = args;
   if (name !== "min" && name !== "max" && args.length !== 1) {
     if (arg === undefined) session.report("missing-argument", { callee: name, name: name === "len" ? "list" : "x" }, span);
-    else session.report("surplus-argument", { callee: name, takes: 1 }, span);
+    else session.report("surplus-argument", { callee: name, takes: 1, named: [] }, span);
     return ERROR;
   }
   if (name === "len") {

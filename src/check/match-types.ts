@@ -4,7 +4,7 @@ import { equalSizes, printSize, type Atom, type Size } from "../size/size.js";
 import { compare, toNumber, ZERO } from "../size/rational.js";
 import type { DimExpr, Expr, TypeExpr } from "../syntax/ast.js";
 import { sizeFrom } from "./arithmetic.js";
-import type { AxisLookup } from "./types.js";
+import { sequenceOf, type AxisLookup } from "./types.js";
 import type { Env } from "./environment.js";
 import { evaluate, integerOf } from "./evaluate.js";
 import { extentOf } from "./instantiate.js";
@@ -138,8 +138,22 @@ export class TypeMatcher {
     const { callee } = this;
     const result = t.name === "output" ? "its result" : `\`${t.name}\``;
     if (t.role === "input") session.report("wrong-input", { callee, input: t.name, expected, found, reason }, t.span, notes);
-    else session.report("wrong-result", { callee, result, expected, found, reason }, t.span, notes);
+    else session.report("wrong-result", { callee, result, expected, found, reason, ...this.#mend(t.found) }, t.span, notes);
     return null;
+  }
+
+  /** A result that lies on fewer tokens than declared, or on others. */
+  #mend({ shape }: LogicalType): { readonly hint?: string } {
+    for (const size of shape) {
+      const axis = sequenceOf(this.lookup, size);
+      if (axis === null || !this.#isFresh(size)) continue;
+      const { kind } = axis.count;
+      const { name } = axis;
+      if (kind === "top" || kind === "above")
+        return { hint: `${name} are the tokens that a route chose from ${axis.count.parent}: \`put(x, route, …)\` brings them back to all tokens` };
+      if (kind !== "input") return { hint: `${name} was made by \`concat\` or a slice; declare a name of its own for it in the result` };
+    }
+    return {};
   }
 
   /** The declared type, with the values of its dimensions where they are known. */

@@ -1,9 +1,10 @@
 // Diagnostics as text: a headline, the source line with carets, hint and notes.
 import type { Diagnostic } from "./diagnostic.js";
+import { sourcesOf } from "./sources.js";
 import { lineAndColumn, type SourceFile, type Span } from "./span.js";
 
 export interface FormatOptions {
-  /** Sources by file name; without one, only the headline is printed. */
+  /** Sources by file name, before those that the diagnostics bring along. Without the source of a place, only the headline is printed. */
   readonly sources?: ReadonlyMap<string, SourceFile> | readonly SourceFile[];
   readonly color?: boolean;
 }
@@ -11,8 +12,9 @@ export interface FormatOptions {
 /** As a terminal shows them, one after the other, without a trailing newline. */
 export function formatDiagnostics(diagnostics: readonly Diagnostic[], options: FormatOptions = {}): string {
   const list = options.sources ?? [];
-  const sources = new Map([...(list instanceof Map ? list.values() : (list as readonly SourceFile[]))].map((s) => [s.file, s.text]));
-  return diagnostics.map((d) => formatOne(d, sources, options.color ?? false)).join("\n\n");
+  const given = [...(list instanceof Map ? list.values() : (list as readonly SourceFile[]))];
+  const textsOf = (d: Diagnostic): ReadonlyMap<string, string> => new Map([...sourcesOf(d), ...given].map((s) => [s.file, s.text]));
+  return diagnostics.map((d) => formatOne(d, textsOf(d), options.color ?? false)).join("\n\n");
 }
 
 function formatOne(d: Diagnostic, sources: ReadonlyMap<string, string>, color: boolean): string {

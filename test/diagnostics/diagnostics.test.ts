@@ -64,6 +64,17 @@ describe("diagnostics", () => {
     expect(found?.message).toMatch(/^the default of `a` must be an int, found the string "long .* … .*long "$/);
   });
 
+  it("hints at the mend in every message", () => {
+    // What was expected and found says it all.
+    const without = new Set<string>(["unexpected-token"]);
+    for (const code of codes) {
+      for (const told of rendered(code).trimEnd().split("\n\n")) {
+        const [, said = ""] = /^\S+: (?:error|warning)\[([a-z-]+)\]/.exec(told) ?? [];
+        if (!without.has(said)) expect(told, `${said} in ${code}.mod`).toMatch(/^ {2}hint: /m);
+      }
+    }
+  });
+
   it("has no fixture without a code", () => {
     const known = new Set<string>(codes);
     const strays = readdirSync(folder).filter((f) => /\.(mod|txt)$/.test(f) && !known.has(f.replace(/\.(mod|txt)$/, "")));

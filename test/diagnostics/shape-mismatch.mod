@@ -7,6 +7,7 @@ model M() {
     a = x + narrow                                  // another width
     b = x * gate                                    // a last dimension is missing
     c = x @ up @ up                                 // the inner dimensions of the product
+    d = x + concat([x[:, 2:], x[:, 0:2]], axis: 1)  // an axis of its own
     x + other                                       // another sequence
   }
 }

@@ -4,3 +4,9 @@ model M(dim: int = 4) {
     scaled + offset
   }
 }
+
+block Habits() {
+  weight w: f32[T]
+
+  forward(x: f32[B, T]) -> f32[B, T] { if True then torch.relu(x) else self.relu(x) }
+}

@@ -4,6 +4,41 @@ import { code } from "../define.js";
 const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null => (suggestion === null ? null : `did you mean \`${suggestion}\`?`);
 const plural = (n: number, one: string): string => `${n} ${one}${n === 1 ? "" : "s"}`;
 
+const EXAMPLES: Readonly<Record<string, string>> = {
+  "an int": ", such as `8`",
+  "a float": ", such as `0.5`",
+  "a ratio": ", such as `12.5%`",
+  "a bool": ", `true` or `false`",
+  "a string": ", in double quotes",
+  "a block": ", such as `Linear(8, 8)`",
+};
+
+const OPERANDS: Readonly<Record<string, string>> = {
+  "+": "it adds numbers and joins two lists; strings are not joined",
+  and: "it joins two conditions: `a > 0 and b > 0`",
+  or: "it joins two conditions: `a > 0 or b > 0`",
+  not: "it takes a condition: `not (a > 0)`",
+  "==": "compare two values of one kind",
+  "!=": "compare two values of one kind",
+  "@": "it is the product of two tensors; numbers are multiplied with `*`",
+};
+
+/** For those who know PyTorch: what is given by position there, and by name here. */
+function byName(callee: string, named: readonly string[]): string {
+  if (callee === "transpose") return 'it swaps the last two axes; `rearrange(x, "b t d -> t b d")` moves any others';
+  if (callee === "concat") return "write the tensors as a list: `concat([a, b], axis: -1)`";
+  if (named.includes("axis")) return "give the axis by name: `axis: -1`";
+  return named.length > 0 ? `give ${named.map((n) => `\`${n}\``).join(", ")} by name` : "leave out what is too much";
+}
+
+/** What other languages write as a method or field of a tensor. */
+const ofTensor = (name: string): string =>
+  name === "shape" || name === "size"
+    ? "name the sizes in the type of the input, `f32[B, T, dim]`, and use those names"
+    : name === "T"
+      ? "write `transpose(x)`"
+      : `a tensor has no members; functions are built in: \`${name}(x)\``;
+
 export const blockCodes = {
   // --- arguments
   "unknown-argument": code<{ readonly callee: string; readonly name: string; readonly suggestion: string | null; readonly takes: readonly string[] }>({
@@ -38,10 +73,10 @@ that is none of them, and not the default, takes the last \`else\`, or leaves a 
 
   proj: Linear(64)                                // \`d_out\` is missing`,
   }),
-  "surplus-argument": code<{ readonly callee: string; readonly takes: number }>({
+  "surplus-argument": code<{ readonly callee: string; readonly takes: number; /** Parameters given by name only. */ readonly named: readonly string[] }>({
     severity: "error",
     message: ({ callee, takes }) => `\`${callee}\` takes ${takes === 0 ? "no arguments" : `at most ${plural(takes, "argument")}`} by position`,
-    hint: () => null,
+    hint: ({ callee, named }) => byName(callee, named),
     explain: `More arguments are given by position than what is called can take. Parameters that are given by
 name only, such as \`axis:\`, do not count.`,
   }),
@@ -62,7 +97,7 @@ name only, such as \`axis:\`, do not count.`,
   "wrong-kind": code<{ readonly what: string; readonly expected: string; readonly found: string }>({
     severity: "error",
     message: ({ what, expected, found }) => `${what} must be ${expected}, found ${found}`,
-    hint: () => null,
+    hint: ({ expected }) => `give ${expected}${EXAMPLES[expected] ?? ""}`,
     explain: `A value must have the kind that its place asks for: int, float, ratio, bool, string, block, or a
 list such as [int]. All numbers are exact, so a whole number serves as int whatever it was
 computed from, and any number as float or ratio.`,
@@ -98,7 +133,7 @@ structure of the model cannot be live.`,
   "not-compile-time": code<{ readonly what: string; readonly value: string; readonly hint?: string }>({
     severity: "error",
     message: ({ what, value }) => `${what} must be known when compiling, but ${value} is known only when the program runs`,
-    hint: ({ hint }) => hint ?? null,
+    hint: ({ hint }) => hint ?? "use a number known when compiling, such as a parameter of the block; the structure of a model cannot depend on its inputs",
     explain: `Conditions, lengths of lists, shapes of weights and the structure of a model are decided by the
 compiler. Tensors, axes such as T and live parameters have no value then. To choose between
 tensors element by element, use \`where\`.`,
@@ -117,7 +152,7 @@ whole.
   "division-by-zero": code<{ readonly op: string }>({
     severity: "error",
     message: ({ op }) => `the right side of \`${op}\` is zero`,
-    hint: () => null,
+    hint: () => "choose a divisor that is not zero, or guard it: `if n == 0 then … else a / n`",
     explain: `Compile-time arithmetic is exact and has no infinity: dividing by zero, or taking a remainder by
 it, has no value.`,
   }),
@@ -130,7 +165,7 @@ it, has no value.`,
   "number-too-large": code<{ readonly bits: number }>({
     severity: "error",
     message: ({ bits }) => `the number needs more than ${bits} bits`,
-    hint: () => null,
+    hint: () => "use a smaller number; values this large do not fit any tensor",
     explain: `Compile-time numbers are exact and may be large, but not without limit: beyond this a program is
 more likely mistaken than in need of the digits.`,
   }),
@@ -144,21 +179,21 @@ too, are exact.`,
   "wrong-operands": code<{ readonly op: string; readonly left: string | null; readonly right: string }>({
     severity: "error",
     message: ({ op, left, right }) => (left === null ? `\`${op}\` does not apply to ${right}` : `\`${op}\` does not apply to ${left} and ${right}`),
-    hint: () => null,
+    hint: ({ op }) => OPERANDS[op] ?? "arithmetic is for numbers",
     explain: `Arithmetic takes numbers, \`and or not\` take booleans, order compares numbers, equality
 compares numbers, strings or booleans of the same kind, and \`+\` also joins two lists.`,
   }),
   "size-out-of-range": code<{ readonly what: string; readonly value: string; readonly max: number }>({
     severity: "error",
     message: ({ what, value, max }) => `${what} must lie between 1 and ${max}, found ${value}`,
-    hint: () => null,
+    hint: ({ max }) => `use a whole number from 1 to ${max}`,
     explain: `Every dimension of a tensor, and every bound of an axis, is at least 1. The upper limit is what
 a 32-bit index can reach.`,
   }),
   "constant-cycle": code<{ readonly chain: readonly string[] }>({
     severity: "error",
     message: ({ chain }) => `these constants are defined by one another: ${chain.join(" → ")}`,
-    hint: () => null,
+    hint: ({ chain }) => `give \`${chain[0] ?? ""}\` a value that needs none of the others`,
     explain: `A constant is computed from others when it is first needed; in a circle there is none to begin
 with.`,
   }),
@@ -172,7 +207,10 @@ instance: \`Layer(64, 4)\`.`,
   "not-callable": code<{ readonly found: string }>({
     severity: "error",
     message: ({ found }) => `${found} cannot be called`,
-    hint: () => null,
+    hint: ({ found }) =>
+      found.startsWith("a tensor")
+        ? "multiply with `*`; rows are read by `table[indices]`"
+        : "only blocks, their functions and built-in functions are called; is it a member that an `if` left out?",
     explain: `What can be called are blocks (in a member, to make an instance), instances (in a function,
 which runs \`forward\`), functions of a block, and the built-in functions.`,
   }),
@@ -210,7 +248,7 @@ nest.`,
   "unknown-member": code<{ readonly object: string; readonly name: string; readonly suggestion: string | null }>({
     severity: "error",
     message: ({ object, name }) => `${object} has no member \`${name}\``,
-    hint: didYouMean,
+    hint: (d) => didYouMean(d) ?? (d.object.startsWith("a tensor") ? ofTensor(d.name) : "name a member that it declares, in a branch that is taken"),
     explain: `\`a.b\` reads a weight, a sub-block or a function of the instance a, or one named result of a
 function. A member inside an \`if\` exists only where its branch was taken.`,
   }),
@@ -246,7 +284,7 @@ would never end.`,
   "limit-exceeded": code<{ readonly what: string; readonly limit: number }>({
     severity: "error",
     message: ({ what, limit }) => `the model has more than ${limit} ${what}`,
-    hint: () => null,
+    hint: () => "make the model smaller, or look for a number that is larger than meant",
     explain: `Limits guard against input that would keep the compiler busy without end. They lie far above any
 model known.`,
   }),
@@ -263,14 +301,14 @@ normal(1/√n) with n the last axis, and zeros for a single axis.`,
   "bad-initialiser": code<{ readonly reason: string }>({
     severity: "error",
     message: ({ reason }) => reason,
-    hint: () => null,
+    hint: () => "the initialisers are `zeros`, `ones`, `normal(deviation)`, `uniform(low, high)` and `orthogonal`",
     explain: `A deviation is not negative, \`uniform(lo, hi)\` has lo ≤ hi, \`orthogonal\` needs at least two
 axes, and weights of whole numbers start as \`zeros\` or \`ones\`.`,
   }),
   "weight-type": code<{ readonly reason: string }>({
     severity: "error",
     message: ({ reason }) => `a weight ${reason}`,
-    hint: () => null,
+    hint: () => "write `weight w: f32[8, 4]`: a dtype of numbers, and dimensions known when compiling",
     explain: `A weight is a tensor of f32, f16, u32 or i32 whose dimensions are all known when compiling: it
 exists once, before any input.`,
   }),
@@ -280,7 +318,7 @@ exists once, before any input.`,
     severity: "error",
     message: ({ callee, input, expected, found, reason }) =>
       `\`${input}\` of \`${callee}\` is ${expected}, but the argument is ${found}${reason === null ? "" : `: ${reason}`}`,
-    hint: () => null,
+    hint: ({ callee, input }) => `give a tensor of the declared type, or change the type of \`${input}\` in \`${callee}\``,
     explain: `An argument must fit the type of the input: the same dtype, as many dimensions, equal sizes.
 Each axis that the function introduces (B, T) stands for one size throughout, and \`...\`
 accepts any leading axes.`,
@@ -301,15 +339,20 @@ axis belongs to which.
     explain: `Where a function bounds an axis (\`T <= context\`), every caller's axis needs a bound that is no
 larger, so that no input at run time can break the promise.`,
   }),
-  "wrong-result": code<{ readonly callee: string; readonly result: string; readonly expected: string; readonly found: string; readonly reason: string | null }>(
-    {
-      severity: "error",
-      message: ({ callee, result, expected, found, reason }) =>
-        `\`${callee}\` declares ${result} as ${expected}, but computes ${found}${reason === null ? "" : `: ${reason}`}`,
-      hint: () => null,
-      explain: `The value of the last expression must have the type that stands after \`->\`.`,
-    },
-  ),
+  "wrong-result": code<{
+    readonly callee: string;
+    readonly result: string;
+    readonly expected: string;
+    readonly found: string;
+    readonly reason: string | null;
+    readonly hint?: string;
+  }>({
+    severity: "error",
+    message: ({ callee, result, expected, found, reason }) =>
+      `\`${callee}\` declares ${result} as ${expected}, but computes ${found}${reason === null ? "" : `: ${reason}`}`,
+    hint: ({ hint }) => hint ?? "change the declared type, or compute what it says",
+    explain: `The value of the last expression must have the type that stands after \`->\`.`,
+  }),
   "result-count": code<{ readonly callee: string; readonly expected: number; readonly found: string }>({
     severity: "error",
     message: ({ callee, expected, found }) => `\`${callee}\` declares ${plural(expected, "result")}, but ends with ${found}`,
@@ -327,14 +370,17 @@ What else the program shall compute belongs to \`forward\`, or is shown with \`o
   "unpack-count": code<{ readonly targets: number; readonly found: string }>({
     severity: "error",
     message: ({ targets, found }) => `${plural(targets, "name")} cannot take apart ${found}`,
-    hint: () => null,
+    hint: ({ found }) =>
+      found.startsWith("a tensor")
+        ? "a single result is bound by one name: `x = …`; `split` cuts a tensor into parts"
+        : "write as many names as there are values",
     explain: `\`(a, b) = f(x)\` takes apart the results of a function, or a list, with exactly as many values
 as there are names.`,
   }),
   "no-value": code<{ readonly what: string }>({
     severity: "error",
     message: ({ what }) => `${what} gives no value`,
-    hint: () => null,
+    hint: () => "let the function end with an expression, or call it as a statement of its own",
     explain: `A function without a result, such as an \`objective\`, can be called as a statement, but its
 call is no value.`,
   }),
@@ -351,7 +397,7 @@ that nobody reads, often because a line was broken before an operator:
   "not-observable": code<{ readonly name: string; readonly found: string }>({
     severity: "error",
     message: ({ name, found }) => `\`observe ${name}\` needs a tensor or a route, found ${found}`,
-    hint: () => null,
+    hint: () => "observe what a function computes; an instance can be observed by the result of calling it: `y = lin(x)`, `observe y`",
     explain: `\`observe\` makes a value of the running program readable by tools, so it must be a tensor or a
 route.`,
   }),
@@ -365,7 +411,10 @@ of \`bce\`, of \`mean(x)\`.`,
   "open-entry-input": code<{ readonly input: string; readonly reason: string }>({
     severity: "error",
     message: ({ input, reason }) => `the program cannot be entered with \`${input}\`: ${reason}`,
-    hint: () => null,
+    hint: ({ input }) =>
+      input === "lengths"
+        ? "give it another name; the lengths of the sequences are given at run time without being declared"
+        : "write out its shape: `f32[B, T <= 64, dim]`",
     explain: `The inputs of the function that is entered make the axes of the program. Each dimension there is
 a compile-time integer or the name of one axis; \`...\` and sizes computed from axes are for
 functions called by others.`,

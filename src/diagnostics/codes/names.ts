@@ -3,11 +3,28 @@ import { code } from "../define.js";
 
 const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null => (suggestion === null ? null : `did you mean \`${suggestion}\`?`);
 
+/** Names that Python or its libraries have. */
+const FROM_PYTHON: ReadonlyMap<string, string> = new Map([
+  ["True", "did you mean `true`?"],
+  ["False", "did you mean `false`?"],
+  ["torch", "functions are built in: write `relu(x)`"],
+  ["np", "functions are built in: write `exp(x)`"],
+  ["nn", 'import the block by name: `import { Linear } from "std"`'],
+  ["F", "functions are built in: write `softmax(x, axis: -1)`"],
+  ["self", "members are named directly: `proj(x)`"],
+  ["range", "a range is `a..b`: `for i in 0..n { … }`"],
+]);
+
+const undeclared = (name: string): string =>
+  /^[A-Z][0-9]?$/.test(name)
+    ? "an axis is named by the type of an input, `f32[B, T, dim]`; the shape of a weight is made of parameters and numbers"
+    : "declare it before it is used, import it, or give it as a parameter";
+
 export const nameCodes = {
   "unknown-name": code<{ readonly name: string; readonly suggestion: string | null; readonly hint?: string }>({
     severity: "error",
     message: ({ name }) => `nothing is called \`${name}\` here`,
-    hint: (d) => didYouMean(d) ?? d.hint ?? null,
+    hint: (d) => FROM_PYTHON.get(d.name) ?? didYouMean(d) ?? d.hint ?? undeclared(d.name),
     explain: `A name must be declared where it is used: a built-in function, a declaration of the file or an
 import, a parameter of the block, one of its members, or an input or local of the function. The
 inner hides the outer.
@@ -36,7 +53,7 @@ of an \`if\` never exist together, so they may share a name.`,
   "unknown-export": code<{ readonly name: string; readonly from: string; readonly suggestion: string | null }>({
     severity: "error",
     message: ({ name, from }) => `"${from}" declares nothing called \`${name}\``,
-    hint: didYouMean,
+    hint: (d) => didYouMean(d) ?? "declare it there, or import it from the file that declares it",
     explain: `An import names blocks, models or constants that the other file declares itself. What a file
 imports it does not pass on: import it from where it is declared.
 

@@ -95,7 +95,7 @@ size has none of these.`,
   "several-sequences": code<{ readonly what: string; readonly found: string }>({
     severity: "error",
     message: ({ what, found }) => `${what} needs one sequence axis, but ${found} has several`,
-    hint: () => null,
+    hint: () => "take it of a tensor along one sequence",
     explain: `A tensor may lie along two sequence axes, such as a score for each pair of tokens. What works
 along the sequence cannot know which one is meant there.`,
   }),

@@ -93,7 +93,10 @@ line ends and, for \`{\`, from the indentation, and points at the bracket that w
   "unmatched-bracket": code<{ readonly found: string; readonly expected: string | null }>({
     severity: "error",
     message: (d) => (d.expected === null ? `this \`${d.found}\` closes nothing` : `expected \`${d.expected}\` here, found \`${d.found}\``),
-    hint: (d) => (d.expected === null ? `remove it, or open a \`${d.found === ")" ? "(" : d.found === "]" ? "[" : "{"}\` before it` : null),
+    hint: (d) =>
+      d.expected === null
+        ? `remove it, or open a \`${d.found === ")" ? "(" : d.found === "]" ? "[" : "{"}\` before it`
+        : `write \`${d.expected}\` in its place, or before it`,
     explain: `A closing bracket must be the partner of the last one opened: \`(\` and \`)\`, \`[\` and \`]\`, \`{\` and
 \`}\`.`,
   }),

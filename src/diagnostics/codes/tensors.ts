@@ -3,11 +3,25 @@ import { code } from "../define.js";
 
 const list = (items: readonly string[]): string => (items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} or ${items[items.length - 1] ?? ""}`);
 
+/** What to write for an operand that is missing. */
+const GIVE: Readonly<Record<string, string>> = {
+  "two tensors": "numbers are multiplied with `*`; `@` is the product of two tensors",
+  "a list of tensors": "put tensors in the list: `concat([a, b], axis: -1)`",
+  "a list of whole numbers": "list the size of each part: `split(x, [4, 4], axis: -1)`",
+  "a list of numbers": "give numbers known when compiling: `[1.0, 0.5]`, or `[for i in 0..n: 1 / 2 ^ i]`; a tensor is not known then",
+};
+
 export const tensorCodes = {
   "shape-mismatch": code<{ readonly what: string; readonly left: string; readonly right: string; readonly reason: string | null; readonly hint?: string }>({
     severity: "error",
     message: ({ what, left, right, reason }) => `${what} cannot combine ${left} with ${right}${reason === null ? "" : `: ${reason}`}`,
-    hint: ({ hint }) => hint ?? null,
+    hint: ({ hint, what }) =>
+      hint ??
+      (what === "`rope`"
+        ? "choose a width of heads that is even"
+        : what === "`@`"
+          ? "the last axis on the left must be the last but one on the right; `transpose` swaps those"
+          : "sizes must be equal, or 1: `x[..., None]` adds an axis of 1, `rearrange` moves axes"),
     explain: `Shapes are compared from the last dimension to the first, as NumPy does: two sizes fit where they
 are equal or one of them is 1. Sizes with axes are equal only where they are the same axis: T and
 S may be equal in one run and not in another.
@@ -30,7 +44,7 @@ precision is gained or lost. Compile-time numbers have no dtype and take the ten
   "wrong-dtype": code<{ readonly what: string; readonly needs: readonly string[]; readonly found: string; readonly hint: string | null }>({
     severity: "error",
     message: ({ what, needs, found }) => `${what} needs ${list(needs)}, found ${found}`,
-    hint: ({ hint }) => hint,
+    hint: ({ hint, needs }) => hint ?? `cast it first, for instance with \`${needs[0] ?? "f32"}(x)\``,
     explain: `Each operator works on the dtypes for which it has one clear meaning. \`/\` and \`^\` on whole numbers
 would have to round or overflow, functions such as \`exp\` need fractions, and bool tensors take
 part in \`and or not where == !=\` only.
@@ -40,14 +54,15 @@ part in \`and or not where == !=\` only.
   "unsupported-operator": code<{ readonly op: string; readonly found: string; readonly hint: string | null }>({
     severity: "error",
     message: ({ op, found }) => `\`${op}\` does not apply to ${found}`,
-    hint: ({ hint }) => hint,
+    hint: ({ hint }) => hint ?? "tensors know `+ - * / ^ @`, comparison, and on bool tensors `and or not`",
     explain: `Tensors know \`+ - * / ^ @\`, unary \`-\`, comparison, and on bool tensors \`and or not\`. The remainder
 \`%\` is for compile-time numbers. A route is no tensor: its members mask, index and count are.`,
   }),
   "wrong-operand": code<{ readonly what: string; readonly needs: string; readonly found: string; readonly hint?: string }>({
     severity: "error",
     message: ({ what, needs, found }) => `${what} needs ${needs}, found ${found}`,
-    hint: ({ hint }) => hint ?? null,
+    hint: ({ hint, needs, found }) =>
+      hint ?? (found.startsWith("an instance") ? "an instance is called: `proj(x)` is a tensor, `proj` is not" : GIVE[needs]) ?? `give ${needs}`,
     explain: `Operators and built-in functions say for each operand what it may be: a tensor, a route, a
 compile-time number, a list. \`modc doc\` prints the signature of every built-in function.`,
   }),
@@ -64,7 +79,10 @@ whole for u32 and i32, not negative for u32, within range for all.
   "wrong-rank": code<{ readonly what: string; readonly needs: string; readonly found: string; readonly hint?: string }>({
     severity: "error",
     message: ({ what, needs, found }) => `${what} needs ${needs}, found ${found}`,
-    hint: ({ hint }) => hint ?? null,
+    hint: ({ hint, needs }) =>
+      hint ??
+      (needs.startsWith("one number a token") ? "choose one number: `x[..., 0]`, or a score `router(x)[..., 0]`" : null) ??
+      "`x[..., None]` adds an axis, `x[..., 0]` takes one away, and `rearrange` merges or splits axes",
     explain: `The rank of a tensor is the number of its dimensions. \`x[..., None]\` adds one of size 1, \`x[...,
 0]\` takes one away.`,
   }),
@@ -90,14 +108,14 @@ whole for u32 and i32, not negative for u32, within range for all.
   "too-many-indices": code<{ readonly count: number; readonly shape: string }>({
     severity: "error",
     message: ({ count, shape }) => `${count} ${count === 1 ? "index is" : "indices are"} too many for ${shape}`,
-    hint: () => null,
+    hint: ({ count }) => `leave out ${count === 1 ? "one index" : `${count} indices`}; \`...\` stands for the axes not named`,
     explain: `Each index but \`None\` and \`...\` stands for one dimension, from the first on; \`...\` stands for all
 those not named, once.`,
   }),
   "bad-index": code<{ readonly problem: string; readonly hint: string | null }>({
     severity: "error",
     message: ({ problem }) => problem,
-    hint: ({ hint }) => hint,
+    hint: ({ hint }) => hint ?? "an index is a whole number, a slice `a:b`, `...` once, or `None`",
     explain: `A tensor is indexed by whole numbers, slices \`a:b\`, \`...\` and \`None\`, or alone by one tensor of
 whole numbers, which reads rows: \`table[tokens]\`. A mask does not select rows; \`where\` chooses
 between tensors, routes choose tokens.`,
@@ -143,7 +161,7 @@ size that is not given.
   "argument-out-of-range": code<{ readonly what: string; readonly needs: string; readonly found: string }>({
     severity: "error",
     message: ({ what, needs, found }) => `${what} must be ${needs}, found ${found}`,
-    hint: () => null,
+    hint: ({ needs }) => `give a value that is ${needs}`,
     explain: `The value lies outside what the function is defined for. \`modc doc\` prints what each built-in
 function takes.`,
   }),
@@ -157,7 +175,7 @@ size.`,
   "split-sum": code<{ readonly sum: number; readonly extent: number; readonly shape: string }>({
     severity: "error",
     message: ({ sum, extent, shape }) => `the parts of \`split\` add up to ${sum}, but the axis of ${shape} has ${extent}`,
-    hint: () => null,
+    hint: ({ extent }) => `list the size of each part: they add up to ${extent}`,
     explain: `\`split(x, sizes, axis:)\` cuts an axis into parts of the given sizes, in order; together they must
 make up the whole axis.`,
   }),
