@@ -38,7 +38,7 @@ export interface Compiled {
   readonly model: Model | null;
   /** Errors and warnings, in order of place. */
   readonly diagnostics: readonly Diagnostic[];
-  /** Every file read, for `formatDiagnostics`. */
+  /** Every file read, and a pseudo-file for each parameter that was set. */
   readonly sources: readonly SourceFile[];
 }
 

@@ -41,7 +41,7 @@ export function flatten(name: string, value: unknown): FlatInput {
   throw new InputError(name, `input ${name} is ${describe(value)}`, "give nested arrays, or { data, shape }");
 }
 
-const isNumberArray = (value: unknown): value is NumberArray => ArrayBuffer.isView(value) && !(value instanceof DataView);
+export const isNumberArray = (value: unknown): value is NumberArray => ArrayBuffer.isView(value) && !(value instanceof DataView);
 
 const describe = (value: unknown): string =>
   value === null ? "null" : value === undefined ? "missing" : typeof value === "object" ? "an object without data and shape" : `a ${typeof value}`;

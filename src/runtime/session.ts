@@ -1,4 +1,5 @@
 // A session: a program with its weights on a device, its buffers made once, ready to run again and again.
+import { expectProgram } from "../program/expect.js";
 import type { Program, ProgramOutput } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
 import { printRational, type Rational } from "../size/rational.js";
@@ -7,7 +8,7 @@ import type { Device } from "./device.js";
 import { DisposedError, InputError, KernelError, UnsupportedError } from "./errors.js";
 import { checkLengths, checkLive, checkSeed, inferExtents, type LiveValue } from "./extents.js";
 import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
-import { flatten, type FlatInput, type InputValue, packInput } from "./inputs.js";
+import { flatten, type FlatInput, type InputValue, isNumberArray, packInput } from "./inputs.js";
 import { neededSteps, type OutputSelection, placeOutputs, readOutput, type ReadPlace, type Result, selectOutputs } from "./outputs.js";
 import { compilePipelines } from "./pipelines.js";
 import { inputAxes, parseAxes, SizeTable } from "./sizes.js";
@@ -48,10 +49,11 @@ export type Inputs = Readonly<Record<string, InputValue>> | ReadonlyMap<string, 
 export type Results = Readonly<Record<string, Result>>;
 
 /**
- * Puts a program on a device: checks that it fits, makes all buffers, compiles all kernels, reads the weights. Throws UnsupportedError or LimitError before
- * anything is allocated, WeightsError before any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
+ * Puts a program on a device: checks that it fits, makes all buffers, compiles all kernels, reads the weights. Throws ProgramError for what is no program,
+ * UnsupportedError or LimitError before anything is allocated, WeightsError before any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
  */
 export async function load(program: Program, device: Device, weights?: WeightsInput, options: LoadOptions = {}): Promise<Session> {
+  expectProgram(program);
   if (device.lostError) throw device.lostError;
   options.signal?.throwIfAborted();
   checkRequirements(program, device);
@@ -234,6 +236,8 @@ export class Session {
   }
 
   #flattenAll(given: Inputs): ReadonlyMap<string, FlatInput> {
+    if (typeof given !== "object" || given === null || isNumberArray(given) || Array.isArray(given))
+      throw new InputError(null, "the inputs are no record of tensors by name", "give `{ tokens: [[1, 2]] }`, or a Map");
     const entries = given instanceof Map ? (given as ReadonlyMap<string, InputValue>) : new Map(Object.entries(given));
     const names = this.program.inputs.map((i) => i.name);
     for (const name of entries.keys())

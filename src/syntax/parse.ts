@@ -4,6 +4,7 @@ import { ModcParser } from "../../grammar/parser.js";
 import type { IToken } from "../../grammar/tokens.js";
 import type { Code } from "../diagnostics/catalogue.js";
 import { Diagnostics, type Diagnostic } from "../diagnostics/diagnostic.js";
+import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { File } from "./ast.js";
 import { balance } from "./brackets.js";
@@ -32,6 +33,11 @@ export interface ParsedTree extends Parsed {
 }
 
 export function parseTree(source: SourceFile): ParsedTree {
+  const parsed = parseText(source);
+  return { ...parsed, diagnostics: withSources(parsed.diagnostics, [source]) };
+}
+
+function parseText(source: SourceFile): ParsedTree {
   const diagnostics = new Diagnostics();
   const empty: File = { kind: "file", file: source.file, imports: [], declarations: [], span: { file: source.file, start: 0, end: source.text.length } };
   const failed = (): ParsedTree => ({ file: empty, diagnostics: diagnostics.all, tree: null });

@@ -1,6 +1,6 @@
 // A session on the device: inputs packed, results unfolded, buffers made once, faults told apart.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Device, InputError, KernelError, LimitError, load, openDevice, type Session, type SessionEvent } from "../../src/runtime/index.js";
+import { type Device, InputError, KernelError, LimitError, load, openDevice, ProgramError, type Session, type SessionEvent } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { aboveProgram, scaleProgram, stateProgram, tablesProgram } from "./programs.js";
 
@@ -196,6 +196,10 @@ describe("a session", () => {
   });
 
   const faults: readonly (readonly [string, unknown, object, RegExp])[] = [
+    ["null for inputs", null, {}, /^the inputs are no record of tensors by name$/],
+    ["nothing for inputs", undefined, {}, /^the inputs are no record/],
+    ["one tensor for inputs", [[1]], {}, /^the inputs are no record/],
+    ["one typed array for inputs", new Uint32Array(1), {}, /^the inputs are no record/],
     ["a missing input", {}, {}, /^input x is missing$/],
     ["an unknown input", { x: [[1]], y: [[1]] }, {}, /no input y/],
     ["a wrong rank", { x: [1, 2] }, {}, /^input x has shape \[2\], the model takes \[B, T\]$/],
@@ -230,6 +234,22 @@ describe("a session", () => {
       expect((error as Error).message).toMatch(message);
     });
   }
+
+  it.each<readonly [string, unknown, RegExp]>([
+    ["an empty object", {}, /^not a compiled program: format must be "/],
+    ["null", null, /^not a compiled program: it is null, as where a source does not compile$/],
+    ["its own text", "{}", /parseProgram/],
+    ["a program of another version", { ...scaleProgram(), version: 0 }, /version must be \d+/],
+    ["a program without steps", { ...scaleProgram(), steps: undefined }, /steps must be a list/],
+    ["a program without a target", { ...scaleProgram(), target: null }, /target must be an object/],
+  ])("refuses to load %s", async (_what, program, message) => {
+    const error = await load(program as never, device).then(
+      () => null,
+      (e: unknown) => e,
+    );
+    expect(error).toBeInstanceOf(ProgramError);
+    expect((error as Error).message).toMatch(message);
+  });
 
   it("says where two inputs disagree", async () => {
     const program = scaleProgram();
