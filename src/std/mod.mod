@@ -33,11 +33,14 @@ block MoD(
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
     score  = router(x)[..., 0]                                        // f32[B, T]
     likely = guess(stop_gradient(x))[..., 0]                          // f32[B, T]
-    chosen = if generate then above(likely, 0.0, expected: capacity) else top(score, ceil(capacity * T))
+    chosen = if generate then above(likely, 0.0, expected: capacity) else
+      top(score, ceil(capacity * T))
     if train { loss predictor = 0.01 * bce(likely, chosen.mask) }
     observe chosen
     r = take(score, chosen)[..., None]
-    w = if gate == "sigmoid" then sigmoid(r) else if gate == "identity" then 1 + 0.2 * tanh(r) else r
+    w = if gate == "sigmoid" then sigmoid(r) else
+      if gate == "identity" then 1 + 0.2 * tanh(r) else
+      r
     put(x, chosen, inner(take(x, chosen)) * w)
   }
 }

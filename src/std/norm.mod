@@ -7,7 +7,9 @@ block RMSNorm(
 ) {
   weight weight: f32[dim] = ones
 
-  forward(x: f32[..., dim]) -> f32[..., dim] { x * rsqrt(mean(x ^ 2, axis: -1, keep: true) + eps) * weight }
+  forward(x: f32[..., dim]) -> f32[..., dim] {
+    x * rsqrt(mean(x ^ 2, axis: -1, keep: true) + eps) * weight
+  }
 }
 
 /// Layer normalisation (Ba et al. 2016, arXiv 1607.06450): (x − mean(x)) / √(var(x) + eps) · weight + bias, as PyTorch's.
