@@ -1,5 +1,6 @@
 // The whole pipeline, from text to a program: where a newcomer starts reading.
 import { check, type CheckOptions } from "./check/check.js";
+import type { Read } from "./check/files.js";
 import type { Entry, Model, Phase } from "./check/model.js";
 import { emit } from "./codegen/emit.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
@@ -21,7 +22,7 @@ export interface CompileOptions {
   /** The name of the source in messages, and the place relative imports start from. */
   readonly file?: string;
   /** The text of an imported file, by its path relative to the root file's folder; null where there is none. Without it, only "std" can be imported. */
-  readonly read?: (path: string) => string | null;
+  readonly read?: Read;
   /** Parameters of the model: a number, a boolean, or an expression of the language (`"12.5%"`, `"\"gelu\""`). */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   /** The device to compile for, such as `device.target`. By default any: such a program uses no optional feature and runs everywhere. */

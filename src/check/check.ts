@@ -11,7 +11,7 @@ import { checkRouters } from "./dead-router.js";
 import { checkResiduals } from "./doubled-residual.js";
 import { enter } from "./entry.js";
 import { constantOf } from "./evaluate.js";
-import { loadFiles, type Files } from "./files.js";
+import { loadFiles, type Files, type Read } from "./files.js";
 import { inspect, nameCalls } from "./inspect.js";
 import { Instance } from "./instance.js";
 import { Instantiator } from "./instantiate.js";
@@ -34,8 +34,7 @@ export interface CheckOptions {
   readonly model?: string;
   /** Parameters of the model, as expressions of the language. */
   readonly set?: Readonly<Record<string, string>>;
-  /** The text of an imported file, by its path relative to the root file's folder; null where there is none. */
-  readonly read: (path: string) => string | null;
+  readonly read: Read;
 }
 
 export interface Checked {
@@ -63,7 +62,9 @@ export function check(root: SourceFile, options: CheckOptions): Checked {
 
 function checkModel(session: Session, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {
   const own = files.all.filter((file) => !file.library);
-  for (const file of own) checkNames(session, file);
+  // Where one model is asked for, the others of the file have their own checks.
+  const skip = (block: Block): boolean => block.model && options.model !== undefined && block.name.text !== options.model;
+  for (const file of own) checkNames(session, file, skip);
   for (const file of own)
     for (const decl of file.tree.declarations) if (decl.kind === "const") constantOf({ kind: "const", decl, file }, decl.name.span, { session });
   const decl = chooseModel(session, files, options.model);

@@ -10,6 +10,9 @@ import { Scope, type Binding } from "./scope.js";
 import type { Session } from "./session.js";
 import { nearest } from "./suggest.js";
 
+/** The text of an imported file, by its path relative to the root file's folder; null where there is none, or why it is not read. */
+export type Read = (path: string) => string | null | { readonly refused: string };
+
 export interface LoadedFile {
   readonly tree: File;
   /** Relative to the root file's folder, or `std/…` in the library. */
@@ -33,7 +36,7 @@ export interface Files {
  * `read` gives the text of a file by its path relative to the root file's folder. Each file read is added to `sources` at once, the
  * root first: messages point into them even where reading stops at a limit.
  */
-export function loadFiles(session: Session, source: SourceFile, read: (path: string) => string | null, sources: SourceFile[]): Files {
+export function loadFiles(session: Session, source: SourceFile, read: Read, sources: SourceFile[]): Files {
   const loader = new Loader(session, read, sources);
   const root = loader.load(baseName(source.file), source);
   return { root, all: [...loader.loaded.values()], broken: loader.broken };
@@ -47,7 +50,7 @@ class Loader {
 
   constructor(
     readonly session: Session,
-    readonly read: (path: string) => string | null,
+    readonly read: Read,
     readonly sources: SourceFile[],
   ) {}
 
@@ -111,13 +114,17 @@ class Loader {
     const done = this.loaded.get(key);
     if (done !== undefined) return done;
     if (this.#open.length >= MAX_DEPTH) this.session.halt("files that import one another in a row", MAX_DEPTH, i.fromSpan);
-    const loaded = importer.library ? this.#loadLibrary(target.path) : this.#loadUser(target.path);
+    const loaded = importer.library ? this.#loadLibrary(target.path) : this.#loadUser(target.path, i);
     if (loaded === null) this.session.report("import-not-found", { path: i.from }, i.fromSpan);
-    return loaded;
+    return loaded === "refused" ? null : loaded;
   }
 
-  #loadUser(path: string): LoadedFile | null {
+  #loadUser(path: string, i: Import): LoadedFile | "refused" | null {
     const text = this.read(path);
+    if (text !== null && typeof text !== "string") {
+      this.session.report("import-path", { path: i.from, reason: text.refused }, i.fromSpan);
+      return "refused";
+    }
     // A user's own folder `std` is not the library's.
     return text === null ? null : this.load(path, { file: librarySources.has(path) ? `./${path}` : path, text });
   }

@@ -16,9 +16,10 @@ import type { Session } from "./session.js";
 /** A name is known; what it stands for does not matter here. */
 const KNOWN: Binding = { kind: "value", value: ERROR };
 
-/** Reports names that nothing in sight bears, and names declared twice, in all declarations of a file. */
-export function checkNames(session: Session, file: LoadedFile): void {
+/** Reports names that nothing in sight bears, and names declared twice, in all declarations of a file but the blocks to skip. */
+export function checkNames(session: Session, file: LoadedFile, skip: (block: Block) => boolean = () => false): void {
   for (const d of file.tree.declarations) {
+    if (d.kind === "block" && skip(d)) continue;
     if (d.kind === "const") checkExpr(session, d.value, file.scope);
     else checkBlock(session, d, file.scope);
   }

@@ -18,10 +18,12 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
   const entries = model.names.flatMap((n) => n.entries);
   const rules = entries.filter((e) => e.kind === "map");
   const patterns = rules.map((rule) => ({ rule, match: patternOf(rule.from.value) }));
-  for (const { value, span } of rules.flatMap((rule) => rule.to)) if (value === "" || value === "__metadata__") session.report("reserved-key", { key: value }, span);
+  for (const { value, span } of rules.flatMap((rule) => rule.to))
+    if (value === "" || value === "__metadata__") session.report("reserved-key", { key: value }, span);
   const bound = rules.map((rule) => placeholdersBound(session, rule)).every(Boolean);
   const used = new Set<Rule>();
   const keys = new Map<string, readonly string[]>();
+  const written = new Map<string, readonly Text[]>();
   for (const {
     weight: { path },
   } of weights) {
@@ -33,6 +35,7 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
     const [first, second] = found;
     if (second !== undefined)
       session.report("ambiguous-names", { path }, second.rule.from.span, [{ text: "the other entry", span: first?.rule.from.span ?? null }]);
+    if (first !== undefined) written.set(path, first.rule.to);
     keys.set(path, first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments)));
   }
   const shapes = new Set(weights.map((w) => w.weight.path.replace(ITEM, "$1{}")));
@@ -42,7 +45,7 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
     const candidates = [...shapes].map((shape) => patternLike(path, shape));
     session.report("unknown-path", { path, suggestion: nearest(path, candidates) }, rule.from.span);
   }
-  if (bound) checkCollisions(session, weights, keys);
+  if (bound) checkCollisions(session, weights, keys, written);
   return { keys, ignore: entries.flatMap((e) => (e.kind === "ignore" ? [e.pattern.value] : [])) };
 }
 
@@ -115,19 +118,26 @@ function emptyList(model: Instance, pattern: string): boolean {
   return member?.kind === "value" && member.value.kind === "list" && member.value.items.length === 0;
 }
 
-/** Two weights with one key are an error, unless an entry accepts further keys and it is not the one it is saved under. */
-function checkCollisions(session: Session, weights: readonly FoundWeight[], keys: ReadonlyMap<string, readonly string[]>): void {
-  const holders = new Map<string, { readonly path: string; readonly primary: boolean; readonly several: boolean }>();
+/** Two weights with one key are an error, unless an entry accepts further keys and it is not the one it is saved under. `written`: where entries give keys. */
+function checkCollisions(
+  session: Session,
+  weights: readonly FoundWeight[],
+  keys: ReadonlyMap<string, readonly string[]>,
+  written: ReadonlyMap<string, readonly Text[]>,
+): void {
+  const holders = new Map<string, { readonly path: string; readonly primary: boolean; readonly several: boolean; readonly text: Text | null }>();
   for (const {
     weight: { path, span },
     trace,
   } of weights) {
     const own = keys.get(path) ?? [path];
     own.forEach((key, i) => {
-      const holder = { path, primary: i === 0, several: own.length > 1 };
+      const holder = { path, primary: i === 0, several: own.length > 1, text: written.get(path)?.[i] ?? null };
       const before = holders.get(key);
       if (before !== undefined && before.path !== path && ((before.primary && holder.primary) || !(before.several || holder.several))) {
-        session.report("duplicate-key", { key, first: before.path, second: path }, span, [], trace);
+        const [at, other] = holder.text === null ? [before.text, null] : [holder.text, before.text];
+        const notes = other === null ? [] : [{ text: "the other entry", span: other.span }];
+        session.report("duplicate-key", { key, first: before.path, second: path }, at?.span ?? span, notes, trace);
       }
       if (before === undefined || holder.primary) holders.set(key, holder);
     });

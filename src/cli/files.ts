@@ -1,6 +1,7 @@
 // Reading and writing files for the commands, with one sentence for whatever goes wrong.
 import { readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, resolve, sep } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
+import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { UserError } from "./exit.js";
 
@@ -72,7 +73,7 @@ export const readSource = (path: string): SourceFile => ({ file: path, text: rea
  * Reads files that a root file imports, by their path relative to its folder: null where there is none. Files whose real path leaves that folder
  * are refused, links included.
  */
-export function importReader(root: string): (path: string) => string | null {
+export function importReader(root: string): Read {
   const folder = dirname(resolve(root));
   return (path) => {
     const full = join(folder, path);
@@ -84,10 +85,7 @@ export function importReader(root: string): (path: string) => string | null {
     }
     const home = realpathSync(folder);
     if (!real.startsWith(home.endsWith(sep) ? home : home + sep)) {
-      throw new UserError(
-        `${basename(root)} imports ${path}, which is a link to ${real}, outside its folder`,
-        "imports stay inside the folder of the file that is compiled",
-      );
+      return { refused: `it is a link to ${real}, outside the folder of the file that is compiled` };
     }
     return readText(full);
   };

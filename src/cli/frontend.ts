@@ -8,6 +8,7 @@ import type { Program } from "../program/program.js";
 import type { Target } from "../program/target.js";
 import { pairs } from "./arguments.js";
 import { EXIT, Quit } from "./exit.js";
+import type { Read } from "../check/files.js";
 import { importReader, readSource } from "./files.js";
 import { say, useColor } from "./terminal.js";
 
@@ -20,10 +21,7 @@ export interface ModelFlags {
 }
 
 /** The options of `compile` and `check` for a file. */
-export function compileOptions(
-  file: string,
-  flags: ModelFlags,
-): CompileOptions & { readonly read: (path: string) => string | null; readonly set: Readonly<Record<string, string>> } {
+export function compileOptions(file: string, flags: ModelFlags): CompileOptions & { readonly read: Read; readonly set: Readonly<Record<string, string>> } {
   return {
     file,
     phase: flags.phase ?? "infer",

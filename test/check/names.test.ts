@@ -61,7 +61,22 @@ model M() {
 model M() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`);
     expect(diagnostics.map((d) => [d.code, d.hint])).toEqual([
       ["unknown-name", "did you mean `dim`?"],
-      ["unknown-name", null],
+      ["unknown-name", "declare it before it is used, import it, or give it as a parameter"],
+    ]);
+  });
+
+  it("leaves other models alone where one is asked for", () => {
+    const text = `model A() { forward(x: f32[B, T]) -> f32[B, T] { x } }
+model C() { forward(x: f32[B, T]) -> f32[B, T] { nothing } }`;
+    expect(codesOf(text, { model: "A" })).toEqual([]);
+    expect(codesOf(text, { model: "C" })).toEqual(["unknown-name"]);
+  });
+
+  it("says why an import is refused, at the import", () => {
+    const text = 'import { n } from "./link.mod"\nmodel M() { forward(x: f32[B, T]) -> f32[B, T] { x } }';
+    const { diagnostics } = check({ file: "t.mod", text }, { phase: "infer", read: () => ({ refused: "it is a link" }) });
+    expect(diagnostics.map((d) => [d.code, d.message, text.slice(d.span.start, d.span.end)])).toEqual([
+      ["import-path", '"./link.mod" cannot be imported: it is a link', '"./link.mod"'],
     ]);
   });
 

@@ -73,13 +73,18 @@ describe("files that cannot be read exit with 1", () => {
     ["a folder", () => folder.path, "it is a folder"],
     ["a file for a folder", () => join(folder.file("plain.mod", MODEL), "x.mod"), "its folder is not one"],
     ["invalid UTF-8", () => folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1")), "is not UTF-8 text: byte 6 begins no character"],
-    ["a link out of the folder", imports, "which is a link to"],
     ["an import that is not UTF-8", () => folder.file("importer.mod", `import { n } from "./latin.mod"\n${MODEL}`), "is not UTF-8 text"],
   ])("%s", async (_name, make, message) => {
     const { status, stdout, stderr } = await modc(["check", make()]);
     expect(stderr).toContain(message);
     expect(stderr).not.toMatch(/^ +at /m);
     expect([status, stdout]).toEqual([1, ""]);
+  });
+
+  it("tells at the import of a link that leaves the folder", async () => {
+    const { status, stdout, stderr } = await modc(["check", imports()]);
+    expect(stdout + stderr).toMatch(/root\.mod:1:19: error\[import-path\]: "\.\/link\.mod" cannot be imported: it is a link to/);
+    expect(status).toBe(1);
   });
 
   it.skipIf(process.getuid?.() === 0)("a file without permission", async () => {

@@ -1,0 +1,38 @@
+// What to write instead: hints for habits from elsewhere, and examples of values.
+
+/** How a value of each kind is written. */
+export const EXAMPLES: Readonly<Record<string, string>> = {
+  "an int": ", such as `8`",
+  "a float": ", such as `0.5`",
+  "a ratio": ", such as `12.5%`",
+  "a bool": ", `true` or `false`",
+  "a string": ", in double quotes",
+  "a block": ", such as `Linear(8, 8)`",
+};
+
+/** What each operator is for. */
+export const OPERANDS: Readonly<Record<string, string>> = {
+  "+": "it adds numbers and joins two lists; strings are not joined",
+  and: "it joins two conditions: `a > 0 and b > 0`",
+  or: "it joins two conditions: `a > 0 or b > 0`",
+  not: "it takes a condition: `not (a > 0)`",
+  "==": "compare two values of one kind",
+  "!=": "compare two values of one kind",
+  "@": "it is the product of two tensors; numbers are multiplied with `*`",
+};
+
+/** For those who know PyTorch: what is given by position there, and by name here. */
+export function byName(callee: string, named: readonly string[]): string {
+  if (callee === "transpose") return 'it swaps the last two axes; `rearrange(x, "b t d -> t b d")` moves any others';
+  if (callee === "concat") return "write the tensors as a list: `concat([a, b], axis: -1)`";
+  if (named.includes("axis")) return "give the axis by name: `axis: -1`";
+  return named.length > 0 ? `give ${named.map((n) => `\`${n}\``).join(", ")} by name` : "leave out what is too much";
+}
+
+/** What other languages write as a method or field of a tensor. */
+export const ofTensor = (name: string): string =>
+  name === "shape" || name === "size"
+    ? "name the sizes in the type of the input, `f32[B, T, dim]`, and use those names"
+    : name === "T"
+      ? "write `transpose(x)`"
+      : `a tensor has no members; functions are built in: \`${name}(x)\``;
