@@ -4,10 +4,10 @@ import { basename } from "node:path";
 import { isSoftware, softwareOnly, type DeviceKind, type OpenDeviceOptions, type OpenedAdapter } from "./device.js";
 import { driverManifests } from "./drivers-node.js";
 import { NoDeviceError } from "./errors.js";
-import { loadVulkan, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
+import { loadVulkan, SYSTEM_LOADER, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
 
-/** Which driver an instance of Dawn sees: what the system has, Mesa's lavapipe alone, or SwiftShader alone, through the system's Vulkan loader or its own. */
-type Driver = "system" | "lavapipe" | "swiftshader" | "swiftshader-loader";
+/** Which driver an instance of Dawn sees: what the system has, Mesa's lavapipe alone, or SwiftShader alone. */
+type Driver = "system" | "lavapipe" | "swiftshader";
 
 // One `create()` for each driver: an instance loads drivers once and never looks again. What `create()` returns must stay referenced.
 const instances = new Map<Driver, Promise<GPU>>();
@@ -43,9 +43,9 @@ async function findAdapter(kind: DeviceKind | null, fallback: boolean): Promise<
   }
 }
 
-/** Without any driver Dawn is not asked: it would complain on standard error, in C++, though there is nothing wrong. */
+/** Without any driver or loader Dawn is not asked: it would complain on standard error, in C++, though there is nothing wrong. */
 async function askSystem(): Promise<Found | null> {
-  return process.platform === "linux" && driverManifests(process.env).length === 0 ? null : ask("system");
+  return process.platform === "linux" && (driverManifests(process.env).length === 0 || !loadVulkan(SYSTEM_LOADER)) ? null : ask("system");
 }
 
 async function ask(driver: Driver): Promise<Found | null> {
@@ -83,7 +83,7 @@ async function createInstance(): Promise<GPU> {
 /** Null where Mesa's software driver is not installed. */
 async function openLavapipe(): Promise<Found | null> {
   const manifest = lavapipeManifest();
-  const found = manifest === null ? null : await withDriver(manifest, () => ask("lavapipe"));
+  const found = manifest === null || !loadVulkan(SYSTEM_LOADER) ? null : await withDriver(manifest, () => ask("lavapipe"));
   return found && isSoftware(found.adapter.info) ? found : null;
 }
 
@@ -98,13 +98,8 @@ function lavapipeManifest(): string | null {
 async function openSwiftShader(): Promise<Found | null> {
   const shader = unpackSwiftShader();
   if (!shader) return null;
-  return withDriver(shader.manifest, async () => {
-    const first = await ask("swiftshader");
-    if (first) return first;
-    // The system has no Vulkan loader either: take the one beside the driver.
-    loadVulkan(shader.loader);
-    return ask("swiftshader-loader");
-  });
+  // Where the system has no Vulkan loader either, the one beside the driver is taken.
+  return loadVulkan(SYSTEM_LOADER) || loadVulkan(shader.loader) ? withDriver(shader.manifest, () => ask("swiftshader")) : null;
 }
 
 /** With only this driver's manifest known to the Vulkan loader; the environment is as before afterwards. */

@@ -111,14 +111,18 @@ const isComplete = (folder: string): boolean => NEEDED.every((file) => existsSyn
 
 const isAccessError = (error: unknown): boolean => ["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR"].includes(String((error as NodeJS.ErrnoException).code));
 
-/** Loads the Vulkan loader into this process, where the system has none, so that Dawn finds it by its name. */
-export function loadVulkan(loader: string): void {
+/** The Vulkan loader by the name that Dawn looks for. */
+export const SYSTEM_LOADER = "libvulkan.so.1";
+
+/** Loads a Vulkan loader into this process, where Dawn then finds it by its name; false where there is none. */
+export function loadVulkan(loader: string): boolean {
   // RTLD_NODELETE of glibc: `os.constants.dlopen` does not list it.
   const keepLoaded = 0x1000;
   try {
     process.dlopen({ exports: {} }, loader, constants.dlopen.RTLD_NOW | keepLoaded);
   } catch (error) {
     // It is no add-on of Node, which says so once the library is loaded.
-    if (!(error instanceof Error) || !/did not self-register/.test(error.message)) throw error;
+    return error instanceof Error && /did not self-register/.test(error.message);
   }
+  return true;
 }

@@ -61,6 +61,15 @@ describe("opening a device", () => {
     }
   });
 
+  it.runIf(onLinux)("takes SwiftShader's own loader where the system's does not load", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "modc-loader-"));
+    writeFileSync(join(folder, "libvulkan.so.1"), "");
+    const { info, said } = await openElsewhere({}, { LD_LIBRARY_PATH: folder });
+    rmSync(folder, { recursive: true });
+    expect(info!.name).toBe("SwiftShader");
+    expect(said).not.toContain("Couldn't load Vulkan");
+  });
+
   it("finds the manifests of drivers where the Vulkan loader does", () => {
     const root = mkdtempSync(join(tmpdir(), "modc-drivers-"));
     const folder = join(root, "vulkan", "icd.d");
