@@ -74,6 +74,11 @@ fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
   return low;
 }
 
+fn seesAny(b: u32, i: u32) -> bool {
+  let first = keyFrom(startsK[b], startsK[b + 1u], firstSeen(i));
+  return first < startsK[b + 1u] && sees(i, positionsK[first]);
+}
+
 /** A weighted value; nothing of one that is not seen, be it infinite or NaN. */
 fn share(weight: f32, v: vec4f) -> vec4f { return select(weight * v, vec4f(), weight == 0.0); }
 
@@ -194,7 +199,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let e = entry + r;
     if (e <= last) {
       let row = (head * groupSize() + e % groupSize()) * startsQ[batch()] + firstQuery + e / groupSize();
-      let inverse = select(0.0, 1.0 / whole[r], best[r] != LOWEST);
+      // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
+      let none = best[r] == LOWEST && !seesAny(b, positions[r]);
+      let inverse = select(1.0 / whole[r], 0.0, none);
       for (var p = 0u; p < PARTS; p++) {
         let c = p * LANES + lane;
         if (c < quartersV()) { write(row, c, added[r][p] * inverse); }

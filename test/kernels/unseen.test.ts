@@ -33,4 +33,31 @@ describe.each(["default", "swiftshader"] as const)("attention on the %s device",
         }
     session.dispose();
   });
+
+  it("tells scores that are all −∞ from no key", async () => {
+    const { program, graph } = compiled(`
+model Lowest(d: int = 2) {
+  forward(q: f32[B, T <= 64, d], k: f32[B, T, d]) -> (a: f32[B, T, 1], b: f32[B, T, 1]) {
+    r = above(k[..., 1], 0.0)
+    some = take(k, r)
+    (attention(q, k, k[..., 1:2], causal: true), attention(q, some, some[..., 1:2], causal: true))
+  }
+}`);
+    const session = await load(program, await testDevice(which));
+    const T = 19;
+    const q = { shape: [1, T, 2], data: Float32Array.from({ length: 2 * T }, (_, i) => (i % 2 === 0 ? 1 : 0)) };
+    // Scores are −∞ up to token 11; tokens 0 to 4 are not chosen.
+    const k = { shape: [1, T, 2], data: Float32Array.from({ length: 2 * T }, (_, i) => (i % 2 === 1 ? (i < 10 ? -1 : 1) : i < 24 ? -Infinity : i / 9)) };
+    const given = { inputs: { q, k } };
+    const wanted = reference(graph, new Map(), given).outputs;
+    const found = await onDevice(session, given);
+    for (const name of ["a", "b"])
+      wanted.get(name)!.data.forEach((w, i) => {
+        const value = found[name]!.data[i]!;
+        if (!(Math.abs(value - w) < 1e-5)) expect(value, `${name} at ${i}`).toBe(w);
+      });
+    const chosen = wanted.get("b")!.data;
+    expect([chosen[4], chosen[5]]).toEqual([0, NaN]);
+    session.dispose();
+  });
 });
