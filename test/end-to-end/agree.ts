@@ -22,7 +22,15 @@ export interface Tally {
 /** Error bound of a score, relative to scores of order 1: what f32 products through a few layers leave. */
 export const SCORE_ERROR = 1e-4;
 
-export function expectAgreement(graph: Graph, weights: Weights, given: Case, results: Results, tolerance: Tolerance, tally: Tally, own = reference(graph, weights, given)): void {
+export function expectAgreement(
+  graph: Graph,
+  weights: Weights,
+  given: Case,
+  results: Results,
+  tolerance: Tolerance,
+  tally: Tally,
+  own = reference(graph, weights, given),
+): void {
   let wanted = own;
   if (wanted.routes.size > 0) wanted = settled(graph, weights, given, results, wanted, tally);
   for (const out of graph.outputs) {
@@ -37,7 +45,8 @@ export function expectAgreement(graph: Graph, weights: Weights, given: Case, res
 
 function settled(graph: Graph, weights: Weights, given: Case, results: Results, own: Evaluation, tally: Tally): Evaluation {
   const device = choicesOf(graph, own, results, given);
-  const same = (a: ArrayLike<number>, b: ArrayLike<number>): boolean => a.length === b.length && Array.prototype.every.call(a, (v: number, i: number) => v === b[i]);
+  const same = (a: ArrayLike<number>, b: ArrayLike<number>): boolean =>
+    a.length === b.length && Array.prototype.every.call(a, (v: number, i: number) => v === b[i]);
   const differs = [...device].some(([axis, c]) => !same(c.index.data, own.routes.get(axis)!.chosen.index.data));
   tally.choices += device.size;
   if (!differs) return own;
@@ -48,7 +57,7 @@ function settled(graph: Graph, weights: Weights, given: Case, results: Results, 
     if (same(choice.index.data, route.chosen.index.data)) continue;
     tally.forced++;
     for (let b = 0; b < route.margins.length; b++) {
-      const rows = (c: typeof choice): readonly number[] => [...c.index.data.subarray(c.starts.data[b]!, c.starts.data[b + 1]!)];
+      const rows = (c: typeof choice): readonly number[] => [...c.index.data.subarray(c.starts.data[b], c.starts.data[b + 1])];
       if (same(rows(choice), rows(route.chosen))) continue;
       expect(route.margins[b]!, `route ${axis}, sequence ${b}: chose otherwise with a margin beyond the error of the scores`).toBeLessThan(SCORE_ERROR);
     }

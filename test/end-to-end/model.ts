@@ -113,7 +113,8 @@ export function choicesOf(graph: Graph, evaluation: Evaluation, results: Results
   const batch = Object.values(given.inputs)[0]!.shape[0]!;
   const extent = Object.values(given.inputs)[0]!.shape[1]!;
   const starts = new Map<string, ArrayLike<number>>();
-  for (const axis of graph.axes) if (axis.role === "sequence" && axis.count.kind === "input") starts.set(axis.name, startsOf(given.lengths ?? new Uint32Array(batch).fill(extent)));
+  for (const axis of graph.axes)
+    if (axis.role === "sequence" && axis.count.kind === "input") starts.set(axis.name, startsOf(given.lengths ?? new Uint32Array(batch).fill(extent)));
   const choices = new Map<string, Choice>();
   for (const axis of graph.axes) {
     const out = graph.outputs.find((o) => o.role === "observe" && o.name.endsWith(".index") && printSize(o.shape[1]!) === axis.name);
@@ -129,7 +130,12 @@ export function choicesOf(graph: Graph, evaluation: Evaluation, results: Results
 }
 
 /** Largest |a − b| / (atol + rtol·|b|) with its place; below 1 is close. */
-export function furthest(actual: ArrayLike<number>, expected: ArrayLike<number>, atol: number, rtol: number): { readonly ratio: number; readonly text: string } {
+export function furthest(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  atol: number,
+  rtol: number,
+): { readonly ratio: number; readonly text: string } {
   let ratio = 0;
   let at = 0;
   for (let i = 0; i < expected.length; i++) {

@@ -64,7 +64,7 @@ it("each of many random programs agrees with the reference, in a phase and entry
   await fc.assert(
     fc.asyncProperty(randomModel, fc.constantFrom("infer", "generate", "train" as const), fc.integer({ min: 1, max: 1e6 }), async (model, wanted, seed) => {
       const phase = wanted === "generate" && !model.causal ? "infer" : wanted;
-      const { program, graph } = compiled(model.source, { phase });
+      const { program, graph } = compiled(model.source, { phase, target: device.target });
       const weights = randomWeights(program, seed, 0.5); // raw gates of larger weights square the stream at every layer, beyond f32
       const session = await sessionOf(program, device, weights, { B: 1, T: 4 });
       const rng = random(seed);

@@ -2,7 +2,19 @@
 import { describe, expect, it } from "vitest";
 import { testDevice } from "../device.js";
 import { expectAgreement, type Tally } from "../end-to-end/agree.js";
-import { compiled, furthest, onDevice, randomInput, randomLengths, randomWeights, reference, sessionOf, type Case, type Compiled, type Weights } from "../end-to-end/model.js";
+import {
+  compiled,
+  furthest,
+  onDevice,
+  randomInput,
+  randomLengths,
+  randomWeights,
+  reference,
+  sessionOf,
+  type Case,
+  type Compiled,
+  type Weights,
+} from "../end-to-end/model.js";
 import { byHand, byLibrary, calledTwice, denseLayer, nestedRoutes, randomScores, recursions, routedLayer } from "./sources.js";
 
 const D = 16;
@@ -10,7 +22,11 @@ const D = 16;
 const LAYER = { atol: 5e-5, rtol: 5e-5 };
 
 /** The same case in the reference and on the device, checked against each other. */
-async function both({ program, graph }: Compiled, weights: Weights, given: Case): Promise<{ readonly output: Float32Array; readonly reference: ArrayLike<number>; readonly results: Awaited<ReturnType<typeof onDevice>> }> {
+async function both(
+  { program, graph }: Compiled,
+  weights: Weights,
+  given: Case,
+): Promise<{ readonly output: Float32Array; readonly reference: ArrayLike<number>; readonly results: Awaited<ReturnType<typeof onDevice>> }> {
   const session = await sessionOf(program, await testDevice(), weights, { B: 2, T: 16 });
   const results = await onDevice(session, given);
   const tally: Tally = { choices: 0, forced: 0 };
@@ -102,7 +118,10 @@ describe("a routed block", () => {
       expect([...output!.data.subarray(b * 40 * D, (b * 40 + n) * D)]).toEqual([...alone["output"]!.data]);
       expect(output!.data.subarray((b * 40 + n) * D, (b + 1) * 40 * D).every((v) => v === 0)).toBe(true);
     }
-    const swapped = await session.run({ x: { shape: x.shape, data: Float32Array.from([...x.data.subarray(40 * D), ...x.data.subarray(0, 40 * D)]) } }, { lengths: Uint32Array.of(17, 29, 40) });
+    const swapped = await session.run(
+      { x: { shape: x.shape, data: Float32Array.from([...x.data.subarray(40 * D), ...x.data.subarray(0, 40 * D)]) } },
+      { lengths: Uint32Array.of(17, 29, 40) },
+    );
     expect([...swapped["output"]!.data.subarray(2 * 40 * D)]).toEqual([...output!.data.subarray(0, 40 * D)]);
     session.dispose();
   });
@@ -174,11 +193,26 @@ model Scores() {
     const session = await sessionOf(scores.program, await testDevice(), new Map(), { B: 1, T: 8 });
     const x = { shape: [1, 6, 1], data: Float32Array.of(1, 2, 3, 4, 5, 6) };
     const cases: readonly (readonly [readonly number[], readonly number[]])[] = [
-      [[NaN, 1, NaN, -Infinity, 2, NaN], [1, 3, 4]],
-      [[Infinity, NaN, -1, Infinity, -Infinity, 0], [0, 3, 5]],
-      [[-0, 0, -0, 0, -1, NaN], [0, 1, 2]],
-      [[NaN, NaN, NaN, NaN, 7, NaN], [0, 1, 4]],
-      [[-1e-45, 0, 1e-45, -0, -1, -2], [1, 2, 3]],
+      [
+        [NaN, 1, NaN, -Infinity, 2, NaN],
+        [1, 3, 4],
+      ],
+      [
+        [Infinity, NaN, -1, Infinity, -Infinity, 0],
+        [0, 3, 5],
+      ],
+      [
+        [-0, 0, -0, 0, -1, NaN],
+        [0, 1, 2],
+      ],
+      [
+        [NaN, NaN, NaN, NaN, 7, NaN],
+        [0, 1, 4],
+      ],
+      [
+        [-1e-45, 0, 1e-45, -0, -1, -2],
+        [1, 2, 3],
+      ],
     ];
     for (const [s, wanted] of cases) {
       const given = { inputs: { s: { shape: [1, 6], data: Float32Array.from(s) }, x } };
@@ -201,7 +235,11 @@ describe("routes", () => {
   it("of one instance called twice are told apart, its weights shared", async () => {
     const twice = compiled(calledTwice);
     const { results } = await both(twice, randomWeights(twice.program, 4), { inputs: { x: randomInput([2, 30, D], 5) } });
-    expect(Object.keys(results).filter((n) => n.endsWith(".count")).sort()).toEqual(["shared#0.chosen.count", "shared#1.chosen.count"]);
+    expect(
+      Object.keys(results)
+        .filter((n) => n.endsWith(".count"))
+        .sort(),
+    ).toEqual(["shared#0.chosen.count", "shared#1.chosen.count"]);
     expect(twice.program.weights.filter((w) => w.path.includes("router")).map((w) => w.path)).toEqual(["shared.router.weight"]);
   });
 
@@ -222,7 +260,10 @@ describe("routes", () => {
   it("by threshold take any number of tokens, also none and all", async () => {
     for (const threshold of ["-100.0", "0.0", "100.0"]) {
       const routed = compiled(routedLayer({ chosen: `above(score, ${threshold}, expected: 50%)`, gate: "take(score, chosen)[..., None]" }));
-      const { results } = await both(routed, randomWeights(routed.program, 4), { inputs: { x: randomInput([3, 30, D], 5) }, lengths: Uint32Array.of(30, 0, 11) });
+      const { results } = await both(routed, randomWeights(routed.program, 4), {
+        inputs: { x: randomInput([3, 30, D], 5) },
+        lengths: Uint32Array.of(30, 0, 11),
+      });
       const counts = [...results["chosen.count"]!.data];
       if (threshold === "-100.0") expect(counts).toEqual([30, 0, 11]);
       if (threshold === "100.0") expect(counts).toEqual([0, 0, 0]);
