@@ -61,8 +61,7 @@ export function normal(size: Size): Size {
   return c !== null && q.isInteger(c) ? Number(c.num) : size;
 }
 
-export const equalSizes = (a: Size, b: Size): boolean =>
-  typeof a === "number" && typeof b === "number" ? a === b : toExpr(a).key === toExpr(b).key;
+export const equalSizes = (a: Size, b: Size): boolean => (typeof a === "number" && typeof b === "number" ? a === b : toExpr(a).key === toExpr(b).key);
 
 export const addSizes = (a: Size, b: Size): Size =>
   typeof a === "number" && typeof b === "number" ? a + b : normal(make([...toExpr(a).terms, ...toExpr(b).terms]));
@@ -100,14 +99,22 @@ export function applySize(fn: SizeFunction, args: readonly Size[]): Size {
 function foldSize(fn: SizeFunction, args: readonly Rational[]): Rational {
   const [a, b] = args as [Rational, Rational];
   switch (fn) {
-    case "ceil": return q.ceil(a);
-    case "floor": return q.floor(a);
-    case "round": return q.round(a);
-    case "min": return args.reduce((x, y) => (q.compare(x, y) <= 0 ? x : y));
-    case "max": return args.reduce((x, y) => (q.compare(x, y) >= 0 ? x : y));
-    case "mod": return q.modulo(a, b);
-    case "div": return q.divide(a, b);
-    default: throw new Error(`modc bug: size function ${String(fn satisfies never)}`);
+    case "ceil":
+      return q.ceil(a);
+    case "floor":
+      return q.floor(a);
+    case "round":
+      return q.round(a);
+    case "min":
+      return args.reduce((x, y) => (q.compare(x, y) <= 0 ? x : y));
+    case "max":
+      return args.reduce((x, y) => (q.compare(x, y) >= 0 ? x : y));
+    case "mod":
+      return q.modulo(a, b);
+    case "div":
+      return q.divide(a, b);
+    default:
+      throw new Error(`modc bug: size function ${String(fn satisfies never)}`);
   }
 }
 
@@ -119,9 +126,17 @@ export function isWhole(size: Size): boolean {
 
 function wholeAtom(atom: Atom): boolean {
   switch (atom.kind) {
-    case "axis": case "rows": case "ceil": case "floor": case "round": return true;
-    case "live": case "div": return false;
-    default: return atom.args.every(isWhole);
+    case "axis":
+    case "rows":
+    case "ceil":
+    case "floor":
+    case "round":
+      return true;
+    case "live":
+    case "div":
+      return false;
+    default:
+      return atom.args.every(isWhole);
   }
 }
 
@@ -146,7 +161,10 @@ export function substitute(size: Size, replace: (atom: Atom) => Size | null): Si
         replace(atom) ??
         (atom.kind === "axis" || atom.kind === "rows" || atom.kind === "live"
           ? atomSize(atom)
-          : applySize(atom.kind, atom.args.map((a) => substitute(a, replace))));
+          : applySize(
+              atom.kind,
+              atom.args.map((a) => substitute(a, replace)),
+            ));
       product = multiplySizes(product, known);
     }
     sum = addSizes(sum, product);
@@ -180,10 +198,14 @@ export const printSize = (size: Size): string => (typeof size === "number" ? `${
 
 const atomKeys = (atom: Atom): string => {
   switch (atom.kind) {
-    case "axis": return atom.axis;
-    case "rows": return `rows(${atom.axis})`;
-    case "live": return `live(${atom.name})`;
-    default: return `${atom.kind}(${atom.args.map((a) => a.key).join(", ")})`;
+    case "axis":
+      return atom.axis;
+    case "rows":
+      return `rows(${atom.axis})`;
+    case "live":
+      return `live(${atom.name})`;
+    default:
+      return `${atom.kind}(${atom.args.map((a) => a.key).join(", ")})`;
   }
 };
 
@@ -201,5 +223,4 @@ function make(terms: readonly Term[]): SizeExpr {
   return { terms: kept.map(([, t]) => t), key };
 }
 
-const printTerm = (atoms: string, c: Rational): string =>
-  atoms === "" ? q.printRational(c) : q.equal(c, q.ONE) ? atoms : `${q.printRational(c)}*${atoms}`;
+const printTerm = (atoms: string, c: Rational): string => (atoms === "" ? q.printRational(c) : q.equal(c, q.ONE) ? atoms : `${q.printRational(c)}*${atoms}`);

@@ -19,7 +19,11 @@ function modelOf(text: string, phase: Phase, options: { entry?: Entry; set?: Rec
   return model;
 }
 const example = (name: string): string => readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
-const sizes = (B: number, T: number): ReadonlyMap<string, number> => new Map([["B", B], ["T", T]]);
+const sizes = (B: number, T: number): ReadonlyMap<string, number> =>
+  new Map([
+    ["B", B],
+    ["T", T],
+  ]);
 
 const MOBY = { dim: "8", heads: "2", depth: "4", vocab: "5", context: "16", capacity: "40%" };
 const LLAMA = { dim: "12", heads: "3", kv_heads: "1", hidden: "10", depth: "2", vocab: "5", context: "16" };
@@ -35,11 +39,18 @@ describe("examples, lowered", () => {
     }
   });
 
-  for (const [name, set] of [["moby", MOBY], ["llama", LLAMA]] as const) {
+  for (const [name, set] of [
+    ["moby", MOBY],
+    ["llama", LLAMA],
+  ] as const) {
     it(`${name}.mod means what plain loops over each sequence compute, in every phase`, () => {
       for (const phase of ["infer", "generate"] as const) {
         const model = modelOf(example(name), phase, { entry: "forward", set });
-        for (const [B, T, lengths] of [[1, 1, null], [3, 9, null], [4, 7, [7, 0, 3, 1]]] as const)
+        for (const [B, T, lengths] of [
+          [1, 1, null],
+          [3, 9, null],
+          [4, 7, [7, 0, 3, 1]],
+        ] as const)
           expect(largestDifference(model, sizes(B, T), lengths, 3), `${phase} B=${B} T=${T} lengths=${String(lengths)}`).toBeLessThan(TOLERANCE);
       }
     });
@@ -57,7 +68,10 @@ describe("examples, lowered", () => {
       }
       expect(outputs.get("loss")!.data[0]).toBeCloseTo(total, 9);
       expect(model.losses.map((l) => l.path)).toContain("next_token");
-      expect(graph.inputs.map(({ name: input, below }) => [input, below])).toEqual([["tokens", 5], ["targets", 5]]);
+      expect(graph.inputs.map(({ name: input, below }) => [input, below])).toEqual([
+        ["tokens", 5],
+        ["targets", 5],
+      ]);
     });
   }
 });
@@ -117,10 +131,31 @@ describe("lowering of whole programs", () => {
       }
     }`;
     const model = modelOf(text, "train");
-    const x = [[[1, 2, 0.5], [0, -1, 3], [9, 9, 9]], [[-2, 0.25, 1], [7, 7, 7], [7, 7, 7]]];
-    const y = [[0, -1, 2], [2, 1, 1]];
+    const x = [
+      [
+        [1, 2, 0.5],
+        [0, -1, 3],
+        [9, 9, 9],
+      ],
+      [
+        [-2, 0.25, 1],
+        [7, 7, 7],
+        [7, 7, 7],
+      ],
+    ];
+    const y = [
+      [0, -1, 2],
+      [2, 1, 1],
+    ];
     const run = (lengths: readonly number[]): ReadonlyMap<string, number> => {
-      const { outputs } = evaluate(optimize(lower(model), { verify: true }), { inputs: new Map<string, typeof x | typeof y>([["x", x], ["y", y]]), weights: new Map(), lengths });
+      const { outputs } = evaluate(optimize(lower(model), { verify: true }), {
+        inputs: new Map<string, typeof x | typeof y>([
+          ["x", x],
+          ["y", y],
+        ]),
+        weights: new Map(),
+        lengths,
+      });
       return new Map([...outputs].map(([name, t]) => [name, t.data[0]!]));
     };
     const entropy = (row: readonly number[], at: number): number => Math.log(row.reduce((s, v) => s + Math.exp(v), 0)) - row[at]!;
@@ -155,7 +190,12 @@ describe("programs along one or several sequences", () => {
   for (const [inputs, result, body] of PROGRAMS)
     it(`${body}, of ${inputs}`, () => {
       const model = modelOf(`model M() {\n forward(${inputs}) -> ${result} { ${body} }\n}`, "infer");
-      const extents = new Map([["B", 4], ["T", 7], ["S", 3], ["N", 5]]);
+      const extents = new Map([
+        ["B", 4],
+        ["T", 7],
+        ["S", 3],
+        ["N", 5],
+      ]);
       expect(largestDifference(model, extents, [7, 0, 1, 5], 4)).toBeLessThan(TOLERANCE);
     });
 });
@@ -172,7 +212,12 @@ describe("random values, lowered", () => {
   }`;
   const model = modelOf(text, "train", { entry: "forward" });
   const graph = lower(model);
-  const run = (B: number, T: number, lengths: readonly number[], seed: number): ReadonlyMap<string, { readonly data: Float64Array; readonly shape: readonly number[] }> =>
+  const run = (
+    B: number,
+    T: number,
+    lengths: readonly number[],
+    seed: number,
+  ): ReadonlyMap<string, { readonly data: Float64Array; readonly shape: readonly number[] }> =>
     evaluate(graph, { ...feed(model, sizes(B, T), 1), lengths, seed }).outputs;
 
   it("depend neither on the batch row, nor the batch size, nor the lengths of other sequences", () => {

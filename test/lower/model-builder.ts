@@ -52,11 +52,28 @@ export class ModelBuilder {
   }
   model(): Model {
     return {
-      name: "Hand", file: "hand.mod", phase: "infer", entry: "forward", parameters: [], axes: this.axes, live: [], instances: [],
+      name: "Hand",
+      file: "hand.mod",
+      phase: "infer",
+      entry: "forward",
+      parameters: [],
+      axes: this.axes,
+      live: [],
+      instances: [],
       weights: [...this.weights].map(([path, { dtype, shape }]) => ({
-        path, dtype, shape, init: { kind: "zeros" }, keys: [path], doc: null, span: { file: "hand.mod", start: 0, end: 0 },
+        path,
+        dtype,
+        shape,
+        init: { kind: "zeros" },
+        keys: [path],
+        doc: null,
+        span: { file: "hand.mod", start: 0, end: 0 },
       })),
-      ignore: [], inputs: this.inputs, outputs: this.outputs, losses: [], observes: [],
+      ignore: [],
+      inputs: this.inputs,
+      outputs: this.outputs,
+      losses: [],
+      observes: [],
     };
   }
 }

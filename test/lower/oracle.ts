@@ -35,7 +35,11 @@ const arr = (shape: readonly number[], at: (index: readonly number[]) => number)
 const offset = (shape: readonly number[], index: readonly number[]): number => shape.reduce((n, s, d) => n * s + index[d]!, 0);
 const get = (a: Arr, index: readonly number[]): number => a.data[offset(a.shape, index)]!;
 /** Broadcasting: index aligned from the right, dimensions of one element repeated. */
-const at = (a: Arr, index: readonly number[]): number => get(a, a.shape.map((s, d) => (s === 1 ? 0 : index[index.length - a.shape.length + d]!)));
+const at = (a: Arr, index: readonly number[]): number =>
+  get(
+    a,
+    a.shape.map((s, d) => (s === 1 ? 0 : index[index.length - a.shape.length + d]!)),
+  );
 const without = <T>(list: readonly T[], gone: readonly number[]): T[] => list.filter((_, i) => !gone.includes(i));
 const replaced = (index: readonly number[], d: number, value: number): number[] => index.map((v, i) => (i === d ? value : v));
 const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
@@ -54,13 +58,36 @@ const erf = (x: number): number => {
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 const FUNCTIONS: Readonly<Record<LogicalAttrs["pointwise"]["fn"], (a: number, b: number, c: number) => number>> = {
-  add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b, pow: (a, b) => a ** b, neg: (a) => -a,
-  min: (a, b) => Math.min(a, b), max: (a, b) => Math.max(a, b), exp: (a) => Math.exp(a), log: (a) => Math.log(a), sqrt: (a) => Math.sqrt(a),
-  rsqrt: (a) => 1 / Math.sqrt(a), abs: (a) => Math.abs(a), sin: (a) => Math.sin(a), cos: (a) => Math.cos(a), tanh: (a) => Math.tanh(a),
-  sigmoid: (a) => sigmoid(a), relu: (a) => Math.max(0, a), silu: (a) => a * sigmoid(a), gelu: (a) => 0.5 * a * (1 + erf(a / Math.SQRT2)),
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  pow: (a, b) => a ** b,
+  neg: (a) => -a,
+  min: (a, b) => Math.min(a, b),
+  max: (a, b) => Math.max(a, b),
+  exp: (a) => Math.exp(a),
+  log: (a) => Math.log(a),
+  sqrt: (a) => Math.sqrt(a),
+  rsqrt: (a) => 1 / Math.sqrt(a),
+  abs: (a) => Math.abs(a),
+  sin: (a) => Math.sin(a),
+  cos: (a) => Math.cos(a),
+  tanh: (a) => Math.tanh(a),
+  sigmoid: (a) => sigmoid(a),
+  relu: (a) => Math.max(0, a),
+  silu: (a) => a * sigmoid(a),
+  gelu: (a) => 0.5 * a * (1 + erf(a / Math.SQRT2)),
   gelu_tanh: (a) => 0.5 * a * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (a + 0.044715 * a ** 3))),
-  eq: (a, b) => Number(a === b), ne: (a, b) => Number(a !== b), lt: (a, b) => Number(a < b), le: (a, b) => Number(a <= b), gt: (a, b) => Number(a > b),
-  ge: (a, b) => Number(a >= b), and: (a, b) => Number(a !== 0 && b !== 0), or: (a, b) => Number(a !== 0 || b !== 0), not: (a) => Number(a === 0),
+  eq: (a, b) => Number(a === b),
+  ne: (a, b) => Number(a !== b),
+  lt: (a, b) => Number(a < b),
+  le: (a, b) => Number(a <= b),
+  gt: (a, b) => Number(a > b),
+  ge: (a, b) => Number(a >= b),
+  and: (a, b) => Number(a !== 0 && b !== 0),
+  or: (a, b) => Number(a !== 0 || b !== 0),
+  not: (a) => Number(a === 0),
   where: (c, a, b) => (c !== 0 ? a : b),
 };
 
@@ -80,10 +107,16 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
     const rule = a.count;
     const n = ((): number => {
       switch (rule.kind) {
-        case "span": { const [from, to] = spanOf(rule, countOf(rule.parent)); return to - from; }
-        case "join": return sum(rule.parts.map(countOf));
-        case "top": return Math.min(Math.max(0, sizeOf(rule.k)), countOf(rule.parent));
-        default: throw new Error(`axis ${axis} is not known yet`);
+        case "span": {
+          const [from, to] = spanOf(rule, countOf(rule.parent));
+          return to - from;
+        }
+        case "join":
+          return sum(rule.parts.map(countOf));
+        case "top":
+          return Math.min(Math.max(0, sizeOf(rule.k)), countOf(rule.parent));
+        default:
+          throw new Error(`axis ${axis} is not known yet`);
       }
     })();
     counts.set(axis, n);
@@ -103,7 +136,10 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
     const rule = (axes.get(axis) as { count: { parent: string } }).count;
     counts.set(axis, rows.length);
     const parent = positionsOf(rule.parent);
-    positions.set(axis, rows.map((r) => parent[r]!));
+    positions.set(
+      axis,
+      rows.map((r) => parent[r]!),
+    );
     routes.set(value, rows);
     return arr([1, rows.length], ([, i]) => rows[i!]!);
   };
@@ -118,22 +154,34 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       return v.attrs as LogicalAttrs[K];
     };
     switch (op) {
-      case "input": return run.inputs.get(attrs("input").name)!;
-      case "weight": return run.weights.get(attrs("weight").path)!;
-      case "live": return arr([], () => toNumber(run.live!.get(attrs("live").name)!));
-      case "number": return arr([], () => attrs("number").value);
-      case "length": return arr(shape(), () => sizeOf(attrs("length").size));
-      case "pointwise": return arr(shape(), (i) => {
-        const [a = NaN, b = NaN, c = NaN] = x.map((operand) => at(operand, i));
-        return FUNCTIONS[attrs("pointwise").fn](a, b, c);
-      });
-      case "powi": return arr(x[0]!.shape, (i) => get(x[0]!, i) ** attrs("powi").exponent);
+      case "input":
+        return run.inputs.get(attrs("input").name)!;
+      case "weight":
+        return run.weights.get(attrs("weight").path)!;
+      case "live":
+        return arr([], () => toNumber(run.live!.get(attrs("live").name)!));
+      case "number":
+        return arr([], () => attrs("number").value);
+      case "length":
+        return arr(shape(), () => sizeOf(attrs("length").size));
+      case "pointwise":
+        return arr(shape(), (i) => {
+          const [a = NaN, b = NaN, c = NaN] = x.map((operand) => at(operand, i));
+          return FUNCTIONS[attrs("pointwise").fn](a, b, c);
+        });
+      case "powi":
+        return arr(x[0]!.shape, (i) => get(x[0]!, i) ** attrs("powi").exponent);
       case "cast": {
         const to = v.type.dtype;
-        return arr(x[0]!.shape, (i) => { const n = get(x[0]!, i); return to === "bool" ? Number(n !== 0) : to === "u32" || to === "i32" ? Math.trunc(n) : n; });
+        return arr(x[0]!.shape, (i) => {
+          const n = get(x[0]!, i);
+          return to === "bool" ? Number(n !== 0) : to === "u32" || to === "i32" ? Math.trunc(n) : n;
+        });
       }
-      case "stop_gradient": return x[0]!;
-      case "reduce": return reduce(x[0]!, attrs("reduce"));
+      case "stop_gradient":
+        return x[0]!;
+      case "reduce":
+        return reduce(x[0]!, attrs("reduce"));
       case "softmax": {
         const { axis } = attrs("softmax");
         const [a] = x as [Arr];
@@ -151,10 +199,18 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
           return sum(Array.from({ length: a.shape.at(-1)! }, (_, k) => at(a, [...lead, row, k]) * at(b, [...lead, k, column])));
         });
       }
-      case "reshape": return { shape: shape(), data: x[0]!.data };
+      case "reshape":
+        return { shape: shape(), data: x[0]!.data };
       case "permute": {
         const { order } = attrs("permute");
-        return arr(order.map((d) => x[0]!.shape[d]!), (i) => get(x[0]!, order.map((_, d) => i[order.indexOf(d)]!)));
+        return arr(
+          order.map((d) => x[0]!.shape[d]!),
+          (i) =>
+            get(
+              x[0]!,
+              order.map((_, d) => i[order.indexOf(d)]!),
+            ),
+        );
       }
       case "slice": {
         const { axis, start } = attrs("slice");
@@ -172,8 +228,10 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         const t = index < 0 ? n + index : index;
         return arr(without(x[0]!.shape, [dim]), (i) => (t < 0 || t >= n ? 0 : get(x[0]!, [...i.slice(0, dim), t, ...i.slice(dim)])));
       }
-      case "concat": return concat(x, attrs("concat").axis);
-      case "join": return concat(x, attrs("join").dim);
+      case "concat":
+        return concat(x, attrs("concat").axis);
+      case "join":
+        return concat(x, attrs("join").dim);
       case "gather": {
         const [table, indices] = x as [Arr, Arr];
         const rank = indices.shape.length;
@@ -195,24 +253,38 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
           return i[last]! < half ? first * cos - second * sin : second * cos + first * sin;
         });
       }
-      case "attention": return attention(v as Value<"attention">, x as [Arr, Arr, Arr]);
-      case "position": return arr(shape(), (i) => positionsOf(attrs("position").axis)[i[1]!]!);
+      case "attention":
+        return attention(v as Value<"attention">, x as [Arr, Arr, Arr]);
+      case "position":
+        return arr(shape(), (i) => positionsOf(attrs("position").axis)[i[1]!]!);
       case "top": {
         const { axis } = attrs("top");
         const rule = (axes.get(axis) as { count: { k: Size } }).count;
         const [score] = x as [Arr];
         const key = (i: number): number => (Number.isNaN(score.data[i]!) ? -Infinity : score.data[i]!);
-        const ranked = score.data.map((_, i) => i).sort((a, b) => {
-          const nan = Number(Number.isNaN(score.data[a]!)) - Number(Number.isNaN(score.data[b]!));
-          return nan !== 0 ? nan : key(b) - key(a) || a - b;
-        });
-        return route(v, ranked.slice(0, Math.max(0, sizeOf(rule.k))).sort((a, b) => a - b));
+        const ranked = score.data
+          .map((_, i) => i)
+          .sort((a, b) => {
+            const nan = Number(Number.isNaN(score.data[a]!)) - Number(Number.isNaN(score.data[b]!));
+            return nan !== 0 ? nan : key(b) - key(a) || a - b;
+          });
+        return route(
+          v,
+          ranked.slice(0, Math.max(0, sizeOf(rule.k))).sort((a, b) => a - b),
+        );
       }
-      case "above": return route(v, x[0]!.data.flatMap((s, i) => (s > at(x[1]!, [0, i]) ? [i] : [])));
+      case "above":
+        return route(
+          v,
+          x[0]!.data.flatMap((s, i) => (s > at(x[1]!, [0, i]) ? [i] : [])),
+        );
       case "take": {
         const rows = routes.get(v.inputs[1]!)!;
         const { dim } = attrs("take");
-        return arr(x[0]!.shape.map((s, d) => (d === dim ? rows.length : s)), (i) => get(x[0]!, replaced(i, dim, rows[i[dim]!]!)));
+        return arr(
+          x[0]!.shape.map((s, d) => (d === dim ? rows.length : s)),
+          (i) => get(x[0]!, replaced(i, dim, rows[i[dim]!]!)),
+        );
       }
       case "put": {
         const rows = routes.get(v.inputs[1]!)!;
@@ -226,8 +298,10 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         const rows = routes.get(v.inputs[0]!)!;
         return arr(shape(), (i) => Number(rows.includes(i[1]!)));
       }
-      case "index": return x[0]!;
-      case "count": return arr([1], () => routes.get(v.inputs[0]!)!.length);
+      case "index":
+        return x[0]!;
+      case "count":
+        return arr([1], () => routes.get(v.inputs[0]!)!.length);
       case "cross_entropy": {
         const [logits, targets] = x as [Arr, Arr];
         const losses = targets.data.flatMap((t, row) => {
@@ -243,8 +317,12 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         const rows = z.data.map((n, i) => -t.data[i]! * Math.log(sigmoid(n)) - (1 - t.data[i]!) * Math.log(1 - sigmoid(n)));
         return arr([], () => (rows.length === 0 ? 0 : sum(rows) / rows.length));
       }
-      case "dropout": case "random_normal": case "random_uniform": throw new Error(`the oracle knows no ${op}`);
-      default: return op satisfies never;
+      case "dropout":
+      case "random_normal":
+      case "random_uniform":
+        throw new Error(`the oracle knows no ${op}`);
+      default:
+        return op satisfies never;
     }
   };
   const axisAt = (value: Value, dim: number): string => {
@@ -281,17 +359,33 @@ function reduce(a: Arr, { fn, axes, keep }: LogicalAttrs["reduce"]): Arr {
   const kept = a.shape.map((s, d) => (axes.includes(d) ? 1 : s));
   const full = arr(kept, (i) => {
     const line: number[] = [];
-    arr(a.shape.map((s, d) => (axes.includes(d) ? s : 1)), (j) => line.push(get(a, a.shape.map((_, d) => (axes.includes(d) ? j[d]! : i[d]!)))));
+    arr(
+      a.shape.map((s, d) => (axes.includes(d) ? s : 1)),
+      (j) =>
+        line.push(
+          get(
+            a,
+            a.shape.map((_, d) => (axes.includes(d) ? j[d]! : i[d]!)),
+          ),
+        ),
+    );
     const n = line.length;
     const mean = n === 0 ? 0 : sum(line) / n;
     switch (fn) {
-      case "sum": return sum(line);
-      case "mean": return mean;
-      case "max": return n === 0 ? 0 : Math.max(...line);
-      case "min": return n === 0 ? 0 : Math.min(...line);
-      case "var": return n === 0 ? 0 : sum(line.map((v) => (v - mean) ** 2)) / n;
-      case "argmax": return n === 0 ? 0 : line.indexOf(Math.max(...line));
-      default: return fn satisfies never;
+      case "sum":
+        return sum(line);
+      case "mean":
+        return mean;
+      case "max":
+        return n === 0 ? 0 : Math.max(...line);
+      case "min":
+        return n === 0 ? 0 : Math.min(...line);
+      case "var":
+        return n === 0 ? 0 : sum(line.map((v) => (v - mean) ** 2)) / n;
+      case "argmax":
+        return n === 0 ? 0 : line.indexOf(Math.max(...line));
+      default:
+        return fn satisfies never;
     }
   });
   return keep ? full : { shape: without(kept, axes), data: full.data };
@@ -300,12 +394,15 @@ function reduce(a: Arr, { fn, axes, keep }: LogicalAttrs["reduce"]): Arr {
 function concat(parts: readonly Arr[], axis: number): Arr {
   const [first] = parts as [Arr];
   const total = sum(parts.map((p) => p.shape[axis]!));
-  return arr(first.shape.map((s, d) => (d === axis ? total : s)), (i) => {
-    let at = i[axis]!;
-    for (const p of parts) {
-      if (at < p.shape[axis]!) return get(p, replaced(i, axis, at));
-      at -= p.shape[axis]!;
-    }
-    throw new Error("out of range");
-  });
+  return arr(
+    first.shape.map((s, d) => (d === axis ? total : s)),
+    (i) => {
+      let at = i[axis]!;
+      for (const p of parts) {
+        if (at < p.shape[axis]!) return get(p, replaced(i, axis, at));
+        at -= p.shape[axis]!;
+      }
+      throw new Error("out of range");
+    },
+  );
 }

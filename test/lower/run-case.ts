@@ -28,13 +28,17 @@ export interface Feed {
 /** Random inputs and weights, whole numbers below `below` for integers. */
 export function feed(model: Model, extents: ReadonlyMap<string, number>, seed: number, below: (name: string) => number = () => 5): Feed {
   const random = randoms(seed);
-  const number = (dtype: string, name: string): number => (dtype === "f32" || dtype === "f16" ? random() * 2 - 1 : Math.floor(random() * (dtype === "bool" ? 2 : below(name))));
+  const number = (dtype: string, name: string): number =>
+    dtype === "f32" || dtype === "f16" ? random() * 2 - 1 : Math.floor(random() * (dtype === "bool" ? 2 : below(name)));
   const inputs = model.inputs.map(({ name, type }) => {
     const shape = type.shape.map((s) => toNumber(evaluateSize(s, (a) => (a.kind === "axis" ? extents.get(a.axis)! : NaN))));
     return [name, { shape, data: Array.from({ length: count(shape) }, () => number(type.dtype, name)) }] as const;
   });
   // Weights of about 1/√n, as they begin, so that values keep their size through the layers.
-  const weights = model.weights.map(({ path, shape, dtype }) => [path, { shape, data: Array.from({ length: count(shape) }, () => number(dtype, path) / Math.sqrt(shape.at(-1) ?? 1)) }] as const);
+  const weights = model.weights.map(
+    ({ path, shape, dtype }) =>
+      [path, { shape, data: Array.from({ length: count(shape) }, () => number(dtype, path) / Math.sqrt(shape.at(-1) ?? 1)) }] as const,
+  );
   return { inputs: new Map(inputs), weights: new Map(weights) };
 }
 
@@ -53,7 +57,13 @@ function ofSequence(model: Model, name: string, value: Arr, b: number, lengths: 
 }
 
 /** What the oracle says of each output for sequence b. */
-export function oracleOf(model: Model, { inputs, weights }: Feed, b: number, extents: ReadonlyMap<string, number>, live?: ReadonlyMap<string, Rational>): (value: Value) => Arr {
+export function oracleOf(
+  model: Model,
+  { inputs, weights }: Feed,
+  b: number,
+  extents: ReadonlyMap<string, number>,
+  live?: ReadonlyMap<string, Rational>,
+): (value: Value) => Arr {
   const lengths = new Map([...extents, ["B", 1]]);
   const own = new Map([...inputs].map(([name, value]) => [name, ofSequence(model, name, value, b, lengths)]));
   const values = oracle(model, { inputs: own, weights, extents: lengths, ...(live ? { live } : {}) });
@@ -61,7 +71,13 @@ export function oracleOf(model: Model, { inputs, weights }: Feed, b: number, ext
 }
 
 /** Compares every output of the lowered and of the optimized graph with the oracle; gives the largest difference, relative where values are large; Infinity for NaN and missing elements. */
-export function largestDifference(model: Model, extents: ReadonlyMap<string, number>, lengths: readonly number[] | null, seed: number, { below, live }: { below?: (name: string) => number; live?: ReadonlyMap<string, Rational> } = {}): number {
+export function largestDifference(
+  model: Model,
+  extents: ReadonlyMap<string, number>,
+  lengths: readonly number[] | null,
+  seed: number,
+  { below, live }: { below?: (name: string) => number; live?: ReadonlyMap<string, Rational> } = {},
+): number {
   const fed = feed(model, extents, seed, below);
   const graph = lower(model);
   const options = { inputs: fed.inputs, weights: fed.weights, ...(lengths ? { lengths } : {}), ...(live ? { live } : {}) };

@@ -40,7 +40,15 @@ export function graphFrom(program: readonly Instruction[]): Graph {
     { name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null },
     { name: "y", node: y, shape: [4, 6], packing: null, least: 0, below: null },
   ];
-  return { name: "random", axes, live: [], inputs, outputs, states: [], starts: reachedStarts({ outputs, states: [] }, (axis) => (axis === "T" ? starts : null)) };
+  return {
+    name: "random",
+    axes,
+    live: [],
+    inputs,
+    outputs,
+    states: [],
+    starts: reachedStarts({ outputs, states: [] }, (axis) => (axis === "T" ? starts : null)),
+  };
 }
 
 function step(kind: number, x: Node, y: Node, c: number, starts: Node): Node | null {
@@ -52,40 +60,59 @@ function step(kind: number, x: Node, y: Node, c: number, starts: Node): Node | n
   const constant = (value: number, of: readonly Size[] = []): Node => make("constant", [], { value, dtype: "f32", shape: of });
   if (dtype !== "f32") return make("cast", [x], { dtype: "f32" });
   switch (kind) {
-    case 0: return make(pick(UNARY), [x], {});
-    case 1: return equalShapes(shape, typeOf(y).shape) && typeOf(y).dtype === "f32" ? make(pick(BINARY), [x, y], {}) : null;
-    case 2: return make(pick(BINARY), [x, constant(CONSTANTS[c % CONSTANTS.length]!)], {});
-    case 3: return make(pick(BINARY), [constant(CONSTANTS[c % CONSTANTS.length]!), x], {});
-    case 4: return make("reshape", [x], { shape: c % 2 === 0 ? [1, ...shape] : [...shape, 1] });
-    case 5: return rank > 1 && shape[0] === 1 ? make("reshape", [x], { shape: shape.slice(1) }) : null;
-    case 6: return rank > 1 ? make("permute", [x], { order: rotated(rank, c) }) : null;
-    case 7: return rank < 4 ? make("broadcast", [x], { shape: c % 3 === 0 ? shape : [2, ...shape] }) : null;
-    case 8: return make("powi", [x], { exponent: 1 + (c % 2) });
-    case 9: return make("cast", [x], { dtype: pick(["f32", "f16"] as const) });
-    case 10: return make("where", [make("gt", [x, constant(0)], {}), x, constant(CONSTANTS[c % CONSTANTS.length]!)], {});
+    case 0:
+      return make(pick(UNARY), [x], {});
+    case 1:
+      return equalShapes(shape, typeOf(y).shape) && typeOf(y).dtype === "f32" ? make(pick(BINARY), [x, y], {}) : null;
+    case 2:
+      return make(pick(BINARY), [x, constant(CONSTANTS[c % CONSTANTS.length]!)], {});
+    case 3:
+      return make(pick(BINARY), [constant(CONSTANTS[c % CONSTANTS.length]!), x], {});
+    case 4:
+      return make("reshape", [x], { shape: c % 2 === 0 ? [1, ...shape] : [...shape, 1] });
+    case 5:
+      return rank > 1 && shape[0] === 1 ? make("reshape", [x], { shape: shape.slice(1) }) : null;
+    case 6:
+      return rank > 1 ? make("permute", [x], { order: rotated(rank, c) }) : null;
+    case 7:
+      return rank < 4 ? make("broadcast", [x], { shape: c % 3 === 0 ? shape : [2, ...shape] }) : null;
+    case 8:
+      return make("powi", [x], { exponent: 1 + (c % 2) });
+    case 9:
+      return make("cast", [x], { dtype: pick(["f32", "f16"] as const) });
+    case 10:
+      return make("where", [make("gt", [x, constant(0)], {}), x, constant(CONSTANTS[c % CONSTANTS.length]!)], {});
     case 11: {
       const size = shape[c % Math.max(rank, 1)];
       return typeof size === "number" ? make("slice", [x], { axis: c % rank, start: c % 2 === 0 || size === 1 ? 0 : 1, stop: size }) : null;
     }
-    case 12: return rank > 0 && packedAxis(shape[c % rank]!) === null ? make("concat", c % 2 === 0 ? [x] : [x, x], { axis: c % rank }) : null;
+    case 12:
+      return rank > 0 && packedAxis(shape[c % rank]!) === null ? make("concat", c % 2 === 0 ? [x] : [x, x], { axis: c % rank }) : null;
     case 13: {
       const rows = shape.findIndex((s) => packedAxis(s) !== null);
       return rows >= 0 && rank < 4 ? make("unpack", [x, starts], { dim: rows, axis: "T" }) : null;
     }
-    case 14: return isPadded(shape) ? make("mask", [x, starts], { dim: tokens(shape), fill: pick([0, -1, 0]) }) : null;
-    case 15: return isPadded(shape) ? make("pack", [x, starts], { dim: tokens(shape) - 1, axis: "T" }) : null;
-    case 16: return rank > 0 ? make("sum", [x], { axes: [c % rank], keep: c % 2 === 0 }) : null;
+    case 14:
+      return isPadded(shape) ? make("mask", [x, starts], { dim: tokens(shape), fill: pick([0, -1, 0]) }) : null;
+    case 15:
+      return isPadded(shape) ? make("pack", [x, starts], { dim: tokens(shape) - 1, axis: "T" }) : null;
+    case 16:
+      return rank > 0 ? make("sum", [x], { axes: [c % rank], keep: c % 2 === 0 }) : null;
     case 17: {
       // [M, K] @ [K, N] with the right operand turned twice or not at all
       if (rank !== 2 || typeof shape[1] !== "number") return null;
       const weight = constant(0.5, [shape[1], 3]);
-      return make("matmul", [x, c % 2 === 0 ? make("permute", [make("permute", [weight], { order: [1, 0] })], { order: [1, 0] }) : weight], { transposed: false });
+      return make("matmul", [x, c % 2 === 0 ? make("permute", [make("permute", [weight], { order: [1, 0] })], { order: [1, 0] }) : weight], {
+        transposed: false,
+      });
     }
-    default: return null;
+    default:
+      return null;
   }
 }
 
-const isPadded = (shape: readonly Size[]): boolean => printed(shape[0]) === "B" && tokens(shape) > 0 && shape.every((s, i) => i === 0 || i === tokens(shape) || typeof s === "number");
+const isPadded = (shape: readonly Size[]): boolean =>
+  printed(shape[0]) === "B" && tokens(shape) > 0 && shape.every((s, i) => i === 0 || i === tokens(shape) || typeof s === "number");
 const printed = (size: Size | undefined): string | null => (typeof size === "object" ? size.key : null);
 const tokens = (shape: readonly Size[]): number => shape.findIndex((s) => printed(s) === "T");
 const rotated = (rank: number, by: number): number[] => Array.from({ length: rank }, (_, i) => (i + by) % rank);
@@ -107,7 +134,12 @@ export function deepGraph(layers: number): Graph {
   const outputs = [{ name: "o", role: "result" as const, node: value, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 } }];
   const starts = emit.node("starts", [], { axis: "T" });
   return {
-    name: "deep", axes, live: [], outputs, states: [], starts: new Map([["T", starts]]),
+    name: "deep",
+    axes,
+    live: [],
+    outputs,
+    states: [],
+    starts: new Map([["T", starts]]),
     inputs: [{ name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null }],
   };
 }

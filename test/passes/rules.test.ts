@@ -8,7 +8,11 @@ import { simplifyRules } from "../../src/passes/simplify.js";
 import { graphOf, ruleCases } from "./rules.js";
 
 /** Node lines only. */
-const nodes = (printed: string): string => printed.split("\n").filter((l) => /^(%|result)/.test(l)).join("\n");
+const nodes = (printed: string): string =>
+  printed
+    .split("\n")
+    .filter((l) => /^(%|result)/.test(l))
+    .join("\n");
 
 describe("rewrite rules", () => {
   it("each has a case here", () => {
