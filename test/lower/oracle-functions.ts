@@ -12,7 +12,7 @@ const erf = (x: number): number => {
   }
   return (2 / Math.sqrt(Math.PI)) * total;
 };
-const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** Of up to three arguments; booleans are 0 and 1. */
 export const FUNCTIONS: Readonly<Record<LogicalAttrs["pointwise"]["fn"], (a: number, b: number, c: number) => number>> = {

@@ -4,7 +4,7 @@ import type { LogicalAttrs, Model, Value } from "../../src/check/model.js";
 import { spanOf } from "../../src/size/axes.js";
 import { evaluateSize, type Size } from "../../src/size/size.js";
 import { toNumber, type Rational } from "../../src/size/rational.js";
-import { FUNCTIONS } from "./oracle-functions.js";
+import { FUNCTIONS, sigmoid } from "./oracle-functions.js";
 
 export interface Arr {
   readonly shape: readonly number[];
