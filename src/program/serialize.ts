@@ -86,7 +86,8 @@ class ProgramReader {
     const inputs = root.get("inputs").list((r) => this.#input(r));
     const outputs = root.get("outputs").list((r) => this.#output(r));
     const weights = root.get("weights").list((r) => this.#weight(r));
-    const states = root.get("states").list((r) => this.#state(r));
+    const paths = new Set(weights.map((w) => w.path));
+    const states = root.get("states").list((r) => this.#state(r, paths));
     for (const name of ["inputs", "outputs", "weights", "states"] as const) root.get(name).unique(name === "weights" ? "path" : "name");
     return {
       format: PROGRAM_FORMAT,
@@ -186,16 +187,18 @@ class ProgramReader {
         return kind satisfies never;
     }
   }
-  #state(r: Reader): ProgramState {
+  #state(r: Reader, weights: ReadonlySet<string>): ProgramState {
     r.fields(["name", "dtype", "shape", "init", "slot"]);
     const init = r.get("init");
     const kind = init.get("kind").oneOf(["zeros", "weight"]);
     init.fields(kind === "zeros" ? ["kind"] : ["kind", "path"]);
+    const path = kind === "zeros" ? null : init.get("path").string();
+    if (path !== null && !weights.has(path)) init.get("path").fail(`is ${JSON.stringify(path)}, which is no weight`);
     return {
       name: r.get("name").string(),
       dtype: r.get("dtype").oneOf(DTYPES),
       shape: this.#symbols.shape(r.get("shape")),
-      init: kind === "zeros" ? { kind } : { kind, path: init.get("path").string() },
+      init: path === null ? { kind: "zeros" } : { kind: "weight", path },
       slot: this.#slot(r.get("slot")),
     };
   }

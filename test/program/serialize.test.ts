@@ -83,6 +83,11 @@ describe("a damaged program is refused with the place", () => {
       ),
       /twice, once to be written/,
     ],
+    [
+      "a state that starts as a weight that is none",
+      changed(["states", 0, "init"], { kind: "weight", path: "nowhere" }),
+      /init\.path is "nowhere", which is no weight/,
+    ],
     ["a class of device that is none", changed(["target", "device"], "tpu"), /target\.device must be portable or/],
     ["a feature that is none", changed(["requires", "features"], ["warp-drive"]), /requires\.features\[0\] must be subgroups or/],
     ["subgroups of no width", changed(["requires", "subgroupSize"], 0), /requires\.subgroupSize must be a whole number from 1/],
