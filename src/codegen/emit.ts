@@ -69,8 +69,8 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
       slot: plan.inputs.get(i.name) ?? null,
     })),
     outputs: graph.outputs.map((o, i) => {
-      const { slot, startsSlot } = plan.outputs[i]!;
-      return { name: o.name, role: o.role, dtype: o.node.types[0]!.dtype, shape: o.shape.map(sizeText), packing: o.packing, slot, startsSlot };
+      const { slot, starts } = plan.outputs[i]!;
+      return { name: o.name, role: o.role, dtype: o.node.types[0]!.dtype, shape: o.shape.map(sizeText), packing: o.packing, slot, starts };
     }),
     weights: weightsOf(plan, model),
     ignore: model?.ignore ?? [],

@@ -76,8 +76,13 @@ export interface ProgramOutput {
   readonly shape: readonly SizeText[];
   readonly packing: ProgramPacking | null;
   readonly slot: number;
-  /** Slot of u32[B+1] with the starts of the packing's axis where only the device knows them. */
-  readonly startsSlot: number | null;
+  /** For each dimension of `shape` along an axis that only the device counts: the slot of that axis's starts, u32[B+1]. Its extent is then the longest count. */
+  readonly starts: readonly ProgramStarts[];
+}
+
+export interface ProgramStarts {
+  readonly dim: number;
+  readonly slot: number;
 }
 
 export interface ProgramWeight {

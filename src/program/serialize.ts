@@ -134,7 +134,7 @@ class ProgramReader {
     };
   }
   #output(r: Reader): ProgramOutput {
-    r.fields(["name", "role", "dtype", "shape", "packing", "slot", "startsSlot"]);
+    r.fields(["name", "role", "dtype", "shape", "packing", "slot", "starts"]);
     const shape = this.#symbols.shape(r.get("shape"));
     return {
       name: r.get("name").string(),
@@ -143,7 +143,10 @@ class ProgramReader {
       shape,
       packing: this.#symbols.packing(r.get("packing"), shape),
       slot: this.#slot(r.get("slot")),
-      startsSlot: r.get("startsSlot").orNull((s) => this.#slot(s)),
+      starts: r.get("starts").list((s) => {
+        s.fields(["dim", "slot"]);
+        return { dim: s.get("dim").index(shape.length), slot: this.#slot(s.get("slot")) };
+      }, MOST_DIMENSIONS),
     };
   }
   #weight(r: Reader): ProgramWeight {

@@ -54,7 +54,7 @@ export function neededSteps(program: Program, outputs: readonly ProgramOutput[])
   const live = new Set<number>(program.states.map((s) => s.slot));
   for (const o of outputs) {
     live.add(o.slot);
-    if (o.startsSlot !== null) live.add(o.startsSlot);
+    for (const { slot } of o.starts) live.add(slot);
   }
   const needed = new Uint8Array(program.steps.length);
   for (let i = program.steps.length - 1; i >= 0; i--) {
@@ -89,8 +89,8 @@ export interface ReadPlace {
   readonly offset: number;
   /** Of its values, as the device keeps them. */
   readonly bytes: number;
-  /** Offset of its starts where only the device knows them; else null. */
-  readonly startsOffset: number | null;
+  /** Of each dimension that only the device counts: its starts' slot, and where they lie. */
+  readonly starts: readonly { readonly dim: number; readonly slot: number; readonly offset: number }[];
 }
 
 /** Lays the outputs out one after the other. */
@@ -112,23 +112,35 @@ export function placeOutputs(
       ? packedLength(layoutOf(output.packing, shape, sizes.sequence(output.packing.axis).counts))
       : shape.reduce((n, d) => n * d, 1);
     const bytes = 4 * elements;
-    return { output, shape, bytes, offset: take(bytes), startsOffset: output.startsSlot === null ? null : take(4 * (sizes.batch + 1)) };
+    return { output, shape, bytes, offset: take(bytes), starts: output.starts.map((s) => ({ ...s, offset: take(4 * (sizes.batch + 1)) })) };
   });
   return { places, bytes: end };
 }
 
 /** Unfolds one output from the bytes read back. */
-export function readOutput({ output, shape, offset, bytes, startsOffset }: ReadPlace, back: ArrayBuffer, sizes: Sizes): Result {
+export function readOutput({ output, shape, offset, bytes, starts }: ReadPlace, back: ArrayBuffer, sizes: Sizes): Result {
   const words = new Uint32Array(back, offset, bytes / 4);
-  if (!output.packing) return makeResult(output.dtype, shape, words.slice());
+  // Where only the device knew how many tokens there are, a dimension is as large as that, not as its bound.
+  const counted = new Map(starts.map(({ dim, offset: at }) => [dim, countsOf(new Uint32Array(back, at, sizes.batch + 1))]));
+  const unfolded = shape.map((d, i) => counted.get(i)?.reduce((a, b) => Math.max(a, b), 0) ?? d);
+  if (!output.packing) return makeResult(output.dtype, unfolded, counted.size === 0 ? words.slice() : corner(words, shape, unfolded));
   const { axis, tokenDim } = output.packing;
-  const counts = startsOffset === null ? sizes.sequence(axis).counts : countsOf(new Uint32Array(back, startsOffset, sizes.batch + 1));
-  // Only the device knew how many rows there are: the packed dimension is as large as that, not as its bound.
-  const unfolded = startsOffset === null ? shape : shape.map((d, i) => (i === tokenDim ? counts.reduce((a, b) => Math.max(a, b), 0) : d));
+  const counts = counted.get(tokenDim) ?? sizes.sequence(axis).counts;
   const layout = layoutOf(output.packing, unfolded, counts);
   const out = new Uint32Array(unfolded.reduce((n, d) => n * d, 1));
   forEachRun(layout, (packed, to, length) => out.set(words.subarray(packed, packed + length), to));
   return makeResult(output.dtype, unfolded, out);
+}
+
+/** The first entries along each dimension: of a tensor as large as its bounds, the part that exists. */
+function corner(words: Uint32Array, from: readonly number[], to: readonly number[]): Uint32Array<ArrayBuffer> {
+  const out = new Uint32Array(to.reduce((n, d) => n * d, 1));
+  const index = to.map(() => 0);
+  for (let i = 0; i < out.length; i++) {
+    out[i] = words[from.reduce((at, d, k) => at * d + index[k]!, 0)]!;
+    for (let k = to.length - 1; k >= 0 && ++index[k]! === to[k]; k--) index[k] = 0;
+  }
+  return out;
 }
 
 function layoutOf(packing: NonNullable<ProgramOutput["packing"]>, shape: readonly number[], counts: Uint32Array): PackedLayout {

@@ -329,10 +329,10 @@ export class Session {
     const { gpu } = this.device;
     const encoder = gpu.createCommandEncoder();
     this.#steps!.encode(encoder, this.#buffers, needed);
-    for (const { output, offset, bytes, startsOffset } of places) {
+    for (const { output, offset, bytes, starts } of places) {
       if (bytes > 0) encoder.copyBufferToBuffer(this.#buffers.buffer(output.slot), 0, this.#staging!, offset, bytes);
-      if (startsOffset !== null)
-        encoder.copyBufferToBuffer(this.#buffers.buffer(output.startsSlot!), 0, this.#staging!, startsOffset, 4 * (this.#current!.sizes.batch + 1));
+      for (const { slot, offset: at } of starts)
+        encoder.copyBufferToBuffer(this.#buffers.buffer(slot), 0, this.#staging!, at, 4 * (this.#current!.sizes.batch + 1));
     }
     gpu.queue.submit([encoder.finish()]);
   }

@@ -34,8 +34,8 @@ export interface PlanWeight {
 
 export interface PlanOutput {
   readonly slot: number;
-  /** Slot of the starts of its packing's axis, where only the device knows them. */
-  readonly startsSlot: number | null;
+  /** Of each dimension along an axis that only the device counts: the slot of its starts. */
+  readonly starts: readonly { readonly dim: number; readonly slot: number }[];
 }
 
 export type PlanTable =

@@ -1,6 +1,7 @@
 // Graph → plan: which kernels run, in which order, on which slots.
 import { invariant } from "../diagnostics/invariant.js";
-import { isOp, type Graph, type Node, type Origin } from "../ir/graph.js";
+import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../ir/graph.js";
+import { printSize } from "../size/size.js";
 import { attrsKey } from "../ir/key.js";
 import { inputTypes, printType } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
@@ -241,8 +242,15 @@ class Scheduling {
   }
 
   // --- what outlives the steps
+  /** Dimensions of an output, as the caller sees it, along axes that only the device counts. */
+  #deviceDims({ shape }: GraphOutput): readonly { readonly dim: number; readonly axis: string }[] {
+    return shape.flatMap((size, dim) => {
+      const axis = printSize(size);
+      return this.#extents.onDevice(axis) ? [{ dim, axis }] : [];
+    });
+  }
   #outputStarts(): ReadonlyMap<string, Value> {
-    const axes = this.#graph.outputs.flatMap((o) => (o.packing && this.#extents.onDevice(o.packing.axis) ? [o.packing.axis] : []));
+    const axes = this.#graph.outputs.flatMap((o) => this.#deviceDims(o).map(({ axis }) => axis));
     return new Map(axes.map((axis) => [axis, this.#startsOf(axis)]));
   }
   /** Where the caller reads a result: states change before that, so their old values are copied. */
@@ -278,13 +286,18 @@ class Scheduling {
     const live = new Map(this.#graph.live.map((l) => [l.name, l.default]));
     const { slots, slotOf } = assignSlots(this.#steps, fixed, this.#graph.axes, live);
     const outputs = results.map((s, i): PlanOutput => {
-      const axis = this.#graph.outputs[i]!.packing?.axis;
-      const own = axis === undefined ? undefined : starts.get(axis);
-      return { slot: slotOf(s), startsSlot: own ? slotOf(own) : null };
+      const dims = this.#deviceDims(this.#graph.outputs[i]!);
+      return { slot: slotOf(s), starts: dims.map(({ dim, axis }) => ({ dim, slot: slotOf(itemOf(starts, axis)) })) };
     });
     const steps = this.#steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin }));
     return { graph: this.#graph, target: this.#target, slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
   }
+}
+
+function itemOf<T>(map: ReadonlyMap<string, T>, axis: string): T {
+  const item = map.get(axis);
+  invariant(item !== undefined, `the starts of ${axis} are not read`);
+  return item;
 }
 
 function itemAt<T>(list: readonly T[], index: number): T {

@@ -58,7 +58,7 @@ describe("strips", () => {
       dtype: "u32",
       shape: [],
       slot: 0,
-      startsSlot: null,
+      starts: [],
       packing: axis === null ? null : { axis, batchDim: 0, tokenDim: 1 },
     });
     const value = (shape: readonly number[], data: readonly number[]) => ({ dtype: "u32" as const, shape, data });

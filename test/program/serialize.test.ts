@@ -88,6 +88,7 @@ describe("a damaged program is refused with the place", () => {
       changed(["states", 0, "init"], { kind: "weight", path: "nowhere" }),
       /init\.path is "nowhere", which is no weight/,
     ],
+    ["starts of a dimension beyond the last", changed(["outputs", 0, "starts"], [{ dim: 9, slot: 0 }]), /starts\[0\]\.dim is 9/],
     ["a class of device that is none", changed(["target", "device"], "tpu"), /target\.device must be portable or/],
     ["a feature that is none", changed(["requires", "features"], ["warp-drive"]), /requires\.features\[0\] must be subgroups or/],
     ["subgroups of no width", changed(["requires", "subgroupSize"], 0), /requires\.subgroupSize must be a whole number from 1/],

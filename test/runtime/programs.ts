@@ -40,9 +40,7 @@ export const scaleProgram = (bound: number | null = 64): Program => ({
   ...base,
   axes: [batch, tokens(bound)],
   inputs: [{ name: "x", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null, slot: 0 }],
-  outputs: [
-    { name: "output", role: "result", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 2, startsSlot: null },
-  ],
+  outputs: [{ name: "output", role: "result", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 2, starts: [] }],
   weights: [{ path: "bias", dtype: "f32", shape: [3], init: { kind: "ones" }, keys: ["model.bias"], slots: [{ slot: 1, layout: { kind: "given" } }] }],
   slots: [
     { bytes: "12*rows(T)", label: "x" },
@@ -77,8 +75,16 @@ export const aboveProgram: Program = {
   axes: [batch, tokens(null), { role: "sequence", name: "C", bound: null, count: { kind: "above", parent: "T", expected: "1/2" } }],
   inputs: [{ name: "score", dtype: "f32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null, slot: 0 }],
   outputs: [
-    { name: "output", role: "result", dtype: "f32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 0, startsSlot: null },
-    { name: "chosen.index", role: "observe", dtype: "u32", shape: ["B", "C"], packing: { axis: "C", batchDim: 0, tokenDim: 1 }, slot: 2, startsSlot: 3 },
+    { name: "output", role: "result", dtype: "f32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 0, starts: [] },
+    {
+      name: "chosen.index",
+      role: "observe",
+      dtype: "u32",
+      shape: ["B", "C"],
+      packing: { axis: "C", batchDim: 0, tokenDim: 1 },
+      slot: 2,
+      starts: [{ dim: 1, slot: 3 }],
+    },
   ],
   tables: [{ kind: "starts", axis: "T", slot: 1 }],
   slots: [
@@ -106,14 +112,14 @@ export const tablesProgram: Program = {
   ],
   inputs: [{ name: "x", dtype: "u32", shape: ["B", "T"], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: 10, slot: null }],
   outputs: [
-    { name: "starts", role: "result", dtype: "u32", shape: ["B + 1"], packing: null, slot: 0, startsSlot: null },
-    { name: "k", role: "result", dtype: "u32", shape: ["T + 1"], packing: null, slot: 1, startsSlot: null },
-    { name: "span", role: "result", dtype: "u32", shape: ["T + 1", 2], packing: null, slot: 2, startsSlot: null },
-    { name: "size", role: "result", dtype: "f32", shape: [], packing: null, slot: 3, startsSlot: null },
-    { name: "live", role: "result", dtype: "f32", shape: [], packing: null, slot: 4, startsSlot: null },
-    { name: "seed", role: "result", dtype: "u32", shape: [], packing: null, slot: 5, startsSlot: null },
-    { name: "rope", role: "result", dtype: "f32", shape: ["T", 4], packing: null, slot: 6, startsSlot: null },
-    { name: "__proto__", role: "result", dtype: "u32", shape: [], packing: null, slot: 5, startsSlot: null },
+    { name: "starts", role: "result", dtype: "u32", shape: ["B + 1"], packing: null, slot: 0, starts: [] },
+    { name: "k", role: "result", dtype: "u32", shape: ["T + 1"], packing: null, slot: 1, starts: [] },
+    { name: "span", role: "result", dtype: "u32", shape: ["T + 1", 2], packing: null, slot: 2, starts: [] },
+    { name: "size", role: "result", dtype: "f32", shape: [], packing: null, slot: 3, starts: [] },
+    { name: "live", role: "result", dtype: "f32", shape: [], packing: null, slot: 4, starts: [] },
+    { name: "seed", role: "result", dtype: "u32", shape: [], packing: null, slot: 5, starts: [] },
+    { name: "rope", role: "result", dtype: "f32", shape: ["T", 4], packing: null, slot: 6, starts: [] },
+    { name: "__proto__", role: "result", dtype: "u32", shape: [], packing: null, slot: 5, starts: [] },
   ],
   tables: [
     { kind: "starts", axis: "T", slot: 0 },
@@ -147,9 +153,9 @@ export const stateProgram: Program = {
   axes: [{ role: "batch", name: "B", bound: 4 }],
   inputs: [{ name: "x", dtype: "i32", shape: ["B"], packing: null, least: -1, below: 5, slot: 1 }],
   outputs: [
-    { name: "total", role: "result", dtype: "u32", shape: [], packing: null, slot: 0, startsSlot: null },
-    { name: "copy", role: "result", dtype: "i32", shape: ["B"], packing: null, slot: 2, startsSlot: null },
-    { name: "cleared", role: "result", dtype: "bool", shape: ["B"], packing: null, slot: 3, startsSlot: null },
+    { name: "total", role: "result", dtype: "u32", shape: [], packing: null, slot: 0, starts: [] },
+    { name: "copy", role: "result", dtype: "i32", shape: ["B"], packing: null, slot: 2, starts: [] },
+    { name: "cleared", role: "result", dtype: "bool", shape: ["B"], packing: null, slot: 3, starts: [] },
   ],
   states: [{ name: "total", dtype: "u32", shape: [], init: { kind: "zeros" }, slot: 0 }],
   slots: [

@@ -137,7 +137,7 @@ describe("axes that only the device knows", () => {
     const exp = dispatches(plan).at(-1)!;
     expect(exp.kernel.declarations.find((d) => d.kind === "count" && d.name === "count")).toMatchObject({ count: { kind: "rows" } });
     expect(printSize(exp.workgroups)).toBe("ceil(1/16*rows(K))");
-    expect(plan.outputs[0]!.startsSlot).toBe(exp.buffers[exp.kernel.buffers.findIndex((b) => b.name === "starts_0")]);
+    expect(plan.outputs[0]!.starts[0]!.slot).toBe(exp.buffers[exp.kernel.buffers.findIndex((b) => b.name === "starts_0")]);
   });
   it("are computed after their starts, even where nothing else says so", () => {
     const plan = schedule(

@@ -269,4 +269,27 @@ describe("routes", () => {
       if (threshold === "100.0") expect(counts).toEqual([0, 0, 0]);
     }
   });
+
+  it("by threshold give results as long as the longest choice, along one axis or two", async () => {
+    const scores = compiled(`
+model Scores() {
+  forward(x: f32[B, T <= 16, 4]) -> (rows: f32[B, K, 4], scores: f32[B, K, K], mixed: f32[B, T, K]) {
+    r = above(x[..., 0], 0.8)
+    k = take(x, r)
+    (k, k @ transpose(k), x @ transpose(k))
+  }
+}`);
+    const session = await sessionOf(scores.program, await testDevice(), new Map(), { B: 1, T: 4 });
+    for (const [B, T, bias] of [
+      [3, 16, 0],
+      [1, 1, 0],
+      [2, 9, 5],
+      [2, 9, -5],
+    ] as const) {
+      const x = randomInput([B, T, 4], T);
+      const given = { inputs: { x: { shape: x.shape, data: (x.data as Float32Array).map((v) => v + bias) } }, lengths: randomLengths(B, T, 3) };
+      expectAgreement(scores.graph, new Map(), given, await onDevice(session, given), LAYER, { choices: 0, forced: 0 });
+    }
+    session.dispose();
+  });
 });
