@@ -7,6 +7,7 @@ import { librarySources } from "../../src/check/library.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import { checked } from "./harness.js";
 import { cases, seedOf } from "../soak.js";
+import { RESERVED } from "../../grammar/tokens.js";
 
 const examples = readdirSync("examples")
   .filter((f) => f.endsWith(".mod"))
@@ -16,26 +17,7 @@ const sources = [...examples, ...library];
 
 /** Pieces of the language, to be put where they do not belong. */
 const PIECES = [
-  "import",
-  "from",
-  "const",
-  "block",
-  "model",
-  "live",
-  "names",
-  "ignore",
-  "for",
-  "in",
-  "if",
-  "then",
-  "else",
-  "and",
-  "or",
-  "not",
-  "true",
-  "None",
-  "loss",
-  "observe",
+  ...RESERVED,
   "weight",
   "(",
   ")",

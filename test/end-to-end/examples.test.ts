@@ -16,17 +16,17 @@ interface Example {
 }
 
 /**
- * Logits are of order 1 to 10. f32 products of a few hundred terms err by about 1e-6 of the terms' size, and each of the (at most six) layers
- * adds to the stream it passes on; measured errors stay below 3e-5, ten times less than allowed here.
+ * Logits reach 5. f32 products of a few hundred terms err by about 1e-6 of the terms' size, and each of the (at most six) layers adds to the
+ * stream it passes on. Over all cases of both devices the largest error was 0.2 of what is allowed here.
  */
 const EXAMPLES: readonly Example[] = [
   { name: "golden", bound: 64, set: {}, tolerance: { atol: 1e-6, rtol: 1e-6 }, input: (B, T, s) => ({ x: randomInput([B, T, 1], s) }) },
-  { name: "moby", bound: 256, set: {}, tolerance: { atol: 3e-4, rtol: 3e-4 }, input: (B, T, s) => ({ tokens: randomTokens([B, T], 256, s) }) },
+  { name: "moby", bound: 256, set: {}, tolerance: { atol: 3e-5, rtol: 3e-5 }, input: (B, T, s) => ({ tokens: randomTokens([B, T], 256, s) }) },
   {
     name: "llama",
     bound: 2048,
     set: { depth: "2", vocab: "512" },
-    tolerance: { atol: 3e-4, rtol: 3e-4 },
+    tolerance: { atol: 3e-5, rtol: 3e-5 },
     input: (B, T, s) => ({ tokens: randomTokens([B, T], 512, s) }),
   },
 ];

@@ -18,8 +18,8 @@ import {
 import { byHand, byLibrary, calledTwice, denseLayer, nestedRoutes, randomScores, recursions, routedLayer } from "./sources.js";
 
 const D = 16;
-/** One layer of width 16 in f32 against 64 bits: measured below 5e-6. */
-const LAYER = { atol: 5e-5, rtol: 5e-5 };
+/** A few layers of width 16 in f32 against 64 bits, values up to 150: the largest error was 0.3 of this. */
+const LAYER = { atol: 5e-6, rtol: 5e-6 };
 
 /** The same case in the reference and on the device, checked against each other. */
 async function both(

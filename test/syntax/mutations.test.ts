@@ -1,7 +1,7 @@
 // Sources broken at random: no step ever throws, hangs, or drops something without a message.
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { lexerTokens } from "../../grammar/tokens.js";
+import { lexerTokens, RESERVED } from "../../grammar/tokens.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import { formatSource } from "../../src/syntax/format-source.js";
 import { parse } from "../../src/syntax/parse.js";
@@ -51,32 +51,7 @@ const CHARACTERS = [
   " ",
 ];
 const SIGNS = lexerTokens.map((type) => type.PATTERN).filter((p): p is string => typeof p === "string");
-const WORDS = [
-  "import",
-  "from",
-  "const",
-  "block",
-  "model",
-  "live",
-  "names",
-  "ignore",
-  "for",
-  "in",
-  "if",
-  "then",
-  "else",
-  "and",
-  "or",
-  "not",
-  "true",
-  "None",
-  "loss",
-  "observe",
-  "weight",
-  "return",
-  "def",
-  "x",
-];
+const WORDS = [...RESERVED, "weight", "return", "def", "x"];
 const PIECE = /[A-Za-z_]\w*|\d[\w.%]*|"[^"\n]*"|\s+|[^\w\s]/g;
 
 /** One change: of a character, of a word or sign, or of a line. */
