@@ -59,7 +59,8 @@ export type Step<B> =
   | { readonly kind: "copy"; readonly from: B; readonly to: B; readonly bytes: Size }
   | { readonly kind: "clear"; readonly to: B; readonly bytes: Size };
 
-export type PlanStep = Step<number> & { readonly origin: Origin | null };
+/** `nodes`: all that the step computes, the one it is named for first. */
+export type PlanStep = Step<number> & { readonly origin: Origin | null; readonly nodes: readonly Node[] };
 
 /** A word of the uniform buffer: a size, or a constant. */
 export type Uniform = { readonly size: Size } | { readonly value: number; readonly dtype: DType };

@@ -1,6 +1,6 @@
 // Graph → plan: which kernels run, in which order, on which slots.
 import { invariant } from "../diagnostics/invariant.js";
-import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../ir/graph.js";
+import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
 import { attrsKey } from "../ir/key.js";
 import { inputTypes, printType } from "../ir/typing.js";
@@ -55,7 +55,7 @@ class Scheduling {
   readonly #storage = new Map<Value, Storage>();
   readonly #sources: Sources;
   readonly #work = new Map<string, Work>();
-  readonly #steps: (Step<Storage> & { readonly origin: Origin | null })[] = [];
+  readonly #steps: (Step<Storage> & { readonly origin: Origin | null; readonly nodes: readonly Node[] })[] = [];
 
   constructor(graph: Graph, target: Target, tunings: Tunings) {
     this.#graph = graph;
@@ -171,9 +171,10 @@ class Scheduling {
           return operand satisfies never;
       }
     };
-    for (const step of work.steps) this.#push(mapStep(step, resolve), node.origin);
+    const nodes = [...new Set([node, ...((expression ?? unit.prologue)?.operations ?? [])])];
+    for (const step of work.steps) this.#push(mapStep(step, resolve), nodes);
   }
-  #push(step: Step<Storage>, origin: Origin | null): void {
+  #push(step: Step<Storage>, nodes: readonly Node[]): void {
     if (step.kind === "dispatch") {
       const { buffers, file } = step.kernel;
       invariant(
@@ -186,7 +187,7 @@ class Scheduling {
         `${file} would bind a buffer that it writes twice`,
       );
     }
-    this.#steps.push({ ...step, origin });
+    this.#steps.push({ ...step, origin: nodes[0]?.origin ?? null, nodes });
   }
   /** Whether nothing else needs the memory that the result would take over. */
   #takesOver({ node, inputs }: Unit, at: number): boolean {
@@ -232,7 +233,18 @@ class Scheduling {
         declareValue(kernel, prologue, this.#extents);
       });
     return this.#remember(key, () =>
-      runSpec(node.op, { attrs, inputs, results, extents: this.#extents, tunings: this.#tunings, weights, inPlace, prologue: prologueOf }),
+      runSpec(node.op, {
+        attrs,
+        inputs,
+        results,
+        extents: this.#extents,
+        tunings: this.#tunings,
+        weights,
+        views: values.map(() => null),
+        resultView: null,
+        inPlace,
+        prologue: prologueOf,
+      }),
     );
   }
   #remember(key: string, make: () => Work): Work {
@@ -258,7 +270,7 @@ class Scheduling {
     const own = this.#storageOf(value);
     if (!this.#sources.isState(own)) return Object.assign(own, { fixed: true });
     const copy = storage(own.bytes, name, true);
-    this.#push({ kind: "copy", from: own, to: copy, bytes: own.bytes }, value.node.origin);
+    this.#push({ kind: "copy", from: own, to: copy, bytes: own.bytes }, [value.node]);
     return copy;
   }
   /** New values go to the states' slots once all are computed; a state that becomes the old value of another is copied aside first. */
@@ -266,15 +278,15 @@ class Scheduling {
     const moves = this.#graph.states.flatMap((state, i) => {
       const to = this.#sources.state(state.name, this.#extents.bytes(state.type));
       const from = this.#storageOf(next[i]!);
-      return from === to ? [] : [{ from, to, origin: next[i]!.node.origin }];
+      return from === to ? [] : [{ from, to, nodes: [next[i]!.node] }];
     });
-    const ready = moves.map(({ from, to, origin }) => {
-      if (!this.#sources.isState(from)) return { from, to, origin };
+    const ready = moves.map(({ from, to, nodes }) => {
+      if (!this.#sources.isState(from)) return { from, to, nodes };
       const aside = storage(from.bytes, "old state", false);
-      this.#push({ kind: "copy", from, to: aside, bytes: from.bytes }, origin);
-      return { from: aside, to, origin };
+      this.#push({ kind: "copy", from, to: aside, bytes: from.bytes }, nodes);
+      return { from: aside, to, nodes };
     });
-    for (const { from, to, origin } of ready) this.#push({ kind: "copy", from, to, bytes: to.bytes }, origin);
+    for (const { from, to, nodes } of ready) this.#push({ kind: "copy", from, to, bytes: to.bytes }, nodes);
   }
 
   #assign(results: readonly Storage[]): Plan {
@@ -289,7 +301,7 @@ class Scheduling {
       const dims = this.#deviceDims(this.#graph.outputs[i]!);
       return { slot: slotOf(s), starts: dims.map(({ dim, axis }) => ({ dim, slot: slotOf(itemOf(starts, axis)) })) };
     });
-    const steps = this.#steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin }));
+    const steps = this.#steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin, nodes: step.nodes }));
     return { graph: this.#graph, target: this.#target, slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
   }
 }

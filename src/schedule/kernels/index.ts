@@ -91,3 +91,9 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
 
 /** Operators whose kernels can write into the memory of their record's `inPlace` input. */
 export const worksInPlace: ReadonlySet<OpName> = new Set<OpName>(["put", "set"]);
+
+/** Operators whose kernels read inputs that are views: slices and permutations of another value, read where they lie. */
+export const readsViews: ReadonlySet<OpName> = new Set<OpName>();
+
+/** Operators whose kernels can write result 0 as a permutation, so that whoever reads it finds it row-major. */
+export const writesView: ReadonlySet<OpName> = new Set<OpName>();

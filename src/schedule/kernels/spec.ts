@@ -26,6 +26,12 @@ export const packed = (index: number, layout: WeightLayout): Operand => ({ from:
 export const result = (index = 0): Operand => ({ from: "result", index });
 export const scratch = (index = 0): Operand => ({ from: "scratch", index });
 
+/** Where the elements of a value lie in its buffer, counted in elements: element (i, j, …) at offset + i · strides[0] + j · strides[1] + … */
+export interface View {
+  readonly strides: readonly Size[];
+  readonly offset: Size;
+}
+
 /** What a spec sees of a node: nothing that tells two nodes of one signature apart. */
 export interface SpecContext<K extends OpName> {
   readonly attrs: OpAttrs[K];
@@ -35,6 +41,10 @@ export interface SpecContext<K extends OpName> {
   readonly tunings: Tunings;
   /** For each input, whether it is a weight as a checkpoint holds it, which can be packed when it is loaded. */
   readonly weights: readonly boolean[];
+  /** For each input where it lies; null: row-major and alone in its buffer. Others come only to the operators of `readsViews`. */
+  readonly views: readonly (View | null)[];
+  /** Where result 0 is to be written; null: row-major. Others come only to the operators of `writesView`. */
+  readonly resultView: View | null;
   /** Whether result 0 takes over the memory of the record's `inPlace` input, which then holds its value already. */
   readonly inPlace: boolean;
   /** Where the kernel computes input 0: binds what that needs, as the first inputs, and declares `fn value(i: u32)`, its element i. */
