@@ -1,6 +1,6 @@
 // Graph → plan: which kernels run, in which order, on which slots.
 import { invariant } from "../diagnostics/invariant.js";
-import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
+import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
 import { attrsKey } from "../ir/key.js";
 import { inputTypes, printType } from "../ir/typing.js";
