@@ -3,7 +3,7 @@ import type { DType } from "../size/dtype.js";
 import type { Requirements, Target } from "./target.js";
 
 export const PROGRAM_FORMAT = "modc-program";
-export const PROGRAM_VERSION = 1;
+export const PROGRAM_VERSION = 2;
 
 /** The printed form of a size (`size/parse-size.ts`): `128`, `rows(T)*128`. */
 export type SizeText = number | string;
@@ -34,6 +34,10 @@ export interface Program {
   readonly slots: readonly ProgramSlot[];
   readonly kernels: readonly ProgramKernel[];
   readonly steps: readonly ProgramStep[];
+  /** What the steps compute, for people and profilers: nothing that runs depends on it. In order of the steps. */
+  readonly works: readonly ProgramWork[];
+  /** The places in the source that works come from, each once. */
+  readonly origins: readonly ProgramOrigin[];
 }
 
 export type ProgramAxis =
@@ -96,7 +100,7 @@ export interface ProgramWeight {
     | { readonly kind: "orthogonal"; readonly gain: number };
   /** Keys a checkpoint may hold it under; several, when byte-equal. */
   readonly keys: readonly string[];
-  /** A slot for each layout that kernels read; none where no kernel reads it. */
+  /** A slot for each layout that kernels read; none where no kernel reads it. Weights that stand side by side name the same one. */
   readonly slots: readonly ProgramWeightSlot[];
 }
 
@@ -110,19 +114,34 @@ export type WeightLayout =
   /** Row-major, as a checkpoint has it. */
   | { readonly kind: "given" }
   /**
-   * Matrices one after the other, each of `depth` × `width` (K × N), or `transposed` (N × K), cut into panels of so many `columns` of N: of each k in turn the
-   * values of the panel's columns, zeros beyond the last. `f32[matrices, ceil(N / columns), K, columns]`.
+   * Matrices one after the other, each of `depth` × `total` (K × N), cut into panels of so many `columns` of N: of each k in turn the values of the panel's
+   * columns, zeros beyond the last. `f32[matrices, ceil(total / columns), K, columns]`.
+   *
+   * The weight's own matrices are `depth` × `width`, or `transposed` (`width` × `depth`), and its columns are `first` … `first + width` − 1: several weights of
+   * as many matrices may stand side by side in a slot, so that one product reads all of them. With `pairs` D > 0, columns j and j + D of each 2·D lie next to
+   * each other: place g·2D + 2·j + h holds column g·2D + h·D + j, h being 0 or 1 and j below D. `total` is then a multiple of 2·D.
    */
-  | { readonly kind: "panels"; readonly depth: number; readonly width: number; readonly transposed: boolean; readonly columns: number };
+  | {
+      readonly kind: "panels";
+      readonly depth: number;
+      readonly width: number;
+      readonly transposed: boolean;
+      readonly columns: number;
+      readonly first: number;
+      readonly total: number;
+      readonly pairs: number;
+    };
 
-/** Words that `elements` values take up in a layout. */
+export type PanelLayout = Extract<WeightLayout, { kind: "panels" }>;
+
+/** Words of a slot that holds a weight of so many `elements` in a layout, with what stands beside it. */
 export function packedLength(layout: WeightLayout, elements: number): number {
   switch (layout.kind) {
     case "given":
       return elements;
     case "panels": {
-      const { depth, width, columns } = layout;
-      return depth * width === 0 ? 0 : (elements / (depth * width)) * Math.ceil(width / columns) * columns * depth;
+      const { depth, width, columns, total } = layout;
+      return depth * width === 0 ? 0 : (elements / (depth * width)) * Math.ceil(total / columns) * columns * depth;
     }
     default:
       return layout satisfies never;
@@ -137,9 +156,15 @@ export interface ProgramState {
   readonly slot: number;
 }
 
+/** Tables that follow from the counts of an axis. */
+export type CountedTable = "starts" | "counts" | "positions" | "segments";
+
 export type ProgramTable =
-  /** u32[B+1] of an input axis. */
-  | { readonly kind: "starts"; readonly axis: string; readonly slot: number }
+  /**
+   * Of an axis whose counts the host knows. `starts`, u32[B+1]: the first packed row of each sequence and, last, the number of rows; `counts`, u32[B]: the rows
+   * of each; `positions` and `segments`, u32[rows]: the place of each row in its sequence, and which sequence that is.
+   */
+  | { readonly kind: CountedTable; readonly axis: string; readonly slot: number }
   /** u32[longest + 1]: k of `axis`'s rule for each count of the axis it depends on (`kTable`). */
   | { readonly kind: "k"; readonly axis: string; readonly slot: number }
   /** u32[2 · (longest + 1)]: for each count n of the parent of `axis` (rule `span`), the first token and the one after the last (`spanOf`). */
@@ -177,6 +202,8 @@ export interface ProgramKernel {
   readonly access: readonly ("read" | "read_write")[];
   /** Number of u32 words in its uniform buffer. */
   readonly uniforms: number;
+  /** The algorithm and tile it was given, for people: `ROWS=16 VECTORS=2`; empty where there was nothing to choose. */
+  readonly tuning: string;
 }
 
 /** A word of a uniform buffer: a size (u32), or a constant's bits. */
@@ -194,12 +221,31 @@ export type ProgramStep =
        * the device's limit; the kernel numbers them `workgroup_id.x + workgroup_id.y · num_workgroups.x` and guards.
        */
       readonly workgroups: SizeText;
-      readonly origin: ProgramOrigin | null;
+      /** Of `works`; null where nobody says. Steps of one work follow one another; they may be alternatives, all but one of which have no workgroups. */
+      readonly work: number | null;
     }
-  | { readonly kind: "copy"; readonly from: number; readonly to: number; readonly bytes: SizeText; readonly origin: ProgramOrigin | null }
-  | { readonly kind: "clear"; readonly slot: number; readonly bytes: SizeText; readonly origin: ProgramOrigin | null };
+  | { readonly kind: "copy"; readonly from: number; readonly to: number; readonly bytes: SizeText; readonly work: number | null }
+  | { readonly kind: "clear"; readonly slot: number; readonly bytes: SizeText; readonly work: number | null };
 
-/** The call path and source line a step was compiled from. */
+/** What one step, or several that belong together, compute, and what that costs. */
+export interface ProgramWork {
+  /** Operators in the order they are evaluated: those fused ahead of the one the work is named for, that one, and those fused behind it. */
+  readonly ops: readonly ProgramOperator[];
+  /** Which of `ops` it is named for. */
+  readonly main: number;
+  /** Floating-point operations; a multiply-add is two. */
+  readonly flops: SizeText;
+  /** Bytes read from memory and written to it, every operand once. */
+  readonly bytes: SizeText;
+}
+
+export interface ProgramOperator {
+  readonly op: string;
+  /** Of `origins`; null where nobody knows. */
+  readonly origin: number | null;
+}
+
+/** The call path and source line an operator was compiled from. */
 export interface ProgramOrigin {
   readonly path: string;
   readonly file: string;

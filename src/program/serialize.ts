@@ -3,6 +3,7 @@ import type { DType } from "../size/dtype.js";
 import {
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
+  type CountedTable,
   type Program,
   type ProgramInput,
   type ProgramKernel,
@@ -15,11 +16,13 @@ import {
   type ProgramUniform,
   type ProgramWeight,
   type ProgramWeightSlot,
+  type ProgramWork,
   packedLength,
-  type WeightLayout,
 } from "./program.js";
+import { checkWeightSlots, readLayout } from "./layout.js";
 import { Reader } from "./reader.js";
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
+import { readOrigin, readWork } from "./works.js";
 import { DEVICE_CLASSES, FEATURES, type Requirements, type Target } from "./target.js";
 
 export { ProgramError } from "./reader.js";
@@ -57,6 +60,8 @@ export function parseProgram(text: string): Program {
     "slots",
     "kernels",
     "steps",
+    "works",
+    "origins",
   ]);
   if (root.get("format").string() !== PROGRAM_FORMAT) root.get("format").fail(`must be ${JSON.stringify(PROGRAM_FORMAT)}`);
   const version = root.get("version").integer(0);
@@ -64,12 +69,16 @@ export function parseProgram(text: string): Program {
   return new ProgramReader(root).program();
 }
 
+const COUNTED = ["starts", "counts", "positions", "segments"] as const satisfies readonly CountedTable[];
+
 const DTYPES: readonly DType[] = ["f32", "f16", "u32", "i32", "bool"];
 
 class ProgramReader {
   readonly #root: Reader;
   readonly #symbols: Symbols;
   readonly #slots: readonly ProgramSlot[];
+  readonly #works: readonly ProgramWork[];
+  readonly #origins: readonly ProgramOrigin[];
 
   constructor(root: Reader) {
     this.#root = root;
@@ -78,6 +87,8 @@ class ProgramReader {
       r.fields(["bytes", "label"]);
       return { bytes: this.#symbols.size(r.get("bytes")), label: r.get("label").string() };
     });
+    this.#origins = root.get("origins").list(readOrigin);
+    this.#works = root.get("works").list((r) => readWork(r, this.#symbols, this.#origins.length));
   }
 
   program(): Program {
@@ -86,6 +97,7 @@ class ProgramReader {
     const inputs = root.get("inputs").list((r) => this.#input(r));
     const outputs = root.get("outputs").list((r) => this.#output(r));
     const weights = root.get("weights").list((r) => this.#weight(r));
+    checkWeightSlots(root.get("weights"), weights);
     const paths = new Set(weights.map((w) => w.path));
     const states = root.get("states").list((r) => this.#state(r, paths));
     for (const name of ["inputs", "outputs", "weights", "states"] as const) root.get(name).unique(name === "weights" ? "path" : "name");
@@ -112,6 +124,8 @@ class ProgramReader {
       slots: this.#slots,
       kernels,
       steps: root.get("steps").list((r) => this.#step(r, kernels)),
+      works: this.#works,
+      origins: this.#origins,
     };
   }
 
@@ -159,7 +173,7 @@ class ProgramReader {
       shape,
       init: this.#init(r.get("init")),
       keys: r.get("keys").list((k) => k.string()),
-      slots: r.get("slots").list((s) => this.#weightSlot(s, elements), MOST_DIMENSIONS),
+      slots: r.get("slots").list((s) => this.#weightSlot(s, elements)),
     };
   }
   #weightSlot(r: Reader, elements: number): ProgramWeightSlot {
@@ -206,13 +220,17 @@ class ProgramReader {
     };
   }
   #table(r: Reader): ProgramTable {
-    const kind = r.get("kind").oneOf(["starts", "k", "span", "size", "live", "seed", "rope"]);
+    const kind = r.get("kind").oneOf([...COUNTED, "k", "span", "size", "live", "seed", "rope"]);
     const slot = this.#slot(r.get("slot"));
     switch (kind) {
       case "starts":
+      case "counts":
+      case "positions":
+      case "segments":
+        return this.#countedTable(r, kind, slot);
       case "k":
       case "span":
-        return this.#axisTable(r, kind, slot);
+        return this.#ruleTable(r, kind, slot);
       case "size":
         r.fields(["kind", "size", "dtype", "slot"]);
         return { kind, size: this.#symbols.size(r.get("size"), -Number.MAX_SAFE_INTEGER), dtype: r.get("dtype").oneOf(["f32", "u32", "i32"]), slot };
@@ -230,11 +248,17 @@ class ProgramReader {
         return kind satisfies never;
     }
   }
-  #axisTable(r: Reader, kind: "starts" | "k" | "span", slot: number): ProgramTable {
+  #countedTable(r: Reader, kind: CountedTable, slot: number): ProgramTable {
+    r.fields(["kind", "axis", "slot"]);
+    const axis = this.#symbols.sequence(r.get("axis"));
+    if (this.#symbols.onDevice(axis)) r.get("axis").fail(`is ${JSON.stringify(axis)}, whose counts only the device knows`);
+    return { kind, axis, slot };
+  }
+  #ruleTable(r: Reader, kind: "k" | "span", slot: number): ProgramTable {
     r.fields(["kind", "axis", "slot"]);
     const axis = this.#symbols.sequence(r.get("axis"));
     const found = this.#symbols.axes.find((a) => a.name === axis);
-    const rule = kind === "starts" ? "input" : kind === "k" ? "top" : "span";
+    const rule = kind === "k" ? "top" : "span";
     if (found?.role !== "sequence" || found.count.kind !== rule) r.get("axis").fail(`${JSON.stringify(axis)} has no table of this kind`);
     return { kind, axis, slot };
   }
@@ -257,35 +281,36 @@ class ProgramReader {
 
   // --- what runs
   #kernel(r: Reader): ProgramKernel {
-    r.fields(["name", "wgsl", "access", "uniforms"]);
+    r.fields(["name", "wgsl", "access", "uniforms", "tuning"]);
     return {
       name: r.get("name").string(),
       wgsl: r.get("wgsl").string(1_000_000),
       access: r.get("access").list((a) => a.oneOf(["read", "read_write"]), MOST_DIMENSIONS),
       uniforms: r.get("uniforms").integer(0, 4096),
+      tuning: r.get("tuning").string(),
     };
   }
   #step(r: Reader, kernels: readonly ProgramKernel[]): ProgramStep {
     const kind = r.get("kind").oneOf(["dispatch", "copy", "clear"]);
-    const origin = r.get("origin").orNull(readOrigin);
+    const work = r.get("work").orNull((w) => w.index(this.#works.length));
     switch (kind) {
       case "copy": {
-        r.fields(["kind", "from", "to", "bytes", "origin"]);
+        r.fields(["kind", "from", "to", "bytes", "work"]);
         const [from, to] = [this.#slot(r.get("from")), this.#slot(r.get("to"))];
         if (from === to) r.get("to").fail("is the slot that is copied");
-        return { kind, from, to, bytes: this.#symbols.size(r.get("bytes")), origin };
+        return { kind, from, to, bytes: this.#symbols.size(r.get("bytes")), work };
       }
       case "clear":
-        r.fields(["kind", "slot", "bytes", "origin"]);
-        return { kind, slot: this.#slot(r.get("slot")), bytes: this.#symbols.size(r.get("bytes")), origin };
+        r.fields(["kind", "slot", "bytes", "work"]);
+        return { kind, slot: this.#slot(r.get("slot")), bytes: this.#symbols.size(r.get("bytes")), work };
       case "dispatch":
-        return this.#dispatch(r, kernels, origin);
+        return this.#dispatch(r, kernels, work);
       default:
         return kind satisfies never;
     }
   }
-  #dispatch(r: Reader, kernels: readonly ProgramKernel[], origin: ProgramOrigin | null): ProgramStep {
-    r.fields(["kind", "kernel", "slots", "uniforms", "workgroups", "origin"]);
+  #dispatch(r: Reader, kernels: readonly ProgramKernel[], work: number | null): ProgramStep {
+    r.fields(["kind", "kernel", "slots", "uniforms", "workgroups", "work"]);
     const kernel = r.get("kernel").index(kernels.length);
     const { access, uniforms: words } = kernels[kernel]!;
     const slots = r.get("slots").list((s) => this.#slot(s), MOST_DIMENSIONS);
@@ -296,24 +321,7 @@ class ProgramReader {
       if (a === "read_write" && slots.indexOf(slots[i]!) !== slots.lastIndexOf(slots[i]!))
         r.get("slots").fail(`bind slot ${slots[i]!} twice, once to be written`);
     });
-    return { kind: "dispatch", kernel, slots, uniforms, workgroups: this.#symbols.size(r.get("workgroups")), origin };
-  }
-}
-
-function readLayout(r: Reader, elements: number): WeightLayout {
-  const kind = r.get("kind").oneOf(["given", "panels"]);
-  switch (kind) {
-    case "given":
-      r.fields(["kind"]);
-      return { kind };
-    case "panels": {
-      r.fields(["kind", "depth", "width", "transposed", "columns"]);
-      const [depth, width] = [r.get("depth").integer(1), r.get("width").integer(1)];
-      if (elements % (depth * width) !== 0) r.get("depth").fail(`and width are ${depth} and ${width}, of which ${elements} values are no matrices`);
-      return { kind, depth, width, transposed: r.get("transposed").boolean(), columns: r.get("columns").integer(1, 65_536) };
-    }
-    default:
-      return kind satisfies never;
+    return { kind: "dispatch", kernel, slots, uniforms, workgroups: this.#symbols.size(r.get("workgroups")), work };
   }
 }
 
@@ -343,9 +351,4 @@ const readSubgroupSize = (r: Reader): number => r.integer(1, 128);
 function readFloat(r: Reader): { readonly f32: number } {
   r.fields(["f32"]);
   return { f32: r.get("f32").number() };
-}
-
-function readOrigin(r: Reader): ProgramOrigin {
-  r.fields(["path", "file", "line"]);
-  return { path: r.get("path").string(), file: r.get("file").string(), line: r.get("line").integer(0) };
 }

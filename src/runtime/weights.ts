@@ -5,7 +5,7 @@ import { inNode, type Device } from "./device.js";
 import { WeightsError } from "./errors.js";
 import { initialValues } from "./init.js";
 import type { Words } from "./weights/convert.js";
-import { forEachPiece } from "./weights/layout.js";
+import { forEachPiece, type OpenPanels } from "./weights/layout.js";
 import { matchWeights, readWeight } from "./weights/match.js";
 import { readSafetensors } from "./weights/safetensors.js";
 import type { WeightSource } from "./weights/source.js";
@@ -66,6 +66,7 @@ export async function uploadWeights(
   const { queue } = device.gpu;
   const states = new Map<string, number[]>();
   for (const s of program.states) if (s.init.kind === "weight") states.set(s.init.path, [...(states.get(s.init.path) ?? []), s.slot]);
+  const open = new Map<number, OpenPanels>();
   let pending = 0;
   let done = 0;
   for (const weight of program.weights) {
@@ -78,7 +79,10 @@ export async function uploadWeights(
       for (const { slot, layout } of slots) {
         const bytes = 4 * packedLength(layout, words.length);
         if (bytes > buffers.bytes(slot)) throw new Error(`modc bug: the slot of ${weight.path} is too small`);
-        forEachPiece(words, layout, (piece, at) => queue.writeBuffer(buffers.buffer(slot), 4 * at, piece as Float32Array<ArrayBuffer>)); // no source gives shared memory
+        const shared = open.get(slot) ?? new Map();
+        open.set(slot, shared);
+        const write = (piece: Words, at: number): void => queue.writeBuffer(buffers.buffer(slot), 4 * at, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
+        forEachPiece(words, layout, shared, write);
         pending += bytes;
       }
     }
@@ -88,5 +92,6 @@ export async function uploadWeights(
     }
     options.progress(++done, program.weights.length);
   }
+  if ([...open.values()].some((panels) => panels.size > 0)) throw new Error("modc bug: weights do not fill the slots they share");
   await device.wait(() => queue.onSubmittedWorkDone());
 }

@@ -15,8 +15,9 @@ import type { KernelBuilder, Operand, Spec, Work } from "./kernels/spec.js";
 import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
 import type { Plan, PlanOutput, PlanStep, Step } from "./plan.js";
+import { madeWhenLoaded, productWeights } from "./side-by-side.js";
 import { Sources } from "./sources.js";
-import { tuningsFor, type Tunings } from "./tunings.js";
+import { tuningsFor, type Tunings } from "./tunings/index.js";
 
 /** Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
 export function schedule(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target)): Plan {
@@ -46,6 +47,7 @@ class Scheduling {
   readonly #extents: Extents;
   readonly #order: readonly Node[];
   readonly #groups: Grouping;
+  readonly #madeWhenLoaded: ReadonlySet<Node>;
   readonly #values = new Map<Node, Value[]>();
   readonly #views = new Map<Node, Value>();
   readonly #units: Unit[] = [];
@@ -66,6 +68,7 @@ class Scheduling {
     this.#order = orderOf(graph, this.#extents);
     const stored = new Set([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...graph.starts.values()]);
     this.#groups = groupPointwise(this.#order, stored, this.#extents, target.limits);
+    this.#madeWhenLoaded = madeWhenLoaded(this.#order, stored);
   }
 
   plan(): Plan {
@@ -112,7 +115,9 @@ class Scheduling {
 
   #enter(node: Node): void {
     const { kind } = ops[node.op].lower;
-    if (kind === "source" || kind === "view" || node.op === "constant" || node.op === "broadcast") return;
+    if (kind === "source" || kind === "view" || node.op === "constant" || node.op === "broadcast" || this.#madeWhenLoaded.has(node)) return;
+    // What the host counts is there before the first step.
+    if (this.#sources.of(node)) return;
     if (isExpression(node)) {
       const group = this.#groups.stored.get(node);
       if (group) this.#express(node, expressionOf(group));
@@ -154,9 +159,9 @@ class Scheduling {
         case "input":
           return this.#storageOf(itemAt(unit.inputs, operand.index));
         case "packed": {
-          const { node: weight } = itemAt(unit.inputs, operand.index);
-          invariant(isOp(weight, "weight"), `${weight.op} is packed as if it were a weight`);
-          return this.#sources.weight(weight, operand.layout);
+          const weights = this.#weightsAt(unit, operand.index);
+          invariant(weights, `input ${operand.index} of ${node.op} is packed as if it were a weight`);
+          return this.#sources.weights(weights, operand.layout);
         }
         case "result":
           return itemAt(results, operand.index);
@@ -164,6 +169,8 @@ class Scheduling {
           return itemAt(scratch, operand.index);
         case "starts":
           return this.#storageOf(this.#startsOf(operand.axis));
+        case "counted":
+          return this.#sources.starts(operand.axis);
         case "k":
         case "span":
           return this.#sources.table(operand.from, operand.axis);
@@ -173,6 +180,12 @@ class Scheduling {
     };
     const nodes = [...new Set([node, ...((expression ?? unit.prologue)?.operations ?? [])])];
     for (const step of work.steps) this.#push(mapStep(step, resolve), nodes);
+  }
+  /** The weights that stand at an input of a unit. */
+  #weightsAt({ node, inputs }: Unit, index: number): readonly Node<"weight">[] | null {
+    const value = itemAt(inputs, index).node;
+    if (isOp(value, "weight")) return [value];
+    return value === node.inputs[1] ? productWeights(node) : null;
   }
   #push(step: Step<Storage>, nodes: readonly Node[]): void {
     if (step.kind === "dispatch") {
@@ -218,13 +231,14 @@ class Scheduling {
   #expressionWork(expression: Expression): Work {
     return this.#remember(`= ${expressionKey(expression, this.#extents)}`, () => expressionWork(expression, this.#extents));
   }
-  #kernelWork({ node, prologue, inputs: values }: Unit, inPlace: boolean): Work {
+  #kernelWork(unit: Unit, inPlace: boolean): Work {
+    const { node, prologue, inputs: values } = unit;
     const types = (list: readonly Node["types"][number][]): string => list.map(printType).join(" ");
     const { equal } = this.#extents;
     const inputs = inputTypes(node.op, node.inputs).map((t) => equal.type(t));
     const results = node.types.map((t) => equal.type(t));
     const attrs = equal.attrs(node.attrs);
-    const weights = values.map((v) => v.node.op === "weight");
+    const weights = values.map((_, i) => this.#weightsAt(unit, i) !== null);
     const key = `${node.op}{${attrsKey(attrs)}}${inPlace ? "!" : ""}(${types(inputs)})${weights.map(Number).join("")} ${types(results)}${prologue ? `<${expressionKey(prologue, this.#extents)}>` : ""}`;
     const prologueOf =
       prologue &&
@@ -244,6 +258,10 @@ class Scheduling {
         resultView: null,
         inPlace,
         prologue: prologueOf,
+        loads: null,
+        finishes: null,
+        inputB: 1,
+        pairs: 0,
       }),
     );
   }

@@ -1,16 +1,16 @@
 // Memory that the caller or the runtime fills: inputs, weights, states and tables, one storage for each name.
+import { invariant } from "../diagnostics/invariant.js";
 import { isOp, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { addSizes, axisSize, printSize, type Size } from "../size/size.js";
 import type { Extents } from "./extents.js";
-import { packedLength, type WeightLayout } from "../program/program.js";
+import { packedLength, type CountedTable, type PanelLayout, type WeightLayout } from "../program/program.js";
 import { storage, type Storage } from "./memory.js";
 import type { Plan, PlanTable, PlanWeight } from "./plan.js";
 
 interface WeightStorage {
-  readonly path: string;
-  readonly layout: WeightLayout;
+  readonly parts: readonly { readonly path: string; readonly layout: WeightLayout }[];
   readonly storage: Storage;
 }
 type WithoutSlot<T> = T extends unknown ? Omit<T, "slot"> : never;
@@ -19,7 +19,7 @@ type TableKey = WithoutSlot<PlanTable>;
 export class Sources {
   readonly #extents: Extents;
   readonly #inputs = new Map<string, Storage>();
-  /** By path and layout. */
+  /** By paths and layout. */
   readonly #weights = new Map<string, WeightStorage>();
   readonly #states = new Map<string, Storage>();
   readonly #tables = new Map<string, { readonly table: TableKey; readonly storage: Storage }>();
@@ -29,29 +29,46 @@ export class Sources {
     this.#extents = extents;
   }
 
-  /** The memory of a source; null for any other node. */
+  /** The memory of a source, or of what the host counts; null for any other node. */
   of(node: Node): Storage | null {
     const bytes = (): Size => this.#extents.bytes(node.types[0]!);
     if (isOp(node, "input")) return once(this.#inputs, node.attrs.name, () => storage(bytes(), node.attrs.name, true));
-    if (isOp(node, "weight")) return this.weight(node, { kind: "given" });
+    if (isOp(node, "weight")) return this.weight(node, GIVEN);
     if (isOp(node, "state")) return this.state(node.attrs.name, bytes());
-    if (isOp(node, "starts")) return this.#table(`starts(${node.attrs.axis})`, { kind: "starts", axis: node.attrs.axis }, bytes());
+    if (isOp(node, "starts")) return this.#counted("starts", node.attrs.axis, bytes());
+    if (isOp(node, "positions") || isOp(node, "segments") || isOp(node, "counts")) {
+      const starts = node.inputs[0]!;
+      return isOp(starts, "starts") ? this.#counted(node.op, starts.attrs.axis, bytes()) : null;
+    }
     if (isOp(node, "live")) return this.#table(`live(${node.attrs.name})`, { kind: "live", name: node.attrs.name }, 4);
     if (isOp(node, "seed")) return this.#table("seed", { kind: "seed" }, 4);
     if (isOp(node, "size")) return this.#table(`${node.attrs.dtype}(${printSize(node.attrs.size)})`, { kind: "size", ...node.attrs }, 4);
     if (isOp(node, "rope_table")) return this.#rope(node.attrs, bytes());
     return null;
   }
-  /** The memory of a weight in a layout. */
+  /** The memory of a weight in a layout; panels of it alone that lie as it is given are the memory it has anyway. */
   weight({ attrs: { path, shape } }: Node<"weight">, layout: WeightLayout): Storage {
-    const bytes =
-      4 *
-      packedLength(
-        layout,
-        shape.reduce((n, d) => n * d, 1),
-      );
-    const label = layout.kind === "given" ? path : `${path}, in ${layout.kind}`;
-    return once(this.#weights, `${JSON.stringify(layout)} ${path}`, () => ({ path, layout, storage: storage(bytes, label, true) })).storage;
+    const as = liesAsGiven(layout) ? GIVEN : layout;
+    const label = as.kind === "given" ? path : `${path}, in ${as.kind}`;
+    return this.#weight([{ path, layout: as }], 4 * packedLength(as, elementsOf(shape)), label);
+  }
+  /** The memory of weights that stand side by side, in order, as one of their joint width would lie in panels. */
+  weights(nodes: readonly Node<"weight">[], layout: PanelLayout): Storage {
+    const [head] = nodes;
+    invariant(head, "no weights stand side by side");
+    if (nodes.length === 1) return this.weight(head, layout);
+    let first = 0;
+    const parts = nodes.map(({ attrs: { path, shape } }) => {
+      const part = { path, layout: { ...layout, width: shape.at(layout.transposed ? -2 : -1)!, first } };
+      first += part.layout.width;
+      return part;
+    });
+    invariant(first === layout.total, `weights of ${first} columns stand in ${layout.total}`);
+    const label = `${nodes.map((n) => n.attrs.path).join(" + ")}, in panels`;
+    return this.#weight(parts, 4 * packedLength(parts[0]!.layout, elementsOf(head.attrs.shape)), label);
+  }
+  #weight(parts: WeightStorage["parts"], bytes: number, label: string): Storage {
+    return once(this.#weights, JSON.stringify(parts), () => ({ parts, storage: storage(bytes, label, true) })).storage;
   }
   state(name: string, bytes: Size): Storage {
     const made = once(this.#states, name, () => storage(bytes, name, true));
@@ -65,6 +82,15 @@ export class Sources {
   table(kind: "k" | "span", axis: string): Storage {
     const counts = addSizes(axisSize(this.#extents.countedBy(axis)), 1);
     return this.#table(`${kind}(${axis})`, { kind, axis }, this.#extents.times(kind === "k" ? 4 : 8, counts));
+  }
+  /** The starts of an axis whose counts the host knows, whatever node the graph has for them. */
+  starts(axis: string): Storage {
+    return this.#counted("starts", axis, this.#extents.times(4, addSizes(this.#extents.batch, 1)));
+  }
+  /** Axes of equal counts share their tables. */
+  #counted(kind: CountedTable, name: string, bytes: Size): Storage {
+    const axis = this.#extents.equal.axis(name);
+    return this.#table(`${kind}(${axis})`, { kind, axis }, this.#extents.equal.size(bytes));
   }
   #rope(attrs: OpAttrs["rope_table"], bytes: Size): Storage {
     return this.#table(`rope(${attrsKey(attrs)})`, { kind: "rope", attrs }, bytes, "rope");
@@ -84,10 +110,18 @@ export class Sources {
       new Map([...sources].flatMap(([name, s]) => (used.has(s) || this.isState(s) ? [[name, slotOf(s)]] : [])));
     const tables = [...this.#tables.values()].flatMap(({ table, storage: s }): PlanTable[] => (used.has(s) ? [{ ...table, slot: slotOf(s) }] : []));
     const weights = new Map<string, PlanWeight[]>();
-    for (const { path, layout, storage: s } of this.#weights.values()) if (used.has(s)) once(weights, path, () => []).push({ slot: slotOf(s), layout });
+    for (const { parts, storage: s } of this.#weights.values())
+      if (used.has(s)) for (const { path, layout } of parts) once(weights, path, () => []).push({ slot: slotOf(s), layout });
     return { inputs: of(this.#inputs), weights, states: of(this.#states), tables };
   }
 }
+
+const GIVEN: WeightLayout = { kind: "given" };
+
+const liesAsGiven = (layout: WeightLayout): boolean =>
+  layout.kind === "panels" && layout.total === layout.width && layout.pairs === 0 && layout.columns === (layout.transposed ? 1 : layout.width);
+
+const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 function once<T>(map: Map<string, T>, key: string, make: () => T): T {
   let value = map.get(key);

@@ -25,10 +25,12 @@ result "y" = %y [B, K, 4] packed K 0 1`,
 );
 const text = printProgram(program);
 
+const panels = (some: { depth: number; columns: number; total: number }): Json => ({ kind: "panels", width: 4, transposed: true, first: 0, pairs: 0, ...some });
+
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 /** The program with one place changed. */
-function changed(path: readonly (string | number)[], value: Json): string {
-  const copy = JSON.parse(text) as Json;
+function changed(path: readonly (string | number)[], value: Json, of = text): string {
+  const copy = JSON.parse(of) as Json;
   let at = copy as Record<string | number, Json>;
   for (const key of path.slice(0, -1)) at = at[key] as Record<string | number, Json>;
   const last = path.at(-1)!;
@@ -95,12 +97,12 @@ describe("a damaged program is refused with the place", () => {
     ["a weight in an unknown layout", changed(["weights", 0, "slots", 0, "layout"], { kind: "tiles" }), /layout\.kind must be given or panels/],
     [
       "a weight in panels of other matrices",
-      changed(["weights", 0, "slots", 0, "layout"], { kind: "panels", depth: 3, width: 4, transposed: true, columns: 4 }),
+      changed(["weights", 0, "slots", 0, "layout"], panels({ depth: 3, columns: 4, total: 4 })),
       /layout\.depth and width are 3 and 4/,
     ],
     [
       "a weight in panels that its slot does not hold",
-      changed(["weights", 0, "slots", 0, "layout"], { kind: "panels", depth: 4, width: 4, transposed: true, columns: 32 }),
+      changed(["weights", 0, "slots", 0, "layout"], panels({ depth: 4, columns: 32, total: 4 })),
       /slots\[0\]\.slot is \d+, which has not the 512 bytes/,
     ],
     ["a copy onto itself", changed(["steps", copy, "to"], (program.steps[copy] as { from: number }).from), /is the slot that is copied/],
@@ -108,6 +110,11 @@ describe("a damaged program is refused with the place", () => {
     ["an axis made from a later one", changed(["axes", 2, "count", "parent"], "K"), /stands before/],
     ["an axis twice", changed(["axes", 2, "name"], "T"), /second axis T/],
     ["a ratio that is none", changed(["axes", 2, "count", "expected"], "1/0"), /must be a ratio/],
+    [
+      "a table of counts that only the device has",
+      changed(["tables", 0], { kind: "positions", axis: "K", slot: 0 }),
+      /axis is "K", whose counts only the device/,
+    ],
     ["a table of the wrong axis", changed(["tables", 0], { kind: "k", axis: "T", slot: 0 }), /no table of this kind/],
     [
       "two inputs of one name",
@@ -120,6 +127,48 @@ describe("a damaged program is refused with the place", () => {
   it.each(cases)("%s", (_name, damaged, message) => {
     expect(() => parseProgram(damaged)).toThrow(ProgramError);
     expect(() => parseProgram(damaged)).toThrow(message);
+  });
+});
+
+describe("weights that share a slot", () => {
+  const shared = emit(
+    schedule(
+      graphOf(
+        `${ABOVE.body}%u = weight {"path":"u","dtype":"f32","shape":[40,4]}()
+%v = weight {"path":"v","dtype":"f32","shape":[24,4]}()
+%w = concat {"axis":0}(%u, %v)
+%h = matmul {"transposed":true}(%rows, %w)
+result "y" = %h [B, K, 64] packed K 0 1`,
+        ABOVE,
+      ),
+    ),
+  );
+  const printed = printProgram(shared);
+  const [u, v] = shared.weights.map((w) => w.slots[0]!) as [Program["weights"][0]["slots"][0], Program["weights"][0]["slots"][0]];
+  it("are read back side by side", () => {
+    expect(parseProgram(printed)).toEqual(shared);
+    expect(u.slot).toBe(v.slot);
+    expect([u.layout, v.layout]).toMatchObject([
+      { width: 40, first: 0, total: 64 },
+      { width: 24, first: 40, total: 64 },
+    ]);
+  });
+  const at = (field: string): readonly (string | number)[] => ["weights", 1, "slots", 0, "layout", field];
+  it.each([
+    ["with a gap", at("first"), 36, /weights\[1\]\.slots\[0\] begins at column 36 of its slot, where 40 columns are taken/],
+    ["beyond the end", at("first"), 41, /layout\.first must be a whole number from 0 to 40/],
+    ["one of another depth", at("depth"), 2, /weights\[1\]\.slots\[0\] cannot share a slot with u/],
+    ["one that lies otherwise", at("transposed"), false, /weights\[1\]\.slots\[0\] cannot share a slot with u/],
+    ["in pairs of no multiple", at("pairs"), 5, /layout\.pairs is 5: 64 columns are no multiple of 10/],
+    ["of another dtype", ["weights", 1, "dtype"], "u32", /weights\[1\]\.slots\[0\] cannot share a slot with u/],
+    ["not all of it", ["weights", 1, "slots"], [], /weights\[0\]\.slots\[0\] is in a slot of 64 columns, of which weights fill 40/],
+    ["twice", ["weights", 1, "slots"], [v, v] as unknown as Json, /weights\[1\]\.slots\[1\] begins at column 40 of its slot, where 64 columns are taken/],
+  ] as const)("are refused %s", (_name, path, value, message) => {
+    expect(() => parseProgram(changed(path, value as Json, printed))).toThrow(message);
+  });
+  it("are refused where one lies there as given", () => {
+    const given = changed(["weights", 0, "slots", 0, "layout"], { kind: "given" }, changed(["slots", u.slot, "bytes"], 640, printed));
+    expect(() => parseProgram(given)).toThrow(/which has not the 1024 bytes|holds another weight already/);
   });
 });
 

@@ -1,55 +1,93 @@
 // Layouts of weights: from a checkpoint's row-major values to the order in which a kernel reads them, a piece at a time.
-import { packedLength, type WeightLayout } from "../../program/program.js";
+import type { PanelLayout, WeightLayout } from "../../program/program.js";
 import type { Words } from "./convert.js";
 
 /** Words of a piece, unless one panel alone is larger. */
 const PIECE = 1 << 20;
 
-/** Visits a weight in a layout piece by piece, in order; `words` are valid during the visit alone, `at` is where they begin. */
-export function forEachPiece(values: Words, layout: WeightLayout, visit: (words: Words, at: number) => void): void {
+/** Panels of one slot that hold columns of several weights, until all have come; by their place in the slot. */
+export type OpenPanels = Map<number, { readonly words: Words; missing: number }>;
+
+/** Visits a weight in a layout piece by piece; `words` are valid during the visit alone, `at` is where they begin. A panel that others share is visited with the last of them. */
+export function forEachPiece(values: Words, layout: WeightLayout, open: OpenPanels, visit: (words: Words, at: number) => void): void {
   switch (layout.kind) {
     case "given":
       visit(values, 0);
       return;
     case "panels":
-      forEachPanels(values, layout, visit);
+      forEachPanels(values, layout, open, visit);
       return;
     default:
       layout satisfies never;
   }
 }
 
-function forEachPanels(values: Words, layout: Extract<WeightLayout, { kind: "panels" }>, visit: (words: Words, at: number) => void): void {
-  const { depth, width, columns } = layout;
-  const panel = depth * columns;
-  const panels = packedLength(layout, values.length) / Math.max(1, panel);
-  const together = Math.max(1, Math.min(panels, Math.floor(PIECE / panel)));
-  const piece = new (values.constructor as new (length: number) => Words)(together * panel); // as the values are
-  const across = Math.ceil(width / columns);
-  for (let first = 0; first < panels; first += together) {
-    const count = Math.min(together, panels - first);
-    piece.fill(0);
-    for (let p = 0; p < count; p++) {
-      const matrix = Math.floor((first + p) / across);
-      writePanel(
-        values.subarray(matrix * depth * width, (matrix + 1) * depth * width),
-        layout,
-        (first + p) % across,
-        piece.subarray(p * panel, (p + 1) * panel),
-      );
+function forEachPanels(values: Words, layout: PanelLayout, open: OpenPanels, visit: (words: Words, at: number) => void): void {
+  const { depth, width, columns, total } = layout;
+  if (values.length === 0) return;
+  const words = depth * columns;
+  const across = Math.ceil(total / columns);
+  const sources = sourcesOf(layout, across * columns);
+  const make = (length: number): Words => new (values.constructor as new (n: number) => Words)(length); // as the values are
+  const piece = make(Math.max(1, Math.floor(PIECE / words)) * words);
+  let [begin, used] = [0, 0];
+  const flush = (): void => {
+    if (used > 0) visit(piece.subarray(0, used), begin);
+    used = 0;
+  };
+  for (let m = 0; m < values.length / (depth * width); m++) {
+    const matrix = values.subarray(m * depth * width, (m + 1) * depth * width);
+    for (let p = 0; p < across; p++) {
+      const source = sources.subarray(p * columns, (p + 1) * columns);
+      const own = source.reduce((n, c) => n + Number(c >= 0), 0);
+      const at = (m * across + p) * words;
+      const wanted = Math.min(columns, total - p * columns);
+      if (own === wanted) {
+        if (used === piece.length || begin + used !== at) flush();
+        if (used === 0) begin = at;
+        writeColumns(matrix, layout, source, piece.subarray(used, used + words));
+        used += words;
+      } else if (own > 0) {
+        let shared = open.get(at);
+        if (!shared) open.set(at, (shared = { words: make(words), missing: wanted }));
+        addColumns(matrix, layout, source, shared.words);
+        shared.missing -= own;
+        if (shared.missing > 0) continue;
+        visit(shared.words, at);
+        open.delete(at);
+      }
     }
-    visit(piece.subarray(0, count * panel), first * panel);
   }
+  flush();
 }
 
-/** One panel of a matrix, into zeros. */
-function writePanel(matrix: Words, { depth, width, columns, transposed }: Extract<WeightLayout, { kind: "panels" }>, panel: number, into: Words): void {
-  const begin = panel * columns;
-  const used = Math.min(columns, width - begin);
-  if (transposed) {
-    for (let n = 0; n < used; n++) {
-      const row = (begin + n) * depth;
-      for (let k = 0; k < depth; k++) into[k * columns + n] = matrix[row + k]!;
-    }
-  } else for (let k = 0; k < depth; k++) into.set(matrix.subarray(k * width + begin, k * width + begin + used), k * columns);
+/** For each place among a row's panels the column of the weight that lies there, or −1. */
+function sourcesOf({ width, first, pairs }: PanelLayout, places: number): Int32Array {
+  const sources = new Int32Array(places).fill(-1);
+  for (let n = 0; n < width; n++) sources[placeOf(first + n, pairs)] = n;
+  return sources;
+}
+
+/** Where column n lies: g·2D + 2·j + h for n = g·2D + h·D + j. */
+function placeOf(n: number, pairs: number): number {
+  if (pairs === 0) return n;
+  const within = n % (2 * pairs);
+  return n - within + 2 * (within % pairs) + Math.floor(within / pairs);
+}
+
+/** A panel all of whose columns are the matrix's, zeros beyond the last. */
+function writeColumns(matrix: Words, layout: PanelLayout, source: Int32Array, into: Words): void {
+  const { depth, width, columns, transposed, pairs } = layout;
+  const used = source.includes(-1) ? source.indexOf(-1) : columns;
+  if (used < columns) into.fill(0);
+  if (transposed || pairs > 0) addColumns(matrix, layout, source, into);
+  else for (let k = 0; k < depth; k++) into.set(matrix.subarray(k * width + source[0]!, k * width + source[0]! + used), k * columns);
+}
+
+function addColumns(matrix: Words, { depth, width, columns, transposed }: PanelLayout, source: Int32Array, into: Words): void {
+  const [column, row] = transposed ? [depth, 1] : [1, width];
+  for (let c = 0; c < columns; c++) {
+    const n = source[c]!;
+    if (n >= 0) for (let k = 0, from = n * column, to = c; k < depth; k++, from += row, to += columns) into[to] = matrix[from]!;
+  }
 }

@@ -5,7 +5,8 @@ import { rational } from "../../size/rational.js";
 import { applySize, multiplySizes, sizeOf, subtractSizes, type Size } from "../../size/size.js";
 import { broadcastStrides } from "../index-map.js";
 import type { Step } from "../plan.js";
-import type { ProductCase, ProductTuning } from "../tunings.js";
+import type { ProductCase, ProductTuning } from "../tunings/index.js";
+import { weightTunings, type WeightTunings } from "../tunings/products.js";
 import { input, KernelBuilder, packed, result, roundedTo, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
 
 type Context = SpecContext<"matmul">;
@@ -23,11 +24,14 @@ interface Product {
   readonly stepsB: readonly Size[];
 }
 
+/** Whether a tuning's kernel can give sums over each row of the result, one for each panel of columns, beside it. */
+export const supportsRowSums = (tuning: ProductTuning): boolean => tuning.kind === "subgroup";
+
 export const matmul: Spec<"matmul"> = (context) => {
   const product = productOf(context);
   return work(
     casesOf(context, product).map(({ most, tuning }, i, cases) =>
-      between(context, stepOf(context, product, tuning), product.rows, i === 0 ? 0 : cases[i - 1]!.most, most),
+      between(context, stepOf(context, product, tuning), product.rows, cases[i - 1]?.most ?? 0, most),
     ),
   );
 };
@@ -44,22 +48,32 @@ function productOf({ inputs, results, extents }: Context): Product {
 }
 
 /** The tunings of a product: one, or several of which the number of rows picks one when it runs. */
-function casesOf({ attrs, tunings: { products: tunings }, weights }: Context, { rows, columns }: Product): readonly ProductCase[] {
-  const always = (tuning: ProductTuning): readonly ProductCase[] => [{ most: Infinity, tuning }];
-  if (typeof columns !== "number" || columns < tunings.leastColumns) return always({ kind: "plain" });
-  if (!weights[1]) return always(!attrs.transposed && columns % 4 === 0 ? tunings.byValue : { kind: "plain" });
-  if (typeof rows !== "number") return tunings.byWeightAnyRows;
-  const found = tunings.byWeight.find(({ most }) => rows <= most);
+function casesOf(context: Context, product: Product): readonly ProductCase[] {
+  const { attrs, weights, inputB } = context;
+  const { rows, columns } = product;
+  const tunings = context.tunings.products;
+  const always = (tuning: ProductTuning): readonly ProductCase[] => [{ most: null, tuning }];
+  if (typeof columns !== "number") return always({ kind: "plain" });
+  if (!weights[inputB]) return always(!attrs.transposed && columns % 4 === 0 && columns >= tunings.leastColumns ? tunings.byValue : { kind: "plain" });
+  const own = ownTunings(context, product);
+  if (typeof rows !== "number") return own.byWeightAnyRows;
+  const found = own.byWeight.find(({ most }) => most === null || rows <= most);
   invariant(found, "no tuning fits so many rows");
   return always(found.tuning);
 }
 
+/** What the product's weight is computed by. */
+function ownTunings({ tunings }: Context, { depth, columns }: Product): WeightTunings {
+  invariant(typeof columns === "number" && typeof depth === "number", "a weight's sizes are known");
+  return weightTunings(tunings.products, depth, columns);
+}
+
 /** The step, with no workgroups unless low < rows ≤ high: the runtime skips it there. */
-function between({ extents }: Context, step: Step<Operand>, rows: Size, low: number, high: number): Step<Operand> {
+function between({ extents }: Context, step: Step<Operand>, rows: Size, low: number, high: number | null): Step<Operand> {
   if (step.kind !== "dispatch") return step;
   // floor(min(rows, n) / n): 1 where there are n rows or more, else 0.
   const atLeast = (n: number): Size => applySize("floor", [multiplySizes(sizeOf(rational(1, n)), applySize("min", [rows, n]))]);
-  const factor = subtractSizes(low === 0 ? 1 : atLeast(low + 1), high === Infinity ? 0 : atLeast(high + 1));
+  const factor = subtractSizes(low === 0 ? 1 : atLeast(low + 1), high === null ? 0 : atLeast(high + 1));
   return { ...step, workgroups: extents.times(step.workgroups, factor) };
 }
 
@@ -81,33 +95,36 @@ function stepOf(context: Context, product: Product, tuning: ProductTuning): Step
 const PLAIN_ROWS = 4;
 const PLAIN_COLUMNS = 8;
 
-function plainStep({ attrs, results, extents }: Context, product: Product): Step<Operand> {
-  const { batches, rows, columns, depth, lead, stepsA, stepsB } = product;
-  const kernel = new KernelBuilder("matmul", extents).read("a", "f32", input(0)).read("b", "f32", input(1)).write("y", "f32", result());
-  counts(kernel, product);
-  kernel.count("depthStride", attrs.transposed ? 1 : columns).count("columnStride", attrs.transposed ? depth : 1);
-  const offsets = (steps: readonly Size[], size: Size): Size[] => steps.map((s) => extents.times(s, size));
-  kernel.index("baseA", lead, offsets(stepsA, extents.times(rows, depth))).index("baseB", lead, offsets(stepsB, extents.times(depth, columns)));
+function plainStep(context: Context, product: Product): Step<Operand> {
+  const { attrs, extents } = context;
+  const { batches, rows, columns, depth, lead, stepsB } = product;
+  const kernel = new KernelBuilder("matmul", extents);
+  declareLoads(kernel, context, product);
+  kernel
+    .read("b", "f32", asGiven(context, product))
+    .count("depthStride", attrs.transposed ? 1 : columns)
+    .count("columnStride", attrs.transposed ? depth : 1);
+  kernel.index("baseB", lead, scaled(context, stepsB, extents.times(depth, columns)));
   const place = attrs.transposed ? "tile % down, tile / down" : "tile / across, tile % across";
-  kernel.function(`fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(${place}); }`).function(roundedTo(typeAt(results, 0).dtype));
+  kernel.function(`fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(${place}); }`);
+  declareFinish(kernel, context, product);
   return kernel.over(extents.times(batches, extents.times(extents.ceilDivide(rows, PLAIN_ROWS), extents.ceilDivide(columns, PLAIN_COLUMNS))));
 }
 
 function subgroupStep(context: Context, product: Product, { rows, vectors }: Extract<ProductTuning, { kind: "subgroup" }>): Step<Operand> {
-  const { panel, subgroupSize } = context.tunings.products;
+  const { subgroupSize } = context.tunings.products;
+  const { panel } = ownTunings(context, product);
   invariant(subgroupSize !== null && panel === 4 * subgroupSize, "a panel is as wide as a subgroup's vectors");
-  const kernel = new KernelBuilder("matmul_subgroup", context.extents).read("a", "f32", input(0)).read("b", "vec4f", panels(context, product));
+  const kernel = new KernelBuilder("matmul_subgroup", context.extents);
   kernel.subgroups(subgroupSize).constant("WIDTH", subgroupSize).constant("ROWS", rows).constant("VECTORS", vectors);
-  return vectorStep(kernel, context, product, rows, panel * vectors);
+  return vectorStep(kernel, context, product, { b: panels(context, product), rows, columns: panel * vectors });
 }
 
 function vectorsStep(context: Context, product: Product, { rows, vectors }: Extract<ProductTuning, { kind: "vectors" }>): Step<Operand> {
-  const packs = context.weights[1]!;
-  const b = packs ? panels(context, product) : input(1);
-  const kernel = new KernelBuilder("matmul_vectors", context.extents).read("a", "f32", input(0)).read("b", "vec4f", b);
-  kernel.constant("ROWS", rows).constant("VECTORS", vectors);
-  kernel.function(packs ? panelOffsets(context.tunings.products.panel / 4) : ROW_OFFSETS);
-  return vectorStep(kernel, context, product, 8 * rows, 32 * vectors);
+  const packs = context.weights[context.inputB]!;
+  const kernel = new KernelBuilder("matmul_vectors", context.extents).constant("ROWS", rows).constant("VECTORS", vectors);
+  kernel.function(packs ? panelOffsets(ownTunings(context, product).panel / 4) : ROW_OFFSETS);
+  return vectorStep(kernel, context, product, { b: packs ? panels(context, product) : input(context.inputB), rows: 8 * rows, columns: 32 * vectors });
 }
 
 const ROW_OFFSETS = `fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * depth() * (columnCount() / 4u) + n; }
@@ -121,30 +138,77 @@ const panelOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32)
 fn strideB() -> u32 { return ${width}u; }`;
 
 function tiledStep(context: Context, product: Product): Step<Operand> {
-  invariant(context.tunings.products.panel === 64, "a tile is a panel wide");
-  const kernel = new KernelBuilder("matmul_tiled", context.extents).read("a", "f32", input(0)).read("b", "vec4f", panels(context, product));
-  return vectorStep(kernel, context, product, 64, 64);
+  invariant(ownTunings(context, product).panel === 64, "a tile is a panel wide");
+  return vectorStep(new KernelBuilder("matmul_tiled", context.extents), context, product, { b: panels(context, product), rows: 64, columns: 64 });
 }
 
-/** The weight b in panels. */
-function panels({ attrs, tunings }: Context, { depth, columns }: Product): Operand {
+/** The weight b in panels of so many columns. */
+function panels(context: Context, product: Product, panel = ownTunings(context, product).panel): Operand {
+  const { attrs, inputB, pairs } = context;
+  const { depth, columns } = product;
   invariant(typeof columns === "number" && typeof depth === "number", "a weight's sizes are known");
-  return packed(1, { kind: "panels", depth, width: columns, transposed: attrs.transposed, columns: tunings.products.panel });
+  return packed(inputB, { kind: "panels", depth, width: columns, transposed: attrs.transposed, columns: panel, first: 0, total: columns, pairs });
+}
+
+/** b in the order of its values; weights that stand side by side as one would. */
+function asGiven(context: Context, product: Product): Operand {
+  const { attrs, inputB, weights } = context;
+  if (!weights[inputB] || typeof product.columns !== "number") return input(inputB);
+  return panels(context, product, attrs.transposed ? 1 : product.columns);
 }
 
 /** What kernels that read vectors of b have in common: one workgroup for each tile of so many rows and columns. */
-function vectorStep(kernel: KernelBuilder, { results, extents }: Context, product: Product, rows: number, columns: number): Step<Operand> {
-  counts(kernel.write("y", "f32", result()), product);
-  const sizeA = extents.times(product.rows, product.depth);
-  kernel.index(
-    "baseA",
-    product.lead,
-    product.stepsA.map((s) => extents.times(s, sizeA)),
-  );
-  kernel.index("matrixB", product.lead, product.stepsB).function(roundedTo(typeAt(results, 0).dtype));
-  const tiles = extents.times(extents.ceilDivide(product.rows, rows), extents.ceilDivide(product.columns, columns));
+function vectorStep(
+  kernel: KernelBuilder,
+  context: Context,
+  product: Product,
+  tile: { readonly b: Operand; readonly rows: number; readonly columns: number },
+): Step<Operand> {
+  const { extents } = context;
+  declareLoads(kernel, context, product);
+  kernel.read("b", "vec4f", tile.b).index("matrixB", product.lead, product.stepsB);
+  declareFinish(kernel, context, product);
+  const tiles = extents.times(extents.ceilDivide(product.rows, tile.rows), extents.ceilDivide(product.columns, tile.columns));
   return kernel.dispatch(extents.times(product.batches, tiles));
 }
 
-const counts = (kernel: KernelBuilder, { batches, rows, columns, depth }: Product): KernelBuilder =>
+/** The extents, and how a is read. Comes first: what the context's own loads bind are the first inputs. */
+function declareLoads(kernel: KernelBuilder, context: Context, product: Product): void {
+  const { batches, rows, columns, depth, lead, stepsA } = product;
   kernel.count("batchCount", batches).count("rowCount", rows).count("columnCount", columns).count("depth", depth);
+  if (context.loads) context.loads(kernel);
+  else
+    kernel
+      .read("a", "f32", input(0))
+      .index("baseA", lead, scaled(context, stepsA, context.extents.times(rows, depth)))
+      .function(LOADS);
+}
+
+const LOADS = `struct RowA { at: u32 }
+fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
+alias ColA = u32;
+fn colA(k: u32) -> ColA { return k; }
+fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }`;
+
+/** What is done with the sums. */
+function declareFinish(kernel: KernelBuilder, { results, finishes }: Context, { rows, columns }: Product): void {
+  if (finishes) finishes(kernel, { rows, columns });
+  else
+    kernel
+      .write("y", "f32", result())
+      .function(roundedTo(typeAt(results, 0).dtype))
+      .function(FINISH);
+}
+
+const FINISH = `alias Sums = f32;
+const ROW_SUMS = 0u;
+fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
+  let at = (batch * rowCount() + row) * columnCount() + column;
+  for (var i = 0u; i < 4u; i++) {
+    if (column + i < columnCount()) { y[at + i] = rounded(x[i]); }
+  }
+  return 0.0;
+}
+fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}`;
+
+const scaled = ({ extents }: Context, steps: readonly Size[], size: Size): Size[] => steps.map((s) => extents.times(s, size));

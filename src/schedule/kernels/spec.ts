@@ -2,27 +2,27 @@
 import { invariant } from "../../diagnostics/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
-import type { WeightLayout } from "../../program/program.js";
+import type { PanelLayout } from "../../program/program.js";
 import type { Feature } from "../../program/target.js";
 import type { DType } from "../../size/dtype.js";
 import type { Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import { collapse } from "../index-map.js";
-import type { Tunings } from "../tunings.js";
+import type { Tunings } from "../tunings/index.js";
 import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform, WgslType } from "../plan.js";
 
 /** A buffer as a spec names it: by its place in the node, or as one the schedule adds. */
 export type Operand =
   | { readonly from: "input" | "result" | "scratch"; readonly index: number }
-  /** An input that is a weight, in a layout that the runtime makes when it loads. */
-  | { readonly from: "packed"; readonly index: number; readonly layout: WeightLayout }
+  /** An input that is a weight, or several side by side, in a layout that the runtime makes when it loads: that of one of their joint width. */
+  | { readonly from: "packed"; readonly index: number; readonly layout: PanelLayout }
   /** Starts of an axis that only the device knows. */
   | { readonly from: "starts"; readonly axis: string }
-  /** A table the host computes for an axis. */
-  | { readonly from: "k" | "span"; readonly axis: string };
+  /** A table the host computes for an axis: `counted` holds the starts of one whose counts it knows. */
+  | { readonly from: "k" | "span" | "counted"; readonly axis: string };
 
 export const input = (index: number): Operand => ({ from: "input", index });
-export const packed = (index: number, layout: WeightLayout): Operand => ({ from: "packed", index, layout });
+export const packed = (index: number, layout: PanelLayout): Operand => ({ from: "packed", index, layout });
 export const result = (index = 0): Operand => ({ from: "result", index });
 export const scratch = (index = 0): Operand => ({ from: "scratch", index });
 
@@ -39,7 +39,7 @@ export interface SpecContext<K extends OpName> {
   readonly results: readonly TensorType[];
   readonly extents: Extents;
   readonly tunings: Tunings;
-  /** For each input, whether it is a weight as a checkpoint holds it, which can be packed when it is loaded. */
+  /** For each input, whether it is a weight as a checkpoint holds it, or several side by side, which are read `packed` only. */
   readonly weights: readonly boolean[];
   /** For each input where it lies; null: row-major and alone in its buffer. Others come only to the operators of `readsViews`. */
   readonly views: readonly (View | null)[];
@@ -49,6 +49,20 @@ export interface SpecContext<K extends OpName> {
   readonly inPlace: boolean;
   /** Where the kernel computes input 0: binds what that needs, as the first inputs, and declares `fn value(i: u32)`, its element i. */
   readonly prologue: ((kernel: KernelBuilder) => void) | null;
+  /**
+   * Where a product computes its a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and `valueA` (see the kernels of
+   * products). Null: input 0 as it lies.
+   */
+  readonly loads: ((kernel: KernelBuilder) => void) | null;
+  /**
+   * Where a product does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`, `Sums`, `ROW_SUMS` and `keep`.
+   * Columns are those of the packed b. Null: the result is stored, row-major.
+   */
+  readonly finishes: ((kernel: KernelBuilder, product: { readonly rows: Size; readonly columns: Size }) => void) | null;
+  /** Which input a product's b is: 1, or behind what `loads` binds. */
+  readonly inputB: number;
+  /** Half the width of a rotary head whose pairs of columns lie side by side in a product's packed b; 0: columns in their order. */
+  readonly pairs: number;
 }
 
 /** The steps that compute a node, and the bytes of the scratch buffers they need. */

@@ -1,0 +1,65 @@
+// Reading where weights lie on the device, and whether those that share a slot fill it side by side.
+import type { PanelLayout, ProgramWeight, WeightLayout } from "./program.js";
+import type { Reader } from "./reader.js";
+
+/** The layout of a weight of so many values, as if an enemy had written it. */
+export function readLayout(r: Reader, elements: number): WeightLayout {
+  const kind = r.get("kind").oneOf(["given", "panels"]);
+  switch (kind) {
+    case "given":
+      r.fields(["kind"]);
+      return { kind };
+    case "panels": {
+      r.fields(["kind", "depth", "width", "transposed", "columns", "first", "total", "pairs"]);
+      const [depth, width] = [r.get("depth").integer(1), r.get("width").integer(1)];
+      if (elements % (depth * width) !== 0) r.get("depth").fail(`and width are ${depth} and ${width}, of which ${elements} values are no matrices`);
+      const total = r.get("total").integer(width);
+      const pairs = r.get("pairs").integer(0, total);
+      if (pairs > 0 && total % (2 * pairs) !== 0) r.get("pairs").fail(`is ${pairs}: ${total} columns are no multiple of ${2 * pairs}`);
+      const columns = r.get("columns").integer(1, 0x7fff_ffff);
+      return { kind, depth, width, transposed: r.get("transposed").boolean(), columns, first: r.get("first").integer(0, total - width), total, pairs };
+    }
+    default:
+      return kind satisfies never;
+  }
+}
+
+interface Part {
+  readonly at: Reader;
+  readonly weight: ProgramWeight;
+  readonly layout: WeightLayout;
+}
+
+/** A slot holds one weight as given, or weights whose columns follow one another without a gap or an overlap. */
+export function checkWeightSlots(list: Reader, weights: readonly ProgramWeight[]): void {
+  const slots = new Map<number, Part[]>();
+  const places = list.list((r) => r.get("slots").list((s) => s));
+  weights.forEach((weight, i) =>
+    weight.slots.forEach(({ slot, layout }, j) => {
+      const parts = slots.get(slot) ?? [];
+      slots.set(slot, parts);
+      parts.push({ at: places[i]![j]!, weight, layout });
+    }),
+  );
+  for (const parts of slots.values()) checkParts(parts);
+}
+
+function checkParts(parts: readonly Part[]): void {
+  const panels = parts.flatMap(({ at, weight, layout }) => (layout.kind === "panels" ? [{ at, weight, layout }] : []));
+  if (panels.length < parts.length && parts.length > 1) parts[1]!.at.fail("is a slot that holds another weight already");
+  panels.sort((a, b) => a.layout.first - b.layout.first);
+  const [head] = panels;
+  let next = 0;
+  for (const { at, weight, layout } of panels) {
+    if (!belongTogether(layout, head!.layout) || weight.dtype !== head!.weight.dtype || matricesOf(weight, layout) !== matricesOf(head!.weight, head!.layout))
+      at.fail(`cannot share a slot with ${head!.weight.path}`);
+    if (layout.first !== next) at.fail(`begins at column ${layout.first} of its slot, where ${next} columns are taken`);
+    next += layout.width;
+  }
+  if (head && next !== head.layout.total) head.at.fail(`is in a slot of ${head.layout.total} columns, of which weights fill ${next}`);
+}
+
+const belongTogether = (a: PanelLayout, b: PanelLayout): boolean =>
+  a.depth === b.depth && a.columns === b.columns && a.total === b.total && a.pairs === b.pairs && a.transposed === b.transposed;
+
+const matricesOf = ({ shape }: ProgramWeight, { depth, width }: PanelLayout): number => shape.reduce((n, d) => n * d, 1) / (depth * width);
