@@ -1,20 +1,25 @@
-// The k best rows of each sequence, ascending: index[starts[b] + j], and the starts of the axis they make.
+// The k best rows of each sequence, ascending: index[firstOf(b) + j], and their places in the sequence.
 // Method: scores become integer keys of the same order (NaN lowest, −0 as 0). Four passes of 8 bits find the key of rank k by
 // histograms; rows above it are chosen, and of those equal to it the earlier. Each lane then counts and writes a stretch of its own,
 // one after the other, so the result is in order without a sort.
-// Grid: one workgroup for each sequence; k comes from a table by the count of the sequence that decides it.
+// Grid: one workgroup for each sequence; where its rows begin and how many they are is known before (the host's table, or top_starts).
 
 // --- parameters
 struct Sizes { batch: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> score: array<u32>;
 @group(0) @binding(2) var<storage, read> parent: array<u32>;
-@group(0) @binding(3) var<storage, read> counting: array<u32>;
-@group(0) @binding(4) var<storage, read> kTable: array<u32>;
-@group(0) @binding(5) var<storage, read_write> index: array<u32>;
+@group(0) @binding(3) var<storage, read> kept: array<u32>;
+@group(0) @binding(4) var<storage, read_write> index: array<u32>;
+@group(0) @binding(5) var<storage, read_write> positions: array<u32>;
 @group(0) @binding(6) var<storage, read_write> starts: array<u32>;
 const LANES = 256u;
 fn batch() -> u32 { return sizes.batch; }
+/** The starts of the axis the rows make, where they came from the host: a result like the others. */
+fn publish(b: u32) {
+  if (b == 0u) { starts[0] = 0u; }
+  starts[b + 1u] = kept[b + 1u];
+}
 // --- end of parameters
 
 var<workgroup> histogram: array<atomic<u32>, 256>;
@@ -31,31 +36,16 @@ fn keyOf(row: u32) -> u32 {
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
 
-fn chosenOf(b: u32) -> u32 {
-  return min(kTable[counting[b + 1u] - counting[b]], parent[b + 1u] - parent[b]);
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let b = group.x + group.y * groups.x;
   if (b >= batch()) { return; }
   let first = parent[b];
   let end = parent[b + 1u];
-  let k = chosenOf(b);
-
-  // Where this sequence's rows begin: all that the sequences before it choose.
-  var before = 0u;
-  for (var s = lane; s < b; s += LANES) { before += chosenOf(s); }
-  scan[lane] = vec2u(before, 0u);
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (lane < half) { scan[lane] += scan[lane + half]; }
-  }
-  workgroupBarrier();
-  let offset = scan[0].x;
+  let offset = kept[b];
+  let k = kept[b + 1u] - offset;
   if (lane == 0u) {
-    if (b == 0u) { starts[0] = 0u; }
-    starts[b + 1u] = offset + k;
+    publish(b);
     threshold = 0u;
     wanted = k;
   }
@@ -114,6 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let key = keyOf(row);
     if (key > bound || (key == bound && equal < quota)) {
       index[at] = row;
+      positions[at] = row - first;
       at += 1u;
     }
     if (key == bound) { equal += 1u; }

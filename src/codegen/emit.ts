@@ -195,6 +195,9 @@ function emitTable(table: PlanTable): ProgramTable {
       return { kind: "rope", positions: sizeText(positions), width, theta, frequencies, scale, slot: table.slot };
     }
     case "starts":
+    case "counts":
+    case "positions":
+    case "segments":
     case "k":
     case "span":
       return { kind: table.kind, axis: table.axis, slot: table.slot };

@@ -190,7 +190,7 @@ function parseState(text: string, into: Draft): State {
 
 const lookUp = (id: string, into: Draft): Node => into.nodes.get(id) ?? fail(`${id} is not defined above`);
 
-/** `%5 = top {"axis":"K"}(%4, %1, %1) : u32[rows(K)] u32[B + 1]  // layers.1 moby.mod@120-135` */
+/** `%5 = top {"axis":"K"}(%4, %1, %1) : u32[rows(K)] u32[B + 1] u32[rows(K)]  // layers.1 moby.mod@120-135` */
 function parseNode(line: string, into: Draft, typing: Typing): void {
   const [head, id, op] = match(/^(%\d+) = ([a-z_0-9]+)\s*/, line, "%3 = add(%1, %2) : f32[3]");
   if (!isOpName(op!)) return fail(`there is no operator ${op}`);

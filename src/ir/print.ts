@@ -21,7 +21,7 @@ export interface PrintOptions {
  *   axis K = sequence <= 64 top of T; k = 2
  *   input "x" = %0 [B, T, 1] packed T 0 1
  *   %0 = input {"name":"x","dtype":"f32","shape":["rows(T)",1]}() : f32[rows(T), 1]
- *   %3 = top {"axis":"K"}(%2, %1, %1) : u32[rows(K)] u32[B + 1]  // layers.1 moby.mod@120-135
+ *   %3 = top {"axis":"K"}(%2, %1, %1) : u32[rows(K)] u32[B + 1] u32[rows(K)]  // layers.1 moby.mod@120-135
  *   starts T = %1
  *   result "output" = %9 [B, T, 1] packed T 0 1
  */
@@ -71,7 +71,7 @@ function printRule(rule: CountRule): string {
   }
 }
 
-/** `%5 = top {"axis":"K"}(%4, %1, %1) : u32[rows(K)] u32[B + 1]  // layers.1 moby.mod@120-135` */
+/** `%5 = top {"axis":"K"}(%4, %1, %1) : u32[rows(K)] u32[B + 1] u32[rows(K)]  // layers.1 moby.mod@120-135` */
 function printNode(node: Node, ref: (node: Node) => string, place: PrintOptions["place"]): string {
   const origin = node.origin && place !== null ? `  // ${printOrigin(node.origin, place)}` : "";
   return `${ref(node)} = ${node.op}${printAttrs(node.op, node.attrs)}(${node.inputs.map(ref).join(", ")}) : ${node.types.map(printType).join(" ")}${origin}`;

@@ -1,5 +1,5 @@
 // How types are compared, printed and inferred: what the IR needs of the operators without importing their records.
-import type { Axis } from "../size/axes.js";
+import { knownOnHost, type Axis } from "../size/axes.js";
 import { axisSize, equalSizes, printSize, type Size } from "../size/size.js";
 import type { Node } from "./graph.js";
 import type { TensorType } from "./types.js";
@@ -9,6 +9,8 @@ import type { OpAttrs, OpName } from "./vocabulary.js";
 export interface InferContext {
   /** Throws TypeMismatch for a name that is no axis. */
   axis(name: string): Axis;
+  /** Whether the counts of an axis are known before the program runs. */
+  onHost(axis: string): boolean;
   /** Extent of the batch axis; 1 where there is none. */
   readonly batch: Size;
 }
@@ -28,6 +30,7 @@ export function inferContext(axes: readonly Axis[]): InferContext {
   const batch = axes.find((a) => a.role === "batch");
   return {
     batch: batch ? axisSize(batch.name) : 1,
+    onHost: (axis) => knownOnHost(axes, axis),
     axis(name) {
       const axis = byName.get(name);
       if (!axis) throw new TypeMismatch(`there is no axis ${name}`);

@@ -23,7 +23,7 @@ export interface OpAttrs {
   constant: { readonly value: number; readonly dtype: DType; readonly shape: readonly Size[] };
   /** The value of a size, the same for all sequences, as a scalar. */
   size: { readonly size: Size; readonly dtype: "f32" | "u32" | "i32" };
-  /** u32[B+1] of an axis of the inputs. */
+  /** u32[B+1] of an axis whose counts the host knows: of the inputs, or made from such by `top`, `span` or `join`. */
   starts: { readonly axis: string };
   /** f32[positions, width]: cosines of the width/2 angles of each position, then their sines, both times scale. */
   rope_table: {
@@ -115,7 +115,7 @@ export interface OpAttrs {
   mask: { readonly dim: number; readonly fill: number };
 
   // --- routing
-  /** score[N], starts(parent), starts(counting axis) → index u32[M] (packed rows of the parent, ascending), starts(axis). k stands in the axis's count rule. */
+  /** score[N], starts(parent), starts(counting axis) → index u32[M] (packed rows of the parent, ascending), starts(axis), positions u32[M] (the place of each row in its sequence of the parent). k stands in the axis's count rule. */
   top: { readonly axis: string };
   /** score[N], threshold f32[] or f32[N], starts(parent) → index u32[M], starts(axis): rows with score > threshold. */
   above: { readonly axis: string };

@@ -67,6 +67,13 @@ function route(
   return [tensor("u32", [rows.length], Float64Array.from(rows)), out];
 }
 
+/** The place of each chosen row in its sequence of the parent. */
+function placesOf(index: Tensor, starts: Tensor, parent: Tensor): Tensor {
+  const out = tensor("u32", [index.data.length]);
+  for (let b = 0; b + 1 < starts.data.length; b++) for (let i = starts.data[b]!; i < starts.data[b + 1]!; i++) out.data[i] = index.data[i]! - parent.data[b]!;
+  return out;
+}
+
 /** Negative where row a ranks before row b. */
 export function compareScores(score: ArrayLike<number>, a: number, b: number): number {
   const [x, y] = [score[a]!, score[b]!];
@@ -89,18 +96,19 @@ export const routing: Pick<OpTable, Routing> = {
       expectScore(inputs, ruleOf(context, axis, "top").parent);
       expectType(inputs, 1, "u32", startsShape(context));
       expectType(inputs, 2, "u32", startsShape(context));
-      return routeTypes(axis, context);
+      return [...routeTypes(axis, context), rowsType(axis)];
     },
     // Nominal: a comparison for each score.
     cost: readAll(1),
     evaluate(inputs, { axis }, context) {
       const score = at(inputs, 0).data;
       const { counts } = context.sizes.sequence(axis);
-      return route(axis, at(inputs, 1), context, (first, end, b) =>
+      const chosen = route(axis, at(inputs, 1), context, (first, end, b) =>
         ranked(score, first, end)
           .slice(0, counts[b])
           .sort((x, y) => x - y),
       );
+      return [...chosen, placesOf(at(chosen, 0), at(chosen, 1), at(inputs, 1))];
     },
     lower: { kind: "kernel" },
   },

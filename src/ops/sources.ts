@@ -94,11 +94,11 @@ export const sources: Pick<OpTable, Source> = {
     lower: { kind: "source" },
   },
   starts: {
-    doc: "the first packed row of each sequence on an axis of the inputs and, last, the number of rows",
+    doc: "the first packed row of each sequence and, last, the number of rows, on an axis whose counts the host knows",
     infer(inputs, { axis }, context) {
       arity(inputs, 0);
       const found = context.axis(axis);
-      if (found.role !== "sequence" || found.count.kind !== "input") mismatch(`${axis} is no sequence axis of the inputs`);
+      if (found.role !== "sequence" || !context.onHost(axis)) mismatch(`${axis} is no sequence axis whose counts the host knows`);
       return [startsType(context)];
     },
     cost: noCost,

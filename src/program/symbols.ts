@@ -14,6 +14,8 @@ export class Symbols {
   readonly live: Program["live"];
   readonly #axisNames = new Set<string>();
   readonly #sequenceAxes = new Set<string>();
+  /** Sequence axes behind `above`. */
+  readonly #onDevice = new Set<string>();
   readonly #liveNames: ReadonlySet<string>;
   /** What is wrong with each text met so far; null for nothing. */
   readonly #sizes = new Map<string, string | null>();
@@ -30,13 +32,40 @@ export class Symbols {
       const axis = this.#axis(r);
       if (this.#axisNames.has(axis.name)) r.get("name").fail(`is the second axis ${axis.name}`);
       this.#axisNames.add(axis.name);
-      if (axis.role === "sequence") this.#sequenceAxes.add(axis.name);
+      if (axis.role === "sequence") {
+        this.#sequenceAxes.add(axis.name);
+        if (this.#madeOnDevice(axis.count)) this.#onDevice.add(axis.name);
+      }
       return axis;
     });
   }
 
   isLive(name: string): boolean {
     return this.#liveNames.has(name);
+  }
+
+  /** Whether only the device counts the rows of this sequence axis (`knownOnHost` in `size/axes.ts`). */
+  onDevice(axis: string): boolean {
+    return this.#onDevice.has(axis);
+  }
+  #madeOnDevice(rule: ProgramCount): boolean {
+    switch (rule.kind) {
+      case "input":
+        return false;
+      case "above":
+        return true;
+      case "top":
+        return this.#onDevice.has(rule.parent) || (typeof rule.k === "string" && this.#mentionsDevice(parseSize(rule.k)));
+      case "span":
+        return this.#onDevice.has(rule.parent);
+      case "join":
+        return rule.parts.some((p) => this.#onDevice.has(p));
+      default:
+        return rule satisfies never;
+    }
+  }
+  #mentionsDevice(size: Size): boolean {
+    return [...atomsOf(size)].some((a) => a.kind === "axis" && this.#onDevice.has(a.axis));
   }
 
   #axis(r: Reader): ProgramAxis {

@@ -1,5 +1,5 @@
 // Tables: data the host computes from sizes, live parameters and the seed, and writes to the device when they change.
-import type { Program, ProgramTable } from "../program/program.js";
+import type { CountedTable, Program, ProgramTable } from "../program/program.js";
 import { type Axis, type CountRule, kTable, type RunSizes, type SequenceAxis, type Sizes, spanOf, startsOf } from "../size/axes.js";
 import { toNumber } from "../size/rational.js";
 import type { Buffers } from "./buffers.js";
@@ -7,7 +7,9 @@ import type { Device } from "./device.js";
 import { sizeOfText } from "./sizes.js";
 
 type RopeTable = Extract<ProgramTable, { kind: "rope" }>;
-type SizedTable = Exclude<ProgramTable, RopeTable | { readonly kind: "seed" }>;
+type AxisCounts = Extract<ProgramTable, { readonly kind: CountedTable }>;
+type SizedTable = Exclude<ProgramTable, RopeTable | AxisCounts | { readonly kind: "seed" }>;
+type Data = Float32Array | Uint32Array | Int32Array;
 
 export class Tables {
   readonly #device: Device;
@@ -16,6 +18,8 @@ export class Tables {
   readonly #buffers: Buffers;
   /** Positions written of each rope table, by slot. */
   readonly #positions = new Map<number, number>();
+  /** What each other table was written for, by slot: the counts of its axis, or its contents. */
+  readonly #written = new Map<number, Data>();
   #seed: number | null = null;
 
   constructor(device: Device, program: Pick<Program, "tables">, axes: readonly Axis[], buffers: Buffers) {
@@ -28,16 +32,38 @@ export class Tables {
   /** Slots got new buffers: what was written may be gone. */
   forget(): void {
     this.#positions.clear();
+    this.#written.clear();
     this.#seed = null;
   }
 
-  /** Writes every table for these sizes, but the seed. */
+  /** Writes the tables, but the seed, that these sizes change. */
   write(run: RunSizes, sizes: Sizes): void {
-    for (const table of this.#program.tables) {
-      if (table.kind === "seed") continue;
-      if (table.kind === "rope") this.#writeRope(table, sizes.number(sizeOfText(table.positions)));
-      else this.#put(table.slot, 0, tableData(table, this.#axes, run, sizes));
-    }
+    for (const table of this.#program.tables)
+      switch (table.kind) {
+        case "seed":
+          break;
+        case "rope":
+          this.#writeRope(table, sizes.number(sizeOfText(table.positions)));
+          break;
+        case "starts":
+        case "counts":
+        case "positions":
+        case "segments": {
+          const { counts } = sizes.sequence(table.axis);
+          if (this.#changes(table.slot, counts)) this.#put(table.slot, 0, countedData(table.kind, counts));
+          break;
+        }
+        default: {
+          const data = tableData(table, this.#axes, run, sizes);
+          if (this.#changes(table.slot, data)) this.#put(table.slot, 0, data);
+        }
+      }
+  }
+  #changes(slot: number, data: Data): boolean {
+    const before = this.#written.get(slot);
+    if (before?.length === data.length && data.every((v, i) => v === before[i])) return false;
+    this.#written.set(slot, data);
+    return true;
   }
 
   writeSeed(seed: number): void {
@@ -56,16 +82,24 @@ export class Tables {
     this.#positions.set(table.slot, to);
   }
 
-  #put(slot: number, offset: number, data: Float32Array | Uint32Array | Int32Array): void {
+  #put(slot: number, offset: number, data: Data): void {
     this.#device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), offset, data as Float32Array<ArrayBuffer>); // made here, unshared
   }
 }
 
+/** What follows from the counts of each sequence. */
+function countedData(kind: CountedTable, counts: Uint32Array): Uint32Array {
+  if (kind === "counts") return counts;
+  const starts = startsOf(counts);
+  if (kind === "starts") return starts;
+  const rows = new Uint32Array(starts[counts.length]!);
+  for (let b = 0; b < counts.length; b++) for (let i = 0, row = starts[b]!; i < counts[b]!; i++) rows[row++] = kind === "positions" ? i : b;
+  return rows;
+}
+
 /** The contents of a table for these sizes. */
-function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, sizes: Sizes): Float32Array | Uint32Array | Int32Array {
+function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, sizes: Sizes): Data {
   switch (table.kind) {
-    case "starts":
-      return startsOf(sizes.sequence(table.axis).counts);
     case "k":
       return kTable(axes, ruleOf(axes, table.axis, "top"), run, sizes);
     case "span":
@@ -92,7 +126,7 @@ function spanTable(rule: Extract<CountRule, { kind: "span" }>, sizes: Sizes): Ui
   return table;
 }
 
-function sizeValue(table: Extract<ProgramTable, { kind: "size" }>, sizes: Sizes): Float32Array | Uint32Array | Int32Array {
+function sizeValue(table: Extract<ProgramTable, { kind: "size" }>, sizes: Sizes): Data {
   const value = sizes.number(sizeOfText(table.size));
   switch (table.dtype) {
     case "f32":

@@ -1,7 +1,7 @@
 // The plan: which kernels run on which buffers, in which order, before any WGSL is written.
 import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
-import type { WeightLayout } from "../program/program.js";
+import type { CountedTable, WeightLayout } from "../program/program.js";
 import type { Requirements, Target } from "../program/target.js";
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
@@ -39,7 +39,7 @@ export interface PlanOutput {
 }
 
 export type PlanTable =
-  | { readonly kind: "starts" | "k" | "span"; readonly axis: string; readonly slot: number }
+  | { readonly kind: CountedTable | "k" | "span"; readonly axis: string; readonly slot: number }
   | { readonly kind: "size"; readonly size: Size; readonly dtype: "f32" | "u32" | "i32"; readonly slot: number }
   | { readonly kind: "live"; readonly name: string; readonly slot: number }
   | { readonly kind: "seed"; readonly slot: number }
@@ -55,6 +55,8 @@ export type Step<B> =
       readonly uniforms: readonly Uniform[];
       /** How many workgroups; at the bound where only the device knows the extent. */
       readonly workgroups: Size;
+      /** Which algorithm and tile were chosen, for people: `subgroup, 16 × 64`. By default the kernel's constants are named. */
+      readonly tuning?: string;
     }
   | { readonly kind: "copy"; readonly from: B; readonly to: B; readonly bytes: Size }
   | { readonly kind: "clear"; readonly to: B; readonly bytes: Size };

@@ -105,7 +105,7 @@ describe("text that is no graph", () => {
       "several results read as one",
       `${HEAD}axis K = sequence top of T; k = 1\n%0 = starts {"axis":"T"}()\n%1 = input {"name":"s","dtype":"f32","shape":["rows(T)"]}()\n%2 = top {"axis":"K"}(%1, %0, %0)\n%3 = counts(%2)`,
       8,
-      /top has 2 results: pick one/,
+      /top has 3 results: pick one/,
     ],
     ["an axis that is none", `${HEAD}%0 = starts {"axis":"U"}()`, 4, /there is no axis U/],
     ["an axis without a role", 'graph "g"\naxis B', 2, /expected the form T = sequence/],

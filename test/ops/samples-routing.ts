@@ -21,7 +21,7 @@ const best = (scores: readonly number[], k: number, chosen: readonly number[], n
   name,
   setting: { tokens: scores.length, axes: { K: top(k) } },
   build: (b) => b.top("K", b.rows([], [], "f32", scores)),
-  expected: [chosen, [0, chosen.length]],
+  expected: [chosen, [0, chosen.length], chosen],
 });
 
 const exceed = (scores: readonly number[], threshold: number, chosen: readonly number[]): Sample<"above"> => ({
@@ -84,6 +84,7 @@ export const routingSamples: Samples<Family> = {
       expected: [
         [1, 0, 2, 5, 0, 0],
         [0, 1, 3, 3],
+        [1, 0, 0, 3, 0, 0],
       ],
     },
     {

@@ -119,6 +119,10 @@ export const tablesProgram: Program = {
     { name: "live", role: "result", dtype: "f32", shape: [], packing: null, slot: 4, starts: [] },
     { name: "seed", role: "result", dtype: "u32", shape: [], packing: null, slot: 5, starts: [] },
     { name: "rope", role: "result", dtype: "f32", shape: ["T", 4], packing: null, slot: 6, starts: [] },
+    { name: "chosen", role: "result", dtype: "u32", shape: ["B + 1"], packing: null, slot: 7, starts: [] },
+    { name: "positions", role: "result", dtype: "u32", shape: ["rows(K)"], packing: null, slot: 8, starts: [] },
+    { name: "segments", role: "result", dtype: "u32", shape: ["rows(K)"], packing: null, slot: 9, starts: [] },
+    { name: "counts", role: "result", dtype: "u32", shape: ["B"], packing: null, slot: 10, starts: [] },
     { name: "__proto__", role: "result", dtype: "u32", shape: [], packing: null, slot: 5, starts: [] },
   ],
   tables: [
@@ -129,6 +133,10 @@ export const tablesProgram: Program = {
     { kind: "live", name: "heat", slot: 4 },
     { kind: "seed", slot: 5 },
     { kind: "rope", positions: "T", width: 4, theta: 100, frequencies: null, scale: 0.5, slot: 6 },
+    { kind: "starts", axis: "K", slot: 7 },
+    { kind: "positions", axis: "K", slot: 8 },
+    { kind: "segments", axis: "K", slot: 9 },
+    { kind: "counts", axis: "K", slot: 10 },
   ],
   slots: [
     { bytes: "4*B + 4", label: "starts" },
@@ -138,6 +146,10 @@ export const tablesProgram: Program = {
     { bytes: 4, label: "live" },
     { bytes: 4, label: "seed" },
     { bytes: "16*T", label: "rope" },
+    { bytes: "4*B + 4", label: "chosen" },
+    { bytes: "4*rows(K)", label: "positions" },
+    { bytes: "4*rows(K)", label: "segments" },
+    { bytes: "4*B", label: "counts" },
   ],
 };
 

@@ -1,5 +1,5 @@
 // A session on the device: inputs packed, results unfolded, buffers made once, faults told apart.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Device, InputError, KernelError, LimitError, load, openDevice, ProgramError, type Session, type SessionEvent } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { aboveProgram, scaleProgram, stateProgram, tablesProgram } from "./programs.js";
@@ -158,6 +158,11 @@ describe("a session", () => {
       [1, 1],
       [1, 2],
     ]); // [1:-1]
+    // Of three tokens two are chosen, of two one.
+    expect([...r["chosen"]!.data]).toEqual([0, 2, 3]);
+    expect([...r["positions"]!.data]).toEqual([0, 1, 0]);
+    expect([...r["segments"]!.data]).toEqual([0, 0, 1]);
+    expect([...r["counts"]!.data]).toEqual([2, 1]);
     expect(r["size"]!.toArray()).toBe(0.375);
     expect(r["live"]!.toArray()).toBe(-0.25);
     expect(r["seed"]!.toArray()).toBe(7);
@@ -181,6 +186,34 @@ describe("a session", () => {
     expect([first["seed"]!.toArray(), second["seed"]!.toArray()]).toEqual([4294967295, 7]);
     expect([first["size"]!.toArray(), second["size"]!.toArray()]).toEqual([0.125, 0.5]);
     expect(second["rope"]!.shape).toEqual([4, 4]);
+  });
+
+  it("writes a table only when it changes", async () => {
+    const small = await load(tablesProgram, device, undefined, { max: { B: 2, T: 4 } });
+    const x = [
+      [1, 2, 3, 4],
+      [5, 6, 7, 8],
+    ];
+    const written: string[] = [];
+    const queue = vi.spyOn(device.gpu.queue, "writeBuffer").mockImplementation(function (this: GPUQueue, buffer) {
+      written.push(buffer.label);
+    });
+    const tables = (): string[] => written.splice(0).filter((label) => label !== "uniforms");
+    try {
+      await small.run({ x });
+      expect(tables()).toHaveLength(tablesProgram.tables.length);
+      await small.run({ x });
+      expect(written.splice(0)).toEqual([]);
+      await small.run({ x }, { live: { heat: 2 } });
+      expect(tables()).toEqual(["live"]);
+      await small.run({ x }, { lengths: [4, 3], live: { heat: 2 } });
+      expect(tables()).toEqual(["starts"]); // ceil(3 / 8) is one, as ceil(4 / 8) is
+      await small.run({ x }, { lengths: [4, 0], live: { heat: 2 } });
+      expect(tables()).toEqual(["starts", "chosen", "positions", "segments", "counts"]);
+    } finally {
+      queue.mockRestore();
+      small.dispose();
+    }
   });
 
   it("takes runs one after the other", async () => {

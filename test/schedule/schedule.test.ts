@@ -3,6 +3,7 @@ import type { Graph, Node } from "../../src/ir/graph.js";
 import { createEmit } from "../../src/ir/build.js";
 import { ops } from "../../src/ops/index.js";
 import { DEFAULT_LIMITS } from "../../src/program/target.js";
+import { evaluate } from "../../src/reference/evaluate.js";
 import type { Plan, PlanStep } from "../../src/schedule/plan.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { printSize } from "../../src/size/size.js";
@@ -166,10 +167,32 @@ result "${n}" = %y${n} [B, ${n.toUpperCase()}, 4] packed ${n.toUpperCase()} 0 1`
 axis V = sequence top of T; k = ceil(1/4*T)
 axis W = sequence top of T; k = ceil(1/2*T)`;
     const plan = schedule(graphOf(`%score = sum {"axes":[1],"keep":false}(%x)\n${rows("u", "v", "w")}`, { axes }));
-    expect(plan.tables.flatMap((t) => (t.kind === "k" ? [t.axis] : []))).toEqual(["U", "W"]);
+    expect(plan.tables.flatMap((t) => (t.kind === "starts" ? [t.axis] : []))).toEqual(["T", "U", "W"]);
     const words = plan.steps.flatMap((s) => (s.kind === "dispatch" && s.kernel.file === "take" ? [s.uniforms] : []));
     expect(words[0]).toEqual(words[1]);
     expect(words[0]).not.toEqual(words[2]);
+  });
+
+  it("that the host counts cost no dispatch", () => {
+    const axes = "axis K = sequence top of T; k = ceil(1/4*T)\naxis S = sequence span of K; start = 1; stop = end\naxis J = sequence join of S; T";
+    const body = `%j = starts {"axis":"J"}()
+starts J = %j
+%p = positions {"axis":"J"}(%j)
+%q = segments {"axis":"J"}(%j)
+%c = counts(%j)
+result "p" = %p [B, J] packed J 0 1
+result "q" = %q [B, J] packed J 0 1
+result "c" = %c [B]
+result "j" = %j [B + 1]`;
+    const graph = graphOf(body, { axes });
+    const plan = schedule(graph);
+    expect(plan.steps).toEqual([]);
+    expect(plan.tables.map((t) => t.kind).toSorted()).toEqual(["counts", "positions", "segments", "starts"]);
+    const x = { shape: [2, 9, 4], data: new Float64Array(72) };
+    const { outputs } = evaluate(graph, { inputs: new Map([["x", x]]), weights: new Map(), lengths: [9, 2] });
+    // Three and one are chosen, two and none of them are left, and all tokens follow.
+    expect([...outputs.get("j")!.data]).toEqual([0, 11, 13]);
+    expect([...outputs.get("p")!.data]).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
   });
 
   it("that only the device can count are never taken for one another", () => {

@@ -1,7 +1,9 @@
 // Specs of the kernels that choose rows: a route is its rows, ascending, and the starts of the axis they make.
 import { packedAxis } from "../../ir/typing.js";
 import { multiplySizes } from "../../size/size.js";
-import { input, KernelBuilder, result, scratch, typeAt, work, type Spec } from "./spec.js";
+import type { Extents } from "../extents.js";
+import type { Step } from "../plan.js";
+import { input, KernelBuilder, result, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
 
 /** Invocations for sequences of at most so many tokens: barriers cost more with each, and a GPU needs many where sequences are long. */
 const LANES: readonly (readonly [tokens: number, lanes: number])[] = [
@@ -13,10 +15,25 @@ const MOST_LANES = 256;
 export const top: Spec<"top"> = ({ attrs, inputs, extents }) => {
   const tokens = extents.most(packedAxis(typeAt(inputs, 0).shape[0]!)!) ?? Infinity;
   const lanes = LANES.find(([most]) => tokens <= most)?.[1] ?? MOST_LANES;
-  const kernel = new KernelBuilder("top", extents).read("score", "u32", input(0)).read("parent", "u32", input(1)).read("counting", "u32", input(2));
-  kernel.read("kTable", "u32", { from: "k", axis: attrs.axis }).write("index", "u32", result(0)).write("starts", "u32", result(1));
-  return work([kernel.constant("LANES", lanes).count("batch", extents.batch).dispatch(extents.batch)]);
+  const onDevice = extents.onDevice(attrs.axis);
+  const kernel = new KernelBuilder("top", extents).read("score", "u32", input(0)).read("parent", "u32", input(1));
+  kernel.read("kept", "u32", onDevice ? result(1) : { from: "counted", axis: attrs.axis });
+  kernel.write("index", "u32", result(0)).write("positions", "u32", result(2)).count("batch", extents.batch).constant("LANES", lanes);
+  if (onDevice) return work([topStarts(attrs.axis, extents), kernel.function("fn publish(b: u32) {}").dispatch(extents.batch)]);
+  kernel.write("starts", "u32", result(1)).function(PUBLISH);
+  return work([kernel.dispatch(extents.batch)]);
 };
+
+const PUBLISH = `fn publish(b: u32) {
+  if (b == 0u) { starts[0] = 0u; }
+  starts[b + 1u] = kept[b + 1u];
+}`;
+
+/** The starts of an axis made by `top`, from counts that only the device knows. */
+function topStarts(axis: string, extents: Extents): Step<Operand> {
+  const kernel = new KernelBuilder("top_starts", extents).read("parent", "u32", input(1)).read("counting", "u32", input(2));
+  return kernel.read("kTable", "u32", { from: "k", axis }).write("starts", "u32", result(1)).count("batch", extents.batch).dispatch(1);
+}
 
 export const above: Spec<"above"> = ({ inputs, extents }) => {
   const at = typeAt(inputs, 1).shape.length === 0 ? "0u" : "row";
