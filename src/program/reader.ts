@@ -10,29 +10,40 @@ const MOST_CHARACTERS = 512 * 1024 * 1024;
 const MOST_NAME_CHARACTERS = 10_000;
 const MOST_ITEMS = 10_000_000;
 
+/** Makes the error for what is found; `what` is a clause that begins with a place or with "it". */
+export type Refuse = (what: string, options?: ErrorOptions) => Error;
+
+const noProgram: Refuse = (what, options) => new ProgramError(`not a compiled program: ${what}`, options);
+
 export class Reader {
   readonly value: unknown;
   readonly #path: string;
+  readonly #refuse: Refuse;
 
-  private constructor(value: unknown, path: string) {
+  private constructor(value: unknown, path: string, refuse: Refuse) {
     this.value = value;
     this.#path = path;
+    this.#refuse = refuse;
   }
 
-  /** Throws ProgramError where the text is not JSON. */
-  static parse(text: string): Reader {
-    if (text.length > MOST_CHARACTERS) throw new ProgramError("not a compiled program: it is too long");
+  /** Reads JSON of at most so many characters. By default a program, for which it throws ProgramError. */
+  static parse(text: string, refuse: Refuse = noProgram, mostCharacters = MOST_CHARACTERS): Reader {
+    if (text.length > mostCharacters) throw refuse("it is too long");
     let value: unknown;
     try {
       value = JSON.parse(text);
     } catch (cause) {
-      throw new ProgramError("not a compiled program: it is not JSON", { cause });
+      throw refuse("it is not JSON", { cause });
     }
-    return new Reader(value, "");
+    return new Reader(value, "", refuse);
+  }
+  /** Reads data that somebody else has parsed, or made. */
+  static of(value: unknown, refuse: Refuse): Reader {
+    return new Reader(value, "", refuse);
   }
 
   fail(what: string): never {
-    throw new ProgramError(`not a compiled program: ${this.#path === "" ? "it" : this.#path} ${what}`);
+    throw this.#refuse(`${this.#path === "" ? "it" : this.#path} ${what}`);
   }
 
   isObject(): boolean {
@@ -51,14 +62,14 @@ export class Reader {
   get(name: string): Reader {
     if (!this.isObject()) this.fail(`must be an object, found ${describe(this.value)}`);
     const value: unknown = Object.hasOwn(this.value as object, name) ? (this.value as Record<string, unknown>)[name] : undefined; // an own field of parsed JSON
-    return new Reader(value, this.#path === "" ? name : `${this.#path}.${name}`);
+    return new Reader(value, this.#path === "" ? name : `${this.#path}.${name}`, this.#refuse);
   }
 
   list<T>(read: (item: Reader) => T, most = MOST_ITEMS): readonly T[] {
     const { value } = this;
     if (!Array.isArray(value)) return this.fail(`must be a list, found ${describe(value)}`);
     if (value.length > most) this.fail(`must hold at most ${most} items, found ${value.length}`);
-    return value.map((item: unknown, i) => read(new Reader(item, `${this.#path}[${i}]`)));
+    return value.map((item: unknown, i) => read(new Reader(item, `${this.#path}[${i}]`, this.#refuse)));
   }
 
   /** No two items of this list may have the same value in a field. */

@@ -7,7 +7,7 @@ import { roundHalf } from "../../src/ops/tensors.js";
 import type { ProgramWeight } from "../../src/program/program.js";
 import { type Device, load, type Results } from "../../src/runtime/index.js";
 import { schedule } from "../../src/schedule/schedule.js";
-import type { Tunings } from "../../src/schedule/tunings.js";
+import type { Tunings } from "../../src/schedule/tunings/index.js";
 import type { DType } from "../../src/size/dtype.js";
 import { testDevice, type TestDevice } from "../device.js";
 import type { Case } from "../ops/bench.js";

@@ -4,29 +4,19 @@ import type { Node } from "../../src/ir/graph.js";
 import type { Device } from "../../src/runtime/index.js";
 import type { Target } from "../../src/program/target.js";
 import { schedule } from "../../src/schedule/schedule.js";
-import { tuningsFor, type ProductTuning, type Tunings } from "../../src/schedule/tunings.js";
+import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
 import { Bench, type Case } from "../ops/bench.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 
-/** All products by weights in one way, however many columns they have. */
-function forced(tuning: ProductTuning, width: number | null): Tunings {
-  const cases = [{ most: Infinity, tuning }];
-  const panel = tuning.kind === "subgroup" ? 4 * width! : tuning.kind === "tiled" ? 64 : 32;
-  const subgroupSize = tuning.kind === "subgroup" ? width : null;
-  return { products: { subgroupSize, panel, leastColumns: 1, byWeight: cases, byWeightAnyRows: cases, byValue: { kind: "vectors", rows: 4, vectors: 2 } } };
-}
-
-const TUNINGS: readonly ProductTuning[] = [
-  { kind: "plain" },
-  { kind: "tiled" },
-  ...[1, 4].flatMap((rows) => [1, 2].map((vectors): ProductTuning => ({ kind: "vectors", rows, vectors }))),
-  { kind: "subgroup", rows: 1, vectors: 1 },
-  { kind: "subgroup", rows: 4, vectors: 1 },
-  { kind: "subgroup", rows: 8, vectors: 2 },
-  { kind: "subgroup", rows: 16, vectors: 2 },
-];
-const nameOf = (tuning: ProductTuning): string => Object.values(tuning).join(" ");
+/** Some of all there are, by name; `tunings.test.ts` goes through them all, at fewer shapes. */
+const SOME = /^(plain|tiled|vectors [14] × [12]|subgroup (1 × 1|4 × 1|8 × 2|16 × 2))(, |$)/;
+const tuningsOf = (target: Target): ReadonlyMap<string, Tunings> =>
+  new Map(
+    candidates("products", target)
+      .filter((c) => SOME.test(c.name))
+      .map((c) => [c.name, { ...tuningsFor(target), products: c.tunings }]),
+  );
 
 const product = (M: number, K: number, N: number, transposed: boolean): Case => {
   const b = new Bench({}, 5);
@@ -61,12 +51,9 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
   beforeAll(async () => {
     device = await testDevice(which);
   });
-  /** Nothing to try where subgroups have no fixed width. */
-  const usable = (tuning: ProductTuning): boolean => tuning.kind !== "subgroup" || device.target.subgroupSize !== null;
 
-  it.each(TUNINGS.map((t) => [nameOf(t), t] as const))("agree with the reference: %s", async (_name, tuning) => {
-    if (!usable(tuning)) return;
-    for (const [, c] of SHAPES) await compareOnDevice(device, "matmul", c, device.target, forced(tuning, device.target.subgroupSize));
+  it.each(SHAPES)("agree with the reference in every way: %s", async (_name, c) => {
+    for (const tunings of tuningsOf(device.target).values()) await compareOnDevice(device, "matmul", c, device.target, tunings);
   });
 
   it("give a row the same bits alone and among others, whatever the tuning", async () => {
@@ -75,15 +62,14 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
     const all = b.finish(b.node("matmul", [b.data("f32", [M, K]), b.weight("w", "f32", [N, K])], { transposed: true }), "all");
     const x = all.options.inputs.get("x1")!.data;
     let expected: readonly number[] | null = null;
-    for (const tuning of TUNINGS.filter(usable)) {
-      const tunings = forced(tuning, device.target.subgroupSize);
+    for (const [name, tunings] of tuningsOf(device.target)) {
       const bits = [...((await runOnDevice(device, all, device.target, tunings))["y0"]!.data as Float32Array)];
       expected ??= bits;
-      expect(bits, nameOf(tuning)).toEqual(expected);
+      expect(bits, name).toEqual(expected);
       const one = product(1, K, N, true);
       const inputs = new Map([...one.options.inputs, ["x1", { shape: [1, K], data: x.slice(13 * K, 14 * K) }]]);
       const alone = await runOnDevice(device, { ...one, options: { ...all.options, inputs } }, device.target, tunings);
-      expect([...alone["y0"]!.data], `${nameOf(tuning)}, alone`).toEqual(expected.slice(13 * N, 14 * N));
+      expect([...alone["y0"]!.data], `${name}, alone`).toEqual(expected.slice(13 * N, 14 * N));
     }
   });
 

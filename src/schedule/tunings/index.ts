@@ -1,0 +1,22 @@
+// Tunings: which algorithm and tile a kernel takes, by class of device and shape. Data, so that they can be measured, shipped and saved.
+import type { Target } from "../../program/target.js";
+import type { Candidate, Family } from "./family.js";
+import { products, type ProductTunings } from "./products.js";
+
+export type { Candidate, Family } from "./family.js";
+export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "./products.js";
+
+/** One field for each family of kernels. A new family is a file beside this one, a field here, and an entry in `families`. */
+export interface Tunings {
+  readonly products: ProductTunings;
+}
+export type FamilyName = keyof Tunings;
+
+/** Total by type. */
+export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { products };
+
+/** The tunings of a device on which nobody has measured. */
+export const tuningsFor = (target: Target): Tunings => ({ products: families.products.defaults(target) });
+
+/** Everything that may be chosen for a family on a target, each as the family's tunings that take it for everything. */
+export const candidates = <F extends FamilyName>(family: F, target: Target): readonly Candidate<Tunings[F]>[] => families[family].candidates(target);

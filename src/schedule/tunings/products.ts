@@ -1,0 +1,255 @@
+// Tunings of matrix products: which kernel, its tile, and the panels a weight is packed in.
+import type { Reader } from "../../program/reader.js";
+import type { DeviceClass, Target } from "../../program/target.js";
+import type { Candidate, Family } from "./family.js";
+
+/** How a product a · b is computed. All sum over k in the same order and the same blocks, so a row has the same bits in every tile. */
+export type ProductTuning =
+  /** `matmul.wgsl`: an invocation owns 4 × 8; b in any order. */
+  | { readonly kind: "plain" }
+  /** `matmul_vectors.wgsl`: an invocation owns `rows` × 4 `vectors`. */
+  | { readonly kind: "vectors"; readonly rows: number; readonly vectors: number }
+  /** `matmul_subgroup.wgsl`: a workgroup is a subgroup; a tile is as many panels wide as there are vectors. */
+  | { readonly kind: "subgroup"; readonly rows: number; readonly vectors: number }
+  /** `matmul_tiled.wgsl`: 64 × 64 through workgroup memory. */
+  | { readonly kind: "tiled" };
+
+/** The tuning of products of at most so many rows; null: of any number. */
+export interface ProductCase {
+  readonly most: number | null;
+  readonly tuning: ProductTuning;
+}
+
+/** How products by a weight are computed. */
+export interface WeightTunings {
+  /** Columns of a panel of packed weights, the same in all cases, so that a weight is kept once. Four times the width of a subgroup; 64 where a case is tiled. */
+  readonly panel: number;
+  /** Where the number of rows is known when compiling: the first that fits; the last, and no other, fits all. */
+  readonly byWeight: readonly ProductCase[];
+  /** Where it is known when running: each of these is compiled, and all but one skipped. */
+  readonly byWeightAnyRows: readonly ProductCase[];
+}
+
+/** What was measured for weights of one shape. */
+export interface ShapeTunings extends WeightTunings {
+  readonly depth: number;
+  readonly columns: number;
+}
+
+export interface ProductTunings extends WeightTunings {
+  /** The width of subgroups these are for; null where none relies on it. */
+  readonly subgroupSize: number | null;
+  /** Products of fewer columns are plain, unless their shape is listed. */
+  readonly leastColumns: number;
+  /** Weights of these shapes have tunings of their own. */
+  readonly shapes: readonly ShapeTunings[];
+  /** By what is computed, row after row, of a multiple of four columns. */
+  readonly byValue: ProductTuning;
+}
+
+/** The tunings of a weight of this shape. */
+export function weightTunings(tunings: ProductTunings, depth: number, columns: number): WeightTunings {
+  const own = tunings.shapes.find((s) => s.depth === depth && s.columns === columns);
+  if (own) return own;
+  return columns < tunings.leastColumns ? { panel: tunings.panel, byWeight: PLAIN, byWeightAnyRows: PLAIN } : tunings;
+}
+
+const PLAIN: readonly ProductCase[] = [{ most: null, tuning: { kind: "plain" } }];
+
+const subgroup = (most: number | null, rows: number, vectors: number): ProductCase => ({ most, tuning: { kind: "subgroup", rows, vectors } });
+const vectors = (most: number | null, rows: number, count: number): ProductCase => ({ most, tuning: { kind: "vectors", rows, vectors: count } });
+
+/** Nothing is known: no subgroups, no workgroup memory, whole vectors, and neighbours that read side by side. */
+const PORTABLE: ProductTunings = {
+  subgroupSize: null,
+  panel: 32,
+  leastColumns: 32,
+  byWeight: [vectors(8, 1, 1), vectors(null, 4, 2)],
+  byWeightAnyRows: [vectors(null, 4, 2)],
+  shapes: [],
+  byValue: { kind: "vectors", rows: 4, vectors: 2 },
+};
+
+/**
+ * Measured on Mesa 25.0.7 with LLVM 19, two Zen 4 cores: 32 rows or 4 vectors are no faster and take twice as long to compile; for one row a single vector
+ * is as fast as two.
+ */
+const MESA: ProductTunings = {
+  subgroupSize: 8,
+  panel: 32,
+  leastColumns: 16,
+  byWeight: [subgroup(1, 1, 1), subgroup(4, 4, 1), subgroup(8, 8, 2), subgroup(null, 16, 2)],
+  byWeightAnyRows: [subgroup(4, 4, 1), subgroup(null, 16, 2)],
+  shapes: [],
+  byValue: { kind: "vectors", rows: 4, vectors: 2 },
+};
+
+/** Not measured: tiles of 64 × 64 with 4 × 4 an invocation are what published kernels for such devices use; few rows are bound by reading b, each value once. */
+const GPU: ProductTunings = {
+  subgroupSize: null,
+  panel: 64,
+  leastColumns: 32,
+  byWeight: [vectors(8, 1, 1), { most: null, tuning: { kind: "tiled" } }],
+  byWeightAnyRows: [vectors(8, 1, 1), { most: null, tuning: { kind: "tiled" } }],
+  shapes: [],
+  byValue: { kind: "vectors", rows: 4, vectors: 2 },
+};
+
+const BY_CLASS: { readonly [C in DeviceClass]: ProductTunings } = {
+  portable: PORTABLE,
+  "mesa-software": MESA,
+  swiftshader: PORTABLE,
+  integrated: GPU,
+  discrete: GPU,
+};
+
+export const products: Family<ProductTunings> = {
+  defaults(target) {
+    const own = BY_CLASS[target.device];
+    return products.misfit(own, target) === null ? own : PORTABLE;
+  },
+  candidates: (target) => tuningsOn(target).map((choice) => forced(choice, target)),
+  read: readProducts,
+  misfit(tunings, { subgroupSize, limits }) {
+    if (tunings.subgroupSize !== null && tunings.subgroupSize !== subgroupSize)
+      return `products need subgroups of ${tunings.subgroupSize}, and the target has ${subgroupSize === null ? "none of one width" : subgroupSize}`;
+    const used = [...casesIn(tunings).map((c) => c.tuning), tunings.byValue];
+    if (used.some((t) => t.kind === "tiled") && limits.invocationsPerWorkgroup < 256) return "products need workgroups of 256";
+    return null;
+  },
+};
+
+const casesIn = (tunings: ProductTunings): readonly ProductCase[] => [tunings, ...tunings.shapes].flatMap((t) => [...t.byWeight, ...t.byWeightAnyRows]);
+
+// --- candidates
+
+/** A kernel, its tile and the panels it reads. */
+interface Choice {
+  readonly tuning: ProductTuning;
+  readonly panel: number;
+}
+
+const ROWS = [1, 4, 8, 16, 32] as const;
+const VECTORS = [1, 2, 4] as const;
+/** Vectors of sums in registers beyond which compilers spill, and take seconds. */
+const MOST_SUMS = { vectors: 32, subgroup: 64 } as const;
+
+function tuningsOn({ subgroupSize, limits }: Target): readonly Choice[] {
+  const width = subgroupSize !== null && subgroupSize >= MOST_WIDTH.least && subgroupSize <= MOST_WIDTH.most ? subgroupSize : null;
+  const tiles = (kind: "vectors" | "subgroup", panel: number): readonly Choice[] =>
+    ROWS.flatMap((rows) => VECTORS.flatMap((count) => (rows * count <= MOST_SUMS[kind] ? [{ tuning: { kind, rows, vectors: count }, panel }] : [])));
+  // All that share a panel can be cases of one weight.
+  const panels = [...new Set([32, 64, ...(width === null ? [] : [4 * width])])];
+  return [
+    { tuning: { kind: "plain" }, panel: 32 },
+    ...panels.flatMap((panel) => tiles("vectors", panel)),
+    ...(width === null ? [] : tiles("subgroup", 4 * width)),
+    ...(limits.invocationsPerWorkgroup >= 256 ? [{ tuning: { kind: "tiled" as const }, panel: 64 }] : []),
+  ];
+}
+
+function forced({ tuning, panel }: Choice, { subgroupSize }: Target): Candidate<ProductTunings> {
+  const cases: readonly ProductCase[] = [{ most: null, tuning }];
+  return {
+    name: tuning.kind === "plain" ? tuningName(tuning) : `${tuningName(tuning)}, panels of ${panel}`,
+    tunings: {
+      subgroupSize: tuning.kind === "subgroup" ? subgroupSize : null,
+      panel,
+      leastColumns: 1,
+      byWeight: cases,
+      byWeightAnyRows: cases,
+      shapes: [],
+      byValue: tuning.kind === "vectors" ? tuning : PORTABLE.byValue,
+    },
+  };
+}
+
+/** `subgroup 16 × 2` */
+export function tuningName(tuning: ProductTuning): string {
+  switch (tuning.kind) {
+    case "plain":
+    case "tiled":
+      return tuning.kind;
+    case "vectors":
+    case "subgroup":
+      return `${tuning.kind} ${tuning.rows} × ${tuning.vectors}`;
+    default:
+      return tuning satisfies never;
+  }
+}
+
+// --- reading
+
+const MOST_WIDTH = { least: 4, most: 128 } as const;
+const MOST_CASES = 16;
+const MOST_SHAPES = 1024;
+
+function readProducts(r: Reader): ProductTunings {
+  r.fields(["subgroupSize", "panel", "leastColumns", "byWeight", "byWeightAnyRows", "shapes", "byValue"]);
+  const subgroupSize = r.get("subgroupSize").orNull((s) => s.integer(MOST_WIDTH.least, MOST_WIDTH.most));
+  const byValue = readTuning(r.get("byValue"));
+  if (byValue.kind !== "vectors" && byValue.kind !== "plain") r.get("byValue").fail("must be vectors or plain: what is computed is not packed");
+  return {
+    subgroupSize,
+    ...readWeightTunings(r, subgroupSize),
+    leastColumns: r.get("leastColumns").integer(1, 65_536),
+    shapes: r.get("shapes").list((s) => readShape(s, subgroupSize), MOST_SHAPES),
+    byValue,
+  };
+}
+
+function readShape(r: Reader, subgroupSize: number | null): ShapeTunings {
+  r.fields(["depth", "columns", "panel", "byWeight", "byWeightAnyRows"]);
+  return { depth: r.get("depth").integer(1), columns: r.get("columns").integer(1), ...readWeightTunings(r, subgroupSize) };
+}
+
+function readWeightTunings(r: Reader, subgroupSize: number | null): WeightTunings {
+  const panel = r.get("panel").integer(4, 4 * MOST_WIDTH.most);
+  if (panel % 4 !== 0) r.get("panel").fail(`must be a multiple of 4, found ${panel}`);
+  return {
+    panel,
+    byWeight: readCases(r.get("byWeight"), panel, subgroupSize),
+    byWeightAnyRows: readCases(r.get("byWeightAnyRows"), panel, subgroupSize),
+  };
+}
+
+function readCases(r: Reader, panel: number, subgroupSize: number | null): readonly ProductCase[] {
+  const cases = r.list((c): ProductCase => {
+    c.fields(["most", "tuning"]);
+    const tuning = readTuning(c.get("tuning"));
+    if (tuning.kind === "tiled" && panel !== 64) c.get("tuning").fail(`is tiled, which takes panels of 64, found ${panel}`);
+    if (tuning.kind === "subgroup" && (subgroupSize === null || panel !== 4 * subgroupSize))
+      c.get("tuning").fail(`is subgroup, which takes panels of four times the width of a subgroup, found ${panel}`);
+    return { most: c.get("most").orNull((m) => m.integer(1)), tuning };
+  }, MOST_CASES);
+  if (cases.length === 0) r.fail("must hold a case");
+  cases.forEach(({ most }, i) => {
+    const last = i === cases.length - 1;
+    if ((most === null) !== last)
+      r.fail(last ? "must end with a case for any number of rows (most: null)" : "has a case behind the one for any number of rows");
+    const before = cases[i - 1]?.most ?? 0;
+    if (most !== null && most <= before) r.fail(`must go up, found ${most} after ${before}`);
+  });
+  return cases;
+}
+
+function readTuning(r: Reader): ProductTuning {
+  const kind = r.get("kind").oneOf(["plain", "vectors", "subgroup", "tiled"]);
+  switch (kind) {
+    case "plain":
+    case "tiled":
+      r.fields(["kind"]);
+      return { kind };
+    case "vectors":
+    case "subgroup":
+      r.fields(["kind", "rows", "vectors"]);
+      return { kind, rows: oneOf(r.get("rows"), ROWS), vectors: oneOf(r.get("vectors"), VECTORS) };
+    default:
+      return kind satisfies never;
+  }
+}
+
+function oneOf(r: Reader, allowed: readonly number[]): number {
+  const n = r.number();
+  return allowed.includes(n) ? n : r.fail(`must be one of ${allowed.join(", ")}, found ${n}`);
+}
