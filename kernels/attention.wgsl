@@ -6,7 +6,10 @@
 // Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
 
 // --- parameters
-struct Sizes { sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32 }
+struct Sizes {
+  sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32,
+  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32, resultRows: u32,
+}
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(2) var<storage, read> k: array<vec4f>;
@@ -29,11 +32,11 @@ fn batch() -> u32 { return sizes.batch; }
 fn quarters() -> u32 { return sizes.quarters; }
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
-/** Four columns of a row; zeros beyond the last. */
-fn queryAt(row: u32, c: u32) -> vec4f { return q[row * quarters() + c]; }
-fn keyAt(row: u32, c: u32) -> vec4f { return k[row * quarters() + c]; }
-fn valueAt(row: u32, c: u32) -> vec4f { return v[row * quartersV() + c]; }
-fn write(row: u32, c: u32, x: vec4f) { y[row * quartersV() + c] = x; }
+/** Four columns of a row of a head; zeros beyond the last. */
+fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
+fn keyAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.keyHeads + row * sizes.keyRows + c]; }
+fn valueAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.valueHeads + row * sizes.valueRows + c]; }
+fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
 fn sees(i: u32, j: u32) -> bool { return j <= i; }
 /** Positions between which the keys lie that a query at this position may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
@@ -79,8 +82,8 @@ fn seesAny(b: u32, i: u32) -> bool {
   return first < startsK[b + 1u] && sees(i, positionsK[first]);
 }
 
-/** A weighted value; nothing of one that is not seen, be it infinite or NaN. */
-fn share(weight: f32, v: vec4f) -> vec4f { return select(weight * v, vec4f(), weight == 0.0); }
+/** A weighted value and others; nothing of one that is not seen, be it infinite or NaN. */
+fn share(weight: f32, v: vec4f, others: vec4f) -> vec4f { return fma(vec4f(weight), select(v, vec4f(), weight == 0.0), others); }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -97,12 +100,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let begin = keyFrom(startsK[b], startsK[b + 1u], firstSeen(positionsQ[firstQuery + entry / groupSize()]));
   // No position is the largest number.
   let end = keyFrom(begin, startsK[b + 1u], lastSeen(positionsQ[firstQuery + last / groupSize()]) + 1u);
-  let rowsBefore = head * startsK[batch()];
+  // Blocks lie alike in every tile, so a row has the same bits in each.
+  let firstBlock = begin - (begin - startsK[b]) % BLOCK;
 
   for (var i = lane; i < TILE * quarters(); i += LANES) {
     let e = min(entry + i % TILE, last);
-    let row = (head * groupSize() + e % groupSize()) * startsQ[batch()] + firstQuery + e / groupSize();
-    staged[i] = queryAt(row, i / TILE) * scale();
+    staged[i] = queryAt(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), i / TILE) * scale();
   }
   var positions: array<u32, TILE>;
   var best: array<f32, TILE>;
@@ -115,7 +118,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var p = 0u; p < PARTS; p++) { added[r][p] = vec4f(); }
   }
 
-  for (var block = begin; block < end; block += BLOCK) {
+  for (var block = firstBlock; block < end; block += BLOCK) {
     workgroupBarrier();
     // Scores of four keys a lane, and the largest of the block.
     let own = vec4u(block + 4u * lane) + vec4u(0u, 1u, 2u, 3u);
@@ -123,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var scores: array<vec4f, TILE>;
     for (var r = 0u; r < TILE; r++) { scores[r] = vec4f(); }
     for (var c = 0u; c < quarters(); c++) {
-      let keys = transpose(mat4x4f(keyAt(rowsBefore + at.x, c), keyAt(rowsBefore + at.y, c), keyAt(rowsBefore + at.z, c), keyAt(rowsBefore + at.w, c)));
+      let keys = transpose(mat4x4f(keyAt(head, at.x, c), keyAt(head, at.y, c), keyAt(head, at.z, c), keyAt(head, at.w, c)));
       for (var r = 0u; r < TILE; r++) {
         let x = staged[c * TILE + r];
         scores[r] = fma(vec4f(x.x), keys[0], fma(vec4f(x.y), keys[1], fma(vec4f(x.z), keys[2], fma(vec4f(x.w), keys[3], scores[r]))));
@@ -163,48 +166,46 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
     // Values of the columns a lane owns, four keys at a time.
     for (var l = 0u; l < filled; l++) {
-      let rows = rowsBefore + min(vec4u(block + 4u * l) + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u));
+      let rows = min(vec4u(block + 4u * l) + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u));
       var w: array<vec4f, TILE>;
       for (var r = 0u; r < TILE; r++) { w[r] = weights[r * LANES + l]; }
       for (var p = 0u; p < PARTS; p++) {
         let c = min(p * LANES + lane, quartersV() - 1u);
-        let v0 = valueAt(rows.x, c);
-        let v1 = valueAt(rows.y, c);
-        let v2 = valueAt(rows.z, c);
-        let v3 = valueAt(rows.w, c);
+        let v0 = valueAt(head, rows.x, c);
+        let v1 = valueAt(head, rows.y, c);
+        let v2 = valueAt(head, rows.z, c);
+        let v3 = valueAt(head, rows.w, c);
         if (allSeen) {
           for (var r = 0u; r < TILE; r++) {
             added[r][p] = fma(vec4f(w[r].x), v0, fma(vec4f(w[r].y), v1, fma(vec4f(w[r].z), v2, fma(vec4f(w[r].w), v3, added[r][p]))));
           }
         } else {
           for (var r = 0u; r < TILE; r++) {
-            added[r][p] += (share(w[r].x, v0) + share(w[r].y, v1)) + (share(w[r].z, v2) + share(w[r].w, v3));
+            added[r][p] = share(w[r].x, v0, share(w[r].y, v1, share(w[r].z, v2, share(w[r].w, v3, added[r][p]))));
           }
         }
       }
     }
   }
 
-  let lanes = min((end - begin + 3u) / 4u, LANES);
   workgroupBarrier();
   for (var r = 0u; r < TILE; r++) { parts[r * LANES + lane] = sums[r]; }
   workgroupBarrier();
   for (var r = lane; r < TILE; r += LANES) {
     var total = 0.0;
-    for (var l = 0u; l < lanes; l++) { total += parts[r * LANES + l]; }
+    for (var l = 0u; l < LANES; l++) { total += parts[r * LANES + l]; }
     whole[r] = total;
   }
   workgroupBarrier();
   for (var r = 0u; r < TILE; r++) {
     let e = entry + r;
     if (e <= last) {
-      let row = (head * groupSize() + e % groupSize()) * startsQ[batch()] + firstQuery + e / groupSize();
       // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
       let none = best[r] == LOWEST && !seesAny(b, positions[r]);
       let inverse = select(1.0 / whole[r], 0.0, none);
       for (var p = 0u; p < PARTS; p++) {
         let c = p * LANES + lane;
-        if (c < quartersV()) { write(row, c, added[r][p] * inverse); }
+        if (c < quartersV()) { write(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), c, added[r][p] * inverse); }
       }
     }
   }

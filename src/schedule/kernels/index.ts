@@ -93,7 +93,7 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
 export const worksInPlace: ReadonlySet<OpName> = new Set<OpName>(["put", "set"]);
 
 /** Operators whose kernels read inputs that are views: slices and permutations of another value, read where they lie. */
-export const readsViews: ReadonlySet<OpName> = new Set<OpName>();
+export const readsViews: ReadonlySet<OpName> = new Set<OpName>(["attention"]);
 
 /** Operators whose kernels can write result 0 as a permutation, so that whoever reads it finds it row-major. */
-export const writesView: ReadonlySet<OpName> = new Set<OpName>();
+export const writesView: ReadonlySet<OpName> = new Set<OpName>(["attention"]);

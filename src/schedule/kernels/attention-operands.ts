@@ -1,0 +1,116 @@
+// The operands of attention: where the rows of its heads lie, and how a kernel reads and writes four columns of one.
+import { invariant } from "../../diagnostics/invariant.js";
+import { packedAxis } from "../../ir/typing.js";
+import type { TensorType } from "../../ir/types.js";
+import { divideSizes, isWhole, type Size } from "../../size/size.js";
+import type { Extents } from "../extents.js";
+import { input, result, roundedTo, typeAt, type KernelBuilder, type SpecContext, type View } from "./spec.js";
+
+/** [heads, rows, width] at `offset + head · strides[0] + row · strides[1] + column · strides[2]`, in elements; `wide`: four columns are one vector, and strides count those. */
+export interface HeadRows {
+  readonly type: TensorType;
+  readonly width: number;
+  readonly wide: boolean;
+  readonly strides: readonly [Size, Size, Size];
+  readonly offset: Size;
+}
+
+/** The operands in the order of the node's inputs, and its result. */
+export interface AttentionOperands {
+  readonly heads: number;
+  /** Heads of keys and values; each serves as many heads of queries. */
+  readonly shared: number;
+  readonly q: HeadRows;
+  readonly k: HeadRows;
+  readonly v: HeadRows;
+  readonly y: HeadRows;
+}
+
+export function operandsOf({ inputs, results, extents, views, resultView }: SpecContext<"attention">): AttentionOperands {
+  const [q, k, v] = [0, 1, 2].map((i) => rowsOf(typeAt(inputs, i), views[i] ?? null, extents)) as [HeadRows, HeadRows, HeadRows]; // three of three
+  const y = rowsOf(typeAt(results, 0), resultView, extents);
+  const [heads, shared] = [q.type.shape[0], k.type.shape[0]];
+  invariant(typeof heads === "number" && typeof shared === "number", "the heads are known");
+  return { heads, shared, q, k, v, y };
+}
+
+function rowsOf(type: TensorType, view: View | null, extents: Extents): HeadRows {
+  const [, rows, width] = type.shape;
+  invariant(type.shape.length === 3 && rows !== undefined && typeof width === "number", "attention takes [heads, rows, width]");
+  const [heads = extents.times(rows, width), row = width, column = 1] = view?.strides ?? [];
+  const offset = view?.offset ?? 0;
+  const quarters = [heads, row, offset].map((s) => divideSizes(s, 4));
+  const wide = width % 4 === 0 && column === 1 && quarters.every((s) => s !== null && isWhole(s));
+  const [h, r, o] = quarters;
+  return wide ? { type, width, wide, strides: [h!, r!, 1], offset: o! } : { type, width, wide, strides: [heads, row, column], offset };
+}
+
+/** Binds the node's inputs and its result, as q, k, v, startsQ, startsK, positionsQ, positionsK and y. */
+export function bindOperands(kernel: KernelBuilder, { q, k, v, y }: AttentionOperands): void {
+  kernel
+    .read("q", elementOf(q), input(0))
+    .read("k", elementOf(k), input(1))
+    .read("v", elementOf(v), input(2))
+    .read("startsQ", "u32", input(3))
+    .read("startsK", "u32", input(4))
+    .read("positionsQ", "u32", input(5))
+    .read("positionsK", "u32", input(6))
+    .write("y", wideResult(y) ? "vec4f" : "f32", result());
+}
+
+const elementOf = ({ wide }: HeadRows): "vec4f" | "f32" => (wide ? "vec4f" : "f32");
+/** Rounding is by element. */
+const wideResult = ({ wide, type }: HeadRows): boolean => wide && type.dtype === "f32";
+
+/** `fn queryAt(head: u32, row: u32, c: u32) -> vec4f`, likewise `keyAt` and `valueAt`, and `fn write(head: u32, row: u32, c: u32, x: vec4f)`: columns 4c … of a row; zeros beyond the last. */
+export function accessOperands(kernel: KernelBuilder, operands: AttentionOperands, extents: Extents): void {
+  const axisQ = packedAxis(operands.q.type.shape[1]!);
+  const axisK = packedAxis(operands.k.type.shape[1]!);
+  reader(kernel, "query", "q", operands.q, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
+  reader(kernel, "key", "k", operands.k, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
+  reader(kernel, "value", "v", operands.v, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
+  const { y } = operands;
+  const at = addressOf("result", y, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
+  if (wideResult(y)) kernel.function(`fn write(head: u32, row: u32, c: u32, x: vec4f) { y[${at}] = x; }`);
+  else {
+    kernel.count("resultWidth", y.width).function(roundedTo(y.type.dtype));
+    const base = y.wide ? `4u * (${at})` : at;
+    const column = y.wide ? "i" : "(4u * c + i)" + (y.strides[2] === 1 ? "" : " * resultColumns()");
+    kernel.function(
+      `fn write(head: u32, row: u32, c: u32, x: vec4f) {\n  let at = ${base};\n  for (var i = 0u; i < min(resultWidth() - 4u * c, 4u); i++) { y[at + ${column}] = rounded(x[i]); }\n}`,
+    );
+  }
+}
+
+type Declare = (name: string, size: Size) => void;
+
+/** Declares an extent as a function. Rows that only the device counts are read from the starts that are bound anyway: there is room for no other buffer. */
+function extent(kernel: KernelBuilder, extents: Extents, name: string, size: Size, axisQ: string | null, axisK: string | null): void {
+  const device = extents.deviceSize(size);
+  const starts = device === null ? null : device.axis === axisQ ? "startsQ" : device.axis === axisK ? "startsK" : null;
+  if (device === null || starts === null) kernel.count(name, size);
+  else kernel.count(`${name}Each`, device.factor).function(`fn ${name}() -> u32 { return ${starts}[batch()] * ${name}Each(); }`);
+}
+
+/** The place of columns 4c … of a row where four columns are a vector, else that of its column 0; declares the functions it calls. */
+function addressOf(name: string, { wide, strides: [heads, rows, columns], offset }: HeadRows, declare: Declare): string {
+  declare(`${name}Heads`, heads);
+  declare(`${name}Rows`, rows);
+  if (columns !== 1) declare(`${name}Columns`, columns);
+  if (offset !== 0) declare(`${name}Offset`, offset);
+  return `${offset === 0 ? "" : `${name}Offset() + `}head * ${name}Heads() + row * ${name}Rows()${wide ? " + c" : ""}`;
+}
+
+function reader(kernel: KernelBuilder, name: string, buffer: string, rows: HeadRows, declare: Declare): void {
+  const at = addressOf(name, rows, declare);
+  if (rows.wide) {
+    kernel.function(`fn ${name}At(head: u32, row: u32, c: u32) -> vec4f { return ${buffer}[${at}]; }`);
+    return;
+  }
+  kernel.count(`${name}Width`, rows.width);
+  const column = `(4u * c + i)${rows.strides[2] === 1 ? "" : ` * ${name}Columns()`}`;
+  kernel.function(
+    `fn ${name}At(head: u32, row: u32, c: u32) -> vec4f {\n  let at = ${at};\n  var x = vec4f();\n` +
+      `  for (var i = 0u; i < min(${name}Width() - 4u * c, 4u); i++) { x[i] = ${buffer}[at + ${column}]; }\n  return x;\n}`,
+  );
+}
