@@ -19,17 +19,24 @@ fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 fn baseB(batch: u32) -> u32 { return batch * sizes.depth * sizes.columns; }
 /** Row and column of a tile. Neighbours run along the rows of b where those lie in memory one after the other, else they share them. */
 fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(tile / across, tile % across); }
+/** What one row of a needs: where it starts. */
+struct RowA { at: u32 }
+fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
+/** What column k of a needs whatever the row: nothing. */
+alias ColA = u32;
+fn colA(k: u32) -> ColA { return k; }
+fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
 fn rounded(v: f32) -> f32 { return v; }
+/** Stores four sums of a row, from `column` on. */
+fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
+  let at = (batch * rowCount() + row) * columnCount() + column;
+  for (var i = 0u; i < 4u; i++) {
+    if (column + i < columnCount()) { y[at + i] = rounded(x[i]); }
+  }
+}
 // --- end of parameters
 
 const BLOCK = 64u;
-
-fn store(row: u32, column: u32, base: u32, v: vec4f) {
-  if (row >= rowCount()) { return; }
-  for (var c = 0u; c < 4u; c++) {
-    if (column + c < columnCount()) { y[base + row * columnCount() + column + c] = rounded(v[c]); }
-  }
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -40,12 +47,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let batch = tile / (across * down);
   let place = placeOf(tile % (across * down), across, down);
   let row = place.x * 4u;
-  let column = place.y * 8u;
+  let first = place.y * 8u;
 
-  let rows = min(vec4u(row) + vec4u(0u, 1u, 2u, 3u), vec4u(rowCount() - 1u));
-  let left = min(vec4u(column) + vec4u(0u, 1u, 2u, 3u), vec4u(columnCount() - 1u));
-  let right = min(vec4u(column) + vec4u(4u, 5u, 6u, 7u), vec4u(columnCount() - 1u));
-  var atA = vec4u(baseA(batch)) + rows * depth();
+  let last = rowCount() - 1u;
+  let row0 = rowA(batch, row);
+  let row1 = rowA(batch, min(row + 1u, last));
+  let row2 = rowA(batch, min(row + 2u, last));
+  let row3 = rowA(batch, min(row + 3u, last));
+  let left = min(vec4u(first) + vec4u(0u, 1u, 2u, 3u), vec4u(columnCount() - 1u));
+  let right = min(vec4u(first) + vec4u(4u, 5u, 6u, 7u), vec4u(columnCount() - 1u));
   var atLeft = vec4u(baseB(batch)) + left * columnStride();
   var atRight = vec4u(baseB(batch)) + right * columnStride();
   let stepB = vec4u(depthStride());
@@ -59,19 +69,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var k = begin; k < end; k++) {
       let b0 = vec4f(b[atLeft.x], b[atLeft.y], b[atLeft.z], b[atLeft.w]);
       let b1 = vec4f(b[atRight.x], b[atRight.y], b[atRight.z], b[atRight.w]);
-      let a0 = vec4f(a[atA.x]);
+      let column = colA(k);
+      let a0 = vec4f(valueA(row0, column, k));
       p00 = fma(a0, b0, p00);
       p01 = fma(a0, b1, p01);
-      let a1 = vec4f(a[atA.y]);
+      let a1 = vec4f(valueA(row1, column, k));
       p10 = fma(a1, b0, p10);
       p11 = fma(a1, b1, p11);
-      let a2 = vec4f(a[atA.z]);
+      let a2 = vec4f(valueA(row2, column, k));
       p20 = fma(a2, b0, p20);
       p21 = fma(a2, b1, p21);
-      let a3 = vec4f(a[atA.w]);
+      let a3 = vec4f(valueA(row3, column, k));
       p30 = fma(a3, b0, p30);
       p31 = fma(a3, b1, p31);
-      atA += vec4u(1u);
       atLeft += stepB;
       atRight += stepB;
     }
@@ -79,13 +89,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     s20 += p20; s21 += p21; s30 += p30; s31 += p31;
   }
 
-  let base = batch * rowCount() * columnCount();
-  store(row, column, base, s00);
-  store(row, column + 4u, base, s01);
-  store(row + 1u, column, base, s10);
-  store(row + 1u, column + 4u, base, s11);
-  store(row + 2u, column, base, s20);
-  store(row + 2u, column + 4u, base, s21);
-  store(row + 3u, column, base, s30);
-  store(row + 3u, column + 4u, base, s31);
+  // Rolled, for its bound is no constant: `finish` may be long.
+  var sums = array<vec4f, 8>(s00, s01, s10, s11, s20, s21, s30, s31);
+  let count = 2u * min(4u, rowCount() - row);
+  for (var i = 0u; i < count; i++) { finish(batch, row + i / 2u, first + i % 2u * 4u, sums[i]); }
 }

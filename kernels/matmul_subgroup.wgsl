@@ -21,7 +21,27 @@ fn depth() -> u32 { return sizes.depth; }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 /** Which matrix of b a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
+/** What one row of a needs: where it starts. */
+struct RowA { at: u32 }
+fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
+/** What column k of a needs whatever the row: nothing. */
+alias ColA = u32;
+fn colA(k: u32) -> ColA { return k; }
+fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
 fn rounded(v: f32) -> f32 { return v; }
+/** The sums over each row that are wanted beside the product, and how many. */
+alias Sums = f32;
+const ROW_SUMS = 0u;
+/** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
+fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
+  let at = (batch * rowCount() + row) * columnCount() + column;
+  for (var i = 0u; i < 4u; i++) {
+    if (column + i < columnCount()) { y[at + i] = rounded(x[i]); }
+  }
+  return 0.0;
+}
+/** Stores the sums over a row's columns in one panel. */
+fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 // --- end of parameters
 
 const BLOCK = 64u;
@@ -39,8 +59,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = (tile % down) * ROWS;
   let panel = (tile / down % across) * VECTORS;
 
-  var atA: array<u32, ROWS>;
-  for (var r = 0u; r < ROWS; r++) { atA[r] = baseA(batch) + min(row + r, rowCount() - 1u) * depth(); }
+  var rows: array<RowA, ROWS>;
+  for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(row + r, rowCount() - 1u)); }
   var atB: array<u32, VECTORS>;
   for (var c = 0u; c < VECTORS; c++) { atB[c] = (matrixB(batch) * panels + min(panel + c, panels - 1u)) * depth() * WIDTH + lane; }
 
@@ -53,7 +73,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var k = begin; k < end; k += WIDTH) {
       let mine = min(k + lane, depth() - 1u);
       var values: array<f32, ROWS>;
-      for (var r = 0u; r < ROWS; r++) { values[r] = a[atA[r] + mine]; }
+      let columnA = colA(mine);
+      for (var r = 0u; r < ROWS; r++) { values[r] = valueA(rows[r], columnA, mine); }
       // Rolled, for its bound is no constant: unrolled it is slower, and compiling takes far longer.
       let count = min(WIDTH, end - k);
       for (var j = 0u; j < count; j++) {
@@ -68,14 +89,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = 0u; i < TILE; i++) { sum[i] += part[i]; }
   }
 
-  for (var r = 0u; r < ROWS; r++) {
-    if (row + r >= rowCount()) { break; }
-    let base = (batch * rowCount() + row + r) * columnCount();
-    for (var c = 0u; c < VECTORS; c++) {
-      let first = (panel + c) * PANEL + lane * 4u;
-      for (var i = 0u; i < 4u; i++) {
-        if (first + i < columnCount()) { y[base + first + i] = rounded(sum[r * VECTORS + c][i]); }
-      }
+  // Rolled, for its bound is no constant: `finish` may be long.
+  let count = VECTORS * min(ROWS, rowCount() - row);
+  for (var i = 0u; i < count; i++) {
+    let at = vec2u(row + i / VECTORS, panel + i % VECTORS);
+    let own = finish(batch, at.x, at.y * PANEL + lane * 4u, sum[i]);
+    if (ROW_SUMS > 0u) {
+      let whole = subgroupAdd(own);
+      if (lane == 0u && at.y < panels) { keep(batch, at.x, at.y, whole); }
     }
   }
 }

@@ -17,7 +17,21 @@ fn depth() -> u32 { return sizes.depth; }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 /** Which matrix of b a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
+/** What one row of a needs: where it starts. */
+struct RowA { at: u32 }
+fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
+/** What column k of a needs whatever the row: nothing. */
+alias ColA = u32;
+fn colA(k: u32) -> ColA { return k; }
+fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
 fn rounded(v: f32) -> f32 { return v; }
+/** Stores four sums of a row, from `column` on. */
+fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
+  let at = (batch * rowCount() + row) * columnCount() + column;
+  for (var i = 0u; i < 4u; i++) {
+    if (column + i < columnCount()) { y[at + i] = rounded(x[i]); }
+  }
+}
 // --- end of parameters
 
 const BLOCK = 64u;
@@ -41,7 +55,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
   // Four rows of a for one k, neighbours along k; one vector of b, neighbours along its columns.
   let last = rowCount() - 1u;
-  let rows = vec4u(baseA(batch)) + min(vec4u(row + own.x * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(last)) * depth();
+  var rows: array<RowA, 4>;
+  for (var r = 0u; r < 4u; r++) { rows[r] = rowA(batch, min(row + own.x * 4u + r, last)); }
 
   var sum: array<vec4f, 4>;
   for (var i = 0u; i < 4u; i++) { sum[i] = vec4f(); }
@@ -51,7 +66,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = 0u; i < 4u; i++) { part[i] = vec4f(); }
     for (var k = begin; k < end; k += STEP) {
       let kA = min(k + own.y, depth() - 1u);
-      tileA[own.y][own.x] = vec4f(a[rows.x + kA], a[rows.y + kA], a[rows.z + kA], a[rows.w + kA]);
+      let c = colA(kA);
+      tileA[own.y][own.x] = vec4f(valueA(rows[0], c, kA), valueA(rows[1], c, kA), valueA(rows[2], c, kA), valueA(rows[3], c, kA));
       tileB[own.x][own.y] = b[atB + min(k + own.x, depth() - 1u) * 16u + own.y];
       workgroupBarrier();
       let count = min(STEP, end - k);
@@ -68,13 +84,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = 0u; i < 4u; i++) { sum[i] += part[i]; }
   }
 
-  let first = panel * 64u + own.y * 4u;
-  for (var r = 0u; r < 4u; r++) {
-    let i = row + own.x * 4u + r;
-    if (i >= rowCount()) { break; }
-    let base = (batch * rowCount() + i) * columnCount() + first;
-    for (var c = 0u; c < 4u; c++) {
-      if (first + c < columnCount()) { y[base + c] = rounded(sum[r][c]); }
-    }
-  }
+  // Rolled, for its bound is no constant: `finish` may be long.
+  let first = row + own.x * 4u;
+  let count = min(4u, max(rowCount(), first) - first);
+  for (var r = 0u; r < count; r++) { finish(batch, first + r, panel * 64u + own.y * 4u, sum[r]); }
 }

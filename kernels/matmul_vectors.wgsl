@@ -22,7 +22,21 @@ fn matrixB(batch: u32) -> u32 { return batch; }
 /** In vectors: where a row of a matrix has its n-th, for k = 0, and how far it is to the next k. */
 fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * sizes.depth * (sizes.columns / 4u) + n; }
 fn strideB() -> u32 { return sizes.columns / 4u; }
+/** What one row of a needs: where it starts. */
+struct RowA { at: u32 }
+fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
+/** What column k of a needs whatever the row: nothing. */
+alias ColA = u32;
+fn colA(k: u32) -> ColA { return k; }
+fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
 fn rounded(v: f32) -> f32 { return v; }
+/** Stores four sums of a row, from `column` on. */
+fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
+  let at = (batch * rowCount() + row) * columnCount() + column;
+  for (var i = 0u; i < 4u; i++) {
+    if (column + i < columnCount()) { y[at + i] = rounded(x[i]); }
+  }
+}
 // --- end of parameters
 
 const BLOCK = 64u;
@@ -40,8 +54,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let vector = (tile / down % across) * 8u * VECTORS + lane % 8u;
   if (row >= rowCount()) { return; }
 
-  var atA: array<u32, ROWS>;
-  for (var r = 0u; r < ROWS; r++) { atA[r] = baseA(batch) + min(row + r, rowCount() - 1u) * depth(); }
+  var rows: array<RowA, ROWS>;
+  for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(row + r, rowCount() - 1u)); }
   var atB: array<u32, VECTORS>;
   for (var c = 0u; c < VECTORS; c++) { atB[c] = vectorB(matrixB(batch), min(vector + 8u * c, vectors - 1u)); }
 
@@ -54,22 +68,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var k = begin; k < end; k++) {
       var column: array<vec4f, VECTORS>;
       for (var c = 0u; c < VECTORS; c++) { column[c] = b[atB[c] + k * strideB()]; }
+      let columnA = colA(k);
       for (var r = 0u; r < ROWS; r++) {
-        let value = vec4f(a[atA[r] + k]);
+        let value = vec4f(valueA(rows[r], columnA, k));
         for (var c = 0u; c < VECTORS; c++) { part[r * VECTORS + c] = fma(value, column[c], part[r * VECTORS + c]); }
       }
     }
     for (var i = 0u; i < TILE; i++) { sum[i] += part[i]; }
   }
 
-  for (var r = 0u; r < ROWS; r++) {
-    if (row + r >= rowCount()) { break; }
-    let base = (batch * rowCount() + row + r) * columnCount();
-    for (var c = 0u; c < VECTORS; c++) {
-      let first = (vector + 8u * c) * 4u;
-      for (var i = 0u; i < 4u; i++) {
-        if (first + i < columnCount()) { y[base + first + i] = rounded(sum[r * VECTORS + c][i]); }
-      }
-    }
-  }
+  // Rolled, for its bound is no constant: `finish` may be long.
+  let count = VECTORS * min(ROWS, rowCount() - row);
+  for (var i = 0u; i < count; i++) { finish(batch, row + i / VECTORS, (vector + 8u * (i % VECTORS)) * 4u, sum[i]); }
 }
