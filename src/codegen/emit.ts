@@ -3,7 +3,7 @@ import type { Model } from "../check/model.js";
 import { invariant } from "../diagnostics/invariant.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { kernelFiles } from "../embedded.js";
-import { isOp, nodesOf, type Origin } from "../ir/graph.js";
+import { isOp, nodesOf } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { FEATURES, type Requirements } from "../program/target.js";
 import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
@@ -14,7 +14,6 @@ import {
   type ProgramAxis,
   type ProgramCount,
   type ProgramKernel,
-  type ProgramOrigin,
   type ProgramStep,
   type ProgramTable,
   type ProgramUniform,
@@ -26,6 +25,7 @@ import { printRational } from "../size/rational.js";
 import { printSize, type Size } from "../size/size.js";
 import { LineTable } from "./lines.js";
 import { assemble, printRegion } from "./region.js";
+import { worksOf } from "./works.js";
 
 export interface EmitOptions {
   /** Where the plan comes from: its weights, parameters and phase. Without it, weights are those the plan reads, and start as zeros. */
@@ -39,15 +39,8 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
   const { graph } = plan;
   const { model } = options;
   const kernels = new Kernels();
-  const lines = new LineTable(options.sources ?? []);
-  const origins = new Map<Origin, ProgramOrigin>();
-  const originOf = (origin: Origin | null): ProgramOrigin | null => {
-    if (origin === null) return null;
-    let made = origins.get(origin);
-    if (!made) origins.set(origin, (made = { path: origin.path, file: origin.span.file, line: lines.lineOf(origin.span) }));
-    return made;
-  };
-  const steps = plan.steps.map((step) => emitStep(step, kernels, originOf(step.origin)));
+  const { works, origins, ofStep } = worksOf(plan, new LineTable(options.sources ?? []));
+  const steps = plan.steps.map((step, i) => emitStep(step, kernels, ofStep[i]!));
   return {
     format: PROGRAM_FORMAT,
     version: PROGRAM_VERSION,
@@ -83,6 +76,8 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
     slots: plan.slots.map((s) => ({ bytes: sizeText(s.bytes), label: s.label })),
     kernels: kernels.all,
     steps,
+    works,
+    origins,
   };
 }
 
@@ -98,12 +93,12 @@ class Kernels {
   readonly #byKernel = new Map<Kernel, number>();
   readonly #byText = new Map<string, number>();
 
-  indexOf(kernel: Kernel): number {
+  indexOf(kernel: Kernel, tuning: string | null): number {
     let index = this.#byKernel.get(kernel);
-    if (index === undefined) this.#byKernel.set(kernel, (index = this.#add(kernel)));
+    if (index === undefined) this.#byKernel.set(kernel, (index = this.#add(kernel, tuning)));
     return index;
   }
-  #add(kernel: Kernel): number {
+  #add(kernel: Kernel, tuning: string | null): number {
     const text = `${kernel.file}\n${printRegion(kernel)}`;
     const known = this.#byText.get(text);
     if (known !== undefined) return known;
@@ -115,27 +110,28 @@ class Kernels {
       wgsl: assemble(source, kernel),
       access: kernel.buffers.map((b) => b.access),
       uniforms: kernel.fields.length,
+      tuning: tuning ?? kernel.declarations.flatMap((d) => (d.kind === "constant" ? [`${d.name}=${d.value}`] : [])).join(" "),
     });
     this.#byText.set(text, index);
     return index;
   }
 }
 
-function emitStep(step: PlanStep, kernels: Kernels, origin: ProgramOrigin | null): ProgramStep {
+function emitStep(step: PlanStep, kernels: Kernels, work: number): ProgramStep {
   switch (step.kind) {
     case "dispatch":
       return {
         kind: "dispatch",
-        kernel: kernels.indexOf(step.kernel),
+        kernel: kernels.indexOf(step.kernel, step.tuning ?? null),
         slots: step.buffers,
         uniforms: step.uniforms.map(emitUniform),
         workgroups: sizeText(step.workgroups),
-        origin,
+        work,
       };
     case "copy":
-      return { kind: "copy", from: step.from, to: step.to, bytes: sizeText(step.bytes), origin };
+      return { kind: "copy", from: step.from, to: step.to, bytes: sizeText(step.bytes), work };
     case "clear":
-      return { kind: "clear", slot: step.to, bytes: sizeText(step.bytes), origin };
+      return { kind: "clear", slot: step.to, bytes: sizeText(step.bytes), work };
     default:
       return step satisfies never;
   }

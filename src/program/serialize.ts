@@ -23,7 +23,7 @@ import { checkWeightSlots, readLayout } from "./layout.js";
 import { Reader } from "./reader.js";
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
-import { DEVICE_CLASSES, FEATURES, type Requirements, type Target } from "./target.js";
+import { DEFAULT_LIMITS, DEVICE_CLASSES, FEATURES, type Requirements, type SubgroupRange, type Target } from "./target.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -326,17 +326,19 @@ class ProgramReader {
 }
 
 function readTarget(r: Reader): Target {
-  r.fields(["device", "subgroupSize", "f16", "limits"]);
+  r.fields(["device", "subgroups", "f16", "limits"]);
   const limits = r.get("limits");
-  limits.fields(["storageBuffersPerStage", "invocationsPerWorkgroup", "workgroupStorageBytes"]);
+  limits.fields(Object.keys(DEFAULT_LIMITS));
   return {
     device: r.get("device").oneOf(DEVICE_CLASSES),
-    subgroupSize: r.get("subgroupSize").orNull(readSubgroupSize),
+    subgroups: r.get("subgroups").orNull(readSubgroups),
     f16: r.get("f16").boolean(),
     limits: {
       storageBuffersPerStage: limits.get("storageBuffersPerStage").integer(1),
       invocationsPerWorkgroup: limits.get("invocationsPerWorkgroup").integer(1),
       workgroupStorageBytes: limits.get("workgroupStorageBytes").integer(0),
+      storageBindingBytes: limits.get("storageBindingBytes").integer(1),
+      bufferBytes: limits.get("bufferBytes").integer(1),
     },
   };
 }
@@ -344,6 +346,13 @@ function readTarget(r: Reader): Target {
 function readRequirements(r: Reader): Requirements {
   r.fields(["features", "subgroupSize"]);
   return { features: r.get("features").list((f) => f.oneOf(FEATURES), FEATURES.length), subgroupSize: r.get("subgroupSize").orNull(readSubgroupSize) };
+}
+
+function readSubgroups(r: Reader): SubgroupRange {
+  const widths = r.list(readSubgroupSize, 2);
+  const [min, max] = widths;
+  if (min === undefined || max === undefined || min > max) return r.fail(`must be the narrowest and the widest, found ${JSON.stringify(widths)}`);
+  return [min, max];
 }
 
 const readSubgroupSize = (r: Reader): number => r.integer(1, 128);

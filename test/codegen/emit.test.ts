@@ -5,19 +5,6 @@ import { graphOf } from "../schedule/graphs.js";
 
 const OUTPUT = "[B, T, 4] packed T 0 1";
 
-describe("a step's origin", () => {
-  const text = "model M() {\n  forward(x) {\n    exp(x)\n  }\n}\n";
-  const at = text.indexOf("exp(x)");
-  const graph = graphOf(`%y = exp(%x)  // layers.1 m.mod@${at}-${at + 6}\nresult "y" = %y ${OUTPUT}`);
-  it("is the call path and the line of the expression", () => {
-    const { steps } = emit(schedule(graph), { sources: [{ file: "m.mod", text }] });
-    expect(steps.map((s) => s.origin)).toEqual([{ path: "layers.1", file: "m.mod", line: 3 }]);
-  });
-  it("has line 0 where the source is not at hand", () => {
-    expect(emit(schedule(graph)).steps[0]!.origin).toEqual({ path: "layers.1", file: "m.mod", line: 0 });
-  });
-});
-
 describe("slots", () => {
   it("exist for what a kernel reads, and for nothing else", () => {
     const program = emit(schedule(graphOf(`%c = constant {"value":1,"dtype":"f32","shape":["rows(T)",4]}()\n%y = exp(%c)\nresult "y" = %y ${OUTPUT}`)));

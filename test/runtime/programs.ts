@@ -18,6 +18,8 @@ const base = {
   tables: [],
   kernels: [],
   steps: [],
+  works: [],
+  origins: [],
 } as const;
 
 export const batch: ProgramAxis = { role: "batch", name: "B", bound: null };
@@ -47,8 +49,8 @@ export const scaleProgram = (bound: number | null = 64): Program => ({
     { bytes: 12, label: "bias" },
     { bytes: "12*rows(T)", label: "activations" },
   ],
-  kernels: [{ name: "scale.0", wgsl: scaleWgsl, access: ["read", "read", "read_write"], uniforms: 3 }],
-  steps: [{ kind: "dispatch", kernel: 0, slots: [0, 1, 2], uniforms: ["3*rows(T)", 3, { f32: 2 }], workgroups: "ceil(3/64*rows(T))", origin: null }],
+  kernels: [{ name: "scale.0", wgsl: scaleWgsl, access: ["read", "read", "read_write"], uniforms: 3, tuning: "" }],
+  steps: [{ kind: "dispatch", kernel: 0, slots: [0, 1, 2], uniforms: ["3*rows(T)", 3, { f32: 2 }], workgroups: "ceil(3/64*rows(T))", work: null }],
 });
 
 const aboveWgsl = `
@@ -93,8 +95,8 @@ export const aboveProgram: Program = {
     { bytes: "4*rows(C)", label: "index" },
     { bytes: "4*B + 4", label: "chosen" },
   ],
-  kernels: [{ name: "above.0", wgsl: aboveWgsl, access: ["read", "read", "read_write", "read_write"], uniforms: 1 }],
-  steps: [{ kind: "dispatch", kernel: 0, slots: [0, 1, 2, 3], uniforms: ["B"], workgroups: 1, origin: null }],
+  kernels: [{ name: "above.0", wgsl: aboveWgsl, access: ["read", "read", "read_write", "read_write"], uniforms: 1, tuning: "" }],
+  steps: [{ kind: "dispatch", kernel: 0, slots: [0, 1, 2, 3], uniforms: ["B"], workgroups: 1, work: null }],
 };
 
 /** Gives back every kind of table, so that tests can look at them. */
@@ -176,11 +178,11 @@ export const stateProgram: Program = {
     { bytes: "4*B", label: "copy" },
     { bytes: "4*B", label: "cleared" },
   ],
-  kernels: [{ name: "count.0", wgsl: countWgsl, access: ["read_write", "read"], uniforms: 0 }],
+  kernels: [{ name: "count.0", wgsl: countWgsl, access: ["read_write", "read"], uniforms: 0, tuning: "" }],
   steps: [
-    { kind: "copy", from: 1, to: 2, bytes: "4*B", origin: null },
-    { kind: "copy", from: 1, to: 3, bytes: "4*B", origin: null },
-    { kind: "clear", slot: 3, bytes: 4, origin: null },
-    { kind: "dispatch", kernel: 0, slots: [0, 1], uniforms: [], workgroups: 1, origin: null },
+    { kind: "copy", from: 1, to: 2, bytes: "4*B", work: null },
+    { kind: "copy", from: 1, to: 3, bytes: "4*B", work: null },
+    { kind: "clear", slot: 3, bytes: 4, work: null },
+    { kind: "dispatch", kernel: 0, slots: [0, 1], uniforms: [], workgroups: 1, work: null },
   ],
 };

@@ -329,8 +329,8 @@ describe("a session", () => {
       ...stateProgram,
       outputs: [...stateProgram.outputs, { name: "seen", role: "observe", dtype: "u32", shape: [], packing: null, slot: 4, starts: [] }] as const,
       slots: [...stateProgram.slots, { bytes: 4, label: "seen" }],
-      kernels: [...stateProgram.kernels, { name: "ones", wgsl: ones, access: ["read_write"], uniforms: 0 }] as const,
-      steps: [...stateProgram.steps, { kind: "dispatch", kernel: 1, slots: [4], uniforms: [], workgroups: 1, origin: null }] as const,
+      kernels: [...stateProgram.kernels, { name: "ones", wgsl: ones, access: ["read_write"], uniforms: 0, tuning: "" }] as const,
+      steps: [...stateProgram.steps, { kind: "dispatch", kernel: 1, slots: [4], uniforms: [], workgroups: 1, work: null }] as const,
     };
     const s = await load(program, device);
     for (let i = 0; i < 3; i++) await s.run({ x: [0] });

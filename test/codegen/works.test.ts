@@ -1,0 +1,82 @@
+// What a program says of its steps: operators, places, operations and bytes.
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { compile } from "../../src/compile.js";
+import { emit } from "../../src/codegen/emit.js";
+import { ledger } from "../../src/cost/ledger.js";
+import type { Program, ProgramWork } from "../../src/program/program.js";
+import { PORTABLE } from "../../src/program/target.js";
+import { schedule } from "../../src/schedule/schedule.js";
+import { resolveSizes } from "../../src/size/axes.js";
+import { parseSize } from "../../src/size/parse-size.js";
+import { graphOf } from "../schedule/graphs.js";
+
+const OUTPUT = "[B, T, 4] packed T 0 1";
+const programOf = (body: string): Program => emit(schedule(graphOf(`${body}\nresult "y" = %y ${OUTPUT}`)));
+const named = (work: ProgramWork): string => work.ops[work.main]!.op;
+
+describe("places", () => {
+  const text = "model M() {\n  forward(x) {\n    exp(x)\n  }\n}\n";
+  const at = text.indexOf("exp(x)");
+  const graph = graphOf(`%y = exp(%x)  // layers.1 m.mod@${at}-${at + 6}\nresult "y" = %y ${OUTPUT}`);
+  it("are the call path and the line of the expression", () => {
+    const { works, origins, steps } = emit(schedule(graph), { sources: [{ file: "m.mod", text }] });
+    expect(origins).toEqual([{ path: "layers.1", file: "m.mod", line: 3 }]);
+    expect(works).toEqual([{ ops: [{ op: "exp", origin: 0 }], main: 0, flops: "4*rows(T)", bytes: "32*rows(T)" }]);
+    expect(steps.map((s) => s.work)).toEqual([0]);
+  });
+  it("have line 0 where the source is not at hand", () => {
+    expect(emit(schedule(graph)).origins).toEqual([{ path: "layers.1", file: "m.mod", line: 0 }]);
+  });
+});
+
+describe("works", () => {
+  it("name all operators of a step in the order they are evaluated", () => {
+    const [work] = programOf("%a = exp(%x)\n%b = neg(%a)\n%y = mul(%b, %x)").works;
+    expect(work!.ops.map((o) => o.op)).toEqual(["exp", "neg", "mul"]);
+    expect(named(work!)).toBe("mul");
+  });
+  it("count what is read and written once: x, although it is read twice, and y", () => {
+    expect(programOf("%a = exp(%x)\n%y = mul(%a, %x)").works[0]).toMatchObject({ flops: "8*rows(T)", bytes: "32*rows(T)" });
+  });
+  it("count 2·M·N·K operations of a product, and its weight once", () => {
+    const { works } = programOf(`%w = weight {"path":"w","dtype":"f32","shape":[4,4]}()\n%y = matmul {"transposed":true}(%x, %w)`);
+    expect(works.map((w) => [named(w), w.flops, w.bytes])).toEqual([["matmul", "32*rows(T)", "32*rows(T) + 64"]]);
+  });
+  it("are one for steps that are alternatives", () => {
+    const graph = graphOf(
+      `%w = weight {"path":"w","dtype":"f32","shape":[32,4]}()\n%y = matmul {"transposed":true}(%x, %w)\nresult "y" = %y [B, T, 32] packed T 0 1`,
+    );
+    const { steps, works } = emit(schedule(graph, { ...PORTABLE, device: "mesa-software", subgroupSize: 8 }));
+    expect(steps.length).toBeGreaterThan(1);
+    expect(steps.map((s) => s.work)).toEqual(steps.map(() => 0));
+    expect(works).toMatchObject([{ flops: "256*rows(T)", bytes: "144*rows(T) + 512" }]);
+  });
+});
+
+describe("of an example", () => {
+  const file = "examples/moby.mod";
+  const { program, graph, model } = compile(readFileSync(file, "utf8"), { file });
+  const { works, steps, origins } = program!;
+  const extents = new Map(Object.entries({ B: 2, T: 128 }));
+  const sizes = resolveSizes(graph!.axes, { extents, lengths: new Map(), live: new Map(graph!.live.map((l) => [l.name, l.default])) });
+  const sum = (of: (w: ProgramWork) => number | string): number =>
+    works.reduce((n, w) => n + sizes.number(typeof of(w) === "number" ? (of(w) as number) : parseSize(String(of(w)))), 0);
+
+  it("every step has a work, in order, and every work a place in a file", () => {
+    const ofSteps = steps.map((s) => s.work!);
+    expect(ofSteps).toEqual(ofSteps.toSorted((a, b) => a - b));
+    expect(new Set(ofSteps).size).toBe(works.length);
+    expect(origins.every((o) => o.line > 0)).toBe(true);
+    expect(works.every((w) => w.ops[w.main] !== undefined)).toBe(true);
+  });
+  it("the operations are at least the ledger's: nothing is left out, and what is computed twice counts twice", () => {
+    const { total } = ledger(graph!, model!, { extents });
+    expect(sum((w) => w.flops)).toBeGreaterThanOrEqual(total.executed.flops * 0.999);
+    expect(sum((w) => w.flops)).toBeLessThan(total.executed.flops * 1.1);
+  });
+  it("moves no more bytes than its operators would one by one", () => {
+    const { total } = ledger(graph!, model!, { extents });
+    expect(sum((w) => w.bytes)).toBeLessThanOrEqual(total.executed.bytes);
+  });
+});
