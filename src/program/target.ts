@@ -9,18 +9,27 @@ export type DeviceClass = (typeof DEVICE_CLASSES)[number];
 
 export interface Target {
   readonly device: DeviceClass;
-  /** Width that every subgroup has; null where there are none, or where it varies. */
-  readonly subgroupSize: number | null;
+  /** The narrowest and the widest subgroup that a kernel may meet, as the adapter reports them; null where there are none. */
+  readonly subgroups: SubgroupRange | null;
   /** Whether shaders may use f16. */
   readonly f16: boolean;
   readonly limits: Limits;
 }
+
+export type SubgroupRange = readonly [min: number, max: number];
+
+/** The width that every subgroup has: what a kernel may rely on. Null where there are none, or where it varies. */
+export const subgroupWidth = ({ subgroups }: Pick<Target, "subgroups">): number | null =>
+  subgroups !== null && subgroups[0] === subgroups[1] ? subgroups[0] : null;
 
 /** Limits of a device that a schedule must respect, by shorter names than WebGPU's. */
 export interface Limits {
   readonly storageBuffersPerStage: number;
   readonly invocationsPerWorkgroup: number;
   readonly workgroupStorageBytes: number;
+  /** Of a buffer that a shader reads or writes, as far as one binding reaches. */
+  readonly storageBindingBytes: number;
+  readonly bufferBytes: number;
 }
 
 /** WebGPU's default limits (W3C, 3.6.2): every device has them. */
@@ -28,10 +37,12 @@ export const DEFAULT_LIMITS: Limits = {
   storageBuffersPerStage: 8,
   invocationsPerWorkgroup: 256,
   workgroupStorageBytes: 16_384,
+  storageBindingBytes: 134_217_728,
+  bufferBytes: 268_435_456,
 };
 
 /** What every WebGPU device has. */
-export const PORTABLE: Target = { device: "portable", subgroupSize: null, f16: false, limits: DEFAULT_LIMITS };
+export const PORTABLE: Target = { device: "portable", subgroups: null, f16: false, limits: DEFAULT_LIMITS };
 
 /** Features of WebGPU that kernels may use. */
 export const FEATURES = ["subgroups", "shader-f16"] as const;

@@ -1,5 +1,6 @@
 // The device: a GPUDevice with everything that must live as long as it, and what is known of it.
-import type { DeviceClass, Target } from "../program/target.js";
+import type { Target } from "../program/target.js";
+import { classOf } from "./device-class.js";
 import { DeviceLostError, NoDeviceError } from "./errors.js";
 import { settle, type WaitMode } from "./wait.js";
 
@@ -107,15 +108,16 @@ export class Device {
   /** What to compile for, to have programs that fit this device. */
   get target(): Target {
     const { features, subgroups, limits } = this.info;
-    const fixed = subgroups !== null && subgroups[0] === subgroups[1] && features.includes("subgroups");
     return {
       device: classOf(this.info),
-      subgroupSize: fixed ? subgroups[0] : null,
+      subgroups,
       f16: features.includes("shader-f16"),
       limits: {
         storageBuffersPerStage: limits.maxStorageBuffersPerShaderStage,
         invocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
         workgroupStorageBytes: limits.maxComputeWorkgroupStorageSize,
+        storageBindingBytes: limits.maxStorageBufferBindingSize,
+        bufferBytes: limits.maxBufferSize,
       },
     };
   }
@@ -244,13 +246,6 @@ function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null): DeviceInfo {
 /** Whether the adapter is a processor that plays a GPU. */
 export const isSoftware = (info: GPUAdapterInfo): boolean =>
   info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i.test(`${info.description} ${info.device} ${info.architecture}`);
-
-/** WebGPU does not tell whether a GPU has memory of its own: the makers of GPUs that share the processor's are known. */
-function classOf(info: DeviceInfo): DeviceClass {
-  if (info.software) return /llvmpipe|lavapipe/i.test(`${info.name} ${info.driver}`) ? "mesa-software" : "swiftshader";
-  if (/apple|intel|qualcomm|arm|img/i.test(info.vendor) && !/xe-2hpg|xe-hpg|alchemist|battlemage/i.test(info.architecture)) return "integrated";
-  return /nvidia|amd/i.test(info.vendor) || /intel/i.test(info.vendor) ? "discrete" : "portable";
-}
 
 /** A short name: the description up to the driver's version, or what else the adapter says. */
 export function nameOf(info: GPUAdapterInfo): string {

@@ -1,6 +1,7 @@
 // A session: a program with its weights on a device, its buffers made once, ready to run again and again.
 import { expectProgram } from "../program/expect.js";
 import type { Program, ProgramOutput } from "../program/program.js";
+import { subgroupWidth } from "../program/target.js";
 import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
 import { printRational, type Rational } from "../size/rational.js";
 import { Buffers } from "./buffers.js";
@@ -73,8 +74,9 @@ export async function load(program: Program, device: Device, weights?: WeightsIn
 /** Throws UnsupportedError where the device lacks what the program's kernels rely on. */
 function checkRequirements({ requires, target }: Program, { info, target: own }: Device): void {
   const missing: string[] = requires.features.filter((f) => !info.features.includes(f));
-  if (requires.subgroupSize !== null && own.subgroupSize !== requires.subgroupSize)
-    missing.push(`subgroups of ${requires.subgroupSize} (they have ${own.subgroupSize ?? "no fixed width"} there)`);
+  const width = subgroupWidth(own);
+  if (requires.subgroupSize !== null && width !== requires.subgroupSize)
+    missing.push(`subgroups of ${requires.subgroupSize} (they have ${width ?? "no fixed width"} there)`);
   if (missing.length > 0)
     throw new UnsupportedError(
       `the program was compiled for ${target.device} and needs ${missing.join(" and ")}, which ${info.name} does not have`,

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Node } from "../../src/ir/graph.js";
 import type { Device } from "../../src/runtime/index.js";
-import type { Target } from "../../src/program/target.js";
+import { DEFAULT_LIMITS, type Target } from "../../src/program/target.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
@@ -107,17 +107,17 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
 describe("cases for numbers of rows", () => {
   const target: Target = {
     device: "mesa-software",
-    subgroupSize: 8,
+    subgroups: [8, 8],
     f16: false,
-    limits: { storageBuffersPerStage: 8, invocationsPerWorkgroup: 256, workgroupStorageBytes: 16_384 },
+    limits: DEFAULT_LIMITS,
   };
   it("known when compiling are chosen then", () => {
     const plan = schedule(product(1, 64, 64, true).graph, target);
     expect(plan.steps).toHaveLength(1);
     expect([...plan.weights.values()].flat().map((w) => w.layout.kind)).toEqual(["panels"]);
   });
-  it("are those of any device where subgroups are of another width", () => {
-    expect(tuningsFor({ ...target, subgroupSize: 16 })).toEqual(tuningsFor({ ...target, device: "portable" }));
+  it.each([[[16, 16]], [[8, 16]], [null]] as const)("are those of any device where subgroups are %s", (subgroups) => {
+    expect(tuningsFor({ ...target, subgroups })).toEqual(tuningsFor({ ...target, device: "portable" }));
   });
 });
 

@@ -1,6 +1,7 @@
 // Weights in the order their kernels read them.
 import { describe, expect, it } from "vitest";
 import { packedLength, type PanelLayout } from "../../src/program/program.js";
+import { subgroupWidth } from "../../src/program/target.js";
 import { UnsupportedError, load } from "../../src/runtime/index.js";
 import { forEachPiece, type OpenPanels } from "../../src/runtime/weights/layout.js";
 import { testDevice } from "../device.js";
@@ -112,7 +113,7 @@ it("a weight as given goes as it is", () => {
 describe("a program whose kernels rely on what the device lacks", () => {
   it("is refused before anything is allocated", async () => {
     const device = await testDevice();
-    const width = (device.target.subgroupSize ?? 8) * 2;
+    const width = (subgroupWidth(device.target) ?? 8) * 2;
     const program = {
       ...scaleProgram(),
       target: { ...device.target, device: "discrete" },

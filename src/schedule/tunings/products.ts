@@ -1,6 +1,6 @@
 // Tunings of matrix products: which kernel, its tile, and the panels a weight is packed in.
 import type { Reader } from "../../program/reader.js";
-import type { DeviceClass, Target } from "../../program/target.js";
+import { subgroupWidth, type DeviceClass, type Target } from "../../program/target.js";
 import type { Candidate, Family } from "./family.js";
 
 /** How a product a · b is computed. All sum over k in the same order and the same blocks, so a row has the same bits in every tile. */
@@ -84,23 +84,43 @@ const MESA: ProductTunings = {
   byValue: { kind: "vectors", rows: 4, vectors: 2 },
 };
 
-/** Not measured: tiles of 64 × 64 with 4 × 4 an invocation are what published kernels for such devices use; few rows are bound by reading b, each value once. */
-const GPU: ProductTunings = {
+const tiled = (most: number | null): ProductCase => ({ most, tuning: { kind: "tiled" } });
+
+/**
+ * Not measured here. What kernels published for such devices have in common: tiles of 64 × 64 through workgroup memory, 4 × 4 to 8 × 8 of it an invocation, for many
+ * rows (TensorFlow.js, onnxruntime, llama.cpp); for few rows, which are bound by reading b, one row an invocation, so that as many as can be read at once. A GPU
+ * that shares memory is full with a few thousand invocations, so tiles pay early.
+ */
+const INTEGRATED: ProductTunings = {
   subgroupSize: null,
   panel: 64,
   leastColumns: 32,
-  byWeight: [vectors(8, 1, 1), { most: null, tuning: { kind: "tiled" } }],
-  byWeightAnyRows: [vectors(8, 1, 1), { most: null, tuning: { kind: "tiled" } }],
+  byWeight: [vectors(8, 1, 1), vectors(32, 4, 1), tiled(null)],
+  byWeightAnyRows: [vectors(8, 1, 1), tiled(null)],
   shapes: [],
   byValue: { kind: "vectors", rows: 4, vectors: 2 },
 };
 
+/**
+ * Not measured here. As above; but a GPU with memory of its own wants tens of thousands of invocations, which tiles of 64 × 64 give only to larger products: below that
+ * smaller tiles, whose repeated reads its caches serve, are the lesser evil.
+ */
+const DISCRETE: ProductTunings = {
+  ...INTEGRATED,
+  byWeight: [vectors(16, 1, 1), vectors(128, 4, 1), tiled(null)],
+  byWeightAnyRows: [vectors(16, 1, 1), vectors(128, 4, 1), tiled(null)],
+};
+
+/**
+ * GPUs: the same with subgroups and without, as most of them vary in width (Intel 8 to 32, AMD 32 or 64), and a panel as wide as 32 lanes' vectors is no tile's. Where the
+ * width is fixed, `modc tune` measures kernels that rely on it.
+ */
 const BY_CLASS: { readonly [C in DeviceClass]: ProductTunings } = {
   portable: PORTABLE,
   "mesa-software": MESA,
   swiftshader: PORTABLE,
-  integrated: GPU,
-  discrete: GPU,
+  integrated: INTEGRATED,
+  discrete: DISCRETE,
 };
 
 export const products: Family<ProductTunings> = {
@@ -110,11 +130,12 @@ export const products: Family<ProductTunings> = {
   },
   candidates: (target) => tuningsOn(target).map((choice) => forced(choice, target)),
   read: readProducts,
-  misfit(tunings, { subgroupSize, limits }) {
-    if (tunings.subgroupSize !== null && tunings.subgroupSize !== subgroupSize)
-      return `products need subgroups of ${tunings.subgroupSize}, and the target has ${subgroupSize === null ? "none of one width" : subgroupSize}`;
+  misfit(tunings, target) {
+    const width = subgroupWidth(target);
+    if (tunings.subgroupSize !== null && tunings.subgroupSize !== width)
+      return `products need subgroups of ${tunings.subgroupSize}, and the target has ${width === null ? "none of one width" : `those of ${width}`}`;
     const used = [...casesIn(tunings).map((c) => c.tuning), tunings.byValue];
-    if (used.some((t) => t.kind === "tiled") && limits.invocationsPerWorkgroup < 256) return "products need workgroups of 256";
+    if (used.some((t) => t.kind === "tiled") && target.limits.invocationsPerWorkgroup < 256) return "products need workgroups of 256";
     return null;
   },
 };
@@ -132,28 +153,31 @@ interface Choice {
 const ROWS = [1, 4, 8, 16, 32] as const;
 const VECTORS = [1, 2, 4] as const;
 /** Vectors of sums in registers beyond which compilers spill, and take seconds. */
-const MOST_SUMS = { vectors: 32, subgroup: 64 } as const;
+const MOST_SUMS = 32;
+const FEW_SUMS = 8;
 
-function tuningsOn({ subgroupSize, limits }: Target): readonly Choice[] {
-  const width = subgroupSize !== null && subgroupSize >= MOST_WIDTH.least && subgroupSize <= MOST_WIDTH.most ? subgroupSize : null;
-  const tiles = (kind: "vectors" | "subgroup", panel: number): readonly Choice[] =>
-    ROWS.flatMap((rows) => VECTORS.flatMap((count) => (rows * count <= MOST_SUMS[kind] ? [{ tuning: { kind, rows, vectors: count }, panel }] : [])));
-  // All that share a panel can be cases of one weight.
-  const panels = [...new Set([32, 64, ...(width === null ? [] : [4 * width])])];
+function tuningsOn(target: Target): readonly Choice[] {
+  const own = subgroupWidth(target);
+  const width = own !== null && own >= WIDTHS.least && own <= WIDTHS.most ? own : null;
+  const tiles = (kind: "vectors" | "subgroup", panel: number, most: number): readonly Choice[] =>
+    ROWS.flatMap((rows) => VECTORS.flatMap((count) => (rows * count <= most ? [{ tuning: { kind, rows, vectors: count }, panel }] : [])));
+  // Only what shares a panel can be cases of one weight: beside each kernel that wants its own, the small tiles for few rows.
+  const others = [...new Set([64, ...(width === null ? [] : [4 * width])])].filter((panel) => panel !== 32);
   return [
     { tuning: { kind: "plain" }, panel: 32 },
-    ...panels.flatMap((panel) => tiles("vectors", panel)),
-    ...(width === null ? [] : tiles("subgroup", 4 * width)),
-    ...(limits.invocationsPerWorkgroup >= 256 ? [{ tuning: { kind: "tiled" as const }, panel: 64 }] : []),
+    ...tiles("vectors", 32, MOST_SUMS),
+    ...others.flatMap((panel) => tiles("vectors", panel, FEW_SUMS)),
+    ...(width === null ? [] : tiles("subgroup", 4 * width, MOST_SUMS)),
+    ...(target.limits.invocationsPerWorkgroup >= 256 ? [{ tuning: { kind: "tiled" as const }, panel: 64 }] : []),
   ];
 }
 
-function forced({ tuning, panel }: Choice, { subgroupSize }: Target): Candidate<ProductTunings> {
+function forced({ tuning, panel }: Choice, target: Target): Candidate<ProductTunings> {
   const cases: readonly ProductCase[] = [{ most: null, tuning }];
   return {
     name: tuning.kind === "plain" ? tuningName(tuning) : `${tuningName(tuning)}, panels of ${panel}`,
     tunings: {
-      subgroupSize: tuning.kind === "subgroup" ? subgroupSize : null,
+      subgroupSize: tuning.kind === "subgroup" ? subgroupWidth(target) : null,
       panel,
       leastColumns: 1,
       byWeight: cases,
@@ -180,13 +204,14 @@ export function tuningName(tuning: ProductTuning): string {
 
 // --- reading
 
-const MOST_WIDTH = { least: 4, most: 128 } as const;
+/** Of subgroups: wider than any device has. */
+const WIDTHS = { least: 4, most: 128 } as const;
 const MOST_CASES = 16;
 const MOST_SHAPES = 1024;
 
 function readProducts(r: Reader): ProductTunings {
   r.fields(["subgroupSize", "panel", "leastColumns", "byWeight", "byWeightAnyRows", "shapes", "byValue"]);
-  const subgroupSize = r.get("subgroupSize").orNull((s) => s.integer(MOST_WIDTH.least, MOST_WIDTH.most));
+  const subgroupSize = r.get("subgroupSize").orNull((s) => s.integer(WIDTHS.least, WIDTHS.most));
   const byValue = readTuning(r.get("byValue"));
   if (byValue.kind !== "vectors" && byValue.kind !== "plain") r.get("byValue").fail("must be vectors or plain: what is computed is not packed");
   return {
@@ -204,7 +229,7 @@ function readShape(r: Reader, subgroupSize: number | null): ShapeTunings {
 }
 
 function readWeightTunings(r: Reader, subgroupSize: number | null): WeightTunings {
-  const panel = r.get("panel").integer(4, 4 * MOST_WIDTH.most);
+  const panel = r.get("panel").integer(4, 4 * WIDTHS.most);
   if (panel % 4 !== 0) r.get("panel").fail(`must be a multiple of 4, found ${panel}`);
   return {
     panel,
