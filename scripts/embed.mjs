@@ -1,4 +1,5 @@
 // Writes src/embedded.ts: the standard library and the kernels as text, so that the compiler reads no files and runs in a page.
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,12 +13,17 @@ const table = (folder, extension) =>
     .map((f) => `  ${JSON.stringify(f)}: ${JSON.stringify(readFileSync(join(root, folder, f), "utf8"))},\n`)
     .join("");
 
+/** Sixteen hexadecimal digits that tell versions of the kernels apart. */
+const digest = (text) => createHash("sha256").update(text).digest("hex").slice(0, 16);
+
 /** Leaves the file alone where nothing changed, so that builds stay quick. */
 export function embed() {
+  const kernels = table("kernels", ".wgsl");
   const text =
     `// Made by scripts/embed.mjs from src/std/*.mod and kernels/*.wgsl; do not edit.\n` +
     `export const stdFiles: Readonly<Record<string, string>> = {\n${table("src/std", ".mod")}};\n` +
-    `export const kernelFiles: Readonly<Record<string, string>> = {\n${table("kernels", ".wgsl")}};\n`;
+    `export const kernelFiles: Readonly<Record<string, string>> = {\n${kernels}};\n` +
+    `export const kernelsDigest = ${JSON.stringify(digest(kernels))};\n`;
   const path = join(root, "src", "embedded.ts");
   let old = "";
   try {

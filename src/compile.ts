@@ -11,6 +11,8 @@ import { optimize } from "./passes/index.js";
 import type { Program } from "./program/program.js";
 import { PORTABLE, type Target } from "./program/target.js";
 import { schedule } from "./schedule/schedule.js";
+import { checkTunings, expectFit, type TuningsFile } from "./schedule/tunings/file.js";
+import { tuningsFor, type Tunings } from "./schedule/tunings/index.js";
 
 export interface CompileOptions {
   /** infer: one pass in which `top` may see the whole sequence. train: with the objective. generate: the causal rule. Default infer. */
@@ -27,6 +29,11 @@ export interface CompileOptions {
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   /** The device to compile for, such as `device.target`. By default any: such a program uses no optional feature and runs everywhere. */
   readonly target?: Target;
+  /**
+   * What `modc tune` measured on such a device: the JSON of its file. Without a target, that of the file. Throws TuningsError for what is no such file, was measured
+   * with other kernels, or does not fit the target.
+   */
+  readonly tunings?: TuningsFile;
   /** Run the IR verifier after every pass. */
   readonly verify?: boolean;
 }
@@ -45,20 +52,24 @@ export interface Compiled {
 
 /** Compiles a `.mod` source. Never throws for a fault of the source: look at `program` and `diagnostics`. */
 export function compile(source: string, options: CompileOptions = {}): Compiled {
+  const tunings = options.tunings === undefined ? null : checkTunings(options.tunings);
+  const target = options.target ?? tunings?.target ?? PORTABLE;
+  if (tunings) expectFit(tunings.tunings, target);
   const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions(options));
   if (!checked.model) return { program: null, graph: null, model: null, diagnostics: checked.diagnostics, sources: checked.sources };
   const lowered = lower(checked.model);
   const graph = optimize(lowered, { verify: options.verify ?? false });
-  const program = programFor({ graph, model: checked.model, sources: checked.sources }, options.target);
+  const program = programFor({ graph, model: checked.model, sources: checked.sources }, target, tunings?.tunings);
   return { program, graph, model: checked.model, diagnostics: checked.diagnostics, sources: checked.sources };
 }
 
-/** The last part of the pipeline: the program of an optimized graph for a device, by default for any. */
+/** The last part of the pipeline: the program of an optimized graph for a device, by default for any, with the tunings of its class unless others are given. */
 export function programFor(
   { graph, model, sources }: { readonly graph: Graph; readonly model: Model; readonly sources: readonly SourceFile[] },
   target: Target = PORTABLE,
+  tunings: Tunings = tuningsFor(target),
 ): Program {
-  return emit(schedule(graph, target), { model, sources });
+  return emit(schedule(graph, target, tunings), { model, sources });
 }
 
 function checkOptions(options: CompileOptions): CheckOptions {

@@ -20,5 +20,7 @@ export { PORTABLE, type Target } from "./program/target.js";
 export { parseProgram, printProgram } from "./program/serialize.js";
 export { evaluate } from "./reference/evaluate.js";
 export { schedule } from "./schedule/schedule.js";
+export { checkTunings, parseTunings, printTunings, TuningsError, type TuningsFile } from "./schedule/tunings/file.js";
+export type { Tunings } from "./schedule/tunings/index.js";
 export { formatSource } from "./syntax/format-source.js";
 export { parse } from "./syntax/parse.js";

@@ -6,6 +6,7 @@ import { kernelFiles } from "../embedded.js";
 import { isOp, nodesOf } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { FEATURES, type Requirements } from "../program/target.js";
+import { tuningsDigest } from "../schedule/tunings/digest.js";
 import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
 import {
   PROGRAM_FORMAT,
@@ -49,6 +50,7 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
     entry: model?.entry ?? "forward",
     target: plan.target,
     requires: requirementsOf(plan),
+    tunings: tuningsDigest(plan.tunings),
     parameters: model?.parameters.map(({ name, value }) => ({ name, value })) ?? [],
     axes: graph.axes.map(emitAxis),
     live: graph.live.map((l) => ({ name: l.name, kind: l.kind, default: printRational(l.default) })),

@@ -17,6 +17,8 @@ export interface Program {
   /** What it was compiled for, and what of that a device must have. */
   readonly target: Target;
   readonly requires: Requirements;
+  /** Digest of the tunings its kernels and tiles were chosen by. */
+  readonly tunings: string;
   /** Parameters of the model as they were set, printed. */
   readonly parameters: readonly { readonly name: string; readonly value: string }[];
   /** Batch first; an axis stands after those it is made from. */

@@ -23,7 +23,8 @@ import { checkWeightSlots, readLayout } from "./layout.js";
 import { Reader } from "./reader.js";
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
-import { DEFAULT_LIMITS, DEVICE_CLASSES, FEATURES, type Requirements, type SubgroupRange, type Target } from "./target.js";
+import { readSubgroupSize, readTarget } from "./read-target.js";
+import { FEATURES, type Requirements } from "./target.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -48,6 +49,7 @@ export function parseProgram(text: string): Program {
     "entry",
     "target",
     "requires",
+    "tunings",
     "parameters",
     "axes",
     "live",
@@ -109,6 +111,7 @@ class ProgramReader {
       entry: root.get("entry").oneOf(["forward", "objective"]),
       target: readTarget(root.get("target")),
       requires: readRequirements(root.get("requires")),
+      tunings: root.get("tunings").string(64),
       parameters: root.get("parameters").list((r) => {
         r.fields(["name", "value"]);
         return { name: r.get("name").string(), value: r.get("value").string() };
@@ -325,37 +328,10 @@ class ProgramReader {
   }
 }
 
-function readTarget(r: Reader): Target {
-  r.fields(["device", "subgroups", "f16", "limits"]);
-  const limits = r.get("limits");
-  limits.fields(Object.keys(DEFAULT_LIMITS));
-  return {
-    device: r.get("device").oneOf(DEVICE_CLASSES),
-    subgroups: r.get("subgroups").orNull(readSubgroups),
-    f16: r.get("f16").boolean(),
-    limits: {
-      storageBuffersPerStage: limits.get("storageBuffersPerStage").integer(1),
-      invocationsPerWorkgroup: limits.get("invocationsPerWorkgroup").integer(1),
-      workgroupStorageBytes: limits.get("workgroupStorageBytes").integer(0),
-      storageBindingBytes: limits.get("storageBindingBytes").integer(1),
-      bufferBytes: limits.get("bufferBytes").integer(1),
-    },
-  };
-}
-
 function readRequirements(r: Reader): Requirements {
   r.fields(["features", "subgroupSize"]);
   return { features: r.get("features").list((f) => f.oneOf(FEATURES), FEATURES.length), subgroupSize: r.get("subgroupSize").orNull(readSubgroupSize) };
 }
-
-function readSubgroups(r: Reader): SubgroupRange {
-  const widths = r.list(readSubgroupSize, 2);
-  const [min, max] = widths;
-  if (min === undefined || max === undefined || min > max) return r.fail(`must be the narrowest and the widest, found ${JSON.stringify(widths)}`);
-  return [min, max];
-}
-
-const readSubgroupSize = (r: Reader): number => r.integer(1, 128);
 
 function readFloat(r: Reader): { readonly f32: number } {
   r.fields(["f32"]);

@@ -5,10 +5,12 @@ import type { CountedTable, WeightLayout } from "../program/program.js";
 import type { Requirements, Target } from "../program/target.js";
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
+import type { Tunings } from "./tunings/index.js";
 
 export interface Plan {
   readonly graph: Graph;
   readonly target: Target;
+  readonly tunings: Tunings;
   readonly slots: readonly PlanSlot[];
   readonly steps: readonly PlanStep[];
   readonly tables: readonly PlanTable[];

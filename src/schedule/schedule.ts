@@ -320,7 +320,7 @@ class Scheduling {
       return { slot: slotOf(s), starts: dims.map(({ dim, axis }) => ({ dim, slot: slotOf(itemOf(starts, axis)) })) };
     });
     const steps = this.#steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin, nodes: step.nodes }));
-    return { graph: this.#graph, target: this.#target, slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
+    return { graph: this.#graph, target: this.#target, tunings: this.#tunings, slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
   }
 }
 

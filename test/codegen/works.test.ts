@@ -47,7 +47,7 @@ describe("works", () => {
     const graph = graphOf(
       `%w = weight {"path":"w","dtype":"f32","shape":[32,4]}()\n%y = matmul {"transposed":true}(%x, %w)\nresult "y" = %y [B, T, 32] packed T 0 1`,
     );
-    const { steps, works } = emit(schedule(graph, { ...PORTABLE, device: "mesa-software", subgroupSize: 8 }));
+    const { steps, works } = emit(schedule(graph, { ...PORTABLE, device: "mesa-software", subgroups: [8, 8] }));
     expect(steps.length).toBeGreaterThan(1);
     expect(steps.map((s) => s.work)).toEqual(steps.map(() => 0));
     expect(works).toMatchObject([{ flops: "256*rows(T)", bytes: "144*rows(T) + 512" }]);

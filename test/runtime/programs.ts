@@ -10,6 +10,7 @@ const base = {
   entry: "forward",
   target: PORTABLE,
   requires: { features: [], subgroupSize: null },
+  tunings: "",
   parameters: [],
   live: [],
   weights: [],

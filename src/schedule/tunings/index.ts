@@ -18,5 +18,10 @@ export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { pr
 /** The tunings of a device on which nobody has measured. */
 export const tuningsFor = (target: Target): Tunings => ({ products: families.products.defaults(target) });
 
+/** What of the tunings a target cannot run, as a clause; null where it can run all. */
+export function misfitOf(tunings: Tunings, target: Target): string | null {
+  return families.products.misfit(tunings.products, target);
+}
+
 /** Everything that may be chosen for a family on a target, each as the family's tunings that take it for everything. */
 export const candidates = <F extends FamilyName>(family: F, target: Target): readonly Candidate<Tunings[F]>[] => families[family].candidates(target);

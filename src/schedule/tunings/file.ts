@@ -1,0 +1,106 @@
+// Files of tunings: what was measured on one device, with one driver, for one version of the kernels.
+import { kernelsDigest } from "../../embedded.js";
+import { Reader, type Refuse } from "../../program/reader.js";
+import { readTarget } from "../../program/read-target.js";
+import type { Target } from "../../program/target.js";
+import { families, misfitOf, type FamilyName, type Tunings } from "./index.js";
+
+export const TUNINGS_FORMAT = "modc-tunings";
+export const TUNINGS_VERSION = 1;
+
+/** The device as its adapter describes it (`GPUAdapterInfo`); the driver with its version, as far as it tells. */
+export interface Adapter {
+  readonly name: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly driver: string;
+}
+
+/** As `modc tune` writes it; `compile` takes it as `tunings`. */
+export interface TuningsFile {
+  readonly format: typeof TUNINGS_FORMAT;
+  readonly version: typeof TUNINGS_VERSION;
+  /** Digest of the kernels that were measured: others are not as fast with the same tunings. */
+  readonly kernels: string;
+  readonly adapter: Adapter;
+  /** What the device offered. */
+  readonly target: Target;
+  readonly tunings: Tunings;
+}
+
+/** Why tunings are refused. `invalid`: nothing that `modc tune` wrote. `stale`: for other kernels. `foreign`: for another device. */
+export type TuningsFault = "invalid" | "stale" | "foreign";
+
+export class TuningsError extends Error {
+  override readonly name = "TuningsError";
+  constructor(
+    readonly fault: TuningsFault,
+    message: string,
+    readonly hint: string | null = null,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** A file for these kernels. */
+export const tuningsFile = (adapter: Adapter, target: Target, tunings: Tunings): TuningsFile => ({
+  format: TUNINGS_FORMAT,
+  version: TUNINGS_VERSION,
+  kernels: kernelsDigest,
+  adapter: { name: adapter.name, vendor: adapter.vendor, architecture: adapter.architecture, driver: adapter.driver },
+  target,
+  tunings,
+});
+
+export const printTunings = (file: TuningsFile): string => `${JSON.stringify(file, null, 1)}\n`;
+
+/** More text than all shapes of a model need. */
+const MOST_CHARACTERS = 4 * 1024 * 1024;
+
+const noTunings: Refuse = (what, options) => new TuningsError("invalid", `not a file of tunings: ${what}`, "`modc tune` writes one", options);
+
+/** Reads the text of a file. Throws TuningsError for anything that `modc tune` would not have written, and for what was measured with other kernels. */
+export const parseTunings = (text: string): TuningsFile => readFile(Reader.parse(text, noTunings, MOST_CHARACTERS));
+
+/** Checks data that somebody else has parsed, as `parseTunings` does. */
+export const checkTunings = (data: unknown): TuningsFile => readFile(Reader.of(data, noTunings));
+
+function readFile(root: Reader): TuningsFile {
+  root.fields(["format", "version", "kernels", "adapter", "target", "tunings"]);
+  if (root.get("format").string() !== TUNINGS_FORMAT) root.get("format").fail(`must be ${JSON.stringify(TUNINGS_FORMAT)}`);
+  const version = root.get("version").integer(0);
+  if (version !== TUNINGS_VERSION) root.get("version").fail(`is ${version}: this version of modc reads ${TUNINGS_VERSION}`);
+  const kernels = root.get("kernels").string(MOST_NAME);
+  if (kernels !== kernelsDigest)
+    throw new TuningsError("stale", "the tunings were measured with other kernels than this version of modc has", "run `modc tune` again");
+  const target = readTarget(root.get("target"));
+  const tunings = readTunings(root.get("tunings"));
+  const misfit = misfitOf(tunings, target);
+  if (misfit !== null) root.get("tunings").fail(`do not fit their own target: ${misfit}`);
+  return { format: TUNINGS_FORMAT, version: TUNINGS_VERSION, kernels, adapter: readAdapter(root.get("adapter")), target, tunings };
+}
+
+const MOST_NAME = 1000;
+
+function readAdapter(r: Reader): Adapter {
+  r.fields(["name", "vendor", "architecture", "driver"]);
+  const text = (field: keyof Adapter): string => r.get(field).string(MOST_NAME);
+  return { name: text("name"), vendor: text("vendor"), architecture: text("architecture"), driver: text("driver") };
+}
+
+function readTunings(r: Reader): Tunings {
+  const names = Object.keys(families) as readonly FamilyName[]; // the keys of the total table
+  r.fields(names);
+  return Object.fromEntries(names.map((name) => [name, families[name].read(r.get(name))])) as unknown as Tunings; // a field for each family, read by it
+}
+
+/** Throws TuningsError where a target cannot run tunings, such as those of subgroups that it lacks. */
+export function expectFit(tunings: Tunings, target: Target): void {
+  const misfit = misfitOf(tunings, target);
+  if (misfit !== null) throw new TuningsError("foreign", `the tunings do not fit the target: ${misfit}`, "measure them on a device such as it is: `modc tune`");
+}
+
+/** Whether tunings were measured on this adapter, with this driver. */
+export const isOf = (file: TuningsFile, adapter: Adapter): boolean =>
+  (["name", "vendor", "architecture", "driver"] as const).every((field) => file.adapter[field] === adapter[field]);
