@@ -69,28 +69,37 @@ function isKnown(node: Node): boolean {
   return KNOWN.has(inner.op);
 }
 
-/** Products that make the keys and values of attention with fewer heads in k and v than in q → how many heads share one. */
+/**
+ * Products that make the keys and values of attention with fewer heads in k and v than in q → how often they count: as many times as heads share one, as
+ * far as their columns are keys and values.
+ */
 function keyValueProducts(nodes: readonly Node[]): ReadonlyMap<Node, Rational> {
   const found = new Map<Node, Rational>();
+  const seen = new Set<Node>();
   for (const node of nodes) {
     if (!isOp(node, "attention")) continue;
     const [query, key, value] = node.inputs.slice(0, 3) as [Node, Node, Node];
     const [heads, groups] = [typeOf(query).shape[0] as number, typeOf(key).shape[0] as number];
     if (heads === groups) continue;
     for (const root of [key, value]) {
-      const product = productBehind(root, groups * (typeOf(root).shape[2] as number));
-      if (product) found.set(product, q.rational(heads, groups));
+      const width = groups * (typeOf(root).shape[2] as number);
+      const columns = columnsBehind(root, width);
+      if (!columns || seen.has(columns)) continue;
+      seen.add(columns);
+      const product = isOp(columns, "slice") ? columns.inputs[0]! : columns;
+      const more = q.multiply(q.rational(heads - groups, groups), q.rational(width, typeOf(product).shape.at(-1) as number));
+      found.set(product, q.add(found.get(product) ?? q.ONE, more));
     }
   }
   return found;
 }
 
-/** The product of this width from which a key or value comes by views, rotation, norms and biases. */
-function productBehind(root: Node, width: number): Node | null {
+/** The product of this width, or the slice of a wider one, from which a key or value comes by views, rotation, norms and biases. */
+function columnsBehind(root: Node, width: number): Node | null {
   const pending = [root];
   const seen = new Set<Node>(pending);
   for (let node = pending.pop(); node; node = pending.pop()) {
-    if (node.op === "matmul") {
+    if (node.op === "matmul" || (isOp(node, "slice") && node.inputs[0]!.op === "matmul")) {
       if (typeOf(node).shape.at(-1) === width) return node;
       continue;
     }

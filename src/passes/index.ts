@@ -3,6 +3,7 @@ import type { Graph } from "../ir/graph.js";
 import { assertSound } from "../ir/verify.js";
 import { ops } from "../ops/index.js";
 import { cse } from "./cse.js";
+import { mergeProducts } from "./merge-products.js";
 import type { Trace } from "./rewrite.js";
 import { simplify } from "./simplify.js";
 
@@ -17,7 +18,13 @@ export interface Pass {
 /** In order. Each is a pure function of the graph; `modc ir --after <name>` shows its result. */
 export const passes: readonly Pass[] = [
   { name: "simplify", doc: "algebra on constants and no-ops, so that later rules see one form", run: simplify },
-  { name: "cse", doc: "last, so that it sees what the others duplicated", run: cse },
+  { name: "cse", doc: "equal nodes become one, so that what is read twice is seen to be", run: cse },
+  {
+    name: "merge-products",
+    doc: "products of the same rows by several weights become one, the weights packed side by side when they are loaded",
+    run: mergeProducts,
+  },
+  { name: "tidy", doc: "simplify and cse again, for what the others left", run: (graph, trace) => cse(simplify(graph, trace), trace) },
 ];
 
 export interface OptimizeOptions {

@@ -142,13 +142,13 @@ function fireOne(node: Node, rules: readonly Rule[], emit: Emit, trace: Trace | 
 }
 
 /**
- * The graph with each node replaced by `replace`, which sees nodes whose inputs are replaced already. Axes nothing mentions
- * any more lose their starts. The same graph where nothing changes.
+ * The graph with each node replaced by `replace`, which sees nodes whose inputs are replaced already, and beside them what they were.
+ * Axes nothing mentions any more lose their starts. The same graph where nothing changes.
  */
-export function mapGraph(graph: Graph, replace: (node: Node, emit: (from: Node) => Emit) => Node): Graph {
+export function mapGraph(graph: Graph, replace: (node: Node, emit: (from: Pick<Node, "origin">) => Emit, before: Node) => Node): Graph {
   const made = createEmit(ops, graph.axes);
   const emit =
-    (from: Node): Emit =>
+    (from: Pick<Node, "origin">): Emit =>
     (kind, inputs, attrs) =>
       made.node(kind, inputs, attrs, from.origin);
   const replaced = new Map<Node, Node>();
@@ -156,7 +156,7 @@ export function mapGraph(graph: Graph, replace: (node: Node, emit: (from: Node) 
   const now = (node: Node): Node => replaced.get(node) ?? node;
   for (const node of nodesOf(graph)) {
     const moved = node.inputs.some((n) => now(n) !== n) ? { ...node, inputs: node.inputs.map(now) } : node;
-    const next = replace(moved, emit);
+    const next = replace(moved, emit, node);
     replaced.set(node, next);
     changed ||= next !== node;
   }

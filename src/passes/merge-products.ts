@@ -1,0 +1,97 @@
+// Products of the same rows by several weights become one: q, k and v, or gate and up, are read and computed together.
+import { isOp, nodesOf, typeOf, type Graph, type Node, type Origin } from "../ir/graph.js";
+import { mapGraph, type Trace } from "./rewrite.js";
+import { callerReads } from "./readers.js";
+
+type Product = Node<"matmul">;
+type Weight = Node<"weight">;
+
+/** Weights side by side in place of one of them: `start` is where its columns begin. */
+interface Place {
+  readonly weights: readonly Weight[];
+  readonly transposed: boolean;
+  readonly start: number;
+  readonly width: number;
+}
+
+/** A slice of fewer columns is not worth a place in a wide product. */
+const LEAST_COLUMNS = 16;
+/** Slices begin where a vector does. */
+const VECTOR = 4;
+/** The largest buffer that every device binds: weights that fit alone must not exceed it together. */
+const MOST_BYTES = 128 * 1024 * 1024;
+
+/**
+ * a · b₁, a · b₂ … become slices of a · [b₁ b₂ …], where the b are weights; each element is the same sum in the same order. Weights stand in order of
+ * appearance, and only those together that are multiplied by the same values everywhere, so that none is kept twice.
+ */
+export function mergeProducts(graph: Graph, trace: Trace | null): Graph {
+  const places = placesOf(graph);
+  if (places.size === 0) return graph;
+  return mapGraph(graph, (node, emitFrom, before) => {
+    const place = isProduct(before) ? places.get(before.inputs[1] as Weight) : undefined; // an input that is no weight has no place
+    if (!place || place.transposed !== (node as Product).attrs.transposed) return node;
+    const { weights, transposed, start, width } = place;
+    const emit = emitFrom({ origin: commonOrigin(node.origin, weights) });
+    const joint = emit("concat", weights, { axis: transposed ? 0 : 1 });
+    const product = emit("matmul", [node.inputs[0]!, joint], { transposed });
+    const made = emitFrom(node)("slice", [product], { axis: typeOf(product).shape.length - 1, start, stop: start + width });
+    trace?.("merge-products", node, made);
+    return made;
+  });
+}
+
+const isProduct = (node: Node): node is Product => isOp(node, "matmul") && isMatrix(node.inputs[1]!);
+const isMatrix = (b: Node): b is Weight => isOp(b, "weight") && b.attrs.shape.length === 2 && b.attrs.shape.every((n) => n > 0);
+const columnsOf = (b: Weight, transposed: boolean): number => b.attrs.shape[transposed ? 0 : 1]!;
+
+/** For each weight that is merged, where it stands. */
+function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
+  const uses = new Map<Weight, Product[]>();
+  const nodes = nodesOf(graph);
+  for (const node of nodes) if (isProduct(node)) entry(uses, node.inputs[1] as Weight, () => []).push(node); // `isProduct` has looked
+  const apart = new Set<Weight>();
+  const stored = callerReads(graph);
+  for (const [weight, products] of uses) {
+    const { transposed } = products[0]!.attrs;
+    const width = columnsOf(weight, transposed);
+    const fits = width >= LEAST_COLUMNS && width % VECTOR === 0 && products.every((p) => p.attrs.transposed === transposed && !stored.has(p));
+    if (!fits) apart.add(weight);
+  }
+  // Weights of one key are multiplied by the same values.
+  const ids = new Map<Node, number>();
+  const idOf = (node: Node): number => entry(ids, node, () => ids.size);
+  const groups = new Map<string, Weight[]>();
+  for (const [weight, products] of uses) {
+    if (apart.has(weight)) continue;
+    const rows = products.map((p) => idOf(p.inputs[0]!)).sort((a, b) => a - b);
+    entry(groups, `${products[0]!.attrs.transposed} ${rows.join()}`, () => []).push(weight);
+  }
+  const places = new Map<Weight, Place>();
+  for (const weights of groups.values()) {
+    const { transposed } = uses.get(weights[0]!)![0]!.attrs;
+    const bytes = weights.reduce((n, { attrs: { shape } }) => n + 4 * shape[0]! * shape[1]!, 0);
+    if (weights.length < 2 || bytes > MOST_BYTES) continue;
+    let start = 0;
+    for (const weight of weights) {
+      const width = columnsOf(weight, transposed);
+      places.set(weight, { weights, transposed, start, width });
+      start += width;
+    }
+  }
+  return places;
+}
+
+/** The origin of the first, as far as its call path is that of all the weights: a joint product counts for the block that holds them. */
+function commonOrigin(origin: Origin | null, weights: readonly Weight[]): Origin | null {
+  if (!origin) return null;
+  const [first, ...rest] = weights.map((w) => w.attrs.path.split("."));
+  const common = first!.findIndex((part, i) => rest.some((path) => path[i] !== part));
+  return { ...origin, path: origin.path.split(".").slice(0, common).join(".") };
+}
+
+function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
+}
