@@ -1,28 +1,35 @@
 // Specs of the kernels that choose rows: a route is its rows, ascending, and the starts of the axis they make.
+import { invariant } from "../../diagnostics/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import { multiplySizes } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import type { Step } from "../plan.js";
+import type { TopTuning } from "../tunings/top.js";
 import { input, KernelBuilder, result, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
 
-/** Invocations for sequences of at most so many tokens: barriers cost more with each, and a GPU needs many where sequences are long. */
-const LANES: readonly (readonly [tokens: number, lanes: number])[] = [
-  [1024, 32],
-  [4096, 64],
-];
-const MOST_LANES = 256;
-
-export const top: Spec<"top"> = ({ attrs, inputs, extents }) => {
+export const top: Spec<"top"> = ({ attrs, inputs, extents, tunings }) => {
   const tokens = extents.most(packedAxis(typeAt(inputs, 0).shape[0]!)!) ?? Infinity;
-  const lanes = LANES.find(([most]) => tokens <= most)?.[1] ?? MOST_LANES;
+  const found = tunings.top.find(({ most }) => most === null || tokens <= most);
+  invariant(found, "no tuning fits so many tokens");
   const onDevice = extents.onDevice(attrs.axis);
-  const kernel = new KernelBuilder("top", extents).read("score", "u32", input(0)).read("parent", "u32", input(1));
+  const kernel = topKernel(found.tuning, extents).read("score", "u32", input(0)).read("parent", "u32", input(1));
   kernel.read("kept", "u32", onDevice ? result(1) : { from: "counted", axis: attrs.axis });
-  kernel.write("index", "u32", result(0)).write("positions", "u32", result(2)).count("batch", extents.batch).constant("LANES", lanes);
+  kernel.write("index", "u32", result(0)).write("positions", "u32", result(2)).count("batch", extents.batch);
   if (onDevice) return work([topStarts(attrs.axis, extents), kernel.function("fn publish(b: u32) {}").dispatch(extents.batch)]);
   kernel.write("starts", "u32", result(1)).function(PUBLISH);
   return work([kernel.dispatch(extents.batch)]);
 };
+
+function topKernel(tuning: TopTuning, extents: Extents): KernelBuilder {
+  switch (tuning.kind) {
+    case "workgroup":
+      return new KernelBuilder("top", extents).constant("LANES", tuning.lanes);
+    case "subgroup":
+      return new KernelBuilder("top_subgroup", extents).subgroups(tuning.width).constant("WIDTH", tuning.width);
+    default:
+      return tuning satisfies never;
+  }
+}
 
 const PUBLISH = `fn publish(b: u32) {
   if (b == 0u) { starts[0] = 0u; }

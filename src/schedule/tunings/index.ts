@@ -2,6 +2,8 @@
 import type { Target } from "../../program/target.js";
 import type { Candidate, Family } from "./family.js";
 import { products, type ProductTunings } from "./products.js";
+import { rowSums, type RowSumsTuning } from "./row-sums.js";
+import { top, type TopTunings } from "./top.js";
 
 export type { Candidate, Family } from "./family.js";
 export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "./products.js";
@@ -9,18 +11,24 @@ export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "
 /** One field for each family of kernels. A new family is a file beside this one, a field here, and an entry in `families`. */
 export interface Tunings {
   readonly products: ProductTunings;
+  readonly rowSums: RowSumsTuning;
+  readonly top: TopTunings;
 }
 export type FamilyName = keyof Tunings;
 
 /** Total by type. */
-export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { products };
+export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { products, rowSums, top };
 
 /** The tunings of a device on which nobody has measured. */
-export const tuningsFor = (target: Target): Tunings => ({ products: families.products.defaults(target) });
+export const tuningsFor = (target: Target): Tunings => ({
+  products: products.defaults(target),
+  rowSums: rowSums.defaults(target),
+  top: top.defaults(target),
+});
 
 /** What of the tunings a target cannot run, as a clause; null where it can run all. */
 export function misfitOf(tunings: Tunings, target: Target): string | null {
-  return families.products.misfit(tunings.products, target);
+  return products.misfit(tunings.products, target) ?? rowSums.misfit(tunings.rowSums, target) ?? top.misfit(tunings.top, target);
 }
 
 /** Everything that may be chosen for a family on a target, each as the family's tunings that take it for everything. */

@@ -1,0 +1,71 @@
+// One to four sums over each row at once: Σ over k of value(row, k), k = 0 … depth − 1; x is read once.
+// Method: LANES invocations share ROWS rows, side by side along k, so that what a column needs is fetched once for all of them; with one lane each row is gone
+// through by itself. A lane sums its columns in blocks of 32, then halves meet halves in a tree.
+// Grid: one workgroup for each 64 / LANES · ROWS rows.
+
+// --- parameters
+struct Sizes { rows: u32, depth: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> w: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y0: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y1: array<f32>;
+const LANES = 16u;
+const ROWS = 4u;
+fn rowCount() -> u32 { return sizes.rows; }
+fn depth() -> u32 { return sizes.depth; }
+/** What one row needs: where it starts. */
+struct RowX { at: u32 }
+fn rowX(row: u32) -> RowX { return RowX(row * depth()); }
+/** What column k needs whatever the row: its weight. */
+struct ColX { weight: f32 }
+fn colX(k: u32) -> ColX { return ColX(w[k]); }
+/** What column k of a row adds to each sum: here to a score and to the sum of squares. */
+alias Sums = vec2f;
+fn valueX(r: RowX, c: ColX, k: u32) -> Sums {
+  let v = x[r.at + k];
+  return vec2f(v * c.weight, v * v);
+}
+fn keep(row: u32, s: Sums) {
+  y0[row] = s.x;
+  y1[row] = s.y;
+}
+// --- end of parameters
+
+const INVOCATIONS = 64u;
+var<workgroup> parts: array<Sums, INVOCATIONS * ROWS>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+  let begin = (group.x + group.y * groups.x) * (INVOCATIONS / LANES) * ROWS;
+  if (begin >= rowCount()) { return; }
+  let lane = invocation % LANES;
+  let first = begin + (invocation / LANES) * ROWS;
+  var rows: array<RowX, ROWS>;
+  var total: array<Sums, ROWS>;
+  for (var i = 0u; i < ROWS; i++) {
+    rows[i] = rowX(min(first + i, rowCount() - 1u));
+    total[i] = Sums();
+  }
+  for (var start = lane; start < depth(); start += 32u * LANES) {
+    let end = min(start + 32u * LANES, depth());
+    var part: array<Sums, ROWS>;
+    for (var i = 0u; i < ROWS; i++) { part[i] = Sums(); }
+    for (var k = start; k < end; k += LANES) {
+      let c = colX(k);
+      for (var i = 0u; i < ROWS; i++) { part[i] += valueX(rows[i], c, k); }
+    }
+    for (var i = 0u; i < ROWS; i++) { total[i] += part[i]; }
+  }
+  for (var i = 0u; i < ROWS; i++) { parts[i * INVOCATIONS + invocation] = total[i]; }
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane < half) {
+      for (var i = 0u; i < ROWS; i++) { parts[i * INVOCATIONS + invocation] += parts[i * INVOCATIONS + invocation + half]; }
+    }
+  }
+  if (lane > 0u) { return; }
+  for (var i = 0u; i < ROWS; i++) {
+    if (first + i < rowCount()) { keep(first + i, parts[i * INVOCATIONS + invocation]); }
+  }
+}

@@ -1,0 +1,88 @@
+// The k best rows of each sequence, ascending: index[firstOf(b) + j], and their places in the sequence.
+// Method: a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. Scores become integer keys of the same order (NaN lowest, −0 as 0).
+// The key of rank k is found two bits at a time from the highest: the largest digit that k rows or more still reach; the search ends early where just k do.
+// Rows above it are chosen, and of those equal to it the earlier. Each lane counts and writes a stretch of its own, so the result is in order without a sort.
+// Grid: one workgroup for each sequence; where its rows begin and how many they are is known before (the host's table, or top_starts).
+enable subgroups;
+diagnostic(off, subgroup_uniformity);
+
+// --- parameters
+struct Sizes { batch: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> score: array<u32>;
+@group(0) @binding(2) var<storage, read> parent: array<u32>;
+@group(0) @binding(3) var<storage, read> kept: array<u32>;
+@group(0) @binding(4) var<storage, read_write> index: array<u32>;
+@group(0) @binding(5) var<storage, read_write> positions: array<u32>;
+@group(0) @binding(6) var<storage, read_write> starts: array<u32>;
+const WIDTH = 8u;
+fn batch() -> u32 { return sizes.batch; }
+/** The starts of the axis the rows make, where they came from the host: a result like the others. */
+fn publish(b: u32) {
+  if (b == 0u) { starts[0] = 0u; }
+  starts[b + 1u] = kept[b + 1u];
+}
+// --- end of parameters
+
+fn keyOf(row: u32) -> u32 {
+  let bits = score[row];
+  let magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) { return 0u; }
+  if (magnitude == 0u) { return 0x80000000u; }
+  return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
+}
+
+/** How many rows have at least each of these keys. */
+fn reaching(first: u32, end: u32, lane: u32, keys: vec3u) -> vec3u {
+  var found = vec3u();
+  for (var row = first + lane; row < end; row += WIDTH) { found += vec3u(vec3u(keyOf(row)) >= keys); }
+  return subgroupAdd(found);
+}
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let b = group.x + group.y * groups.x;
+  if (b >= batch()) { return; }
+  let first = parent[b];
+  let end = parent[b + 1u];
+  let offset = kept[b];
+  let k = kept[b + 1u] - offset;
+  if (lane == 0u) { publish(b); }
+  if (k == 0u) { return; }
+
+  var threshold = 0u;
+  var reached = end - first;
+  for (var shift = 32u; shift > 0u && reached > k; ) {
+    shift -= 2u;
+    let counts = reaching(first, end, lane, vec3u(threshold) | (vec3u(1u, 2u, 3u) << vec3u(shift)));
+    let digit = u32(counts.x >= k) + u32(counts.y >= k) + u32(counts.z >= k);
+    threshold |= digit << shift;
+    reached = select(select(select(reached, counts.x, digit == 1u), counts.y, digit == 2u), counts.z, digit == 3u);
+  }
+
+  // Where just k rows reach the threshold, all of them are chosen.
+  let stretch = (end - first + WIDTH - 1u) / WIDTH;
+  let begin = min(first + lane * stretch, end);
+  let to = min(begin + stretch, end);
+  var above = 0u;
+  var equal = 0u;
+  for (var row = begin; row < to; row++) {
+    let key = keyOf(row);
+    above += u32(key > threshold);
+    equal += u32(key == threshold);
+  }
+  let quota = k - subgroupAdd(above);
+  let left = subgroupExclusiveAdd(equal);
+  var at = offset + subgroupExclusiveAdd(above) + min(left, quota);
+  var spare = quota - min(left, quota);
+  for (var row = begin; row < to; row++) {
+    let key = keyOf(row);
+    let takes = key > threshold || (key == threshold && spare > 0u);
+    if (takes) {
+      index[at] = row;
+      positions[at] = row - first;
+      at += 1u;
+      spare -= u32(key == threshold);
+    }
+  }
+}

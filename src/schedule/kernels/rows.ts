@@ -1,0 +1,62 @@
+// The spec of sums over rows: one to four of them in one pass over what they read.
+import { invariant } from "../../diagnostics/invariant.js";
+import type { DType } from "../../size/dtype.js";
+import type { Size } from "../../size/size.js";
+import type { Extents } from "../extents.js";
+import type { Step } from "../plan.js";
+import type { RowSumsTuning } from "../tunings/row-sums.js";
+import { KernelBuilder, storageType, type Operand } from "./spec.js";
+
+/** Sums over the columns of each row. */
+export interface RowSums {
+  readonly rows: Size;
+  readonly depth: Size;
+  /** Where each sum goes, f32 or f16 [rows], one to four; none is read by the kernel. */
+  readonly results: readonly { readonly operand: Operand; readonly dtype: DType }[];
+  /**
+   * Binds what the sums read, and declares `RowX` and `fn rowX(row: u32) -> RowX`, what a row needs whatever the column; `ColX` and `fn colX(k: u32) -> ColX`,
+   * what a column needs whatever the row; `fn valueX(r: RowX, c: ColX, k: u32) -> Sums`, what column k of a row adds to each sum.
+   */
+  readonly declare: (kernel: KernelBuilder) => void;
+}
+
+/** `Sums`, by how many there are. */
+const SUMS = ["f32", "vec2f", "vec3f", "vec4f"] as const;
+
+/** The type of `Sums` for so many sums. */
+export function sumsType(count: number): (typeof SUMS)[number] {
+  const type = SUMS[count - 1];
+  invariant(type, `${count} sums are none or too many`);
+  return type;
+}
+
+/** The step that computes sums over rows. A row has the same bits whatever rows stand beside it. */
+export function rowSums({ rows, depth, results, declare }: RowSums, extents: Extents, tuning: RowSumsTuning): Step<Operand> {
+  const kernel = kernelOf(extents, tuning);
+  declare(kernel);
+  kernel
+    .function(`alias Sums = ${sumsType(results.length)};`)
+    .count("rowCount", rows)
+    .count("depth", depth);
+  const stores = results.map(({ operand, dtype }, i) => {
+    kernel.write(`sums${i}`, storageType(dtype), operand);
+    const sum = results.length === 1 ? "s" : `s[${i}]`;
+    return `  sums${i}[row] = ${dtype === "f16" ? `modc_f16(${sum})` : sum};\n`;
+  });
+  kernel.function(`fn keep(row: u32, s: Sums) {\n${stores.join("")}}`);
+  return kernel.dispatch(extents.ceilDivide(rows, rowsOf(tuning)));
+}
+
+/** Rows of a workgroup. */
+const rowsOf = (tuning: RowSumsTuning): number => (tuning.kind === "subgroup" ? tuning.rows : (64 / tuning.lanes) * tuning.rows);
+
+function kernelOf(extents: Extents, tuning: RowSumsTuning): KernelBuilder {
+  switch (tuning.kind) {
+    case "workgroup":
+      return new KernelBuilder("row_sums", extents).constant("LANES", tuning.lanes).constant("ROWS", tuning.rows);
+    case "subgroup":
+      return new KernelBuilder("row_sums_subgroup", extents).subgroups(tuning.width).constant("WIDTH", tuning.width).constant("ROWS", tuning.rows);
+    default:
+      return tuning satisfies never;
+  }
+}

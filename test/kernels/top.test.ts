@@ -1,0 +1,47 @@
+// Every way to choose the best rows gives those of the reference, on two devices, for short and long sequences, few and all.
+import { beforeAll, describe, it } from "vitest";
+import type { Target } from "../../src/program/target.js";
+import type { Device } from "../../src/runtime/index.js";
+import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import { rational } from "../../src/size/rational.js";
+import { applySize, axisSize, multiplySizes, sizeOf, type Size } from "../../src/size/size.js";
+import { testDevice } from "../device.js";
+import { Bench, type Case, type Random } from "../ops/bench.js";
+import { caseOf, samples } from "../ops/samples.js";
+import { compareOnDevice } from "./operators.js";
+
+const tuningsOf = (target: Target): readonly Tunings[] => candidates("top", target).map((c) => ({ ...tuningsFor(target), top: c.tunings }));
+
+const share = (num: number, den: number): Size => applySize("ceil", [multiplySizes(sizeOf(rational(num, den)), axisSize("T"))]);
+
+/** Scores of one kind, of which so many are chosen. */
+function choose(lengths: readonly number[], k: Size, score: (random: Random) => number): Case {
+  const b = new Bench({ batch: lengths.length, tokens: Math.max(...lengths), lengths, axes: { K: { kind: "top", parent: "T", k } } }, 7);
+  return b.finish(b.top("K", b.rows([], [], "f32", score)), "top");
+}
+
+const strange = [NaN, -NaN, Infinity, -Infinity, 0, -0, 1e-42, -1e-42, 3.4e38, 1, 1 + 2 ** -23];
+const normal = (r: Random): number => r.normal();
+const CASES: readonly (readonly [string, Case])[] = [
+  ["an eighth", choose([700, 1, 0, 64, 65], share(1, 8), normal)],
+  ["all", choose([300, 7], share(1, 1), normal)],
+  ["none", choose([300, 7], 0, normal)],
+  ["all but one of equals", choose([257], 256, () => 2.5)],
+  ["few of few values, some no numbers", choose([1000, 33], share(1, 3), (r) => strange[r.below(strange.length)]!)],
+  ["neighbours in the last bit", choose([513], 100, (r) => 1 + r.below(64) * 2 ** -23)],
+  ["the most a position can be told by", choose([4096], share(1, 2), normal)],
+];
+
+describe.each(["default", "swiftshader"] as const)("top on the %s device", (which) => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await testDevice(which);
+  });
+  it.each(CASES)("%s", async (_name, c) => {
+    for (const tunings of tuningsOf(device.target)) await compareOnDevice(device, "top", c, device.target, tunings);
+  });
+  it("every sample", async () => {
+    for (const tunings of tuningsOf(device.target))
+      for (const sample of samples.top) await compareOnDevice(device, "top", caseOf("top", sample), device.target, tunings);
+  });
+});
