@@ -2,7 +2,22 @@
 import { PROGRAM_FORMAT, PROGRAM_VERSION, type Program } from "./program.js";
 import { ProgramError } from "./reader.js";
 
-const LISTS = ["parameters", "axes", "live", "inputs", "outputs", "weights", "ignore", "states", "tables", "slots", "kernels", "steps", "works", "origins"] as const;
+const LISTS = [
+  "parameters",
+  "axes",
+  "live",
+  "inputs",
+  "outputs",
+  "weights",
+  "ignore",
+  "states",
+  "tables",
+  "slots",
+  "kernels",
+  "steps",
+  "works",
+  "origins",
+] as const;
 
 /** Throws ProgramError for what is no program of this version, as `compile` and `parseProgram` give them. Only `parseProgram` looks into it. */
 export function expectProgram(value: unknown): asserts value is Program {

@@ -1,5 +1,6 @@
 // The buffers of a session: one for each slot, checked against the device's limits before any is made, grown when a larger run asks.
 import type { Program } from "../program/program.js";
+import type { Allocator } from "./allocator.js";
 import type { Device } from "./device.js";
 import { DisposedError, LimitError, OutOfMemoryError } from "./errors.js";
 import { BUFFER_USAGE } from "./gpu-flags.js";
@@ -7,8 +8,12 @@ import { BUFFER_USAGE } from "./gpu-flags.js";
 /** A binding must not be empty, and copies go by words. */
 const LEAST_BYTES = 16;
 
+/** Bytes of the buffer that holds so many. */
+export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math.ceil(bytes / 4) * 4);
+
 export class Buffers {
   readonly #device: Device;
+  readonly #allocator: Allocator;
   readonly #labels: readonly string[];
   /** Whether a slot is bound by a dispatch, and so under the limit of a binding. */
   readonly #bound: readonly boolean[];
@@ -17,12 +22,11 @@ export class Buffers {
   readonly #buffers: GPUBuffer[] = [];
   /** Bytes of each slot's buffer; 0 before the first. */
   readonly #bytes: number[];
-  /** How many buffers were made so far. */
-  made = 0;
   #destroyed = false;
 
-  constructor(device: Device, program: Pick<Program, "slots" | "steps">, lasting: ReadonlySet<number>) {
+  constructor(device: Device, allocator: Allocator, program: Pick<Program, "slots" | "steps">, lasting: ReadonlySet<number>) {
     this.#device = device;
+    this.#allocator = allocator;
     this.#labels = program.slots.map((s) => s.label);
     this.#bytes = program.slots.map(() => 0);
     this.#lasting = lasting;
@@ -37,11 +41,6 @@ export class Buffers {
 
   bytes(slot: number): number {
     return this.#bytes[slot]!;
-  }
-
-  /** Bytes of all slots together. */
-  get total(): number {
-    return this.#bytes.reduce((n, b) => n + b, 0);
   }
 
   /** The first slot that this device cannot hold at these sizes, as an error; null where all fit. */
@@ -70,10 +69,12 @@ export class Buffers {
     const { gpu } = this.#device;
     const made: GPUBuffer[] = [];
     const scopes: Promise<GPUError | null>[] = [];
-    const sizes = grown.map((slot) => Math.max(LEAST_BYTES, Math.ceil(needed[slot]! / 4) * 4));
+    const sizes = grown.map((slot) => bufferBytes(needed[slot]!));
     grown.forEach((slot, i) => {
       gpu.pushErrorScope("out-of-memory");
-      made.push(gpu.createBuffer({ label: this.#labels[slot]!, size: sizes[i]!, usage: BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst }));
+      made.push(
+        this.#allocator.create({ label: this.#labels[slot]!, size: sizes[i]!, usage: BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst }),
+      );
       scopes.push(this.#device.wait(() => gpu.popErrorScope()));
     });
     try {
@@ -82,20 +83,20 @@ export class Buffers {
         if (error) throw new OutOfMemoryError(this.#labels[grown[i]!]!, sizes[i]!, { hint: "give smaller sizes with `max`", cause: error });
       });
     } catch (error) {
-      for (const buffer of made) buffer.destroy();
+      for (const buffer of made) this.#allocator.destroy(buffer);
       throw error;
     }
     if (this.#destroyed) {
-      for (const buffer of made) buffer.destroy();
+      for (const buffer of made) this.#allocator.destroy(buffer);
       throw new DisposedError();
     }
     this.#keepContents(grown, made);
     grown.forEach((slot, i) => {
-      this.#buffers[slot]?.destroy();
+      const old = this.#buffers[slot];
+      if (old) this.#allocator.destroy(old);
       this.#buffers[slot] = made[i]!;
       this.#bytes[slot] = sizes[i]!;
     });
-    this.made += made.length;
     return new Set(grown);
   }
 
@@ -110,7 +111,7 @@ export class Buffers {
 
   destroy(): void {
     this.#destroyed = true;
-    for (const buffer of this.#buffers) buffer.destroy();
+    for (const buffer of this.#buffers) this.#allocator.destroy(buffer);
     this.#buffers.length = 0;
     this.#bytes.fill(0);
   }

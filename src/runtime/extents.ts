@@ -124,3 +124,16 @@ export function checkSeed(seed: number): number {
   if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) throw new InputError("seed", `seed is ${seed}: it must be a whole number from 0 to 4294967295`);
   return seed;
 }
+
+/** Extents by axis; throws InputError for an axis that is none, or beyond its bound. */
+export function checkMax(axes: readonly Axis[], max: Readonly<Record<string, number>> | undefined): ReadonlyMap<string, number> {
+  const given = new Map(Object.entries(max ?? {}));
+  const known = inputAxes(axes);
+  for (const [name, extent] of given) {
+    const axis = known.find((a) => a.name === name);
+    if (!axis) throw new InputError(null, `max: the model has no axis ${name}`, `it has ${known.map((a) => a.name).join(", ") || "none"}`);
+    if (!Number.isSafeInteger(extent) || extent < 1) throw new InputError(null, `max: ${name} is ${String(extent)}: it must be a whole number of at least 1`);
+    if (axis.bound !== null && extent > axis.bound) throw new InputError(null, `max: ${name} is ${extent}: the model allows ${axis.bound}`);
+  }
+  return given;
+}

@@ -3,11 +3,15 @@ export { Device, openDevice, type DeviceInfo, type DeviceKind, type DeviceLimit,
 export * from "./errors.js";
 export type { LiveValue } from "./extents.js";
 export { initialValues, initialWeights } from "./init.js";
+export { memoryOf, type MemoryOptions, type MemoryUse } from "./memory.js";
 export type { InputValue, Nested, NumberArray } from "./inputs.js";
 export type { DeviceClass, Target } from "../program/target.js";
 export type { Program } from "../program/program.js";
 export { parseProgram, printProgram, ProgramError } from "../program/serialize.js";
 export type { OutputSelection, Result } from "./outputs.js";
+export type { Profile, ProfiledWork, ProfileOptions, WorkCost } from "./profile/profile.js";
+export { measureRoofline, type Roofline, timeAtBest } from "./profile/roofline.js";
+export { chromeTrace, type TraceEvent } from "./profile/trace.js";
 export { load, type Inputs, type LoadOptions, type Results, type RunOptions, Session, type SessionEvent } from "./session.js";
 export type { WeightsInput } from "./weights.js";
 export { converts, fileDtype, fromBytes, toBytes, type Words } from "./weights/convert.js";

@@ -1,18 +1,23 @@
 // A session: a program with its weights on a device, its buffers made once, ready to run again and again.
 import { expectProgram } from "../program/expect.js";
 import type { Program, ProgramOutput } from "../program/program.js";
-import { subgroupWidth } from "../program/target.js";
 import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
 import { printRational, type Rational } from "../size/rational.js";
+import { Allocator } from "./allocator.js";
 import { Buffers } from "./buffers.js";
+import { checked } from "./checked.js";
 import type { Device } from "./device.js";
-import { DisposedError, InputError, KernelError, UnsupportedError } from "./errors.js";
-import { checkLengths, checkLive, checkSeed, inferExtents, type LiveValue } from "./extents.js";
-import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
+import { DisposedError, InputError } from "./errors.js";
+import { checkLengths, checkLive, checkMax, checkSeed, inferExtents, type LiveValue } from "./extents.js";
 import { flatten, type FlatInput, type InputValue, isNumberArray, packInput } from "./inputs.js";
+import { growthMessage, Prediction } from "./memory.js";
 import { neededSteps, type OutputSelection, placeOutputs, readOutput, type ReadPlace, type Result, selectOutputs } from "./outputs.js";
 import { compilePipelines } from "./pipelines.js";
+import { keepingStates } from "./profile/states.js";
+import { profileSteps, type Profile, type ProfileOptions } from "./profile/profile.js";
+import { checkRequirements } from "./requirements.js";
 import { inputAxes, parseAxes, SizeTable } from "./sizes.js";
+import { Staging } from "./staging.js";
 import { Steps } from "./steps.js";
 import { Tables } from "./tables.js";
 import type { Words } from "./weights/convert.js";
@@ -21,7 +26,15 @@ import { locateWeights, uploadWeights, type WeightsInput, type WeightValues } fr
 /** What a session reports while it loads, and when its buffers grow. */
 export type SessionEvent =
   | { readonly kind: "kernels" | "weights"; readonly done: number; readonly total: number }
-  | { readonly kind: "grow"; /** Buffers made anew. */ readonly buffers: number; /** Bytes of all buffers now. */ readonly bytes: number };
+  | {
+      readonly kind: "grow";
+      /** Buffers made anew. */
+      readonly buffers: number;
+      /** Bytes of all buffers now. */
+      readonly bytes: number;
+      /** Why, and how to make room at once, in a sentence. */
+      readonly message: string;
+    };
 
 export interface LoadOptions {
   /** Extents of axes that the buffers are made for: `{ B: 4, T: 512 }`. By default an axis's bound, and 1 where it has none; a larger run grows the buffers. */
@@ -71,19 +84,6 @@ export async function load(program: Program, device: Device, weights?: WeightsIn
   }
 }
 
-/** Throws UnsupportedError where the device lacks what the program's kernels rely on. */
-function checkRequirements({ requires, target }: Program, { info, target: own }: Device): void {
-  const missing: string[] = requires.features.filter((f) => !info.features.includes(f));
-  const width = subgroupWidth(own);
-  if (requires.subgroupSize !== null && width !== requires.subgroupSize)
-    missing.push(`subgroups of ${requires.subgroupSize} (they have ${width ?? "no fixed width"} there)`);
-  if (missing.length > 0)
-    throw new UnsupportedError(
-      `the program was compiled for ${target.device} and needs ${missing.join(" and ")}, which ${info.name} does not have`,
-      "compile it for this device (`target: device.target`), or for any (no target)",
-    );
-}
-
 /** The sizes of a run. */
 interface Resolved {
   /** Equal for runs of equal sizes. */
@@ -110,19 +110,20 @@ export class Session {
   readonly #table = new SizeTable();
   /** Size of each slot's bytes. */
   readonly #slotBytes: readonly number[];
+  readonly #allocator: Allocator;
   readonly #buffers: Buffers;
+  readonly #staging: Staging;
+  readonly #prediction: Prediction;
   readonly #tables: Tables;
   readonly #onProgress: (event: SessionEvent) => void;
   readonly #seed: number;
   readonly #live: ReadonlyMap<string, Rational>;
   readonly #neededByOutputs = new Map<string, Uint8Array>();
   #steps: Steps | null = null;
-  #staging: GPUBuffer | null = null;
   /** Sizes whose uniforms and tables the device has. */
   #current: Resolved | null = null;
   #queue: Promise<unknown> = Promise.resolve();
   #disposed = false;
-  #extraBuffers = 0;
 
   /** Use `load`. */
   constructor(program: Program, device: Device, options: LoadOptions) {
@@ -135,13 +136,16 @@ export class Session {
     this.#slotBytes = program.slots.map((s) => this.#table.index(s.bytes));
     for (const output of program.outputs) for (const size of output.shape) this.#table.index(size);
     const lasting = new Set([...program.states.map((s) => s.slot), ...program.weights.flatMap((w) => w.slots.map((s) => s.slot))]);
-    this.#buffers = new Buffers(device, program, lasting);
+    this.#allocator = new Allocator(device.gpu);
+    this.#buffers = new Buffers(device, this.#allocator, program, lasting);
+    this.#staging = new Staging(device, this.#allocator);
+    this.#prediction = new Prediction(program, this.#axes, device.info.limits.minUniformBufferOffsetAlignment);
     this.#tables = new Tables(device, program, this.#axes, this.#buffers);
   }
 
   /** Buffers made so far and the bytes of those in use: the same after every run that needs no more room. */
   get memory(): { readonly buffers: number; readonly bytes: number } {
-    return { buffers: this.#buffers.made + this.#extraBuffers, bytes: this.#buffers.total + (this.#staging?.size ?? 0) };
+    return { buffers: this.#allocator.made, bytes: this.#allocator.bytes };
   }
 
   /** The part of `load` that talks to the device. */
@@ -151,12 +155,12 @@ export class Session {
     options.signal?.throwIfAborted();
     const pipelines = await compilePipelines(this.device, this.program, (done, total) => this.#onProgress({ kind: "kernels", done, total }));
     options.signal?.throwIfAborted();
-    await this.#checked("prepare a program", () => {
-      this.#steps = new Steps(this.device, this.program, this.#table, pipelines);
-      this.#extraBuffers++;
+    await checked(this.device, "prepare a program", () => {
+      this.#steps = new Steps(this.device, this.#allocator, this.program, this.#table, pipelines);
       this.#steps.bind(this.#buffers);
-      this.#ensureStaging(placeOutputs(selectOutputs(this.program, {}), this.#table, most.values, most.sizes).bytes);
+      this.#staging.ensure(this.#stagingOf(most));
     });
+    this.#prediction.expect(most.run, this.#allocator.bytes);
     await uploadWeights(this.device, this.program, this.#buffers, weights, {
       signal: options.signal,
       progress: (done, total) => this.#onProgress({ kind: "weights", done, total }),
@@ -168,13 +172,25 @@ export class Session {
    * once. Throws InputError, LimitError, OutOfMemoryError, DeviceLostError, DisposedError.
    */
   run(inputs: Inputs, options: RunOptions = {}): Promise<Results> {
+    return this.#enqueue(inputs, options, (call) => this.#runNow(call));
+  }
+
+  /**
+   * Runs the program several times and tells where the time goes: of each step and work, medians. Changes nothing that a later run sees, states included.
+   * Throws what `run` throws.
+   */
+  profile(inputs: Inputs, options: ProfileOptions & RunOptions = {}): Promise<Profile> {
+    return this.#enqueue(inputs, options, (call) => this.#profileNow(call, options));
+  }
+
+  #enqueue<T>(inputs: Inputs, options: RunOptions, begin: (call: Call) => Promise<T>): Promise<T> {
     let call: Call;
     try {
       call = this.#read(inputs, options);
     } catch (error) {
       return Promise.reject(error);
     }
-    const turn = this.#queue.then(() => this.#runNow(call));
+    const turn = this.#queue.then(() => begin(call));
     // The next run does not care whether this one failed; the caller has the error.
     this.#queue = Promise.allSettled([turn]);
     return turn;
@@ -200,27 +216,53 @@ export class Session {
     };
   }
 
-  async #runNow({ resolved: wanted, seed, outputs, words, signal }: Call): Promise<Results> {
+  async #runNow(call: Call): Promise<Results> {
+    const { resolved, grown } = await this.#makeRoom(call);
+    const { places, bytes } = placeOutputs(call.outputs, this.#table, resolved.values, resolved.sizes);
+    const back = await this.#onDevice("run a program", () => {
+      this.#write(call, resolved, grown);
+      this.#submit(places, this.#needed(call.outputs));
+      return this.#staging.read(bytes);
+    });
+    const results = Object.create(null) as Record<string, Result>;
+    for (const place of places) results[place.output.name] = readOutput(place, back, resolved.sizes);
+    return results;
+  }
+
+  async #profileNow(call: Call, options: ProfileOptions): Promise<Profile> {
+    const { resolved, grown } = await this.#makeRoom(call);
+    await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown));
+    const [program, device, buffers, steps, axes] = [this.program, this.device, this.#buffers, this.#steps!, this.#axes];
+    return this.#onDevice("profile a program", () =>
+      keepingStates(program, device, buffers, () =>
+        profileSteps({ program, device, buffers, steps, axes, run: resolved.run, needed: this.#needed(call.outputs), signal: call.signal }, options),
+      ),
+    );
+  }
+
+  /** Waits for the room that a call needs; the sizes it runs at, and the slots that are new. */
+  async #makeRoom({ resolved: wanted, signal }: Call): Promise<{ readonly resolved: Resolved; readonly grown: ReadonlySet<number> }> {
     this.#expectAlive();
     signal?.throwIfAborted();
     // A run before this one may have brought the same sizes to the device.
     const resolved = this.#current?.key === wanted.key ? this.#current : wanted;
     const grown = await this.#grow(resolved);
     this.#expectAlive();
-    const { places, bytes } = placeOutputs(outputs, this.#table, resolved.values, resolved.sizes);
-    const back = await this.#checked("run a program", () => {
-      this.#setSizes(resolved, grown, seed);
-      this.#writeInputs(words);
-      this.#ensureStaging(bytes);
-      this.#submit(places, this.#needed(outputs));
-      return this.#readBack(bytes);
-    }).catch((error: unknown) => {
-      // Disposing of the session takes away what the device was about to read back.
-      throw this.#disposed ? new DisposedError() : error;
-    });
-    const results = Object.create(null) as Record<string, Result>;
-    for (const place of places) results[place.output.name] = readOutput(place, back, resolved.sizes);
-    return results;
+    return { resolved, grown };
+  }
+
+  #onDevice<T>(what: string, body: () => T | Promise<T>): Promise<T> {
+    return this.#allocator
+      .sealed(() => checked(this.device, what, body))
+      .catch((error: unknown) => {
+        // Disposing of the session takes away what the device was about to read back.
+        throw this.#disposed ? new DisposedError() : error;
+      });
+  }
+
+  #write({ seed, words }: Call, resolved: Resolved, grown: ReadonlySet<number>): void {
+    this.#setSizes(resolved, grown, seed);
+    this.#writeInputs(words);
   }
 
   #expectAlive(): void {
@@ -233,8 +275,7 @@ export class Session {
     this.#disposed = true;
     this.#buffers.destroy();
     this.#steps?.destroy();
-    this.#staging?.destroy();
-    this.#staging = null;
+    this.#staging.destroy();
   }
 
   #flattenAll(given: Inputs): ReadonlyMap<string, FlatInput> {
@@ -282,11 +323,22 @@ export class Session {
     });
   }
 
+  #stagingOf({ values, sizes }: Resolved): number {
+    return placeOutputs(selectOutputs(this.program, { observe: true }), this.#table, values, sizes).bytes;
+  }
+
   /** Makes room for a run; the slots that are new. */
   async #grow(resolved: Resolved): Promise<ReadonlySet<number>> {
     if (resolved === this.#current) return new Set();
+    const before = this.#allocator.made;
     const grown = await this.#buffers.ensure(this.#bytesOf(resolved));
-    if (grown.size > 0) this.#onProgress({ kind: "grow", buffers: grown.size, bytes: this.#buffers.total });
+    if (this.#disposed) return grown;
+    this.#staging.ensure(this.#stagingOf(resolved));
+    const buffers = this.#allocator.made - before;
+    if (buffers === 0) return grown;
+    const { bytes } = this.#allocator;
+    this.#prediction.expect(resolved.run, bytes);
+    this.#onProgress({ kind: "grow", buffers, bytes, message: growthMessage(this.program.model, resolved.run, bytes) });
     return grown;
   }
 
@@ -319,64 +371,16 @@ export class Session {
     return needed;
   }
 
-  #ensureStaging(bytes: number): void {
-    if (this.#staging && this.#staging.size >= bytes) return;
-    this.#staging?.destroy();
-    this.#staging = this.device.gpu.createBuffer({ label: "results", size: Math.max(16, bytes), usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
-    this.#extraBuffers++;
-  }
-
   /** All steps and the copies of what is read, in one submit. */
   #submit(places: readonly ReadPlace[], needed: Uint8Array): void {
     const { gpu } = this.device;
     const encoder = gpu.createCommandEncoder();
     this.#steps!.encode(encoder, this.#buffers, needed);
     for (const { output, offset, bytes, starts } of places) {
-      if (bytes > 0) encoder.copyBufferToBuffer(this.#buffers.buffer(output.slot), 0, this.#staging!, offset, bytes);
+      if (bytes > 0) encoder.copyBufferToBuffer(this.#buffers.buffer(output.slot), 0, this.#staging.buffer, offset, bytes);
       for (const { slot, offset: at } of starts)
-        encoder.copyBufferToBuffer(this.#buffers.buffer(slot), 0, this.#staging!, at, 4 * (this.#current!.sizes.batch + 1));
+        encoder.copyBufferToBuffer(this.#buffers.buffer(slot), 0, this.#staging.buffer, at, 4 * (this.#current!.sizes.batch + 1));
     }
     gpu.queue.submit([encoder.finish()]);
   }
-
-  async #readBack(bytes: number): Promise<ArrayBuffer> {
-    const staging = this.#staging!;
-    const size = Math.max(8, bytes);
-    await this.device.wait(() => staging.mapAsync(MAP_READ, 0, size));
-    const copy = staging.getMappedRange(0, size).slice(0);
-    staging.unmap();
-    return copy;
-  }
-
-  /** Calls the device within an error scope; throws KernelError for what it refuses. `body` must make all its calls before it returns. */
-  async #checked<T>(what: string, body: () => T | Promise<T>): Promise<T> {
-    const { gpu } = this.device;
-    gpu.pushErrorScope("validation");
-    let result: T | Promise<T>;
-    let scope: Promise<GPUError | null>;
-    try {
-      result = body();
-    } finally {
-      scope = this.device.wait(() => gpu.popErrorScope());
-      scope.catch(() => {}); // looked at below, unless `body` threw
-    }
-    const [value, error] = await Promise.allSettled([result, scope]);
-    if (error.status === "fulfilled" && error.value) throw new KernelError(`the device refuses to ${what}: ${error.value.message}`);
-    if (value.status === "rejected") throw value.reason;
-    if (error.status === "rejected") throw error.reason;
-    return value.value;
-  }
-}
-
-/** Extents by axis; throws InputError for an axis that is none, or beyond its bound. */
-function checkMax(axes: readonly Axis[], max: LoadOptions["max"]): ReadonlyMap<string, number> {
-  const given = new Map(Object.entries(max ?? {}));
-  const known = inputAxes(axes);
-  for (const [name, extent] of given) {
-    const axis = known.find((a) => a.name === name);
-    if (!axis) throw new InputError(null, `max: the model has no axis ${name}`, `it has ${known.map((a) => a.name).join(", ") || "none"}`);
-    if (!Number.isSafeInteger(extent) || extent < 1) throw new InputError(null, `max: ${name} is ${String(extent)}: it must be a whole number of at least 1`);
-    if (axis.bound !== null && extent > axis.bound) throw new InputError(null, `max: ${name} is ${extent}: the model allows ${axis.bound}`);
-  }
-  return given;
 }

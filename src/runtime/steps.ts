@@ -1,11 +1,13 @@
 // The steps of a program made ready for the device: uniform words laid out, bindings grouped, workgroups counted, commands encoded.
-import type { Program, ProgramStep, ProgramUniform } from "../program/program.js";
+import type { Program, ProgramStep } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
 import { LimitError } from "./errors.js";
+import type { Allocator } from "./allocator.js";
 import { BUFFER_USAGE } from "./gpu-flags.js";
 import type { Pipeline } from "./pipelines.js";
 import type { SizeIndex, SizeTable } from "./sizes.js";
+import { UniformLayout, type Word } from "./uniforms.js";
 
 type Step =
   | {
@@ -20,10 +22,18 @@ type Step =
   | { readonly kind: "copy"; readonly from: number; readonly to: number; readonly bytes: SizeIndex }
   | { readonly kind: "clear"; readonly slot: number; readonly bytes: SizeIndex };
 
-type Word = { readonly size: SizeIndex } | { readonly bits: number };
+type Dispatch = Extract<Step, { kind: "dispatch" }>;
+
+/** Where the times before and after a step are written. */
+export interface TimeStamps {
+  readonly querySet: GPUQuerySet;
+  readonly begin: number;
+  readonly end: number;
+}
 
 export class Steps {
   readonly #device: Device;
+  readonly #allocator: Allocator;
   readonly #program: Program;
   readonly #pipelines: readonly Pipeline[];
   readonly #steps: readonly Step[];
@@ -36,15 +46,16 @@ export class Steps {
   readonly #amounts: Float64Array;
   #layoutOf: readonly (readonly [number, number])[] = [];
 
-  constructor(device: Device, program: Program, sizes: SizeTable, pipelines: readonly Pipeline[]) {
+  constructor(device: Device, allocator: Allocator, program: Program, sizes: SizeTable, pipelines: readonly Pipeline[]) {
     this.#device = device;
+    this.#allocator = allocator;
     this.#program = program;
     this.#pipelines = pipelines;
     const layout = new UniformLayout(device.info.limits.minUniformBufferOffsetAlignment, sizes);
     this.#steps = program.steps.map((step) => prepare(step, program, sizes, layout));
     this.#words = layout.words;
     this.#uniformData = new Uint32Array(layout.bytes / 4);
-    this.#uniforms = device.gpu.createBuffer({ label: "uniforms", size: layout.bytes, usage: BUFFER_USAGE.uniform | BUFFER_USAGE.copyDst });
+    this.#uniforms = allocator.create({ label: "uniforms", size: layout.bytes, usage: BUFFER_USAGE.uniform | BUFFER_USAGE.copyDst });
     this.#amounts = new Float64Array(this.#steps.length);
   }
 
@@ -74,77 +85,75 @@ export class Steps {
     }
   }
 
+  /** Numbers of the steps that do anything at the sizes now set, of those that are needed. */
+  active(needed: Uint8Array): readonly number[] {
+    return this.#steps.flatMap((_, i) => (needed[i] && this.#amounts[i]! > 0 ? [i] : []));
+  }
+
+  /** Workgroups of a dispatch, bytes of a copy or clear, at the sizes now set. */
+  amount(step: number): number {
+    return this.#amounts[step]!;
+  }
+
   /** Encodes the steps that are needed, in order. */
   encode(encoder: GPUCommandEncoder, buffers: Buffers, needed: Uint8Array): void {
     let pass: GPUComputePassEncoder | null = null;
     let pipeline: GPUComputePipeline | null = null;
-    const endPass = (): void => {
-      pass?.end();
-      pass = null;
-      pipeline = null;
-    };
     for (let i = 0; i < this.#steps.length; i++) {
-      const amount = this.#amounts[i]!;
-      if (!needed[i] || amount === 0) continue;
+      if (!needed[i] || this.#amounts[i] === 0) continue;
       const step = this.#steps[i]!;
-      switch (step.kind) {
-        case "dispatch": {
-          pass ??= encoder.beginComputePass();
-          const next = this.#pipelines[step.kernel]!.pipeline;
-          if (next !== pipeline) pass.setPipeline((pipeline = next));
-          pass.setBindGroup(0, this.#groups.get(step.group));
-          const [x, y] = this.#layoutOf[i]!;
-          pass.dispatchWorkgroups(x, y);
-          break;
-        }
-        case "copy":
-          endPass();
-          encoder.copyBufferToBuffer(buffers.buffer(step.from), 0, buffers.buffer(step.to), 0, amount);
-          break;
-        case "clear":
-          endPass();
-          encoder.clearBuffer(buffers.buffer(step.slot), 0, amount);
-          break;
-        default:
-          step satisfies never;
+      if (step.kind === "dispatch") {
+        pass ??= encoder.beginComputePass();
+        pipeline = this.#dispatch(pass, i, step, pipeline);
+      } else {
+        pass?.end();
+        [pass, pipeline] = [null, null];
+        this.#move(encoder, buffers, i, step);
       }
     }
-    endPass();
+    pass?.end();
+  }
+
+  /** Encodes one step alone, between two time stamps where they are wanted. */
+  encodeOne(encoder: GPUCommandEncoder, buffers: Buffers, index: number, stamps: TimeStamps | null): void {
+    const step = this.#steps[index]!;
+    const { querySet, begin, end } = stamps ?? { querySet: null, begin: 0, end: 0 };
+    if (step.kind === "dispatch") {
+      const pass = encoder.beginComputePass(querySet ? { timestampWrites: { querySet, beginningOfPassWriteIndex: begin, endOfPassWriteIndex: end } } : {});
+      this.#dispatch(pass, index, step, null);
+      pass.end();
+      return;
+    }
+    // Only passes are stamped: empty ones stand before and behind a copy.
+    if (querySet) encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: begin } }).end();
+    this.#move(encoder, buffers, index, step);
+    if (querySet) encoder.beginComputePass({ timestampWrites: { querySet, endOfPassWriteIndex: end } }).end();
+  }
+
+  #dispatch(pass: GPUComputePassEncoder, index: number, step: Dispatch, current: GPUComputePipeline | null): GPUComputePipeline {
+    const { pipeline } = this.#pipelines[step.kernel]!;
+    if (pipeline !== current) pass.setPipeline(pipeline);
+    pass.setBindGroup(0, this.#groups.get(step.group));
+    const [x, y] = this.#layoutOf[index]!;
+    pass.dispatchWorkgroups(x, y);
+    return pipeline;
+  }
+  #move(encoder: GPUCommandEncoder, buffers: Buffers, index: number, step: Exclude<Step, Dispatch>): void {
+    const bytes = this.#amounts[index]!;
+    switch (step.kind) {
+      case "copy":
+        encoder.copyBufferToBuffer(buffers.buffer(step.from), 0, buffers.buffer(step.to), 0, bytes);
+        break;
+      case "clear":
+        encoder.clearBuffer(buffers.buffer(step.slot), 0, bytes);
+        break;
+      default:
+        step satisfies never;
+    }
   }
 
   destroy(): void {
-    this.#uniforms.destroy();
-  }
-}
-
-/** Places of uniform blocks in one buffer; equal blocks share a place. */
-class UniformLayout {
-  readonly words: { readonly at: number; readonly word: Word }[] = [];
-  readonly #offsets = new Map<string, number>();
-  readonly #alignment: number;
-  readonly #sizes: SizeTable;
-  #end = 0;
-
-  constructor(alignment: number, sizes: SizeTable) {
-    this.#alignment = Math.max(16, alignment);
-    this.#sizes = sizes;
-  }
-
-  /** Bytes of the buffer. */
-  get bytes(): number {
-    return Math.max(16, this.#end);
-  }
-
-  offset(uniforms: readonly ProgramUniform[]): number {
-    const key = uniforms.map((u) => (typeof u === "object" ? `f${bitsOf(u.f32)}` : u)).join();
-    const known = this.#offsets.get(key);
-    if (known !== undefined) return known;
-    const offset = Math.ceil(this.#end / this.#alignment) * this.#alignment;
-    uniforms.forEach((uniform, i) => this.words.push({ at: offset / 4 + i, word: wordFor(uniform, this.#sizes) }));
-    // A struct of words may be as long as a multiple of 16 bytes.
-    this.#end = offset + Math.ceil(uniforms.length / 4) * 16;
-    this.#offsets.set(key, offset);
-    return offset;
+    this.#allocator.destroy(this.#uniforms);
   }
 }
 
@@ -166,11 +175,6 @@ function prepare(step: ProgramStep, program: Program, sizes: SizeTable, layout: 
       return step satisfies never;
   }
 }
-
-const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0]!;
-
-const wordFor = (uniform: ProgramUniform, sizes: SizeTable): Word =>
-  typeof uniform === "object" ? { bits: bitsOf(uniform.f32) } : { size: sizes.index(uniform) };
 
 function wordOf(value: number): number {
   if (!(value >= 0 && value <= 0xffffffff)) throw new Error(`modc bug: a size of a kernel is ${value}`);

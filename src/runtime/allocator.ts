@@ -1,0 +1,40 @@
+// Where a session's buffers come from: each is counted, and none may be made while a run is under way.
+
+export class Allocator {
+  readonly #gpu: GPUDevice;
+  readonly #sizes = new Map<GPUBuffer, number>();
+  #running = false;
+  /** How many buffers were made so far. */
+  made = 0;
+  /** Of the buffers in use. */
+  bytes = 0;
+
+  constructor(gpu: GPUDevice) {
+    this.#gpu = gpu;
+  }
+
+  create(descriptor: GPUBufferDescriptor): GPUBuffer {
+    if (this.#running) throw new Error(`modc bug: a buffer (${descriptor.label ?? "unnamed"}) is made while a run is under way`);
+    const buffer = this.#gpu.createBuffer(descriptor);
+    this.#sizes.set(buffer, descriptor.size);
+    this.made++;
+    this.bytes += descriptor.size;
+    return buffer;
+  }
+
+  destroy(buffer: GPUBuffer): void {
+    this.bytes -= this.#sizes.get(buffer) ?? 0;
+    this.#sizes.delete(buffer);
+    buffer.destroy();
+  }
+
+  /** Runs `body`, in which no buffer may be made. */
+  async sealed<T>(body: () => Promise<T>): Promise<T> {
+    this.#running = true;
+    try {
+      return await body();
+    } finally {
+      this.#running = false;
+    }
+  }
+}

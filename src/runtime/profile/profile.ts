@@ -1,0 +1,152 @@
+// Where the time of a run goes: each step timed several times, and what the program says each of them computes.
+import type { Program } from "../../program/program.js";
+import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../../size/axes.js";
+import { toNumber } from "../../size/rational.js";
+import { atomsOf } from "../../size/size.js";
+import type { Buffers } from "../buffers.js";
+import type { Device } from "../device.js";
+import { InputError } from "../errors.js";
+import { sizeOfText } from "../sizes.js";
+import type { Steps } from "../steps.js";
+import { clockFor, type Interval, submitted } from "./clock.js";
+import { median } from "./statistics.js";
+
+export interface ProfileOptions {
+  /** Runs that are timed, after two that warm up: 1 to 1000, default 9. */
+  readonly repeat?: number;
+}
+
+export interface Profile {
+  /** `timestamps`: by the device's clock, around each step. `submits`: the device has none; by the host's, each step submitted and waited for alone. */
+  readonly clock: "timestamps" | "submits";
+  readonly repeat: number;
+  /** A whole run in one submit, from there to its end on the host's clock: the median, in milliseconds. */
+  readonly wholeMs: number;
+  /** In order of the steps. */
+  readonly works: readonly ProfiledWork[];
+}
+
+/** Steps of one work of the program that ran: see `ProgramWork`. */
+export interface ProfiledWork {
+  /** Of `program.works`; null where the program does not say. */
+  readonly work: number | null;
+  /** Of `program.steps`. */
+  readonly steps: readonly number[];
+  /** From the begin of the run that took the middle time, in milliseconds. */
+  readonly startMs: number;
+  /** The sum of the medians of its steps. */
+  readonly ms: number;
+  /** Workgroups of all its dispatches. */
+  readonly workgroups: number;
+  readonly cost: WorkCost;
+}
+
+/** What a work does at the sizes of a run. Where only the device knows how many rows are chosen, the share that is expected. */
+export interface WorkCost {
+  /** Floating-point operations; a multiply-add is two. */
+  readonly flops: number;
+  readonly bytes: number;
+  /** The same were nothing skipped. */
+  readonly denseFlops: number;
+  readonly denseBytes: number;
+  /** Rows of the routed axis it works on, and of the axis those are chosen from; null where it works on no routed one. */
+  readonly rows: { readonly kept: number; readonly of: number } | null;
+}
+
+/** What a session lends. */
+export interface Lent {
+  readonly program: Program;
+  readonly device: Device;
+  readonly buffers: Buffers;
+  readonly steps: Steps;
+  readonly axes: readonly Axis[];
+  readonly run: RunSizes;
+  readonly needed: Uint8Array;
+  readonly signal: AbortSignal | undefined;
+}
+
+const WARM_UPS = 2;
+
+export async function profileSteps(lent: Lent, options: ProfileOptions): Promise<Profile> {
+  const repeat = options.repeat ?? 9;
+  if (!Number.isInteger(repeat) || repeat < 1 || repeat > 1000) throw new InputError(null, `repeat is ${repeat}: it must be a whole number from 1 to 1000`);
+  const { device, steps, buffers, needed } = lent;
+  const active = steps.active(needed);
+  const clock = await clockFor(device, steps, buffers, active);
+  try {
+    const whole: number[] = [];
+    const runs: (readonly Interval[])[] = [];
+    for (let i = 0; i < WARM_UPS + repeat; i++) {
+      lent.signal?.throwIfAborted();
+      const ms = await submitted(device, (encoder) => steps.encode(encoder, buffers, needed));
+      const intervals = await clock.run();
+      if (i < WARM_UPS) continue;
+      whole.push(ms);
+      runs.push(intervals);
+    }
+    return { clock: clock.kind, repeat, wholeMs: median(whole), works: worksOf(lent, active, runs) };
+  } finally {
+    clock.destroy();
+  }
+}
+
+function worksOf(lent: Lent, active: readonly number[], runs: readonly (readonly Interval[])[]): readonly ProfiledWork[] {
+  const { program, steps } = lent;
+  const lengths = runs.map((run) => run.at(-1)?.end ?? 0);
+  const middle = runs[lengths.indexOf(median(lengths))]!;
+  const costs = new WorkCosts(program, lent.axes, lent.run);
+  const groups: { work: number | null; at: number[] }[] = [];
+  active.forEach((step, i) => {
+    const { work } = program.steps[step]!;
+    const last = groups.at(-1);
+    if (last && work !== null && last.work === work) last.at.push(i);
+    else groups.push({ work, at: [i] });
+  });
+  return groups.map(({ work, at }) => ({
+    work,
+    steps: at.map((i) => active[i]!),
+    startMs: middle[at[0]!]!.start,
+    ms: at.reduce((sum, i) => sum + median(runs.map((run) => run[i]!.end - run[i]!.start)), 0),
+    workgroups: at.reduce((sum, i) => sum + (program.steps[active[i]!]!.kind === "dispatch" ? steps.amount(active[i]!) : 0), 0),
+    cost: costs.of(work),
+  }));
+}
+
+const NOTHING: WorkCost = { flops: 0, bytes: 0, denseFlops: 0, denseBytes: 0, rows: null };
+
+/** The costs of a program's works at the sizes of one run. */
+export class WorkCosts {
+  readonly #program: Pick<Program, "works">;
+  readonly #axes: ReadonlyMap<string, Axis>;
+  readonly #expected: Sizes;
+  readonly #dense: Sizes;
+
+  constructor(program: Pick<Program, "works">, axes: readonly Axis[], run: RunSizes) {
+    this.#program = program;
+    this.#axes = new Map(axes.map((a) => [a.name, a]));
+    this.#expected = resolveSizes(axes, run, "expected");
+    this.#dense = resolveSizes(axes, run, "dense");
+  }
+
+  of(work: number | null): WorkCost {
+    const found = work === null ? undefined : this.#program.works[work];
+    if (!found) return NOTHING;
+    const [flops, bytes] = [sizeOfText(found.flops), sizeOfText(found.bytes)];
+    const routed = [...atomsOf(flops), ...atomsOf(bytes)].find((a) => a.kind === "rows" && this.#parentOf(a.axis) !== a.axis);
+    return {
+      flops: toNumber(this.#expected.rational(flops)),
+      bytes: toNumber(this.#expected.rational(bytes)),
+      denseFlops: toNumber(this.#dense.rational(flops)),
+      denseBytes: toNumber(this.#dense.rational(bytes)),
+      rows: routed?.kind === "rows" ? { kept: this.#expected.sequence(routed.axis).rows, of: this.#expected.sequence(this.#parentOf(routed.axis)).rows } : null,
+    };
+  }
+
+  /** The axis that tokens were chosen from in the first place. */
+  #parentOf(name: string): string {
+    let at = name;
+    for (let axis = this.#axes.get(at); axis?.role === "sequence" && (axis.count.kind === "top" || axis.count.kind === "above"); axis = this.#axes.get(at))
+      at = axis.count.parent;
+    return at;
+  }
+}

@@ -1,0 +1,26 @@
+// Runs something that may change the states of a program, and puts them back as they were.
+import type { Program } from "../../program/program.js";
+import type { Buffers } from "../buffers.js";
+import type { Device } from "../device.js";
+import { BUFFER_USAGE } from "../gpu-flags.js";
+
+export async function keepingStates<T>(program: Program, device: Device, buffers: Buffers, body: () => Promise<T>): Promise<T> {
+  const { gpu } = device;
+  const kept = program.states.map(({ slot }) => {
+    const own = buffers.buffer(slot);
+    return { own, copy: gpu.createBuffer({ label: "states before", size: own.size, usage: BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst }) };
+  });
+  const move = (from: "own" | "copy", to: "own" | "copy"): void => {
+    if (kept.length === 0) return;
+    const encoder = gpu.createCommandEncoder();
+    for (const pair of kept) encoder.copyBufferToBuffer(pair[from], 0, pair[to], 0, pair.own.size);
+    gpu.queue.submit([encoder.finish()]);
+  };
+  move("own", "copy");
+  try {
+    return await body();
+  } finally {
+    move("copy", "own");
+    for (const { copy } of kept) copy.destroy();
+  }
+}

@@ -1,0 +1,149 @@
+// Memory: known before a session is made, the same when it is, grown once where more is asked, and never while a run is under way.
+import { readFileSync } from "node:fs";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { compile } from "../../src/compile.js";
+import type { Program } from "../../src/program/program.js";
+import { Allocator } from "../../src/runtime/allocator.js";
+import { type Device, load, memoryOf, openDevice, type SessionEvent } from "../../src/runtime/index.js";
+import { testDevice } from "../device.js";
+import { random } from "../random.js";
+import { aboveProgram, scaleProgram, stateProgram, tablesProgram } from "./programs.js";
+
+const example = (file: string, set: Readonly<Record<string, number>> = {}): Program => {
+  const { program } = compile(readFileSync(file, "utf8"), { file, set });
+  if (!program) throw new Error(`${file} does not compile`);
+  return program;
+};
+const moby = example("examples/moby.mod", { dim: 32, depth: 4, context: 512 });
+const tokens = (B: number, T: number, seed = 1): { readonly tokens: { readonly data: Uint32Array; readonly shape: readonly number[] } } => {
+  const { below } = random(seed);
+  return { tokens: { data: Uint32Array.from({ length: B * T }, () => below(256)), shape: [B, T] } };
+};
+
+let device: Device;
+let made: { readonly label: string; readonly size: number }[] = [];
+/** Bytes of the buffers that were made and not destroyed. */
+let live = 0;
+beforeAll(async () => {
+  const own = await testDevice();
+  // Counts every buffer that anybody makes on it.
+  const gpu = new Proxy(own.gpu, {
+    get(target, name) {
+      if (name === "createBuffer")
+        return (d: GPUBufferDescriptor): GPUBuffer => {
+          made.push({ label: d.label ?? "", size: d.size });
+          live += d.size;
+          const buffer = target.createBuffer(d);
+          const destroy = buffer.destroy.bind(buffer);
+          Object.defineProperty(buffer, "destroy", {
+            value: () => {
+              live -= d.size;
+              return destroy();
+            },
+          });
+          return buffer;
+        };
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+  device = await openDevice({ device: gpu });
+});
+afterEach(() => {
+  made = [];
+});
+
+describe("what a session allocates", () => {
+  const programs: readonly (readonly [string, Program, Readonly<Record<string, number>>])[] = [
+    ["a kernel", scaleProgram(), { B: 3, T: 17 }],
+    ["rows that the device counts", aboveProgram, { B: 2, T: 33 }],
+    ["tables", tablesProgram, { B: 2 }],
+    ["states", stateProgram, {}],
+    ["a Mixture-of-Depths model", moby, { B: 2, T: 100 }],
+    ["the same at its bounds", moby, {}],
+  ];
+  it.each(programs)("is what was predicted, to the byte: %s", async (_name, program, max) => {
+    const { total, ...parts } = memoryOf(program, { max, uniformAlignment: device.info.limits.minUniformBufferOffsetAlignment });
+    const session = await load(program, device, undefined, { max });
+    expect(made.reduce((n, b) => n + b.size, 0)).toBe(total);
+    expect(session.memory).toEqual({ buffers: made.length, bytes: total });
+    expect(Object.values(parts).reduce((n, b) => n + b, 0)).toBe(total);
+    session.dispose();
+    expect([session.memory.bytes, live]).toEqual([0, 0]);
+  });
+
+  it("weights do not depend on the length, activations do", () => {
+    const [short, long] = [64, 512].map((T) => memoryOf(moby, { max: { B: 1, T } }));
+    expect(short!.weights).toBe(long!.weights);
+    expect(long!.activations).toBeGreaterThan(6 * short!.activations);
+    expect(memoryOf(moby, { max: { B: 4, T: 64 } }).activations).toBeGreaterThan(3 * short!.activations);
+  });
+
+  it("an extent or a live parameter that does not fit is refused in one sentence", () => {
+    expect(() => memoryOf(moby, { max: { T: 513 } })).toThrow("max: T is 513: the model allows 512");
+    expect(() => memoryOf(moby, { live: { heat: 1 } })).toThrow("the model has no live parameter heat");
+  });
+});
+
+describe("while it runs", () => {
+  it("no buffer is made, whatever is read and however often", async () => {
+    const session = await load(moby, device, undefined, { max: { B: 2, T: 64 } });
+    const { memory } = session;
+    made = [];
+    await session.run(tokens(2, 64));
+    await session.run(tokens(2, 64), { observe: true });
+    await session.run(tokens(1, 7), { observe: true });
+    await session.run(tokens(2, 64), { lengths: [64, 3] });
+    expect(made).toEqual([]);
+    expect(session.memory).toEqual(memory);
+    session.dispose();
+  });
+
+  it("one that is made all the same is a fault of modc", async () => {
+    const allocator = new Allocator(device.gpu);
+    const descriptor = { label: "late", size: 16, usage: 0x80 };
+    await expect(allocator.sealed(async () => allocator.create(descriptor))).rejects.toThrow("modc bug: a buffer (late) is made while a run is under way");
+    allocator.destroy(allocator.create(descriptor));
+    expect([allocator.made, allocator.bytes]).toEqual([1, 0]);
+  });
+});
+
+describe("growing", () => {
+  it("from 64 tokens to 512 gives the same numbers as a session loaded for 512, with one message", async () => {
+    const events: SessionEvent[] = [];
+    const small = await load(moby, device, undefined, { max: { B: 1, T: 64 }, seed: 5, onProgress: (e) => events.push(e) });
+    const large = await load(moby, device, undefined, { max: { B: 1, T: 512 }, seed: 5 });
+    await small.run(tokens(1, 64));
+    const before = small.memory.bytes;
+    events.length = 0;
+    const [grown, whole] = [await small.run(tokens(1, 512, 2), { observe: true }), await large.run(tokens(1, 512, 2), { observe: true })];
+    for (const name of Object.keys(whole)) expect(grown[name]!.data).toEqual(whole[name]!.data);
+    await small.run(tokens(1, 512, 3));
+    await small.run(tokens(1, 200, 4));
+    expect(events.map((e) => e.kind)).toEqual(["grow"]);
+    expect(events[0]).toMatchObject({
+      bytes: large.memory.bytes,
+      message: expect.stringMatching(
+        /^the buffers of Moby grew to [\d.]+ MiB for B=1 T=512; load it with `max: \{ B: 1, T: 512 \}` to make that room at once$/,
+      ),
+    });
+    expect(small.memory.bytes).toBeGreaterThan(before);
+    expect(small.memory.bytes).toBe(large.memory.bytes);
+    small.dispose();
+    large.dispose();
+  });
+
+  it("in two directions at once keeps the prediction: each buffer is as large as its largest run", async () => {
+    const session = await load(moby, device, undefined, { max: { B: 1, T: 16 } });
+    for (const [B, T] of [
+      [8, 4],
+      [1, 300],
+      [3, 64],
+      [2, 300],
+    ] as const)
+      await session.run(tokens(B, T));
+    expect(session.memory.bytes).toBe(live);
+    session.dispose();
+    expect([session.memory.bytes, live]).toEqual([0, 0]);
+  });
+});
