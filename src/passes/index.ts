@@ -3,9 +3,11 @@ import type { Graph } from "../ir/graph.js";
 import { assertSound } from "../ir/verify.js";
 import { ops } from "../ops/index.js";
 import { cse } from "./cse.js";
+import { fuseRouting } from "./fuse-routing.js";
 import { mergeProducts } from "./merge-products.js";
 import type { Trace } from "./rewrite.js";
 import { simplify } from "./simplify.js";
+import { skipBranch } from "./skip-branch.js";
 
 /** A pure function of the graph that preserves what it evaluates to. */
 export interface Pass {
@@ -19,6 +21,12 @@ export interface Pass {
 export const passes: readonly Pass[] = [
   { name: "simplify", doc: "algebra on constants and no-ops, so that later rules see one form", run: simplify },
   { name: "cse", doc: "equal nodes become one, so that what is read twice is seen to be", run: cse },
+  { name: "skip-branch", doc: "rows that a route skips are neither computed, nor read, nor written: the stream is updated in place", run: skipBranch },
+  {
+    name: "fuse-routing",
+    doc: "scores and the statistics of norms in one reading of all rows, before any is chosen; positions and starts with the choice",
+    run: fuseRouting,
+  },
   {
     name: "merge-products",
     doc: "products of the same rows by several weights become one, the weights packed side by side when they are loaded",

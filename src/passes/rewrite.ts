@@ -160,7 +160,11 @@ export function mapGraph(graph: Graph, replace: (node: Node, emit: (from: Pick<N
     replaced.set(node, next);
     changed ||= next !== node;
   }
-  if (!changed) return graph;
+  return changed ? replaceNodes(graph, now) : graph;
+}
+
+/** The graph made of the nodes that stand for its own. */
+export function replaceNodes(graph: Graph, now: (node: Node) => Node): Graph {
   const outputs = graph.outputs.map((o) => ({ ...o, node: now(o.node) }));
   const states = graph.states.map((s) => ({ ...s, next: now(s.next) }));
   const starts = reachedStarts({ outputs, states }, (axis) => {

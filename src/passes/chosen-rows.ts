@@ -1,0 +1,168 @@
+// What is computed for all rows and read for some is computed for those: a gather moves up through row-wise operators.
+import { invariant } from "../diagnostics/invariant.js";
+import { createEmit } from "../ir/build.js";
+import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { packedAxis } from "../ir/typing.js";
+import { ops } from "../ops/index.js";
+import { rowsSize, type Size } from "../size/size.js";
+import { callerReads } from "./readers.js";
+import { replaceNodes, type Emit, type Trace } from "./rewrite.js";
+import { attrsFor, rowInputs, type RowInputs } from "./row-wise.js";
+
+/** The rows that every reader of a value wants. */
+interface Wanted {
+  readonly index: Node;
+  readonly dim: number;
+}
+
+/**
+ * take(f(x, …), r) → f(take(x, r), …) for row-wise f, as far up as nothing else needs all the rows. Every row that is left is computed as it was. What a
+ * route is chosen by is wanted for all rows, so no choice comes to depend on itself. Linear in the nodes.
+ */
+export function chosenRows(graph: Graph, trace: Trace | null): Graph {
+  const wanted = wantedRows(graph);
+  return wanted.size === 0 ? graph : new Rebuilding(graph, wanted, trace).graph();
+}
+
+/** The values that are computed for chosen rows only. */
+function wantedRows(graph: Graph): ReadonlyMap<Node, Wanted> {
+  const wants = new Map<Node, Wanted | "all">();
+  const want = (node: Node, rows: Wanted | "all"): void => {
+    const known = wants.get(node);
+    const same = known === undefined || (known !== "all" && rows !== "all" && known.index === rows.index && known.dim === rows.dim);
+    wants.set(node, same ? rows : "all");
+  };
+  for (const node of callerReads(graph)) want(node, "all");
+  const found = new Map<Node, Wanted>();
+  for (const node of nodesOf(graph).toReversed()) {
+    const own = wants.get(node);
+    if (own === undefined) continue;
+    const inputs = own === "all" ? null : inputsFor(graph, node, own);
+    if (inputs && own !== "all") {
+      found.set(node, own);
+      inputs.forEach((dim, i) => {
+        if (dim !== "none") want(node.inputs[i]!, dim === null ? "all" : { index: own.index, dim });
+      });
+    } else if (isOp(node, "take")) {
+      want(node.inputs[0]!, { index: node.inputs[1]!, dim: node.attrs.dim });
+      want(node.inputs[1]!, "all");
+    } else for (const input of node.inputs) want(input, "all");
+  }
+  return found;
+}
+
+/** As `RowInputs`; "none" where the chosen rows need nothing of an input. */
+type ChosenInputs = readonly (RowInputs[number] | "none")[];
+
+function inputsFor(graph: Graph, node: Node, { index, dim }: Wanted): ChosenInputs | null {
+  if (isOp(node, "constant")) return [];
+  if (isOp(node, "route_mask")) return node.inputs[0] === index ? ["none", "none"] : null;
+  if (isOp(node, "put") || isOp(node, "set")) {
+    const same = node.inputs[1] === index && node.attrs.dim === dim;
+    return same ? [isOp(node, "put") ? dim : "none", "none", null] : null;
+  }
+  if (isOp(node, "attention") && !graph.starts.has(axisOf(index))) return null;
+  return rowInputs(node, dim);
+}
+
+/** The axis whose rows an index chooses. */
+function axisOf(index: Node): string {
+  const axis = packedAxis(typeOf(index).shape[0]!);
+  invariant(axis !== null, "an index lies along an axis");
+  return axis;
+}
+
+/** A value to make: as it was, or its chosen rows. */
+interface Task {
+  readonly node: Node;
+  readonly rows: Wanted | null;
+  readonly needs: readonly Task[];
+  next: number;
+}
+
+class Rebuilding {
+  readonly #graph: Graph;
+  readonly #wanted: ReadonlyMap<Node, Wanted>;
+  readonly #trace: Trace | null;
+  readonly #make: Emit;
+  readonly #whole = new Map<Node, Node>();
+  readonly #chosen = new Map<Node, Node>();
+
+  constructor(graph: Graph, wanted: ReadonlyMap<Node, Wanted>, trace: Trace | null) {
+    this.#graph = graph;
+    this.#wanted = wanted;
+    this.#trace = trace;
+    const emit = createEmit(ops, graph.axes);
+    this.#make = (op, inputs, attrs) => emit.node(op, inputs, attrs, this.#origin);
+  }
+  #origin: Node["origin"] = null;
+
+  graph(): Graph {
+    const { outputs, states, starts } = this.#graph;
+    for (const root of [...outputs.map((o) => o.node), ...states.map((s) => s.next), ...starts.values()]) this.#finish(this.#task(root, null));
+    return replaceNodes(this.#graph, (node) => this.#whole.get(node) ?? node);
+  }
+
+  /** Iterative: graphs are deep. */
+  #finish(root: Task): void {
+    const stack = [root];
+    for (let task = stack.at(-1); task; task = stack.at(-1)) {
+      const need = task.next < task.needs.length ? task.needs[task.next++]! : null;
+      const made = task.rows ? this.#chosen : this.#whole;
+      if (made.has(task.node)) stack.pop();
+      else if (need) stack.push(this.#task(need.node, need.rows));
+      else {
+        this.#origin = task.node.origin;
+        made.set(task.node, task.rows ? this.#rowsOf(task.node, task.rows) : this.#wholeOf(task.node));
+        stack.pop();
+      }
+    }
+  }
+  #task(node: Node, rows: Wanted | null): Task {
+    const made = rows ? this.#chosen : this.#whole;
+    return { node, rows, needs: made.has(node) ? [] : this.#needs(node, rows), next: 0 };
+  }
+  #needs(node: Node, rows: Wanted | null): readonly Task[] {
+    const whole = (n: Node): Task => ({ node: n, rows: null, needs: [], next: 0 });
+    const part = (n: Node): Task => ({ node: n, rows: this.#wanted.get(n) ?? null, needs: [], next: 0 });
+    if (!rows) return isOp(node, "take") && this.#wanted.has(node.inputs[0]!) ? [part(node.inputs[0]!)] : node.inputs.map(whole);
+    const inputs = inputsFor(this.#graph, node, rows)!;
+    const starts = isOp(node, "attention") ? [whole(this.#graph.starts.get(axisOf(rows.index))!)] : [];
+    return [
+      whole(rows.index),
+      ...starts,
+      ...inputs.flatMap((dim, i) => (dim === "none" ? [] : [dim === null ? whole(node.inputs[i]!) : part(node.inputs[i]!)])),
+    ];
+  }
+
+  #wholeOf(node: Node): Node {
+    const [x] = node.inputs;
+    if (isOp(node, "take") && this.#wanted.has(x!)) return this.#chosen.get(x!)!;
+    const inputs = node.inputs.map((n) => this.#whole.get(n)!);
+    return inputs.every((n, i) => n === node.inputs[i]) ? node : { ...node, inputs };
+  }
+  #rowsOf(node: Node, { index, dim }: Wanted): Node {
+    const emit = this.#make;
+    const rows = rowsSize(axisOf(index));
+    const kept = this.#whole.get(index)!;
+    const { shape } = typeOf(node);
+    const inputs = inputsFor(this.#graph, node, { index, dim })!.map((at, i): Node | null => {
+      const input = node.inputs[i]!;
+      if (at === "none") return null;
+      if (at === null) return this.#whole.get(input)!;
+      return this.#chosen.get(input) ?? emit("take", [this.#whole.get(input)!, kept], { dim: at });
+    });
+    const made = ((): Node => {
+      if (isOp(node, "constant")) return emit("constant", [], attrsFor(node, dim, rows));
+      if (isOp(node, "route_mask")) return emit("constant", [], { value: 1, dtype: "bool", shape: [rows] satisfies readonly Size[] });
+      if (isOp(node, "set")) return inputs[2]!;
+      if (isOp(node, "put")) return emit("add", [inputs[0]!, inputs[2]!], {});
+      const all = inputs as Node[]; // "none" stands only at the operators above
+      const given = isOp(node, "attention") ? all.with(3, this.#whole.get(this.#graph.starts.get(axisOf(index))!)!) : all;
+      return emit(node.op, given, attrsFor(node, dim, rows));
+    })();
+    invariant(made.types.length === 1 && typeOf(made).shape.length === shape.length, `the chosen rows of ${node.op} have another shape`);
+    this.#trace?.("chosen-rows-only", node, made);
+    return made;
+  }
+}

@@ -1,0 +1,93 @@
+// Routing in the form its kernels compute: scores as row sums, statistics of rows before they are gathered, positions and starts with the choice.
+import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { packedAxis } from "../ir/typing.js";
+import { ops } from "../ops/index.js";
+import { knownOnHost } from "../size/axes.js";
+import { any, mapGraph, of, op, rewrite, rule, type Emit, type Rule, type Trace } from "./rewrite.js";
+
+/**
+ * Recognised from primitive operators, whoever wrote them: the score of a row and what its norm needs are then computed in one reading of the rows, all
+ * of them, before any is chosen.
+ */
+export const fuseRouting = (graph: Graph, trace: Trace | null): Graph => statisticsFirst(rewrite(graph, routingRules(graph), trace), trace);
+
+/** The rules for one graph; what it knows of its axes decides about starts. */
+export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => [
+  rule("score-as-row-sum", {
+    // Σₖ x[i, k] · w[k]: the same terms in the same order. In f16 a product would be rounded, so it stays.
+    match: op("matmul", [any("x"), of("weight", "w")]),
+    when: ({ w }, root) => typeOf(root).shape.at(-1) === 1 && w.attrs.shape.length === 2 && w.attrs.dtype === "f32",
+    build({ x, w }, emit, root) {
+      const vector = emit("reshape", [w], { shape: [w.attrs.shape[0]! * w.attrs.shape[1]!] });
+      return emit("sum", [emit("mul", [x, vector], {})], { axes: [typeOf(root).shape.length - 1], keep: true });
+    },
+  }),
+  rule("positions-with-choice", {
+    // The place of each chosen row in its sequence is known where it is chosen.
+    match: op("take", [op("positions", [any("starts")], "all"), op("pick", [of("top", "top")], "index")]),
+    when: ({ all, index, top, starts }) => index.attrs.result === 0 && top.inputs[1] === starts && typeOf(all).shape.length === 1,
+    build: ({ top }, emit) => emit("pick", [top], { result: 2 }),
+  }),
+  ...(["top", "span", "join"] as const).map((kind) =>
+    rule(`starts-of-${kind}-on-host`, {
+      match: op("pick", [of(kind, "made")]),
+      when: ({ made }, root) => root.attrs.result === (kind === "join" ? 0 : 1) && knownOnHost(axes, made.attrs.axis),
+      build: ({ made }, emit) => emit("starts", [], { axis: made.attrs.axis }),
+    }),
+  ),
+];
+
+/** Operations of a statistic that are worth doing for rows that are not chosen. */
+const MOST_OPERATIONS = 4;
+
+/** Σ f(take(x, r)) → take(Σ f(x), r), f pointwise, where another sum reads all rows of x anyway. */
+function statisticsFirst(graph: Graph, trace: Trace | null): Graph {
+  const summed = new Set<Node>();
+  for (const node of nodesOf(graph)) {
+    const leaf = rowSumOf(node);
+    if (leaf && leaf.op !== "take") summed.add(leaf);
+  }
+  if (summed.size === 0) return graph;
+  const readAnyway = new Set<Node>();
+  return mapGraph(graph, (node, emitFrom, before) => {
+    if (summed.has(before)) readAnyway.add(node);
+    const taken = rowSumOf(node);
+    if (!taken || !isOp(taken, "take") || !readAnyway.has(taken.inputs[0]!)) return node;
+    const [x, index] = taken.inputs as [Node, Node]; // typing has made sure of two
+    const emit = emitFrom(node);
+    const sum = emit("sum", [overAllRows(node.inputs[0]!, taken, x, emit)], (node as Node<"sum">).attrs); // `rowSumOf` has looked
+    const made = emit("take", [sum, index], taken.attrs);
+    trace?.("statistics-before-gather", node, made);
+    return made;
+  });
+}
+
+/** The value whose rows a sum over the last dimension reads, by a few pointwise operators with what is the same for all rows; null for any other node. */
+function rowSumOf(node: Node): Node | null {
+  if (!isOp(node, "sum") || node.attrs.axes.length !== 1) return null;
+  const { shape } = typeOf(node.inputs[0]!);
+  if (node.attrs.axes[0] !== shape.length - 1 || !hasRows(node.inputs[0]!) || packedAxis(shape.at(-1)!) !== null) return null;
+  const pending = [node.inputs[0]!];
+  let leaf: Node | null = null;
+  for (let found = 0, next = pending.pop(); next; next = pending.pop()) {
+    if (!hasRows(next)) continue;
+    if (ops[next.op].lower.kind === "pointwise" && next.op !== "constant") {
+      if (++found > MOST_OPERATIONS) return null;
+      pending.push(...next.inputs);
+    } else if (leaf && leaf !== next) return null;
+    else leaf = next;
+  }
+  return leaf && typeOf(leaf).shape.length === shape.length && (!isOp(leaf, "take") || leaf.attrs.dim < shape.length - 1) ? leaf : null;
+}
+
+const hasRows = (node: Node): boolean => typeOf(node).shape.some((s) => packedAxis(s) !== null);
+
+function overAllRows(node: Node, taken: Node, x: Node, emit: Emit): Node {
+  if (node === taken) return x;
+  if (!hasRows(node)) return node;
+  return emit(
+    node.op,
+    node.inputs.map((n) => overAllRows(n, taken, x, emit)),
+    node.attrs,
+  );
+}

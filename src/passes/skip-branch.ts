@@ -1,0 +1,119 @@
+// Rows that a route skips are neither computed, nor read, nor written: the stream is updated in place.
+import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { equalShapes } from "../ir/typing.js";
+import { isFloat } from "../size/dtype.js";
+import { chosenRows } from "./chosen-rows.js";
+import { chosenOf, maskOf, unmasked } from "./masks.js";
+import { callerReads } from "./readers.js";
+import { any, commuted, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
+
+const [x, r, u, y] = [any("x"), any("r"), any("u"), any("y")];
+const zeros = of("constant", "zeros");
+
+const sameShape = (a: Node, b: Node): boolean => equalShapes(typeOf(a).shape, typeOf(b).shape);
+const isZero = (c: Node<"constant">): boolean => c.attrs.value === 0;
+const sameDim = (a: Node<"put" | "set" | "take">, b: Node<"put" | "set" | "take">): boolean => a.attrs.dim === b.attrs.dim;
+
+/**
+ * In the order they are tried at a node. Rows that are chosen keep every bit; so do the others, but for two things that masking by arithmetic does and
+ * skipping does not: −0 + 0 is 0, and 0 times an infinite value is NaN. A skipped row stays as it is.
+ */
+export const skipRules: readonly Rule[] = [
+  // x + (u at the rows r, 0 elsewhere)
+  ...(["put", "set"] as const).map((kind) =>
+    rule(`add-of-${kind}`, {
+      match: commuted("add", x, op(kind, [zeros, r, u], "rows")),
+      when: ({ x, zeros, rows }, root) => isZero(zeros) && sameShape(x, root) && sameShape(rows, root),
+      build: ({ x, r, u, rows }, emit) => emit("put", [x, r, u], { dim: rows.attrs.dim }),
+    }),
+  ),
+  rule("set-of-sum", {
+    match: op("set", [x, r, commuted("add", op("take", [x, r], "taken"), u)]),
+    when: ({ u, taken }, root) => sameDim(taken, root) && sameShape(u, root.inputs[2]!),
+    build: ({ x, r, u }, emit, root) => emit("put", [x, r, u], { dim: root.attrs.dim }),
+  }),
+  rule("take-of-put", {
+    match: op("take", [op("put", [x, r, u], "put"), r]),
+    when: ({ put }, root) => sameDim(put, root),
+    build: ({ x, r, u }, emit, root) => emit("add", [emit("take", [x, r], root.attrs), u], {}),
+  }),
+  rule("take-of-set", { match: op("take", [op("set", [x, r, y], "set"), r]), when: ({ set }, root) => sameDim(set, root), build: ({ y }) => y }),
+  ...(["put", "set"] as const).map((kind) =>
+    rule(`set-of-${kind}`, {
+      match: op("set", [op(kind, [x, r, u], "inner"), r, y]),
+      when: ({ inner }, root) => sameDim(inner, root),
+      build: ({ x, r, y }, emit, root) => emit("set", [x, r, y], root.attrs),
+    }),
+  ),
+  {
+    name: "where-of-mask",
+    at: ["where"],
+    // y at the rows of a route, x elsewhere
+    rewrite(root, emit) {
+      const [mask, y, x] = root.inputs as [Node, Node, Node]; // typing has made sure of three
+      const { shape, dtype } = typeOf(root);
+      const route = maskOf(mask, shape.length);
+      if (!route) return null;
+      const rest = sameShape(x, root) ? x : isOp(x, "constant") ? emit("constant", [], { ...x.attrs, shape }) : null;
+      const rows = rest && chosenOf(y, root, route, emit);
+      return rows && typeOf(rows).dtype === dtype ? emit("set", [rest, route.index, rows], { dim: route.dim }) : null;
+    },
+  },
+  {
+    name: "add-of-masked",
+    at: ["add"],
+    // x + mask · u
+    rewrite(root, emit) {
+      if (!isFloat(typeOf(root).dtype)) return null;
+      const [a, b] = root.inputs as [Node, Node]; // typing has made sure of two
+      for (const [x, update] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        const found = sameShape(x, root) && sameShape(update, root) ? unmasked(update, emit) : null;
+        const rows = found && chosenOf(found.value, root, found, emit);
+        if (rows) return emit("put", [x, found.index, rows], { dim: found.dim });
+      }
+      return null;
+    },
+  },
+];
+
+/** Blocks of one route after another in a block of another route, and no deeper, settle in so many rounds. */
+const MOST_ROUNDS = 4;
+
+export function skipBranch(graph: Graph, trace: Trace | null): Graph {
+  let current = graph;
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    const next = oneScatter(chosenRows(rewrite(current, skipRules, trace), trace), trace);
+    if (next === current) break;
+    current = next;
+  }
+  return current;
+}
+
+/** put(put(x, r, u), r, v) → set(x, r, take(x, r) + u + v), summed in the same order, where nothing else reads the first: the rows are written once. */
+function oneScatter(graph: Graph, trace: Trace | null): Graph {
+  const readers = new Map<Node, number>();
+  const nodes = nodesOf(graph);
+  for (const node of nodes) for (const input of node.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
+  const stored = callerReads(graph);
+  const scatters = (node: Node): node is Node<"put" | "set"> => isOp(node, "put") || isOp(node, "set");
+  const once = (before: Node): boolean => {
+    const inner = before.inputs[0]!;
+    return (
+      isOp(before, "put") && scatters(inner) && readers.get(inner) === 1 && !stored.has(inner) && inner.inputs[1] === before.inputs[1] && sameDim(inner, before)
+    );
+  };
+  if (!nodes.some(once)) return graph;
+  return mapGraph(graph, (node, emitFrom, before) => {
+    const inner = node.inputs[0];
+    if (!inner || !once(before) || !scatters(inner)) return node;
+    const emit = emitFrom(node);
+    const [x, r, u] = inner.inputs as [Node, Node, Node]; // typing has made sure of three
+    const rows = isOp(inner, "put") ? emit("add", [emit("take", [x, r], inner.attrs), u], {}) : u;
+    const made = emit("set", [x, r, emit("add", [rows, node.inputs[2]!], {})], inner.attrs);
+    trace?.("put-of-put", node, made);
+    return made;
+  });
+}
