@@ -1,5 +1,5 @@
 // y[n] = log Σ over c of exp(x[n, c] − m) + m − x[n, target[n]], m = max x[n, ·]; 0 where the target is ignored (negative).
-// Method: 64 invocations share a row: its largest value, then the sum in blocks.
+// Method: LANES invocations share a row. Each goes through its classes in blocks of 8 with a running m, so that the row is read once.
 // Grid: one workgroup for each row.
 
 // --- parameters
@@ -8,51 +8,58 @@ struct Sizes { rows: u32, classes: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+const LANES = 64u;
 fn rowCount() -> u32 { return sizes.rows; }
 fn classes() -> u32 { return sizes.classes; }
 fn ignored(bits: u32) -> bool { return false; }
 // --- end of parameters
 
-const LANES = 64u;
+const BLOCK = 8u;
 const LOWEST = -3.4028234e38;
-var<workgroup> parts: array<f32, LANES>;
+/** Of what each lane has seen: the largest value m, and Σ exp(x − m). */
+var<workgroup> parts: array<vec2f, LANES>;
 
-@compute @workgroup_size(64)
+fn merged(a: vec2f, b: vec2f) -> vec2f {
+  let m = max(a.x, b.x);
+  return vec2f(m, a.y * exp(a.x - m) + b.y * exp(b.x - m));
+}
+
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = group.x + group.y * groups.x;
   if (n >= rowCount()) { return; }
   let start = n * classes();
 
-  var largest = LOWEST;
-  for (var c = lane; c < classes(); c += LANES) { largest = max(largest, x[start + c]); }
-  parts[lane] = largest;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (lane < half) { parts[lane] = max(parts[lane], parts[lane + half]); }
-  }
-  workgroupBarrier();
-  let m = parts[0];
-  workgroupBarrier();
-
+  var m = LOWEST;
   var sum = 0.0;
   var c = lane;
-  while (c < classes()) {
-    var part = 0.0;
-    for (var i = 0u; i < 32u && c < classes(); i++) {
-      part += exp(x[start + c] - m);
-      c += LANES;
+  for (; c + (BLOCK - 1u) * LANES < classes(); c += BLOCK * LANES) {
+    var block: array<f32, BLOCK>;
+    var high = m;
+    for (var i = 0u; i < BLOCK; i++) {
+      block[i] = x[start + c + i * LANES];
+      high = max(high, block[i]);
     }
-    sum += part;
+    var part = 0.0;
+    for (var i = 0u; i < BLOCK; i++) { part += exp(block[i] - high); }
+    sum = fma(sum, exp(m - high), part);
+    m = high;
   }
-  parts[lane] = sum;
+  for (; c < classes(); c += LANES) {
+    let v = x[start + c];
+    let high = max(m, v);
+    sum = fma(sum, exp(m - high), exp(v - high));
+    m = high;
+  }
+  parts[lane] = vec2f(m, sum);
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (lane < half) { parts[lane] += parts[lane + half]; }
+    if (lane < half) { parts[lane] = merged(parts[lane], parts[lane + half]); }
   }
   if (lane == 0u) {
     let goal = targets[n];
     var loss = 0.0;
-    if (!ignored(goal)) { loss = log(parts[0]) + (m - x[start + min(goal, classes() - 1u)]); }
+    if (!ignored(goal)) { loss = log(parts[0].y) + (parts[0].x - x[start + min(goal, classes() - 1u)]); }
     y[n] = loss;
   }
 }

@@ -1,12 +1,15 @@
 // y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1: long reductions, or of an extent known only when running.
-// Method: 256 invocations share an output; each goes through its elements in blocks of 32, then halves meet halves in a tree.
-// Grid: one workgroup for each element of y.
+// Method: LANES invocations share ACROSS outputs: one, or neighbours where these lie side by side and the elements of one do not. Each goes through its
+// elements in blocks of 32, and 32 of those, so that rounding does not grow with their number; then halves meet halves in a tree.
+// Grid: one workgroup for each ACROSS elements of y.
 
 // --- parameters
 struct Sizes { outputs: u32, extent: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+const LANES = 256u;
+const ACROSS = 1u;
 alias Value = f32;
 /** Element i of x, which may be computed from others. */
 fn value(i: u32) -> Value { return x[i]; }
@@ -19,28 +22,32 @@ fn combine(a: Value, b: Value) -> Value { return a + b; }
 fn rounded(v: Value) -> Value { return v; }
 // --- end of parameters
 
-const LANES = 256u;
 var<workgroup> parts: array<Value, LANES>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let o = group.x + group.y * groups.x;
-  if (o >= outputs()) { return; }
-  let start = base(o);
+  let first = (group.x + group.y * groups.x) * ACROSS;
+  if (first >= outputs()) { return; }
+  let o = first + lane % ACROSS;
+  let start = base(min(o, outputs() - 1u));
   var total = identity();
-  var r = lane;
+  var r = lane / ACROSS;
   while (r < extent()) {
-    var part = identity();
-    for (var n = 0u; n < 32u && r < extent(); n++) {
-      part = combine(part, value(start + step(r)));
-      r += LANES;
+    var blocks = identity();
+    for (var m = 0u; m < 32u && r < extent(); m++) {
+      var part = identity();
+      for (var n = 0u; n < 32u && r < extent(); n++) {
+        part = combine(part, value(start + step(r)));
+        r += LANES / ACROSS;
+      }
+      blocks = combine(blocks, part);
     }
-    total = combine(total, part);
+    total = combine(total, blocks);
   }
   parts[lane] = total;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+  for (var half = LANES / 2u; half >= ACROSS; half /= 2u) {
     workgroupBarrier();
     if (lane < half) { parts[lane] = combine(parts[lane], parts[lane + half]); }
   }
-  if (lane == 0u) { y[o] = rounded(parts[0]); }
+  if (lane < ACROSS && o < outputs()) { y[o] = rounded(parts[lane]); }
 }

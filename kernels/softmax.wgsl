@@ -1,5 +1,5 @@
 // y[o, r] = exp(x[o, r] − m) / Σ exp(x[o, ·] − m), m = max x[o, ·].
-// Method: 64 invocations share a row: its largest value, the sum in blocks, then the quotients.
+// Method: LANES invocations share a row. Each goes through its elements in blocks of 8 with a running m, so that m and the sum take one pass; then the quotients.
 // Grid: one workgroup for each row; element r of row o lies at base(o) + r · stride.
 
 // --- parameters
@@ -7,6 +7,7 @@ struct Sizes { rows: u32, extent: u32, stride: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+const LANES = 64u;
 /** Element i of x, which may be computed from others. */
 fn value(i: u32) -> f32 { return x[i]; }
 fn rowCount() -> u32 { return sizes.rows; }
@@ -16,46 +17,52 @@ fn base(o: u32) -> u32 { return (o / sizes.stride) * sizes.stride * sizes.extent
 fn rounded(v: f32) -> f32 { return v; }
 // --- end of parameters
 
-const LANES = 64u;
+const BLOCK = 8u;
 const LOWEST = -3.4028234e38;
-var<workgroup> parts: array<f32, LANES>;
+/** Of what each lane has seen: the largest value m, and Σ exp(x − m). */
+var<workgroup> parts: array<vec2f, LANES>;
 
-@compute @workgroup_size(64)
+fn merged(a: vec2f, b: vec2f) -> vec2f {
+  let m = max(a.x, b.x);
+  return vec2f(m, a.y * exp(a.x - m) + b.y * exp(b.x - m));
+}
+
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let o = group.x + group.y * groups.x;
   if (o >= rowCount()) { return; }
   let start = base(o);
 
-  var largest = LOWEST;
-  for (var r = lane; r < extent(); r += LANES) { largest = max(largest, value(start + r * stride())); }
-  parts[lane] = largest;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (lane < half) { parts[lane] = max(parts[lane], parts[lane + half]); }
-  }
-  workgroupBarrier();
-  let m = parts[0];
-  workgroupBarrier();
-
+  var m = LOWEST;
   var sum = 0.0;
   var r = lane;
-  while (r < extent()) {
-    var part = 0.0;
-    for (var n = 0u; n < 32u && r < extent(); n++) {
-      part += exp(value(start + r * stride()) - m);
-      r += LANES;
+  for (; r + (BLOCK - 1u) * LANES < extent(); r += BLOCK * LANES) {
+    var block: array<f32, BLOCK>;
+    var high = m;
+    for (var i = 0u; i < BLOCK; i++) {
+      block[i] = value(start + (r + i * LANES) * stride());
+      high = max(high, block[i]);
     }
-    sum += part;
+    var part = 0.0;
+    for (var i = 0u; i < BLOCK; i++) { part += exp(block[i] - high); }
+    sum = fma(sum, exp(m - high), part);
+    m = high;
   }
-  parts[lane] = sum;
+  for (; r < extent(); r += LANES) {
+    let v = value(start + r * stride());
+    let high = max(m, v);
+    sum = fma(sum, exp(m - high), exp(v - high));
+    m = high;
+  }
+  parts[lane] = vec2f(m, sum);
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (lane < half) { parts[lane] += parts[lane + half]; }
+    if (lane < half) { parts[lane] = merged(parts[lane], parts[lane + half]); }
   }
   workgroupBarrier();
-  let total = parts[0];
+  let all = parts[0];
   for (var c = lane; c < extent(); c += LANES) {
     let at = start + c * stride();
-    y[at] = rounded(exp(value(at) - m) / total);
+    y[at] = rounded(exp(value(at) - all.x) / all.y);
   }
 }

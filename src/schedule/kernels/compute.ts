@@ -7,6 +7,9 @@ import { around, input, KernelBuilder, result, roundedTo, storageType, typeAt, w
 /** Reductions of at most so many elements, known beforehand, are given one invocation each; longer ones a workgroup. */
 const SHORT_REDUCTION = 1024;
 
+/** Neighbours of a long reduction that read together: a line of most caches. */
+const MOST_ACROSS = 16;
+
 interface Combination {
   readonly identity: (dtype: DType) => string;
   readonly combine: (dtype: DType) => string;
@@ -19,7 +22,7 @@ const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f8
 
 const reduction =
   ({ identity, combine }: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> =>
-  ({ attrs, inputs, extents, prologue }) => {
+  ({ attrs, inputs, extents, tunings, prologue }) => {
     const x = typeAt(inputs, 0);
     const strides = stridesOf(extents, x.shape);
     const along = (kept: boolean): number[] => x.shape.flatMap((_, d) => (attrs.axes.includes(d) === kept ? [] : [d]));
@@ -28,7 +31,10 @@ const reduction =
     const extent = extents.product(reduced.map((d) => x.shape[d]!));
     const short = typeof extent === "number" && extent <= SHORT_REDUCTION;
     const type = storageType(x.dtype);
-    const kernel = new KernelBuilder(short ? "reduce" : "reduce_long", extents);
+    const { lanes } = tunings.reductions;
+    // Where neighbours lie side by side and the elements of one do not, neighbours read together.
+    const across = attrs.axes.includes(x.shape.length - 1) ? 1 : Math.min(lanes, MOST_ACROSS);
+    const kernel = short ? new KernelBuilder("reduce", extents) : new KernelBuilder("reduce_long", extents).constant("LANES", lanes).constant("ACROSS", across);
     readValues(kernel, prologue, type).write("y", type, result());
     kernel.alias("Value", type).count("outputs", outputs).count("extent", extent);
     kernel.index(
@@ -44,7 +50,7 @@ const reduction =
     kernel.function(`fn identity() -> Value { return ${identity(x.dtype)}; }`);
     kernel.function(`fn combine(a: Value, b: Value) -> Value { return ${combine(x.dtype)}; }`);
     kernel.function(`fn rounded(v: Value) -> Value { return ${x.dtype === "f16" ? "modc_f16(v)" : "v"}; }`);
-    return work([short ? kernel.over(outputs) : kernel.dispatch(outputs)]);
+    return work([short ? kernel.over(outputs) : kernel.dispatch(extents.ceilDivide(outputs, across))]);
   };
 
 /** `fn value(i: u32)`: element i of input 0, read or computed. */
@@ -89,21 +95,21 @@ export const argmax: Spec<"argmax"> = ({ attrs, inputs, extents }) => {
   return work([kernel.over(outputs)]);
 };
 
-export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, prologue }) => {
+export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prologue }) => {
   const x = typeAt(inputs, 0);
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
-  const kernel = new KernelBuilder("softmax", extents);
+  const kernel = new KernelBuilder("softmax", extents).constant("LANES", tunings.reductions.lanes);
   readValues(kernel, prologue, "f32").write("y", "f32", result());
   kernel.count("rowCount", extents.times(outer, inner)).count("extent", rows).count("stride", inner);
   kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype));
   return work([kernel.dispatch(extents.times(outer, inner))]);
 };
 
-export const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents }) => {
+export const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents, tunings }) => {
   const [x, targets] = [typeAt(inputs, 0), typeAt(inputs, 1)];
   const rows = extents.product(targets.shape);
   const kernel = new KernelBuilder("cross_entropy", extents).read("x", "f32", input(0)).read("targets", "u32", input(1)).write("y", "f32", result());
-  kernel.count("rowCount", rows).count("classes", x.shape.at(-1)!);
+  kernel.constant("LANES", tunings.reductions.lanes).count("rowCount", rows).count("classes", x.shape.at(-1)!);
   kernel.function(`fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`);
   return work([kernel.dispatch(rows)]);
 };

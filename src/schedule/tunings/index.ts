@@ -2,6 +2,7 @@
 import type { Target } from "../../program/target.js";
 import type { Candidate, Family } from "./family.js";
 import { products, type ProductTunings } from "./products.js";
+import { reductions, type ReductionTunings } from "./reductions.js";
 import { rowSums, type RowSumsTuning } from "./row-sums.js";
 import { top, type TopTunings } from "./top.js";
 
@@ -11,24 +12,28 @@ export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "
 /** One field for each family of kernels. A new family is a file beside this one, a field here, and an entry in `families`. */
 export interface Tunings {
   readonly products: ProductTunings;
+  readonly reductions: ReductionTunings;
   readonly rowSums: RowSumsTuning;
   readonly top: TopTunings;
 }
 export type FamilyName = keyof Tunings;
 
 /** Total by type. */
-export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { products, rowSums, top };
+export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { products, reductions, rowSums, top };
 
 /** The tunings of a device on which nobody has measured. */
 export const tuningsFor = (target: Target): Tunings => ({
   products: products.defaults(target),
+  reductions: reductions.defaults(target),
   rowSums: rowSums.defaults(target),
   top: top.defaults(target),
 });
 
 /** What of the tunings a target cannot run, as a clause; null where it can run all. */
 export function misfitOf(tunings: Tunings, target: Target): string | null {
-  return products.misfit(tunings.products, target) ?? rowSums.misfit(tunings.rowSums, target) ?? top.misfit(tunings.top, target);
+  const misfit = <F extends FamilyName>(family: F): string | null => families[family].misfit(tunings[family], target);
+  const names = Object.keys(families) as readonly FamilyName[]; // the keys of the total table
+  return names.map((name) => misfit(name)).find((fault) => fault !== null) ?? null;
 }
 
 /** Everything that may be chosen for a family on a target, each as the family's tunings that take it for everything. */

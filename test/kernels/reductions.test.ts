@@ -1,0 +1,66 @@
+// Long reductions, softmax and cross-entropy by every number of lanes agree with the reference, on two devices.
+import { beforeAll, describe, expect, it } from "vitest";
+import type { OpName } from "../../src/ir/vocabulary.js";
+import type { Target } from "../../src/program/target.js";
+import type { Device } from "../../src/runtime/index.js";
+import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
+import { testDevice } from "../device.js";
+import { Bench, type Case } from "../ops/bench.js";
+import { compareOnDevice, runOnDevice } from "./operators.js";
+
+const LANES = [4, 8, 32, 256];
+const tuningsOf = (target: Target): readonly Tunings[] =>
+  candidates("reductions", target).flatMap(({ tunings }) => (LANES.includes(tunings.lanes) ? [{ ...tuningsFor(target), reductions: tunings }] : []));
+
+const bench = (): Bench => new Bench({ batch: 3, tokens: 700, lengths: [700, 0, 651] }, 13);
+const made = (make: (b: Bench) => ReturnType<Bench["node"]>): Case => {
+  const b = bench();
+  return b.finish(make(b), "reduction");
+};
+const often = (value: number) => (r: { below(n: number): number; normal(): number }) => (r.below(5) < 3 ? value : r.normal());
+
+const CASES: readonly (readonly [string, OpName, Case])[] = [
+  ["columns of packed rows", "sum", made((b) => b.node("sum", [b.rows([], [19])], { axes: [0], keep: false }))],
+  ["columns of packed rows behind heads", "reduce_max", made((b) => b.node("reduce_max", [b.rows([3], [5])], { axes: [1], keep: true }))],
+  ["columns of many rows", "reduce_min", made((b) => b.node("reduce_min", [b.data("f32", [1500, 33])], { axes: [0], keep: false }))],
+  ["all but a dimension between", "sum", made((b) => b.node("sum", [b.data("u32", [40, 3, 50])], { axes: [0, 2], keep: false }))],
+  ["long rows", "sum", made((b) => b.node("sum", [b.data("f32", [3, 5000])], { axes: [1], keep: false }))],
+  ["rows of odd lengths", "softmax", made((b) => b.node("softmax", [b.data("f32", [5, 1003])], { axis: 1 }))],
+  ["rows shorter than the lanes", "softmax", made((b) => b.node("softmax", [b.data("f32", [70, 3])], { axis: 1 }))],
+  ["rows that are mostly −∞", "softmax", made((b) => b.node("softmax", [b.data("f32", [7, 517], often(-Infinity))], { axis: 1 }))],
+  ["rows whose largest values come last", "softmax", made((b) => b.node("softmax", [b.data("f32", [2, 300], ascending())], { axis: 1 }))],
+  ["along a dimension between", "softmax", made((b) => b.node("softmax", [b.data("f32", [3, 130, 5])], { axis: 1 }))],
+  [
+    "classes of which some are −∞",
+    "cross_entropy",
+    made((b) => b.node("cross_entropy", [b.rows([], [777], "f32", often(-Infinity)), b.rows([], [], "i32", () => -1)], {})),
+  ],
+  ["many classes", "cross_entropy", made((b) => b.node("cross_entropy", [b.data("f32", [9, 20_001]), b.data("u32", [9], (r) => r.below(20_001))], {}))],
+];
+
+/** −150, −149, … : each value is e times the one before it. */
+function ascending(): () => number {
+  let i = 0;
+  return () => (i++ % 300) - 150;
+}
+
+describe.each(["default", "swiftshader"] as const)("reductions on the %s device", (which) => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await testDevice(which);
+  });
+  it.each(CASES)("%s: %s", async (_name, op, c) => {
+    for (const tunings of tuningsOf(device.target)) await compareOnDevice(device, op, c, device.target, tunings);
+  });
+
+  it("keep six digits of a sum of half a million terms", async () => {
+    const b = new Bench({}, 3);
+    const n = 500_000;
+    const c = b.finish(b.node("sum", [b.data("f32", [n], (r) => r.uniform(0, 1))], { axes: [0], keep: false }), "many terms");
+    const exact = c.options.inputs.get("x1")!.data.reduce((sum, v) => sum + v, 0);
+    for (const tunings of tuningsOf(device.target)) {
+      const { y0 } = await runOnDevice(device, c, device.target, tunings);
+      expect(Math.abs(y0!.data[0]! / exact - 1), JSON.stringify(tunings.reductions)).toBeLessThan(5e-7);
+    }
+  });
+});
