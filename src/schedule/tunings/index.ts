@@ -31,9 +31,12 @@ export const tuningsFor = (target: Target): Tunings => ({
 
 /** What of the tunings a target cannot run, as a clause; null where it can run all. */
 export function misfitOf(tunings: Tunings, target: Target): string | null {
-  const misfit = <F extends FamilyName>(family: F): string | null => families[family].misfit(tunings[family], target);
-  const names = Object.keys(families) as readonly FamilyName[]; // the keys of the total table
-  return names.map((name) => misfit(name)).find((fault) => fault !== null) ?? null;
+  return (
+    products.misfit(tunings.products, target) ??
+    reductions.misfit(tunings.reductions, target) ??
+    rowSums.misfit(tunings.rowSums, target) ??
+    top.misfit(tunings.top, target)
+  );
 }
 
 /** Everything that may be chosen for a family on a target, each as the family's tunings that take it for everything. */
