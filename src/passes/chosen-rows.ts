@@ -7,6 +7,7 @@ import { ops } from "../ops/index.js";
 import { rowsSize, type Size } from "../size/size.js";
 import { callerReads } from "./readers.js";
 import { replaceNodes, type Emit, type Trace } from "./rewrite.js";
+import { rowSumOf } from "./row-sums.js";
 import { attrsFor, rowInputs, type RowInputs } from "./row-wise.js";
 
 /** The rows that every reader of a value wants. */
@@ -20,12 +21,23 @@ interface Wanted {
  * route is chosen by is wanted for all rows, so no choice comes to depend on itself. Linear in the nodes.
  */
 export function chosenRows(graph: Graph, trace: Trace | null): Graph {
-  const wanted = wantedRows(graph);
+  const wanted = wantedRows(graph, sharedReadings(graph));
   return wanted.size === 0 ? graph : new Rebuilding(graph, wanted, trace).graph();
 }
 
-/** The values that are computed for chosen rows only. */
-function wantedRows(graph: Graph): ReadonlyMap<Node, Wanted> {
+/** The values whose rows are all summed for some reader: further statistics of theirs cost less with those sums than by another reading of the chosen rows. */
+function sharedReadings(graph: Graph): ReadonlySet<Node> {
+  const chosen = wantedRows(graph, new Set());
+  return new Set(
+    nodesOf(graph).flatMap((node) => {
+      const read = chosen.has(node) ? null : rowSumOf(node);
+      return read ? [read] : [];
+    }),
+  );
+}
+
+/** The values that are computed for chosen rows only; `shared` are those whose sums are not. */
+function wantedRows(graph: Graph, shared: ReadonlySet<Node>): ReadonlyMap<Node, Wanted> {
   const wants = new Map<Node, Wanted | "all">();
   const want = (node: Node, rows: Wanted | "all"): void => {
     const known = wants.get(node);
@@ -37,7 +49,7 @@ function wantedRows(graph: Graph): ReadonlyMap<Node, Wanted> {
   for (const node of nodesOf(graph).toReversed()) {
     const own = wants.get(node);
     if (own === undefined) continue;
-    const inputs = own === "all" ? null : inputsFor(graph, node, own);
+    const inputs = own === "all" || shared.has(rowSumOf(node)!) ? null : inputsFor(graph, node, own);
     if (inputs && own !== "all") {
       found.set(node, own);
       inputs.forEach((dim, i) => {

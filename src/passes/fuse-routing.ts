@@ -1,9 +1,8 @@
 // Routing in the form its kernels compute: scores as row sums, statistics of rows before they are gathered, positions and starts with the choice.
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
-import { packedAxis } from "../ir/typing.js";
-import { ops } from "../ops/index.js";
 import { knownOnHost } from "../size/axes.js";
 import { any, mapGraph, of, op, rewrite, rule, type Emit, type Rule, type Trace } from "./rewrite.js";
+import { hasRows, rowSumOf } from "./row-sums.js";
 
 /**
  * Recognised from primitive operators, whoever wrote them: the score of a row and what its norm needs are then computed in one reading of the rows, all
@@ -37,9 +36,6 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
   ),
 ];
 
-/** Operations of a statistic that are worth doing for rows that are not chosen. */
-const MOST_OPERATIONS = 4;
-
 /** Σ f(take(x, r)) → take(Σ f(x), r), f pointwise, where another sum reads all rows of x anyway. */
 function statisticsFirst(graph: Graph, trace: Trace | null): Graph {
   const summed = new Set<Node>();
@@ -61,26 +57,6 @@ function statisticsFirst(graph: Graph, trace: Trace | null): Graph {
     return made;
   });
 }
-
-/** The value whose rows a sum over the last dimension reads, by a few pointwise operators with what is the same for all rows; null for any other node. */
-function rowSumOf(node: Node): Node | null {
-  if (!isOp(node, "sum") || node.attrs.axes.length !== 1) return null;
-  const { shape } = typeOf(node.inputs[0]!);
-  if (node.attrs.axes[0] !== shape.length - 1 || !hasRows(node.inputs[0]!) || packedAxis(shape.at(-1)!) !== null) return null;
-  const pending = [node.inputs[0]!];
-  let leaf: Node | null = null;
-  for (let found = 0, next = pending.pop(); next; next = pending.pop()) {
-    if (!hasRows(next)) continue;
-    if (ops[next.op].lower.kind === "pointwise" && next.op !== "constant") {
-      if (++found > MOST_OPERATIONS) return null;
-      pending.push(...next.inputs);
-    } else if (leaf && leaf !== next) return null;
-    else leaf = next;
-  }
-  return leaf && typeOf(leaf).shape.length === shape.length && (!isOp(leaf, "take") || leaf.attrs.dim < shape.length - 1) ? leaf : null;
-}
-
-const hasRows = (node: Node): boolean => typeOf(node).shape.some((s) => packedAxis(s) !== null);
 
 function overAllRows(node: Node, taken: Node, x: Node, emit: Emit): Node {
   if (node === taken) return x;

@@ -1,43 +1,61 @@
-// Random sound graphs, rich in what the rewrite rules look for: chains of views, constants that do nothing, work done twice.
+// Random sound graphs, rich in what the rewrite rules look for: chains of views, constants that do nothing, work done twice, products of the same
+// rows, and routes whose rows are masked, added, gathered and scattered.
 import * as fc from "fast-check";
-import { createEmit } from "../../src/ir/build.js";
+import { createEmit, type Emit } from "../../src/ir/build.js";
 import { typeOf, type Graph, type GraphInput, type Node } from "../../src/ir/graph.js";
 import { reachedStarts } from "../../src/ir/reach.js";
 import { equalShapes, packedAxis } from "../../src/ir/typing.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import { ops } from "../../src/ops/index.js";
 import type { Axis } from "../../src/size/axes.js";
+import { rational } from "../../src/size/rational.js";
 import { axisSize, rowsSize, type Size } from "../../src/size/size.js";
 
 const axes: readonly Axis[] = [
   { role: "batch", name: "B", bound: null },
   { role: "sequence", name: "T", bound: 8, count: { kind: "input" } },
+  { role: "sequence", name: "K", bound: 2, count: { kind: "top", parent: "T", k: 2 } },
+  { role: "sequence", name: "L", bound: 8, count: { kind: "above", parent: "T", expected: rational(1, 2) } },
+  { role: "sequence", name: "S", bound: 8, count: { kind: "span", parent: "T", start: 1, stop: null } },
 ];
 const [B, T, N] = [axisSize("B"), axisSize("T"), rowsSize("T")];
 
+const LAST = 27;
+
 /** Each instruction takes a few numbers that choose operands and attributes among what is possible. */
 export type Instruction = readonly [kind: number, a: number, b: number, c: number];
-export const instructions: fc.Arbitrary<readonly Instruction[]> = fc.array(fc.tuple(fc.nat(17), fc.nat(), fc.nat(), fc.nat()), { minLength: 1, maxLength: 40 });
+export const instructions: fc.Arbitrary<readonly Instruction[]> = fc.array(fc.tuple(fc.nat(LAST), fc.nat(), fc.nat(), fc.nat()), {
+  minLength: 1,
+  maxLength: 40,
+});
 
 const CONSTANTS = [0, -0, 1, -1, 2, 0.5];
 const UNARY = ["neg", "abs", "tanh", "stop_gradient", "sigmoid"] as const satisfies readonly OpName[];
 const BINARY = ["add", "sub", "mul", "div", "min", "max"] as const satisfies readonly OpName[];
 
-/** A graph whose outputs are the last few values made. Inputs `x` f32[B, T, 4] (packed) and `y` f32[4, 6]. */
+/** What instructions may read beside values: starts by axis, and of each route its index and its axis. */
+interface Routes {
+  readonly starts: ReadonlyMap<string, Node>;
+  readonly routes: readonly { readonly axis: string; readonly index: Node }[];
+}
+
+/** A graph whose outputs are the last few values made. Inputs `x` f32[B, T, 4] and `s` f32[B, T] (packed) and `y` f32[4, 6]; weights `w…` as they come. */
 export function graphFrom(program: readonly Instruction[]): Graph {
   const emit = createEmit(ops, axes);
   const x = emit.node("input", [], { name: "x", dtype: "f32", shape: [N, 4] });
   const y = emit.node("input", [], { name: "y", dtype: "f32", shape: [4, 6] });
-  const starts = emit.node("starts", [], { axis: "T" });
+  const s = emit.node("input", [], { name: "s", dtype: "f32", shape: [N] });
+  const cx = routesOf(emit, s);
   const values: Node[] = [x, y];
   for (const [kind, a, b, c] of program) {
     // Made afresh each time, as equal nodes of different layers are before `cse`.
-    const node = step(kind, values[a % values.length]!, values[b % values.length]!, c, starts);
+    const node = step(kind, values[a % values.length]!, values[b % values.length]!, c, cx);
     if (node) values.push(node);
   }
   const outputs = values.slice(-4).map((node, i) => ({ name: `o${i}`, role: "result" as const, node, shape: typeOf(node).shape, packing: null }));
   const inputs: GraphInput[] = [
     { name: "x", node: x, shape: [B, T, 4], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null },
+    { name: "s", node: s, shape: [B, T], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, least: 0, below: null },
     { name: "y", node: y, shape: [4, 6], packing: null, least: 0, below: null },
   ];
   return {
@@ -47,11 +65,27 @@ export function graphFrom(program: readonly Instruction[]): Graph {
     inputs,
     outputs,
     states: [],
-    starts: reachedStarts({ outputs, states: [] }, (axis) => (axis === "T" ? starts : null)),
+    starts: reachedStarts({ outputs, states: [] }, (axis) => cx.starts.get(axis) ?? null),
   };
 }
 
-function step(kind: number, x: Node, y: Node, c: number, starts: Node): Node | null {
+function routesOf(emit: Emit, score: Node): Routes {
+  const starts = emit.node("starts", [], { axis: "T" });
+  const bar = emit.node("constant", [], { value: 0.1, dtype: "f32", shape: [] });
+  const made = [
+    { axis: "K", node: emit.node("top", [score, starts, starts], { axis: "K" }) },
+    { axis: "L", node: emit.node("above", [score, bar, starts], { axis: "L" }) },
+    { axis: "S", node: emit.node("span", [starts], { axis: "S" }) },
+  ];
+  const own = made.map(({ axis, node }) => [axis, emit.pick(node, 1)] as const);
+  return { starts: new Map<string, Node>([["T", starts], ...own]), routes: made.map(({ axis, node }) => ({ axis, index: emit.pick(node, 0) })) };
+}
+
+function step(kind: number, x: Node, y: Node, c: number, cx: Routes): Node | null {
+  return kind <= 17 ? simpleStep(kind, x, y, c, cx.starts.get("T")!) : routedStep(kind, x, y, c, cx);
+}
+
+function simpleStep(kind: number, x: Node, y: Node, c: number, starts: Node): Node | null {
   const fresh = createEmit(ops, axes);
   const make: typeof fresh.node = (...parts) => fresh.node(...parts);
   const { shape, dtype } = typeOf(x);
@@ -89,8 +123,8 @@ function step(kind: number, x: Node, y: Node, c: number, starts: Node): Node | n
     case 12:
       return rank > 0 && packedAxis(shape[c % rank]!) === null ? make("concat", c % 2 === 0 ? [x] : [x, x], { axis: c % rank }) : null;
     case 13: {
-      const rows = shape.findIndex((s) => packedAxis(s) !== null);
-      return rows >= 0 && rank < 4 ? make("unpack", [x, starts], { dim: rows, axis: "T" }) : null;
+      const rows = shape.findIndex((s) => packedAxis(s) === "T");
+      return rows >= 0 && rank < 4 && shape.every((s, d) => d === rows || typeof s === "number") ? make("unpack", [x, starts], { dim: rows, axis: "T" }) : null;
     }
     case 14:
       return isPadded(shape) ? make("mask", [x, starts], { dim: tokens(shape), fill: pick([0, -1, 0]) }) : null;
@@ -106,6 +140,81 @@ function step(kind: number, x: Node, y: Node, c: number, starts: Node): Node | n
         transposed: false,
       });
     }
+    default:
+      return null;
+  }
+}
+
+const WIDTHS = [16, 20, 32, 4, 1];
+
+/** Products by weights, and what works on the rows of a route. */
+function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes }: Routes): Node | null {
+  const { node: make } = createEmit(ops, axes);
+  const { shape, dtype } = typeOf(x);
+  const rank = shape.length;
+  const last = shape.at(-1);
+  const { index } = routes[c % routes.length]!;
+  const dim = shape.findIndex((s) => packedAxis(s) === "T");
+  const other = shape.filter((s) => packedAxis(s) !== null).length !== 1;
+  if (dtype !== "f32") return make("cast", [x], { dtype: "f32" });
+  const constant = (value: number, of: readonly Size[] = []): Node => make("constant", [], { value, dtype: "f32", shape: of });
+  const take = (of: Node): Node => make("take", [of, index], { dim });
+  const mask = (): Node => make("reshape", [make("route_mask", [index, starts.get("T")!], { axis: "T" })], { shape: shape.map((s, d) => (d === dim ? s : 1)) });
+  switch (kind) {
+    case 18:
+    case 19: {
+      const n = WIDTHS[c % WIDTHS.length]!;
+      if (rank < 2 || typeof last !== "number" || rank > 3) return null;
+      const transposed = kind === 18;
+      const of = transposed ? [n, last] : [last, n];
+      const by = (name: string): Node => make("weight", [], { path: `${name}.${of.join("x")}.${Number(transposed)}`, dtype: "f32", shape: of });
+      const [u, v] = [`u${c % 3}`, `v${c % 2}`].map((name) => make("matmul", [x, by(name)], { transposed })) as [Node, Node];
+      return c % 4 === 0 ? u : make("mul", [u, v], {});
+    }
+    case 20: {
+      // x · rsqrt(mean(x²) + ε), of rows or of chosen rows
+      if (rank < 2 || typeof last !== "number") return null;
+      const of = dim >= 0 && dim < rank - 1 && !other && c % 2 === 0 ? take(x) : x;
+      const square = make("sum", [make("powi", [of], { exponent: 2 })], { axes: [rank - 1], keep: true });
+      return make("mul", [of, make("rsqrt", [make("add", [square, constant(0.5)], {})], {})], {});
+    }
+    case 21: {
+      const rows = shape.findIndex((s) => packedAxis(s) !== null);
+      if (rank !== 2 || rows !== 0 || typeof last !== "number") return null;
+      const own = packedAxis(shape[0]!)!;
+      const heads = make("reshape", [x], { shape: [1, ...shape] });
+      const all = make("positions", [starts.get("T")!], { axis: "T" });
+      const at = own === "T" ? all : make("take", [all, routes.find((r) => r.axis === own)!.index], { dim: 0 });
+      const out = make("attention", [heads, heads, heads, starts.get(own)!, starts.get(own)!, at, at], { causal: c % 2 === 0, window: c % 3, scale: 0.5 });
+      return make("reshape", [out], { shape });
+    }
+    default:
+  }
+  if (dim < 0 || other) return null;
+  const same = equalShapes(shape, typeOf(y).shape) && typeOf(y).dtype === "f32" ? y : make("tanh", [x], {});
+  switch (kind) {
+    case 22: {
+      if (c % 2 === 0) return take(x);
+      const places = make("take", [make("positions", [starts.get("T")!], { axis: "T" }), index], { dim: 0 });
+      const factor = make("reshape", [make("cast", [places], { dtype: "f32" })], { shape: shape.map((_, d) => (d === dim ? typeOf(index).shape[0]! : 1)) });
+      return make("mul", [take(x), factor], {});
+    }
+    case 23:
+      return make(c % 2 === 0 ? "put" : "set", [x, index, make("tanh", [take(same)], {})], { dim });
+    case 24: {
+      const update = make(c % 2 === 0 ? "put" : "set", [constant(0, shape), index, take(same)], { dim });
+      return make("add", c % 3 === 0 ? [x, update] : [update, x], {});
+    }
+    case 25:
+      return make("where", [mask(), same, c % 4 === 0 ? constant(0.5) : x], {});
+    case 26: {
+      const factor = make("cast", [mask()], { dtype: "f32" });
+      const update = c % 4 === 0 ? make("mul", [same, make("mul", [factor, constant(2)], {})], {}) : make("mul", [factor, same], {});
+      return make("add", [x, update], {});
+    }
+    case 27:
+      if (c % 4 < 2) return make("set", [make("set", [x, index, take(same)], { dim }), index, make("abs", [take(x)], {})], { dim });
+      return make("set", [x, index, make("add", c % 3 === 0 ? [take(x), take(same)] : [take(same), take(x)], {})], { dim });
     default:
       return null;
   }
