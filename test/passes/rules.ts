@@ -2,12 +2,22 @@
 
 export interface RuleCase {
   readonly rule: string;
-  /** Node lines; the last node is the result. `%x` f32[rows(T), 4], `%y` f32[4, 6], `%s` starts of T, `%b` bool[4], `%h` f16[4]. */
+  /** The pass that makes the rewrite with the whole graph in view; without it, the rule is tried alone. */
+  readonly pass?: string;
+  /**
+   * Node lines; the last node is the result. `%x` f32[rows(T), 4], `%y` f32[4, 6], `%s` starts of T, `%b` bool[4], `%h` f16[4]; of the route K of T, made by
+   * `%t`, the index `%i` and the starts `%k`.
+   */
   readonly fires: string;
   readonly spares?: readonly string[];
 }
 
 const constant = (value: string, dtype = "f32", shape = ""): string => `%c = constant {"value":${value},"dtype":"${dtype}","shape":[${shape}]}()`;
+
+const zeros = constant("0", "f32", '"rows(T)",4');
+const mask = `%r = route_mask {"axis":"T"}(%i, %s)\n%m = reshape {"shape":["rows(T)",1]}(%r)`;
+/** Another route of T. */
+const other = `%e = span {"axis":"S"}(%s)\n%j = pick {"result":0}(%e)\n%q = pick {"result":1}(%e)\nstarts S = %q`;
 
 export const ruleCases: readonly RuleCase[] = [
   { rule: "reshape-of-reshape", fires: `%1 = reshape {"shape":[24]}(%y)\n%2 = reshape {"shape":[3,8]}(%1)` },
@@ -80,6 +90,107 @@ export const ruleCases: readonly RuleCase[] = [
   },
   { rule: "mask-of-mask", fires: `%1 = unpack {"dim":0,"axis":"T"}(%x, %s)\n%2 = mask {"dim":1,"fill":-1}(%1, %s)\n%3 = mask {"dim":1,"fill":-1}(%2, %s)` },
   { rule: "fold-constants", fires: `${constant("3")}\n%1 = neg(%c)\n%2 = mul(%1, %c)\n%3 = add(%y, %2)`, spares: [`${constant("0")}\n%1 = log(%c)`] },
+  // --- rows of routes
+  {
+    rule: "add-of-put",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = tanh(%1)\n%3 = put {"dim":0}(%c, %i, %2)\n%4 = add(%3, %x)`,
+    spares: [`${constant("1", "f32", '"rows(T)",4')}\n%1 = take {"dim":0}(%x, %i)\n%3 = put {"dim":0}(%c, %i, %1)\n%4 = add(%x, %3)`],
+  },
+  { rule: "add-of-set", fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%3 = set {"dim":0}(%c, %i, %1)\n%4 = add(%x, %3)` },
+  {
+    rule: "set-of-sum",
+    fires: `%1 = take {"dim":0}(%x, %i)\n%2 = tanh(%1)\n%3 = add(%2, %1)\n%4 = set {"dim":0}(%x, %i, %3)`,
+    spares: [`%1 = take {"dim":0}(%x, %i)\n%2 = mul(%1, %1)\n%4 = set {"dim":0}(%x, %i, %2)`],
+  },
+  {
+    rule: "take-of-put",
+    fires: `%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%x, %i, %1)\n%3 = take {"dim":0}(%2, %i)`,
+    spares: [`${other}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%x, %i, %1)\n%3 = take {"dim":0}(%2, %j)`],
+  },
+  { rule: "take-of-set", fires: `%1 = take {"dim":0}(%x, %i)\n%4 = tanh(%1)\n%2 = set {"dim":0}(%x, %i, %4)\n%3 = take {"dim":0}(%2, %i)` },
+  { rule: "set-of-put", fires: `%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%x, %i, %1)\n%4 = tanh(%1)\n%3 = set {"dim":0}(%2, %i, %4)` },
+  { rule: "set-of-set", fires: `%1 = take {"dim":0}(%x, %i)\n%2 = set {"dim":0}(%x, %i, %1)\n%4 = tanh(%1)\n%3 = set {"dim":0}(%2, %i, %4)` },
+  {
+    rule: "where-of-mask",
+    fires: `${mask}\n%1 = tanh(%x)\n%2 = where(%m, %1, %x)`,
+    spares: [`${constant("0.5")}\n%1 = gt(%x, %c)\n%2 = where(%1, %c, %x)`],
+  },
+  {
+    rule: "add-of-masked",
+    fires: `${mask}\n${constant("2")}\n%1 = tanh(%x)\n%2 = cast {"dtype":"f32"}(%m)\n%3 = mul(%2, %c)\n%4 = mul(%1, %3)\n%5 = add(%4, %x)`,
+    spares: [`${mask}\n%1 = tanh(%x)\n%2 = cast {"dtype":"f32"}(%m)\n%3 = add(%1, %2)\n%4 = add(%3, %x)`],
+  },
+  {
+    rule: "chosen-rows-only",
+    pass: "skip-branch",
+    fires: `%w = weight {"path":"w","dtype":"f32","shape":[6,4]}()
+%1 = sum {"axes":[1],"keep":true}(%x)
+%2 = mul(%x, %1)
+%3 = matmul {"transposed":true}(%2, %w)
+%4 = reshape {"shape":["rows(T)",2,3]}(%3)
+%5 = permute {"order":[1,0,2]}(%4)
+%6 = softmax {"axis":2}(%5)
+%7 = take {"dim":1}(%6, %i)`,
+    spares: [`%1 = tanh(%x)\n%2 = take {"dim":0}(%1, %i)\n%3 = put {"dim":0}(%1, %i, %2)`, `%1 = sum {"axes":[0],"keep":true}(%x)\n%2 = add(%x, %1)`],
+  },
+  {
+    rule: "put-of-put",
+    pass: "skip-branch",
+    fires: `%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%x, %i, %1)\n%4 = tanh(%1)\n%3 = put {"dim":0}(%2, %i, %4)`,
+  },
+  // --- routing
+  {
+    rule: "score-as-row-sum",
+    fires: `%w = weight {"path":"w","dtype":"f32","shape":[1,4]}()\n%1 = matmul {"transposed":true}(%x, %w)`,
+    spares: [`%w = weight {"path":"w","dtype":"f32","shape":[2,4]}()\n%1 = matmul {"transposed":true}(%x, %w)`],
+  },
+  {
+    rule: "positions-with-choice",
+    fires: `%1 = positions {"axis":"T"}(%s)\n%2 = take {"dim":0}(%1, %i)`,
+    spares: [`%1 = segments {"axis":"T"}(%s)\n%2 = take {"dim":0}(%1, %i)`],
+  },
+  { rule: "starts-of-top-on-host", fires: `%1 = take {"dim":0}(%x, %i)\n%2 = unpack {"dim":0,"axis":"K"}(%1, %k)` },
+  { rule: "starts-of-span-on-host", fires: `%e = span {"axis":"S"}(%s)\n%1 = pick {"result":1}(%e)\nstarts S = %1\n%2 = counts(%1)` },
+  { rule: "starts-of-join-on-host", fires: `%e = join {"axis":"J"}(%s, %s)\n%1 = pick {"result":0}(%e)\nstarts J = %1\n%2 = counts(%1)` },
+  {
+    rule: "statistics-before-gather",
+    pass: "fuse-routing",
+    fires: `%w = weight {"path":"w","dtype":"f32","shape":[1,4]}()
+%1 = matmul {"transposed":true}(%x, %w)
+%2 = reshape {"shape":["rows(T)"]}(%1)
+%e = top {"axis":"K"}(%2, %s, %s)
+%f = pick {"result":0}(%e)
+%g = pick {"result":1}(%e)
+starts K = %g
+%3 = take {"dim":0}(%x, %f)
+%4 = powi {"exponent":2}(%3)
+%5 = sum {"axes":[1],"keep":true}(%4)
+%6 = mul(%3, %5)`,
+    spares: [`%3 = take {"dim":0}(%x, %i)\n%4 = powi {"exponent":2}(%3)\n%5 = sum {"axes":[1],"keep":true}(%4)\n%6 = mul(%3, %5)`],
+  },
+  // --- products
+  {
+    rule: "merge-products",
+    pass: "merge-products",
+    fires: `%u = weight {"path":"layer.attn.q","dtype":"f32","shape":[16,4]}()
+%v = weight {"path":"layer.attn.k","dtype":"f32","shape":[32,4]}()
+%1 = matmul {"transposed":true}(%x, %u)
+%2 = matmul {"transposed":true}(%x, %v)
+%3 = concat {"axis":1}(%1, %2)`,
+    spares: [
+      `%u = weight {"path":"u","dtype":"f32","shape":[16,4]}()
+%v = weight {"path":"v","dtype":"f32","shape":[4,16]}()
+%1 = matmul {"transposed":true}(%x, %u)
+%2 = matmul {"transposed":false}(%x, %v)
+%3 = add(%1, %2)`,
+      `%u = weight {"path":"u","dtype":"f32","shape":[16,4]}()
+%v = weight {"path":"v","dtype":"f32","shape":[16,4]}()
+%1 = neg(%x)
+%2 = matmul {"transposed":true}(%x, %u)
+%3 = matmul {"transposed":true}(%1, %v)
+%4 = add(%2, %3)`,
+    ],
+  },
 ];
 
 const SOURCES: readonly { readonly id: string; readonly head: string; readonly node: string }[] = [
@@ -90,18 +201,30 @@ const SOURCES: readonly { readonly id: string; readonly head: string; readonly n
   { id: "%s", head: "starts T = %s", node: 'starts {"axis":"T"}()' },
 ];
 
+const ROUTE: typeof SOURCES = [
+  { id: "%p", head: 'input "p" = %p [B, T] packed T 0 1', node: 'input {"name":"p","dtype":"f32","shape":["rows(T)"]}()' },
+  { id: "%t", head: "", node: 'top {"axis":"K"}(%p, %s, %s)' },
+  { id: "%i", head: "", node: 'pick {"result":0}(%t)' },
+  { id: "%k", head: "", node: 'pick {"result":1}(%t)' },
+];
+
 /** A whole graph around node lines, with the sources they read. */
 export function graphOf(lines: string): string {
-  const used = SOURCES.filter(({ id }) => lines.includes(id) || (id === "%s" && lines.includes("%x")));
+  const routed = /%[ik]\b/.test(lines);
+  const used = [...SOURCES.filter(({ id }) => lines.includes(id) || (id === "%s" && (routed || lines.includes("%x")))), ...(routed ? ROUTE : [])];
   const result = /%\w+(?= = [^\n]*$)/.exec(lines)?.[0] ?? "";
   const text = [
     'graph "rules"',
     "axis B = batch",
     "axis T = sequence <= 8 input",
-    ...used.filter(({ id }) => id !== "%s").map(({ head }) => head),
+    "axis K = sequence <= 2 top of T; k = 2",
+    "axis S = sequence <= 8 span of T; start = 1; stop = end",
+    "axis J = sequence <= 16 join of T; T",
+    ...used.flatMap(({ id, head }) => (id === "%s" || head === "" ? [] : [head])),
     ...used.map(({ id, node }) => `${id} = ${node}`),
     lines,
     ...used.filter(({ id }) => id === "%s").map(({ head }) => head),
+    ...(routed ? ["starts K = %k"] : []),
     `result "output" = ${result} []`,
   ].join("\n");
   // IR text numbers its nodes.
