@@ -10,14 +10,18 @@ export interface MaskedRows {
   readonly dim: number;
 }
 
-/** The route whose mask this is, as truth values or as zeros and ones, whatever its shape, beside a tensor of `rank` dimensions. */
-export function maskOf(node: Node, rank: number): MaskedRows | null {
+/** The route whose mask this is, as truth values or as zeros and ones, whatever its shape, beside a tensor of `rank` dimensions; `inverted`: of the other rows. */
+export function maskOf(node: Node, rank: number): (MaskedRows & { readonly inverted: boolean }) | null {
   let mask = node;
-  while (isOp(mask, "reshape") || isOp(mask, "broadcast") || (isOp(mask, "cast") && fromBool(mask))) mask = mask.inputs[0]!;
+  let inverted = false;
+  while (isOp(mask, "reshape") || isOp(mask, "broadcast") || isOp(mask, "not") || (isOp(mask, "cast") && fromBool(mask))) {
+    inverted = inverted !== isOp(mask, "not");
+    mask = mask.inputs[0]!;
+  }
   if (!isOp(mask, "route_mask")) return null;
   const { shape } = typeOf(node);
   const packed = shape.flatMap((s, d) => (packedAxis(s) === null ? [] : [d]));
-  return packed.length === 1 ? { index: mask.inputs[0]!, dim: packed[0]! - shape.length + rank } : null;
+  return packed.length === 1 ? { index: mask.inputs[0]!, dim: packed[0]! - shape.length + rank, inverted } : null;
 }
 
 const fromBool = (cast: Node): boolean => typeOf(cast.inputs[0]!).dtype === "bool";
@@ -39,7 +43,7 @@ export function unmasked(node: Node, emit: Emit): (MaskedRows & { readonly value
       [b, a],
     ] as const) {
       const mask = maskOf(factor, rank);
-      if (mask) return { ...mask, value: other };
+      if (mask && !mask.inverted) return { ...mask, value: other };
       const inner = without(factor, depth + 1);
       if (inner) return { ...inner, value: emit("mul", factor === a ? [inner.value, b] : [a, inner.value], {}) };
     }

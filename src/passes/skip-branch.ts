@@ -50,10 +50,11 @@ export const skipRules: readonly Rule[] = [
     at: ["where"],
     // y at the rows of a route, x elsewhere
     rewrite(root, emit) {
-      const [mask, y, x] = root.inputs as [Node, Node, Node]; // typing has made sure of three
+      const [mask, a, b] = root.inputs as [Node, Node, Node]; // typing has made sure of three
       const { shape, dtype } = typeOf(root);
       const route = maskOf(mask, shape.length);
       if (!route) return null;
+      const [y, x] = route.inverted ? [b, a] : [a, b];
       const rest = sameShape(x, root) ? x : isOp(x, "constant") ? emit("constant", [], { ...x.attrs, shape }) : null;
       const rows = rest && chosenOf(y, root, route, emit);
       return rows && typeOf(rows).dtype === dtype ? emit("set", [rest, route.index, rows], { dim: route.dim }) : null;

@@ -206,6 +206,7 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
       return make("add", c % 3 === 0 ? [x, update] : [update, x], {});
     }
     case 25:
+      if (c % 5 === 0) return make("where", [make("not", [mask()], {}), x, same], {});
       return make("where", [mask(), same, c % 4 === 0 ? constant(0.5) : x], {});
     case 26: {
       const factor = make("cast", [mask()], { dtype: "f32" });
