@@ -6,6 +6,7 @@ import type { SourceFile } from "../diagnostics/span.js";
 import type { Model } from "../check/model.js";
 import type { Program } from "../program/program.js";
 import type { Target } from "../program/target.js";
+import type { Tunings } from "../schedule/tunings/index.js";
 import { pairs } from "./arguments.js";
 import { EXIT, Quit } from "./exit.js";
 import type { Read } from "../check/files.js";
@@ -37,9 +38,11 @@ export function showDiagnostics(diagnostics: readonly Diagnostic[], sources: rea
   if (diagnostics.length > 0) say(`${formatDiagnostics(diagnostics, { sources, color: useColor() })}\n`);
 }
 
+/** The same model compiled for a device, by the tunings of its class unless others are given. */
+export type ForTarget = (target: Target, tunings?: Tunings) => Program;
+
 export type Finished = Compiled & {
-  /** The same model compiled for a device. */
-  readonly forTarget: (target: Target) => Program;
+  readonly forTarget: ForTarget;
   readonly program: NonNullable<Compiled["program"]>;
   readonly graph: NonNullable<Compiled["graph"]>;
   readonly model: Model;
@@ -54,7 +57,7 @@ export async function compileFile(file: string, flags: ModelFlags): Promise<Fini
   showDiagnostics(compiled.diagnostics, compiled.sources);
   const { program, graph, model } = compiled;
   if (!program || !graph || !model) throw new Quit(EXIT.user);
-  return { ...compiled, program, graph, model, forTarget: (target) => programFor({ graph, model, sources: compiled.sources }, target) };
+  return { ...compiled, program, graph, model, forTarget: (...device) => programFor({ graph, model, sources: compiled.sources }, ...device) };
 }
 
 /** Checks a file only; prints what there is to say, and quits where there is no model. */

@@ -30,7 +30,24 @@ export function handleStreams(): void {
       if (fault.code === "EPIPE") process.exit(EXIT.fine);
       throw fault;
     });
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(EXIT.interrupted));
+  for (const signal of SIGNALS) process.on(signal, interrupt);
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+const interrupt = (): void => process.exit(EXIT.interrupted);
+
+/** The first interrupt calls `stop`, so that what was done so far can be kept; a second ends at once. Returns what takes that back. */
+export function onInterrupt(stop: () => void): () => void {
+  let stopped = false;
+  const once = (): void => {
+    if (stopped) interrupt();
+    stopped = true;
+    stop();
+  };
+  for (const signal of SIGNALS) process.off(signal, interrupt).on(signal, once);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, once).on(signal, interrupt);
+  };
 }
 
 const QUIET_MS = 1000;

@@ -1,26 +1,31 @@
 // `modc compile`: the program as JSON, for the runtime to load without the compiler.
+import type { Program } from "../../program/program.js";
 import { printProgram } from "../../program/serialize.js";
+import { openDevice, type DeviceKind } from "../../runtime/index.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
-import { compileFile, type ModelFlags } from "../frontend.js";
+import { compileFile, type Finished, type ModelFlags } from "../frontend.js";
 import { out, outJson } from "../terminal.js";
+import { readTunings, tuningsOn, type TuningsFlags } from "../tunings.js";
 
-export interface CompileFlags extends ModelFlags {
+export interface CompileFlags extends ModelFlags, TuningsFlags {
+  /** The device to compile for; undefined: any, or such a one as the tunings are for. */
+  readonly device?: DeviceKind | "best";
   readonly output?: string;
   readonly json?: boolean;
 }
 
 /** Without `-o` the program itself goes to standard output. */
 export async function compile(file: string, flags: CompileFlags): Promise<ExitCode> {
-  const { program } = await compileFile(file, flags);
+  const program = await chosen(await compileFile(file, flags), flags);
   const text = printProgram(program);
   if (flags.output === undefined) {
     process.stdout.write(text);
     return EXIT.fine;
   }
   writeText(flags.output, text);
-  const { model, phase, entry, kernels, steps, weights } = program;
+  const { model, phase, entry, target, tunings, kernels, steps, weights } = program;
   if (flags.json)
     outJson({
       output: flags.output,
@@ -28,6 +33,8 @@ export async function compile(file: string, flags: CompileFlags): Promise<ExitCo
       model,
       phase,
       entry,
+      target: target.device,
+      tunings,
       kernels: kernels.length,
       steps: steps.length,
       weights: weights.length,
@@ -37,4 +44,19 @@ export async function compile(file: string, flags: CompileFlags): Promise<ExitCo
       `${flags.output}: ${model}, ${phase} ${entry}: ${kernels.length} kernels, ${steps.length} steps, ${weights.length} weights, ${formatBytes(Buffer.byteLength(text))}`,
     );
   return EXIT.fine;
+}
+
+/** For any device; for the one that is named, with the tunings it gets; or, where only tunings are, for such a device as they were measured on. */
+async function chosen({ program, forTarget }: Finished, flags: CompileFlags): Promise<Program> {
+  if (flags.device === undefined) {
+    if (flags.tunings === undefined || flags.tunings === "none") return program;
+    const { target, tunings } = readTunings(flags.tunings);
+    return forTarget(target, tunings);
+  }
+  const device = await openDevice(flags.device === "best" ? {} : { kind: flags.device });
+  try {
+    return forTarget(device.target, tuningsOn(device, flags) ?? undefined);
+  } finally {
+    device.destroy();
+  }
 }

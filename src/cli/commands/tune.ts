@@ -1,0 +1,117 @@
+// `modc tune`: measures kernels and tiles on this device, and stores the best for later runs on it.
+import type { Graph } from "../../ir/graph.js";
+import { openDevice, type Device } from "../../runtime/index.js";
+import { writeWhole } from "../../runtime/node.js";
+import { printTunings, tuningsFile } from "../../schedule/tunings/file.js";
+import { tuningsDigest } from "../../schedule/tunings/digest.js";
+import { tuningsFor } from "../../schedule/tunings/index.js";
+import { linesOf, tune as measure, type Found, type Tuned } from "../../tune/tune.js";
+import { deviceKind, type DeviceFlags } from "../device.js";
+import { EXIT, UserError, type ExitCode } from "../exit.js";
+import { compileFile, type ModelFlags } from "../frontend.js";
+import { table } from "../table.js";
+import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
+import { found, makeTuningsFolder, tuningsPath } from "../tunings.js";
+
+export interface TuneFlags extends ModelFlags, DeviceFlags {
+  readonly budget?: string;
+  readonly output?: string;
+  /** Measure as if nothing had been measured before. */
+  readonly fresh?: boolean;
+  readonly json?: boolean;
+}
+
+const USUAL_SECONDS = 60;
+const MOST_SECONDS = 24 * 3600;
+
+export async function tune(file: string | undefined, flags: TuneFlags): Promise<ExitCode> {
+  const budgetSeconds = flags.budget === undefined ? USUAL_SECONDS : durationOf("--budget", flags.budget);
+  const kind = deviceKind(flags);
+  if (kind === "reference") throw new UserError("the reference has no kernels to tune", null, EXIT.usage);
+  const graph = file === undefined ? null : await graphOf(file, flags);
+  const device = await openDevice(kind === null ? {} : { kind });
+  const progress = new Progress();
+  const stop = new AbortController();
+  const restore = onInterrupt(() => stop.abort());
+  try {
+    const base = (flags.fresh ? null : found(device)?.tunings) ?? tuningsFor(device.target);
+    const tuned = await measure(device, {
+      graph,
+      base,
+      budgetSeconds,
+      signal: stop.signal,
+      onProgress: (stage, detail) => progress.report(stage, detail),
+    });
+    progress.clear();
+    const lines = tuned.measured.flatMap(linesOf);
+    if (lines.length === 0) {
+      if (stop.signal.aborted) return EXIT.interrupted;
+      throw nothingMeasured(tuned, budgetSeconds);
+    }
+    const path = await store(device, tuned, flags.output);
+    report(device, tuned, lines, { path, changed: tuningsDigest(base) !== tuningsDigest(tuned.tunings) }, flags.json ?? false);
+    if (tuned.fault !== null) throw tuned.fault;
+    return stop.signal.aborted ? EXIT.interrupted : EXIT.fine;
+  } finally {
+    restore();
+    progress.clear();
+    device.destroy();
+  }
+}
+
+/** `90`, `90s`, `2m`, `1h` in seconds. */
+export function durationOf(option: string, text: string): number {
+  const parts = /^(\d+(?:\.\d+)?)(s|m|h)?$/.exec(text.trim());
+  const seconds = parts ? Number(parts[1]) * { s: 1, m: 60, h: 3600 }[(parts[2] ?? "s") as "s" | "m" | "h"] : NaN; // as the pattern says
+  if (!(seconds > 0 && seconds <= MOST_SECONDS))
+    throw new UserError(`${option} ${JSON.stringify(text)} is no time up to a day, such as 90s or 5m`, null, EXIT.usage);
+  return seconds;
+}
+
+async function graphOf(file: string, flags: TuneFlags): Promise<Graph> {
+  if (file.endsWith(".json")) throw new UserError(`${file} is compiled already: its kernels are chosen`, "give `modc tune` the model's source", EXIT.usage);
+  return (await compileFile(file, flags)).graph;
+}
+
+function nothingMeasured({ workloads, measured, fault }: Tuned, budgetSeconds: number): unknown {
+  if (fault !== null) return fault;
+  if (workloads === 0) return new UserError("the model has no products by weights: there is nothing to tune");
+  const why = measured.flatMap((m) => m.refused.slice(0, 1).map(({ name, why: what }) => ` (${name} ${what})`))[0] ?? "";
+  return new UserError(`in ${budgetSeconds} s nothing could be compared${why}`, "give it longer: --budget 2m");
+}
+
+async function store(device: Device, { tunings }: Tuned, output: string | undefined): Promise<string> {
+  if (output === undefined) makeTuningsFolder();
+  const path = output ?? tuningsPath(device.info);
+  const text = printTunings(tuningsFile(device.info, device.target, tunings));
+  await writeWhole(path, (write) => write(new TextEncoder().encode(text)));
+  return path;
+}
+
+interface Stored {
+  readonly path: string;
+  readonly changed: boolean;
+}
+
+function report(device: Device, { measured, workloads }: Tuned, lines: readonly Found[], { path, changed }: Stored, json: boolean): void {
+  const refused = measured.flatMap((m) => m.refused.map(({ name, why }) => ({ workload: m.workload.name, name, why })));
+  if (json) {
+    const { name, vendor, architecture, driver } = device.info;
+    outJson({ path, changed, device: { name, vendor, architecture, driver }, workloads, measured: lines, refused });
+    return;
+  }
+  for (const { workload, name, why } of refused) say(`warning: ${workload}: ${name} ${why}`);
+  const rows = lines.map(({ workload, size, best, seconds, baselineSeconds, flops }) => [
+    workload,
+    size,
+    best,
+    (1e6 * seconds).toFixed(1),
+    flops === null ? "" : (flops / seconds / 1e9).toFixed(1),
+    baselineSeconds === null ? "" : (1e6 * baselineSeconds).toFixed(1),
+    baselineSeconds === null ? "" : (baselineSeconds / seconds).toFixed(2),
+  ]);
+  out(table(["workload", "rows", "best", "µs", "GFLOP/s", "before, µs", "ratio"], rows));
+  for (const { workload, tried, of } of measured) if (tried < of) say(`note: ${workload.name}: there was time for ${tried} of ${of} candidates`);
+  if (measured.length < workloads) say(`note: there was time for ${measured.length} of ${workloads} workloads`);
+  out(`\n${path}: ${changed ? `tunings for ${device.info.name}` : `nothing gains on what ${device.info.name} has already`}`);
+}

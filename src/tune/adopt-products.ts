@@ -1,0 +1,88 @@
+// From measured products to tunings: cases for each shape of weight, and, where no model was given, for all others too.
+import type { Candidate, ProductCase, ProductTunings, WeightTunings } from "../schedule/tunings/index.js";
+import { bestOf, chooseCases, type Case, type Times } from "./choose.js";
+
+type Choice = Candidate<ProductTunings>;
+
+/** A shape, with the times of forced choices and those of the tunings that hold so far. */
+export interface ProductTimes {
+  readonly depth: number;
+  readonly columns: number;
+  readonly times: Times<Choice>;
+  /** Of the tunings so far, by size; null: not measured. */
+  readonly baseline: readonly (number | null)[];
+}
+
+const MOST_CASES = 8;
+/** Where rows are counted when it runs each case is one more dispatch. */
+const MOST_CASES_ANY_ROWS = 3;
+/** What a change must gain, over all sizes in the mean. */
+const LEAST_GAIN = Math.log(1.03);
+
+/** The tunings with those of each measured shape where they gain by it; `general`: those of shapes that are not listed are made of all that was measured as well. */
+export function adoptProducts(base: ProductTunings, measured: readonly ProductTimes[], general: boolean): ProductTunings {
+  let tunings = base;
+  for (const { depth, columns, times, baseline } of measured) {
+    const found = chooseWeightTunings(times, baseline);
+    if (!found) continue;
+    const shapes = tunings.shapes.filter((s) => s.depth !== depth || s.columns !== columns);
+    tunings = { ...tunings, subgroupSize: found.subgroupSize ?? tunings.subgroupSize, shapes: [...shapes, { depth, columns, ...found.tunings }] };
+  }
+  const all = general && measured.length > 0 ? together(measured) : null;
+  const found = all && chooseWeightTunings(all.times, all.baseline);
+  return found ? { ...tunings, subgroupSize: found.subgroupSize ?? tunings.subgroupSize, ...found.tunings } : tunings;
+}
+
+interface FoundTunings {
+  readonly tunings: WeightTunings;
+  readonly subgroupSize: number | null;
+}
+
+/** Null where nothing gains on what holds so far. */
+function chooseWeightTunings(times: Times<Choice>, baseline: readonly (number | null)[]): FoundTunings | null {
+  // One weight, one panel: its cases must agree on it. What takes weights as they are given stands alone.
+  const panels = new Set(times.choices.map(panelOf));
+  let found: { readonly tunings: WeightTunings; readonly loss: number; readonly choices: readonly Choice[] } | null = null;
+  for (const panel of panels) {
+    const allowed = (choice: Choice): boolean => panelOf(choice) === panel;
+    const [known, any] = [chooseCases(times, MOST_CASES, allowed), chooseCases(times, MOST_CASES_ANY_ROWS, allowed)];
+    if (!known || !any || any.loss >= (found?.loss ?? Infinity)) continue;
+    const choices = [...known.cases, ...any.cases].map((c) => c.choice);
+    found = { tunings: { panel: choices[0]!.tunings.panel, byWeight: casesOf(known.cases), byWeightAnyRows: casesOf(any.cases) }, loss: any.loss, choices };
+  }
+  if (!found || found.loss + LEAST_GAIN * times.sizes.length > lossOf(times, baseline)) return null;
+  return { tunings: found.tunings, subgroupSize: found.choices.find((c) => c.tunings.subgroupSize !== null)?.tunings.subgroupSize ?? null };
+}
+
+const tuningOf = ({ tunings }: Choice): ProductCase["tuning"] => tunings.byWeight[0]!.tuning;
+
+const panelOf = (choice: Choice): number | "given" => (tuningOf(choice).kind === "plain" ? "given" : choice.tunings.panel);
+
+const casesOf = (cases: readonly Case<Choice>[]): readonly ProductCase[] => cases.map(({ most, choice }) => ({ most, tuning: tuningOf(choice) }));
+
+/** As `chooseCases` counts it; infinite where the baseline does not run. */
+function lossOf(times: Times<Choice>, baseline: readonly (number | null)[]): number {
+  const best = bestOf(times);
+  return baseline.reduce<number>((sum, seconds, s) => sum + Math.log((seconds ?? Infinity) / best[s]!), 0);
+}
+
+/** All shapes as one: of each choice its time relative to the best, in the geometric mean. */
+function together(measured: readonly ProductTimes[]): { readonly times: Times<Choice>; readonly baseline: readonly (number | null)[] } {
+  const [first] = measured;
+  const { sizes } = first!.times;
+  const same = measured.filter((m) => m.times.sizes.join() === sizes.join());
+  const choices = first!.times.choices;
+  const mean = (of: (m: ProductTimes, s: number) => number | null, s: number): number | null => {
+    const ratios = same.map((m) => {
+      const seconds = of(m, s);
+      return seconds === null ? null : Math.log(seconds / bestOf(m.times)[s]!);
+    });
+    return ratios.some((r) => r === null) ? null : Math.exp(ratios.reduce<number>((sum, r) => sum + r!, 0) / ratios.length);
+  };
+  const secondsOf = (m: ProductTimes, name: string, s: number): number | null =>
+    m.times.seconds[m.times.choices.findIndex((c) => c.name === name)]?.[s] ?? null;
+  return {
+    times: { sizes, choices, seconds: choices.map(({ name }) => sizes.map((_, s) => mean((m) => secondsOf(m, name, s), s))) },
+    baseline: sizes.map((_, s) => mean((m) => m.baseline[s] ?? null, s)),
+  };
+}

@@ -1,0 +1,66 @@
+// From times to cases: the fewest changes of kernel that lose little, over sizes that rise.
+
+/** Times of choices at each size, in seconds; a choice that has none at a size cannot be taken there. */
+export interface Times<C> {
+  readonly sizes: readonly number[];
+  readonly choices: readonly C[];
+  /** By choice, then by size; null: not measured. */
+  readonly seconds: readonly (readonly (number | null)[])[];
+}
+
+/** A choice for all sizes up to `most`; null: for all beyond those before. */
+export interface Case<C> {
+  readonly most: number | null;
+  readonly choice: C;
+}
+
+/** What one more case must gain at a size: it is one more kernel to compile, and where sizes are not known, a dispatch to skip. */
+const CASE_COST = Math.log(1.05);
+
+/** The least time at each size; infinite where nothing was measured. */
+export const bestOf = ({ sizes, seconds }: Times<unknown>): readonly number[] => sizes.map((_, s) => Math.min(...seconds.map((row) => row[s] ?? Infinity)));
+
+/**
+ * At most so many cases, the last for any size, whose times, relative to the best at each size, have the smallest product. Null where no choice of those allowed
+ * has a time for some size. `loss` is the logarithm of that product.
+ */
+export function chooseCases<C>(
+  times: Times<C>,
+  mostCases: number,
+  allowed: (choice: C) => boolean = () => true,
+): { readonly cases: readonly Case<C>[]; readonly loss: number } | null {
+  const { sizes, choices, seconds } = times;
+  const best = bestOf(times);
+  if (sizes.length === 0) return null;
+  const loss = (c: number, s: number): number => Math.log((seconds[c]![s] ?? Infinity) / best[s]!);
+  // ends[n]: the best way to cover the first n sizes.
+  type Way = { readonly loss: number; readonly count: number; readonly before: Way | null; readonly from: number; readonly choice: number };
+  let ends: (Way | null)[] = [{ loss: 0, count: 0, before: null, from: 0, choice: -1 }, ...sizes.map(() => null)];
+  let found: Way | null = null;
+  for (let count = 1; count <= mostCases; count++) {
+    const next: (Way | null)[] = [null, ...sizes.map(() => null)];
+    for (let from = 0; from < sizes.length; from++) {
+      const before = ends[from];
+      if (!before) continue;
+      choices.forEach((named, choice) => {
+        if (!allowed(named)) return;
+        let sum = before.loss;
+        for (let to = from + 1; to <= sizes.length; to++) {
+          sum += loss(choice, to - 1);
+          if (sum < (next[to]?.loss ?? Infinity)) next[to] = { loss: sum, count, before, from, choice };
+        }
+      });
+    }
+    const whole = next[sizes.length];
+    if (whole && whole.loss + count * CASE_COST < (found ? found.loss + found.count * CASE_COST : Infinity)) found = whole;
+    ends = next;
+  }
+  if (!found) return null;
+  const cases: Case<C>[] = [];
+  let until = sizes.length;
+  for (let way: Way | null = found; way !== null && way.choice >= 0; way = way.before) {
+    cases.unshift({ most: until === sizes.length ? null : sizes[until - 1]!, choice: choices[way.choice]! });
+    until = way.from;
+  }
+  return { cases, loss: found.loss };
+}

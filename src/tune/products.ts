@@ -1,0 +1,144 @@
+// Matrix products as workloads: by which weights a model multiplies, and what each product must give.
+import { createEmit } from "../ir/build.js";
+import { isOp, nodesOf, typeOf, type Graph } from "../ir/graph.js";
+import { ops } from "../ops/index.js";
+import type { Axis } from "../size/axes.js";
+import { normalOf, philox } from "../size/philox.js";
+import { axisSize, rowsSize } from "../size/size.js";
+import type { Workload } from "./workload.js";
+
+/** A weight as products read it, K × N or, `transposed`, N × K. */
+export interface ProductShape {
+  readonly depth: number;
+  readonly columns: number;
+  readonly transposed: boolean;
+}
+
+/** Of models of some 512 channels, where none is given. */
+export const COMMON_SHAPES: readonly ProductShape[] = [
+  { depth: 512, columns: 512, transposed: true },
+  { depth: 512, columns: 2048, transposed: true },
+  { depth: 2048, columns: 512, transposed: true },
+];
+
+/** Shapes that the products of a graph have, by how often they are computed at full length, the most work first. */
+export function productShapes(graph: Graph): readonly ProductShape[] {
+  const found = new Map<string, { readonly shape: ProductShape; count: number }>();
+  for (const node of nodesOf(graph)) {
+    if (!isOp(node, "matmul")) continue;
+    const b = node.inputs[1]!;
+    const constant = isOp(b, "weight") || (isOp(b, "concat") && b.inputs.every((n) => isOp(n, "weight")));
+    const [depth, columns] = [typeOf(node.inputs[0]!).shape.at(-1), typeOf(node).shape.at(-1)];
+    if (!constant || typeof depth !== "number" || typeof columns !== "number" || depth * columns === 0) continue;
+    const key = `${depth} ${columns}`;
+    const known = found.get(key);
+    if (known) known.count++;
+    else found.set(key, { shape: { depth, columns, transposed: node.attrs.transposed }, count: 1 });
+  }
+  const work = ({ shape, count }: { readonly shape: ProductShape; readonly count: number }): number => shape.depth * shape.columns * count;
+  return [...found.values()].sort((a, b) => work(b) - work(a)).map(({ shape }) => shape);
+}
+
+/** y[B, T, N] = x[B, T, K] · w, T being the number of rows. */
+export function productWorkload(shape: ProductShape, rows: readonly number[]): Workload {
+  const { depth, columns } = shape;
+  let made: Data | null = null;
+  const data = (): Data => (made ??= productData(shape));
+  return {
+    name: `product ${depth} × ${columns}`,
+    graph: productGraph(shape),
+    sizes: rows,
+    counts: "rows",
+    flops: (size) => 2 * size * depth * columns,
+    weights: () => data().w,
+    inputs: (size) => ({ x: inputRows(data(), depth, size) }),
+    faultOf: (results, size) => faultOf(data(), results["y"]!.data, columns, size),
+  };
+}
+
+function productGraph({ depth, columns, transposed }: ProductShape): Graph {
+  const axes: readonly Axis[] = [
+    { role: "batch", name: "B", bound: null },
+    { role: "sequence", name: "T", bound: null, count: { kind: "input" } },
+  ];
+  const make = createEmit(ops, axes);
+  const x = make.node("input", [], { name: "x", dtype: "f32", shape: [rowsSize("T"), depth] });
+  const w = make.node("weight", [], { path: "w", dtype: "f32", shape: transposed ? [columns, depth] : [depth, columns] });
+  const packing = { axis: "T", batchDim: 0, tokenDim: 1 };
+  return {
+    name: "product",
+    axes,
+    live: [],
+    inputs: [{ name: "x", node: x, shape: [axisSize("B"), axisSize("T"), depth], packing, least: 0, below: null }],
+    outputs: [{ name: "y", role: "result", node: make.node("matmul", [x, w], { transposed }), shape: [axisSize("B"), axisSize("T"), columns], packing }],
+    states: [],
+    starts: new Map([["T", make.node("starts", [], { axis: "T" })]]),
+  };
+}
+
+// --- values
+
+/** Rows of x that differ; row i is row i mod DISTINCT. It divides no tile, so that a row that is taken for another shows. */
+const DISTINCT = 7;
+
+interface Data {
+  /** f32[DISTINCT, K] */
+  readonly x: Float32Array;
+  /** As the weight lies in a checkpoint. */
+  readonly w: Float32Array;
+  /** [DISTINCT, N], summed in 64 bits. */
+  readonly expected: Float64Array;
+  /** [DISTINCT, N]: how far a sum in 32 bits may be off. */
+  readonly allowed: Float64Array;
+}
+
+/** Normal values, the same on every machine, and their product on the host. */
+function productData({ depth, columns, transposed }: ProductShape): Data {
+  const x = normals(DISTINCT * depth, 1);
+  const w = normals(depth * columns, 2);
+  const expected = new Float64Array(DISTINCT * columns);
+  const size = new Float64Array(DISTINCT * columns);
+  const [strideK, strideN] = transposed ? [1, depth] : [columns, 1];
+  for (let r = 0; r < DISTINCT; r++)
+    for (let n = 0; n < columns; n++) {
+      let [sum, magnitude] = [0, 0];
+      for (let k = 0; k < depth; k++) {
+        const term = x[r * depth + k]! * w[k * strideK + n * strideN]!;
+        sum += term;
+        magnitude += Math.abs(term);
+      }
+      expected[r * columns + n] = sum;
+      size[r * columns + n] = magnitude;
+    }
+  // A sum of sums of 64 terms is off by at most so many roundings of the sum of magnitudes (Higham 2002, 4.2); twice that, as a device may round products too.
+  const roundings = 2 * (64 + Math.ceil(depth / 64));
+  return { x, w, expected, allowed: size.map((s) => s * roundings * 2 ** -24) };
+}
+
+function normals(count: number, stream: number): Float32Array {
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) values[i] = normalOf(philox([i, 0, stream, 0], [0, TUNE_KEY]));
+  return values;
+}
+/** Second word of the key of these random numbers: "tune" in ASCII. */
+const TUNE_KEY = 0x74756e65;
+
+/** [1, rows, K] as a run takes it. */
+function inputRows({ x }: Data, depth: number, rows: number): { readonly shape: readonly number[]; readonly data: Float32Array } {
+  const data = new Float32Array(rows * depth);
+  for (let r = 0; r < rows; r++) data.set(x.subarray((r % DISTINCT) * depth, ((r % DISTINCT) + 1) * depth), r * depth);
+  return { shape: [1, rows, depth], data };
+}
+
+/** Each row must be near the host's, and have the same bits wherever it stands. */
+function faultOf({ expected, allowed }: Data, y: ArrayLike<number>, columns: number, rows: number): string | null {
+  if (y.length !== rows * columns) return `gives ${y.length} values for ${rows * columns}`;
+  for (let i = 0; i < y.length; i++) {
+    const [r, n] = [Math.floor(i / columns), i % columns];
+    const at = (r % DISTINCT) * columns + n;
+    const value = y[i]!;
+    if (!(Math.abs(value - expected[at]!) <= allowed[at]!)) return `gives ${value} for ${expected[at]!} at row ${r}, column ${n}, of ${rows} rows`;
+    if (value !== y[at]) return `gives other bits to a row at ${r} than at ${r % DISTINCT}, of ${rows} rows`;
+  }
+  return null;
+}
