@@ -1,6 +1,6 @@
 // y[n] = log Σ over c of exp(x[n, c] − m) + m − x[n, target[n]], m = max x[n, ·]; 0 where the target is ignored (negative).
-// Method: LANES invocations share a row. Each goes through its classes in blocks of 8 with a running m, so that the row is read once.
-// Grid: one workgroup for each row.
+// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its classes in blocks of 8 with a running m, so that the row is read once.
+// Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
 struct Sizes { rows: u32, classes: u32 }
@@ -8,6 +8,7 @@ struct Sizes { rows: u32, classes: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+const INVOCATIONS = 64u;
 const LANES = 64u;
 fn rowCount() -> u32 { return sizes.rows; }
 fn classes() -> u32 { return sizes.classes; }
@@ -17,18 +18,20 @@ fn ignored(bits: u32) -> bool { return false; }
 const BLOCK = 8u;
 const LOWEST = -3.4028234e38;
 /** Of what each lane has seen: the largest value m, and Σ exp(x − m). */
-var<workgroup> parts: array<vec2f, LANES>;
+var<workgroup> parts: array<vec2f, INVOCATIONS>;
 
 fn merged(a: vec2f, b: vec2f) -> vec2f {
   let m = max(a.x, b.x);
   return vec2f(m, a.y * exp(a.x - m) + b.y * exp(b.x - m));
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let n = group.x + group.y * groups.x;
-  if (n >= rowCount()) { return; }
-  let start = n * classes();
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+  let first = (group.x + group.y * groups.x) * (INVOCATIONS / LANES);
+  if (first >= rowCount()) { return; }
+  let n = first + invocation / LANES;
+  let lane = invocation % LANES;
+  let start = min(n, rowCount() - 1u) * classes();
 
   var m = LOWEST;
   var sum = 0.0;
@@ -51,15 +54,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     sum = fma(sum, exp(m - high), exp(v - high));
     m = high;
   }
-  parts[lane] = vec2f(m, sum);
+  parts[invocation] = vec2f(m, sum);
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (lane < half) { parts[lane] = merged(parts[lane], parts[lane + half]); }
+    if (lane < half) { parts[invocation] = merged(parts[invocation], parts[invocation + half]); }
   }
-  if (lane == 0u) {
+  if (lane == 0u && n < rowCount()) {
     let goal = targets[n];
     var loss = 0.0;
-    if (!ignored(goal)) { loss = log(parts[0].y) + (parts[0].x - x[start + min(goal, classes() - 1u)]); }
+    if (!ignored(goal)) { loss = log(parts[invocation].y) + (parts[invocation].x - x[start + min(goal, classes() - 1u)]); }
     y[n] = loss;
   }
 }

@@ -1,12 +1,13 @@
 // y[o, r] = exp(x[o, r] − m) / Σ exp(x[o, ·] − m), m = max x[o, ·].
-// Method: LANES invocations share a row. Each goes through its elements in blocks of 8 with a running m, so that m and the sum take one pass; then the quotients.
-// Grid: one workgroup for each row; element r of row o lies at base(o) + r · stride.
+// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its elements in blocks of 8 with a running m, so that m and the sum take one pass; then the quotients.
+// Grid: one workgroup for each INVOCATIONS / LANES rows; element r of row o lies at base(o) + r · stride.
 
 // --- parameters
 struct Sizes { rows: u32, extent: u32, stride: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+const INVOCATIONS = 64u;
 const LANES = 64u;
 /** Element i of x, which may be computed from others. */
 fn value(i: u32) -> f32 { return x[i]; }
@@ -20,18 +21,20 @@ fn rounded(v: f32) -> f32 { return v; }
 const BLOCK = 8u;
 const LOWEST = -3.4028234e38;
 /** Of what each lane has seen: the largest value m, and Σ exp(x − m). */
-var<workgroup> parts: array<vec2f, LANES>;
+var<workgroup> parts: array<vec2f, INVOCATIONS>;
 
 fn merged(a: vec2f, b: vec2f) -> vec2f {
   let m = max(a.x, b.x);
   return vec2f(m, a.y * exp(a.x - m) + b.y * exp(b.x - m));
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let o = group.x + group.y * groups.x;
-  if (o >= rowCount()) { return; }
-  let start = base(o);
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+  let first = (group.x + group.y * groups.x) * (INVOCATIONS / LANES);
+  if (first >= rowCount()) { return; }
+  let o = first + invocation / LANES;
+  let lane = invocation % LANES;
+  let start = base(min(o, rowCount() - 1u));
 
   var m = LOWEST;
   var sum = 0.0;
@@ -54,13 +57,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     sum = fma(sum, exp(m - high), exp(v - high));
     m = high;
   }
-  parts[lane] = vec2f(m, sum);
+  parts[invocation] = vec2f(m, sum);
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (lane < half) { parts[lane] = merged(parts[lane], parts[lane + half]); }
+    if (lane < half) { parts[invocation] = merged(parts[invocation], parts[invocation + half]); }
   }
   workgroupBarrier();
-  let all = parts[0];
+  if (o >= rowCount()) { return; }
+  let all = parts[invocation - lane];
   for (var c = lane; c < extent(); c += LANES) {
     let at = start + c * stride();
     y[at] = rounded(exp(value(at) - all.x) / all.y);

@@ -1,4 +1,4 @@
-// Long reductions, softmax and cross-entropy by every number of lanes agree with the reference, on two devices.
+// Long reductions, argmax, softmax and cross-entropy by every number of lanes agree with the reference, on two devices.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import type { Target } from "../../src/program/target.js";
@@ -8,9 +8,9 @@ import { testDevice } from "../device.js";
 import { Bench, type Case } from "../ops/bench.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 
-const LANES = [4, 8, 32, 256];
+const SOME = ["one invocation", "4 lanes", "8 lanes", "256 lanes"];
 const tuningsOf = (target: Target): readonly Tunings[] =>
-  candidates("reductions", target).flatMap(({ tunings }) => (LANES.includes(tunings.lanes) ? [{ ...tuningsFor(target), reductions: tunings }] : []));
+  candidates("reductions", target).flatMap(({ name, tunings }) => (SOME.includes(name) ? [{ ...tuningsFor(target), reductions: tunings }] : []));
 
 const bench = (): Bench => new Bench({ batch: 3, tokens: 700, lengths: [700, 0, 651] }, 13);
 const made = (make: (b: Bench) => ReturnType<Bench["node"]>): Case => {
@@ -35,8 +35,19 @@ const CASES: readonly (readonly [string, OpName, Case])[] = [
     "cross_entropy",
     made((b) => b.node("cross_entropy", [b.rows([], [777], "f32", often(-Infinity)), b.rows([], [], "i32", () => -1)], {})),
   ],
+  ["few classes of many rows", "cross_entropy", made((b) => b.node("cross_entropy", [b.rows([], [10]), b.rows([], [], "u32", (r) => r.below(10))], {}))],
+  ["the first of equals in long rows", "argmax", made((b) => b.node("argmax", [b.data("f32", [3, 5001], (r) => r.below(40))], { axis: 1, keep: false }))],
+  ["no numbers in long rows", "argmax", made((b) => b.node("argmax", [b.data("f32", [3, 2000], often(NaN))], { axis: 1, keep: false }))],
+  ["the last of a long row", "argmax", made((b) => b.node("argmax", [b.data("i32", [1, 1100], counting())], { axis: 1, keep: true }))],
+  ["along a dimension between", "argmax", made((b) => b.node("argmax", [b.data("f32", [2, 1300, 7])], { axis: 1, keep: false }))],
   ["many classes", "cross_entropy", made((b) => b.node("cross_entropy", [b.data("f32", [9, 20_001]), b.data("u32", [9], (r) => r.below(20_001))], {}))],
 ];
+
+/** −5, −4, … */
+function counting(): () => number {
+  let i = -5;
+  return () => i++;
+}
 
 /** −150, −149, … : each value is e times the one before it. */
 function ascending(): () => number {

@@ -1,8 +1,10 @@
 // Specs of the kernels that compute: reductions and losses.
 import type { DType } from "../../size/dtype.js";
+import type { Size } from "../../size/size.js";
 import { stridesOf } from "../index-map.js";
 import type { WgslType } from "../plan.js";
-import { around, input, KernelBuilder, result, roundedTo, storageType, typeAt, work, type Spec } from "./spec.js";
+import type { ReductionTunings } from "../tunings/reductions.js";
+import { around, input, KernelBuilder, result, roundedTo, storageType, typeAt, work, WORKGROUP, type Spec } from "./spec.js";
 
 /** Reductions of at most so many elements, known beforehand, are given one invocation each; longer ones a workgroup. */
 const SHORT_REDUCTION = 1024;
@@ -82,34 +84,47 @@ const KEYS = {
 }`,
 };
 
-export const argmax: Spec<"argmax"> = ({ attrs, inputs, extents }) => {
+export const argmax: Spec<"argmax"> = ({ attrs, inputs, extents, tunings }) => {
   const x = typeAt(inputs, 0);
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
   const outputs = extents.times(outer, inner);
-  const kernel = new KernelBuilder("argmax", extents).read("x", "u32", input(0)).write("y", "u32", result());
+  const short = typeof rows === "number" && rows <= SHORT_REDUCTION;
+  const kernel = short ? new KernelBuilder("argmax", extents) : new KernelBuilder("argmax_long", extents).constant("LANES", tunings.reductions.lanes);
+  kernel.read("x", "u32", input(0)).write("y", "u32", result());
   kernel.count("outputs", outputs).count("extent", rows);
   kernel
     .index("base", [outer, inner], [extents.times(rows, inner), 1])
     .index("step", [rows], [inner])
     .function(KEYS[storageType(x.dtype)]);
-  return work([kernel.over(outputs)]);
+  return work([short ? kernel.over(outputs) : kernel.dispatch(outputs)]);
 };
+
+/** Says how many invocations of a workgroup share a row of so many elements; returns the rows of a workgroup. */
+function rowsTogether(kernel: KernelBuilder, extent: Size, { lanes, alone }: ReductionTunings): number {
+  const single = typeof extent === "number" && extent <= alone;
+  const [invocations, shared] = single ? [WORKGROUP, 1] : [lanes, lanes];
+  kernel.constant("INVOCATIONS", invocations).constant("LANES", shared);
+  return invocations / shared;
+}
 
 export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prologue }) => {
   const x = typeAt(inputs, 0);
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
-  const kernel = new KernelBuilder("softmax", extents).constant("LANES", tunings.reductions.lanes);
+  const kernel = new KernelBuilder("softmax", extents);
+  const together = rowsTogether(kernel, rows, tunings.reductions);
   readValues(kernel, prologue, "f32").write("y", "f32", result());
   kernel.count("rowCount", extents.times(outer, inner)).count("extent", rows).count("stride", inner);
   kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype));
-  return work([kernel.dispatch(extents.times(outer, inner))]);
+  return work([kernel.dispatch(extents.ceilDivide(extents.times(outer, inner), together))]);
 };
 
 export const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents, tunings }) => {
   const [x, targets] = [typeAt(inputs, 0), typeAt(inputs, 1)];
   const rows = extents.product(targets.shape);
   const kernel = new KernelBuilder("cross_entropy", extents).read("x", "f32", input(0)).read("targets", "u32", input(1)).write("y", "f32", result());
-  kernel.constant("LANES", tunings.reductions.lanes).count("rowCount", rows).count("classes", x.shape.at(-1)!);
+  const classes = x.shape.at(-1)!;
+  const together = rowsTogether(kernel, classes, tunings.reductions);
+  kernel.count("rowCount", rows).count("classes", classes);
   kernel.function(`fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`);
-  return work([kernel.dispatch(rows)]);
+  return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
