@@ -11,11 +11,11 @@ struct Sizes { batch: u32 }
 @group(0) @binding(4) var<storage, read> counts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> index: array<u32>;
 @group(0) @binding(6) var<storage, read_write> starts: array<u32>;
+const LANES = 64u;
 fn batch() -> u32 { return sizes.batch; }
 fn thresholdAt(row: u32) -> u32 { return threshold[0]; }
 // --- end of parameters
 
-const LANES = 64u;
 var<workgroup> scan: array<u32, LANES>;
 
 fn keyOf(bits: u32) -> u32 {
@@ -30,7 +30,7 @@ fn isAbove(row: u32) -> bool {
   return bound != 0u && keyOf(score[row]) > bound;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let b = group.x + group.y * groups.x;
   if (b >= batch()) { return; }

@@ -1,5 +1,5 @@
 // counts[b] = how many rows of sequence b score above the threshold.
-// Method: integer keys of the same order as the scores (−0 as 0); NaN on either side is never above.
+// Method: LANES invocations share a sequence; integer keys of the same order as the scores (−0 as 0); NaN on either side is never above.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -9,11 +9,11 @@ struct Sizes { batch: u32 }
 @group(0) @binding(2) var<storage, read> threshold: array<u32>;
 @group(0) @binding(3) var<storage, read> parent: array<u32>;
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>;
+const LANES = 64u;
 fn batch() -> u32 { return sizes.batch; }
 fn thresholdAt(row: u32) -> u32 { return threshold[0]; }
 // --- end of parameters
 
-const LANES = 64u;
 var<workgroup> scan: array<u32, LANES>;
 
 fn keyOf(bits: u32) -> u32 {
@@ -28,7 +28,7 @@ fn isAbove(row: u32) -> bool {
   return bound != 0u && keyOf(score[row]) > bound;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let b = group.x + group.y * groups.x;
   if (b >= batch()) { return; }

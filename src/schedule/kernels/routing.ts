@@ -42,11 +42,12 @@ function topStarts(axis: string, extents: Extents): Step<Operand> {
   return kernel.read("kTable", "u32", { from: "k", axis }).write("starts", "u32", result(1)).count("batch", extents.batch).dispatch(1);
 }
 
-export const above: Spec<"above"> = ({ inputs, extents }) => {
+export const above: Spec<"above"> = ({ inputs, extents, tunings }) => {
   const at = typeAt(inputs, 1).shape.length === 0 ? "0u" : "row";
   const reading = (file: string): KernelBuilder => {
     const kernel = new KernelBuilder(file, extents).read("score", "u32", input(0)).read("threshold", "u32", input(1)).read("parent", "u32", input(2));
-    return kernel.count("batch", extents.batch).function(`fn thresholdAt(row: u32) -> u32 { return threshold[${at}]; }`);
+    kernel.constant("LANES", tunings.reductions.lanes).count("batch", extents.batch);
+    return kernel.function(`fn thresholdAt(row: u32) -> u32 { return threshold[${at}]; }`);
   };
   const count = reading("above_count").write("counts", "u32", scratch());
   const write = reading("above").read("counts", "u32", scratch()).write("index", "u32", result(0)).write("starts", "u32", result(1));

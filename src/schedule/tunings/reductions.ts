@@ -1,10 +1,10 @@
-// Tunings of long reductions, softmax and cross-entropy: how many invocations share a row.
+// Tunings of long reductions, softmax, cross-entropy and choices by a threshold: how many invocations share a row.
 import type { Reader } from "../../program/reader.js";
 import type { DeviceClass, Target } from "../../program/target.js";
 import type { Family } from "./family.js";
 
 export interface ReductionTunings {
-  /** Invocations that share a row, or an output of a long reduction, and meet in workgroup memory. The order of sums depends on it. */
+  /** Invocations that share a row, an output of a long reduction or the scores of a sequence, and meet in workgroup memory. The order of sums depends on it. */
   readonly lanes: number;
   /** Rows of a softmax or a cross-entropy of at most so many elements, known when compiling, are gone through by one invocation each. */
   readonly alone: number;
