@@ -151,7 +151,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     // Weights relative to the largest score so far.
     for (var r = 0u; r < TILE; r++) {
       let most = max(best[r], whole[r]);
-      let shrink = exp(best[r] - most);
+      let shrink = select(exp(best[r] - most), 1.0, best[r] == most);
       best[r] = most;
       let weight = select(exp(scores[r] - most), vec4f(), scores[r] == vec4f(LOWEST));
       weights[r * LANES + lane] = weight;

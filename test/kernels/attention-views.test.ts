@@ -76,6 +76,10 @@ function viewed(plan: Plan, product: Node, views: readonly View[], resultView: V
       resultView,
       inPlace: false,
       prologue: null,
+      loads: null,
+      finishes: null,
+      inputB: 1,
+      pairs: 0,
     });
     expect(work.steps.length).toBe(1);
     const made = work.steps[0]!;

@@ -58,6 +58,9 @@ export function bindOperands(kernel: KernelBuilder, { q, k, v, y }: AttentionOpe
     .write("y", wideResult(y) ? "vec4f" : "f32", result());
 }
 
+/** Whether four columns of every operand are one vector. */
+export const readsVectors = ({ q, k, v, y }: AttentionOperands): boolean => q.wide && k.wide && v.wide && wideResult(y);
+
 const elementOf = ({ wide }: HeadRows): "vec4f" | "f32" => (wide ? "vec4f" : "f32");
 /** Rounding is by element. */
 const wideResult = ({ wide, type }: HeadRows): boolean => wide && type.dtype === "f32";

@@ -1,37 +1,26 @@
-// The spec of attention.
+// The spec of attention: a kernel by the tunings, in tiles that suit the widths and the rows there can be.
 import { packedAxis } from "../../ir/typing.js";
+import type { OpAttrs } from "../../ir/vocabulary.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes } from "../../size/size.js";
-import type { OpAttrs } from "../../ir/vocabulary.js";
-import { accessOperands, bindOperands, operandsOf } from "./attention-operands.js";
+import { PORTABLE_ATTENTION, type AttentionTuning, type SharedAttention, type SubgroupAttention } from "../tunings/attention.js";
+import { accessOperands, bindOperands, operandsOf, readsVectors, type AttentionOperands } from "./attention-operands.js";
 import { KernelBuilder, work, type Spec } from "./spec.js";
-
-/** Queries of a tile: each key and value that is loaded serves so many. */
-const TILE = 8;
-/** Invocations of a workgroup, more for wide heads, so that a lane owns no more than two fours of columns up to 256. */
-const LANES = [8, 16, 32] as const;
 
 export const attention: Spec<"attention"> = (context) => {
   const { attrs, extents } = context;
   const operands = operandsOf(context);
   const { heads, shared, q, v } = operands;
-  const [quarters, quartersV] = [Math.ceil(q.width / 4), Math.ceil(v.width / 4)];
   const groupSize = heads / shared;
   const rows = q.type.shape[1]!;
   const most = extents.most(packedAxis(rows)!);
-  const lanes = LANES.find((n) => quartersV <= 2 * n) ?? LANES.at(-1)!;
-  let tile = most === null ? TILE : Math.min(TILE, 2 ** Math.ceil(Math.log2(Math.max(1, most * groupSize))));
-  while (tile > 1 && tile * (16 * quarters + 20 * lanes + 4) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
-
-  const kernel = new KernelBuilder("attention", extents);
-  bindOperands(kernel, operands);
-  kernel
-    .constant("LANES", lanes)
-    .constant("TILE", tile)
-    .constant("STAGED", tile * quarters)
-    .constant("PARTS", Math.ceil(quartersV / lanes));
+  const { kernel, tile } = tiled(context.tunings.attention, operands, most === null ? Infinity : most * groupSize, (file) => {
+    const made = new KernelBuilder(file, extents);
+    bindOperands(made, operands);
+    return made;
+  });
   kernel.count("sharedHeads", shared).count("groupSize", groupSize).count("batch", extents.batch);
-  kernel.count("quarters", quarters).count("quartersV", quartersV).value("scale", attrs.scale, "f32");
+  kernel.count("quarters", quartersOf(q.width)).count("quartersV", quartersOf(v.width)).value("scale", attrs.scale, "f32");
   accessOperands(kernel, operands, extents);
   declareSight(kernel, attrs);
 
@@ -39,6 +28,52 @@ export const attention: Spec<"attention"> = (context) => {
   const tiles = addSizes(extents.ceilDivide(extents.times(groupSize, rows), tile), extents.batch);
   return work([kernel.dispatch(extents.times(shared, tiles))]);
 };
+
+/** Fours of columns. */
+const quartersOf = (width: number): number => Math.ceil(width / 4);
+
+interface Tiled {
+  readonly kernel: KernelBuilder;
+  /** Queries. */
+  readonly tile: number;
+}
+type Make = (file: string) => KernelBuilder;
+
+/** The kernel with the constants of its tile; `most`: the most queries that a sequence can have. */
+function tiled(tuning: AttentionTuning, operands: AttentionOperands, most: number, make: Make): Tiled {
+  const [quarters, quartersV] = [quartersOf(operands.q.width), quartersOf(operands.v.width)];
+  if (tuning.kind === "workgroup") return byWorkgroup(tuning, quarters, quartersV, most, make);
+  const fits = readsVectors(operands) && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width;
+  return fits ? bySubgroup(tuning, quarters, quartersV, most, make) : byWorkgroup(PORTABLE_ATTENTION, quarters, quartersV, most, make);
+}
+
+/** Invocations of a workgroup: a lane owns no more than two vectors of columns up to 256. */
+const LANES = [8, 16, 32] as const;
+
+function byWorkgroup({ lanes: least, tile: wanted }: SharedAttention, quarters: number, quartersV: number, most: number, make: Make): Tiled {
+  const lanes = LANES.find((n) => n >= least && quartersV <= 2 * n) ?? LANES.at(-1)!;
+  let tile = Math.min(wanted, powerFrom(most));
+  while (tile > 1 && tile * (16 * quarters + 20 * lanes + 4) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
+  const kernel = make("attention")
+    .constant("LANES", lanes)
+    .constant("TILE", tile)
+    .constant("STAGED", tile * quarters);
+  return { kernel: kernel.constant("PARTS", Math.ceil(quartersV / lanes)), tile };
+}
+
+/** Vectors of columns that a lane may own of a row, and of a half of a tile: as much as Mesa unrolls. */
+const MOST_VECTORS = 16;
+
+function bySubgroup({ width, tile: wanted }: SubgroupAttention, quarters: number, quartersV: number, most: number, make: Make): Tiled {
+  const [chunks, parts] = [Math.ceil(quarters / width), Math.ceil(quartersV / width)];
+  let half = Math.max(1, Math.min(wanted, powerFrom(most)) / 2);
+  while (half > 1 && half * Math.max(chunks, parts) > MOST_VECTORS) half /= 2;
+  const kernel = make("attention_subgroup").subgroups(width).constant("WIDTH", width).constant("HALF", half);
+  return { kernel: kernel.constant("CHUNKS", chunks).constant("PARTS", parts), tile: 2 * half };
+}
+
+/** The least power of two that is no smaller. */
+const powerFrom = (n: number): number => (n === Infinity ? n : 2 ** Math.ceil(Math.log2(Math.max(1, n))));
 
 /** `sees(i, j)`: whether a query at position i sees a key at j; `firstSeen(i)` and `lastSeen(i)`: the positions between which those lie. */
 function declareSight(kernel: KernelBuilder, { causal, window }: OpAttrs["attention"]): void {

@@ -1,5 +1,6 @@
 // Tunings: which algorithm and tile a kernel takes, by class of device and shape. Data, so that they can be measured, shipped and saved.
 import type { Target } from "../../program/target.js";
+import { attention, type AttentionTuning } from "./attention.js";
 import type { Candidate, Family } from "./family.js";
 import { products, type ProductTunings } from "./products.js";
 import { reductions, type ReductionTunings } from "./reductions.js";
@@ -11,6 +12,7 @@ export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "
 
 /** One field for each family of kernels. A new family is a file beside this one, a field here, and an entry in `families`. */
 export interface Tunings {
+  readonly attention: AttentionTuning;
   readonly products: ProductTunings;
   readonly reductions: ReductionTunings;
   readonly rowSums: RowSumsTuning;
@@ -19,10 +21,11 @@ export interface Tunings {
 export type FamilyName = keyof Tunings;
 
 /** Total by type. */
-export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { products, reductions, rowSums, top };
+export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { attention, products, reductions, rowSums, top };
 
 /** The tunings of a device on which nobody has measured. */
 export const tuningsFor = (target: Target): Tunings => ({
+  attention: attention.defaults(target),
   products: products.defaults(target),
   reductions: reductions.defaults(target),
   rowSums: rowSums.defaults(target),
@@ -32,6 +35,7 @@ export const tuningsFor = (target: Target): Tunings => ({
 /** What of the tunings a target cannot run, as a clause; null where it can run all. */
 export function misfitOf(tunings: Tunings, target: Target): string | null {
   return (
+    attention.misfit(tunings.attention, target) ??
     products.misfit(tunings.products, target) ??
     reductions.misfit(tunings.reductions, target) ??
     rowSums.misfit(tunings.rowSums, target) ??

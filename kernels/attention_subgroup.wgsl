@@ -1,0 +1,258 @@
+// y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its sequence; zeros where it sees none.
+// Method: as attention.wgsl, but a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. Lanes own four keys of a block while they score
+// and vectors of columns while they add values; queries and weights are spread over the lanes and passed round by shuffles. Each key and value that is loaded
+// serves all queries of the tile. A tile is two halves of HALF queries: a compiler that unrolls loops only up to some size keeps a half in registers, where one loop
+// over twice as many queries would leave them in memory. Blocks lie alike in every tile, and a block that a query does not see changes no bit of its row.
+// Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
+enable subgroups;
+
+// --- parameters
+struct Sizes {
+  sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32,
+  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32, resultRows: u32,
+}
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> k: array<vec4f>;
+@group(0) @binding(3) var<storage, read> v: array<vec4f>;
+@group(0) @binding(4) var<storage, read> startsQ: array<u32>;
+@group(0) @binding(5) var<storage, read> startsK: array<u32>;
+@group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
+@group(0) @binding(7) var<storage, read> positionsK: array<u32>;
+@group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
+const WIDTH = 8u;
+const HALF = 8u;
+/** Fours of columns of q, and of v, that a lane owns. */
+const CHUNKS = 2u;
+const PARTS = 2u;
+/** Heads of keys, and query heads that share one. */
+fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+fn groupSize() -> u32 { return sizes.groupSize; }
+fn batch() -> u32 { return sizes.batch; }
+/** Fours of columns of q and k, and of v. */
+fn quarters() -> u32 { return sizes.quarters; }
+fn quartersV() -> u32 { return sizes.quartersV; }
+fn scale() -> f32 { return sizes.scale; }
+/** Four columns of a row of a head; zeros beyond the last. */
+fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
+fn keyAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.keyHeads + row * sizes.keyRows + c]; }
+fn valueAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.valueHeads + row * sizes.valueRows + c]; }
+fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
+fn sees(i: u32, j: u32) -> bool { return j <= i; }
+/** Positions between which the keys lie that a query at this position may see. */
+fn firstSeen(i: u32) -> u32 { return 0u; }
+fn lastSeen(i: u32) -> u32 { return i; }
+// --- end of parameters
+
+const TILE = 2u * HALF;
+const BLOCK = 4u * WIDTH;
+const LOWEST = -3.4028234e38;
+/** Four keys' scores, or weights, for each query of a half. */
+alias Scores = array<vec4f, HALF>;
+/** The columns of a row that a lane owns. */
+alias Columns = array<vec4f, PARTS>;
+alias Queries = array<array<vec4f, CHUNKS>, TILE>;
+
+/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+fn tilesBefore(b: u32) -> u32 { return startsQ[b] * groupSize() / TILE + b; }
+
+fn sequenceOf(tile: u32) -> u32 {
+  var low = 0u;
+  var high = batch();
+  while (high - low > 1u) {
+    let middle = (low + high) / 2u;
+    if (tilesBefore(middle) <= tile) { low = middle; } else { high = middle; }
+  }
+  return low;
+}
+
+/** The first key from `begin` to `end` whose position is at least this; else `end`. */
+fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
+  var low = begin;
+  var high = end;
+  while (low < high) {
+    let middle = (low + high) / 2u;
+    if (positionsK[middle] < position) { low = middle + 1u; } else { high = middle; }
+  }
+  return low;
+}
+
+fn seesAny(b: u32, i: u32) -> bool {
+  let first = keyFrom(startsK[b], startsK[b + 1u], firstSeen(i));
+  return first < startsK[b + 1u] && sees(i, positionsK[first]);
+}
+
+/** One chunk of the queries of a half. */
+fn chunkOf(queries: ptr<function, Queries>, half: u32, chunk: u32) -> Scores {
+  var x: Scores;
+  for (var r = 0u; r < HALF; r++) {
+    x[r] = (*queries)[half * HALF + r][0];
+    for (var p = 1u; p < CHUNKS; p++) { x[r] = select(x[r], (*queries)[half * HALF + r][p], chunk == p); }
+  }
+  return x;
+}
+
+/** Adds the products of the columns that lane j holds of each query. */
+fn multiply(scores: ptr<function, Scores>, chunk: ptr<function, Scores>, j: u32, keys: mat4x4f) {
+  for (var r = 0u; r < HALF; r++) {
+    let x = subgroupShuffle((*chunk)[r], j);
+    (*scores)[r] = fma(vec4f(x.w), keys[3], fma(vec4f(x.z), keys[2], fma(vec4f(x.y), keys[1], fma(vec4f(x.x), keys[0], (*scores)[r]))));
+  }
+}
+
+fn hide(scores: ptr<function, Scores>, positions: ptr<function, array<u32, TILE>>, half: u32, present: vec4<bool>, place: vec4u) {
+  for (var r = 0u; r < HALF; r++) {
+    let i = (*positions)[half * HALF + r];
+    let seen = present & vec4<bool>(sees(i, place.x), sees(i, place.y), sees(i, place.z), sees(i, place.w));
+    (*scores)[r] = select(vec4f(LOWEST), (*scores)[r], seen);
+  }
+}
+
+/** Makes scores weights relative to the largest score so far. */
+fn weigh(scores: ptr<function, Scores>, best: ptr<function, array<f32, HALF>>, sums: ptr<function, array<f32, HALF>>, added: ptr<function, array<Columns, HALF>>) {
+  for (var r = 0u; r < HALF; r++) {
+    let score = (*scores)[r];
+    let most = max((*best)[r], subgroupMax(max(max(score.x, score.y), max(score.z, score.w))));
+    let shrink = select(exp((*best)[r] - most), 1.0, (*best)[r] == most);
+    (*best)[r] = most;
+    let weight = select(exp(score - most), vec4f(), score == vec4f(LOWEST));
+    (*scores)[r] = weight;
+    (*sums)[r] = fma((*sums)[r], shrink, (weight.x + weight.y) + (weight.z + weight.w));
+    for (var p = 0u; p < PARTS; p++) { (*added)[r][p] *= shrink; }
+  }
+}
+
+fn valuesOf(head: u32, row: u32, lane: u32) -> Columns {
+  var x: Columns;
+  for (var p = 0u; p < PARTS; p++) { x[p] = valueAt(head, row, min(p * WIDTH + lane, quartersV() - 1u)); }
+  return x;
+}
+
+/** Adds the values of four keys that all queries see, whose weights lane j holds. */
+fn addFour(added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Scores>, j: u32, v0: Columns, v1: Columns, v2: Columns, v3: Columns) {
+  for (var r = 0u; r < HALF; r++) {
+    let w = subgroupShuffle((*weights)[r], j);
+    for (var p = 0u; p < PARTS; p++) {
+      (*added)[r][p] = fma(vec4f(w.w), v3[p], fma(vec4f(w.z), v2[p], fma(vec4f(w.y), v1[p], fma(vec4f(w.x), v0[p], (*added)[r][p]))));
+    }
+  }
+}
+
+/** Adds the value of the i-th of them; nothing of one that is not seen, be it infinite or NaN. */
+fn addOne(added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Scores>, j: u32, i: u32, value: Columns) {
+  for (var r = 0u; r < HALF; r++) {
+    let w = subgroupShuffle((*weights)[r], j)[i];
+    for (var p = 0u; p < PARTS; p++) { (*added)[r][p] = fma(vec4f(w), select(value[p], vec4f(), w == 0.0), (*added)[r][p]); }
+  }
+}
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let n = group.x + group.y * groups.x;
+  let tiles = tilesBefore(batch());
+  let head = n / tiles;
+  let tile = n % tiles;
+  let b = sequenceOf(tile);
+  let firstQuery = startsQ[b];
+  let entries = (startsQ[b + 1u] - firstQuery) * groupSize();
+  let entry = (tile - tilesBefore(b)) * TILE;
+  if (head >= sharedHeads() || entry >= entries) { return; }
+  let filled = min(TILE, entries - entry);
+  let firstPosition = positionsQ[firstQuery + entry / groupSize()];
+  let lastPosition = positionsQ[firstQuery + (entry + filled - 1u) / groupSize()];
+  // The keys that some query of the tile may see, and those that every query sees. No position is the largest number.
+  let begin = keyFrom(startsK[b], startsK[b + 1u], firstSeen(firstPosition));
+  let end = keyFrom(begin, startsK[b + 1u], lastSeen(lastPosition) + 1u);
+  let seenBegin = keyFrom(begin, end, firstSeen(lastPosition));
+  let seenEnd = keyFrom(seenBegin, end, lastSeen(firstPosition) + 1u);
+
+  var queries: Queries;
+  var positions: array<u32, TILE>;
+  var blind: array<u32, TILE>;
+  // Rolled, for its bound is no constant: so the loads are few in the text.
+  for (var r = 0u; r < filled; r++) {
+    let e = entry + r;
+    let row = firstQuery + e / groupSize();
+    positions[r] = positionsQ[row];
+    if (seenBegin >= seenEnd) { blind[r] = u32(!seesAny(b, positions[r])); }
+    for (var p = 0u; p < CHUNKS; p++) { queries[r][p] = queryAt(head * groupSize() + e % groupSize(), row, min(p * WIDTH + lane, quarters() - 1u)) * scale(); }
+  }
+  var best0: array<f32, HALF>;
+  var best1: array<f32, HALF>;
+  var sums0: array<f32, HALF>;
+  var sums1: array<f32, HALF>;
+  var added0: array<Columns, HALF>;
+  var added1: array<Columns, HALF>;
+  for (var r = 0u; r < HALF; r++) {
+    best0[r] = LOWEST;
+    best1[r] = LOWEST;
+  }
+
+  for (var block = begin - (begin - startsK[b]) % BLOCK; block < end; block += BLOCK) {
+    // Scores of four keys a lane.
+    let own = vec4u(block + 4u * lane) + vec4u(0u, 1u, 2u, 3u);
+    let at = min(own, vec4u(end - 1u));
+    var scores0: Scores;
+    var scores1: Scores;
+    for (var r = 0u; r < HALF; r++) {
+      scores0[r] = vec4f();
+      scores1[r] = vec4f();
+    }
+    for (var c = 0u; c < quarters(); c += WIDTH) {
+      var chunk0 = chunkOf(&queries, 0u, c / WIDTH);
+      var chunk1 = chunkOf(&queries, 1u, c / WIDTH);
+      let count = min(WIDTH, quarters() - c);
+      for (var j = 0u; j < count; j++) {
+        let keys = transpose(mat4x4f(keyAt(head, at.x, c + j), keyAt(head, at.y, c + j), keyAt(head, at.z, c + j), keyAt(head, at.w, c + j)));
+        multiply(&scores0, &chunk0, j, keys);
+        multiply(&scores1, &chunk1, j, keys);
+      }
+    }
+    let blockEnd = min(block + BLOCK, end);
+    if (block < seenBegin || block + BLOCK > seenEnd) {
+      let place = vec4u(positionsK[at.x], positionsK[at.y], positionsK[at.z], positionsK[at.w]);
+      hide(&scores0, &positions, 0u, own < vec4u(end), place);
+      hide(&scores1, &positions, 1u, own < vec4u(end), place);
+    }
+    weigh(&scores0, &best0, &sums0, &added0);
+    weigh(&scores1, &best1, &sums1, &added1);
+
+    // Values of the columns a lane owns.
+    let count = (blockEnd - block + 3u) / 4u;
+    for (var j = 0u; j < count; j++) {
+      let key = block + 4u * j;
+      if (key >= seenBegin && key + 4u <= seenEnd) {
+        let v0 = valuesOf(head, key, lane);
+        let v1 = valuesOf(head, key + 1u, lane);
+        let v2 = valuesOf(head, key + 2u, lane);
+        let v3 = valuesOf(head, key + 3u, lane);
+        addFour(&added0, &scores0, j, v0, v1, v2, v3);
+        addFour(&added1, &scores1, j, v0, v1, v2, v3);
+      } else {
+        let stop = min(key + 4u, blockEnd);
+        for (var i = key; i < stop; i++) {
+          let value = valuesOf(head, i, lane);
+          addOne(&added0, &scores0, j, i - key, value);
+          addOne(&added1, &scores1, j, i - key, value);
+        }
+      }
+    }
+  }
+
+  for (var r = 0u; r < TILE; r++) {
+    let i = r % HALF;
+    let sum = select(sums0[i], sums1[i], r >= HALF);
+    let best = select(best0[i], best1[i], r >= HALF);
+    let total = subgroupAdd(sum);
+    let e = entry + r;
+    if (r < filled) {
+      // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
+      let inverse = select(1.0 / total, 0.0, best == LOWEST && blind[r] == 1u);
+      for (var p = 0u; p < PARTS; p++) {
+        let c = p * WIDTH + lane;
+        let x = select(added0[i][p], added1[i][p], r >= HALF);
+        if (c < quartersV()) { write(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), c, x * inverse); }
+      }
+    }
+  }
+}
