@@ -21,15 +21,17 @@ interface Wanted {
  * route is chosen by is wanted for all rows, so no choice comes to depend on itself. Linear in the nodes.
  */
 export function chosenRows(graph: Graph, trace: Trace | null): Graph {
-  const wanted = wantedRows(graph, sharedReadings(graph));
+  const nodes = nodesOf(graph);
+  const most = wantedRows(graph, nodes, new Set());
+  if (most.size === 0) return graph;
+  const wanted = wantedRows(graph, nodes, sharedReadings(nodes, most));
   return wanted.size === 0 ? graph : new Rebuilding(graph, wanted, trace).graph();
 }
 
 /** The values whose rows are all summed for some reader: further statistics of theirs cost less with those sums than by another reading of the chosen rows. */
-function sharedReadings(graph: Graph): ReadonlySet<Node> {
-  const chosen = wantedRows(graph, new Set());
+function sharedReadings(nodes: readonly Node[], chosen: ReadonlyMap<Node, Wanted>): ReadonlySet<Node> {
   return new Set(
-    nodesOf(graph).flatMap((node) => {
+    nodes.flatMap((node) => {
       const read = chosen.has(node) ? null : rowSumOf(node);
       return read ? [read] : [];
     }),
@@ -37,7 +39,7 @@ function sharedReadings(graph: Graph): ReadonlySet<Node> {
 }
 
 /** The values that are computed for chosen rows only; `shared` are those whose sums are not. */
-function wantedRows(graph: Graph, shared: ReadonlySet<Node>): ReadonlyMap<Node, Wanted> {
+function wantedRows(graph: Graph, nodes: readonly Node[], shared: ReadonlySet<Node>): ReadonlyMap<Node, Wanted> {
   const wants = new Map<Node, Wanted | "all">();
   const want = (node: Node, rows: Wanted | "all"): void => {
     const known = wants.get(node);
@@ -46,10 +48,10 @@ function wantedRows(graph: Graph, shared: ReadonlySet<Node>): ReadonlyMap<Node, 
   };
   for (const node of callerReads(graph)) want(node, "all");
   const found = new Map<Node, Wanted>();
-  for (const node of nodesOf(graph).toReversed()) {
+  for (const node of nodes.toReversed()) {
     const own = wants.get(node);
     if (own === undefined) continue;
-    const inputs = own === "all" || shared.has(rowSumOf(node)!) ? null : inputsFor(graph, node, own);
+    const inputs = own === "all" || isShared(node, shared) ? null : inputsFor(graph, node, own);
     if (inputs && own !== "all") {
       found.set(node, own);
       inputs.forEach((dim, i) => {
@@ -61,6 +63,11 @@ function wantedRows(graph: Graph, shared: ReadonlySet<Node>): ReadonlyMap<Node, 
     } else for (const input of node.inputs) want(input, "all");
   }
   return found;
+}
+
+function isShared(node: Node, shared: ReadonlySet<Node>): boolean {
+  const read = shared.size > 0 ? rowSumOf(node) : null;
+  return read !== null && shared.has(read);
 }
 
 /** As `RowInputs`; "none" where the chosen rows need nothing of an input. */

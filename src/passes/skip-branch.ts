@@ -1,6 +1,7 @@
 // Rows that a route skips are neither computed, nor read, nor written: the stream is updated in place.
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
+import type { OpName } from "../ir/vocabulary.js";
 import { isFloat } from "../size/dtype.js";
 import { chosenRows } from "./chosen-rows.js";
 import { chosenOf, maskOf, unmasked } from "./masks.js";
@@ -83,7 +84,11 @@ export const skipRules: readonly Rule[] = [
 /** Blocks of one route after another in a block of another route, and no deeper, settle in so many rounds. */
 const MOST_ROUNDS = 4;
 
+/** Without them there is nothing to skip. */
+const ROUTED: ReadonlySet<OpName> = new Set(["take", "put", "set", "route_mask"]);
+
 export function skipBranch(graph: Graph, trace: Trace | null): Graph {
+  if (!nodesOf(graph).some((node) => ROUTED.has(node.op))) return graph;
   let current = graph;
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const next = oneScatter(chosenRows(rewrite(current, skipRules, trace), trace), trace);

@@ -149,7 +149,8 @@ const WIDTHS = [16, 20, 32, 4, 1];
 
 /** Products by weights, and what works on the rows of a route. */
 function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes }: Routes): Node | null {
-  const { node: make } = createEmit(ops, axes);
+  const fresh = createEmit(ops, axes);
+  const make: typeof fresh.node = (...parts) => fresh.node(...parts);
   const { shape, dtype } = typeOf(x);
   const rank = shape.length;
   const last = shape.at(-1);
