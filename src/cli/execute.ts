@@ -1,20 +1,35 @@
 // Runs a program on a device, or its graph on the reference, with the same inputs, weights and results for both.
 import type { Graph } from "../ir/graph.js";
 import type { Program, ProgramWeight } from "../program/program.js";
-import type { Target } from "../program/target.js";
 import type { Choice, Evaluation } from "../reference/evaluate.js";
 import { checkLengths, checkLive, type LiveValue } from "../runtime/extents.js";
-import { initialValues, load, matchWeights, openDevice, readWeight, type DeviceInfo, type DeviceKind, type Words } from "../runtime/index.js";
+import {
+  type Device,
+  type DeviceInfo,
+  type DeviceKind,
+  initialValues,
+  load,
+  matchWeights,
+  openDevice,
+  readWeight,
+  type Session,
+  type Words,
+} from "../runtime/index.js";
+import { median } from "../runtime/profile/statistics.js";
 import { openWeights } from "../runtime/node.js";
 import { parseAxes } from "../runtime/sizes.js";
+import type { Tunings } from "../schedule/tunings/index.js";
 import type { DType } from "../size/dtype.js";
+import type { ForTarget } from "./frontend.js";
 import type { GivenInputs } from "./inputs.js";
-import type { Progress } from "./terminal.js";
+import { type Progress, say } from "./terminal.js";
 
 export interface Job {
   readonly program: Program;
   /** The program for the device that was opened; null: as it is. */
-  readonly forTarget: ((target: Target) => Program) | null;
+  readonly forTarget: ForTarget | null;
+  /** A file of tunings, or `none`; undefined: what is found for the device. */
+  readonly tunings?: string | undefined;
   readonly given: GivenInputs;
   /** Path of a checkpoint; null: starting values from the seed. */
   readonly weights: string | null;
@@ -33,32 +48,87 @@ export interface Value {
 /** Results, losses and observed values by name, in the program's order. */
 export type Values = ReadonlyMap<string, Value>;
 
-/** Runs on a device of that kind, the best there is for null. */
-export async function runOnDevice(job: Job, kind: DeviceKind | null): Promise<{ readonly values: Values; readonly device: DeviceInfo }> {
-  const { given, progress } = job;
+/** Where the time went, in milliseconds. */
+export interface Times {
+  /** From source to program, for the device that was opened; 0 where it was compiled already. */
+  compile: number;
+  device: number;
+  /** Buffers, kernels and weights. */
+  load: number;
+  /** The first run: a software device compiles its kernels then. */
+  first: number;
+  /** The middle of the runs after that, and how many there were. */
+  steady: number;
+  runs: number;
+}
+
+/** A device with the program on it. */
+export interface Loaded {
+  readonly session: Session;
+  readonly program: Program;
+  readonly device: Device;
+  readonly times: Pick<Times, "compile" | "device" | "load">;
+}
+
+/** Opens a device of that kind, the best there is for null, loads the job's program, and hands both over; the device is gone afterwards. */
+export async function onDevice<T>(
+  job: Omit<Job, "given"> & { readonly extents: ReadonlyMap<string, number> },
+  kind: DeviceKind | null,
+  use: (loaded: Loaded) => Promise<T>,
+): Promise<T> {
+  const { progress } = job;
   progress.report("opening the device");
+  const started = performance.now();
   const device = await openDevice(kind === null ? {} : { kind });
   try {
-    const program = job.forTarget?.(device.target) ?? job.program;
+    const opened = performance.now();
+    const program = job.forTarget ? job.forTarget(device.target, await tuningsFor(device, job)) : job.program;
+    const compiled = performance.now();
     const session = await load(program, device, job.weights ?? undefined, {
-      max: Object.fromEntries(given.extents),
+      max: Object.fromEntries(job.extents),
       live: job.live,
       seed: job.seed,
       onProgress: (event) => {
-        if (event.kind !== "grow") progress.report(event.kind === "kernels" ? "compiling kernels" : "loading weights", `${event.done}/${event.total}`);
+        if (event.kind === "grow") say(`note: ${event.message}`);
+        else progress.report(event.kind === "kernels" ? "compiling kernels" : "loading weights", `${event.done}/${event.total}`);
       },
     });
-    progress.report("running");
-    const results = await session.run(given.inputs, {
-      observe: true,
-      ...(given.lengths ? { lengths: given.lengths } : {}),
-    });
+    const times = { compile: job.forTarget ? compiled - opened : 0, device: opened - started, load: performance.now() - compiled };
+    const result = await use({ session, program, device, times });
     session.dispose();
-    return { values: new Map(program.outputs.flatMap(({ name }) => (results[name] ? [[name, results[name]]] : []))), device: device.info };
+    return result;
   } finally {
     progress.clear();
     device.destroy();
   }
+}
+
+/** Those of a file; undefined: those of the device's class. The compiler's rooms are loaded only for a program that is compiled here. */
+async function tuningsFor(device: Device, job: Pick<Job, "tunings">): Promise<Tunings | undefined> {
+  const { tuningsOn } = await import("./tunings.js");
+  return tuningsOn(device, job) ?? undefined;
+}
+
+/** Runs on a device of that kind, the best there is for null; `steadyRuns` times more where times are wanted. */
+export function runOnDevice(
+  job: Job,
+  kind: DeviceKind | null,
+  steadyRuns = 0,
+): Promise<{ readonly values: Values; readonly device: DeviceInfo; readonly times: Times }> {
+  const { given, progress } = job;
+  const options = given.lengths ? { lengths: given.lengths } : {};
+  return onDevice({ ...job, extents: given.extents }, kind, async ({ session, program, device, times }) => {
+    progress.report("running");
+    const time = async <T>(body: () => Promise<T>): Promise<readonly [T, number]> => {
+      const before = performance.now();
+      return [await body(), performance.now() - before];
+    };
+    const [results, first] = await time(() => session.run(given.inputs, { observe: true, ...options }));
+    const steady: number[] = [];
+    for (let i = 0; i < steadyRuns; i++) steady.push((await time(() => session.run(given.inputs, options)))[1]);
+    const values = new Map(program.outputs.flatMap(({ name }) => (results[name] ? [[name, results[name]]] : [])));
+    return { values, device: device.info, times: { ...times, first, steady: median(steady), runs: steadyRuns } };
+  });
 }
 
 /** Runs the graph a program was made from, in 64-bit floats. `forced`: choices of another run. */

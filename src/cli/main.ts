@@ -2,6 +2,7 @@
 // The command line: which commands there are and what they take. Each is loaded only when it is called, so that `modc --version` is quick.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
+import { DEVICE_CLASSES } from "../program/target.js";
 import { collect } from "./arguments.js";
 import { EXIT, judge, type ExitCode } from "./exit.js";
 import { error, handleStreams, say } from "./terminal.js";
@@ -15,7 +16,10 @@ const seed = new Option("--seed <n>", "of starting weights and random values, 0 
 const live = new Option("--live <name=value>", "a live parameter: 0.5, 12.5% or 1/8 (repeatable)").argParser(collect);
 const device = new Option("--device <kind>", "where to run; by default the best there is").choices(["gpu", "software", "swiftshader", "reference"]);
 const requireGpu = new Option("--require-gpu", "fail (3) where there is no hardware GPU");
+const tunings = new Option("--tunings <path>", "a file that `modc tune` wrote, or none (default: what was measured on the device before)");
 const weights = new Option("--weights <path>", "a safetensors file, an index of shards, or a folder with either");
+const batch = new Option("--batch <n>", "sequences (default 1)");
+const at = new Option("--at <axis=n,…>", "extents by the names of axes, such as B=1,T=2048");
 const output = new Option("-o, --output <path>", "the file to write");
 
 function build(finish: (code: ExitCode) => void): Command {
@@ -36,6 +40,11 @@ function build(finish: (code: ExitCode) => void): Command {
     return command;
   };
   const compiling = [set, phase, enter, model];
+  const inputs = [
+    new Option("--input <name=value>", "JSON, @file.json or @file.safetensors (repeatable)").argParser(collect),
+    new Option("--text <text>", "text, or @file, for a model that reads bytes (repeatable: a batch)").argParser(collect),
+    new Option("--lengths <n,n,…>", "tokens of each sequence"),
+  ];
 
   add("check <file>", "find errors and warnings, in infer and, where there is an objective, in train", [...compiling, json]).action(async (file, flags) =>
     finish((await import("./commands/check.js")).check(file, flags)),
@@ -56,13 +65,21 @@ function build(finish: (code: ExitCode) => void): Command {
   add("wgsl <file> [kernel]", "list the kernels of a model, or print one", [...compiling, new Option("--all", "print all of them"), json]).action(
     async (file, kernel, flags) => finish(await (await import("./commands/wgsl.js")).wgsl(file, kernel, flags)),
   );
-  add("compile <file>", "write the compiled program as JSON", [output, ...compiling, json]).action(async (file, flags) =>
-    finish(await (await import("./commands/compile.js")).compile(file, flags)),
-  );
+  add("compile <file>", "write the compiled program as JSON", [
+    output,
+    new Option("--device <kind>", "compile for this device (default: for any, or such as --tunings are for)").choices([
+      "best",
+      "gpu",
+      "software",
+      "swiftshader",
+    ]),
+    tunings,
+    ...compiling,
+    json,
+  ]).action(async (file, flags) => finish(await (await import("./commands/compile.js")).compile(file, flags)));
   add("run <file>", "run a model: a .mod file, or a program that `compile` wrote (.json)", [
-    new Option("--input <name=value>", "JSON, @file.json or @file.safetensors (repeatable)").argParser(collect),
-    new Option("--text <text>", "text, or @file, for a model that reads bytes (repeatable: a batch)").argParser(collect),
-    new Option("--lengths <n,n,…>", "tokens of each sequence"),
+    ...inputs,
+    tunings,
     weights,
     live,
     seed,
@@ -70,6 +87,7 @@ function build(finish: (code: ExitCode) => void): Command {
     requireGpu,
     new Option("-o, --output <path>", "write results and observed values to a safetensors file"),
     new Option("--check", "hold the results against the reference; fail (4) where they differ"),
+    new Option("--time", "tell how long compiling, loading, the first run and those after it take"),
     ...compiling,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/run.js")).run(file, flags)));
@@ -82,8 +100,35 @@ function build(finish: (code: ExitCode) => void): Command {
     model,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/init.js")).init(file, flags)));
-  add("cost <file>", "count operations, bytes, parameters and cache, beside the same model with nothing skipped", [
-    new Option("--at <axis=n,…>", "extents, such as B=1,T=2048 (default: one sequence as long as the model allows)"),
+  add("plan <file>", "print each kernel: what was fused into it, from which lines, its tuning, its memory, its cost", [
+    batch,
+    new Option("--length <n>", "tokens of each sequence (default 512, or as many as the model allows)"),
+    at,
+    new Option("--target <device>", "plan for such a device without having one (default: the one there is, else any)").choices(DEVICE_CLASSES),
+    live,
+    ...compiling,
+    json,
+  ]).action(async (file, flags) => finish(await (await import("./commands/plan.js")).plan(file, flags)));
+  add("profile <file>", "run a model and tell where its time goes: each kernel and layer against what the device can do at best", [
+    batch,
+    new Option("--length <n>", "tokens of each sequence (default 512, or as many as the model allows)"),
+    at,
+    ...inputs,
+    new Option("--repeat <n>", "runs that are timed, after two that warm up, 1 to 1000 (default 9)"),
+    new Option("--trace <path>", "write a Chrome trace, which Perfetto opens"),
+    tunings,
+    weights,
+    live,
+    seed,
+    device,
+    requireGpu,
+    ...compiling,
+    json,
+  ]).action(async (file, flags) => finish(await (await import("./commands/profile.js")).profile(file, flags)));
+  add("cost <file>", "count operations, bytes, parameters, cache and memory, beside the same model with nothing skipped", [
+    batch,
+    new Option("--length <n>", "tokens of each sequence (default: as many as the model allows)"),
+    at,
     new Option("--convention <name>", "executed: what runs; mor: as the Mixture-of-Recursions paper counts").choices(["executed", "mor"]),
     new Option("--precision <type>", "bytes of a value: f32 has 4, f16 2").choices(["f32", "f16"]),
     live,
@@ -92,6 +137,15 @@ function build(finish: (code: ExitCode) => void): Command {
     ...compiling,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/cost.js")).cost(file, flags)));
+  add("tune [file]", "measure kernels on this device for a model's shapes, or common ones, and store the best for later runs", [
+    new Option("--budget <time>", "how long it may take: 90s, 5m, 1h (default 60s)"),
+    new Option("-o, --output <path>", "the file to write (default: in the user's folder, where `run` finds it)"),
+    new Option("--fresh", "start from what the device's class has, not from what was measured before"),
+    device,
+    requireGpu,
+    ...compiling,
+    json,
+  ]).action(async (file, flags) => finish(await (await import("./commands/tune.js")).tune(file, flags)));
   add("explain [code]", "explain a diagnostic's code; without one, list them", [json]).action(async (code, flags) =>
     finish((await import("./commands/explain.js")).explain(code, flags)),
   );

@@ -170,10 +170,10 @@ function viewKey(node: Node, ids: Map<Node, number>): number {
 
 const writesRows = (node: Node): boolean => node.op === "put" || node.op === "set";
 
-/** Bytes of an input of which only some rows are read; null: all of it. */
+/** Bytes of an input of which only a part is read; null: all of it. */
 function rowsRead(node: Node, input: number): Size | null {
   if (input !== 0) return null;
-  if (node.op === "take" || node.op === "gather") return bytesOf(node.types);
+  if (node.op === "take" || node.op === "gather" || node.op === "slice") return bytesOf(node.types);
   if (node.op === "put") return bytesOf([node.inputs[2]!.types[0]!]);
   return node.op === "set" ? 0 : null;
 }

@@ -16,8 +16,8 @@ const example = (file: string, set: Readonly<Record<string, number>> = {}): Prog
 };
 const moby = example("examples/moby.mod", { dim: 32, depth: 4, context: 512 });
 const tokens = (B: number, T: number, seed = 1): { readonly tokens: { readonly data: Uint32Array; readonly shape: readonly number[] } } => {
-  const { below } = random(seed);
-  return { tokens: { data: Uint32Array.from({ length: B * T }, () => below(256)), shape: [B, T] } };
+  const numbers = random(seed);
+  return { tokens: { data: Uint32Array.from({ length: B * T }, () => numbers.below(256)), shape: [B, T] } };
 };
 
 let device: Device;

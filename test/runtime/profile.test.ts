@@ -10,8 +10,8 @@ import { scaleProgram, stateProgram } from "./programs.js";
 
 const file = "examples/moby.mod";
 const program: Program = compile(readFileSync(file, "utf8"), { file, set: { dim: 32, depth: 4, context: 64 } }).program!;
-const { below } = random(11);
-const tokens = { data: Uint32Array.from({ length: 128 }, () => below(256)), shape: [2, 64] };
+const numbers = random(11);
+const tokens = { data: Uint32Array.from({ length: 128 }, () => numbers.below(256)), shape: [2, 64] };
 
 let device: Device;
 beforeAll(async () => {

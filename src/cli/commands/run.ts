@@ -1,36 +1,48 @@
 // `modc run`: runs a model, from its source or compiled, on a device or on the reference.
 import type { Graph } from "../../ir/graph.js";
-import { parseProgram } from "../../program/serialize.js";
 import { fileDtype, toBytes, writeSafetensors, type DeviceInfo, type DeviceKind, type Words } from "../../runtime/index.js";
 import { writeWhole } from "../../runtime/node.js";
 import { pairs, seedOf } from "../arguments.js";
 import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { runOnDevice, runOnReference, type Job, type Value, type Values } from "../execute.js";
-import { readText } from "../files.js";
-import { compileFile, type ModelFlags } from "../frontend.js";
+import { runOnDevice, runOnReference, type Job, type Times, type Value, type Values } from "../execute.js";
+import type { ModelFlags } from "../frontend.js";
 import { readInputs, type InputFlags } from "../inputs.js";
+import { faultOf, programOf } from "../program.js";
 import { showRun } from "../show.js";
+import type { TuningsFlags } from "../tunings.js";
 import { columns, out, outJson, Progress, say } from "../terminal.js";
+import { milliseconds } from "../units.js";
 import { verifyRun, type Verdict } from "../verify.js";
 
-export interface RunFlags extends ModelFlags, DeviceFlags, InputFlags {
+export interface RunFlags extends ModelFlags, DeviceFlags, InputFlags, TuningsFlags {
   readonly weights?: string;
   readonly live?: readonly string[];
   readonly seed?: string;
   readonly output?: string;
   readonly check?: boolean;
+  readonly time?: boolean;
   readonly json?: boolean;
 }
 
+/** Runs after the first that `--time` takes the middle of. */
+const STEADY_RUNS = 9;
+
 export async function run(file: string, flags: RunFlags): Promise<ExitCode> {
   const kind = deviceKind(flags);
-  const { program, graph, forTarget } = await programOf(file, flags);
+  if (flags.time && kind === "reference") throw new UserError("--time measures a device, and --device reference uses none", null, EXIT.usage);
+  if (flags.time) await import("../../compile.js"); // loading the compiler is not compiling
+  const started = performance.now();
+  if (flags.tunings !== undefined && kind === "reference") throw new UserError("--tunings chooses kernels, and --device reference has none", null, EXIT.usage);
+  const source = await programOf(file, flags);
+  const compileMs = source.graph === null ? 0 : performance.now() - started;
+  const { program, graph, forTarget } = source;
   const onReference = kind === "reference" ? needGraph(graph, "--device reference") : null;
   const checked = flags.check ? needGraph(graph, "--check") : null;
   const job: Job = {
     program,
     forTarget,
+    tunings: flags.tunings,
     given: await readInputs(program, flags),
     weights: flags.weights ?? null,
     live: pairs("--live", flags.live ?? []),
@@ -39,26 +51,14 @@ export async function run(file: string, flags: RunFlags): Promise<ExitCode> {
   };
   if (job.weights === null && program.weights.some((w) => w.init.kind !== "ones" && w.init.kind !== "zeros"))
     say(`note: no --weights: the model starts from seed ${job.seed} and has learned nothing`);
-  const done = await runOn(job, kind === "reference" ? null : kind, onReference).catch((fault: unknown) => {
-    throw graph === null ? judged(file, fault) : fault;
+  const done = await runOn(job, kind === "reference" ? null : kind, onReference, flags.time ? STEADY_RUNS : 0).catch((fault: unknown) => {
+    throw faultOf(file, source, fault);
   });
   const verdict = checked ? await verifyRun(job, checked, done.values) : null;
   if (flags.output !== undefined) await save(flags.output, done.values);
-  report(job, done, verdict, flags.json ?? false);
+  const times = flags.time && done.times ? { ...done.times, compile: done.times.compile + compileMs } : null;
+  report(job, done, times, verdict, flags.json ?? false);
   return verdict === null || verdict.agrees ? EXIT.fine : EXIT.check;
-}
-
-/** A compiled program has its parameters and phase built in, and no graph. */
-async function programOf(file: string, flags: RunFlags): Promise<Pick<Job, "program" | "forTarget"> & { readonly graph: Graph | null }> {
-  if (!file.endsWith(".json")) return compileFile(file, flags);
-  const built = [
-    ["--set", flags.set],
-    ["--phase", flags.phase],
-    ["--enter", flags.enter],
-    ["--model", flags.model],
-  ].find(([, value]) => value !== undefined);
-  if (built) throw new UserError(`${file} is compiled already: ${String(built[0])} has no effect on it`, "give it to `modc compile`", EXIT.usage);
-  return { program: parseProgram(readText(file)), graph: null, forTarget: null };
 }
 
 function needGraph(graph: Graph | null, option: string): Graph {
@@ -70,20 +70,14 @@ function needGraph(graph: Graph | null, option: string): Graph {
 interface Done {
   readonly values: Values;
   readonly device: DeviceInfo | null;
+  readonly times: Times | null;
 }
 
 /** Runs on the graph where there is one, else on a device of that kind. */
-async function runOn(job: Job, kind: DeviceKind | null, graph: Graph | null): Promise<Done> {
-  if (graph === null) return runOnDevice(job, kind);
+async function runOn(job: Job, kind: DeviceKind | null, graph: Graph | null, steadyRuns: number): Promise<Done> {
+  if (graph === null) return runOnDevice(job, kind, steadyRuns);
   const { outputs } = await runOnReference(job, graph);
-  return { values: new Map(job.program.outputs.flatMap(({ name }) => (outputs.has(name) ? [[name, outputs.get(name)!]] : []))), device: null };
-}
-
-/** What no device takes of a program that this process compiled is a fault of modc; what it does not take of a file may be the file's. */
-function judged(file: string, fault: unknown): unknown {
-  const bug = fault instanceof Error ? /^modc bug: (.*)/.exec(fault.message) : null;
-  if (!bug) return fault;
-  return new UserError(`${file} does not run: ${bug[1]!}`, "compile it again from its source; where that does not run either, it is a fault of modc");
+  return { values: new Map(job.program.outputs.flatMap(({ name }) => (outputs.has(name) ? [[name, outputs.get(name)!]] : []))), device: null, times: null };
 }
 
 /** Results and losses by name, observed routes as `<path>.index` and `<path>.count`. */
@@ -109,7 +103,7 @@ function words({ dtype, data }: Value): Words {
   }
 }
 
-function report({ program, given }: Job, { values, device }: Done, verdict: Verdict | null, json: boolean): void {
+function report({ program, given }: Job, { values, device }: Done, times: Times | null, verdict: Verdict | null, json: boolean): void {
   if (json) {
     outJson({
       model: program.model,
@@ -117,6 +111,7 @@ function report({ program, given }: Job, { values, device }: Done, verdict: Verd
       entry: program.entry,
       device: device ? { name: device.name, software: device.software } : { name: "reference", software: true },
       outputs: Object.fromEntries([...values].map(([name, v]) => [name, { dtype: v.dtype, shape: v.shape, data: Array.from(v.data) }])),
+      ...(times ? { milliseconds: times } : {}),
       ...(verdict ? { check: { ...verdict, differences: Object.fromEntries(verdict.differences) } } : {}),
     });
     return;
@@ -125,8 +120,13 @@ function report({ program, given }: Job, { values, device }: Done, verdict: Verd
     `${program.model}, ${program.phase} ${program.entry}, on ${device ? device.name : "the reference"}: ${[...given.extents].map(([name, n]) => `${name}=${n}`).join(" ")}`,
   );
   out(showRun(program, given, values, columns()));
+  if (times) say(timesText(times));
   if (verdict) out(`\n${verdictText(verdict)}`);
 }
+
+/** `compile 21.3 ms, device 180 ms, load 95 ms, first run 410 ms, then 12.1 ms (the middle of 9)` */
+const timesText = ({ compile, device, load, first, steady, runs }: Times): string =>
+  `time: compile ${milliseconds(compile)} ms, open the device ${milliseconds(device)} ms, load ${milliseconds(load)} ms, first run ${milliseconds(first)} ms, then ${milliseconds(steady)} ms a run (the middle of ${runs})`;
 
 /** One line, or one for each fault. */
 export function verdictText({ agrees, ties, differences, faults }: Verdict): string {

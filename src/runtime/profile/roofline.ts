@@ -45,7 +45,7 @@ interface Shape {
   readonly amount: number;
 }
 
-const ROUNDS = 2048;
+const ROUNDS = 512;
 /** Times a loop says the same, so that counting it costs little. */
 const UNROLLED = 4;
 const INVOCATIONS = 16_384;
@@ -104,8 +104,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }
 
 /** A dispatch so short that the wait would count is repeated within a submit. */
-const LEAST_MS = 10;
-const TRIES = 4;
+const LEAST_MS = 8;
+const TRIES = 3;
 
 /** Amounts a second. */
 async function rateOf(device: Device, { wgsl, workgroups, amount }: Shape, buffers: readonly GPUBuffer[]): Promise<number> {

@@ -1,0 +1,123 @@
+// `modc plan`: which kernels a model becomes, what was fused into each and from which lines, its tuning, its slots and its cost.
+import type { DeviceClass, Target } from "../../program/target.js";
+import type { Program } from "../../program/program.js";
+import { formatBytes } from "../../runtime/errors.js";
+import { memoryOf, openDevice, type MemoryUse } from "../../runtime/index.js";
+import { parseAxes } from "../../runtime/sizes.js";
+import { pairs } from "../arguments.js";
+import { EXIT, UserError, type ExitCode } from "../exit.js";
+import { chosenExtents, printExtents, type ExtentFlags } from "../extents.js";
+import type { ModelFlags } from "../frontend.js";
+import { memoryLines } from "../memory.js";
+import { planWorks, type PlannedWork } from "../planned.js";
+import { programOf, type Given } from "../program.js";
+import { printTarget, targetOf } from "../targets.js";
+import { columns, out, outJson, say } from "../terminal.js";
+import { operations, percent, plural, wrap } from "../units.js";
+
+export interface PlanFlags extends ModelFlags, ExtentFlags {
+  readonly target?: DeviceClass;
+  readonly live?: readonly string[];
+  readonly json?: boolean;
+}
+
+/** Tokens looked at where nobody says how many. */
+const USUAL_TOKENS = 512;
+
+export async function plan(file: string, flags: PlanFlags): Promise<ExitCode> {
+  const given = await programOf(file, flags);
+  const program = await planned(file, given, flags.target ?? null);
+  const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
+  const live = pairs("--live", flags.live ?? []);
+  const works = planWorks(program, extents, live);
+  const memory = memoryOf(program, { max: Object.fromEntries(extents), live });
+  if (flags.json)
+    outJson({ model: program.model, phase: program.phase, entry: program.entry, target: program.target, extents: Object.fromEntries(extents), works, memory });
+  else out(printed(program, extents, works, memory, columns()));
+  return EXIT.fine;
+}
+
+/** The program for the class of device that was asked for, else for the device that is there, else for any. */
+async function planned(file: string, { program, forTarget }: Given, target: DeviceClass | null): Promise<Program> {
+  if (forTarget === null) {
+    if (target !== null) throw new UserError(`${file} is compiled already, for ${program.target.device}: --target has no effect on it`, null, EXIT.usage);
+    return program;
+  }
+  return forTarget(target === null ? await ownTarget(program.target) : targetOf(target));
+}
+
+async function ownTarget(otherwise: Target): Promise<Target> {
+  try {
+    const device = await openDevice();
+    const { target } = device;
+    device.destroy();
+    return target;
+  } catch (fault) {
+    if (!(fault instanceof Error && (fault as { readonly code?: unknown }).code === "no-device")) throw fault; // an error of the runtime has a code
+    say(`note: no device was found: planned for any (${fault.message})`);
+    return otherwise;
+  }
+}
+
+function printed(program: Program, extents: ReadonlyMap<string, number>, works: readonly PlannedWork[], memory: MemoryUse, width: number): string {
+  const lines = [`${program.model}, ${program.phase} ${program.entry}, ${printExtents(extents)}, for ${printTarget(program.target)}`];
+  let path: string | null = null;
+  const names = Math.max(0, ...works.flatMap((w) => w.steps.map((s) => s.name.length)));
+  for (const work of works) {
+    if (work.steps.length === 0) continue;
+    if (work.path !== path) lines.push("", work.path === "" ? "(model)" : work.path);
+    path = work.path;
+    lines.push(...describe(work, Math.min(names, 32), width));
+  }
+  return [...lines, "", ...totals(works, memory, width)].join("\n");
+}
+
+const INDENT = "      ";
+
+function describe(work: PlannedWork, names: number, width: number): readonly string[] {
+  // The cost is the work's: it stands at its first kernel.
+  const costly = Math.max(
+    0,
+    work.steps.findIndex((s) => s.kind === "dispatch"),
+  );
+  const lines = work.steps.map(({ kind, name, tuning, workgroups }, i) => {
+    const groups = kind === "dispatch" ? plural(workgroups, "workgroup") : "";
+    const { flops, bytes } = work.cost;
+    const cost = i !== costly ? ["", ""] : [flops === 0 ? "" : operations(flops), formatBytes(bytes)];
+    const number = i === 0 ? String(work.number) : "";
+    const line = `${number.padStart(4)}  ${name.padEnd(names)}  ${groups.padStart(17)}  ${cost[0]!.padStart(12)}  ${cost[1]!.padStart(9)}`.trimEnd();
+    const whole = `${line}  ${tuning}`.trimEnd();
+    return whole.length <= width ? [whole] : [line, ...labelled("tuning", tuning, width)];
+  });
+  const { rows, flops, denseFlops } = work.cost;
+  const routed = rows === null ? "" : `${rows.kept} of ${rows.of}${flops < denseFlops ? `, ${percent(flops, denseFlops)} of the operations of all` : ""}`;
+  const computed = work.ops.map((op, i) => (i === work.main && work.ops.length > 1 ? `[${op}]` : op)).join(" → ");
+  const others = work.alternatives > work.steps.length ? `1 of ${work.alternatives}, by the number of rows` : "";
+  return [
+    ...lines.flat(),
+    ...labelled("computes", computed, width),
+    ...labelled("from", work.sources.join(", "), width),
+    ...labelled("rows", routed, width),
+    ...labelled("tunings", others, width),
+    ...labelled("reads", work.reads.join(", "), width),
+    ...labelled("writes", work.writes.join(", "), width),
+  ];
+}
+
+/** A labelled text, broken between its words. */
+const labelled = (label: string, text: string, width: number): readonly string[] =>
+  text === "" ? [] : wrap(`${INDENT}${label.padEnd(9)} `, text.split(" "), " ", width);
+
+function totals(works: readonly PlannedWork[], memory: MemoryUse, width: number): readonly string[] {
+  const steps = works.flatMap((w) => w.steps);
+  const dispatches = steps.filter((s) => s.kind === "dispatch");
+  const others = steps.length - dispatches.length;
+  const kernels = new Set(dispatches.map((s) => s.name)).size;
+  const sum = (of: (work: PlannedWork) => number): number => works.reduce((n, w) => n + (w.steps.length > 0 ? of(w) : 0), 0);
+  const [flops, dense] = [sum((w) => w.cost.flops), sum((w) => w.cost.denseFlops)];
+  return [
+    `${plural(dispatches.length, "dispatch")} of ${plural(kernels, "kernel")}${others > 0 ? `, and ${others} by the device's own copying and clearing` : ""}`,
+    `${operations(flops)}, ${percent(flops, dense)} of the same with nothing skipped; ${formatBytes(sum((w) => w.cost.bytes))} read and written`,
+    ...memoryLines(memory, width),
+  ];
+}

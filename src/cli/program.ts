@@ -1,0 +1,37 @@
+// The program a command works on: compiled from a source, or read as `modc compile` wrote it.
+import type { Graph } from "../ir/graph.js";
+import type { Program } from "../program/program.js";
+import { parseProgram } from "../program/serialize.js";
+import { EXIT, UserError } from "./exit.js";
+import { readText } from "./files.js";
+import { compileFile, type ForTarget, type ModelFlags } from "./frontend.js";
+import type { TuningsFlags } from "./tunings.js";
+
+export interface Given {
+  readonly program: Program;
+  /** Null where the program was compiled already. */
+  readonly graph: Graph | null;
+  /** The same for a device; null: as it is. */
+  readonly forTarget: ForTarget | null;
+}
+
+/** A compiled program has its parameters and phase built in, and no graph. */
+export async function programOf(file: string, flags: ModelFlags & TuningsFlags): Promise<Given> {
+  if (!file.endsWith(".json")) return compileFile(file, flags);
+  const built = [
+    ["--set", flags.set],
+    ["--phase", flags.phase],
+    ["--enter", flags.enter],
+    ["--model", flags.model],
+    ["--tunings", flags.tunings],
+  ].find(([, value]) => value !== undefined);
+  if (built) throw new UserError(`${file} is compiled already: ${String(built[0])} has no effect on it`, "give it to `modc compile`", EXIT.usage);
+  return { program: parseProgram(readText(file)), graph: null, forTarget: null };
+}
+
+/** What no device takes of a program that this process compiled is a fault of modc; what it does not take of a file may be the file's. */
+export function faultOf(file: string, { graph }: Given, fault: unknown): unknown {
+  const bug = graph === null && fault instanceof Error ? /^modc bug: (.*)/.exec(fault.message) : null;
+  if (!bug) return fault;
+  return new UserError(`${file} does not run: ${bug[1]!}`, "compile it again from its source; where that does not run either, it is a fault of modc");
+}
