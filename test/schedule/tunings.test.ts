@@ -1,71 +1,167 @@
-// The families of tunings: what a device starts with fits it, all that may be chosen is read back as it was printed, and nothing else is.
+// Tunings are plain data: they survive a file, fit the targets they are made for, and nothing else gets in.
 import { describe, expect, it } from "vitest";
-import { Reader } from "../../src/program/reader.js";
-import { DEFAULT_LIMITS, DEVICE_CLASSES, type Target } from "../../src/program/target.js";
-import { candidates, families, tuningsFor, type FamilyName, type Tunings } from "../../src/schedule/tunings/index.js";
+import { compile } from "../../src/compile.js";
+import { kernelsDigest } from "../../src/embedded.js";
+import { parseProgram, printProgram } from "../../src/program/serialize.js";
+import { DEFAULT_LIMITS, DEVICE_CLASSES, PORTABLE, type SubgroupRange, type Target } from "../../src/program/target.js";
+import { tuningsDigest } from "../../src/schedule/tunings/digest.js";
+import { checkTunings, isOf, parseTunings, printTunings, TuningsError, tuningsFile } from "../../src/schedule/tunings/file.js";
+import { candidates, families, misfitOf, tuningsFor, type FamilyName, type Tunings } from "../../src/schedule/tunings/index.js";
+import { random } from "../random.js";
 
-const NAMES = Object.keys(families) as readonly FamilyName[]; // the keys of the total table
-const SUBGROUPS = [null, [4, 4], [8, 8], [16, 16], [32, 32], [64, 64], [8, 32]] as const;
-const targets: readonly Target[] = DEVICE_CLASSES.flatMap((device) =>
-  SUBGROUPS.map((subgroups): Target => ({ device, subgroups, f16: false, limits: DEFAULT_LIMITS })),
+const RANGES: readonly (SubgroupRange | null)[] = [null, [4, 4], [8, 8], [16, 16], [32, 32], [64, 64], [8, 32], [32, 64]];
+const TARGETS: readonly Target[] = DEVICE_CLASSES.flatMap((device) =>
+  RANGES.flatMap((subgroups) => [true, false].map((f16): Target => ({ device, subgroups, f16, limits: DEFAULT_LIMITS }))),
 );
+const nameOf = ({ device, subgroups, f16 }: Target): string => `${device}, subgroups ${subgroups?.join(" to ") ?? "none"}, ${f16 ? "with" : "without"} f16`;
+const ADAPTER = { name: "A GPU", vendor: "somebody", architecture: "first", driver: "1.0" };
+const FAMILIES = Object.keys(families) as readonly FamilyName[];
 
-const readBack = <F extends FamilyName>(name: F, tunings: Tunings[F]): Tunings[F] =>
-  families[name].read(Reader.parse(JSON.stringify(tunings), (what) => new Error(what)));
-
-describe.each(NAMES)("tunings of %s", (name) => {
-  it("fit every device they are the defaults of", () => {
-    for (const target of targets) {
-      const own = families[name].defaults(target);
-      expect(misfit(name, own, target)).toBeNull();
-      expect(tuningsFor(target)[name]).toEqual(own);
-      expect(readBack(name, own)).toEqual(own);
-    }
+describe("tunings of a target", () => {
+  it.each(TARGETS.map((t) => [nameOf(t), t] as const))("fit it, and survive a file: %s", (_name, target) => {
+    const tunings = tuningsFor(target);
+    expect(misfitOf(tunings, target)).toBeNull();
+    const file = tuningsFile(ADAPTER, target, tunings);
+    expect(parseTunings(printTunings(file))).toEqual(file);
   });
-  it("that may be chosen fit their device and are read back", () => {
-    for (const target of targets) {
-      const all = candidates(name, target);
+  it.each(TARGETS.filter((t) => t.f16).map((t) => [nameOf(t), t] as const))("may be every candidate: %s", (_name, target) => {
+    for (const family of FAMILIES) {
+      const all = candidates(family, target);
       expect(new Set(all.map((c) => c.name)).size).toBe(all.length);
-      for (const { tunings } of all) {
-        expect(misfit(name, tunings, target)).toBeNull();
-        expect(readBack(name, tunings)).toEqual(tunings);
+      for (const { name, tunings } of all) {
+        const file = tuningsFile(ADAPTER, target, { ...tuningsFor(target), [family]: tunings });
+        expect(misfitOf(file.tunings, target), `${family} ${name}`).toBeNull();
+        expect(parseTunings(printTunings(file)), `${family} ${name}`).toEqual(file);
       }
     }
   });
-  it("are refused where a field is missing, too many or no tuning", () => {
-    const text = JSON.stringify(tuningsFor(targets[0]!)[name]);
-    const damaged = [text.replace(/"\w+":/, '"other":'), text.replace(/\d+/, "-3"), text.replace("{", '{"more":1,'), "null", "[]", '"plain"'];
-    for (const wrong of damaged) expect(() => families[name].read(Reader.parse(wrong, (what) => new Error(what))), wrong).toThrow(/must|has|unknown|is|found/);
+  it("rely on no subgroups where there are none of one width", () => {
+    for (const target of TARGETS)
+      if (target.subgroups === null || target.subgroups[0] !== target.subgroups[1])
+        expect(JSON.stringify(tuningsFor(target))).not.toContain('"kind":"subgroup"');
   });
 });
 
-const misfit = <F extends FamilyName>(name: F, tunings: Tunings[F], target: Target): string | null => families[name].misfit(tunings, target);
+const MESA: Target = { device: "mesa-software", subgroups: [8, 8], f16: true, limits: DEFAULT_LIMITS };
+const good = tuningsFile(ADAPTER, MESA, tuningsFor(MESA));
+type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 
-describe("a target", () => {
-  const mesa: Target = { device: "mesa-software", subgroups: [8, 8], f16: false, limits: DEFAULT_LIMITS };
-  it("of subgroups in another width, or in none, takes what needs none", () => {
-    for (const subgroups of [null, [16, 16], [4, 8]] as const) {
-      const { rowSums, top } = tuningsFor({ ...mesa, subgroups });
-      expect([rowSums.kind, ...top.map((c) => c.tuning.kind)]).not.toContain("subgroup");
-    }
-    expect(tuningsFor(mesa).rowSums.kind).toBe("subgroup");
+/** The file with something else in a place. */
+function changed(path: readonly (string | number)[], value: unknown): string {
+  const copy = structuredClone(good) as unknown as Record<string | number, unknown>; // changed below as no program would
+  let at = copy;
+  for (const step of path.slice(0, -1)) at = at[step] as typeof at;
+  at[path.at(-1)!] = value;
+  return JSON.stringify(copy);
+}
+
+describe("a file of tunings is refused", () => {
+  const CASES: readonly (readonly [string, string, RegExp])[] = [
+    ["that is no JSON", "{", /it is not JSON/],
+    ["that is a list", "[]", /it must be an object, found a list/],
+    ["that is too long", `"${"x".repeat(5_000_000)}"`, /it is too long/],
+    ["of another format", changed(["format"], "modc-program"), /format must be "modc-tunings"/],
+    ["of another version", changed(["version"], 2), /version is 2/],
+    ["with a field more", changed(["tunings", "more"], 1), /tunings has an unknown field "more"/],
+    ["with a family less", JSON.stringify({ ...good, tunings: {} }), /tunings has no /],
+    ["with __proto__", printTunings(good).replace('"products"', '"__proto__": {}, "products"'), /unknown field "__proto__"/],
+    ["with an adapter that has no name", changed(["adapter", "name"], null), /adapter\.name must be a string/],
+    ["with a name without end", changed(["adapter", "name"], "x".repeat(2000)), /adapter\.name must have at most 1000/],
+    ["with a tile that no kernel has", changed(["tunings", "products", "byWeight", 0, "tuning", "rows"], 3), /rows must be one of 1, 4, 8, 16, 32, found 3/],
+    ["with a kernel that does not exist", changed(["tunings", "products", "byValue"], { kind: "magic" }), /byValue\.kind must be/],
+    ["with no case", changed(["tunings", "products", "byWeight"], []), /byWeight must hold a case/],
+    ["without a case for many rows", changed(["tunings", "products", "byWeight"], [{ most: 3, tuning: { kind: "plain" } }]), /must end with a case for any/],
+    ["with a panel that a tile does not take", changed(["tunings", "products", "panel"], 64), /which takes panels of four times/],
+    ["with a panel that is no whole vectors", changed(["tunings", "products", "panel"], 33), /must be a multiple of 4/],
+    ["with subgroups that its target lacks", changed(["target", "subgroups"], null), /do not fit their own target/],
+    ["with infinite rows", printTunings(good).replace('"most": 1,', '"most": 1e999,'), /most must be a number/],
+  ];
+  it.each(CASES)("%s", (_name, text, message) => {
+    expect(() => parseTunings(text)).toThrow(TuningsError);
+    expect(() => parseTunings(text)).toThrow(message);
   });
-  it("of small workgroups is told what does not fit", () => {
-    const small: Target = { ...mesa, subgroups: null, limits: { ...DEFAULT_LIMITS, invocationsPerWorkgroup: 128 } };
-    expect(families.top.misfit([{ most: null, tuning: { kind: "workgroup", lanes: 256 } }], small)).toMatch(/workgroups of 256/);
-    expect(families.reductions.misfit({ lanes: 256, alone: 0 }, small)).toMatch(/workgroups of 256/);
-    expect(families.rowSums.misfit({ kind: "subgroup", width: 8, rows: 4 }, small)).toMatch(/subgroups of 8/);
+
+  it("with cases that go down", () => {
+    const cases = [4, 4, null].map((most) => ({ most, tuning: { kind: "plain" } }));
+    expect(() => parseTunings(changed(["tunings", "products", "byWeight"], cases))).toThrow(/byWeight must go up, found 4 after 4/);
+  });
+  it("as stale where its kernels are others, whatever else is in it", () => {
+    const fault = (() => {
+      try {
+        return checkTunings({ ...good, kernels: "0000000000000000", tunings: null });
+      } catch (error) {
+        return error;
+      }
+    })();
+    expect(fault).toMatchObject({ name: "TuningsError", fault: "stale", hint: "run `modc tune` again" });
+  });
+
+  it("or read whole, whatever stands in any place", () => {
+    const r = random(5);
+    const places: (string | number)[][] = [];
+    const walk = (value: unknown, path: (string | number)[]): void => {
+      if (path.length > 0) places.push(path);
+      if (typeof value === "object" && value !== null) for (const [k, v] of Object.entries(value)) walk(v, [...path, Array.isArray(value) ? Number(k) : k]);
+    };
+    walk(good, []);
+    const values: readonly Json[] = [null, true, -1, 0, 1, 2, 0.5, 1e300, "", "x", [], [1], {}, { kind: "plain" }, { most: null, tuning: { kind: "tiled" } }];
+    for (const path of places)
+      for (const value of values) {
+        if (r.next() < 0.3) continue;
+        try {
+          const file = parseTunings(changed(path, value));
+          expect(misfitOf(file.tunings, file.target)).toBeNull();
+        } catch (error) {
+          expect(error).toBeInstanceOf(TuningsError);
+        }
+      }
   });
 });
 
-it.each([
-  ["no case", "[]"],
-  ["no case for any length", '[{"most":5,"tuning":{"kind":"workgroup","lanes":32}}]'],
-  ["a case behind that for any length", '[{"most":null,"tuning":{"kind":"workgroup","lanes":32}},{"most":9,"tuning":{"kind":"workgroup","lanes":32}}]'],
-  [
-    "cases that go down",
-    '[{"most":9,"tuning":{"kind":"workgroup","lanes":32}},{"most":5,"tuning":{"kind":"workgroup","lanes":32}},{"most":null,"tuning":{"kind":"workgroup","lanes":32}}]',
-  ],
-])("tunings of top with %s are refused", (_name, text) => {
-  expect(() => families.top.read(Reader.parse(text, (what) => new Error(what)))).toThrow(/must/);
+describe("an adapter", () => {
+  it.each(["name", "vendor", "architecture", "driver"] as const)("is another where its %s is", (field) => {
+    expect(isOf(good, ADAPTER)).toBe(true);
+    expect(isOf(good, { ...ADAPTER, [field]: "other" })).toBe(false);
+  });
+});
+
+describe("compile", () => {
+  const source = `import { Linear } from "std"
+model M(n: int = 64) {
+  l: Linear(n, 96)
+  forward(x: f32[B, T, n]) -> f32[B, T, 96] { l(x) }
+}`;
+  const plain: Tunings = { ...tuningsFor(PORTABLE), products: candidates("products", MESA)[0]!.tunings };
+  const file = tuningsFile(ADAPTER, MESA, plain);
+  const kernelsOf = (text: ReturnType<typeof compile>): string => text.program!.kernels.map((k) => k.name).join();
+
+  it("takes what a file holds, for the file's target unless another is given", () => {
+    const { program } = compile(source, { tunings: file });
+    expect(program!.target).toEqual(MESA);
+    expect(kernelsOf(compile(source, { tunings: file }))).not.toBe(kernelsOf(compile(source, { target: MESA })));
+    expect(compile(source, { tunings: file, target: PORTABLE }).program!.target).toEqual(PORTABLE);
+  });
+  it("names the tunings in the program, and the same ones give the same text", () => {
+    const one = compile(source, { tunings: file }).program!;
+    const again = compile(source, { tunings: parseTunings(printTunings(file)) }).program!;
+    expect(one.tunings).toBe(tuningsDigest(plain));
+    expect(printProgram(again)).toBe(printProgram(one));
+    expect(parseProgram(printProgram(one)).tunings).toBe(one.tunings);
+    expect(compile(source, { target: MESA }).program!.tunings).toBe(tuningsDigest(tuningsFor(MESA)));
+  });
+  it("refuses tunings that the target cannot run, and data that is no file of them", () => {
+    expect(() => compile(source, { tunings: good, target: PORTABLE })).toThrow(/the tunings do not fit the target: .* needs? subgroups of 8, /);
+    expect(() => compile(source, { tunings: { ...file, tunings: { products: 3 } } as unknown as typeof file })).toThrow(TuningsError); // as a caller without types
+  });
+});
+
+describe("digests", () => {
+  it("are the same for the same data in another order, and others for other data", () => {
+    const turned = Object.fromEntries(Object.entries(good.tunings).toReversed()) as unknown as Tunings; // the same fields
+    expect(tuningsDigest(turned)).toBe(tuningsDigest(good.tunings));
+    const digests = candidates("products", MESA).map(({ tunings }) => tuningsDigest({ ...good.tunings, products: tunings }));
+    expect(new Set(digests).size).toBe(digests.length);
+    expect(tuningsDigest(good.tunings)).toMatch(/^[0-9a-f]{16}$/);
+    expect(kernelsDigest).toMatch(/^[0-9a-f]{16}$/);
+  });
 });

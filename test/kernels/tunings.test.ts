@@ -1,0 +1,62 @@
+// Every tuning that a device may be given, of every family, against the reference, and all of a family's that promise it with the same bits.
+import { beforeAll, describe, expect, it } from "vitest";
+import type { OpName } from "../../src/ir/vocabulary.js";
+import type { Device } from "../../src/runtime/index.js";
+import { candidates, families, tuningsFor, type FamilyName, type Tunings } from "../../src/schedule/tunings/index.js";
+import { testDevice } from "../device.js";
+import { Bench, type Case } from "../ops/bench.js";
+import { caseOf, samples } from "../ops/samples.js";
+import { compareOnDevice, runOnDevice } from "./operators.js";
+
+/** Rows by a weight: no size is a multiple of any tile's. */
+function product(rows: number, depth: number, columns: number): Case {
+  const b = new Bench({ batch: 2, tokens: rows, lengths: [rows, Math.floor(rows / 3)] }, 11);
+  return b.finish(b.node("matmul", [b.rows([], [depth]), b.weight("w", "f32", [columns, depth])], { transposed: true }), "product");
+}
+
+/** The sum of squares of each row: what a norm needs. */
+function squares(rows: number, columns: number): Case {
+  const b = new Bench({ tokens: rows }, 12);
+  const x = b.rows([], [columns]);
+  return b.finish(b.node("sum", [b.node("mul", [x, x], {})], { axes: [1], keep: false }), "squares");
+}
+
+interface Tried {
+  readonly op: OpName;
+  readonly of: Case;
+}
+
+/** The last samples of an operator: the odd ones. */
+const samplesOf = (op: OpName, most: number): readonly Tried[] => samples[op].slice(-most).map((s) => ({ op, of: caseOf(op, s) }));
+
+/** What each family computes, and whether all its tunings promise the same bits. */
+const FAMILIES: { readonly [F in FamilyName]: { readonly tried: readonly Tried[]; readonly sameBits: boolean } } = {
+  attention: { tried: samplesOf("attention", 1), sameBits: false },
+  products: { tried: [{ op: "matmul", of: product(35, 67, 139) }], sameBits: true },
+  reductions: { tried: [...samplesOf("softmax", 1), ...samplesOf("cross_entropy", 1), ...samplesOf("argmax", 1)], sameBits: false },
+  rowSums: { tried: [squares(1, 5), squares(33, 131)].map((of) => ({ op: "sum", of })), sameBits: false },
+  top: { tried: samplesOf("top", 2), sameBits: true },
+};
+
+describe.each(["default", "swiftshader"] as const)("on the %s device", (which) => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await testDevice(which);
+  });
+
+  it.each(Object.keys(families) as FamilyName[])("all tunings of %s agree", async (family) => {
+    const { tried, sameBits } = FAMILIES[family];
+    for (const { op, of } of tried) {
+      let expected: readonly (readonly number[])[] | null = null;
+      for (const { name, tunings } of candidates(family, device.target)) {
+        const all: Tunings = { ...tuningsFor(device.target), [family]: tunings };
+        // What has the bits of one that agrees, agrees.
+        if (!sameBits || expected === null) await compareOnDevice(device, op, of, device.target, all);
+        if (!sameBits) continue;
+        const bits = Object.values(await runOnDevice(device, of, device.target, all)).map((r) => [...r.data]);
+        expected ??= bits;
+        expect(bits, `${family}: ${name}`).toEqual(expected);
+      }
+    }
+  });
+});
