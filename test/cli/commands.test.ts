@@ -76,7 +76,7 @@ describe("fmt", () => {
 
 describe("ir", () => {
   it("parses back, after any pass", async () => {
-    for (const after of ["lower", "simplify", "cse"]) {
+    for (const after of ["lower", "simplify", "cse", "skip-branch", "fuse-routing", "merge-products", "tidy"]) {
       const graph = parseGraph(await fine("ir", "examples/moby.mod", "--set", "depth=2", "--after", after, "--verify"), ops);
       expect(graph.name).toBe("Moby");
     }
