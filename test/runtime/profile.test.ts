@@ -75,6 +75,14 @@ it("states are as they were: a profile is no run", async () => {
   session.dispose();
 });
 
+it("fails as a run does where the session is disposed of meanwhile, and leaves nothing behind", async () => {
+  const session = await load(stateProgram, device);
+  const profile = session.profile({ x: [4] }, { repeat: 1000 });
+  setTimeout(() => session.dispose(), 20);
+  await expect(profile).rejects.toMatchObject({ code: "disposed" });
+  expect([session.memory.bytes, device.uncaptured]).toEqual([0, []]);
+});
+
 it("refuses what `run` refuses, and a count that is none", async () => {
   const session = await load(scaleProgram(), device);
   await expect(session.profile({})).rejects.toThrow("input x is missing");

@@ -62,7 +62,7 @@ async function ownTarget(otherwise: Target): Promise<Target> {
 function printed(program: Program, extents: ReadonlyMap<string, number>, works: readonly PlannedWork[], memory: MemoryUse, width: number): string {
   const lines = [`${program.model}, ${program.phase} ${program.entry}, ${printExtents(extents)}, for ${printTarget(program.target)}`];
   let path: string | null = null;
-  const names = Math.max(0, ...works.flatMap((w) => w.steps.map((s) => s.name.length)));
+  const names = works.reduce((most, w) => w.steps.reduce((m, s) => Math.max(m, s.name.length), most), 0);
   for (const work of works) {
     if (work.steps.length === 0) continue;
     if (work.path !== path) lines.push("", work.path === "" ? "(model)" : work.path);

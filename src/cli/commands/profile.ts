@@ -1,4 +1,5 @@
 // `modc profile`: where the time of a run goes, kernel by kernel and layer by layer, against what the device can do at best.
+import { MODEL_GROUP } from "../../cost/group.js";
 import type { Program } from "../../program/program.js";
 import { chromeTrace, measureRoofline, type Profile, type ProfiledWork, type Roofline, timeAtBest } from "../../runtime/index.js";
 import { checkLive } from "../../runtime/extents.js";
@@ -185,7 +186,7 @@ function partsTable(heading: string, parts: readonly Part[], totalMs: number, ro
 
 /** Of layers in a list, those that skip tokens against those that do not. */
 function routedAgainstDense(layers: readonly Part[]): readonly string[] {
-  const routed = layers.filter((l) => l.rows !== null);
+  const routed = layers.filter((l) => l.rows !== null && l.name !== MODEL_GROUP);
   if (routed.length === 0) return [];
   const family = (name: string): string => name.replace(/\.\d+$/, "");
   const families = new Set(routed.map((l) => family(l.name)));

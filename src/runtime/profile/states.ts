@@ -8,7 +8,7 @@ export async function keepingStates<T>(program: Program, device: Device, buffers
   const { gpu } = device;
   const kept = program.states.map(({ slot }) => {
     const own = buffers.buffer(slot);
-    return { own, copy: gpu.createBuffer({ label: "states before", size: own.size, usage: BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst }) };
+    return { slot, own, copy: gpu.createBuffer({ label: "states before", size: own.size, usage: BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst }) };
   });
   const move = (from: "own" | "copy", to: "own" | "copy"): void => {
     if (kept.length === 0) return;
@@ -20,7 +20,8 @@ export async function keepingStates<T>(program: Program, device: Device, buffers
   try {
     return await body();
   } finally {
-    move("copy", "own");
+    // A session that was disposed of meanwhile has no states.
+    if (kept.every(({ slot, own }) => buffers.buffer(slot) === own)) move("copy", "own");
     for (const { copy } of kept) copy.destroy();
   }
 }
