@@ -1,8 +1,8 @@
-// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 4 · WIDTH.
+// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the rows of b read four columns at once.
 // Method: a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. A lane owns ROWS rows × VECTORS vectors of four columns in
-// registers. Of each row the subgroup loads WIDTH values of k at once, a lane each, and passes them round by shuffles while it goes through the rows of b.
+// registers. For a value of k each lane loads the one of its own row of a, which a shuffle from a fixed lane hands round. A sum is visited once for STEP of k.
 // k runs in blocks of 64 whose sums are added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
-// Grid: one workgroup for each tile, batch by batch, down the rows first, so that neighbours share their panels.
+// Grid: one workgroup for each tile, batch by batch, down the rows first, so that neighbours share columns.
 enable subgroups;
 
 // --- parameters
@@ -21,6 +21,9 @@ fn depth() -> u32 { return sizes.depth; }
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
 /** Which matrix of b a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
+/** In vectors: where a row of a matrix has its n-th, for k = 0, and how far it is to the next k. */
+fn vectorB(matrix: u32, n: u32) -> u32 { return (matrix * ((sizes.columns + 31u) / 32u) + n / 8u) * sizes.depth * 8u + n % 8u; }
+fn strideB() -> u32 { return 8u; }
 /** What one row of a needs: where it starts. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
@@ -45,8 +48,31 @@ fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 // --- end of parameters
 
 const BLOCK = 64u;
+/** Values of k at once: sums lie in memory, so every visit costs; more make a loop that outgrows the processor's cache of instructions. */
+const STEP = 2u;
+/** Columns that a vector of each lane makes. */
 const PANEL = 4u * WIDTH;
 const TILE = ROWS * VECTORS;
+/** Rows of the tile, WIDTH at a time: a lane for each. */
+const GROUPS = (ROWS + WIDTH - 1u) / WIDTH;
+
+alias Tile = array<vec4f, TILE>;
+/** Of each k in turn: the values of the rows, a lane for each, and the vectors of the columns. */
+alias Values = array<f32, GROUPS * STEP>;
+alias Columns = array<vec4f, VECTORS * STEP>;
+
+/** Adds what STEP values of k give to the sums of four rows from `first` on. A function, for Mesa unrolls no loop that would become as long as all rows. */
+fn accumulate(part: ptr<function, Tile>, first: u32, values: ptr<function, Values>, columns: ptr<function, Columns>) {
+  for (var r = first; r < min(first + 4u, ROWS); r++) {
+    var value: array<vec4f, STEP>;
+    for (var i = 0u; i < STEP; i++) { value[i] = vec4f(subgroupShuffle((*values)[i * GROUPS + r / WIDTH], r % WIDTH)); }
+    for (var c = 0u; c < VECTORS; c++) {
+      var sum = (*part)[r * VECTORS + c];
+      for (var i = 0u; i < STEP; i++) { sum = fma(value[i], (*columns)[i * VECTORS + c], sum); }
+      (*part)[r * VECTORS + c] = sum;
+    }
+  }
+}
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
@@ -59,44 +85,56 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = (tile % down) * ROWS;
   let panel = (tile / down % across) * VECTORS;
 
-  var rows: array<RowA, ROWS>;
-  for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, min(row + r, rowCount() - 1u)); }
+  var rows: array<RowA, GROUPS>;
+  for (var g = 0u; g < GROUPS; g++) { rows[g] = rowA(batch, min(row + g * WIDTH + lane, rowCount() - 1u)); }
   var atB: array<u32, VECTORS>;
-  for (var c = 0u; c < VECTORS; c++) { atB[c] = (matrixB(batch) * panels + min(panel + c, panels - 1u)) * depth() * WIDTH + lane; }
+  for (var c = 0u; c < VECTORS; c++) { atB[c] = vectorB(matrixB(batch), min((panel + c) * WIDTH + lane, (columnCount() + 3u) / 4u - 1u)); }
 
-  var sum: array<vec4f, TILE>;
-  for (var i = 0u; i < TILE; i++) { sum[i] = vec4f(); }
+  var sums: Tile;
   for (var begin = 0u; begin < depth(); begin += BLOCK) {
     let end = min(begin + BLOCK, depth());
-    var part: array<vec4f, TILE>;
-    for (var i = 0u; i < TILE; i++) { part[i] = vec4f(); }
-    for (var k = begin; k < end; k += WIDTH) {
-      let mine = min(k + lane, depth() - 1u);
-      var values: array<f32, ROWS>;
-      let columnA = colA(mine);
-      for (var r = 0u; r < ROWS; r++) { values[r] = valueA(rows[r], columnA, mine); }
-      // Rolled, for its bound is no constant: unrolled it is slower, and compiling takes far longer.
-      let count = min(WIDTH, end - k);
-      for (var j = 0u; j < count; j++) {
-        var column: array<vec4f, VECTORS>;
-        for (var c = 0u; c < VECTORS; c++) { column[c] = b[atB[c] + (k + j) * WIDTH]; }
-        for (var r = 0u; r < ROWS; r++) {
-          let value = vec4f(subgroupShuffle(values[r], j));
-          for (var c = 0u; c < VECTORS; c++) { part[r * VECTORS + c] = fma(value, column[c], part[r * VECTORS + c]); }
-        }
-      }
+    var part: Tile;
+    for (var r = 0u; r < ROWS; r++) {
+      for (var c = 0u; c < VECTORS; c++) { part[r * VECTORS + c] = vec4f(); }
     }
-    for (var i = 0u; i < TILE; i++) { sum[i] += part[i]; }
+    for (var k = begin; k < end; k += STEP) {
+      var values: Values;
+      var columns: Columns;
+      for (var i = 0u; i < STEP; i++) {
+        // Beyond the last k both are zero, which adds nothing.
+        let beyond = i > 0u && k + i >= end;
+        let at = select(k + i, k, beyond);
+        let columnA = colA(at);
+        for (var g = 0u; g < GROUPS; g++) {
+          // A load costs as much as there are lanes that take part.
+          if (ROWS >= WIDTH || lane < ROWS) { values[i * GROUPS + g] = select(valueA(rows[g], columnA, at), 0.0, beyond); }
+        }
+        for (var c = 0u; c < VECTORS; c++) { columns[i * VECTORS + c] = select(b[atB[c] + at * strideB()], vec4f(), beyond); }
+      }
+      accumulate(&part, 0u, &values, &columns);
+      if (ROWS > 4u) { accumulate(&part, 4u, &values, &columns); }
+      if (ROWS > 8u) { accumulate(&part, 8u, &values, &columns); }
+      if (ROWS > 12u) { accumulate(&part, 12u, &values, &columns); }
+      if (ROWS > 16u) { accumulate(&part, 16u, &values, &columns); }
+      if (ROWS > 20u) { accumulate(&part, 20u, &values, &columns); }
+      if (ROWS > 24u) { accumulate(&part, 24u, &values, &columns); }
+      if (ROWS > 28u) { accumulate(&part, 28u, &values, &columns); }
+    }
+    for (var r = 0u; r < ROWS; r++) {
+      for (var c = 0u; c < VECTORS; c++) { sums[r * VECTORS + c] += part[r * VECTORS + c]; }
+    }
   }
 
-  // Rolled, for its bound is no constant: `finish` may be long.
-  let count = VECTORS * min(ROWS, rowCount() - row);
-  for (var i = 0u; i < count; i++) {
-    let at = vec2u(row + i / VECTORS, panel + i % VECTORS);
-    let own = finish(batch, at.x, at.y * PANEL + lane * 4u, sum[i]);
-    if (ROW_SUMS > 0u) {
-      let whole = subgroupAdd(own);
-      if (lane == 0u && at.y < panels) { keep(batch, at.x, at.y, whole); }
+  // Rolled, for the bounds are no constants: `finish` may be long.
+  let bottom = min(row + ROWS, rowCount());
+  let right = min(panel + VECTORS, panels);
+  for (var r = row; r < bottom; r++) {
+    for (var p = panel; p < right; p++) {
+      let own = finish(batch, r, p * PANEL + lane * 4u, sums[(r - row) * VECTORS + p - panel]);
+      if (ROW_SUMS > 0u) {
+        let whole = subgroupAdd(own);
+        if (lane == 0u) { keep(batch, r, p, whole); }
+      }
     }
   }
 }

@@ -84,8 +84,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = 0u; i < 4u; i++) { sum[i] += part[i]; }
   }
 
-  // Rolled, for its bound is no constant: `finish` may be long.
-  let first = row + own.x * 4u;
-  let count = min(4u, max(rowCount(), first) - first);
-  for (var r = 0u; r < count; r++) { finish(batch, first + r, panel * 64u + own.y * 4u, sum[r]); }
+  for (var r = 0u; r < 4u; r++) {
+    let i = row + own.x * 4u + r;
+    if (i < rowCount()) { finish(batch, i, panel * 64u + own.y * 4u, sum[r]); }
+  }
 }

@@ -77,7 +77,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = 0u; i < TILE; i++) { sum[i] += part[i]; }
   }
 
-  // Rolled, for its bound is no constant: `finish` may be long.
-  let count = VECTORS * min(ROWS, rowCount() - row);
-  for (var i = 0u; i < count; i++) { finish(batch, row + i / VECTORS, (vector + 8u * (i % VECTORS)) * 4u, sum[i]); }
+  for (var i = 0u; i < TILE; i++) {
+    if (row + i / VECTORS < rowCount()) { finish(batch, row + i / VECTORS, (vector + 8u * (i % VECTORS)) * 4u, sum[i]); }
+  }
 }

@@ -67,7 +67,7 @@ describe("a file of tunings is refused", () => {
     ["with __proto__", printTunings(good).replace('"products"', '"__proto__": {}, "products"'), /unknown field "__proto__"/],
     ["with an adapter that has no name", changed(["adapter", "name"], null), /adapter\.name must be a string/],
     ["with a name without end", changed(["adapter", "name"], "x".repeat(2000)), /adapter\.name must have at most 1000/],
-    ["with a tile that no kernel has", changed(["tunings", "products", "byWeight", 0, "tuning", "rows"], 3), /rows must be one of 1, 4, 8, 16, 32, found 3/],
+    ["with a tile that no kernel has", changed(["tunings", "products", "byWeight", 0, "tuning", "rows"], 3), /rows must be one of 1, 4, 8, 16, 24, found 3/],
     ["with a kernel that does not exist", changed(["tunings", "products", "byValue"], { kind: "magic" }), /byValue\.kind must be/],
     ["with no case", changed(["tunings", "products", "byWeight"], []), /byWeight must hold a case/],
     ["without a case for many rows", changed(["tunings", "products", "byWeight"], [{ most: 3, tuning: { kind: "plain" } }]), /must end with a case for any/],

@@ -113,18 +113,23 @@ function plainStep(context: Context, product: Product): Step<Operand> {
 
 function subgroupStep(context: Context, product: Product, { rows, vectors }: Extract<ProductTuning, { kind: "subgroup" }>): Step<Operand> {
   const { subgroupSize } = context.tunings.products;
-  const { panel } = ownTunings(context, product);
-  invariant(subgroupSize !== null && panel === 4 * subgroupSize, "a panel is as wide as a subgroup's vectors");
+  invariant(subgroupSize !== null, "products rely on subgroups of one width");
   const kernel = new KernelBuilder("matmul_subgroup", context.extents);
   kernel.subgroups(subgroupSize).constant("WIDTH", subgroupSize).constant("ROWS", rows).constant("VECTORS", vectors);
-  return vectorStep(kernel, context, product, { b: panels(context, product), rows, columns: panel * vectors });
+  const b = vectorsOf(kernel, context, product);
+  return vectorStep(kernel, context, product, { b, rows, columns: 4 * subgroupSize * vectors });
 }
 
 function vectorsStep(context: Context, product: Product, { rows, vectors }: Extract<ProductTuning, { kind: "vectors" }>): Step<Operand> {
-  const packs = context.weights[context.inputB]!;
   const kernel = new KernelBuilder("matmul_vectors", context.extents).constant("ROWS", rows).constant("VECTORS", vectors);
+  return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows: 8 * rows, columns: 32 * vectors });
+}
+
+/** b as vectors of four columns, and where they lie: a weight in panels, another value as it is. */
+function vectorsOf(kernel: KernelBuilder, context: Context, product: Product): Operand {
+  const packs = context.weights[context.inputB]!;
   kernel.function(packs ? panelOffsets(ownTunings(context, product).panel / 4) : ROW_OFFSETS);
-  return vectorStep(kernel, context, product, { b: packs ? panels(context, product) : input(context.inputB), rows: 8 * rows, columns: 32 * vectors });
+  return packs ? panels(context, product) : input(context.inputB);
 }
 
 const ROW_OFFSETS = `fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * depth() * (columnCount() / 4u) + n; }

@@ -71,17 +71,17 @@ const PORTABLE: ProductTunings = {
 };
 
 /**
- * Measured on Mesa 25.0.7 with LLVM 19, two Zen 4 cores: 32 rows or 4 vectors are no faster and take twice as long to compile; for one row a single vector
- * is as fast as two.
+ * Measured on Mesa 25.0.7 with LLVM 19, two cores. Two vectors share the loads of a; 24 rows are a tenth faster than 16 at best, 32 no more, and both take
+ * far longer to compile. What is computed is read as fast as a weight.
  */
 const MESA: ProductTunings = {
   subgroupSize: 8,
   panel: 32,
   leastColumns: 16,
-  byWeight: [subgroup(1, 1, 1), subgroup(4, 4, 1), subgroup(8, 8, 2), subgroup(null, 16, 2)],
-  byWeightAnyRows: [subgroup(4, 4, 1), subgroup(null, 16, 2)],
+  byWeight: [subgroup(1, 1, 2), subgroup(4, 4, 2), subgroup(8, 8, 2), subgroup(null, 16, 2)],
+  byWeightAnyRows: [subgroup(1, 1, 2), subgroup(4, 4, 2), subgroup(null, 16, 2)],
   shapes: [],
-  byValue: { kind: "vectors", rows: 4, vectors: 2 },
+  byValue: { kind: "subgroup", rows: 16, vectors: 2 },
 };
 
 const tiled = (most: number | null): ProductCase => ({ most, tuning: { kind: "tiled" } });
@@ -150,24 +150,24 @@ interface Choice {
   readonly panel: number;
 }
 
-const ROWS = [1, 4, 8, 16, 32] as const;
+const ROWS = { vectors: [1, 4, 8, 16, 32], subgroup: [1, 4, 8, 16, 24] } as const;
 const VECTORS = [1, 2, 4] as const;
-/** Vectors of sums in registers beyond which compilers spill, and take seconds. */
-const MOST_SUMS = 32;
+/** Vectors of sums beyond which compilers take seconds, and what they make is no faster. */
+const MOST_SUMS = { vectors: 32, subgroup: 48 } as const;
 const FEW_SUMS = 8;
 
 function tuningsOn(target: Target): readonly Choice[] {
   const own = subgroupWidth(target);
   const width = own !== null && own >= WIDTHS.least && own <= WIDTHS.most ? own : null;
   const tiles = (kind: "vectors" | "subgroup", panel: number, most: number): readonly Choice[] =>
-    ROWS.flatMap((rows) => VECTORS.flatMap((count) => (rows * count <= most ? [{ tuning: { kind, rows, vectors: count }, panel }] : [])));
+    ROWS[kind].flatMap((rows) => VECTORS.flatMap((count) => (rows * count <= most ? [{ tuning: { kind, rows, vectors: count }, panel }] : [])));
   // Only what shares a panel can be cases of one weight: beside each kernel that wants its own, the small tiles for few rows.
   const others = [...new Set([64, ...(width === null ? [] : [4 * width])])].filter((panel) => panel !== 32);
   return [
     { tuning: { kind: "plain" }, panel: 32 },
-    ...tiles("vectors", 32, MOST_SUMS),
+    ...tiles("vectors", 32, MOST_SUMS.vectors),
     ...others.flatMap((panel) => tiles("vectors", panel, FEW_SUMS)),
-    ...(width === null ? [] : tiles("subgroup", 4 * width, MOST_SUMS)),
+    ...(width === null ? [] : tiles("subgroup", 4 * width, MOST_SUMS.subgroup)),
     ...(target.limits.invocationsPerWorkgroup >= 256 ? [{ tuning: { kind: "tiled" as const }, panel: 64 }] : []),
   ];
 }
@@ -183,7 +183,7 @@ function forced({ tuning, panel }: Choice, target: Target): Candidate<ProductTun
       byWeight: cases,
       byWeightAnyRows: cases,
       shapes: [],
-      byValue: tuning.kind === "vectors" ? tuning : PORTABLE.byValue,
+      byValue: tuning.kind === "vectors" || tuning.kind === "subgroup" ? tuning : PORTABLE.byValue,
     },
   };
 }
@@ -213,7 +213,8 @@ function readProducts(r: Reader): ProductTunings {
   r.fields(["subgroupSize", "panel", "leastColumns", "byWeight", "byWeightAnyRows", "shapes", "byValue"]);
   const subgroupSize = r.get("subgroupSize").orNull((s) => s.integer(WIDTHS.least, WIDTHS.most));
   const byValue = readTuning(r.get("byValue"));
-  if (byValue.kind !== "vectors" && byValue.kind !== "plain") r.get("byValue").fail("must be vectors or plain: what is computed is not packed");
+  if (byValue.kind === "tiled") r.get("byValue").fail("must not be tiled: what is computed is not packed");
+  if (byValue.kind === "subgroup" && subgroupSize === null) r.get("byValue").fail("is subgroup, and the tunings are for subgroups of no width");
   return {
     subgroupSize,
     ...readWeightTunings(r, subgroupSize),
@@ -268,7 +269,7 @@ function readTuning(r: Reader): ProductTuning {
     case "vectors":
     case "subgroup":
       r.fields(["kind", "rows", "vectors"]);
-      return { kind, rows: oneOf(r.get("rows"), ROWS), vectors: oneOf(r.get("vectors"), VECTORS) };
+      return { kind, rows: oneOf(r.get("rows"), ROWS[kind]), vectors: oneOf(r.get("vectors"), VECTORS) };
     default:
       return kind satisfies never;
   }
