@@ -9,7 +9,7 @@ export type { DeviceClass, Target } from "../program/target.js";
 export type { Program } from "../program/program.js";
 export { parseProgram, printProgram, ProgramError } from "../program/serialize.js";
 export type { OutputSelection, Result } from "./outputs.js";
-export type { Profile, ProfiledWork, ProfileOptions, WorkCost } from "./profile/profile.js";
+export type { Profile, ProfiledWork, ProfileOptions, RoutedRows, WorkCost } from "./profile/profile.js";
 export { measureRoofline, type Roofline, timeAtBest } from "./profile/roofline.js";
 export { chromeTrace, type TraceEvent } from "./profile/trace.js";
 export { load, type Inputs, type LoadOptions, type Results, type RunOptions, Session, type SessionEvent } from "./session.js";

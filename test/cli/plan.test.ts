@@ -50,7 +50,7 @@ describe("plan", () => {
     expect(works.map((w) => w.number)).toEqual(works.map((_, i) => i + 1));
     const routed = works.filter((w) => w.cost.rows !== null);
     expect(routed.length).toBeGreaterThan(0);
-    for (const { cost, path } of routed) expect([cost.rows, path.startsWith("layers.1")]).toEqual([{ kept: 16, of: 128 }, true]);
+    for (const { cost, path } of routed) expect([cost.rows, path.startsWith("layers.1")]).toEqual([{ kept: 16, of: 128, exact: true }, true]);
     for (const w of works) expect([w.ops[w.main] !== undefined, w.sources.length > 0]).toEqual([true, true]);
     expect((await planOf(...SMALL, "--target", "portable", "--at", "B=2,T=64")).works).toEqual(works);
   });

@@ -56,7 +56,7 @@ describe("profile", () => {
     const sum = (parts: readonly { readonly ms: number }[]): number => parts.reduce((n, p) => n + p.ms, 0);
     expect(sum(found.kernels)).toBeCloseTo(sum(found.works), 6);
     expect(sum(found.layers)).toBeCloseTo(sum(found.works), 6);
-    expect(found.layers.find((l) => l.name === "layers.1")!.rows).toEqual({ kept: 16, of: 128 });
+    expect(found.layers.find((l) => l.name === "layers.1")!.rows).toEqual({ kept: 16, of: 128, exact: true });
     expect(found.layers.find((l) => l.name === "layers.2")!.rows).toBeNull();
     expect(found.works.every((w) => w.sources.length > 0)).toBe(true);
     for (const rate of Object.values(found.roofline)) expect(rate).toBeGreaterThan(1e8);

@@ -65,6 +65,14 @@ for (const clock of ["timestamps", "submits"] as const) {
   });
 }
 
+it("rows that only the device counts are told as what is expected", async () => {
+  const generating = compile(readFileSync(file, "utf8"), { file, phase: "generate", set: { dim: 32, depth: 2, context: 64 } }).program!;
+  const session = await load(generating, device, undefined, { max: { B: 2, T: 64 } });
+  const { works } = await session.profile({ tokens }, { repeat: 1 });
+  expect(works.flatMap((w) => w.cost.rows ?? [])).toContainEqual({ kept: 16, of: 128, exact: false });
+  session.dispose();
+});
+
 it("states are as they were: a profile is no run", async () => {
   const session = await load(stateProgram, device);
   await session.run({ x: [4] });

@@ -90,7 +90,10 @@ function describe(work: PlannedWork, names: number, width: number): readonly str
     return whole.length <= width ? [whole] : [line, ...labelled("tuning", tuning, width)];
   });
   const { rows, flops, denseFlops } = work.cost;
-  const routed = rows === null ? "" : `${rows.kept} of ${rows.of}${flops < denseFlops ? `, ${percent(flops, denseFlops)} of the operations of all` : ""}`;
+  const routed =
+    rows === null
+      ? ""
+      : `${rows.exact ? "" : "about "}${rows.kept} of ${rows.of}${flops < denseFlops ? `, ${percent(flops, denseFlops)} of the operations of all` : ""}`;
   const computed = work.ops.map((op, i) => (i === work.main && work.ops.length > 1 ? `[${op}]` : op)).join(" → ");
   const others = work.alternatives > work.steps.length ? `1 of ${work.alternatives}, by the number of rows` : "";
   return [

@@ -1,7 +1,7 @@
 // `modc profile`: where the time of a run goes, kernel by kernel and layer by layer, against what the device can do at best.
 import { MODEL_GROUP } from "../../cost/group.js";
 import type { Program } from "../../program/program.js";
-import { chromeTrace, measureRoofline, type Profile, type ProfiledWork, type Roofline, timeAtBest } from "../../runtime/index.js";
+import { chromeTrace, measureRoofline, type Profile, type ProfiledWork, type Roofline, type RoutedRows, timeAtBest } from "../../runtime/index.js";
 import { checkLive } from "../../runtime/extents.js";
 import { parseAxes } from "../../runtime/sizes.js";
 import { pairs, seedOf, wholeNumber } from "../arguments.js";
@@ -105,7 +105,7 @@ interface Part {
   /** What holds up more of that. */
   readonly by: "arithmetic" | "memory";
   /** Rows of the routed axis it works on; null where on none. */
-  readonly rows: { readonly kept: number; readonly of: number } | null;
+  readonly rows: RoutedRows | null;
 }
 
 function partOf(name: string, works: readonly ProfiledWork[], roofline: Roofline): Part {
@@ -158,7 +158,9 @@ function printed(measured: Measured, width: number): string {
     "",
     partsTable("kernel", [...kernelsOf(measured), total], total.ms),
     "",
-    partsTable("layer", [...layers, total], total.ms, (part) => (part === total ? "" : part.rows ? `${part.rows.kept}/${part.rows.of}` : "all")),
+    partsTable("layer", [...layers, total], total.ms, (part) =>
+      part === total ? "" : part.rows ? `${part.rows.exact ? "" : "~"}${part.rows.kept}/${part.rows.of}` : "all",
+    ),
     ...routedAgainstDense(layers),
     "",
     slowest(measured, total.ms, width),

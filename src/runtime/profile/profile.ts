@@ -49,8 +49,15 @@ export interface WorkCost {
   /** The same were nothing skipped. */
   readonly denseFlops: number;
   readonly denseBytes: number;
-  /** Rows of the routed axis it works on, and of the axis those are chosen from; null where it works on no routed one. */
-  readonly rows: { readonly kept: number; readonly of: number } | null;
+  readonly rows: RoutedRows | null;
+}
+
+/** Rows of the routed axis that something works on, and of the axis those are chosen from; null for what works on no routed one. */
+export interface RoutedRows {
+  readonly kept: number;
+  readonly of: number;
+  /** False where only the device knows how many, and `kept` is what is expected. */
+  readonly exact: boolean;
 }
 
 /** What a session lends. */
@@ -138,10 +145,14 @@ export class WorkCosts {
       bytes: toNumber(this.#expected.rational(bytes)),
       denseFlops: toNumber(this.#dense.rational(flops)),
       denseBytes: toNumber(this.#dense.rational(bytes)),
-      rows: routed?.kind === "rows" ? { kept: this.#expected.sequence(routed.axis).rows, of: this.#expected.sequence(this.#parentOf(routed.axis)).rows } : null,
+      rows: routed?.kind === "rows" ? this.#rowsOf(routed.axis) : null,
     };
   }
 
+  #rowsOf(axis: string): RoutedRows {
+    const { rows: kept, exact } = this.#expected.sequence(axis);
+    return { kept, of: this.#expected.sequence(this.#parentOf(axis)).rows, exact };
+  }
   /** The axis that tokens were chosen from in the first place. */
   #parentOf(name: string): string {
     let at = name;
