@@ -10,7 +10,7 @@ import { Bench, type Case } from "../ops/bench.js";
 import { compareOnDevice, runOnDevice } from "./operators.js";
 
 /** Some of all there are, by name; `tunings.test.ts` goes through them all, at fewer shapes. */
-const SOME = /^(plain|tiled|vectors [14] × [12]|subgroup (1 × 1|4 × 1|8 × 2|16 × 2))(, |$)/;
+const SOME = /^(plain|tiled|vectors [14] × [12]|subgroup (1 × 2|4 × 2|8 × 2|16 × 2|24 × 2))(, |$)/;
 const tuningsOf = (target: Target): ReadonlyMap<string, Tunings> =>
   new Map(
     candidates("products", target)
