@@ -64,3 +64,24 @@ export function chooseCases<C>(
   }
   return { cases, loss: found.loss };
 }
+
+/** The one choice that loses least over all that was measured, if it gains on what holds so far by so much in the mean; null: none does. */
+export function chooseOne<C>(measured: readonly { readonly times: Times<C>; readonly baseline: readonly (number | null)[] }[], leastGain: number): C | null {
+  const [first] = measured;
+  if (!first) return null;
+  const loss = (times: Times<C>, seconds: readonly (number | null)[]): number => {
+    const best = bestOf(times);
+    return times.sizes.reduce((sum, _, s) => sum + Math.log((seconds[s] ?? Infinity) / best[s]!), 0);
+  };
+  const sizes = measured.reduce((n, m) => n + m.times.sizes.length, 0);
+  let least = measured.reduce((sum, m) => sum + loss(m.times, m.baseline), 0) - leastGain * sizes;
+  let found: C | null = null;
+  for (const choice of first.times.choices) {
+    const total = measured.reduce((sum, { times }) => {
+      const at = times.choices.indexOf(choice);
+      return sum + (at < 0 ? Infinity : loss(times, times.seconds[at]!));
+    }, 0);
+    if (total < least) [least, found] = [total, choice];
+  }
+  return found;
+}

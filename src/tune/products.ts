@@ -3,8 +3,8 @@ import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
 import type { Axis } from "../size/axes.js";
-import { normalOf, philox } from "../size/philox.js";
 import { axisSize, rowsSize } from "../size/size.js";
+import { normals } from "./normals.js";
 import type { Workload } from "./workload.js";
 
 /** A weight as products read it, K × N or, `transposed`, N × K. */
@@ -49,6 +49,7 @@ export function productWorkload(shape: ProductShape, rows: readonly number[]): W
     graph: productGraph(shape),
     sizes: rows,
     counts: "rows",
+    sameBits: true,
     flops: (size) => 2 * size * depth * columns,
     weights: () => data().w,
     inputs: (size) => ({ x: inputRows(data(), depth, size) }),
@@ -114,14 +115,6 @@ function productData({ depth, columns, transposed }: ProductShape): Data {
   const roundings = 2 * (64 + Math.ceil(depth / 64));
   return { x, w, expected, allowed: size.map((s) => s * roundings * 2 ** -24) };
 }
-
-function normals(count: number, stream: number): Float32Array {
-  const values = new Float32Array(count);
-  for (let i = 0; i < count; i++) values[i] = normalOf(philox([i, 0, stream, 0], [0, TUNE_KEY]));
-  return values;
-}
-/** Second word of the key of these random numbers: "tune" in ASCII. */
-const TUNE_KEY = 0x74756e65;
 
 /** [1, rows, K] as a run takes it. */
 function inputRows({ x }: Data, depth: number, rows: number): { readonly shape: readonly number[]; readonly data: Float32Array } {

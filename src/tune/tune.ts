@@ -3,9 +3,11 @@ import type { Graph } from "../ir/graph.js";
 import type { Device } from "../runtime/index.js";
 import { candidates, type Candidate, type ProductTunings, type Tunings } from "../schedule/tunings/index.js";
 import { adoptProducts, type ProductTimes } from "./adopt-products.js";
-import { bestOf } from "./choose.js";
+import { attentionShapes, attentionWorkload, COMMON_ATTENTION } from "./attention.js";
+import { bestOf, chooseOne, type Times } from "./choose.js";
 import { LEAST_ROUNDS, measure, type Contender, type Measured } from "./contest.js";
 import { COMMON_SHAPES, productShapes, productWorkload, type ProductShape } from "./products.js";
+import type { Workload } from "./workload.js";
 
 export interface TuneOptions {
   /** The optimized graph of a model; null: shapes of models of some 512 channels. */
@@ -30,25 +32,43 @@ export interface Tuned {
 }
 
 const ROWS = [1, 4, 8, 32, 128, 512] as const;
+const TOKENS = [64, 256] as const;
+/** What a choice for all of a family must gain, in the mean. */
+const LEAST_GAIN = Math.log(1.03);
+
+/** A workload with what is tried on it. */
+interface Job {
+  readonly workload: Workload;
+  readonly contenders: readonly Contender[];
+  /** Of a product. */
+  readonly shape: ProductShape | null;
+}
 
 /** Never throws for what happens on the way: what was measured is not lost by it. */
 export async function tune(device: Device, { graph, base, budgetSeconds, signal, onProgress }: TuneOptions): Promise<Tuned> {
-  const shapes = graph ? productShapes(graph) : COMMON_SHAPES;
-  const rows = rowsOf(graph);
-  const choices = candidates("products", device.target);
-  const contenders: readonly Contender[] = [
-    { name: "as it is", tunings: base },
-    ...likely(choices, base.products).map((c) => ({ name: c.name, tunings: { ...base, products: c.tunings } })),
+  const { target } = device;
+  const [products, attentions] = [candidates("products", target), candidates("attention", target)];
+  const asItIs: Contender = { name: "as it is", tunings: base };
+  const jobs: readonly Job[] = [
+    ...(graph ? productShapes(graph) : COMMON_SHAPES).map((shape) => ({
+      workload: productWorkload(shape, sizesUpTo(ROWS, graph)),
+      contenders: [asItIs, ...likely(products, base.products).map((c) => ({ name: c.name, tunings: { ...base, products: c.tunings } }))],
+      shape,
+    })),
+    ...(graph ? attentionShapes(graph) : COMMON_ATTENTION).map((shape) => ({
+      workload: attentionWorkload(shape, sizesUpTo(TOKENS, graph)),
+      contenders: [asItIs, ...attentions.map((c) => ({ name: c.name, tunings: { ...base, attention: c.tunings } }))],
+      shape: null,
+    })),
   ];
   const end = performance.now() + 1000 * budgetSeconds;
-  const measured: (Measured & { readonly shape: ProductShape })[] = [];
+  const measured: (Measured & Pick<Job, "shape">)[] = [];
   let fault: Error | null = null;
-  for (const [i, shape] of shapes.entries()) {
+  for (const [i, { workload, contenders, shape }] of jobs.entries()) {
     const now = performance.now();
     if (signal.aborted || now >= end) break;
-    const workload = productWorkload(shape, rows);
     // Each has its share of what is left, the first twice as much: kernels are compiled with it.
-    const share = i === 0 ? 2 / (shapes.length + 1) : 1 / (shapes.length - i);
+    const share = i === 0 && jobs.length > 1 ? 2 / (jobs.length + 1) : 1 / (jobs.length - i);
     const limits = { deadline: now + (end - now) * share, signal, report: (detail: string) => onProgress(`measuring ${workload.name}`, detail) };
     try {
       measured.push({ ...(await measure(device, workload, contenders, limits)), shape });
@@ -57,19 +77,25 @@ export async function tune(device: Device, { graph, base, budgetSeconds, signal,
       break;
     }
   }
-  const products = adoptProducts(
-    base.products,
-    measured.filter((m) => m.rounds >= LEAST_ROUNDS).map((m) => productTimes(m, m.shape, choices)),
-    graph === null,
+  const compared = measured.filter((m) => m.rounds >= LEAST_ROUNDS);
+  const shaped = compared.flatMap(({ shape, ...m }): readonly ProductTimes[] => (shape ? [{ ...shape, ...timesOf(m, products) }] : []));
+  const attention = chooseOne(
+    compared.filter((m) => m.shape === null).map((m) => timesOf(m, attentions)),
+    LEAST_GAIN,
   );
-  return { tunings: { ...base, products }, measured, workloads: shapes.length, fault };
+  const tunings: Tunings = {
+    ...base,
+    products: adoptProducts(base.products, shaped, graph === null),
+    attention: attention ? attention.tunings : base.attention,
+  };
+  return { tunings, measured, workloads: jobs.length, fault };
 }
 
-/** Up to the longest sequence of the model. */
-function rowsOf(graph: Graph | null): readonly number[] {
+/** Up to the longest sequence of the model, and that. */
+function sizesUpTo(sizes: readonly number[], graph: Graph | null): readonly number[] {
   const bounds = (graph?.axes ?? []).flatMap((a) => (a.role === "sequence" && a.count.kind === "input" ? [a.bound ?? Infinity] : []));
-  const most = Math.min(ROWS.at(-1)!, bounds.length === 0 ? Infinity : Math.max(...bounds));
-  return [...ROWS.filter((n) => n < most), most];
+  const most = Math.min(sizes.at(-1)!, bounds.length === 0 ? Infinity : Math.max(...bounds));
+  return [...sizes.filter((n) => n < most), most];
 }
 
 /** In the order they are tried: kernels that are in use already first. */
@@ -79,16 +105,22 @@ function likely(choices: readonly Candidate<ProductTunings>[], base: ProductTuni
   return [...choices.filter(isUsed), ...choices.filter((c) => !isUsed(c))];
 }
 
-function productTimes({ times, baseline }: Measured, { depth, columns }: ProductShape, choices: readonly Candidate<ProductTunings>[]): ProductTimes {
+/** Times of the candidates that were measured, and of what holds without them. */
+function timesOf<T>(
+  { times, baseline }: Measured,
+  choices: readonly Candidate<T>[],
+): { readonly times: Times<Candidate<T>>; readonly baseline: readonly (number | null)[] } {
   const rowOf = (name: string): readonly (number | null)[] => times.seconds[times.choices.findIndex((c) => c.name === name)] ?? times.sizes.map(() => null);
   const run = choices.filter((c) => times.choices.some((t) => t.name === c.name));
-  return { depth, columns, times: { sizes: times.sizes, choices: run, seconds: run.map((c) => rowOf(c.name)) }, baseline: rowOf(baseline.name) };
+  return { times: { sizes: times.sizes, choices: run, seconds: run.map((c) => rowOf(c.name)) }, baseline: rowOf(baseline.name) };
 }
 
 /** One line of what was found: the best of a size beside what is taken without measuring. */
 export interface Found {
   readonly workload: string;
   readonly size: number;
+  /** What the size counts: `rows`. */
+  readonly counts: string;
   readonly best: string;
   readonly seconds: number;
   /** Null where the tunings so far do not run here, or give something else. */
@@ -108,6 +140,7 @@ export function linesOf({ workload, baseline, times, rounds }: Measured): readon
       {
         workload: workload.name,
         size,
+        counts: workload.counts,
         best: times.choices[found]!.name,
         seconds: best[s]!,
         baselineSeconds: times.seconds[base]?.[s] ?? null,

@@ -17,6 +17,8 @@ export interface Workload {
   readonly sizes: readonly number[];
   /** What a size counts: `rows`. */
   readonly counts: string;
+  /** Whether all tunings of it promise the same bits. */
+  readonly sameBits: boolean;
   /** Operations of one computation of a size; null where there is nothing to count by. */
   readonly flops: (size: number) => number | null;
   readonly weights: (weight: ProgramWeight) => Words;

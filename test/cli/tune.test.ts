@@ -45,9 +45,9 @@ describe("modc tune", () => {
 
   it("prints a line for each shape and size, and where it stored what it found", () => {
     expect(tuned.status, tuned.stderr).toBe(0);
-    expect(tuned.stdout).toMatch(/^workload +rows +best +µs +GFLOP\/s +before, µs +ratio\n/);
+    expect(tuned.stdout).toMatch(/^workload +size +best +µs +GFLOP\/s +before, µs +ratio\n/);
     for (const shape of ["24 × 72", "72 × 40"])
-      for (const rows of [1, 4]) expect(tuned.stdout).toMatch(new RegExp(`^product ${shape} +${rows}  .+ \\d+\\.\\d{2}$`, "m"));
+      for (const rows of [1, 4]) expect(tuned.stdout).toMatch(new RegExp(`^product ${shape} +${rows} rows  .+ \\d+\\.\\d{2}$`, "m"));
     expect(tuned.stdout).toContain(path);
     expect(readdirSync(tunings)).toEqual([expect.stringMatching(/^[a-z0-9-]+-[0-9a-f]{12}\.json$/)]);
   });
@@ -137,6 +137,6 @@ describe("modc tune", () => {
   });
   it("has nothing to measure in a model without products", async () => {
     const { status, stderr } = await modc(["tune", "examples/golden.mod", "--budget", "5s"], { env });
-    expect([status, stderr]).toEqual([1, expect.stringMatching(/has no products by weights|nothing could be compared/)]);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/has neither products by weights nor attention|nothing could be compared/)]);
   });
 });

@@ -75,7 +75,7 @@ async function graphOf(file: string, flags: TuneFlags): Promise<Graph> {
 
 function nothingMeasured({ workloads, measured, fault }: Tuned, budgetSeconds: number): unknown {
   if (fault !== null) return fault;
-  if (workloads === 0) return new UserError("the model has no products by weights: there is nothing to tune");
+  if (workloads === 0) return new UserError("the model has neither products by weights nor attention: there is nothing to tune");
   const why = measured.flatMap((m) => m.refused.slice(0, 1).map(({ name, why: what }) => ` (${name} ${what})`))[0] ?? "";
   return new UserError(`in ${budgetSeconds} s nothing could be compared${why}`, "give it longer: --budget 2m");
 }
@@ -101,16 +101,16 @@ function report(device: Device, { measured, workloads }: Tuned, lines: readonly 
     return;
   }
   for (const { workload, name, why } of refused) say(`warning: ${workload}: ${name} ${why}`);
-  const rows = lines.map(({ workload, size, best, seconds, baselineSeconds, flops }) => [
+  const rows = lines.map(({ workload, size, counts, best, seconds, baselineSeconds, flops }) => [
     workload,
-    size,
+    `${size} ${counts}`,
     best,
     (1e6 * seconds).toFixed(1),
     flops === null ? "" : (flops / seconds / 1e9).toFixed(1),
     baselineSeconds === null ? "" : (1e6 * baselineSeconds).toFixed(1),
     baselineSeconds === null ? "" : (baselineSeconds / seconds).toFixed(2),
   ]);
-  out(table(["workload", "rows", "best", "µs", "GFLOP/s", "before, µs", "ratio"], rows));
+  out(table(["workload", "size", "best", "µs", "GFLOP/s", "before, µs", "ratio"], rows));
   for (const { workload, tried, of } of measured) if (tried < of) say(`note: ${workload.name}: there was time for ${tried} of ${of} candidates`);
   if (measured.length < workloads) say(`note: there was time for ${measured.length} of ${workloads} workloads`);
   out(`\n${path}: ${changed ? `tunings for ${device.info.name}` : `nothing gains on what ${device.info.name} has already`}`);

@@ -1,0 +1,42 @@
+// Programs for classes of GPUs that no test machine has, run on devices that have what they need: with subgroups and without, with f16 and without.
+import { readFileSync } from "node:fs";
+import { expect, it } from "vitest";
+import { DEFAULT_LIMITS, type Target } from "../../src/program/target.js";
+import { testDevice } from "../device.js";
+import { expectAgreement, type Tally } from "./agree.js";
+import { compiled, onDevice, randomLengths, randomTokens, randomWeights, sessionOf, type Case } from "./model.js";
+
+const source = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
+
+const CLASSES = ["integrated", "discrete", "portable"] as const;
+const DEVICES = ["default", "swiftshader"] as const;
+
+it.each(DEVICES.flatMap((on) => CLASSES.map((device) => [device, on] as const)))(
+  "a program for %s devices agrees with the reference on the %s one",
+  { timeout: 200_000 },
+  async (device, on) => {
+    const own = await testDevice(on);
+    const { graph, program } = compiled(source);
+    const weights = randomWeights(program, 7);
+    const cases: readonly Case[] = [
+      { inputs: { tokens: randomTokens([1, 150], 256, 1) } },
+      { inputs: { tokens: randomTokens([2, 9], 256, 2) }, lengths: randomLengths(2, 9, 2) },
+    ];
+    const texts = new Set<string>();
+    for (const subgroups of [null, own.target.subgroups])
+      for (const f16 of [false, own.target.f16]) {
+        const target: Target = { device, subgroups, f16, limits: DEFAULT_LIMITS };
+        const made = compiled(source, { target }).program;
+        // Most offers are not taken: equal programs are run once.
+        const text = JSON.stringify([made.kernels, made.steps]);
+        if (texts.has(text)) continue;
+        texts.add(text);
+        if (subgroups === null) expect(made.requires).toEqual({ features: [], subgroupSize: null });
+        const session = await sessionOf(made, own, weights, { B: 2, T: 150 });
+        const tally: Tally = { choices: 0, forced: 0 };
+        for (const given of cases) expectAgreement(graph, weights, given, await onDevice(session, given), { atol: 3e-5, rtol: 3e-5 }, tally);
+        expect(tally.choices).toBeGreaterThan(0);
+        session.dispose();
+      }
+  },
+);
