@@ -100,16 +100,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var k = begin; k < end; k += STEP) {
       var values: Values;
       var columns: Columns;
+      var at: array<u32, STEP>;
+      var beyond: array<bool, STEP>;
+      var columnA: array<ColA, STEP>;
       for (var i = 0u; i < STEP; i++) {
-        // Beyond the last k both are zero, which adds nothing.
-        let beyond = i > 0u && k + i >= end;
-        let at = select(k + i, k, beyond);
-        let columnA = colA(at);
-        for (var g = 0u; g < GROUPS; g++) {
+        // Beyond the last k both factors are zero, which adds nothing.
+        beyond[i] = i > 0u && k + i >= end;
+        at[i] = select(k + i, k, beyond[i]);
+        columnA[i] = colA(at[i]);
+      }
+      // A row's values side by side: where rows share a set of the cache, the next group drives their lines out.
+      for (var g = 0u; g < GROUPS; g++) {
+        for (var i = 0u; i < STEP; i++) {
           // A load costs as much as there are lanes that take part.
-          if (ROWS >= WIDTH || lane < ROWS) { values[i * GROUPS + g] = select(valueA(rows[g], columnA, at), 0.0, beyond); }
+          if (ROWS >= WIDTH || lane < ROWS) { values[i * GROUPS + g] = select(valueA(rows[g], columnA[i], at[i]), 0.0, beyond[i]); }
         }
-        for (var c = 0u; c < VECTORS; c++) { columns[i * VECTORS + c] = select(b[atB[c] + at * strideB()], vec4f(), beyond); }
+      }
+      for (var i = 0u; i < STEP; i++) {
+        for (var c = 0u; c < VECTORS; c++) { columns[i * VECTORS + c] = select(b[atB[c] + at[i] * strideB()], vec4f(), beyond[i]); }
       }
       accumulate(&part, 0u, &values, &columns);
       if (ROWS > 4u) { accumulate(&part, 4u, &values, &columns); }
