@@ -13,6 +13,8 @@ fn outer() -> u32 { return sizes.outer; }
 fn rowsFrom() -> u32 { return sizes.source; }
 fn rowsTo() -> u32 { return sizes.to; }
 fn inner() -> u32 { return sizes.inner; }
+/** Element i of u, which may be computed from others. */
+fn value(i: u32) -> Value { return u[i]; }
 fn merge(old: Value, update: Value) -> Value { return old + update; }
 // --- end of parameters
 
@@ -24,5 +26,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let m = (i / inner()) % rowsTo();
   let o = i / (inner() * rowsTo());
   let at = (o * rowsFrom() + index[m]) * inner() + c;
-  x[at] = merge(x[at], u[i]);
+  x[at] = merge(x[at], value(i));
 }

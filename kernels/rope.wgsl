@@ -12,6 +12,8 @@ struct Sizes { outer: u32, rows: u32, half: u32 }
 fn outer() -> u32 { return sizes.outer; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn halfWidth() -> u32 { return sizes.half; }
+/** Element i of x, which may be computed from others. */
+fn value(i: u32) -> f32 { return x[i]; }
 fn rounded(v: f32) -> f32 { return v; }
 // --- end of parameters
 
@@ -26,8 +28,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let c = angles[turn];
   let s = angles[turn + h];
   let at = row * 2u * h + j;
-  let a = x[at];
-  let b = x[at + h];
+  let a = value(at);
+  let b = value(at + h);
   y[at] = rounded(a * c - b * s);
   y[at + h] = rounded(b * c + a * s);
 }

@@ -2,8 +2,7 @@
 import { invariant } from "../diagnostics/invariant.js";
 import { helpersIn, wgslHelpers } from "../ops/index.js";
 import type { Declaration, Kernel } from "../schedule/plan.js";
-import { printExpression } from "./expression.js";
-import { printCount, printIndex } from "./index-map.js";
+import { printCount, printIndex } from "../schedule/text.js";
 
 const BEGIN = "// --- parameters\n";
 const END = "// --- end of parameters\n";
@@ -40,8 +39,6 @@ function printDeclaration(d: Declaration): string {
       return `fn ${d.name}() -> u32 { return ${printCount(d.count)}; }`;
     case "index":
       return `fn ${d.name}(i: u32) -> u32 { ${printIndex(d.map)} }`;
-    case "value":
-      return printExpression(d.body);
     case "function":
       return d.wgsl;
     default:

@@ -1,96 +1,157 @@
-// The kernel of a group of pointwise operators: its leaves, their strides, and the operations in order.
-import { invariant } from "../diagnostics/invariant.js";
-import { isOp, typeOf, type Node } from "../ir/graph.js";
-import type { TensorType } from "../ir/types.js";
+// Expressions: pointwise operators computed where their results are needed, over elements that lie in memory or that a kernel has just summed.
+import { isOp, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
-import { printType } from "../ir/typing.js";
+import type { TensorType } from "../ir/types.js";
+import { inputTypes, printShape } from "../ir/typing.js";
+import type { DType } from "../size/dtype.js";
+import { printSize, type Size } from "../size/size.js";
+import { accessOf, broadcastCoordinates, coordinatesOf, inputCoordinates, type Access, type Affine, type Coordinate } from "./access.js";
 import type { Extents } from "./extents.js";
-import { behindBroadcast, type Group } from "./group.js";
-import { broadcastStrides, collapse } from "./index-map.js";
-import { input, KernelBuilder, result, storageType, work, type Work } from "./kernels/spec.js";
-import type { PointwiseLeaf } from "./plan.js";
+import type { Layout, Value } from "./layout.js";
 
-/** What an expression computes: the result's type, what it reads, and operations on that. */
+export type Leaf =
+  | { readonly kind: "memory"; readonly value: Value; readonly dtype: DType; readonly access: Access; readonly parts: number }
+  | { readonly kind: "constant"; readonly value: number; readonly dtype: DType }
+  /** A sum that the kernel holds in a register: of a product, one of the two columns that it has side by side. */
+  | { readonly kind: "register"; readonly which: number; readonly dtype: DType };
+
+export interface Operation {
+  readonly node: Node;
+  readonly inputs: readonly TensorType[];
+  /** Leaves as −1 − n, earlier operations as n. */
+  readonly operands: readonly number[];
+}
+
+/** Elements over `shape`, of equal coordinates. */
 export interface Expression {
-  readonly type: TensorType;
-  readonly operations: readonly Node[];
-  readonly leaves: readonly Node[];
+  readonly shape: readonly Size[];
+  readonly leaves: readonly Leaf[];
+  readonly operations: readonly Operation[];
+  /** Leaves or operations, as operands are named. */
+  readonly results: readonly number[];
 }
 
-export const expressionOf = (group: Group): Expression => ({ type: typeOf(group.operations.at(-1)!), ...group });
-
-/** A constant or a broadcast value written to memory as it is. */
-export const storing = (node: Node): Expression => ({ type: typeOf(node), operations: [], leaves: [behindBroadcast(node)] });
-
-/** Leaves that are read from memory, in the order of the kernel's inputs. */
-export const buffersOf = (expression: Expression): readonly Node[] => expression.leaves.filter((leaf) => leaf.op !== "constant");
-
-/** Equal for expressions that have equal work. */
-export function expressionKey(expression: Expression, { equal }: Extents): string {
-  const place = placesOf(expression);
-  // A constant is read as a number, whatever its shape.
-  const leaves = expression.leaves.map((leaf) => (isOp(leaf, "constant") ? attrsKey({ ...leaf.attrs, shape: [] }) : printType(equal.type(typeOf(leaf)))));
-  const operations = expression.operations.map((n) => `${n.op}{${attrsKey(n.attrs)}}(${n.inputs.map((x) => place(x)).join(",")})`);
-  return `${leaves.join(";")}|${operations.join(";")}|${printType(equal.type(expression.type))}`;
+/** What an expression is made under. */
+export interface Inlining {
+  readonly extents: Extents;
+  /** Where a value lies, seen through structure; null where nothing stores it, so that it is computed where it is read. */
+  layoutOf(node: Node): Layout | null;
+  /** The register that holds it. */
+  registerOf(node: Node): number | null;
 }
 
-/** Operations by their number, leaves as −1 − number. */
-function placesOf({ operations, leaves }: Expression): (node: Node) => number {
-  const places = new Map<Node, number>();
-  operations.forEach((node, i) => places.set(node, i));
-  leaves.forEach((node, i) => places.set(node, -1 - i));
-  return (node) => {
-    const place = places.get(node) ?? places.get(behindBroadcast(node));
-    invariant(place !== undefined, `an expression does not hold the ${node.op} it reads`);
+/** Gathers what results need. `add` returns null, and `blocked` then holds a node that must be stored, where an element cannot be found by sums of coordinates. */
+export class ExpressionBuilder {
+  readonly #with: Inlining;
+  readonly #shape: readonly Size[];
+  readonly #leaves: Leaf[] = [];
+  readonly #leafPlaces = new Map<string, number>();
+  readonly #operations: Operation[] = [];
+  readonly #operationPlaces = new Map<Node, { readonly at: readonly Coordinate[]; readonly place: number }[]>();
+  readonly #results: number[] = [];
+  readonly #ids = new Map<Value, number>();
+  blocked: Node | null = null;
+
+  constructor(inlining: Inlining, shape: readonly Size[]) {
+    this.#with = inlining;
+    this.#shape = shape;
+  }
+
+  /** One more result: the elements of a node of this shape, or of one that broadcasts to it. */
+  add(node: Node): boolean {
+    const at = broadcastCoordinates(coordinatesOf(this.#shape.length), node.types[0]!.shape, this.#shape, this.#shape.length);
+    const place = this.#place(node, at);
+    if (place !== null) this.#results.push(place);
+    return place !== null;
+  }
+
+  made(): Expression {
+    return { shape: this.#shape, leaves: this.#leaves, operations: this.#operations, results: this.#results };
+  }
+
+  #place(node: Node, at: readonly Coordinate[]): number | null {
+    const { extents } = this.#with;
+    const rank = this.#shape.length;
+    const { dtype, shape } = node.types[0]!;
+    const register = this.#with.registerOf(node);
+    if (register !== null) return this.#leaf({ kind: "register", which: register, dtype }, `r${register}`);
+    if (isOp(node, "constant")) return this.#leaf({ kind: "constant", value: node.attrs.value, dtype }, `c${dtype} ${attrsKey({ value: node.attrs.value })}`);
+    const layout = this.#with.layoutOf(node);
+    if (layout) {
+      const access = accessOf(extents, layout, at, rank);
+      if (!access) return this.#block(node);
+      return this.#leaf({ kind: "memory", value: layout.value, dtype, access, parts: layout.parts }, this.#key(layout, access, dtype));
+    }
+    if (!isComputed(node)) {
+      const moved = inputCoordinates(extents, node, at, rank, (index) => this.#with.layoutOf(index)?.value ?? null);
+      return moved ? this.#place(node.inputs[0]!, moved) : this.#block(node);
+    }
+    const known = this.#operationPlaces.get(node)?.find((made) => made.at === at);
+    if (known) return known.place;
+    const operands: number[] = [];
+    for (const input of node.inputs) {
+      const place = this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank));
+      if (place === null) return null;
+      operands.push(place);
+    }
+    const place = this.#operations.push({ node, inputs: inputTypes(node.op, node.inputs), operands }) - 1;
+    const places = this.#operationPlaces.get(node);
+    if (places) places.push({ at, place });
+    else this.#operationPlaces.set(node, [{ at, place }]);
     return place;
+  }
+  #block(node: Node): null {
+    this.blocked ??= node;
+    return null;
+  }
+  #key({ value, parts }: Layout, access: Access, dtype: DType): string {
+    return `${this.#idOf(value)} ${dtype} ${parts} ${accessKey(
+      access,
+      (index) => this.#idOf(index),
+      (size) => size,
+    )}`;
+  }
+  #idOf(value: Value): number {
+    let id = this.#ids.get(value);
+    if (id === undefined) this.#ids.set(value, (id = this.#ids.size));
+    return id;
+  }
+  #leaf(leaf: Leaf, key: string): number {
+    let place = this.#leafPlaces.get(key);
+    if (place === undefined) this.#leafPlaces.set(key, (place = -this.#leaves.push(leaf)));
+    return place;
+  }
+}
+
+const isComputed = (node: Node): boolean => !STRUCTURE.has(node.op);
+const STRUCTURE: ReadonlySet<string> = new Set(["permute", "slice", "broadcast", "take", "reshape", "stop_gradient", "barrier"]);
+
+/** Values that it reads, each once, in the order of the first. */
+export function valuesOf(expressions: readonly Expression[]): readonly Value[] {
+  const values = new Set<Value>();
+  for (const { leaves } of expressions)
+    for (const leaf of leaves) {
+      if (leaf.kind !== "memory") continue;
+      values.add(leaf.value);
+      if (leaf.access.indexed) values.add(leaf.access.indexed.index);
+    }
+  return [...values];
+}
+
+/** Equal for expressions that are computed alike, whatever they are computed from; `nameOf` tells what they read apart. */
+export function expressionKey({ shape, leaves, operations, results }: Expression, { equal }: Extents, nameOf: (value: Value) => number): string {
+  const same = (size: Size): Size => equal.size(size);
+  const leaf = (l: Leaf): string => {
+    if (l.kind === "register") return `r${l.which}`;
+    if (l.kind === "constant") return `${l.dtype} ${attrsKey({ value: l.value })}`;
+    return `${nameOf(l.value)} ${l.dtype} ${l.parts} ${accessKey(l.access, nameOf, same)}`;
   };
+  const operation = ({ node, inputs, operands }: Operation): string =>
+    `${node.op}{${attrsKey(equal.attrs(node.attrs))}}${inputs.map((t) => t.dtype).join(",")}(${operands.join(",")})`;
+  return `${printShape(shape.map(same))}|${leaves.map(leaf).join(";")}|${operations.map(operation).join(";")}|${results.join(",")}`;
 }
 
-/** One invocation for each element; dimensions that all leaves cross alike are walked as one. */
-export function expressionWork(expression: Expression, extents: Extents): Work {
-  const { leaves, operations } = expression;
-  const { equal } = extents;
-  const type = equal.type(expression.type);
-  const name =
-    operations.length === 0
-      ? leaves[0]!.op === "constant"
-        ? "fill"
-        : "broadcast"
-      : operations
-          .slice(-3)
-          .map((n) => n.op)
-          .join("_");
-  const kernel = new KernelBuilder("pointwise", extents, name);
-  readLeaves(kernel, expression);
-  kernel.write("y", storageType(type.dtype), result());
-  const count = extents.product(type.shape);
-  kernel.count("count", count);
-  declareValue(kernel, expression, extents);
-  return work([kernel.over(count)]);
-}
-
-/** Binds what the expression reads, in the order of `buffersOf`, which are the kernel's first inputs. */
-export function readLeaves(kernel: KernelBuilder, expression: Expression): void {
-  buffersOf(expression).forEach((leaf, i) => kernel.read(`x${i}`, storageType(typeOf(leaf).dtype), input(i)));
-}
-
-/** `fn value(i: u32) -> …`: element i of the expression, row-major. */
-export function declareValue(kernel: KernelBuilder, expression: Expression, extents: Extents): void {
-  const { leaves, operations } = expression;
-  const { equal } = extents;
-  const type = equal.type(expression.type);
-  const place = placesOf(expression);
-  const buffers = buffersOf(expression);
-  const walk = collapse(extents, { sizes: type.shape, strides: buffers.map((leaf) => broadcastStrides(extents, equal.type(typeOf(leaf)).shape, type.shape)) });
-  const sizes = walk.sizes.map((size, d) => (d === 0 ? ({ kind: "one" } as const) : kernel.countOf(size, `size${d}`)));
-  const parts = leaves.map((leaf, i): PointwiseLeaf => {
-    const { dtype } = typeOf(leaf);
-    if (isOp(leaf, "constant")) return { kind: "constant", field: kernel.word(leaf.attrs.value, dtype, `c${i}`), dtype };
-    const at = buffers.indexOf(leaf);
-    return { kind: "buffer", buffer: `x${at}`, dtype, strides: walk.strides[at]!.map((s, d) => kernel.countOf(s, `stride${at}_${d}`)) };
-  });
-  kernel.declare({
-    kind: "value",
-    body: { sizes, leaves: parts, operations: operations.map((node) => ({ node, operands: node.inputs.map(place) })), dtype: type.dtype },
-  });
+function accessKey({ affine, indexed }: Access, nameOf: (value: Value) => number, same: (size: Size) => Size): string {
+  const sum = ({ strides, offset }: Affine): string => `${strides.map((s) => printSize(same(s))).join(",")}+${printSize(same(offset))}`;
+  return indexed ? `${sum(affine)} ${printSize(same(indexed.times))}*${nameOf(indexed.index)}[${sum(indexed.at)}]` : sum(affine);
 }

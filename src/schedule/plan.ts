@@ -106,8 +106,6 @@ export type Declaration =
   | { readonly kind: "count"; readonly name: string; readonly count: Count }
   /** `fn name(i: u32) -> u32`: from the number of an element in one order to its offset in another. */
   | { readonly kind: "index"; readonly name: string; readonly map: IndexMap }
-  /** `fn value(i: u32) -> …`: the expression of pointwise operators. */
-  | { readonly kind: "value"; readonly body: PointwiseBody }
   /** A function as WGSL; may call the helpers of `ops/wgsl.ts`. */
   | { readonly kind: "function"; readonly wgsl: string };
 
@@ -125,23 +123,4 @@ export interface IndexMap {
   readonly sizes: readonly Count[];
   readonly strides: readonly Count[];
   readonly offset: Count;
-}
-
-/** The expression of a group of pointwise operators over elements of buffers and constants. */
-export interface PointwiseBody {
-  /** Extents of the collapsed result; coordinates are taken over them. */
-  readonly sizes: readonly Count[];
-  readonly leaves: readonly PointwiseLeaf[];
-  /** In order; each reads leaves (−1 − n) and earlier operations (n). The last is the result. Empty: the first leaf is. */
-  readonly operations: readonly PointwiseOperation[];
-  readonly dtype: DType;
-}
-
-export type PointwiseLeaf =
-  | { readonly kind: "buffer"; readonly buffer: string; readonly dtype: DType; readonly strides: readonly Count[] }
-  | { readonly kind: "constant"; readonly field: string; readonly dtype: DType };
-
-export interface PointwiseOperation {
-  readonly node: Node;
-  readonly operands: readonly number[];
 }

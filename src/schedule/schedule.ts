@@ -2,42 +2,25 @@
 import { invariant } from "../diagnostics/invariant.js";
 import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
-import { attrsKey } from "../ir/key.js";
-import { inputTypes, printType } from "../ir/typing.js";
-import type { OpName } from "../ir/vocabulary.js";
-import { ops } from "../ops/index.js";
 import { PORTABLE, type Target } from "../program/target.js";
 import { Extents } from "./extents.js";
-import { buffersOf, declareValue, expressionKey, expressionOf, expressionWork, readLeaves, storing, type Expression } from "./expression.js";
-import { groupPointwise, isExpression, type Grouping } from "./group.js";
-import { specs, worksInPlace } from "./kernels/index.js";
-import type { KernelBuilder, Operand, Spec, Work } from "./kernels/spec.js";
+import { supportsRowSums } from "./kernels/products.js";
+import type { Operand, Work } from "./kernels/spec.js";
+import type { Value } from "./layout.js";
 import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
+import { partition, type ProductAbilities } from "./partition.js";
 import type { Plan, PlanOutput, PlanStep, Step } from "./plan.js";
 import { madeWhenLoaded, productWeights } from "./side-by-side.js";
 import { Sources } from "./sources.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
+import { weightTunings } from "./tunings/products.js";
+import type { Unit } from "./unit.js";
+import { UnitMaker } from "./units.js";
 
 /** Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
 export function schedule(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target)): Plan {
   return new Scheduling(graph, target, tunings).plan();
-}
-
-/** A result of a node: what a view of it names too. */
-interface Value {
-  readonly node: Node;
-  readonly result: number;
-}
-
-/** One node's work, or one expression's. */
-interface Unit {
-  readonly node: Node;
-  readonly expression: Expression | null;
-  /** What a node's kernel computes in place of input 0; its `inputs` are then what that reads. */
-  readonly prologue: Expression | null;
-  /** Values in the order of the kernel's inputs. */
-  readonly inputs: readonly Value[];
 }
 
 class Scheduling {
@@ -46,12 +29,9 @@ class Scheduling {
   readonly #tunings: Tunings;
   readonly #extents: Extents;
   readonly #order: readonly Node[];
-  readonly #groups: Grouping;
+  readonly #required: ReadonlySet<Node>;
   readonly #madeWhenLoaded: ReadonlySet<Node>;
-  readonly #values = new Map<Node, Value[]>();
-  readonly #views = new Map<Node, Value>();
-  readonly #units: Unit[] = [];
-  readonly #made = new Set<Node>();
+  readonly #units: UnitMaker;
   /** The unit that reads a value last; infinite for what the caller reads. */
   readonly #lastRead = new Map<Value, number>();
   readonly #storage = new Map<Value, Storage>();
@@ -66,101 +46,86 @@ class Scheduling {
     this.#extents = new Extents(graph.axes);
     this.#sources = new Sources(this.#extents);
     this.#order = orderOf(graph, this.#extents);
-    const stored = new Set([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...graph.starts.values()]);
-    this.#groups = groupPointwise(this.#order, stored, this.#extents, target.limits);
-    this.#madeWhenLoaded = madeWhenLoaded(this.#order, stored);
+    const starts = [...graph.starts].flatMap(([axis, node]) => (this.#extents.onDevice(axis) ? [node] : []));
+    this.#required = new Set([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...starts]);
+    this.#madeWhenLoaded = madeWhenLoaded(this.#order, this.#required);
+    this.#units = this.#makeUnits();
+  }
+
+  /** Structure that no kernel can see through is copied: which that is shows only when kernels are made, so they are made again. */
+  #makeUnits(): UnitMaker {
+    const blocked = new Set<Node>();
+    for (;;) {
+      const made = this.#tryUnits(blocked);
+      const found = [...made.layouts.blocked].filter((n) => !blocked.has(n));
+      if (made.layouts.blocked.size === 0) return made;
+      invariant(found.length > 0, "what is copied is still in the way");
+      for (const n of found) blocked.add(n);
+    }
+  }
+  #tryUnits(blocked: ReadonlySet<Node>): UnitMaker {
+    const extents = this.#extents;
+    const isGiven = (node: Node): boolean => this.#sources.of(node) !== null;
+    const made = new UnitMaker({
+      extents,
+      tunings: this.#tunings,
+      partition: partition(this.#order, {
+        extents,
+        limits: this.#target.limits,
+        required: this.#required,
+        blocked,
+        isGiven,
+        abilities: (p) => this.#abilities(p),
+      }),
+      isGiven,
+      madeWhenLoaded: this.#madeWhenLoaded,
+    });
+    for (const node of this.#order) made.enter(node);
+    for (const node of this.#required) made.layouts.valueOf(node);
+    return made;
+  }
+  #abilities(product: Node<"matmul">): ProductAbilities {
+    const [depth, columns, rows] = [product.inputs[0]!.types[0]!.shape.at(-1)!, product.types[0]!.shape.at(-1)!, product.types[0]!.shape.slice(0, -1)];
+    const packs = productWeights(product) !== null;
+    if (!packs || typeof depth !== "number" || typeof columns !== "number") return { packs, sumsOver: null };
+    const own = weightTunings(this.#tunings.products, depth, columns);
+    const count = this.#extents.product(rows);
+    const found = typeof count === "number" ? own.byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1) : own.byWeightAnyRows;
+    return { packs, sumsOver: found.every((c) => supportsRowSums(c.tuning)) ? own.panel : null };
   }
 
   plan(): Plan {
-    const outputs = this.#graph.outputs.map((o) => this.#valueOf(o.node));
-    const next = this.#graph.states.map((s) => this.#valueOf(s.next));
-    for (const node of this.#order) this.#enter(node);
-    for (const value of [...outputs, ...next, ...this.#outputStarts().values()]) {
-      this.#require(value);
-      this.#lastRead.set(value, Infinity);
-    }
-    this.#units.forEach((unit, i) => this.#emit(unit, i));
+    const { layouts, units } = this.#units;
+    const outputs = this.#graph.outputs.map((o) => layouts.valueOf(o.node));
+    const next = this.#graph.states.map((s) => layouts.valueOf(s.next));
+    units.forEach((unit, i) => {
+      for (const value of unit.reads) this.#lastRead.set(value, i);
+    });
+    for (const value of [...outputs, ...next, ...this.#outputStarts().values()]) this.#lastRead.set(value, Infinity);
+    units.forEach((unit, i) => this.#emit(unit, i));
     const results = outputs.map((value, i) => this.#outputStorage(value, this.#graph.outputs[i]!.name));
     this.#updateStates(next);
     return this.#assign(results);
   }
 
-  // --- what there is to compute
-  /** Views resolved. Inputs stand before their readers in the order, so this looks one step back. */
-  #valueOf(node: Node, result = 0): Value {
-    if (ops[node.op].lower.kind !== "view") {
-      let results = this.#values.get(node);
-      if (!results) this.#values.set(node, (results = node.types.map((_, i) => ({ node, result: i }))));
-      const value = results[result];
-      invariant(value, `${node.op} has no result ${result}`);
-      return value;
-    }
-    let value = this.#views.get(node);
-    if (!value) {
-      let at = node;
-      let picked = 0;
-      while (ops[at.op].lower.kind === "view") {
-        picked = isOp(at, "pick") ? at.attrs.result : 0;
-        at = at.inputs[0]!;
-        const known = this.#views.get(at);
-        if (known) {
-          value = known;
-          break;
-        }
-      }
-      this.#views.set(node, (value ??= this.#valueOf(at, picked)));
-    }
-    return value;
-  }
-
-  #enter(node: Node): void {
-    const { kind } = ops[node.op].lower;
-    if (kind === "source" || kind === "view" || node.op === "constant" || node.op === "broadcast" || this.#madeWhenLoaded.has(node)) return;
-    // What the host counts is there before the first step.
-    if (this.#sources.of(node)) return;
-    if (isExpression(node)) {
-      const group = this.#groups.stored.get(node);
-      if (group) this.#express(node, expressionOf(group));
-      return;
-    }
-    const prologue = this.#groups.prologues.get(node);
-    if (prologue) this.#add(node, { prologue: expressionOf(prologue) }, [...buffersOf(expressionOf(prologue)), ...node.inputs.slice(1)]);
-    else this.#add(node, {}, node.inputs);
-  }
-  /** A constant or a broadcast value is written to memory only for a reader that is no expression. */
-  #require(value: Value): void {
-    const { node } = value;
-    if ((node.op === "constant" || node.op === "broadcast") && !this.#made.has(node)) this.#express(node, storing(node));
-  }
-  #express(node: Node, expression: Expression): void {
-    this.#add(node, { expression }, buffersOf(expression));
-  }
-  #add(node: Node, parts: { readonly expression?: Expression; readonly prologue?: Expression }, reads: readonly Node[]): void {
-    const inputs = reads.map((n) => this.#valueOf(n));
-    for (const value of inputs) this.#require(value);
-    for (const value of inputs) this.#lastRead.set(value, this.#units.length);
-    this.#made.add(node);
-    this.#units.push({ node, expression: parts.expression ?? null, prologue: parts.prologue ?? null, inputs });
-  }
-
   // --- steps
   #emit(unit: Unit, at: number): void {
-    const { node, expression } = unit;
-    const inPlace = expression === null && this.#takesOver(unit, at);
-    const work = expression ? this.#expressionWork(expression) : this.#kernelWork(unit, inPlace);
-    const [, ...rest] = node.types;
-    const results = inPlace
-      ? [this.#storageOf(unit.inputs[ops[node.op].inPlace!]!), ...rest.map((_, i) => this.#newResult(node, i + 1))]
-      : node.types.map((_, i) => this.#newResult(node, i));
-    if (inPlace) this.#storage.set(this.#valueOf(node), results[0]!);
+    const inPlace = this.#takesOver(unit, at);
+    const work = this.#workOf(unit, inPlace);
+    const results = unit.writes.map(({ value, bytes }, i) => {
+      const taken = i === 0 && inPlace ? this.#storageOf(itemAt(unit.reads, unit.takesOver!)) : null;
+      const made = taken ?? storage(bytes, value.node.origin?.path ?? value.node.op, false);
+      this.#storage.set(value, made);
+      return made;
+    });
     const scratch = work.scratch.map((bytes) => storage(bytes, "scratch", false));
     const resolve = (operand: Operand): Storage => {
       switch (operand.from) {
         case "input":
-          return this.#storageOf(itemAt(unit.inputs, operand.index));
+          return this.#storageOf(itemAt(unit.reads, operand.index));
         case "packed": {
           const weights = this.#weightsAt(unit, operand.index);
-          invariant(weights, `input ${operand.index} of ${node.op} is packed as if it were a weight`);
+          invariant(weights, `input ${operand.index} of ${unit.nodes[0]!.op} is packed as if it were a weight`);
           return this.#sources.weights(weights, operand.layout);
         }
         case "result":
@@ -178,14 +143,13 @@ class Scheduling {
           return operand satisfies never;
       }
     };
-    const nodes = [...new Set([node, ...((expression ?? unit.prologue)?.operations ?? [])])];
-    for (const step of work.steps) this.#push(mapStep(step, resolve), nodes);
+    for (const step of work.steps) this.#push(mapStep(step, resolve), unit.nodes);
   }
   /** The weights that stand at an input of a unit. */
-  #weightsAt({ node, inputs }: Unit, index: number): readonly Node<"weight">[] | null {
-    const value = itemAt(inputs, index).node;
+  #weightsAt({ nodes, reads }: Unit, index: number): readonly Node<"weight">[] | null {
+    const value = itemAt(reads, index).node;
     if (isOp(value, "weight")) return [value];
-    return value === node.inputs[1] ? productWeights(node) : null;
+    return this.#madeWhenLoaded.has(value) ? productWeights(nodes[0]!) : null;
   }
   #push(step: Step<Storage>, nodes: readonly Node[]): void {
     if (step.kind === "dispatch") {
@@ -202,19 +166,12 @@ class Scheduling {
     }
     this.#steps.push({ ...step, origin: nodes[0]?.origin ?? null, nodes });
   }
-  /** Whether nothing else needs the memory that the result would take over. */
-  #takesOver({ node, inputs }: Unit, at: number): boolean {
-    const { inPlace } = ops[node.op];
-    if (inPlace === undefined || !worksInPlace.has(node.op)) return false;
-    const value = inputs[inPlace]!;
+  /** Whether nothing else needs the memory that result 0 would take over. */
+  #takesOver({ takesOver, reads }: Unit, at: number): boolean {
+    if (takesOver === null) return false;
+    const value = itemAt(reads, takesOver);
     const own = this.#storageOf(value);
-    return !own.fixed && this.#lastRead.get(value) === at && inputs.every((v, i) => i === inPlace || this.#storageOf(v) !== own);
-  }
-  #newResult(node: Node, result: number): Storage {
-    const value = this.#valueOf(node, result);
-    const made = storage(this.#extents.bytes(this.#extents.equal.type(node.types[result]!)), node.origin?.path ?? node.op, false);
-    this.#storage.set(value, made);
-    return made;
+    return !own.fixed && this.#lastRead.get(value) === at && reads.every((v) => v === value || this.#madeWhenLoaded.has(v.node) || this.#storageOf(v) !== own);
   }
   #storageOf(value: Value): Storage {
     const known = this.#storage.get(value) ?? this.#sources.of(value.node);
@@ -224,50 +181,13 @@ class Scheduling {
   #startsOf(axis: string): Value {
     const node = this.#graph.starts.get(axis);
     invariant(node, `the graph has no starts of ${axis}`);
-    return this.#valueOf(node);
+    return this.#units.layouts.valueOf(node);
   }
-
-  // --- kernels of equal nodes are chosen once
-  #expressionWork(expression: Expression): Work {
-    return this.#remember(`= ${expressionKey(expression, this.#extents)}`, () => expressionWork(expression, this.#extents));
-  }
-  #kernelWork(unit: Unit, inPlace: boolean): Work {
-    const { node, prologue, inputs: values } = unit;
-    const types = (list: readonly Node["types"][number][]): string => list.map(printType).join(" ");
-    const { equal } = this.#extents;
-    const inputs = inputTypes(node.op, node.inputs).map((t) => equal.type(t));
-    const results = node.types.map((t) => equal.type(t));
-    const attrs = equal.attrs(node.attrs);
-    const weights = values.map((_, i) => this.#weightsAt(unit, i) !== null);
-    const key = `${node.op}{${attrsKey(attrs)}}${inPlace ? "!" : ""}(${types(inputs)})${weights.map(Number).join("")} ${types(results)}${prologue ? `<${expressionKey(prologue, this.#extents)}>` : ""}`;
-    const prologueOf =
-      prologue &&
-      ((kernel: KernelBuilder): void => {
-        readLeaves(kernel, prologue);
-        declareValue(kernel, prologue, this.#extents);
-      });
-    return this.#remember(key, () =>
-      runSpec(node.op, {
-        attrs,
-        inputs,
-        results,
-        extents: this.#extents,
-        tunings: this.#tunings,
-        weights,
-        views: values.map(() => null),
-        resultView: null,
-        inPlace,
-        prologue: prologueOf,
-        loads: null,
-        finishes: null,
-        inputB: 1,
-        pairs: 0,
-      }),
-    );
-  }
-  #remember(key: string, make: () => Work): Work {
+  /** Kernels of equal units are chosen once. */
+  #workOf(unit: Unit, inPlace: boolean): Work {
+    const key = `${inPlace ? "!" : ""}${unit.key}`;
     let work = this.#work.get(key);
-    if (!work) this.#work.set(key, (work = make()));
+    if (!work) this.#work.set(key, (work = unit.make(inPlace)));
     return work;
   }
 
@@ -334,12 +254,6 @@ function itemAt<T>(list: readonly T[], index: number): T {
   const item = list[index];
   invariant(item !== undefined, `operand ${index} is missing`);
   return item;
-}
-
-function runSpec<K extends OpName>(op: K, context: Parameters<Spec<K>>[0]): Work {
-  const spec: Spec<K> | null = specs[op];
-  invariant(spec, `${op} has no kernel`);
-  return spec(context);
 }
 
 function mapStep<A, B>(step: Step<A>, to: (buffer: A) => B): Step<B> {

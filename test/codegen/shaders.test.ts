@@ -40,7 +40,6 @@ describe("generated shaders", () => {
   it("count rows that only the device knows", async () => {
     const program = programOf(`${ABOVE.body}%y = exp(%rows)\nresult "y" = %y [B, K, 4] packed K 0 1`, ABOVE);
     await expect(shader(program, "exp")).toMatchFileSnapshot(snapshot("device_rows"));
-    await expect(shader(program, "take")).toMatchFileSnapshot(snapshot("take_device_rows"));
   });
   it("take sizes from uniforms: layers of different width share a kernel", () => {
     const layer = (from: string, width: number, next: number): string =>

@@ -79,6 +79,7 @@ function viewed(plan: Plan, product: Node, views: readonly View[], resultView: V
       loads: null,
       finishes: null,
       inputB: 1,
+      places: [0, 1, 2, 3, 4, 5, 6],
       pairs: 0,
     });
     expect(work.steps.length).toBe(1);

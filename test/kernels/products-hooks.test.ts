@@ -68,6 +68,7 @@ async function run(device: Device, products: ProductTunings, data: Readonly<Reco
     loads,
     finishes: finishes(panels, sums),
     inputB: 2,
+    places: [-1, 2],
     pairs: 0,
   });
   const [step] = steps;

@@ -2,9 +2,8 @@
 import type { DType } from "../../size/dtype.js";
 import type { Size } from "../../size/size.js";
 import { stridesOf } from "../index-map.js";
-import type { WgslType } from "../plan.js";
 import type { ReductionTunings } from "../tunings/reductions.js";
-import { around, input, KernelBuilder, result, roundedTo, storageType, typeAt, work, WORKGROUP, type Spec } from "./spec.js";
+import { around, input, KernelBuilder, readValues, result, roundedTo, storageType, typeAt, work, WORKGROUP, type Spec } from "./spec.js";
 
 /** Reductions of at most so many elements, known beforehand, are given one invocation each; longer ones a workgroup. */
 const SHORT_REDUCTION = 1024;
@@ -37,7 +36,7 @@ const reduction =
     // Where neighbours lie side by side and the elements of one do not, neighbours read together.
     const across = attrs.axes.includes(x.shape.length - 1) ? 1 : Math.min(lanes, MOST_ACROSS);
     const kernel = short ? new KernelBuilder("reduce", extents) : new KernelBuilder("reduce_long", extents).constant("LANES", lanes).constant("ACROSS", across);
-    readValues(kernel, prologue, type).write("y", type, result());
+    readValues(kernel, prologue, { name: "x", type, place: 0 }).write("y", type, result());
     kernel.alias("Value", type).count("outputs", outputs).count("extent", extent);
     kernel.index(
       "base",
@@ -54,13 +53,6 @@ const reduction =
     kernel.function(`fn rounded(v: Value) -> Value { return ${x.dtype === "f16" ? "modc_f16(v)" : "v"}; }`);
     return work([short ? kernel.over(outputs) : kernel.dispatch(extents.ceilDivide(outputs, across))]);
   };
-
-/** `fn value(i: u32)`: element i of input 0, read or computed. */
-function readValues(kernel: KernelBuilder, prologue: ((kernel: KernelBuilder) => void) | null, type: WgslType): KernelBuilder {
-  if (prologue) prologue(kernel);
-  else kernel.read("x", type, input(0)).function(`fn value(i: u32) -> ${type} { return x[i]; }`);
-  return kernel;
-}
 
 export const sum: Spec<"sum"> = reduction({ identity: (t) => `${storageType(t)}(0)`, combine: () => "a + b" });
 export const reduceMax: Spec<"reduce_max"> = reduction({
@@ -112,7 +104,7 @@ export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prol
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
   const kernel = new KernelBuilder("softmax", extents);
   const together = rowsTogether(kernel, rows, tunings.reductions);
-  readValues(kernel, prologue, "f32").write("y", "f32", result());
+  readValues(kernel, prologue, { name: "x", type: "f32", place: 0 }).write("y", "f32", result());
   kernel.count("rowCount", extents.times(outer, inner)).count("extent", rows).count("stride", inner);
   kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype));
   return work([kernel.dispatch(extents.ceilDivide(extents.times(outer, inner), together))]);

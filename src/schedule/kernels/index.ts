@@ -2,13 +2,13 @@
 import type { OpName } from "../../ir/vocabulary.js";
 import { attention } from "./attention.js";
 import { argmax, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
-import { concat, counts, gather, join, mask, pack, permute, positions, put, rope, routeMask, segments, set, slice, take, unpack } from "./movement.js";
+import { concat, counts, gather, join, mask, pack, positions, put, rope, routeMask, segments, set, unpack } from "./movement.js";
 import { matmul } from "./products.js";
 import { randomNormal, randomUniform } from "./random.js";
 import { above, span, top } from "./routing.js";
 import type { Spec } from "./spec.js";
 
-/** Total by type: null where the operator's record says source, view or pointwise (and for `broadcast`, which is how an expression reads its input). */
+/** Total by type: null where the operator's record says source, view or pointwise or structure, which expressions see through. */
 export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   input: null,
   weight: null,
@@ -21,9 +21,9 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   rope_table: null,
   pick: null,
   reshape: null,
-  permute,
+  permute: null,
   broadcast: null,
-  slice,
+  slice: null,
   concat,
   cast: null,
   stop_gradient: null,
@@ -78,7 +78,7 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   above,
   span,
   join,
-  take,
+  take: null,
   put,
   set,
   route_mask: routeMask,

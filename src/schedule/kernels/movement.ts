@@ -1,33 +1,7 @@
 // Specs of the kernels that move values without looking at them: as 32-bit words, so that all dtypes share them.
 import { multiplySizes, addSizes, type Size } from "../../size/size.js";
-import { stridesOf } from "../index-map.js";
 import type { Step } from "../plan.js";
-import { around, input, KernelBuilder, result, roundedTo, scratch, storageType, typeAt, work, type Operand, type Spec } from "./spec.js";
-
-export const permute: Spec<"permute"> = ({ attrs, inputs, results, extents }) => {
-  const y = typeAt(results, 0);
-  const strides = stridesOf(extents, typeAt(inputs, 0).shape);
-  const count = extents.product(y.shape);
-  const kernel = new KernelBuilder("strided", extents).read("x", "u32", input(0)).write("y", "u32", result());
-  return work([
-    kernel
-      .count("count", count)
-      .index(
-        "source",
-        y.shape,
-        attrs.order.map((d) => strides[d]!),
-      )
-      .over(count),
-  ]);
-};
-
-export const slice: Spec<"slice"> = ({ attrs, inputs, results, extents }) => {
-  const y = typeAt(results, 0);
-  const strides = stridesOf(extents, typeAt(inputs, 0).shape);
-  const count = extents.product(y.shape);
-  const kernel = new KernelBuilder("strided", extents).read("x", "u32", input(0)).write("y", "u32", result());
-  return work([kernel.count("count", count).index("source", y.shape, strides, extents.times(attrs.start, strides[attrs.axis]!)).over(count)]);
-};
+import { around, input, KernelBuilder, readValues, result, roundedTo, scratch, storageType, typeAt, work, type Operand, type Spec } from "./spec.js";
 
 export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents }) => {
   const all = around(extents, typeAt(results, 0).shape, attrs.axis);
@@ -53,27 +27,21 @@ export const gather: Spec<"gather"> = ({ inputs, results, extents }) => {
   return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
 };
 
-export const take: Spec<"take"> = ({ attrs, inputs, results, extents }) => {
-  const from = around(extents, typeAt(inputs, 0).shape, attrs.dim);
-  const to = around(extents, typeAt(results, 0).shape, attrs.dim);
-  const kernel = new KernelBuilder("take", extents).read("x", "u32", input(0)).read("index", "u32", input(1)).write("y", "u32", result());
-  kernel.count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", to.rows).count("inner", from.inner);
-  return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
-};
-
 /** Adds or replaces rows of a copy of x, or of x itself where nothing else reads it. */
 const scatter =
   (merge: string): Spec<"put" | "set"> =>
-  ({ attrs, inputs, extents, inPlace }) => {
+  ({ attrs, inputs, extents, inPlace, prologue, places }) => {
     const [x, u] = [typeAt(inputs, 0), typeAt(inputs, 2)];
     const from = around(extents, x.shape, attrs.dim);
     const rows = u.shape[attrs.dim]!;
     const type = storageType(x.dtype);
-    const kernel = new KernelBuilder("put", extents).write("x", type, result()).read("index", "u32", input(1)).read("u", type, input(2));
+    const kernel = new KernelBuilder("put", extents);
+    readValues(kernel, prologue, { name: "u", type, place: places[2]! });
+    kernel.write("x", type, result()).read("index", "u32", input(places[1]!));
     kernel.alias("Value", type).count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", rows).count("inner", from.inner);
     kernel.function(`fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`);
     const dispatch = kernel.over(extents.product(u.shape));
-    return work(inPlace ? [dispatch] : [{ kind: "copy", from: input(0), to: result(), bytes: extents.bytes(x) }, dispatch]);
+    return work(inPlace ? [dispatch] : [{ kind: "copy", from: input(places[0]!), to: result(), bytes: extents.bytes(x) }, dispatch]);
   };
 
 export const put: Spec<"put"> = scatter("old + update");
@@ -153,15 +121,13 @@ export const join: Spec<"join"> = ({ inputs, results, extents }) => {
   return work(steps, [bytes]);
 };
 
-export const rope: Spec<"rope"> = ({ inputs, results, extents }) => {
+export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places }) => {
   const x = typeAt(inputs, 0);
   const width = x.shape.at(-1)!;
   const rows = x.shape.at(-2)!;
-  const kernel = new KernelBuilder("rope", extents)
-    .read("x", "f32", input(0))
-    .read("positions", "u32", input(1))
-    .read("angles", "f32", input(2))
-    .write("y", "f32", result());
+  const kernel = new KernelBuilder("rope", extents);
+  readValues(kernel, prologue, { name: "x", type: "f32", place: places[0]! });
+  kernel.read("positions", "u32", input(places[1]!)).read("angles", "f32", input(places[2]!)).write("y", "f32", result());
   const outer = extents.product(x.shape.slice(0, -2));
   const half = typeof width === "number" ? width / 2 : extents.ceilDivide(width, 2);
   kernel

@@ -5,9 +5,10 @@ import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import type { PanelLayout } from "../../program/program.js";
 import type { Feature } from "../../program/target.js";
 import type { DType } from "../../size/dtype.js";
-import type { Size } from "../../size/size.js";
+import { printSize, type Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import { collapse } from "../index-map.js";
+import { printCount } from "../text.js";
 import type { Tunings } from "../tunings/index.js";
 import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform, WgslType } from "../plan.js";
 
@@ -47,7 +48,7 @@ export interface SpecContext<K extends OpName> {
   readonly resultView: View | null;
   /** Whether result 0 takes over the memory of the record's `inPlace` input, which then holds its value already. */
   readonly inPlace: boolean;
-  /** Where the kernel computes input 0: binds what that needs, as the first inputs, and declares `fn value(i: u32)`, its element i. */
+  /** Where the kernel computes an input: binds what that needs, as the first inputs, and declares `fn value(i: u32)`, its element i. */
   readonly prologue: ((kernel: KernelBuilder) => void) | null;
   /**
    * Where a product computes its a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and `valueA` (see the kernels of
@@ -59,6 +60,8 @@ export interface SpecContext<K extends OpName> {
    * Columns are those of the packed b. Null: the result is stored, row-major.
    */
   readonly finishes: ((kernel: KernelBuilder, product: { readonly rows: Size; readonly columns: Size }) => void) | null;
+  /** For each input of the node which of the kernel's it is; −1 where it is computed. */
+  readonly places: readonly number[];
   /** Which input a product's b is: 1, or behind what `loads` binds. */
   readonly inputB: number;
   /** Half the width of a rotary head whose pairs of columns lie side by side in a product's packed b; 0: columns in their order. */
@@ -95,6 +98,8 @@ export class KernelBuilder {
   readonly #operands: Operand[] = [];
   readonly #declarations: Declaration[] = [];
   readonly #starts = new Map<string, string>();
+  readonly #sizeTexts = new Map<string, string>();
+  readonly #inputs = new Map<number, string>();
   readonly #features = new Set<Feature>();
   #subgroupSize: number | null = null;
 
@@ -107,6 +112,16 @@ export class KernelBuilder {
   read(name: string, element: Buffer["element"], operand: Operand): this {
     this.#bind({ name, access: "read", element }, operand);
     return this;
+  }
+  /** Binds an input once, whoever asks for it; returns its name. */
+  inputOnce(index: number, element: Buffer["element"]): string {
+    let name = this.#inputs.get(index);
+    if (name === undefined) {
+      name = `x${index}`;
+      this.#inputs.set(index, name);
+      this.read(name, element, input(index));
+    }
+    return name;
   }
   write(name: string, element: Buffer["element"], operand: Operand): this {
     this.#bind({ name, access: "read_write", element }, operand);
@@ -162,6 +177,17 @@ export class KernelBuilder {
     return this;
   }
 
+  /** Says that an input is bound already, under this name. */
+  inputIs(index: number, name: string): void {
+    this.#inputs.set(index, name);
+  }
+  /** A size as an expression of u32; equal sizes are one uniform word. */
+  size(size: Size): string {
+    const key = printSize(size);
+    let text = this.#sizeTexts.get(key);
+    if (text === undefined) this.#sizeTexts.set(key, (text = printCount(this.countOf(size, `n${this.#sizeTexts.size}`))));
+    return text;
+  }
   /** A uniform word with a constant; returns its field. */
   word(value: number, dtype: DType, field: string): string {
     return this.#field(field, storageType(dtype), { value, dtype });
@@ -218,4 +244,15 @@ export function typeAt(types: readonly TensorType[], index: number): TensorType 
   const type = types[index];
   invariant(type, `operand ${index} is missing`);
   return type;
+}
+
+/** `fn value(i: u32)`: element i of an input, read or computed. */
+export function readValues(
+  kernel: KernelBuilder,
+  prologue: ((kernel: KernelBuilder) => void) | null,
+  read: { readonly name: string; readonly type: WgslType; readonly place: number },
+): KernelBuilder {
+  if (prologue) prologue(kernel);
+  else kernel.read(read.name, read.type, input(read.place)).function(`fn value(i: u32) -> ${read.type} { return ${read.name}[i]; }`);
+  return kernel;
 }

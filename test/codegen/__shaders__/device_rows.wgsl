@@ -2,14 +2,17 @@
 // Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their index map says.
 // Grid: one invocation for each element of y.
 
-struct Sizes { sequences: u32, count: u32 }
+struct Sizes { sequences: u32, count: u32, size1: u32, n0: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> x0: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<storage, read> starts_0: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> starts_0: array<u32>;
+@group(0) @binding(3) var<storage, read> x1: array<u32>;
+@group(0) @binding(4) var<storage, read> x0: array<f32>;
 fn count() -> u32 { return starts_0[sizes.sequences] * sizes.count; }
 fn value(i: u32) -> f32 {
-  let a0 = x0[i];
+  let i1 = i % sizes.size1;
+  let i_1 = i / sizes.size1;
+  let a0 = x0[x1[i_1] * sizes.n0 + i1];
   let v0 = exp(a0);
   return v0;
 }

@@ -23,8 +23,8 @@ fn modc_lt(a: f32, b: f32) -> bool {
 }
 struct Sizes { count: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> x0: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+@group(0) @binding(2) var<storage, read> x0: array<f32>;
 fn count() -> u32 { return sizes.count; }
 fn value(i: u32) -> u32 {
   let a0 = x0[i];

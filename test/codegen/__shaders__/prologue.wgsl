@@ -2,16 +2,16 @@
 // Method: an invocation goes through its elements in blocks of 32, so that rounding grows with the number of blocks, not of elements.
 // Grid: one invocation for each element of y.
 
-struct Sizes { size1: u32, stride0_0: u32, outputs: u32, extent: u32, base_stride0: u32 }
+struct Sizes { size1: u32, n0: u32, outputs: u32, extent: u32, base_stride0: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x0: array<f32>;
 @group(0) @binding(2) var<storage, read> x1: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 fn value(i: u32) -> f32 {
   let i1 = i % sizes.size1;
-  let r1 = i / sizes.size1;
-  let a0 = x0[r1 * sizes.stride0_0 + i1];
-  let a1 = x1[r1];
+  let i_1 = i / sizes.size1;
+  let a0 = x0[i_1 * sizes.n0 + i1];
+  let a1 = x1[i_1];
   let v0 = (a0 - a1);
   let v1 = (v0 * v0);
   return v1;

@@ -2,21 +2,21 @@
 // Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their index map says.
 // Grid: one invocation for each element of y.
 
-struct Sizes { count: u32, size1: u32, stride1_0: u32 }
+struct Sizes { count: u32, size1: u32, n0: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> x0: array<f32>;
-@group(0) @binding(2) var<storage, read> x1: array<f32>;
-@group(0) @binding(3) var<storage, read> x2: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> x0: array<f32>;
+@group(0) @binding(3) var<storage, read> x1: array<f32>;
+@group(0) @binding(4) var<storage, read> x2: array<f32>;
 fn count() -> u32 { return sizes.count; }
 fn value(i: u32) -> f32 {
   let i1 = i % sizes.size1;
-  let r1 = i / sizes.size1;
-  let a0 = x0[r1];
-  let a1 = x1[r1 * sizes.stride1_0 + i1];
-  let a2 = x2[i1];
-  let v0 = (a1 * a2);
-  let v1 = (v0 + a0);
+  let i_1 = i / sizes.size1;
+  let a0 = x0[i_1 * sizes.n0 + i1];
+  let a1 = x1[i1];
+  let a2 = x2[i_1];
+  let v0 = (a0 * a1);
+  let v1 = (v0 + a2);
   return v1;
 }
 

@@ -1,5 +1,5 @@
 // Extents, coordinates and offsets as WGSL.
-import type { Count, IndexMap } from "../schedule/plan.js";
+import type { Count, IndexMap } from "./plan.js";
 
 /** An extent or stride as an expression of u32. */
 export function printCount(count: Count): string {
@@ -27,28 +27,29 @@ export function printIndex({ sizes, strides, offset }: IndexMap): string {
 }
 
 /**
- * Statements that take `i` apart into its coordinates over `sizes` (the first size is never needed), for the dimensions that are
+ * Statements that take `i` (or what it is called) apart into its coordinates over `sizes` (the first size is never needed), for the dimensions that are
  * wanted, and the name of each coordinate.
  */
 export function printCoordinates(
   sizes: readonly Count[],
   wanted: readonly boolean[],
+  i = "i",
 ): { readonly statements: readonly string[]; readonly coordinates: readonly string[] } {
   if (sizes.length === 0) return { statements: [], coordinates: [] };
-  if (sizes.length === 1) return { statements: [], coordinates: ["i"] };
+  if (sizes.length === 1) return { statements: [], coordinates: [i] };
   const statements: string[] = [];
   const coordinates: string[] = [];
-  let rest = "i";
+  let rest = i;
   // Dimensions before the first that is wanted need no names.
   const first = wanted.includes(true) ? wanted.indexOf(true) : sizes.length;
   for (let d = sizes.length - 1; d >= Math.max(1, first); d--) {
     const count = printCount(sizes[d]!);
     const size = count.includes(" ") ? `(${count})` : count;
-    if (wanted[d]) statements.push(`let i${d} = ${rest} % ${size};`);
-    coordinates[d] = `i${d}`;
+    if (wanted[d]) statements.push(`let ${i}${d} = ${rest} % ${size};`);
+    coordinates[d] = `${i}${d}`;
     if (d > first) {
-      statements.push(`let r${d} = ${rest} / ${size};`);
-      rest = `r${d}`;
+      statements.push(`let ${i}_${d} = ${rest} / ${size};`);
+      rest = `${i}_${d}`;
     }
   }
   coordinates[0] = rest;

@@ -1,0 +1,126 @@
+// How an element of a result finds the elements it is computed from: coordinates as sums over those of the result, through the rows of a route where there is one.
+import { isOp, type Node } from "../ir/graph.js";
+import { addSizes, type Size } from "../size/size.js";
+import type { Extents } from "./extents.js";
+import { dimensionGroups, type Layout, type Value } from "./layout.js";
+
+/** Σ over the dimensions of the result of its coordinate times a stride, plus an offset. */
+export interface Affine {
+  readonly strides: readonly Size[];
+  readonly offset: Size;
+}
+
+/** A coordinate; where there is an `index`, it is `index[affine] + plus`. */
+export interface Coordinate {
+  readonly affine: Affine;
+  readonly index: Value | null;
+  readonly plus: Size;
+}
+
+/** An element: affine, plus `times` what the index holds. */
+export interface Access {
+  readonly affine: Affine;
+  readonly indexed: { readonly index: Value; readonly at: Affine; readonly times: Size } | null;
+}
+
+const plain = (affine: Affine): Coordinate => ({ affine, index: null, plus: 0 });
+
+/** Each dimension its own coordinate. */
+export const coordinatesOf = (rank: number): readonly Coordinate[] =>
+  Array.from({ length: rank }, (_, d) => plain({ strides: Array.from({ length: rank }, (_s, e) => (d === e ? 1 : 0)), offset: 0 }));
+
+const nowhere = (rank: number): Coordinate => plain({ strides: Array.from({ length: rank }, () => 0), offset: 0 });
+
+/** Coordinates in an operand of shape `from` that broadcasts to `to`. */
+export function broadcastCoordinates(at: readonly Coordinate[], from: readonly Size[], to: readonly Size[], rank: number): readonly Coordinate[] {
+  const gone = to.length - from.length;
+  return gone === 0 && from.every((s, d) => s !== 1 || to[d] === 1) ? at : from.map((s, d) => (s === 1 ? nowhere(rank) : at[d + gone]!));
+}
+
+/**
+ * Coordinates in the first input of a structure operator, given those in its result; null where they are no such sums. `indexOf` is where a
+ * route's rows lie.
+ */
+export function inputCoordinates(
+  extents: Extents,
+  node: Node,
+  at: readonly Coordinate[],
+  rank: number,
+  indexOf: (node: Node) => Value | null,
+): readonly Coordinate[] | null {
+  const from = node.inputs[0]!.types[0]!.shape;
+  const to = node.types[0]!.shape;
+  if (isOp(node, "permute")) {
+    const moved: Coordinate[] = [];
+    node.attrs.order.forEach((d, n) => (moved[d] = at[n]!));
+    return moved;
+  }
+  if (isOp(node, "slice")) return at.map((c, d) => (d === node.attrs.axis ? shifted(c, node.attrs.start) : c));
+  if (isOp(node, "broadcast")) return broadcastCoordinates(at, from, to, rank);
+  if (isOp(node, "take")) {
+    const index = indexOf(node.inputs[1]!);
+    const chosen = at[node.attrs.dim]!;
+    if (!index || chosen.index) return null;
+    return at.map((c, d) => (d === node.attrs.dim ? { affine: c.affine, index, plus: 0 } : c));
+  }
+  if (isOp(node, "reshape")) return reshapedCoordinates(extents, at, from, to, rank);
+  return isOp(node, "stop_gradient") || isOp(node, "barrier") ? at : null;
+}
+
+const shifted = (c: Coordinate, by: number): Coordinate =>
+  c.index ? { ...c, plus: addSizes(c.plus, by) } : plain({ strides: c.affine.strides, offset: addSizes(c.affine.offset, by) });
+
+/** Dimensions that were split are put together again; one that was made of several cannot be taken apart. */
+function reshapedCoordinates(
+  extents: Extents,
+  at: readonly Coordinate[],
+  from: readonly Size[],
+  to: readonly Size[],
+  rank: number,
+): readonly Coordinate[] | null {
+  const groups = dimensionGroups(extents, from, to);
+  if (!groups) return null;
+  const made = from.map(() => nowhere(rank));
+  for (const group of groups) {
+    const [d, ...more] = group.from;
+    if (d === undefined || more.length > 0) return null;
+    const only = group.to.length === 1 ? at[group.to[0]!]! : null;
+    if (only) {
+      made[d] = only;
+      continue;
+    }
+    let step: Size = 1;
+    let whole = nowhere(rank).affine;
+    for (const t of group.to.toReversed()) {
+      const c = at[t]!;
+      if (c.index) return null;
+      whole = added(extents, whole, c.affine, step);
+      step = extents.times(step, to[t]!);
+    }
+    made[d] = plain(whole);
+  }
+  return made;
+}
+
+const added = (extents: Extents, a: Affine, b: Affine, times: Size): Affine => ({
+  strides: a.strides.map((s, e) => addSizes(s, extents.times(times, b.strides[e]!))),
+  offset: addSizes(a.offset, extents.times(times, b.offset)),
+});
+
+/** Where an element of a value lies; null where two of its coordinates go through an index. */
+export function accessOf(extents: Extents, layout: Layout, at: readonly Coordinate[], rank: number): Access | null {
+  let affine: Affine = { strides: nowhere(rank).affine.strides, offset: layout.offset };
+  let indexed: Access["indexed"] = null;
+  for (const [d, c] of at.entries()) {
+    const times = layout.strides[d]!;
+    if (times === 0) continue;
+    if (!c.index) {
+      affine = added(extents, affine, c.affine, times);
+      continue;
+    }
+    if (indexed) return null;
+    indexed = { index: c.index, at: c.affine, times };
+    affine = { strides: affine.strides, offset: addSizes(affine.offset, extents.times(times, c.plus)) };
+  }
+  return { affine, indexed };
+}

@@ -1,0 +1,99 @@
+// Who reads a value, seen through structure that need not move it, and what each reader asks of where it lies.
+import { isOp, type Node } from "../ir/graph.js";
+import { equalShapes } from "../ir/typing.js";
+import { ops } from "../ops/index.js";
+
+/** `memory`: row-major. `view`: at any strides. `element`: through whatever computes it. */
+export type Mode = "memory" | "view" | "element";
+
+export interface Reader {
+  /** Null: the caller, or a state. */
+  readonly node: Node | null;
+  readonly mode: Mode;
+  /** Whether an element is read several times, for it is broadcast on the way. */
+  readonly repeats: boolean;
+}
+
+const STRUCTURE: ReadonlySet<string> = new Set(["permute", "slice", "broadcast", "take", "reshape", "stop_gradient", "barrier"]);
+/** The same elements in the same order. */
+const SAME: ReadonlySet<string> = new Set(["reshape", "stop_gradient", "barrier"]);
+/** Operators whose kernels compute the elements of input 0, or read them through structure. */
+const READS_ELEMENTS: ReadonlySet<string> = new Set(["sum", "reduce_max", "reduce_min", "softmax", "rope"]);
+
+export const isStructure = (node: Node): boolean => STRUCTURE.has(node.op);
+export const isPointwise = (node: Node): boolean => node.op !== "constant" && ops[node.op].lower.kind === "pointwise";
+
+/** A product in which one b serves all rows of a. */
+export function isSingleProduct(node: Node): node is Node<"matmul"> {
+  if (!isOp(node, "matmul")) return false;
+  const [a, b] = node.inputs.map((n) => n.types[0]!.shape);
+  return b!.slice(0, -2).every((s) => s === 1) && a!.length === node.types[0]!.shape.length;
+}
+
+function modeOf(reader: Node, input: number): Mode {
+  if (isPointwise(reader)) return "element";
+  if (input === 0 && (READS_ELEMENTS.has(reader.op) || isSingleProduct(reader))) return "element";
+  if (input === 2 && (reader.op === "put" || reader.op === "set")) return "element";
+  if (input < 3 && reader.op === "attention") return "view";
+  return "memory";
+}
+
+export class Demand {
+  readonly #readers = new Map<Node, Reader[]>();
+  readonly #direct = new Map<Node, Node[]>();
+  readonly #copied = new Set<Node>();
+
+  /** `required`: what must lie row-major whoever reads it. `blocked`: structure that no reader can see through. */
+  constructor(order: readonly Node[], required: ReadonlySet<Node>, blocked: ReadonlySet<Node>) {
+    for (const node of order)
+      for (const input of new Set(node.inputs)) {
+        const readers = this.#direct.get(input);
+        if (readers) readers.push(node);
+        else this.#direct.set(input, [node]);
+      }
+    for (const node of order.toReversed()) {
+      if (required.has(node) || blocked.has(node)) this.#add(node, { node: null, mode: "memory", repeats: false });
+      const own = this.#readers.get(node) ?? [];
+      if (isStructure(node)) this.#through(node, own);
+      else node.inputs.forEach((input, i) => this.#add(input, { node, mode: modeOf(node, i), repeats: repeated(node, input) }));
+    }
+  }
+  #through(node: Node, own: readonly Reader[]): void {
+    const [from, ...others] = node.inputs;
+    for (const other of others) this.#add(other, { node, mode: "memory", repeats: false });
+    const asks = (mode: Mode): boolean => own.some((r) => r.mode === mode);
+    const copied = !SAME.has(node.op) && (asks("memory") || (node.op === "take" && asks("view")));
+    if (copied) this.#copied.add(node);
+    if (copied) this.#add(from!, { node, mode: "element", repeats: node.op === "broadcast" });
+    else for (const r of own) this.#add(from!, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
+  }
+  #add(node: Node, reader: Reader): void {
+    const readers = this.#readers.get(node);
+    if (!readers) this.#readers.set(node, [reader]);
+    else if (!readers.some((r) => r.node === reader.node && r.mode === reader.mode)) readers.push(reader);
+  }
+
+  /** Those that work with it, whatever structure stands between. */
+  readers(node: Node): readonly Reader[] {
+    return this.#readers.get(node) ?? [];
+  }
+  /** The nodes that have it as an input. */
+  direct(node: Node): readonly Node[] {
+    return this.#direct.get(node) ?? [];
+  }
+  /** Structure whose result is written to memory of its own. */
+  isCopied(node: Node): boolean {
+    return this.#copied.has(node);
+  }
+  /** The one reader, if it can compute the elements itself; else null. */
+  soleReader(node: Node): (Reader & { readonly node: Node }) | null {
+    const [reader, ...more] = this.readers(node);
+    return reader && more.length === 0 && reader.node && reader.mode === "element" ? { ...reader, node: reader.node } : null;
+  }
+  /** Whether nobody asks for it row-major. */
+  mayLieAnyhow(node: Node): boolean {
+    return this.readers(node).every((r) => r.mode !== "memory");
+  }
+}
+
+const repeated = (reader: Node, input: Node): boolean => isPointwise(reader) && !equalShapes(reader.types[0]!.shape, input.types[0]!.shape);

@@ -1,0 +1,281 @@
+// Expressions as WGSL: loads, then one `let` for each operation; over rows and columns, what only the row needs is computed once for it.
+import { invariant } from "../diagnostics/invariant.js";
+import type { OpTable } from "../ops/define.js";
+import { ops, wgslType } from "../ops/index.js";
+import type { Node } from "../ir/graph.js";
+import type { TensorType } from "../ir/types.js";
+import type { OpName } from "../ir/vocabulary.js";
+import type { DType } from "../size/dtype.js";
+import type { Size } from "../size/size.js";
+import type { Affine } from "./access.js";
+import type { Expression, Leaf, Operation } from "./expression.js";
+import type { Extents } from "./extents.js";
+import { collapse } from "./index-map.js";
+import { storageType, type KernelBuilder } from "./kernels/spec.js";
+import type { Value } from "./layout.js";
+import { printCoordinates } from "./text.js";
+
+/** Which input of the kernel a value is. */
+export type InputOf = (value: Value) => number;
+
+type MemoryLeaf = Extract<Leaf, { kind: "memory" }>;
+
+/** `fn value(i: u32) -> …`: element i of the expression's only result, row-major. */
+export function declareValue(kernel: KernelBuilder, expression: Expression, extents: Extents, inputOf: InputOf): void {
+  const texts = new Texts(kernel, inputOf, "");
+  const walks = expression.leaves.flatMap((leaf) => (leaf.kind === "memory" ? affinesOf(leaf) : []));
+  const walk = collapse(extents, { sizes: expression.shape, strides: walks.map((a) => a.strides) });
+  const wanted = walk.sizes.map((_, d) => walk.strides.some((s) => s[d] !== 0));
+  const { statements, coordinates } = printCoordinates(
+    walk.sizes.map((size, d) => (d === 0 ? ({ kind: "one" } as const) : kernel.countOf(size, `size${d}`))),
+    wanted,
+  );
+  const collapsed = new Map(walks.map((a, n) => [a, { strides: walk.strides[n]!, offset: a.offset }]));
+  const lines = [...statements];
+  const names = expression.leaves.map((leaf, n) => {
+    const text =
+      leaf.kind === "memory"
+        ? texts.load(
+            leaf,
+            texts.address(leaf, (a) => texts.sum(collapsed.get(a)!, coordinates)),
+          )
+        : texts.fixed(leaf);
+    lines.push(`let a${n} = ${text};`);
+    return `a${n}`;
+  });
+  const name = (place: number): string => (place < 0 ? names[-1 - place]! : `v${place}`);
+  expression.operations.forEach((o, n) => lines.push(`let v${n} = ${printOperation(o, o.operands.map(name))};`));
+  const place = soleResult(expression);
+  const dtype = dtypeAt(expression, place);
+  const value = name(place);
+  kernel.function(`fn value(i: u32) -> ${storageType(dtype)} {\n${lines.map((l) => `  ${l}\n`).join("")}  return ${stored(value, dtype)};\n}`);
+}
+
+const affinesOf = ({ access: { affine, indexed } }: MemoryLeaf): readonly Affine[] => (indexed ? [affine, indexed.at] : [affine]);
+
+export function soleResult({ results }: Expression): number {
+  const [place] = results;
+  invariant(place !== undefined && results.length === 1, "an expression of one result");
+  return place;
+}
+
+export const dtypeAt = ({ leaves, operations }: Expression, place: number): DType =>
+  place < 0 ? leaves[-1 - place]!.dtype : operations[place]!.node.types[0]!.dtype;
+
+/** What an element is in memory. */
+export const stored = (value: string, dtype: DType): string => (dtype === "bool" ? `u32(${value})` : value);
+
+/** The pieces of text that all expressions are made of. */
+export class Texts {
+  readonly #kernel: KernelBuilder;
+  readonly #inputOf: InputOf;
+  readonly #prefix: string;
+  readonly #totals = new Set<string>();
+  #constants = 0;
+
+  constructor(kernel: KernelBuilder, inputOf: InputOf, prefix: string) {
+    this.#kernel = kernel;
+    this.#inputOf = inputOf;
+    this.#prefix = prefix;
+  }
+  size(size: Size): string {
+    return this.#kernel.size(size);
+  }
+  /** Σ coordinate · stride + offset. */
+  sum({ strides, offset }: Affine, coordinates: readonly string[]): string {
+    const terms = strides.flatMap((stride, d) => (stride === 0 ? [] : [stride === 1 ? coordinates[d]! : `${coordinates[d]!} * ${this.size(stride)}`]));
+    if (offset !== 0) terms.push(this.size(offset));
+    return terms.join(" + ") || "0u";
+  }
+  /** Where an element lies, its sums printed by `sum`. */
+  address({ access: { affine, indexed } }: MemoryLeaf, sum: (affine: Affine) => string): string {
+    const own = sum(affine);
+    if (!indexed) return own;
+    const row = `${this.#kernel.inputOnce(this.#inputOf(indexed.index), "u32")}[${sum(indexed.at)}]`;
+    const through = indexed.times === 1 ? row : `${row} * ${this.size(indexed.times)}`;
+    return own === "0u" ? through : `${through} + ${own}`;
+  }
+  load({ value, dtype, parts }: MemoryLeaf, address: string): string {
+    const buffer = this.#kernel.inputOnce(this.#inputOf(value), storageType(dtype));
+    const word = parts === 1 ? `${buffer}[${address}]` : `${this.#total(buffer, parts)}(${address})`;
+    return dtype === "bool" ? `(${word} != 0u)` : word;
+  }
+  fixed(leaf: Exclude<Leaf, MemoryLeaf>): string {
+    if (leaf.kind === "register") return `register${leaf.which}`;
+    const word = `sizes.${this.#kernel.word(leaf.value, leaf.dtype, `${this.#prefix}c${this.#constants++}`)}`;
+    return leaf.dtype === "bool" ? `(${word} != 0u)` : word;
+  }
+  #total(buffer: string, parts: number): string {
+    const name = `${this.#prefix}total_${buffer}`;
+    if (!this.#totals.has(name)) {
+      this.#totals.add(name);
+      this.#kernel.function(
+        `fn ${name}(at: u32) -> f32 {\n  var sum = ${buffer}[at];\n  for (var p = 1u; p < ${this.size(parts)}; p++) { sum += ${buffer}[at + p]; }\n  return sum;\n}`,
+      );
+    }
+    return name;
+  }
+}
+
+export const printOperation = ({ node, inputs }: Operation, operands: readonly string[]): string => printNode(ops, node, inputs, operands);
+
+function printNode<K extends OpName>(table: OpTable, node: Node<K>, inputs: readonly TensorType[], operands: readonly string[]): string {
+  const { lower } = table[node.op];
+  invariant(lower.kind === "pointwise", `${node.op} is no expression`);
+  return lower.wgsl(operands, node.attrs, inputs);
+}
+
+/** Which coordinates something depends on: those before the last, the last, both, or none. */
+type Reach = "row" | "column" | "both" | "none";
+
+const joined = (a: Reach, b: Reach): Reach => (a === b || b === "none" ? a : a === "none" ? b : "both");
+
+/** An expression over rows (all dimensions but the last, as one) and columns, in pieces: what depends on the row alone, on the column alone, and on both. */
+export class RowText {
+  readonly rowFields: { readonly name: string; readonly type: string }[] = [];
+  readonly rowLines: string[];
+  readonly columnFields: { readonly name: string; readonly type: string }[] = [];
+  readonly columnLines: string[] = [];
+  readonly lines: string[] = [];
+  readonly #expression: Expression;
+  readonly #prefix: string;
+  readonly #texts: Texts;
+  readonly #reach: readonly Reach[];
+  readonly #leafReach: readonly Reach[];
+  /** Names that another piece reads, and so are fields. */
+  readonly #fields = new Set<string>();
+  readonly #fixed = new Map<number, string>();
+
+  /** `row` and `k` are in scope of the lines; `r` and `c` hold the fields. */
+  constructor(kernel: KernelBuilder, expression: Expression, extents: Extents, inputOf: InputOf, prefix: string) {
+    this.#expression = expression;
+    this.#prefix = prefix;
+    this.#texts = new Texts(kernel, inputOf, prefix);
+    this.#leafReach = expression.leaves.map(reachOf);
+    const reach: Reach[] = [];
+    for (const o of expression.operations) {
+      const joint = o.operands.map((p) => (p < 0 ? this.#leafReach[-1 - p]! : reach[p]!)).reduce(joined, "none");
+      // What depends on neither is computed with the row.
+      reach.push(joint === "none" ? "row" : joint);
+    }
+    this.#reach = reach;
+    const memory = expression.leaves.filter((l) => l.kind === "memory");
+    const walks = memory.flatMap(affinesOf);
+    const lead = collapse(extents, { sizes: expression.shape.slice(0, -1), strides: walks.map((a) => a.strides.slice(0, -1)) });
+    const { statements, coordinates } = printCoordinates(
+      lead.sizes.map((size, d) => (d === 0 ? ({ kind: "one" } as const) : kernel.countOf(size, `${prefix}lead${d}`))),
+      lead.sizes.map((_, d) => lead.strides.some((s) => s[d] !== 0)),
+      "row",
+    );
+    this.rowLines = [...statements];
+    const leads = new Map(walks.map((a, n) => [a, { strides: lead.strides[n]!, offset: a.offset }]));
+    this.#leaves((affine) => this.#texts.sum(leads.get(affine)!, coordinates));
+    this.#operations();
+  }
+  #leaves(leadSum: (affine: Affine) => string): void {
+    this.#expression.leaves.forEach((leaf, n) => {
+      const name = `${this.#prefix}a${n}`;
+      if (leaf.kind !== "memory") {
+        this.#fixed.set(-1 - n, this.#texts.fixed(leaf));
+        return;
+      }
+      const step = leaf.access.affine.strides.at(-1) ?? 0;
+      const base = this.#texts.address(leaf, leadSum);
+      const across = step === 1 ? "k" : `k * ${this.#texts.size(step)}`;
+      switch (this.#leafReach[n]!) {
+        case "none":
+        case "row":
+          this.rowLines.push(`let ${name} = ${this.#texts.load(leaf, base)};`);
+          break;
+        case "column":
+          this.columnLines.push(`let ${name} = ${this.#texts.load(leaf, base === "0u" ? across : `${base} + ${across}`)};`);
+          break;
+        case "both":
+          this.rowLines.push(`let ${name}_at = ${base};`);
+          this.rowFields.push({ name: `${name}_at`, type: "u32" });
+          this.lines.push(`let ${name} = ${this.#texts.load(leaf, `r.${name}_at + ${across}`)};`);
+          break;
+      }
+    });
+  }
+  #operations(): void {
+    this.#expression.operations.forEach((operation, n) => {
+      const reach = this.#reach[n]!;
+      const line = `let ${this.#prefix}v${n} = ${printOperation(
+        operation,
+        operation.operands.map((p) => this.#nameIn(p, reach)),
+      )};`;
+      (reach === "both" ? this.lines : reach === "column" ? this.columnLines : this.rowLines).push(line);
+    });
+  }
+  /** A result, in the scope of `lines`. */
+  name(place: number): string {
+    return this.#nameIn(place, "both");
+  }
+  #nameIn(place: number, reach: Reach): string {
+    const fixed = this.#fixed.get(place);
+    if (fixed !== undefined) return fixed;
+    const name = place < 0 ? `${this.#prefix}a${-1 - place}` : `${this.#prefix}v${place}`;
+    const own = place < 0 ? this.#leafReach[-1 - place]! : this.#reach[place]!;
+    if (reach !== "both" || own === "both") return name;
+    const dtype = dtypeAt(this.#expression, place);
+    const [fields, of] = own === "column" ? [this.columnFields, "c"] : [this.rowFields, "r"];
+    if (!this.#fields.has(name)) {
+      this.#fields.add(name);
+      fields.push({ name, type: wgslType(dtype) });
+    }
+    return `${of}.${name}`;
+  }
+}
+
+/** Registers differ from row to row and column to column; what an index finds depends on the row. */
+function reachOf(leaf: Leaf): Reach {
+  if (leaf.kind === "register") return "both";
+  if (leaf.kind === "constant") return "none";
+  const { affine, indexed } = leaf.access;
+  const row = affine.strides.slice(0, -1).some((s) => s !== 0) || indexed !== null;
+  const column = (affine.strides.at(-1) ?? 0) !== 0;
+  return column ? (row ? "both" : "column") : "row";
+}
+
+/** Whether its rows and columns can be told apart: no index depends on the column. */
+export const splitsByRow = ({ leaves }: Expression): boolean =>
+  leaves.every((leaf) => leaf.kind !== "memory" || (leaf.access.indexed?.at.strides.at(-1) ?? 0) === 0);
+
+const structText = (name: string, fields: readonly { readonly name: string; readonly type: string }[]): string =>
+  `struct ${name} { ${fields.map((f) => `${f.name}: ${f.type}`).join(", ") || "unused: u32"} }`;
+
+/** `struct name` and `fn from(parameters) -> name` that computes its fields. */
+export const structFunction = (
+  name: string,
+  signature: string,
+  fields: readonly { readonly name: string; readonly type: string }[],
+  lines: readonly string[],
+): string =>
+  `${structText(name, fields)}\nfn ${signature} -> ${name} {\n${lines.map((l) => `  ${l}\n`).join("")}  return ${name}(${fields.map((f) => f.name).join(", ") || "0u"});\n}`;
+
+/**
+ * `RowA`, `rowA`, `ColA`, `colA` and `valueA` of a product's kernel, or the same of another letter: an element, or a vector of several sums' terms.
+ * `place` is how the file names a row: its parameters, the last of which is `row`.
+ */
+export function declareRows(
+  kernel: KernelBuilder,
+  expression: Expression,
+  extents: Extents,
+  inputOf: InputOf,
+  names: { readonly letter: string; readonly parameters: string; readonly prefix: string },
+): void {
+  const { letter, parameters, prefix } = names;
+  const text = new RowText(kernel, expression, extents, inputOf, prefix);
+  const results = expression.results.map((place) => text.name(place));
+  kernel.function(structFunction(`Row${letter}`, `row${letter}(${parameters})`, text.rowFields, text.rowLines));
+  kernel.function(structFunction(`Col${letter}`, `col${letter}(k: u32)`, text.columnFields, text.columnLines));
+  const type = sumsType(results.length);
+  const value = results.length === 1 ? results[0]! : `${type}(${results.join(", ")})`;
+  kernel.function(
+    `fn value${letter}(r: Row${letter}, c: Col${letter}, k: u32) -> ${type} {\n${text.lines.map((l) => `  ${l}\n`).join("")}  return ${value};\n}`,
+  );
+}
+
+/** So many f32 together. */
+export const sumsType = (count: number): string => (count <= 1 ? "f32" : `vec${count}f`);

@@ -1,0 +1,112 @@
+// Where every value lies, and expressions over what lies somewhere.
+import { invariant } from "../diagnostics/invariant.js";
+import { isOp, type Node } from "../ir/graph.js";
+import type { Size } from "../size/size.js";
+import { isPointwise, isStructure } from "./demand.js";
+import { ExpressionBuilder, type Expression, type Inlining } from "./expression.js";
+import type { Extents } from "./extents.js";
+import { isRowMajor, rowMajor, viewed, type Layout, type Value } from "./layout.js";
+import type { Partition } from "./partition.js";
+
+export class Layouts {
+  /** Structure that has to be copied, as it turned out: nothing was made of what reads it. */
+  readonly blocked = new Set<Node>();
+  readonly #extents: Extents;
+  readonly #partition: Partition;
+  readonly #fill: (constant: Node) => void;
+  readonly #values = new Map<Node, Value[]>();
+  readonly #layouts = new Map<Node, Layout>();
+  readonly #filled = new Set<Node>();
+
+  /** `fill` writes a constant to memory. */
+  constructor(extents: Extents, partition: Partition, fill: (constant: Node) => void) {
+    this.#extents = extents;
+    this.#partition = partition;
+    this.#fill = fill;
+  }
+
+  /** The memory that holds a node's elements row-major. */
+  valueOf(node: Node): Value {
+    if (isOp(node, "constant") && !this.#filled.has(node)) {
+      this.#fill(node);
+      this.#filled.add(node);
+    }
+    const layout = this.of(node);
+    if (layout && isRowMajor(this.#extents, layout, node.types[0]!.shape)) return layout.value;
+    this.blocked.add(node);
+    return this.result(node, 0);
+  }
+  result(node: Node, index: number): Value {
+    let results = this.#values.get(node);
+    if (!results) this.#values.set(node, (results = node.types.map((_, i) => ({ node, result: i }))));
+    const value = results[index];
+    invariant(value, `${node.op} has no result ${index}`);
+    return value;
+  }
+  /** Where a node's elements lie, seen through structure; null where they are computed by whoever reads them. */
+  readonly of = (node: Node): Layout | null => {
+    const chain: Node[] = [];
+    let at = node;
+    let layout: Layout | null = null;
+    for (;;) {
+      layout = this.#layouts.get(at) ?? null;
+      if (layout) break;
+      if (isStructure(at) && !this.#partition.demand.isCopied(at)) {
+        chain.push(at);
+        at = at.inputs[0]!;
+        continue;
+      }
+      layout = this.#baseLayout(at);
+      break;
+    }
+    for (const n of chain.toReversed()) {
+      layout = layout && viewed(this.#extents, n, layout);
+      if (layout) this.#layouts.set(n, layout);
+    }
+    return layout;
+  };
+  #baseLayout(node: Node): Layout | null {
+    const [extents, partition] = [this.#extents, this.#partition];
+    if (isOp(node, "constant")) return this.#filled.has(node) ? rowMajor(extents, this.result(node, 0), node.types[0]!.shape) : null;
+    const computed = partition.taken.has(node) || (isPointwise(node) && !partition.stored.has(node));
+    if (computed) return null;
+    const value = isOp(node, "pick") ? this.result(node.inputs[0]!, node.attrs.result) : this.result(node, 0);
+    const layout = rowMajor(extents, value, node.types[0]!.shape);
+    this.#layouts.set(node, layout);
+    return layout;
+  }
+  /** Says where a node lies that a kernel for several stores. */
+  set(node: Node, layout: Layout): void {
+    this.#layouts.set(node, layout);
+  }
+
+  /** What `nodes` are over `shape`, computed within one kernel from what lies in memory; null where something must be copied first. */
+  expression(nodes: readonly Node[], shape: readonly Size[], own: ReadonlySet<Node>, registers?: ReadonlyMap<Node, number>): Expression | null {
+    const inlining: Inlining = {
+      extents: this.#extents,
+      layoutOf: (n) => (own.has(n) ? null : this.of(n)),
+      registerOf: (n) => registers?.get(n) ?? null,
+    };
+    const builder = new ExpressionBuilder(inlining, shape);
+    if (nodes.every((n) => builder.add(n))) return builder.made();
+    if (builder.blocked) this.blocked.add(builder.blocked);
+    return null;
+  }
+  /** Sizes of layers that are made alike are said alike. */
+  same(expression: Expression): Expression {
+    const { equal } = this.#extents;
+    const affine = ({ strides, offset }: { readonly strides: readonly Size[]; readonly offset: Size }): { strides: Size[]; offset: Size } => ({
+      strides: strides.map((s) => equal.size(s)),
+      offset: equal.size(offset),
+    });
+    return {
+      ...expression,
+      shape: expression.shape.map((s) => equal.size(s)),
+      leaves: expression.leaves.map((leaf) => {
+        if (leaf.kind !== "memory") return leaf;
+        const { affine: own, indexed } = leaf.access;
+        return { ...leaf, access: { affine: affine(own), indexed: indexed && { ...indexed, at: affine(indexed.at), times: equal.size(indexed.times) } } };
+      }),
+    };
+  }
+}

@@ -1,0 +1,181 @@
+// Which kernel computes what: regions of products, sums over rows, and pointwise operators that are stored or computed where they are read.
+import { isOp, type Node } from "../ir/graph.js";
+import type { Limits } from "../program/target.js";
+import { MOST_OPERATIONS } from "./absorb.js";
+import { Demand, isPointwise, isSingleProduct, isStructure } from "./demand.js";
+import type { Extents } from "./extents.js";
+import { RegionBuilder, type Region } from "./regions.js";
+import { RowGroups, sumsRows, type RowGroup } from "./row-groups.js";
+import { productWeights } from "./side-by-side.js";
+
+export interface Partition {
+  readonly demand: Demand;
+  /** By the product they grow from. */
+  readonly regions: ReadonlyMap<Node, Region>;
+  /** By the first sum. */
+  readonly rowGroups: ReadonlyMap<Node, RowGroup>;
+  /** Pointwise operators and structure that have memory and a kernel of their own. */
+  readonly stored: ReadonlySet<Node>;
+  /** Nodes that a region or a group computes. */
+  readonly taken: ReadonlySet<Node>;
+  /** Of products whose kernels sum over rows: so many columns at a time. */
+  readonly sumsOver: ReadonlyMap<Node, number>;
+}
+
+/** What the kernels of products can do, as the tunings for one have it. */
+export interface ProductAbilities {
+  readonly packs: boolean;
+  readonly sumsOver: number | null;
+}
+
+export interface PartitionOptions {
+  readonly extents: Extents;
+  readonly limits: Limits;
+  /** What must lie row-major for the caller. */
+  readonly required: ReadonlySet<Node>;
+  /** Structure that turned out to be opaque: what it reads is made row-major. */
+  readonly blocked: ReadonlySet<Node>;
+  /** Whether it is there before the first step. */
+  readonly isGiven: (node: Node) => boolean;
+  readonly abilities: (product: Node<"matmul">) => ProductAbilities;
+}
+
+export function partition(order: readonly Node[], options: PartitionOptions): Partition {
+  return new Partitioning(order, options).made();
+}
+
+class Partitioning {
+  readonly #order: readonly Node[];
+  readonly #with: PartitionOptions;
+  readonly #demand: Demand;
+  readonly #positions = new Map<Node, number>();
+  /** Of what another kernel than its own computes: when that does. */
+  readonly #ready = new Map<Node, number>();
+  readonly #regions = new Map<Node, Region>();
+  readonly #rowGroups: RowGroups;
+  readonly #taken = new Set<Node>();
+  /** Read from memory by a region or a group. */
+  readonly #read = new Set<Node>();
+  readonly #stored = new Set<Node>();
+  readonly #sumsOver = new Map<Node, number>();
+
+  constructor(order: readonly Node[], options: PartitionOptions) {
+    this.#order = order;
+    this.#with = options;
+    this.#demand = new Demand(order, options.required, options.blocked);
+    order.forEach((node, i) => this.#positions.set(node, i));
+    this.#rowGroups = new RowGroups(options.limits.storageBuffersPerStage, this.#position);
+  }
+
+  made(): Partition {
+    for (const node of this.#order) {
+      if (this.#taken.has(node)) continue;
+      if (isSingleProduct(node)) this.#grow(node);
+      else if (isOp(node, "sum") && sumsRows(node)) this.#sum(node);
+    }
+    this.#decide();
+    const rowGroups = new Map(this.#rowGroups.all.map((group) => [group.sums[0]!, group]));
+    return { demand: this.#demand, regions: this.#regions, rowGroups, stored: this.#stored, taken: this.#taken, sumsOver: this.#sumsOver };
+  }
+
+  readonly #position = (node: Node): number => this.#positions.get(node) ?? -1;
+  readonly #readyAt = (node: Node): number => {
+    if (this.#with.isGiven(node)) return -1;
+    if (isOp(node, "pick")) return this.#readyAt(node.inputs[0]!);
+    return this.#ready.get(node) ?? this.#position(node);
+  };
+  readonly #isTaken = (node: Node): boolean => this.#taken.has(node);
+
+  #grow(product: Node<"matmul">): void {
+    const columns = product.types[0]!.shape.at(-1)!;
+    if (typeof columns !== "number" || columns === 0) return;
+    const { extents, required, limits, abilities } = this.#with;
+    const { packs, sumsOver } = abilities(product);
+    const region = new RegionBuilder(product, columns, {
+      demand: this.#demand,
+      extents,
+      required,
+      mostBuffers: limits.storageBuffersPerStage,
+      packs: packs && productWeights(product) !== null,
+      sumsOver,
+      position: this.#position,
+      readyAt: this.#readyAt,
+      isTaken: this.#isTaken,
+    }).build();
+    this.#regions.set(product, region);
+    if (sumsOver !== null) this.#sumsOver.set(product, sumsOver);
+    this.#take(region.nodes, [...region.reads, ...(region.prologue?.reads ?? [])], product);
+  }
+  #sum(node: Node<"sum">): void {
+    const group = this.#rowGroups.add(node, { demand: this.#demand, readyAt: this.#readyAt, isTaken: this.#isTaken });
+    if (group) this.#take(group.nodes, group.reads, group.sums[0]!);
+  }
+  #take(nodes: Iterable<Node>, reads: Iterable<Node>, at: Node): void {
+    for (const n of nodes) {
+      this.#taken.add(n);
+      this.#ready.set(n, this.#position(at));
+    }
+    for (const n of reads) this.#read.add(n);
+  }
+
+  /** What is left: pointwise operators are computed by their only reader, if that computes no element twice and its kernel does not grow too large. */
+  #decide(): void {
+    const { limits, required, extents } = this.#with;
+    const sizes = new Map<Node, { operations: number; reads: Set<Node> }>();
+    const most = (node: Node): number => {
+      const device = new Set(node.types.flatMap((t) => t.shape).map((s) => extents.deviceSize(s)?.axis));
+      device.delete(undefined);
+      return limits.storageBuffersPerStage - 1 - device.size;
+    };
+    for (const node of this.#order) {
+      if (this.#taken.has(node)) continue;
+      const computes = isPointwise(node);
+      if (isStructure(node) && this.#demand.isCopied(node)) this.#stored.add(node);
+      if (!computes && !readsElements(node)) continue;
+      const own = { operations: computes ? 1 : 0, reads: new Set<Node>() };
+      const bases = new Set<Node>();
+      for (const input of new Set(node.inputs)) {
+        const { base, indices } = this.#behind(input);
+        for (const n of indices) own.reads.add(n);
+        if (base.op === "constant") continue;
+        own.reads.add(base);
+        bases.add(base);
+      }
+      for (const base of bases) {
+        const inner = sizes.get(base);
+        if (!inner || own.operations + inner.operations >= MOST_OPERATIONS) continue;
+        const reads = new Set([...own.reads, ...inner.reads]);
+        reads.delete(base);
+        if (reads.size > most(node)) continue;
+        own.operations += inner.operations;
+        own.reads = reads;
+        sizes.delete(base);
+      }
+      if (!computes) continue;
+      const reader = this.#demand.soleReader(node);
+      const inlined = reader && !reader.repeats && !required.has(node) && !this.#read.has(node) && !this.#taken.has(reader.node);
+      if (inlined) sizes.set(node, own);
+      else this.#stored.add(node);
+    }
+    // Nobody took these in.
+    for (const node of sizes.keys()) this.#stored.add(node);
+  }
+  #behind(node: Node): { readonly base: Node; readonly indices: readonly Node[] } {
+    const indices: Node[] = [];
+    let base = node;
+    while (isStructure(base) && !this.#demand.isCopied(base)) {
+      if (isOp(base, "take")) indices.push(base.inputs[1]!);
+      base = base.inputs[0]!;
+    }
+    return { base, indices };
+  }
+}
+
+const readsElements = (node: Node): boolean =>
+  isOp(node, "sum") ||
+  isOp(node, "reduce_max") ||
+  isOp(node, "reduce_min") ||
+  isOp(node, "softmax") ||
+  isOp(node, "rope") ||
+  isOp(node, "put") ||
+  isOp(node, "set");

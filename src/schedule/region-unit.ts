@@ -1,0 +1,215 @@
+// The units of products with their regions, and of sums over rows.
+import { isOp, type Node } from "../ir/graph.js";
+import { attrsKey } from "../ir/key.js";
+import { printType } from "../ir/typing.js";
+import { printSize, type Size } from "../size/size.js";
+import { expressionKey, valuesOf, type Expression } from "./expression.js";
+import { declareRows, splitsByRow } from "./expression-text.js";
+import { declareFinish, type FrameText, type Output } from "./finish-text.js";
+import { rowSums } from "./kernels/rows.js";
+import { input, result, work, type KernelBuilder, type Work } from "./kernels/spec.js";
+import { rowMajor, type Layout, type Value } from "./layout.js";
+import type { Layouts } from "./layouts.js";
+import type { FrameWork, Region } from "./regions.js";
+import type { RowGroup } from "./row-groups.js";
+import { productWeights } from "./side-by-side.js";
+import { indexIn, runSpec, typesOf, UNFUSED, type Unit, type UnitOptions } from "./unit.js";
+
+/** Results of a region as they are numbered, with the layouts that their readers will find. */
+class Results {
+  readonly writes: { readonly value: Value; readonly bytes: Size }[] = [];
+  readonly lies: [Node, Layout][] = [];
+  #shared: number | null = null;
+
+  constructor(
+    readonly region: Region,
+    readonly columns: number,
+    readonly layouts: Layouts,
+    readonly options: UnitOptions,
+  ) {}
+
+  add(value: Value, bytes: Size): number {
+    return this.writes.push({ value, bytes }) - 1;
+  }
+  #bytes(node: Node): Size {
+    const { extents } = this.options;
+    return extents.bytes(extents.equal.type(node.types[0]!));
+  }
+  own(node: Node): number {
+    const value = this.layouts.result(node, 0);
+    this.lies.push([node, rowMajor(this.options.extents, value, node.types[0]!.shape)]);
+    return this.add(value, this.#bytes(node));
+  }
+  /** The memory of the product, rows of all its columns. */
+  shared(): number {
+    this.#shared ??= this.add(this.layouts.result(this.region.product, 0), this.#bytes(this.region.product));
+    return this.#shared;
+  }
+  /** Columns of it. */
+  place(node: Node, start: number): void {
+    const { extents } = this.options;
+    const shape = node.types[0]!.shape;
+    const lead = rowMajor(extents, this.layouts.result(this.region.product, 0), shape.slice(0, -1));
+    this.lies.push([node, { ...lead, strides: [...lead.strides.map((s) => extents.times(s, this.columns)), 1], offset: start }]);
+  }
+  rotated(node: Node): void {
+    this.lies.push([node, { value: this.layouts.result(this.region.product, 0), ...this.region.rotated.get(node)! }]);
+  }
+  panels(node: Node, panels: number): number {
+    const { extents } = this.options;
+    const value = this.layouts.result(node, 0);
+    const own = rowMajor(extents, value, node.types[0]!.shape);
+    this.lies.push([node, { ...own, strides: own.strides.map((s) => extents.times(s, panels)), parts: panels }]);
+    return this.add(value, extents.times(panels, this.#bytes(node)));
+  }
+}
+
+/** A product with what it loads and finishes; null where something must be copied first. */
+export function regionUnit(region: Region, layouts: Layouts, options: UnitOptions): Unit | null {
+  const { extents, madeWhenLoaded, partition } = options;
+  const { product, frames, nodes, pairs } = region;
+  const [a, b] = product.inputs;
+  const shape = product.types[0]!.shape;
+  const columns = shape.at(-1) as number; // regions have a known number of columns
+  const loaded = layouts.expression([a!], a!.types[0]!.shape, nodes);
+  if (loaded && !splitsByRow(loaded)) layouts.blocked.add(a!);
+  const results = new Results(region, columns, layouts, options);
+  const scatter = frames.find((f) => f.scatter)?.scatter ?? null;
+  // Result 0 takes over the memory of what it adds to.
+  const scattered = scatter && results.own(scatter);
+  const worked: { readonly part: FrameWork; readonly expression: Expression }[] = [];
+  for (const part of frames) {
+    const { frame, stores, sums, registers } = part;
+    const wanted = [...stores.map((s) => s.node), ...(part.scatter ? [part.scatter.inputs[2]!] : []), ...sums.map((s) => s.inputs[0]!)];
+    const expression = layouts.expression(wanted, [...shape.slice(0, -1), frame.stop - frame.start], nodes, registers);
+    if (!expression) return null;
+    if (!splitsByRow(expression)) layouts.blocked.add(product);
+    worked.push({ part, expression });
+  }
+  if (!loaded) return null;
+  const weight = madeWhenLoaded.has(b!) ? layouts.result(b!, 0) : layouts.valueOf(b!);
+  const known = new Set([...valuesOf([loaded]), weight, ...valuesOf(worked.map((w) => w.expression))]);
+  const valueFor = (node: Node): Value => {
+    const value = layouts.valueOf(node);
+    known.add(value);
+    return value;
+  };
+  const base = scatter && valueFor(scatter.inputs[0]!);
+  const index = scatter && valueFor(scatter.inputs[1]!);
+  for (const { part } of worked) for (const n of part.rotation?.node.inputs.slice(1) ?? []) valueFor(n);
+  const reads = [...known];
+  const inputOf = indexIn(reads);
+
+  const texts = worked.map(({ part, expression }): FrameText => {
+    const { frame, stores, rotation, sums } = part;
+    const outputs = stores.map(({ node, shared }): Output => {
+      if (!shared) return { kind: "store", result: results.own(node), stride: frame.stop - frame.start, offset: 0 };
+      if (rotation && node === stores.at(-1)!.node) results.rotated(rotation.node);
+      else results.place(node, frame.start);
+      return { kind: "store", result: results.shared(), stride: columns, offset: frame.start };
+    });
+    if (part.scatter) outputs.push({ kind: "scatter", result: scattered!, index: inputOf(index!), stride: columns, replaces: isOp(part.scatter, "set") });
+    const panels = Math.ceil(columns / (partition.sumsOver.get(product) ?? columns));
+    return {
+      frame,
+      expression: layouts.same(expression),
+      outputs,
+      rotation: rotation && {
+        positions: inputOf(layouts.valueOf(rotation.node.inputs[1]!)),
+        angles: inputOf(layouts.valueOf(rotation.node.inputs[2]!)),
+        width: rotation.width,
+      },
+      sums: sums.map((s) => ({ result: results.panels(s, panels), panels })),
+    };
+  });
+  for (const [node, layout] of results.lies) layouts.set(node, layout);
+
+  const context = typesOf(product, options);
+  const inputB = inputOf(weight);
+  const takesOver = base === null ? null : inputOf(base);
+  const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
+  const loads = (kernel: KernelBuilder): void => {
+    // What is added to is read from the memory that it shares with the result.
+    if (takesOver !== null) kernel.inputIs(takesOver, `y${scattered!}`);
+    declareRows(kernel, layouts.same(loaded), extents, inputOf, { letter: "A", parameters: "batch: u32, row: u32", prefix: "p" });
+  };
+  const finishes = (kernel: KernelBuilder): void => declareFinish(kernel, texts, pairs, extents, inputOf);
+  const key = [
+    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")} ${context.results.map(printType).join(" ")} ${inputB} ${pairs}`,
+    expressionKey(loaded, extents, inputOf),
+    ...texts.map(
+      (t) => `${JSON.stringify([t.frame, t.rotation, t.sums])} ${t.outputs.map(outputKey).join(";")} ${expressionKey(t.expression, extents, inputOf)}`,
+    ),
+  ].join("\n");
+  const make = (inPlace: boolean): Work => {
+    const { steps, scratch } = runSpec("matmul", {
+      ...UNFUSED,
+      ...context,
+      attrs: product.attrs,
+      weights,
+      views: product.inputs.map(() => null),
+      places: [-1, inputB],
+      loads,
+      finishes: isPlainStore(texts) ? null : finishes,
+      inputB,
+      pairs,
+    });
+    if (takesOver === null || inPlace) return { steps, scratch };
+    return work([{ kind: "copy", from: input(takesOver), to: result(0), bytes: results.writes[0]!.bytes }, ...steps], scratch);
+  };
+  return { nodes: [product, ...[...nodes].filter((n) => n !== product)], reads, writes: results.writes, takesOver, key, make };
+}
+
+const outputKey = (o: Output): string =>
+  o.kind === "store"
+    ? `${o.result} ${printSize(o.stride)}+${printSize(o.offset)}`
+    : `${o.result} ${printSize(o.stride)}*[${o.index}]${o.replaces ? "=" : "+="}`;
+
+/** The product as it is, row-major in memory of its own. */
+function isPlainStore(frames: readonly FrameText[]): boolean {
+  const [only, ...more] = frames;
+  if (!only || more.length > 0 || only.rotation || only.sums.length > 0 || only.expression.operations.length > 0) return false;
+  const [output, ...others] = only.outputs;
+  return others.length === 0 && output?.kind === "store" && output.offset === 0 && only.frame.start === 0 && printSize(output.stride) === `${only.frame.stop}`;
+}
+
+/** Sums over the same rows, in one pass; null where something must be copied first. */
+export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, options: UnitOptions): Unit | null {
+  const { extents, tunings } = options;
+  const shape = sums[0]!.inputs[0]!.types[0]!.shape;
+  const expression = layouts.expression(
+    sums.map((s) => s.inputs[0]!),
+    shape,
+    nodes,
+  );
+  if (!expression) return null;
+  if (!splitsByRow(expression)) {
+    layouts.blocked.add(sums[0]!.inputs[0]!);
+    return null;
+  }
+  const reads = valuesOf([expression]);
+  const inputOf = indexIn(reads);
+  const same = layouts.same(expression);
+  const make = (): Work =>
+    work([
+      rowSums(
+        {
+          rows: extents.product(same.shape.slice(0, -1)),
+          depth: same.shape.at(-1)!,
+          results: sums.map((s, i) => ({ operand: result(i), dtype: s.types[0]!.dtype })),
+          declare: (kernel) => declareRows(kernel, same, extents, inputOf, { letter: "X", parameters: "row: u32", prefix: "p" }),
+        },
+        extents,
+        tunings.rowSums,
+      ),
+    ]);
+  for (const s of sums) layouts.set(s, rowMajor(extents, layouts.result(s, 0), s.types[0]!.shape));
+  return {
+    nodes: [...sums, ...[...nodes].filter((n) => !sums.some((s) => s === n))],
+    reads,
+    writes: sums.map((s) => ({ value: layouts.result(s, 0), bytes: extents.bytes(extents.equal.type(s.types[0]!)) })),
+    takesOver: null,
+    key: `row sums ${expressionKey(expression, extents, inputOf)}`,
+    make,
+  };
+}

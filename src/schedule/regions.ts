@@ -1,0 +1,389 @@
+// Regions: what a product's kernel does beside summing. What it computes of a while it loads it, and what follows on its sums before they are stored.
+import { isOp, type Node } from "../ir/graph.js";
+import { equalShapes } from "../ir/typing.js";
+import { equalSizes, type Size } from "../size/size.js";
+import { absorb, isCheap, MOST_OPERATIONS, type Absorbed } from "./absorb.js";
+import { isPointwise, isStructure, type Demand } from "./demand.js";
+import type { Extents } from "./extents.js";
+import { viewed, type Layout } from "./layout.js";
+
+/** Columns of a product that are worked on together: from start to stop; or pairs of them, the others as many columns on from `second`. */
+export interface Frame {
+  readonly start: number;
+  readonly stop: number;
+  readonly second: number | null;
+}
+
+export interface Rotation {
+  readonly node: Node<"rope">;
+  /** Width of a head. */
+  readonly width: number;
+}
+
+/** What is done with the sums of a frame. */
+export interface FrameWork {
+  readonly frame: Frame;
+  /** Nodes that are a sum itself: the product, or slices of it; in a pair the first and the second. */
+  readonly registers: ReadonlyMap<Node, number>;
+  /** Nodes stored, row-major in memory of their own or where their columns stand in the product's. */
+  readonly stores: readonly { readonly node: Node; readonly shared: boolean }[];
+  /** The last of them turned by its position, in place of it. */
+  readonly rotation: Rotation | null;
+  /** Rows added to or replaced, in the memory of the first input. */
+  readonly scatter: Node<"put" | "set"> | null;
+  /** Sums over each row of the frame. */
+  readonly sums: readonly Node<"sum">[];
+}
+
+export interface Region {
+  readonly product: Node<"matmul">;
+  /** What input a is computed of; null where it is read as it lies. */
+  readonly prologue: Absorbed | null;
+  readonly frames: readonly FrameWork[];
+  /** Columns so far apart stand side by side; 0: in their order. */
+  readonly pairs: number;
+  /** Where each rotated value lies in the product's memory. */
+  readonly rotated: ReadonlyMap<Node, Omit<Layout, "value">>;
+  /** All nodes that the kernel computes. */
+  readonly nodes: ReadonlySet<Node>;
+  /** What it reads beside a and b. */
+  readonly reads: ReadonlySet<Node>;
+}
+
+export interface RegionOptions {
+  readonly demand: Demand;
+  readonly extents: Extents;
+  readonly required: ReadonlySet<Node>;
+  readonly mostBuffers: number;
+  /** Whether b is packed, so that columns may stand in another order. */
+  readonly packs: boolean;
+  /** Columns of a panel where the kernel can sum over rows; null where it cannot. */
+  readonly sumsOver: number | null;
+  readonly position: (node: Node) => number;
+  readonly readyAt: (node: Node) => number;
+  readonly isTaken: (node: Node) => boolean;
+}
+
+const MOST_SUMS = 4;
+
+/** Grows the region of a product over a matrix or over rows of any rank. */
+export class RegionBuilder {
+  readonly #product: Node<"matmul">;
+  readonly #with: RegionOptions;
+  readonly #columns: number;
+  readonly #lead: readonly Size[];
+  readonly #before: number;
+  readonly #frames = new Map<string, Frame>();
+  readonly #frameOf = new Map<Node, Frame>();
+  readonly #absorbed = new Map<Node, Absorbed>();
+  readonly #sums = new Set<Node<"sum">>();
+  readonly #rotations = new Map<Node, Rotation & { readonly of: Node; readonly layout: Omit<Layout, "value"> }>();
+  #scatter: Node<"put" | "set"> | null = null;
+  #pairs = 0;
+  #prologue: Absorbed | null = null;
+
+  constructor(product: Node<"matmul">, columns: number, options: RegionOptions) {
+    this.#product = product;
+    this.#with = options;
+    this.#columns = columns;
+    this.#lead = product.types[0]!.shape.slice(0, -1);
+    this.#before = options.position(product);
+  }
+
+  build(): Region {
+    this.#prologue = this.#absorbA();
+    this.#frameOf.set(this.#product, this.#frame(0, this.#columns, null));
+    const { demand, required } = this.#with;
+    const direct = demand.direct(this.#product);
+    if (!required.has(this.#product) && direct.length > 0 && direct.every((n) => this.#slicesColumns(n)))
+      for (const n of direct) if (this.#slicesColumns(n)) this.#frameOf.set(n, this.#frameOfSlice(n));
+    this.#grow();
+    this.#prune();
+    for (;;) {
+      const region = this.#made();
+      // What is turned is stored nowhere else.
+      const mixed = region.frames.find((f) => f.rotation && f.stores.length > 1)?.rotation;
+      if (mixed) this.#rotations.delete(mixed.node);
+      else if (this.#buffers(region) <= this.#with.mostBuffers || !this.#shrink()) return region;
+      this.#prune();
+    }
+  }
+
+  #frame(start: number, stop: number, second: number | null): Frame {
+    const key = `${start} ${stop} ${second}`;
+    let frame = this.#frames.get(key);
+    if (!frame) this.#frames.set(key, (frame = { start, stop, second }));
+    return frame;
+  }
+  #slicesColumns(node: Node): node is Node<"slice"> {
+    return isOp(node, "slice") && node.attrs.axis === this.#lead.length;
+  }
+  #frameOfSlice({ attrs: { start, stop } }: Node<"slice">): Frame {
+    return this.#frame(start, stop, null);
+  }
+
+  #absorbA(): Absorbed | null {
+    const { demand, readyAt, isTaken } = this.#with;
+    const [a] = this.#product.inputs;
+    const found = absorb(a!, this.#product, { demand, before: this.#before, readyAt, isTaken, allows: isCheap });
+    // Half of what may be bound is left to b and what follows.
+    return found && found.reads.size <= this.#with.mostBuffers / 2 ? found : null;
+  }
+
+  // --- growing
+  #grow(): void {
+    const seen = new Set<Node>();
+    const waiting = new Set<Node>();
+    const reach = (node: Node): void => {
+      for (const reader of this.#with.demand.direct(node)) if (!seen.has(reader)) waiting.add(reader);
+    };
+    for (const node of this.#frameOf.keys()) reach(node);
+    while (waiting.size > 0) {
+      const next = [...waiting].reduce((a, b) => (this.#with.position(a) <= this.#with.position(b) ? a : b));
+      waiting.delete(next);
+      seen.add(next);
+      if (this.#frameOf.has(next)) continue;
+      if (this.#joins(next)) reach(next);
+    }
+  }
+  #joins(node: Node): boolean {
+    if (this.#with.isTaken(node) || this.#scatter) return false;
+    if (isOp(node, "put") || isOp(node, "set")) return this.#scatters(node);
+    if (isOp(node, "sum")) return this.#sumsUp(node);
+    if (isStructure(node)) return this.#rotates(node);
+    return isPointwise(node) && this.#computes(node);
+  }
+  #size(): number {
+    let count = this.#frameOf.size;
+    for (const a of this.#absorbed.values()) count += a.operations.size;
+    return count;
+  }
+  #computes(node: Node): boolean {
+    if (this.#size() >= MOST_OPERATIONS) return false;
+    const own = node.inputs.filter((n) => this.#frameOf.has(n));
+    const frame = this.#jointFrame(own);
+    if (!frame || !equalShapes(node.types[0]!.shape, [...this.#lead, frame.stop - frame.start])) return false;
+    for (const input of node.inputs) if (!this.#frameOf.has(input) && !this.#take(input, node)) return false;
+    this.#frameOf.set(node, frame);
+    return true;
+  }
+  /** What a joining node reads from outside, if that is there in time. */
+  #take(input: Node, reader: Node): boolean {
+    const { demand, readyAt, isTaken } = this.#with;
+    const taken = (n: Node): boolean => isTaken(n) || this.#frameOf.has(n);
+    const found = absorb(input, reader, { demand, before: this.#before, readyAt, isTaken: taken, allows: () => true });
+    if (!found || [...found.reads].some((n) => this.#frameOf.has(n))) return false;
+    const known = this.#absorbed.get(reader);
+    this.#absorbed.set(
+      reader,
+      known ? { operations: new Set([...known.operations, ...found.operations]), reads: new Set([...known.reads, ...found.reads]) } : found,
+    );
+    return true;
+  }
+  #jointFrame(nodes: readonly Node[]): Frame | null {
+    const frames = [...new Set(nodes.map((n) => this.#frameOf.get(n)!))].toSorted((a, b) => a.start - b.start);
+    const [first, second, ...more] = frames;
+    if (!first || more.length > 0) return null;
+    if (!second) return first;
+    const width = first.stop - first.start;
+    const apart = second.start - first.start;
+    const halves = first.second === null && second.second === null && second.stop - second.start === width && apart === width;
+    if (!halves || !this.#pairsUp(apart, first.start)) return null;
+    return this.#frame(first.start, first.stop, second.start);
+  }
+  /** Whether columns so far apart can stand side by side, from a first one on. */
+  #pairsUp(apart: number, start: number): boolean {
+    const fits = this.#with.packs && apart % 2 === 0 && start % (2 * apart) === 0 && this.#columns % (2 * apart) === 0;
+    if (!fits || (this.#pairs !== 0 && this.#pairs !== apart)) return false;
+    this.#pairs = apart;
+    return true;
+  }
+  #isWhole(node: Node): boolean {
+    const frame = this.#frameOf.get(node);
+    return frame !== undefined && frame.start === 0 && frame.stop === this.#columns;
+  }
+  #scatters(node: Node<"put" | "set">): boolean {
+    const [x, index, rows] = node.inputs;
+    const { demand, readyAt } = this.#with;
+    const ready = readyAt(x!) < this.#before && readyAt(index!) < this.#before;
+    const fits = node.attrs.dim === 0 && this.#lead.length === 1 && this.#isWhole(rows!) && this.#frameOf.get(rows!)!.second === null;
+    if (!fits || !ready || !demand.readers(rows!).every((r) => r.node === node)) return false;
+    if (this.#prologue?.reads.has(x!) || (!this.#prologue && this.#product.inputs[0] === x) || !this.#readsOnlyAt(x!, index!)) return false;
+    this.#scatter = node;
+    return true;
+  }
+  /** Whether of x the region reads no element but the one it will write next. */
+  #readsOnlyAt(x: Node, index: Node): boolean {
+    const operations = [...this.#frameOf.keys(), ...[...this.#absorbed.values()].flatMap((a) => [...a.operations])];
+    return operations.every((n) =>
+      n.inputs.every((input) => {
+        let at = input;
+        while (isStructure(at) && !this.#with.demand.isCopied(at)) at = at.inputs[0]!;
+        return at !== x || (isOp(input, "take") && input.attrs.dim === 0 && input.inputs[0] === x && input.inputs[1] === index);
+      }),
+    );
+  }
+  #sumsUp(node: Node<"sum">): boolean {
+    const { demand, required, sumsOver } = this.#with;
+    const [x] = node.inputs;
+    const along = node.attrs.axes.length === 1 && node.attrs.axes[0] === this.#lead.length;
+    if (sumsOver === null || !along || this.#sums.size === MOST_SUMS || required.has(node) || node.types[0]!.dtype !== "f32") return false;
+    if (!this.#isWhole(x!) || !demand.readers(node).every((r) => r.mode === "element")) return false;
+    this.#sums.add(node);
+    return true;
+  }
+  /** A rotation behind structure that starts here. */
+  #rotates(head: Node): boolean {
+    const { demand, required, readyAt } = this.#with;
+    const member = head.inputs[0]!;
+    const frame = this.#frameOf.get(member);
+    if (!frame || frame.second !== null || required.has(member)) return false;
+    const chain: Node[] = [];
+    let at = head;
+    let from = member;
+    for (; isStructure(at) && !required.has(at) && !demand.isCopied(at) && at.op !== "take";) {
+      if (demand.direct(from).length !== 1) return false;
+      chain.push(at);
+      const [next] = demand.direct(at);
+      if (!next) return false;
+      from = at;
+      at = next;
+    }
+    if (!isOp(at, "rope") || at.inputs[0] !== from || demand.direct(from).length !== 1 || required.has(at)) return false;
+    const [, positions, table] = at.inputs;
+    const width = at.types[0]!.shape.at(-1)!;
+    if (typeof width !== "number" || !demand.mayLieAnyhow(at) || readyAt(positions!) >= this.#before || readyAt(table!) >= this.#before) return false;
+    const layout = this.#rotatedLayout(chain, frame, width);
+    if (!layout || !this.#pairsUp(width / 2, frame.start)) return false;
+    this.#rotations.set(at, { node: at, width, of: member, layout });
+    return true;
+  }
+  /** Where the heads of a frame lie in the product's memory, if a head is so many neighbouring columns of a row. */
+  #rotatedLayout(chain: readonly Node[], frame: Frame, width: number): Omit<Layout, "value"> | null {
+    const { extents } = this.#with;
+    if (this.#lead.length !== 1 || (frame.stop - frame.start) % width !== 0) return null;
+    const nowhere = { node: this.#product, result: 0 };
+    let layout: Layout | null = { value: nowhere, strides: [this.#columns, 1], offset: frame.start, parts: 1 };
+    for (const node of chain) {
+      layout = viewed(extents, node, layout);
+      if (!layout) return null;
+    }
+    const shape = chain.at(-1)!.types[0]!.shape;
+    const { strides, offset, parts } = layout;
+    const steps = shape.map((s, d): Size => (s === 1 ? 0 : strides[d]!));
+    const known = steps.every((s, d) => d === shape.length - 1 || s === 0 || equalSizes(s, this.#columns) || equalSizes(s, width));
+    // Positions go along the dimension before the last.
+    const rows = steps.at(-2)!;
+    return steps.at(-1) === 1 && known && (rows === 0 || equalSizes(rows, this.#columns)) ? { strides, offset, parts } : null;
+  }
+
+  // --- what is stored
+  #isStored(node: Node): boolean {
+    const { demand, required } = this.#with;
+    if (required.has(node)) return true;
+    return demand.direct(node).some((n) => !this.#frameOf.has(n) && n !== this.#scatter && !(isOp(n, "sum") && this.#sums.has(n)) && !this.#turns(node));
+  }
+  #turns(member: Node): boolean {
+    return [...this.#rotations.values()].some((r) => r.of === member);
+  }
+  /** Drops what would be stored for one reader that can as well compute it itself, of something stored anyway. */
+  #prune(): void {
+    const { demand } = this.#with;
+    for (let changed = true; changed;) {
+      changed = false;
+      for (const node of [...this.#frameOf.keys()].toReversed()) {
+        if (!isPointwise(node) || !this.#isStored(node) || this.#isRead(node)) continue;
+        const own = node.inputs.filter((n) => this.#frameOf.has(n));
+        const reader = demand.soleReader(node);
+        const outside = own.every((n) => demand.direct(n).some((d) => !this.#frameOf.has(d)) || this.#with.required.has(n));
+        if (!reader || reader.repeats || isOp(reader.node, "matmul") || !outside) continue;
+        this.#drop(node);
+        changed = true;
+      }
+    }
+  }
+  /** Whether something else of the region needs it. */
+  #isRead(node: Node): boolean {
+    const { demand } = this.#with;
+    return demand.direct(node).some((n) => this.#frameOf.has(n) || n === this.#scatter || (isOp(n, "sum") && this.#sums.has(n)) || this.#turns(node));
+  }
+  #drop(node: Node): void {
+    this.#frameOf.delete(node);
+    this.#absorbed.delete(node);
+  }
+  /** Gives up what joined last; false where there is nothing left to give up. */
+  #shrink(): boolean {
+    const last = [...this.#frameOf.keys()].at(-1)!;
+    if (this.#scatter) this.#scatter = null;
+    else if (this.#sums.size > 0) this.#sums.delete([...this.#sums].at(-1)!);
+    else if (isPointwise(last)) this.#drop(last);
+    else if (this.#rotations.size > 0) this.#rotations.delete([...this.#rotations.keys()].at(-1)!);
+    else if (this.#prologue && this.#prologue.reads.size > 1) this.#prologue = null;
+    else return false;
+    return true;
+  }
+
+  #made(): Region {
+    const frames: FrameWork[] = [];
+    const rotated = new Map([...this.#rotations].map(([node, r]) => [node, r.layout]));
+    const members = [...this.#frameOf.keys()];
+    for (const frame of new Set(this.#frameOf.values())) {
+      const own = members.filter((n) => this.#frameOf.get(n) === frame);
+      const rotation = [...this.#rotations.values()].find((r) => own.includes(r.of)) ?? null;
+      const stored = own.filter((n) => this.#isStored(n));
+      const whole = frame.start === 0 && frame.stop === this.#columns;
+      const shares =
+        !whole && frame.second === null && stored.length === 1 && this.#with.demand.mayLieAnyhow(stored[0]!) && !this.#with.required.has(stored[0]!);
+      const stores = rotation
+        ? [...stored.map((node) => ({ node, shared: false })), { node: rotation.of, shared: true }]
+        : stored.map((node) => ({ node, shared: shares }));
+      const scatter = whole ? this.#scatter : null;
+      const sums = whole && frame.second === null ? [...this.#sums] : [];
+      if (stores.length > 0 || scatter || sums.length > 0)
+        frames.push({ frame, registers: this.#registers(frame), stores, rotation: rotation && { node: rotation.node, width: rotation.width }, scatter, sums });
+    }
+    const parts = [...this.#absorbed.values()];
+    const nodes = new Set<Node>([this.#product, ...members, ...this.#rotations.keys(), ...this.#sums]);
+    if (this.#scatter) nodes.add(this.#scatter);
+    for (const a of this.#prologue ? [...parts, this.#prologue] : parts) for (const n of a.operations) nodes.add(n);
+    const reads = new Set(parts.flatMap((a) => [...a.reads]));
+    for (const { node } of this.#rotations.values()) for (const n of node.inputs.slice(1)) reads.add(n);
+    return { product: this.#product, prologue: this.#prologue, frames, pairs: this.#pairsNeeded(frames), rotated, nodes, reads };
+  }
+  #pairsNeeded(frames: readonly FrameWork[]): number {
+    return frames.some((f) => f.rotation || f.frame.second !== null) ? this.#pairs : 0;
+  }
+  #registers(frame: Frame): ReadonlyMap<Node, number> {
+    const registers = new Map<Node, number>();
+    for (const [node, own] of this.#frameOf) {
+      if (isPointwise(node)) continue;
+      if (own === frame) registers.set(node, 0);
+      else if (frame.second !== null && own.start === frame.start) registers.set(node, 0);
+      else if (frame.second !== null && own.start === frame.second) registers.set(node, 1);
+    }
+    return registers;
+  }
+  /** Buffers that the kernel binds. */
+  #buffers({ prologue, frames, reads }: Region): number {
+    const { extents } = this.#with;
+    const read = new Set<Node>([...reads, ...(prologue?.reads ?? [this.#product.inputs[0]!])]);
+    let written = 0;
+    let shared = false;
+    for (const f of frames) {
+      written += f.stores.filter((s) => !s.shared).length + f.sums.length;
+      shared ||= f.stores.some((s) => s.shared);
+      if (f.scatter) {
+        written++;
+        read.add(f.scatter.inputs[1]!);
+        read.delete(f.scatter.inputs[0]!);
+      }
+    }
+    const counted = new Set(this.#lead.map((s) => extents.deviceSize(s)?.axis).filter((axis) => axis !== undefined));
+    for (const node of read)
+      for (const s of node.types[0]!.shape) {
+        const device = extents.deviceSize(s);
+        if (device) counted.add(device.axis);
+      }
+    return read.size + 1 + written + (shared ? 1 : 0) + counted.size;
+  }
+}

@@ -1,0 +1,68 @@
+// A unit: what one kernel, or a few in turn, computes, with all it reads and writes.
+import type { Node } from "../ir/graph.js";
+import { inputTypes } from "../ir/typing.js";
+import type { OpName } from "../ir/vocabulary.js";
+import { invariant } from "../diagnostics/invariant.js";
+import type { Size } from "../size/size.js";
+import type { Extents } from "./extents.js";
+import { specs } from "./kernels/index.js";
+import type { Spec, SpecContext, Work } from "./kernels/spec.js";
+import type { Value } from "./layout.js";
+import type { Partition } from "./partition.js";
+import type { Tunings } from "./tunings/index.js";
+
+export interface Unit {
+  /** All that it computes, the one it is named for first. */
+  readonly nodes: readonly Node[];
+  /** The kernels' inputs. */
+  readonly reads: readonly Value[];
+  /** Their results. */
+  readonly writes: readonly { readonly value: Value; readonly bytes: Size }[];
+  /** Result 0 may take over the memory of this input; if it does not, it begins as a copy of it. */
+  readonly takesOver: number | null;
+  /** Equal for units whose work is equal. */
+  readonly key: string;
+  make(inPlace: boolean): Work;
+}
+
+export interface UnitOptions {
+  readonly extents: Extents;
+  readonly tunings: Tunings;
+  readonly partition: Partition;
+  /** Whether it is there before the first step: sources, and what the host counts. */
+  readonly isGiven: (node: Node) => boolean;
+  /** Concatenations of weights that are made when they are loaded. */
+  readonly madeWhenLoaded: ReadonlySet<Node>;
+}
+
+/** What a context says where nothing is fused. */
+export const UNFUSED = { inPlace: false, prologue: null, loads: null, finishes: null, resultView: null, inputB: 1, pairs: 0 } as const;
+
+/** What a spec is told of every node. Layers that are made alike are said alike. */
+export function typesOf(node: Node, { extents, tunings }: UnitOptions): Pick<SpecContext<OpName>, "attrs" | "inputs" | "results" | "extents" | "tunings"> {
+  const { equal } = extents;
+  return {
+    attrs: equal.attrs(node.attrs),
+    inputs: inputTypes(node.op, node.inputs).map((t) => equal.type(t)),
+    results: node.types.map((t) => equal.type(t)),
+    extents,
+    tunings,
+  };
+}
+
+/** The steps of a node by its operator's spec. */
+export function runSpec<K extends OpName>(op: K, context: Parameters<Spec<K>>[0]): Work {
+  const spec: Spec<K> | null = specs[op];
+  invariant(spec, `${op} has no kernel`);
+  return spec(context);
+}
+
+/** The place of a value among a unit's reads. */
+export function indexIn(reads: readonly Value[]): (value: Value) => number {
+  const places = new Map(reads.map((value, i) => [value, i]));
+  return (value) => {
+    const place = places.get(value);
+    invariant(place !== undefined, `${value.node.op} is not among what its kernel reads`);
+    return place;
+  };
+}

@@ -1,0 +1,209 @@
+// Units in the order in which they run: of stored expressions and of operators with kernels of their own here, of products elsewhere.
+import { isOp, type Node } from "../ir/graph.js";
+import { attrsKey } from "../ir/key.js";
+import { printType } from "../ir/typing.js";
+import { ops } from "../ops/index.js";
+import { equalSizes, printSize, type Size } from "../size/size.js";
+import { isPointwise, isStructure } from "./demand.js";
+import { expressionKey, valuesOf, type Expression } from "./expression.js";
+import { declareValue, dtypeAt, soleResult } from "./expression-text.js";
+import type { Extents } from "./extents.js";
+import { readsViews, worksInPlace, writesView } from "./kernels/index.js";
+import { KernelBuilder, result, storageType, work, type View, type Work } from "./kernels/spec.js";
+import { isRowMajor, rowMajor, type Value } from "./layout.js";
+import { Layouts } from "./layouts.js";
+import { regionUnit, rowGroupUnit } from "./region-unit.js";
+import { productWeights } from "./side-by-side.js";
+import { indexIn, runSpec, typesOf, UNFUSED, type Unit, type UnitOptions } from "./unit.js";
+
+export class UnitMaker {
+  readonly units: Unit[] = [];
+  readonly layouts: Layouts;
+  readonly #with: UnitOptions;
+
+  constructor(options: UnitOptions) {
+    this.#with = options;
+    this.layouts = new Layouts(options.extents, options.partition, (constant) => this.#push(this.#expressionUnit(constant)));
+  }
+
+  /** Makes the unit that computes a node, if it is the one a unit is named for. Nodes come in order. */
+  enter(node: Node): void {
+    const { partition, isGiven, madeWhenLoaded } = this.#with;
+    const region = partition.regions.get(node);
+    if (region) return this.#push(regionUnit(region, this.layouts, this.#with));
+    const group = partition.rowGroups.get(node);
+    if (group) return this.#push(rowGroupUnit(group, this.layouts, this.#with));
+    if (partition.taken.has(node)) return;
+    if (partition.stored.has(node)) return this.#push(this.#expressionUnit(node));
+    if (node.op === "constant" || isGiven(node) || isStructure(node) || isPointwise(node) || isOp(node, "pick") || madeWhenLoaded.has(node)) return;
+    this.#push(this.#kernelUnit(node));
+  }
+  #push(unit: Unit | null): void {
+    if (unit) this.units.push(unit);
+  }
+
+  #writes(node: Node): Unit["writes"] {
+    const { extents } = this.#with;
+    return node.types.map((type, i) => ({ value: this.layouts.result(node, i), bytes: extents.bytes(extents.equal.type(type)) }));
+  }
+
+  #expressionUnit(node: Node): Unit | null {
+    const { extents } = this.#with;
+    const type = node.types[0]!;
+    const expression = this.layouts.expression([node], type.shape, new Set([node]));
+    if (!expression) return null;
+    const reads = valuesOf([expression]);
+    const inputOf = indexIn(reads);
+    const { operations } = expression;
+    const name =
+      operations.length === 0
+        ? isOp(node, "constant")
+          ? "fill"
+          : node.op
+        : operations
+            .slice(-3)
+            .map((o) => o.node.op)
+            .join("_");
+    const make = (): Work => {
+      const kernel = new KernelBuilder("pointwise", extents, name);
+      kernel.write("y", storageType(dtypeAt(expression, soleResult(expression))), result());
+      const count = extents.product(extents.equal.type(type).shape);
+      kernel.count("count", count);
+      declareValue(kernel, this.layouts.same(expression), extents, inputOf);
+      return work([kernel.over(count)]);
+    };
+    const nodes = [node, ...operations.map((o) => o.node).filter((n) => n !== node)];
+    return { nodes, reads, writes: this.#writes(node), takesOver: null, key: `= ${name} ${expressionKey(expression, extents, inputOf)}`, make };
+  }
+  /** A node by the kernels of its operator; what the first kernel reads may be computed in it. */
+  #kernelUnit(node: Node): Unit | null {
+    const { extents } = this.#with;
+    const element = elementInput(node);
+    const computed = element === null ? null : node.inputs[element]!;
+    const expression = computed && this.layouts.expression([computed], computed.types[0]!.shape, new Set());
+    if (computed && !expression) return null;
+    const plain = !expression || isPlain(expression, extents);
+    const views: (View | null)[] = [];
+    const reads: Value[] = expression && !plain ? [...valuesOf([expression])] : [];
+    const places: number[] = [];
+    node.inputs.forEach((from, i) => {
+      const found = i === element && !plain ? null : this.#readOf(node, from, i);
+      views.push(found?.view ?? null);
+      places.push(found ? reads.push(found.value) - 1 : -1);
+    });
+    const inputOf = indexIn(reads);
+    const base = isOp(node, "put") || isOp(node, "set") ? places[0]! : null;
+    const conflict = base !== null && expression && !this.#readsOnlyWhatItWrites(expression, node as Node<"put" | "set">);
+    if (conflict) {
+      this.layouts.blocked.add(computed);
+      return null;
+    }
+    const resultView = this.#resultView(node);
+    const takesOver = worksInPlace.has(node.op) ? places[ops[node.op].inPlace!]! : null;
+    const context = typesOf(node, this.#with);
+    const prologue =
+      expression && !plain
+        ? (kernel: KernelBuilder): void => {
+            // Rows that are added to are read from the memory that they share with the result.
+            if (base !== null) kernel.inputIs(base, "x");
+            declareValue(kernel, this.layouts.same(expression), extents, inputOf);
+          }
+        : null;
+    const weights = node.inputs.map((from, i) => isOp(from, "weight") || (i === 1 && productWeights(node) !== null));
+    const key = [
+      `${node.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}`,
+      context.results.map(printType).join(" "),
+      prologue ? `<${expressionKey(expression!, extents, inputOf)}> ${places.join(",")}` : "",
+      [...views, resultView].map((v) => (v ? this.#viewKey(v) : "")).join(";"),
+    ].join(" ");
+    const make = (inPlace: boolean): Work =>
+      runSpec(node.op, {
+        ...UNFUSED,
+        ...context,
+        weights,
+        views: views.map((v) => v && this.#sameView(v)),
+        resultView: resultView && this.#sameView(resultView),
+        inPlace,
+        prologue,
+        places,
+      });
+    const nodes = [node, ...(prologue ? expression!.operations.map((o) => o.node) : [])];
+    return { nodes, reads, writes: this.#writes(node), takesOver, key, make };
+  }
+  /** Whether what is put into x, or replaces its rows, reads of x no element but the one it goes to. */
+  #readsOnlyWhatItWrites({ leaves }: Expression, node: Node<"put" | "set">): boolean {
+    const [x, index] = node.inputs;
+    const [value, rows] = [this.layouts.valueOf(x!), this.layouts.valueOf(index!)];
+    const { strides } = rowMajor(this.#with.extents, value, x!.types[0]!.shape);
+    const { dim } = node.attrs;
+    return leaves.every((leaf) => {
+      if (leaf.kind !== "memory" || leaf.value !== value) return true;
+      const { affine, indexed } = leaf.access;
+      const along =
+        indexed?.index === rows &&
+        equalSizes(indexed.times, strides[dim]!) &&
+        indexed.at.offset === 0 &&
+        indexed.at.strides.every((s, d) => s === (d === dim ? 1 : 0));
+      return along && affine.offset === 0 && affine.strides.every((s, d) => (d === dim ? s === 0 : equalSizes(s, strides[d]!)));
+    });
+  }
+  /** An input where it lies: row-major, unless the operator's kernels read it anyhow. */
+  #readOf(node: Node, from: Node, index: number): { readonly value: Value; readonly view: View | null } {
+    const { extents, madeWhenLoaded } = this.#with;
+    if (madeWhenLoaded.has(from)) return { value: this.layouts.result(from, 0), view: null };
+    const layout = readsViews.has(node.op) && index < 3 ? this.layouts.of(from) : null;
+    if (layout && layout.parts === 1 && !isRowMajor(extents, layout, from.types[0]!.shape)) return { value: layout.value, view: layout };
+    return { value: this.layouts.valueOf(from), view: null };
+  }
+  #sameView({ strides, offset }: View): View {
+    const { equal } = this.#with.extents;
+    return { strides: strides.map((s) => equal.size(s)), offset: equal.size(offset) };
+  }
+  #viewKey(view: View): string {
+    const { strides, offset } = this.#sameView(view);
+    return `${strides.map(printSize).join(",")}+${printSize(offset)}`;
+  }
+  /** Written so that the one permutation all read it through finds it row-major. */
+  #resultView(node: Node): View | null {
+    const { partition, extents } = this.#with;
+    const [reader, ...more] = partition.demand.direct(node);
+    if (
+      !writesView.has(node.op) ||
+      !reader ||
+      more.length > 0 ||
+      !isOp(reader, "permute") ||
+      partition.demand.isCopied(reader) ||
+      !partition.demand.mayLieAnyhow(node)
+    )
+      return null;
+    const permuted = rowMajor(extents, this.layouts.result(node, 0), reader.types[0]!.shape);
+    const strides: Size[] = [];
+    reader.attrs.order.forEach((d, n) => (strides[d] = permuted.strides[n]!));
+    this.layouts.set(node, { ...permuted, strides });
+    return { strides, offset: 0 };
+  }
+}
+
+/** The input whose elements the operator's kernel may compute. */
+function elementInput(node: Node): number | null {
+  switch (node.op) {
+    case "sum":
+    case "reduce_max":
+    case "reduce_min":
+    case "softmax":
+    case "rope":
+      return 0;
+    case "put":
+    case "set":
+      return 2;
+    default:
+      return null;
+  }
+}
+
+/** Nothing but the elements of one value, in its order. */
+function isPlain({ leaves, operations, shape }: Expression, extents: Extents): boolean {
+  const [leaf] = leaves;
+  if (operations.length > 0 || leaves.length !== 1 || leaf?.kind !== "memory" || leaf.access.indexed) return false;
+  return isRowMajor(extents, { value: leaf.value, ...leaf.access.affine, parts: leaf.parts }, shape);
+}
