@@ -9,7 +9,7 @@ diagnostic(off, subgroup_uniformity);
 // --- parameters
 struct Sizes { batch: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> score: array<u32>;
+@group(0) @binding(1) var<storage, read> score: array<f32>;
 @group(0) @binding(2) var<storage, read> parent: array<u32>;
 @group(0) @binding(3) var<storage, read> kept: array<u32>;
 @group(0) @binding(4) var<storage, read_write> index: array<u32>;
@@ -17,6 +17,8 @@ struct Sizes { batch: u32 }
 @group(0) @binding(6) var<storage, read_write> starts: array<u32>;
 const WIDTH = 8u;
 fn batch() -> u32 { return sizes.batch; }
+/** The score of a row, which may be computed from others. */
+fn value(i: u32) -> f32 { return score[i]; }
 /** The starts of the axis the rows make, where they came from the host: a result like the others. */
 fn publish(b: u32) {
   if (b == 0u) { starts[0] = 0u; }
@@ -25,7 +27,7 @@ fn publish(b: u32) {
 // --- end of parameters
 
 fn keyOf(row: u32) -> u32 {
-  let bits = score[row];
+  let bits = bitcast<u32>(value(row));
   let magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) { return 0u; }
   if (magnitude == 0u) { return 0x80000000u; }

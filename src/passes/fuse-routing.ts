@@ -2,7 +2,7 @@
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
 import { any, mapGraph, of, op, rewrite, rule, type Emit, type Rule, type Trace } from "./rewrite.js";
-import { hasRows, rowSumOf } from "./row-sums.js";
+import { hasRows, rowSumBases, rowSumOf } from "./row-sums.js";
 
 /**
  * Recognised from primitive operators, whoever wrote them: the score of a row and what its norm needs are then computed in one reading of the rows, all
@@ -40,8 +40,7 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
 function statisticsFirst(graph: Graph, trace: Trace | null): Graph {
   const summed = new Set<Node>();
   for (const node of nodesOf(graph)) {
-    const leaf = rowSumOf(node);
-    if (leaf && leaf.op !== "take") summed.add(leaf);
+    for (const base of rowSumBases(node)) if (base.op !== "take") summed.add(base);
   }
   if (summed.size === 0) return graph;
   const readAnyway = new Set<Node>();

@@ -18,7 +18,7 @@ const STRUCTURE: ReadonlySet<string> = new Set(["permute", "slice", "broadcast",
 /** The same elements in the same order. */
 const SAME: ReadonlySet<string> = new Set(["reshape", "stop_gradient", "barrier"]);
 /** Operators whose kernels compute the elements of input 0, or read them through structure. */
-const READS_ELEMENTS: ReadonlySet<string> = new Set(["sum", "reduce_max", "reduce_min", "softmax", "rope"]);
+const READS_ELEMENTS: ReadonlySet<string> = new Set(["sum", "reduce_max", "reduce_min", "softmax", "rope", "top"]);
 
 export const isStructure = (node: Node): boolean => STRUCTURE.has(node.op);
 export const isPointwise = (node: Node): boolean => node.op !== "constant" && ops[node.op].lower.kind === "pointwise";

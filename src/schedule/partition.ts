@@ -7,6 +7,7 @@ import type { Extents } from "./extents.js";
 import { RegionBuilder, type Region } from "./regions.js";
 import { RowGroups, sumsRows, type RowGroup } from "./row-groups.js";
 import { productWeights } from "./side-by-side.js";
+import type { ScoreTunings } from "./tunings/scores.js";
 
 export interface Partition {
   readonly demand: Demand;
@@ -33,6 +34,7 @@ export interface PartitionOptions {
   readonly limits: Limits;
   /** What must lie row-major for the caller. */
   readonly required: ReadonlySet<Node>;
+  readonly scores: ScoreTunings;
   /** Structure that turned out to be opaque: what it reads is made row-major. */
   readonly blocked: ReadonlySet<Node>;
   /** Whether it is there before the first step. */
@@ -98,6 +100,7 @@ class Partitioning {
       mostBuffers: limits.storageBuffersPerStage,
       packs: packs && productWeights(product) !== null,
       sumsOver,
+      scores: this.#with.scores,
       position: this.#position,
       readyAt: this.#readyAt,
       isTaken: this.#isTaken,
@@ -177,5 +180,6 @@ const readsElements = (node: Node): boolean =>
   isOp(node, "reduce_min") ||
   isOp(node, "softmax") ||
   isOp(node, "rope") ||
+  isOp(node, "top") ||
   isOp(node, "put") ||
   isOp(node, "set");

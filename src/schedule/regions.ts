@@ -1,11 +1,12 @@
 // Regions: what a product's kernel does beside summing. What it computes of a while it loads it, and what follows on its sums before they are stored.
 import { isOp, type Node } from "../ir/graph.js";
-import { equalShapes } from "../ir/typing.js";
+import { equalShapes, packedAxis } from "../ir/typing.js";
 import { equalSizes, type Size } from "../size/size.js";
 import { absorb, isCheap, MOST_OPERATIONS, type Absorbed } from "./absorb.js";
 import { isPointwise, isStructure, type Demand } from "./demand.js";
 import type { Extents } from "./extents.js";
 import { viewed, type Layout } from "./layout.js";
+import type { ScoreTunings } from "./tunings/scores.js";
 
 /** Columns of a product that are worked on together: from start to stop; or pairs of them, the others as many columns on from `second`. */
 export interface Frame {
@@ -59,6 +60,8 @@ export interface RegionOptions {
   readonly packs: boolean;
   /** Columns of a panel where the kernel can sum over rows; null where it cannot. */
   readonly sumsOver: number | null;
+  /** Where a choice may add up what a product's kernel sums. */
+  readonly scores: ScoreTunings;
   readonly position: (node: Node) => number;
   readonly readyAt: (node: Node) => number;
   readonly isTaken: (node: Node) => boolean;
@@ -228,9 +231,16 @@ export class RegionBuilder {
     const [x] = node.inputs;
     const along = node.attrs.axes.length === 1 && node.attrs.axes[0] === this.#lead.length;
     if (sumsOver === null || !along || this.#sums.size === MOST_SUMS || required.has(node) || node.types[0]!.dtype !== "f32") return false;
-    if (!this.#isWhole(x!) || !demand.readers(node).every((r) => r.mode === "element")) return false;
+    if (!this.#isWhole(x!) || !demand.readers(node).every((r) => r.mode === "element" && (r.node?.op !== "top" || this.#rides(r.node)))) return false;
     this.#sums.add(node);
     return true;
+  }
+  /** Whether a choice may add up the panels of its scores. */
+  #rides(choice: Node): boolean {
+    const { extents, scores, sumsOver } = this.#with;
+    const axis = packedAxis(choice.inputs[0]!.types[0]!.shape[0]!);
+    const tokens = axis === null ? null : extents.most(axis);
+    return tokens !== null && tokens <= scores.tokens && Math.ceil(this.#columns / sumsOver!) <= scores.panels;
   }
   /** A rotation behind structure that starts here. */
   #rotates(head: Node): boolean {

@@ -13,12 +13,14 @@ export interface RowGroup {
 const MOST_SUMS = 4;
 /** Rows of fewer elements are summed an invocation each, as any reduction. */
 const LEAST_DEPTH = 16;
+/** Longer ones are shared by more lanes, and summed in more levels. */
+const MOST_DEPTH = 16_384;
 
 /** Whether it sums over the last dimension, long enough to be worth a kernel of its own. */
 export function sumsRows({ attrs, inputs, types }: Node<"sum">): boolean {
   const shape = inputs[0]!.types[0]!.shape;
   const depth = shape.at(-1);
-  return attrs.axes.length === 1 && attrs.axes[0] === shape.length - 1 && typeof depth === "number" && depth >= LEAST_DEPTH && types[0]!.dtype === "f32";
+  return attrs.axes.length === 1 && attrs.axes[0] === shape.length - 1 && typeof depth === "number" && depth >= LEAST_DEPTH && depth <= MOST_DEPTH && types[0]!.dtype === "f32";
 }
 
 export class RowGroups {

@@ -74,6 +74,7 @@ class Scheduling {
         limits: this.#target.limits,
         required: this.#required,
         blocked,
+        scores: this.#tunings.scores,
         isGiven,
         abilities: (p) => this.#abilities(p),
       }),
@@ -149,7 +150,7 @@ class Scheduling {
   #weightsAt({ nodes, reads }: Unit, index: number): readonly Node<"weight">[] | null {
     const value = itemAt(reads, index).node;
     if (isOp(value, "weight")) return [value];
-    return this.#madeWhenLoaded.has(value) ? productWeights(nodes[0]!) : null;
+    return value === nodes[0]!.inputs[1] ? productWeights(nodes[0]!) : null;
   }
   #push(step: Step<Storage>, nodes: readonly Node[]): void {
     if (step.kind === "dispatch") {

@@ -192,6 +192,7 @@ function elementInput(node: Node): number | null {
     case "reduce_min":
     case "softmax":
     case "rope":
+    case "top":
       return 0;
     case "put":
     case "set":

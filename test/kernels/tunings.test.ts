@@ -21,6 +21,14 @@ function squares(rows: number, columns: number): Case {
   return b.finish(b.node("sum", [b.node("mul", [x, x], {})], { axes: [1], keep: false }), "squares");
 }
 
+/** Scores of what a product makes, and the choice by them. */
+function chosen(): Case {
+  const b = new Bench({ batch: 2, tokens: 40, lengths: [40, 17], axes: { K: { kind: "top", parent: "T", k: 7 } } }, 13);
+  const stream = b.node("matmul", [b.rows([], [33]), b.weight("w", "f32", [67, 33])], { transposed: true });
+  const score = b.node("sum", [b.node("mul", [stream, b.weight("router", "f32", [67])], {})], { axes: [1], keep: false });
+  return b.finish(b.top("K", score), "a choice");
+}
+
 interface Tried {
   readonly op: OpName;
   readonly of: Case;
@@ -35,6 +43,7 @@ const FAMILIES: { readonly [F in FamilyName]: { readonly tried: readonly Tried[]
   products: { tried: [{ op: "matmul", of: product(35, 67, 139) }], sameBits: true },
   reductions: { tried: [...samplesOf("softmax", 1), ...samplesOf("cross_entropy", 1), ...samplesOf("argmax", 1)], sameBits: false },
   rowSums: { tried: [squares(1, 5), squares(33, 131)].map((of) => ({ op: "sum", of })), sameBits: false },
+  scores: { tried: [{ op: "top", of: chosen() }], sameBits: false },
   top: { tried: samplesOf("top", 2), sameBits: true },
 };
 

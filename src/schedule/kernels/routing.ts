@@ -5,17 +5,18 @@ import { multiplySizes } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import type { Step } from "../plan.js";
 import type { TopTuning } from "../tunings/top.js";
-import { input, KernelBuilder, result, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
+import { input, KernelBuilder, readValues, result, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
 
-export const top: Spec<"top"> = ({ attrs, inputs, extents, tunings }) => {
+export const top: Spec<"top"> = ({ attrs, inputs, extents, tunings, prologue, places }) => {
   const tokens = extents.most(packedAxis(typeAt(inputs, 0).shape[0]!)!) ?? Infinity;
   const found = tunings.top.find(({ most }) => most === null || tokens <= most);
   invariant(found, "no tuning fits so many tokens");
   const onDevice = extents.onDevice(attrs.axis);
-  const kernel = topKernel(found.tuning, extents).read("score", "u32", input(0)).read("parent", "u32", input(1));
+  const kernel = topKernel(found.tuning, extents);
+  readValues(kernel, prologue, { name: "score", type: "f32", place: places[0]! }).read("parent", "u32", input(places[1]!));
   kernel.read("kept", "u32", onDevice ? result(1) : { from: "counted", axis: attrs.axis });
   kernel.write("index", "u32", result(0)).write("positions", "u32", result(2)).count("batch", extents.batch);
-  if (onDevice) return work([topStarts(attrs.axis, extents), kernel.function("fn publish(b: u32) {}").dispatch(extents.batch)]);
+  if (onDevice) return work([topStarts(attrs.axis, extents, places), kernel.function("fn publish(b: u32) {}").dispatch(extents.batch)]);
   kernel.write("starts", "u32", result(1)).function(PUBLISH);
   return work([kernel.dispatch(extents.batch)]);
 };
@@ -37,8 +38,8 @@ const PUBLISH = `fn publish(b: u32) {
 }`;
 
 /** The starts of an axis made by `top`, from counts that only the device knows. */
-function topStarts(axis: string, extents: Extents): Step<Operand> {
-  const kernel = new KernelBuilder("top_starts", extents).read("parent", "u32", input(1)).read("counting", "u32", input(2));
+function topStarts(axis: string, extents: Extents, places: readonly number[]): Step<Operand> {
+  const kernel = new KernelBuilder("top_starts", extents).read("parent", "u32", input(places[1]!)).read("counting", "u32", input(places[2]!));
   return kernel.read("kTable", "u32", { from: "k", axis }).write("starts", "u32", result(1)).count("batch", extents.batch).dispatch(1);
 }
 

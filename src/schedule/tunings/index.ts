@@ -5,6 +5,7 @@ import type { Candidate, Family } from "./family.js";
 import { products, type ProductTunings } from "./products.js";
 import { reductions, type ReductionTunings } from "./reductions.js";
 import { rowSums, type RowSumsTuning } from "./row-sums.js";
+import { scores, type ScoreTunings } from "./scores.js";
 import { top, type TopTunings } from "./top.js";
 
 export type { Candidate, Family } from "./family.js";
@@ -16,12 +17,13 @@ export interface Tunings {
   readonly products: ProductTunings;
   readonly reductions: ReductionTunings;
   readonly rowSums: RowSumsTuning;
+  readonly scores: ScoreTunings;
   readonly top: TopTunings;
 }
 export type FamilyName = keyof Tunings;
 
 /** Total by type. */
-export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { attention, products, reductions, rowSums, top };
+export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { attention, products, reductions, rowSums, scores, top };
 
 /** The tunings of a device on which nobody has measured. */
 export const tuningsFor = (target: Target): Tunings => ({
@@ -29,6 +31,7 @@ export const tuningsFor = (target: Target): Tunings => ({
   products: products.defaults(target),
   reductions: reductions.defaults(target),
   rowSums: rowSums.defaults(target),
+  scores: scores.defaults(target),
   top: top.defaults(target),
 });
 
@@ -39,6 +42,7 @@ export function misfitOf(tunings: Tunings, target: Target): string | null {
     products.misfit(tunings.products, target) ??
     reductions.misfit(tunings.reductions, target) ??
     rowSums.misfit(tunings.rowSums, target) ??
+    scores.misfit(tunings.scores, target) ??
     top.misfit(tunings.top, target)
   );
 }
