@@ -96,16 +96,26 @@ const textOf = (path: string): string => readFileSync(new URL(path, root), "utf8
 export function prepare(given: Case, target: Target): Prepared {
   const source = textOf(`bench/models/${given.kind}.mod`);
   const files: CaseData["files"] = given.kind === "moby" ? [["examples/moby.mod", textOf("examples/moby.mod")]] : [];
+  const { program, graph } = compileBlock({ id: given.id, source, set: given.set, files }, 1, target);
+  const { id, kind, T, dim, heads, k, set } = given;
+  return { data: { id, kind, T, dim, heads, k, source, set, files, weights: drawWeights(program), inputs: drawInputs(program, T) }, program, graph };
+}
+
+/** A block as modc compiles it, applied `repeat` times to its own result. */
+export function compileBlock(
+  { id, source, set, files }: Pick<CaseData, "id" | "source" | "set" | "files">,
+  repeat: number,
+  target: Target,
+): { readonly program: Program; readonly graph: Graph } {
   const imported = new Map(files);
   const { program, graph, diagnostics, sources } = compile(source, {
-    file: `${given.id}.mod`,
-    set: given.set,
+    file: `${id}.mod`,
+    set: { ...set, repeat },
     target,
     read: (path) => imported.get(path) ?? null,
   });
   if (!program || !graph) throw new Error(formatDiagnostics(diagnostics, { sources }));
-  const { id, kind, T, dim, heads, k, set } = given;
-  return { data: { id, kind, T, dim, heads, k, source, set, files, weights: drawWeights(program), inputs: drawInputs(program, T) }, program, graph };
+  return { program, graph };
 }
 
 /** Matrices of deviation 1/√n with n their last axis, gains around 1 and biases around 0, so that every weight matters. */

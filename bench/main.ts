@@ -1,32 +1,64 @@
 // Measures modc beside its peers and writes results.md and results.svg.
-import { writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { chart } from "./chart.js";
 import { chosenCases, measureFirstRuns, measureGroup, say, type FirstRuns, type Measured } from "./measure.js";
 import { readOptions, usage, type Options } from "./options.js";
 import { PeakMeter } from "./peak.js";
+import { killAll } from "./process.js";
 import { report } from "./report.js";
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
+/** Of these the first run is measured. */
+const FIRST = ["dense-512", "mod-512"];
+
 async function main(options: Options): Promise<void> {
   const loadBefore = loadavg()[0]!;
+  const date = new Date();
+  const measured: Measured[] = [];
+  const firstRuns: FirstRuns[] = [];
   say("the peak of the device");
   const meter = await PeakMeter.open();
-  const measured: Measured[] = [];
-  for (const group of chosenCases(options)) measured.push(...(await measureGroup(group, options, meter)));
-  const firstRuns: FirstRuns[] = [];
-  if (options.only === null || options.only.startsWith("first"))
-    for (const id of ["dense-512", "mod-512"]) firstRuns.push(await measureFirstRuns(id, options, meter));
   const { driver, name } = meter.device.info;
+  const text = (): string => report({ options, peak: meter.best, device: driver || name, measured, firstRuns, date, loadBefore });
+  stopOnSignals(() => (measured.length > 0 ? text() : ""));
+
+  const groups = chosenCases(options);
+  const withFirst = options.only === null || options.only.startsWith("first");
+  if (groups.length === 0 && !withFirst) throw new Error(`--only ${options.only}: no block has a name that begins so`);
+  for (const [i, group] of groups.entries()) {
+    say(`group ${i + 1} of ${groups.length}`);
+    measured.push(...(await measureGroup(group, options, meter)));
+  }
+  if (withFirst) for (const id of FIRST) firstRuns.push(await measureFirstRuns(id, options, meter));
   meter.close();
-  const text = report({ options, peak: meter.best, device: driver || name, measured, firstRuns, date: new Date(), loadBefore });
-  process.stdout.write(text);
-  if (options.only !== null) return;
-  writeFileSync(here("results.md"), text);
-  writeFileSync(here("results.svg"), chart(measured));
+  process.stdout.write(text());
+  if (options.only !== null || options.quick) return;
+  replace("results.md", text());
+  replace("results.svg", chart(measured));
   say("wrote bench/results.md and bench/results.svg");
+}
+
+/** All of a file or nothing. */
+function replace(name: string, text: string): void {
+  const draft = here(`.work/${name}`);
+  mkdirSync(here(".work/"), { recursive: true });
+  writeFileSync(draft, text);
+  renameSync(draft, here(name));
+}
+
+/** What has been measured is printed, and the files stay as they are. */
+function stopOnSignals(soFar: () => string): void {
+  const stop = (signal: NodeJS.Signals): void => {
+    killAll();
+    process.stdout.write(soFar());
+    process.stderr.write(`bench: stopped by ${signal}; results.md is as it was\n`);
+    process.exit(signal === "SIGINT" ? 130 : 143);
+  };
+  process.once("SIGINT", stop);
+  process.once("SIGTERM", stop);
 }
 
 try {

@@ -6,7 +6,14 @@ import type { PeerName, Reply, Request } from "./protocol.js";
 const worker = fileURLToPath(new URL("worker.ts", import.meta.url));
 
 /** Longer than anything measured here takes. */
-const PATIENCE = 40 * 60_000;
+const PATIENCE = 10 * 60_000;
+
+const open = new Set<ChildProcess>();
+
+/** Ends all peers at once, whatever they are doing. */
+export function killAll(): void {
+  for (const child of open) child.kill("SIGKILL");
+}
 
 export class PeerProcess {
   readonly name: PeerName;
@@ -21,6 +28,9 @@ export class PeerProcess {
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
+    const child = this.#child;
+    open.add(child);
+    child.once("exit", () => open.delete(child));
     // What a peer prints is of use only where it dies.
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.on("data", (chunk: Buffer) => {

@@ -1,38 +1,41 @@
-// What can be read off a compiled program without running it: its dispatches, and the memory between them.
+// What can be read off a compiled program without running it: its dispatches, its operations, and the memory between its ends.
 import type { Program } from "../src/program/program.js";
+import { memoryOf } from "../src/runtime/index.js";
 import { parseAxes, SizeTable } from "../src/runtime/sizes.js";
 import { resolveSizes } from "../src/size/axes.js";
 
 export interface Structure {
+  /** That have workgroups. */
   readonly dispatches: number;
-  readonly otherSteps: number;
+  /** Compiled for other numbers of rows: without workgroups here. */
+  readonly idle: number;
+  readonly copies: number;
+  /** Different kernels among `dispatches`. */
   readonly kernels: number;
-  /** Of all slots but those of weights, states, tables, inputs and results: what lies between the residual stream that comes in and the one that goes out. */
+  /** Floating-point operations as the program's works count them: attention by the pairs that are seen. */
+  readonly flops: number;
+  /** All buffers but those of weights, states, tables, inputs and the result called `output`: for a layer, what lies beyond the residual stream. */
   readonly activationBytes: number;
 }
 
 /** At B = 1 and this T. */
 export function structureOf(program: Program, T: number): Structure {
-  const axes = parseAxes(program);
   const table = new SizeTable();
-  const sizes = program.slots.map((slot) => table.index(slot.bytes));
-  const values = table.values(
-    resolveSizes(axes, {
-      extents: new Map(Object.entries({ B: 1, T })),
-      lengths: new Map(),
-      live: new Map(),
-    }),
-  );
-  const results = program.outputs.filter((o) => o.role === "result");
-  const outside = new Set<number | null>([
-    ...program.weights.flatMap((w) => w.slots.map((s) => s.slot)),
-    ...[...program.states, ...program.tables, ...program.inputs, ...results].map((s) => s.slot),
-  ]);
-  const dispatches = program.steps.filter((s) => s.kind === "dispatch").length;
+  const workgroups = program.steps.map((s) => (s.kind === "dispatch" ? table.index(s.workgroups) : null));
+  const flops = program.works.map((w) => table.index(w.flops));
+  const output = program.outputs.find((o) => o.name === "output");
+  const outputBytes = output ? table.index(program.slots[output.slot]!.bytes) : null;
+  const extents = new Map(Object.entries({ B: 1, T }));
+  const values = table.values(resolveSizes(parseAxes(program), { extents, lengths: new Map(), live: new Map() }));
+  const kernels = program.steps.flatMap((s, i) => (s.kind === "dispatch" && values[workgroups[i]!]! > 0 ? [s.kernel] : []));
+  const compiled = workgroups.filter((w) => w !== null).length;
+  const memory = memoryOf(program, { max: { B: 1, T } });
   return {
-    dispatches,
-    otherSteps: program.steps.length - dispatches,
-    kernels: program.kernels.length,
-    activationBytes: sizes.reduce((sum, size, slot) => sum + (outside.has(slot) ? 0 : values[size]!), 0),
+    dispatches: kernels.length,
+    idle: compiled - kernels.length,
+    copies: program.steps.length - compiled,
+    kernels: new Set(kernels).size,
+    flops: flops.reduce((sum, size) => sum + values[size]!, 0),
+    activationBytes: memory.activations + memory.results - (outputBytes === null ? 0 : values[outputBytes]!),
   };
 }

@@ -27,19 +27,21 @@ export const jaxjs: Peer = {
     const ops = operators(jax!, kept, compiled);
     const start = startOf(data);
     const { apply, next, start: first } = block(ops, data, ops.constant(start.data, start.shape));
+    const run = async (times: number): Promise<Float32Array> => {
+      let x = first;
+      let result = apply(x);
+      for (let i = 1; i < times; i++) {
+        x = next(result);
+        const before = result;
+        result = apply(x);
+        before.dispose();
+        if (x !== before) x.dispose();
+      }
+      return resultOf(data, Float32Array.from(await result.data()));
+    };
     return {
-      async run() {
-        let x = first;
-        let result = apply(x);
-        for (let i = 1; i < repeat; i++) {
-          x = next(result);
-          const before = result;
-          result = apply(x);
-          before.dispose();
-          if (x !== before) x.dispose();
-        }
-        return resultOf(data, Float32Array.from(await result.data()));
-      },
+      first: () => run(1),
+      run: () => run(repeat),
       async dispose() {
         for (const f of compiled.values()) f.dispose();
         for (const array of kept) array.dispose();

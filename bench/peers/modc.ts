@@ -1,7 +1,6 @@
 // modc itself, through its public face.
-import { compile } from "../../src/compile.js";
-import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import { load, openDevice, type Device } from "../../src/runtime/index.js";
+import { compileBlock } from "../cases.js";
 import type { CaseData } from "../protocol.js";
 import type { Built, Peer } from "./peer.js";
 
@@ -14,22 +13,17 @@ export const modc: Peer = {
   },
 
   async build(data: CaseData, repeat: number): Promise<Built> {
-    const files = new Map(data.files);
-    const { program, diagnostics, sources } = compile(data.source, {
-      file: `${data.id}.mod`,
-      set: { ...data.set, repeat },
-      target: device!.target,
-      read: (path) => files.get(path) ?? null,
-    });
-    if (!program) throw new Error(formatDiagnostics(diagnostics, { sources }));
+    const { program } = compileBlock(data, repeat, device!.target);
     const weights = new Map(data.weights);
     const session = await load(program, device!, (w) => weights.get(w.path)!.data, { max: { B: 1, T: data.T } });
     const inputs = Object.fromEntries(data.inputs);
+    const run = async (): Promise<Float32Array> => {
+      const { output } = await session.run(inputs, { outputs: ["output"] });
+      return output!.data as Float32Array; // every block here has one f32 result
+    };
     return {
-      async run() {
-        const { output } = await session.run(inputs, { outputs: ["output"] });
-        return output!.data as Float32Array; // every block here has one f32 result
-      },
+      first: run,
+      run,
       async dispose() {
         session.dispose();
       },

@@ -43,11 +43,13 @@ export function onnxruntime(provider: "webgpu" | "cpu"): Peer {
         start.data instanceof Int32Array
           ? new Tensor("int64", BigInt64Array.from(start.data, BigInt), [...start.shape])
           : new Tensor("float32", start.data, [...start.shape]);
+      const run = async (): Promise<Float32Array> => {
+        const results = await session.run({ x });
+        return resultOf(data, results[result]!.data as Float32Array); // every block has one f32 result
+      };
       return {
-        async run() {
-          const results = await session.run({ x });
-          return resultOf(data, results[result]!.data as Float32Array); // every block has one f32 result
-        },
+        first: run,
+        run,
         dispose: () => session.release(),
       };
     },

@@ -30,21 +30,23 @@ export const tfjs: Peer = {
     const ops = operators(tf!, kept);
     const start = startOf(data);
     const { apply, next, start: first } = block(ops, data, ops.constant(start.data, start.shape));
+    const run = async (times: number): Promise<Float32Array> => {
+      let x = first;
+      let result = apply(x);
+      for (let i = 1; i < times; i++) {
+        x = next(result);
+        const before = result;
+        result = apply(x);
+        before.dispose();
+        if (x !== before) x.dispose();
+      }
+      const values = await result.data();
+      result.dispose();
+      return resultOf(data, Float32Array.from(values));
+    };
     return {
-      async run() {
-        let x = first;
-        let result = apply(x);
-        for (let i = 1; i < repeat; i++) {
-          x = next(result);
-          const before = result;
-          result = apply(x);
-          before.dispose();
-          if (x !== before) x.dispose();
-        }
-        const values = await result.data();
-        result.dispose();
-        return resultOf(data, Float32Array.from(values));
-      },
+      first: () => run(1),
+      run: () => run(repeat),
       async dispose() {
         for (const tensor of kept) tensor.dispose();
       },
