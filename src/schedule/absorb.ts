@@ -31,30 +31,55 @@ export function absorb(node: Node, reader: Node, options: AbsorbOptions): Absorb
   const { demand } = options;
   const operations = new Set<Node>();
   const reads = new Set<Node>();
-  const within = (n: Node): boolean => {
-    const readers = demand.readers(n);
-    return readers.every((r) => r.mode === "element" && r.node !== null && (r.node === reader || operations.has(r.node)));
-  };
-  const stack = [node];
-  for (let n = stack.pop(); n; n = stack.pop()) {
-    if (isOp(n, "constant") || operations.has(n) || reads.has(n)) continue;
+  const paths = new Paths();
+  // Through unlike structure an operator is computed once for each.
+  let count = 0;
+  const within = (n: Node): boolean => demand.isReadWithin(n, (r) => r === reader || operations.has(r));
+  const stack = [{ n: node, path: 0 }];
+  for (let top = stack.pop(); top; top = stack.pop()) {
+    const { n, path } = top;
+    if (isOp(n, "constant") || reads.has(n) || !paths.isNew(n, path)) continue;
     if (isStructure(n) && !demand.isCopied(n)) {
-      stack.push(n.inputs[0]!);
+      stack.push({ n: n.inputs[0]!, path: paths.through(n, path) });
       if (isOp(n, "take")) {
         if (options.readyAt(n.inputs[1]!) >= options.before) return null;
         reads.add(n.inputs[1]!);
       }
       continue;
     }
-    if (isPointwise(n) && !options.isTaken(n) && within(n) && options.allows(n) && operations.size < MOST_OPERATIONS) {
+    if (operations.has(n) || (isPointwise(n) && !options.isTaken(n) && within(n) && options.allows(n) && count < MOST_OPERATIONS)) {
+      if (++count > MOST_OPERATIONS) return null;
       operations.add(n);
-      stack.push(...n.inputs);
+      for (const input of n.inputs) stack.push({ n: input, path });
       continue;
     }
     if (options.readyAt(n) >= options.before) return null;
     reads.add(n);
   }
   return { operations, reads };
+}
+
+/** Ways through structure, numbered from 0, which is none. */
+class Paths {
+  readonly #next = new Map<number, Map<Node, number>>();
+  readonly #reached = new Map<Node, Set<number>>();
+  #count = 0;
+
+  through(structure: Node, path: number): number {
+    let from = this.#next.get(path);
+    if (!from) this.#next.set(path, (from = new Map()));
+    let to = from.get(structure);
+    if (to === undefined) from.set(structure, (to = ++this.#count));
+    return to;
+  }
+  /** Whether a node was not reached in this way before. */
+  isNew(node: Node, path: number): boolean {
+    let paths = this.#reached.get(node);
+    if (!paths) this.#reached.set(node, (paths = new Set()));
+    if (paths.has(path)) return false;
+    paths.add(path);
+    return true;
+  }
 }
 
 const CHEAP: ReadonlySet<string> = new Set(["add", "sub", "mul", "neg", "cast", "where", "relu", "min", "max", "abs", "powi"]);

@@ -1,6 +1,6 @@
 // How an element of a result finds the elements it is computed from: coordinates as sums over those of the result, through the rows of a route where there is one.
 import { isOp, type Node } from "../ir/graph.js";
-import { addSizes, type Size } from "../size/size.js";
+import { addSizes, equalSizes, type Size } from "../size/size.js";
 import type { Extents } from "./extents.js";
 import { dimensionGroups, type Layout, type Value } from "./layout.js";
 
@@ -28,6 +28,12 @@ const plain = (affine: Affine): Coordinate => ({ affine, index: null, plus: 0 })
 /** Each dimension its own coordinate. */
 export const coordinatesOf = (rank: number): readonly Coordinate[] =>
   Array.from({ length: rank }, (_, d) => plain({ strides: Array.from({ length: rank }, (_s, e) => (d === e ? 1 : 0)), offset: 0 }));
+
+/** Whether they find the same elements. */
+export function sameCoordinates(a: readonly Coordinate[], b: readonly Coordinate[]): boolean {
+  const same = (x: Affine, y: Affine): boolean => equalSizes(x.offset, y.offset) && x.strides.every((s, d) => equalSizes(s, y.strides[d]!));
+  return a.length === b.length && a.every((c, d) => c === b[d] || (c.index === b[d]!.index && equalSizes(c.plus, b[d]!.plus) && same(c.affine, b[d]!.affine)));
+}
 
 const nowhere = (rank: number): Coordinate => plain({ strides: Array.from({ length: rank }, () => 0), offset: 0 });
 
@@ -59,8 +65,8 @@ export function inputCoordinates(
   if (isOp(node, "broadcast")) return broadcastCoordinates(at, from, to, rank);
   if (isOp(node, "take")) {
     const index = indexOf(node.inputs[1]!);
-    const chosen = at[node.attrs.dim]!;
-    if (!index || chosen.index) return null;
+    // An element is found through one index.
+    if (!index || at.some((c) => c.index)) return null;
     return at.map((c, d) => (d === node.attrs.dim ? { affine: c.affine, index, plus: 0 } : c));
   }
   if (isOp(node, "reshape")) return reshapedCoordinates(extents, at, from, to, rank);

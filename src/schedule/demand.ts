@@ -30,6 +30,9 @@ export function isSingleProduct(node: Node): node is Node<"matmul"> {
   return b!.slice(0, -2).every((s) => s === 1) && a!.length === node.types[0]!.shape.length;
 }
 
+/** Readers beyond so many are told by their modes alone: no kernel takes in more. */
+const MOST_READERS = 64;
+
 function modeOf(reader: Node, input: number): Mode {
   if (isPointwise(reader)) return "element";
   if (input === 0 && (READS_ELEMENTS.has(reader.op) || isSingleProduct(reader))) return "element";
@@ -42,6 +45,7 @@ export class Demand {
   readonly #readers = new Map<Node, Reader[]>();
   readonly #direct = new Map<Node, Node[]>();
   readonly #copied = new Set<Node>();
+  readonly #modes = new Map<Node, Set<Mode>>();
 
   /** `required`: what must lie row-major whoever reads it. `blocked`: structure that no reader can see through. */
   constructor(order: readonly Node[], required: ReadonlySet<Node>, blocked: ReadonlySet<Node>) {
@@ -61,21 +65,35 @@ export class Demand {
   #through(node: Node, own: readonly Reader[]): void {
     const [from, ...others] = node.inputs;
     for (const other of others) this.#add(other, { node, mode: "memory", repeats: false });
-    const asks = (mode: Mode): boolean => own.some((r) => r.mode === mode);
-    const copied = !SAME.has(node.op) && (asks("memory") || (node.op === "take" && asks("view")));
+    const asks = this.#modes.get(node);
+    const copied = !SAME.has(node.op) && (asks?.has("memory") || (node.op === "take" && asks?.has("view")));
     if (copied) this.#copied.add(node);
     if (copied) this.#add(from!, { node, mode: "element", repeats: node.op === "broadcast" });
-    else for (const r of own) this.#add(from!, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
+    else {
+      for (const r of own) this.#add(from!, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
+      for (const mode of asks ?? []) this.#asked(from!, mode);
+    }
   }
   #add(node: Node, reader: Reader): void {
+    this.#asked(node, reader.mode);
     const readers = this.#readers.get(node);
     if (!readers) this.#readers.set(node, [reader]);
-    else if (!readers.some((r) => r.node === reader.node && r.mode === reader.mode)) readers.push(reader);
+    else if (readers.length < MOST_READERS && !readers.some((r) => r.node === reader.node && r.mode === reader.mode)) readers.push(reader);
+  }
+  #asked(node: Node, mode: Mode): void {
+    const modes = this.#modes.get(node);
+    if (modes) modes.add(mode);
+    else this.#modes.set(node, new Set([mode]));
   }
 
-  /** Those that work with it, whatever structure stands between. */
+  /** Those that work with it, whatever structure stands between; of very many the first. */
   readers(node: Node): readonly Reader[] {
     return this.#readers.get(node) ?? [];
+  }
+  /** Whether nobody reads it but such as compute its elements and pass the test. */
+  isReadWithin(node: Node, passes: (reader: Node) => boolean): boolean {
+    const readers = this.readers(node);
+    return readers.length < MOST_READERS && readers.every((r) => r.mode === "element" && r.node !== null && passes(r.node));
   }
   /** The nodes that have it as an input. */
   direct(node: Node): readonly Node[] {
@@ -92,7 +110,7 @@ export class Demand {
   }
   /** Whether nobody asks for it row-major. */
   mayLieAnyhow(node: Node): boolean {
-    return this.readers(node).every((r) => r.mode !== "memory");
+    return !this.#modes.get(node)?.has("memory");
   }
 }
 

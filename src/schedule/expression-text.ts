@@ -101,7 +101,7 @@ export class Texts {
     return dtype === "bool" ? `(${word} != 0u)` : word;
   }
   fixed(leaf: Exclude<Leaf, MemoryLeaf>): string {
-    if (leaf.kind === "register") return `register${leaf.which}`;
+    if (leaf.kind === "register") return leaf.dtype === "f16" ? `modc_f16(register${leaf.which})` : `register${leaf.which}`;
     const word = `sizes.${this.#kernel.word(leaf.value, leaf.dtype, `${this.#prefix}c${this.#constants++}`)}`;
     return leaf.dtype === "bool" ? `(${word} != 0u)` : word;
   }

@@ -5,7 +5,8 @@ import type { TensorType } from "../ir/types.js";
 import { inputTypes, printShape } from "../ir/typing.js";
 import type { DType } from "../size/dtype.js";
 import { printSize, type Size } from "../size/size.js";
-import { accessOf, broadcastCoordinates, coordinatesOf, inputCoordinates, type Access, type Affine, type Coordinate } from "./access.js";
+import { accessOf, broadcastCoordinates, coordinatesOf, inputCoordinates, sameCoordinates, type Access, type Affine, type Coordinate } from "./access.js";
+import { isStructure } from "./demand.js";
 import type { Extents } from "./extents.js";
 import type { Layout, Value } from "./layout.js";
 
@@ -69,9 +70,16 @@ export class ExpressionBuilder {
     return { shape: this.#shape, leaves: this.#leaves, operations: this.#operations, results: this.#results };
   }
 
-  #place(node: Node, at: readonly Coordinate[]): number | null {
+  #place(reached: Node, from: readonly Coordinate[]): number | null {
     const { extents } = this.#with;
     const rank = this.#shape.length;
+    let [node, at] = [reached, from];
+    // Past structure that has no memory, down to what it moves.
+    while (isStructure(node) && this.#with.registerOf(node) === null && !this.#with.layoutOf(node)) {
+      const moved = inputCoordinates(extents, node, at, rank, (index) => this.#with.layoutOf(index)?.value ?? null);
+      if (!moved) return this.#block(node);
+      [node, at] = [node.inputs[0]!, moved];
+    }
     const { dtype, shape } = node.types[0]!;
     const register = this.#with.registerOf(node);
     if (register !== null) return this.#leaf({ kind: "register", which: register, dtype }, `r${register}`);
@@ -82,11 +90,7 @@ export class ExpressionBuilder {
       if (!access) return this.#block(node);
       return this.#leaf({ kind: "memory", value: layout.value, dtype, access, parts: layout.parts }, this.#key(layout, access, dtype));
     }
-    if (!isComputed(node)) {
-      const moved = inputCoordinates(extents, node, at, rank, (index) => this.#with.layoutOf(index)?.value ?? null);
-      return moved ? this.#place(node.inputs[0]!, moved) : this.#block(node);
-    }
-    const known = this.#operationPlaces.get(node)?.find((made) => made.at === at);
+    const known = this.#operationPlaces.get(node)?.find((made) => made.at === at || sameCoordinates(made.at, at));
     if (known) return known.place;
     const operands: number[] = [];
     for (const input of node.inputs) {
@@ -122,9 +126,6 @@ export class ExpressionBuilder {
     return place;
   }
 }
-
-const isComputed = (node: Node): boolean => !STRUCTURE.has(node.op);
-const STRUCTURE: ReadonlySet<string> = new Set(["permute", "slice", "broadcast", "take", "reshape", "stop_gradient", "barrier"]);
 
 /** Values that it reads, each once, in the order of the first. */
 export function valuesOf(expressions: readonly Expression[]): readonly Value[] {

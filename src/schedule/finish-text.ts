@@ -1,5 +1,5 @@
 // What a product's kernel does with its sums, as WGSL: `finish` for four neighbouring columns, and `keep` for sums over a panel of them.
-import { isFloat, type DType } from "../size/dtype.js";
+import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
 import type { Expression } from "./expression.js";
 import { dtypeAt, RowText, stored, structFunction, sumsType, type InputOf } from "./expression-text.js";
@@ -95,14 +95,17 @@ function storeText(kernel: KernelBuilder, output: Output, value: string, dtype: 
   const at = `${kernel.inputOnce(output.index, "u32")}[row] * ${kernel.size(output.stride)} + k`;
   if (output.replaces) return `y${output.result}[${at}] = ${word};`;
   const sum = `y${output.result}[${at}] + ${value}`;
-  return `y${output.result}[${at}] = ${isFloat(dtype) && dtype === "f16" ? `modc_f16(${sum})` : sum};`;
+  return `y${output.result}[${at}] = ${rounded(sum, dtype)};`;
 }
+
+const rounded = (value: string, dtype: DType): string => (dtype === "f16" ? `modc_f16(${value})` : value);
 
 /** Pairs of columns of a head, turned (Su et al. 2021, arXiv 2104.09864, equation 34). */
 function rotatedBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: number, extents: Extents, inputOf: InputOf): string {
   const { frame, expression, outputs, rotation } = part;
   const { text, lines } = pieces(kernel, part, n, extents, inputOf);
-  const value = text.name(expression.results.at(-1)!);
+  const place = expression.results.at(-1)!;
+  const [value, dtype] = [text.name(place), dtypeAt(expression, place)];
   kernel.function(`fn frame${n}(r: RowF${n}, row: u32, k: u32, register0: f32) -> f32 {\n${lines}  return ${value};\n}`);
   const { positions, angles, width } = rotation!;
   const output = outputs.at(-1)!;
@@ -117,8 +120,8 @@ function rotatedBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: 
     `let angle = turn + k % ${kernel.size(width)};`,
     `let cosine = ${table}[angle];`,
     `let sine = ${table}[angle + ${half}];`,
-    `${buffer}[start + k] = low * cosine - high * sine;`,
-    `${buffer}[start + k + ${half}] = high * cosine + low * sine;`,
+    `${buffer}[start + k] = ${rounded("low * cosine - high * sine", dtype)};`,
+    `${buffer}[start + k + ${half}] = ${rounded("high * cosine + low * sine", dtype)};`,
   ];
   const head = [
     `let r = rowF${n}(row);`,

@@ -46,6 +46,11 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
   return new Partitioning(order, options).made();
 }
 
+interface Behind {
+  readonly base: Node;
+  readonly indices: readonly Node[];
+}
+
 class Partitioning {
   readonly #order: readonly Node[];
   readonly #with: PartitionOptions;
@@ -60,6 +65,8 @@ class Partitioning {
   readonly #read = new Set<Node>();
   readonly #stored = new Set<Node>();
   readonly #sumsOver = new Map<Node, number>();
+  /** Of structure. */
+  readonly #known = new Map<Node, Behind>();
 
   constructor(order: readonly Node[], options: PartitionOptions) {
     this.#order = order;
@@ -136,21 +143,22 @@ class Partitioning {
       if (isStructure(node) && this.#demand.isCopied(node)) this.#stored.add(node);
       if (!computes && !readsElements(node)) continue;
       const own = { operations: computes ? 1 : 0, reads: new Set<Node>() };
-      const bases = new Set<Node>();
+      // Read in several ways, a base is computed once for each.
+      const ways = new Map<Node, number>();
       for (const input of new Set(node.inputs)) {
         const { base, indices } = this.#behind(input);
         for (const n of indices) own.reads.add(n);
         if (base.op === "constant") continue;
         own.reads.add(base);
-        bases.add(base);
+        ways.set(base, (ways.get(base) ?? 0) + 1);
       }
-      for (const base of bases) {
+      for (const [base, times] of ways) {
         const inner = sizes.get(base);
-        if (!inner || own.operations + inner.operations >= MOST_OPERATIONS) continue;
+        if (!inner || own.operations + times * inner.operations >= MOST_OPERATIONS) continue;
         const reads = new Set([...own.reads, ...inner.reads]);
         reads.delete(base);
         if (reads.size > most(node)) continue;
-        own.operations += inner.operations;
+        own.operations += times * inner.operations;
         own.reads = reads;
         sizes.delete(base);
       }
@@ -163,14 +171,20 @@ class Partitioning {
     // Nobody took these in.
     for (const node of sizes.keys()) this.#stored.add(node);
   }
-  #behind(node: Node): { readonly base: Node; readonly indices: readonly Node[] } {
-    const indices: Node[] = [];
-    let base = node;
-    while (isStructure(base) && !this.#demand.isCopied(base)) {
-      if (isOp(base, "take")) indices.push(base.inputs[1]!);
-      base = base.inputs[0]!;
+  /** What structure reads, and the rows that it takes on the way. */
+  #behind(node: Node): Behind {
+    const chain: Node[] = [];
+    let at = node;
+    while (isStructure(at) && !this.#demand.isCopied(at) && !this.#known.has(at)) {
+      chain.push(at);
+      at = at.inputs[0]!;
     }
-    return { base, indices };
+    let found: Behind = this.#known.get(at) ?? { base: at, indices: [] };
+    for (const n of chain.toReversed()) {
+      if (isOp(n, "take")) found = { base: found.base, indices: [...found.indices, n.inputs[1]!] };
+      this.#known.set(n, found);
+    }
+    return found;
   }
 }
 

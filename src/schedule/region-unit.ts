@@ -1,4 +1,5 @@
 // The units of products with their regions, and of sums over rows.
+import { invariant } from "../diagnostics/invariant.js";
 import { isOp, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
 import { printType } from "../ir/typing.js";
@@ -83,7 +84,7 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
     const wanted = [...stores.map((s) => s.node), ...(part.scatter ? [part.scatter.inputs[2]!] : []), ...sums.map((s) => s.inputs[0]!)];
     const expression = layouts.expression(wanted, [...shape.slice(0, -1), frame.stop - frame.start], nodes, registers);
     if (!expression) return null;
-    if (!splitsByRow(expression)) layouts.blocked.add(product);
+    invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
     worked.push({ part, expression });
   }
   if (!loaded) return null;
@@ -135,7 +136,7 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
   };
   const finishes = (kernel: KernelBuilder): void => declareFinish(kernel, texts, pairs, extents, inputOf);
   const key = [
-    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")} ${context.results.map(printType).join(" ")} ${inputB} ${pairs}`,
+    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")} ${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver}`,
     expressionKey(loaded, extents, inputOf),
     ...texts.map(
       (t) => `${JSON.stringify([t.frame, t.rotation, t.sums])} ${t.outputs.map(outputKey).join(";")} ${expressionKey(t.expression, extents, inputOf)}`,
@@ -150,7 +151,7 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
       views: product.inputs.map(() => null),
       places: [-1, inputB],
       loads,
-      finishes: isPlainStore(texts) ? null : finishes,
+      finishes: isPlainStore(texts, columns) ? null : finishes,
       inputB,
       pairs,
     });
@@ -166,11 +167,11 @@ const outputKey = (o: Output): string =>
     : `${o.result} ${printSize(o.stride)}*[${o.index}]${o.replaces ? "=" : "+="}`;
 
 /** The product as it is, row-major in memory of its own. */
-function isPlainStore(frames: readonly FrameText[]): boolean {
+function isPlainStore(frames: readonly FrameText[], columns: number): boolean {
   const [only, ...more] = frames;
   if (!only || more.length > 0 || only.rotation || only.sums.length > 0 || only.expression.operations.length > 0) return false;
   const [output, ...others] = only.outputs;
-  return others.length === 0 && output?.kind === "store" && output.offset === 0 && only.frame.start === 0 && printSize(output.stride) === `${only.frame.stop}`;
+  return others.length === 0 && output?.kind === "store" && output.offset === 0 && output.stride === columns && only.frame.stop - only.frame.start === columns;
 }
 
 /** Sums over the same rows, in one pass; null where something must be copied first. */
@@ -183,10 +184,7 @@ export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, option
     nodes,
   );
   if (!expression) return null;
-  if (!splitsByRow(expression)) {
-    layouts.blocked.add(sums[0]!.inputs[0]!);
-    return null;
-  }
+  invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
   const reads = valuesOf([expression]);
   const inputOf = indexIn(reads);
   const same = layouts.same(expression);

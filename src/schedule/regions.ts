@@ -1,12 +1,14 @@
 // Regions: what a product's kernel does beside summing. What it computes of a while it loads it, and what follows on its sums before they are stored.
 import { isOp, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
-import { equalSizes, type Size } from "../size/size.js";
+import type { Size } from "../size/size.js";
 import { absorb, isCheap, MOST_OPERATIONS, type Absorbed } from "./absorb.js";
 import { isPointwise, isStructure, type Demand } from "./demand.js";
 import type { Extents } from "./extents.js";
-import { viewed, type Layout } from "./layout.js";
+import type { Layout } from "./layout.js";
+import { rotatedLayout } from "./rotation.js";
 import type { ScoreTunings } from "./tunings/scores.js";
+import { Waiting } from "./waiting.js";
 
 /** Columns of a product that are worked on together: from start to stop; or pairs of them, the others as many columns on from `second`. */
 export interface Frame {
@@ -82,6 +84,8 @@ export class RegionBuilder {
   readonly #sums = new Set<Node<"sum">>();
   readonly #rotations = new Map<Node, Rotation & { readonly of: Node; readonly layout: Omit<Layout, "value"> }>();
   #scatter: Node<"put" | "set"> | null = null;
+  /** Frames of slices that all readers read. */
+  #slices: readonly Frame[] = [];
   #pairs = 0;
   #prologue: Absorbed | null = null;
 
@@ -100,6 +104,7 @@ export class RegionBuilder {
     const direct = demand.direct(this.#product);
     if (!required.has(this.#product) && direct.length > 0 && direct.every((n) => this.#slicesColumns(n)))
       for (const n of direct) if (this.#slicesColumns(n)) this.#frameOf.set(n, this.#frameOfSlice(n));
+    this.#slices = [...new Set([...this.#frameOf].flatMap(([n, frame]) => (n === this.#product ? [] : [frame])))];
     this.#grow();
     this.#prune();
     for (;;) {
@@ -125,6 +130,11 @@ export class RegionBuilder {
     return this.#frame(start, stop, null);
   }
 
+  /** Whether no other slice has some of its columns, so that what becomes of them may stand in the product's memory. */
+  #isApart(frame: Frame): boolean {
+    return this.#slices.every((f) => f === frame || f.stop <= frame.start || f.start >= frame.stop);
+  }
+
   #absorbA(): Absorbed | null {
     const { demand, readyAt, isTaken } = this.#with;
     const [a] = this.#product.inputs;
@@ -135,19 +145,12 @@ export class RegionBuilder {
 
   // --- growing
   #grow(): void {
-    const seen = new Set<Node>();
-    const waiting = new Set<Node>();
+    const waiting = new Waiting(this.#with.position);
     const reach = (node: Node): void => {
-      for (const reader of this.#with.demand.direct(node)) if (!seen.has(reader)) waiting.add(reader);
+      for (const reader of this.#with.demand.direct(node)) waiting.add(reader);
     };
     for (const node of this.#frameOf.keys()) reach(node);
-    while (waiting.size > 0) {
-      const next = [...waiting].reduce((a, b) => (this.#with.position(a) <= this.#with.position(b) ? a : b));
-      waiting.delete(next);
-      seen.add(next);
-      if (this.#frameOf.has(next)) continue;
-      if (this.#joins(next)) reach(next);
-    }
+    for (let next = waiting.next(); next; next = waiting.next()) if (!this.#frameOf.has(next) && this.#joins(next)) reach(next);
   }
   #joins(node: Node): boolean {
     if (this.#with.isTaken(node) || this.#scatter) return false;
@@ -210,20 +213,30 @@ export class RegionBuilder {
     const { demand, readyAt } = this.#with;
     const ready = readyAt(x!) < this.#before && readyAt(index!) < this.#before;
     const fits = node.attrs.dim === 0 && this.#lead.length === 1 && this.#isWhole(rows!) && this.#frameOf.get(rows!)!.second === null;
-    if (!fits || !ready || !demand.readers(rows!).every((r) => r.node === node)) return false;
-    if (this.#prologue?.reads.has(x!) || (!this.#prologue && this.#product.inputs[0] === x) || !this.#readsOnlyAt(x!, index!)) return false;
+    if (!fits || !ready || !demand.isReadWithin(rows!, (r) => r === node)) return false;
+    if (this.#readsAnyhow(x!) || !this.#readsOnlyAt(x!, index!)) return false;
     this.#scatter = node;
     return true;
   }
-  /** Whether of x the region reads no element but the one it will write next. */
+  #baseOf(node: Node): Node {
+    let at = node;
+    while (isStructure(at) && !this.#with.demand.isCopied(at)) at = at.inputs[0]!;
+    return at;
+  }
+  /** Whether the product itself reads of x, whose rows other invocations write. */
+  #readsAnyhow(x: Node): boolean {
+    const [a, b] = this.#product.inputs;
+    const base = this.#baseOf(x);
+    return (this.#prologue ? this.#prologue.reads.has(base) : this.#baseOf(a!) === base) || this.#baseOf(b!) === base;
+  }
+  /** Whether of x what follows reads no element but the one it will write next. */
   #readsOnlyAt(x: Node, index: Node): boolean {
     const operations = [...this.#frameOf.keys(), ...[...this.#absorbed.values()].flatMap((a) => [...a.operations])];
+    const base = this.#baseOf(x);
     return operations.every((n) =>
-      n.inputs.every((input) => {
-        let at = input;
-        while (isStructure(at) && !this.#with.demand.isCopied(at)) at = at.inputs[0]!;
-        return at !== x || (isOp(input, "take") && input.attrs.dim === 0 && input.inputs[0] === x && input.inputs[1] === index);
-      }),
+      n.inputs.every(
+        (input) => this.#baseOf(input) !== base || (isOp(input, "take") && input.attrs.dim === 0 && input.inputs[0] === x && input.inputs[1] === index),
+      ),
     );
   }
   #sumsUp(node: Node<"sum">): boolean {
@@ -231,7 +244,7 @@ export class RegionBuilder {
     const [x] = node.inputs;
     const along = node.attrs.axes.length === 1 && node.attrs.axes[0] === this.#lead.length;
     if (sumsOver === null || !along || this.#sums.size === MOST_SUMS || required.has(node) || node.types[0]!.dtype !== "f32") return false;
-    if (!this.#isWhole(x!) || !demand.readers(node).every((r) => r.mode === "element" && (r.node?.op !== "top" || this.#rides(r.node)))) return false;
+    if (!this.#isWhole(x!) || !demand.isReadWithin(node, (r) => r.op !== "top" || this.#rides(r))) return false;
     this.#sums.add(node);
     return true;
   }
@@ -244,10 +257,10 @@ export class RegionBuilder {
   }
   /** A rotation behind structure that starts here. */
   #rotates(head: Node): boolean {
-    const { demand, required, readyAt } = this.#with;
+    const { demand, required, readyAt, extents } = this.#with;
     const member = head.inputs[0]!;
     const frame = this.#frameOf.get(member);
-    if (!frame || frame.second !== null || required.has(member)) return false;
+    if (!frame || frame.second !== null || required.has(member) || [...this.#rotations.values()].some((r) => this.#frameOf.get(r.of) === frame)) return false;
     const chain: Node[] = [];
     let at = head;
     let from = member;
@@ -263,30 +276,13 @@ export class RegionBuilder {
     const [, positions, table] = at.inputs;
     const width = at.types[0]!.shape.at(-1)!;
     if (typeof width !== "number" || !demand.mayLieAnyhow(at) || readyAt(positions!) >= this.#before || readyAt(table!) >= this.#before) return false;
-    const layout = this.#rotatedLayout(chain, frame, width);
+    const [rows, ...others] = this.#lead;
+    if (rows === undefined || others.length > 0 || !this.#isApart(frame)) return false;
+    const layout = rotatedLayout(chain, { product: this.#product, rows, across: this.#columns, start: frame.start, stop: frame.stop }, width, extents);
     if (!layout || !this.#pairsUp(width / 2, frame.start)) return false;
     this.#rotations.set(at, { node: at, width, of: member, layout });
     return true;
   }
-  /** Where the heads of a frame lie in the product's memory, if a head is so many neighbouring columns of a row. */
-  #rotatedLayout(chain: readonly Node[], frame: Frame, width: number): Omit<Layout, "value"> | null {
-    const { extents } = this.#with;
-    if (this.#lead.length !== 1 || (frame.stop - frame.start) % width !== 0) return null;
-    const nowhere = { node: this.#product, result: 0 };
-    let layout: Layout | null = { value: nowhere, strides: [this.#columns, 1], offset: frame.start, parts: 1 };
-    for (const node of chain) {
-      layout = viewed(extents, node, layout);
-      if (!layout) return null;
-    }
-    const shape = chain.at(-1)!.types[0]!.shape;
-    const { strides, offset, parts } = layout;
-    const steps = shape.map((s, d): Size => (s === 1 ? 0 : strides[d]!));
-    const known = steps.every((s, d) => d === shape.length - 1 || s === 0 || equalSizes(s, this.#columns) || equalSizes(s, width));
-    // Positions go along the dimension before the last.
-    const rows = steps.at(-2)!;
-    return steps.at(-1) === 1 && known && (rows === 0 || equalSizes(rows, this.#columns)) ? { strides, offset, parts } : null;
-  }
-
   // --- what is stored
   #isStored(node: Node): boolean {
     const { demand, required } = this.#with;
@@ -343,7 +339,12 @@ export class RegionBuilder {
       const stored = own.filter((n) => this.#isStored(n));
       const whole = frame.start === 0 && frame.stop === this.#columns;
       const shares =
-        !whole && frame.second === null && stored.length === 1 && this.#with.demand.mayLieAnyhow(stored[0]!) && !this.#with.required.has(stored[0]!);
+        !whole &&
+        frame.second === null &&
+        stored.length === 1 &&
+        this.#isApart(frame) &&
+        this.#with.demand.mayLieAnyhow(stored[0]!) &&
+        !this.#with.required.has(stored[0]!);
       const stores = rotation
         ? [...stored.map((node) => ({ node, shared: false })), { node: rotation.of, shared: true }]
         : stored.map((node) => ({ node, shared: shares }));

@@ -29,6 +29,8 @@ class Scheduling {
   readonly #tunings: Tunings;
   readonly #extents: Extents;
   readonly #order: readonly Node[];
+  /** Of the axes that only the device counts. */
+  readonly #starts: readonly Node[];
   readonly #required: ReadonlySet<Node>;
   readonly #madeWhenLoaded: ReadonlySet<Node>;
   readonly #units: UnitMaker;
@@ -46,8 +48,8 @@ class Scheduling {
     this.#extents = new Extents(graph.axes);
     this.#sources = new Sources(this.#extents);
     this.#order = orderOf(graph, this.#extents);
-    const starts = [...graph.starts].flatMap(([axis, node]) => (this.#extents.onDevice(axis) ? [node] : []));
-    this.#required = new Set([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...starts]);
+    this.#starts = [...graph.starts].flatMap(([axis, node]) => (this.#extents.onDevice(axis) ? [node] : []));
+    this.#required = new Set([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...this.#starts]);
     this.#madeWhenLoaded = madeWhenLoaded(this.#order, this.#required);
     this.#units = this.#makeUnits();
   }
@@ -102,7 +104,9 @@ class Scheduling {
     units.forEach((unit, i) => {
       for (const value of unit.reads) this.#lastRead.set(value, i);
     });
-    for (const value of [...outputs, ...next, ...this.#outputStarts().values()]) this.#lastRead.set(value, Infinity);
+    // What counts an axis is read by whatever kernel runs over it.
+    const counting = this.#starts.map((node) => layouts.valueOf(node));
+    for (const value of [...outputs, ...next, ...counting]) this.#lastRead.set(value, Infinity);
     units.forEach((unit, i) => this.#emit(unit, i));
     const results = outputs.map((value, i) => this.#outputStorage(value, this.#graph.outputs[i]!.name));
     this.#updateStates(next);

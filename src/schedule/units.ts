@@ -94,18 +94,15 @@ export class UnitMaker {
     const inputOf = indexIn(reads);
     const base = isOp(node, "put") || isOp(node, "set") ? places[0]! : null;
     const conflict = base !== null && expression && !this.#readsOnlyWhatItWrites(expression, node as Node<"put" | "set">);
-    if (conflict) {
-      this.layouts.blocked.add(computed);
-      return null;
-    }
     const resultView = this.#resultView(node);
-    const takesOver = worksInPlace.has(node.op) ? places[ops[node.op].inPlace!]! : null;
+    // Its old rows are still read while others are written: what is written begins as a copy.
+    const takesOver = worksInPlace.has(node.op) && !conflict ? places[ops[node.op].inPlace!]! : null;
     const context = typesOf(node, this.#with);
     const prologue =
       expression && !plain
         ? (kernel: KernelBuilder): void => {
             // Rows that are added to are read from the memory that they share with the result.
-            if (base !== null) kernel.inputIs(base, "x");
+            if (base !== null && !conflict) kernel.inputIs(base, "x");
             declareValue(kernel, this.layouts.same(expression), extents, inputOf);
           }
         : null;
