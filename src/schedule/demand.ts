@@ -41,11 +41,20 @@ function modeOf(reader: Node, input: number): Mode {
   return "memory";
 }
 
+/** All that is asked of one value. */
+interface Asked {
+  /** Of very many the first. */
+  readonly readers: Reader[];
+  /** Of all, as bits. */
+  modes: number;
+}
+
+const BITS: { readonly [M in Mode]: number } = { memory: 1, view: 2, element: 4 };
+
 export class Demand {
-  readonly #readers = new Map<Node, Reader[]>();
+  readonly #asked = new Map<Node, Asked>();
   readonly #direct = new Map<Node, Node[]>();
   readonly #copied = new Set<Node>();
-  readonly #modes = new Map<Node, Set<Mode>>();
 
   /** `required`: what must lie row-major whoever reads it. `blocked`: structure that no reader can see through. */
   constructor(order: readonly Node[], required: ReadonlySet<Node>, blocked: ReadonlySet<Node>) {
@@ -57,38 +66,41 @@ export class Demand {
       }
     for (const node of order.toReversed()) {
       if (required.has(node) || blocked.has(node)) this.#add(node, { node: null, mode: "memory", repeats: false });
-      const own = this.#readers.get(node) ?? [];
-      if (isStructure(node)) this.#through(node, own);
+      if (isStructure(node)) this.#through(node);
       else node.inputs.forEach((input, i) => this.#add(input, { node, mode: modeOf(node, i), repeats: repeated(node, input) }));
     }
   }
-  #through(node: Node, own: readonly Reader[]): void {
+  #through(node: Node): void {
     const [from, ...others] = node.inputs;
     for (const other of others) this.#add(other, { node, mode: "memory", repeats: false });
-    const asks = this.#modes.get(node);
-    const copied = !SAME.has(node.op) && (asks?.has("memory") || (node.op === "take" && asks?.has("view")));
-    if (copied) this.#copied.add(node);
-    if (copied) this.#add(from!, { node, mode: "element", repeats: node.op === "broadcast" });
-    else {
-      for (const r of own) this.#add(from!, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
-      for (const mode of asks ?? []) this.#asked(from!, mode);
+    const copied = !SAME.has(node.op) && (this.#asks(node, "memory") || (node.op === "take" && this.#asks(node, "view")));
+    if (copied) {
+      this.#copied.add(node);
+      this.#add(from!, { node, mode: "element", repeats: node.op === "broadcast" });
+      return;
     }
+    for (const r of this.readers(node)) this.#add(from!, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
+    const own = this.#asked.get(node);
+    if (own) this.#of(from!).modes |= own.modes;
+  }
+  #of(node: Node): Asked {
+    let asked = this.#asked.get(node);
+    if (!asked) this.#asked.set(node, (asked = { readers: [], modes: 0 }));
+    return asked;
   }
   #add(node: Node, reader: Reader): void {
-    this.#asked(node, reader.mode);
-    const readers = this.#readers.get(node);
-    if (!readers) this.#readers.set(node, [reader]);
-    else if (readers.length < MOST_READERS && !readers.some((r) => r.node === reader.node && r.mode === reader.mode)) readers.push(reader);
+    const asked = this.#of(node);
+    asked.modes |= BITS[reader.mode];
+    const { readers } = asked;
+    if (readers.length < MOST_READERS && !readers.some((r) => r.node === reader.node && r.mode === reader.mode)) readers.push(reader);
   }
-  #asked(node: Node, mode: Mode): void {
-    const modes = this.#modes.get(node);
-    if (modes) modes.add(mode);
-    else this.#modes.set(node, new Set([mode]));
+  #asks(node: Node, mode: Mode): boolean {
+    return ((this.#asked.get(node)?.modes ?? 0) & BITS[mode]) !== 0;
   }
 
   /** Those that work with it, whatever structure stands between; of very many the first. */
   readers(node: Node): readonly Reader[] {
-    return this.#readers.get(node) ?? [];
+    return this.#asked.get(node)?.readers ?? [];
   }
   /** Whether nobody reads it but such as compute its elements and pass the test. */
   isReadWithin(node: Node, passes: (reader: Node) => boolean): boolean {
@@ -110,7 +122,7 @@ export class Demand {
   }
   /** Whether nobody asks for it row-major. */
   mayLieAnyhow(node: Node): boolean {
-    return !this.#modes.get(node)?.has("memory");
+    return !this.#asks(node, "memory");
   }
 }
 
