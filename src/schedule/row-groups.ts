@@ -20,7 +20,14 @@ const MOST_DEPTH = 16_384;
 export function sumsRows({ attrs, inputs, types }: Node<"sum">): boolean {
   const shape = inputs[0]!.types[0]!.shape;
   const depth = shape.at(-1);
-  return attrs.axes.length === 1 && attrs.axes[0] === shape.length - 1 && typeof depth === "number" && depth >= LEAST_DEPTH && depth <= MOST_DEPTH && types[0]!.dtype === "f32";
+  return (
+    attrs.axes.length === 1 &&
+    attrs.axes[0] === shape.length - 1 &&
+    typeof depth === "number" &&
+    depth >= LEAST_DEPTH &&
+    depth <= MOST_DEPTH &&
+    types[0]!.dtype === "f32"
+  );
 }
 
 export class RowGroups {
