@@ -3,7 +3,7 @@
 export class Allocator {
   readonly #gpu: GPUDevice;
   readonly #sizes = new Map<GPUBuffer, number>();
-  #running = false;
+  #running = 0;
   /** How many buffers were made so far. */
   made = 0;
   /** Of the buffers in use. */
@@ -14,7 +14,7 @@ export class Allocator {
   }
 
   create(descriptor: GPUBufferDescriptor): GPUBuffer {
-    if (this.#running) throw new Error(`modc bug: a buffer (${descriptor.label ?? "unnamed"}) is made while a run is under way`);
+    if (this.#running > 0) throw new Error(`modc bug: a buffer (${descriptor.label ?? "unnamed"}) is made while a run is under way`);
     const buffer = this.#gpu.createBuffer(descriptor);
     this.#sizes.set(buffer, descriptor.size);
     this.made++;
@@ -30,11 +30,11 @@ export class Allocator {
 
   /** Runs `body`, in which no buffer may be made. */
   async sealed<T>(body: () => Promise<T>): Promise<T> {
-    this.#running = true;
+    this.#running++;
     try {
       return await body();
     } finally {
-      this.#running = false;
+      this.#running = 0;
     }
   }
 }

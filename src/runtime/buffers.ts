@@ -22,9 +22,17 @@ export class Buffers {
   readonly #buffers: GPUBuffer[] = [];
   /** Bytes of each slot's buffer; 0 before the first. */
   readonly #bytes: number[];
+  /** Slots whose buffers are another session's. */
+  readonly #shared: ReadonlySet<number>;
   #destroyed = false;
 
-  constructor(device: Device, allocator: Allocator, program: Pick<Program, "slots" | "steps">, lasting: ReadonlySet<number>) {
+  /** `shared`: buffers of another session, by the slots that they stand for. */
+  constructor(
+    device: Device,
+    allocator: Allocator,
+    program: Pick<Program, "slots" | "steps">,
+    { lasting, shared }: { readonly lasting: ReadonlySet<number>; readonly shared: ReadonlyMap<number, GPUBuffer> },
+  ) {
     this.#device = device;
     this.#allocator = allocator;
     this.#labels = program.slots.map((s) => s.label);
@@ -33,6 +41,11 @@ export class Buffers {
     const bound = program.slots.map(() => false);
     for (const step of program.steps) if (step.kind === "dispatch") for (const slot of step.slots) bound[slot] = true;
     this.#bound = bound;
+    this.#shared = new Set(shared.keys());
+    for (const [slot, buffer] of shared) {
+      this.#buffers[slot] = buffer;
+      this.#bytes[slot] = buffer.size;
+    }
   }
 
   buffer(slot: number): GPUBuffer {
@@ -66,6 +79,7 @@ export class Buffers {
     if (grown.length === 0) return new Set();
     const fault = this.limitFault(needed);
     if (fault) throw fault;
+    if (grown.some((slot) => this.#shared.has(slot))) throw new Error("modc bug: a shared state is too small");
     const { gpu } = this.#device;
     const made: GPUBuffer[] = [];
     const scopes: Promise<GPUError | null>[] = [];
@@ -111,7 +125,9 @@ export class Buffers {
 
   destroy(): void {
     this.#destroyed = true;
-    for (const buffer of this.#buffers) this.#allocator.destroy(buffer);
+    this.#buffers.forEach((buffer, slot) => {
+      if (!this.#shared.has(slot)) this.#allocator.destroy(buffer);
+    });
     this.#buffers.length = 0;
     this.#bytes.fill(0);
   }

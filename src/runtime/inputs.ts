@@ -1,9 +1,10 @@
 // What the caller gives a run: read from arrays of any form, checked, packed into the words of the device.
-import type { ProgramInput } from "../program/program.js";
+import type { Program, ProgramInput } from "../program/program.js";
 import { startsOf, type Sizes } from "../size/axes.js";
 import type { DType } from "../size/dtype.js";
 import { InputError } from "./errors.js";
 import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
+import type { Inputs } from "./session-options.js";
 import type { Words } from "./weights/convert.js";
 import { roundToHalf } from "./weights/half.js";
 
@@ -173,4 +174,20 @@ function indexOf(at: number, shape: readonly number[]): readonly number[] {
     at = Math.floor(at / shape[i]!);
   }
   return index;
+}
+
+/** The inputs of a program by name, each as one list of numbers; throws InputError. */
+export function flattenAll(program: Pick<Program, "inputs">, given: Inputs): ReadonlyMap<string, FlatInput> {
+  if (typeof given !== "object" || given === null || isNumberArray(given) || Array.isArray(given))
+    throw new InputError(null, "the inputs are no record of tensors by name", "give `{ tokens: [[1, 2]] }`, or a Map");
+  const entries = given instanceof Map ? (given as ReadonlyMap<string, InputValue>) : new Map(Object.entries(given));
+  const names = program.inputs.map((i) => i.name);
+  for (const name of entries.keys())
+    if (!names.includes(name)) throw new InputError(name, `the model has no input ${name}`, `it takes ${names.join(", ") || "none"}`);
+  return new Map(
+    names.map((name) => {
+      if (!entries.has(name)) throw new InputError(name, `input ${name} is missing`);
+      return [name, flatten(name, entries.get(name))];
+    }),
+  );
 }

@@ -32,6 +32,8 @@ export interface MemoryOptions {
   readonly live?: Readonly<Record<string, LiveValue>>;
   /** `minUniformBufferOffsetAlignment` of the device. Default 256, WebGPU's own. */
   readonly uniformAlignment?: number;
+  /** As `LoadOptions.inFlight`. */
+  readonly inFlight?: number;
 }
 
 /**
@@ -43,7 +45,7 @@ export function memoryOf(program: Program, options: MemoryOptions = {}): MemoryU
   const given = checkMax(axes, options.max);
   const extents = new Map(inputAxes(axes).map((a) => [a.name, given.get(a.name) ?? a.bound ?? 1]));
   const run: RunSizes = { extents, lengths: new Map(), live: checkLive(program, options.live, null) };
-  return summarise(program, memoryAt(program, axes, run), uniformBytes(program, options.uniformAlignment ?? 256));
+  return summarise(program, memoryAt(program, axes, run), uniformBytes(program, options.uniformAlignment ?? 256), options.inFlight ?? 1);
 }
 
 /** The sizes of a session's buffers for one run: of each slot, and of the one results are read through. */
@@ -64,11 +66,11 @@ export function memoryAt(program: Program, axes: readonly Axis[], run: RunSizes)
 
 type Part = Exclude<keyof MemoryUse, "uniforms" | "staging" | "total">;
 
-function summarise(program: Program, { slots, staging }: BufferSizes, uniforms: number): MemoryUse {
+function summarise(program: Program, { slots, staging }: BufferSizes, uniforms: number, inFlight: number): MemoryUse {
   const parts = partsOf(program);
   const sums: Record<Part, number> = { weights: 0, states: 0, inputs: 0, results: 0, tables: 0, activations: 0 };
   slots.forEach((bytes, slot) => (sums[parts[slot]!] += bytes));
-  return { ...sums, uniforms, staging, total: slots.reduce((n, b) => n + b, 0) + uniforms + staging };
+  return { ...sums, uniforms, staging: inFlight * staging, total: slots.reduce((n, b) => n + b, 0) + uniforms + inFlight * staging };
 }
 
 /** What each slot is for. */
@@ -88,13 +90,24 @@ export class Prediction {
   readonly #program: Program;
   readonly #axes: readonly Axis[];
   readonly #uniforms: number;
+  /** Slots that another session has made. */
+  readonly #shared: ReadonlySet<number>;
+  /** Buffers that results are read back through. */
+  readonly #inFlight: number;
   #slots: readonly number[] = [];
   #staging = 0;
 
-  constructor(program: Program, axes: readonly Axis[], uniformAlignment: number) {
+  constructor(
+    program: Program,
+    axes: readonly Axis[],
+    uniformAlignment: number,
+    { shared, inFlight }: { readonly shared: ReadonlySet<number>; readonly inFlight: number },
+  ) {
     this.#program = program;
     this.#axes = axes;
     this.#uniforms = uniformBytes(program, uniformAlignment);
+    this.#shared = shared;
+    this.#inFlight = inFlight;
   }
 
   /** Throws where the buffers in use are not as large as a run of these sizes, and those before it, need. */
@@ -102,7 +115,7 @@ export class Prediction {
     const { slots, staging } = memoryAt(this.#program, this.#axes, run);
     this.#slots = slots.map((b, slot) => Math.max(b, this.#slots[slot] ?? 0));
     this.#staging = Math.max(this.#staging, staging);
-    const predicted = this.#slots.reduce((n, b) => n + b, this.#uniforms + this.#staging);
+    const predicted = this.#slots.reduce((n, b, slot) => (this.#shared.has(slot) ? n : n + b), this.#uniforms + this.#inFlight * this.#staging);
     if (bytes !== predicted) throw new Error(`modc bug: the buffers take ${bytes} bytes, the program says ${predicted}`);
   }
 }

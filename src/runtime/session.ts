@@ -8,59 +8,22 @@ import { Buffers } from "./buffers.js";
 import { checked } from "./checked.js";
 import type { Device } from "./device.js";
 import { DisposedError, InputError } from "./errors.js";
-import { checkLengths, checkLive, checkMax, checkSeed, inferExtents, type LiveValue } from "./extents.js";
-import { flatten, type FlatInput, type InputValue, isNumberArray, packInput } from "./inputs.js";
+import { checkLengths, checkLive, checkMax, checkSeed, inferExtents } from "./extents.js";
+import { flattenAll, packInput } from "./inputs.js";
 import { growthMessage, Prediction } from "./memory.js";
-import { neededSteps, type OutputSelection, placeOutputs, readOutput, type ReadPlace, type Result, selectOutputs } from "./outputs.js";
+import { neededSteps, placeOutputs, readOutput, type ReadPlace, type Result, selectOutputs } from "./outputs.js";
 import { compilePipelines } from "./pipelines.js";
 import { keepingStates } from "./profile/states.js";
 import { profileSteps, type Profile, type ProfileOptions } from "./profile/profile.js";
 import { checkRequirements } from "./requirements.js";
 import { inputAxes, parseAxes, SizeTable } from "./sizes.js";
+import type { Inputs, LoadOptions, Results, RunOptions, SessionEvent } from "./session-options.js";
 import { Staging } from "./staging.js";
+import { readStates, sharedStates, type StateValue, writeStates } from "./states.js";
 import { Steps } from "./steps.js";
 import { Tables } from "./tables.js";
 import type { Words } from "./weights/convert.js";
 import { locateWeights, uploadWeights, type WeightsInput, type WeightValues } from "./weights.js";
-
-/** What a session reports while it loads, and when its buffers grow. */
-export type SessionEvent =
-  | { readonly kind: "kernels" | "weights"; readonly done: number; readonly total: number }
-  | {
-      readonly kind: "grow";
-      /** Buffers made anew. */
-      readonly buffers: number;
-      /** Bytes of all buffers now. */
-      readonly bytes: number;
-      /** Why, and how to make room at once, in a sentence. */
-      readonly message: string;
-    };
-
-export interface LoadOptions {
-  /** Extents of axes that the buffers are made for: `{ B: 4, T: 512 }`. By default an axis's bound, and 1 where it has none; a larger run grows the buffers. */
-  readonly max?: Readonly<Record<string, number>>;
-  /** Live parameters, for the buffers and for runs that give none. */
-  readonly live?: Readonly<Record<string, LiveValue>>;
-  /** For weights where none are given, and for random values of runs that give no seed: a u32. Default 0. */
-  readonly seed?: number;
-  /** Ends loading between two steps of it. */
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (event: SessionEvent) => void;
-}
-
-export interface RunOptions extends OutputSelection {
-  /** Tokens of each sequence, u32[B], 0 to T; without it every sequence has T. */
-  readonly lengths?: readonly number[] | Uint32Array | Int32Array;
-  readonly live?: Readonly<Record<string, LiveValue>>;
-  readonly seed?: number;
-  /** Drops a run that has not started on the device. */
-  readonly signal?: AbortSignal;
-}
-
-export type Inputs = Readonly<Record<string, InputValue>> | ReadonlyMap<string, InputValue>;
-
-/** Results by name; without a prototype, for a result may have any name. */
-export type Results = Readonly<Record<string, Result>>;
 
 /**
  * Puts a program on a device: checks that it fits, makes all buffers, compiles all kernels, reads the weights. Throws ProgramError for what is no program,
@@ -123,6 +86,10 @@ export class Session {
   /** Sizes whose uniforms and tables the device has. */
   #current: Resolved | null = null;
   #queue: Promise<unknown> = Promise.resolve();
+  /** Runs that the device has, and whose results are not read yet. */
+  readonly #reading = new Set<Promise<unknown>>();
+  readonly #statesOf: Session | null;
+  readonly #shared: ReadonlySet<number>;
   #disposed = false;
 
   /** Use `load`. */
@@ -136,10 +103,16 @@ export class Session {
     this.#slotBytes = program.slots.map((s) => this.#table.index(s.bytes));
     for (const output of program.outputs) for (const size of output.shape) this.#table.index(size);
     const lasting = new Set([...program.states.map((s) => s.slot), ...program.weights.flatMap((w) => w.slots.map((s) => s.slot))]);
+    const { statesOf, inFlight = 1 } = options;
+    if (!Number.isSafeInteger(inFlight) || inFlight < 1 || inFlight > 8) throw new InputError(null, `inFlight is a whole number from 1 to 8, not ${inFlight}`);
+    this.#statesOf = statesOf ?? null;
+    if (statesOf) statesOf.#expectAlive();
+    const shared = statesOf ? sharedStates(program, { program: statesOf.program, buffers: statesOf.#buffers }) : new Map<number, GPUBuffer>();
+    this.#shared = new Set(shared.keys());
     this.#allocator = new Allocator(device.gpu);
-    this.#buffers = new Buffers(device, this.#allocator, program, lasting);
-    this.#staging = new Staging(device, this.#allocator);
-    this.#prediction = new Prediction(program, this.#axes, device.info.limits.minUniformBufferOffsetAlignment);
+    this.#buffers = new Buffers(device, this.#allocator, program, { lasting, shared });
+    this.#staging = new Staging(device, this.#allocator, inFlight);
+    this.#prediction = new Prediction(program, this.#axes, device.info.limits.minUniformBufferOffsetAlignment, { shared: this.#shared, inFlight });
     this.#tables = new Tables(device, program, this.#axes, this.#buffers);
   }
 
@@ -163,6 +136,7 @@ export class Session {
     this.#prediction.expect(most.run, this.#allocator.bytes);
     await uploadWeights(this.device, this.program, this.#buffers, weights, {
       signal: options.signal,
+      shared: this.#shared,
       progress: (done, total) => this.#onProgress({ kind: "weights", done, total }),
     });
   }
@@ -172,7 +146,24 @@ export class Session {
    * once. Throws InputError, LimitError, OutOfMemoryError, DeviceLostError, DisposedError.
    */
   run(inputs: Inputs, options: RunOptions = {}): Promise<Results> {
-    return this.#enqueue(inputs, options, (call) => this.#runNow(call));
+    return this.#enqueue(inputs, options, (call) => this.#start(call)).then(({ results }) => results);
+  }
+
+  /** Values of states, all or those named, once the runs before have ended. Throws InputError for a name that is none, and what `run` throws. */
+  readStates(names: readonly string[] = this.program.states.map((s) => s.name)): Promise<ReadonlyMap<string, StateValue>> {
+    return this.#afterAll(() => {
+      const states = names.map((name) => {
+        const found = this.program.states.find((s) => s.name === name);
+        if (!found) throw new InputError(name, `the program has no state ${name}`);
+        return found;
+      });
+      return readStates(this.device, this.#buffers, states);
+    });
+  }
+
+  /** Replaces values of states, once the runs before have ended; those not named stay. Throws InputError, with nothing written, for what does not fit. */
+  writeStates(values: ReadonlyMap<string, Pick<StateValue, "data">>): Promise<void> {
+    return this.#afterAll(async () => writeStates(this.device, this.#buffers, this.program.states, values));
   }
 
   /**
@@ -181,6 +172,17 @@ export class Session {
    */
   profile(inputs: Inputs, options: ProfileOptions & RunOptions = {}): Promise<Profile> {
     return this.#enqueue(inputs, options, (call) => this.#profileNow(call, options));
+  }
+
+  /** In its turn, with no run under way. */
+  #afterAll<T>(body: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(async () => {
+      await this.#drained();
+      this.#expectAlive();
+      return checked(this.device, "reach the states of a program", body);
+    });
+    this.#queue = Promise.allSettled([turn]);
+    return turn;
   }
 
   #enqueue<T>(inputs: Inputs, options: RunOptions, begin: (call: Call) => Promise<T>): Promise<T> {
@@ -200,7 +202,7 @@ export class Session {
   #read(given: Inputs, options: RunOptions): Call {
     this.#expectAlive();
     options.signal?.throwIfAborted();
-    const inputs = this.#flattenAll(given);
+    const inputs = flattenAll(this.program, given);
     const extents = inferExtents(this.program, this.#axes, inputs);
     const resolved = this.#resolve({
       extents,
@@ -216,20 +218,39 @@ export class Session {
     };
   }
 
-  async #runNow(call: Call): Promise<Results> {
-    const { resolved, grown } = await this.#makeRoom(call);
-    const { places, bytes } = placeOutputs(call.outputs, this.#table, resolved.values, resolved.sizes);
-    const back = await this.#onDevice("run a program", () => {
-      this.#write(call, resolved, grown);
-      this.#submit(places, this.#needed(call.outputs));
-      return this.#staging.read(bytes);
+  /** Hands a run to the device as soon as there is a buffer to read its results through; they come later, so that the next may begin. */
+  async #start(call: Call): Promise<{ readonly results: Promise<Results> }> {
+    const staging = await this.#staging.take();
+    const { resolved, grown } = await this.#makeRoom(call).catch((error: unknown) => {
+      this.#staging.giveBack(staging);
+      throw error;
     });
-    const results = Object.create(null) as Record<string, Result>;
-    for (const place of places) results[place.output.name] = readOutput(place, back, resolved.sizes);
-    return results;
+    const { places, bytes } = placeOutputs(call.outputs, this.#table, resolved.values, resolved.sizes);
+    const reading = this.#onDevice("run a program", () => {
+      this.#write(call, resolved, grown);
+      this.#submit(places, this.#needed(call.outputs), this.#staging.buffer(staging));
+      return this.#staging.read(staging, bytes);
+    }).finally(() => {
+      this.#reading.delete(reading);
+      this.#staging.giveBack(staging);
+    });
+    this.#reading.add(reading);
+    const results = reading.then((back) => {
+      const found = Object.create(null) as Record<string, Result>;
+      for (const place of places) found[place.output.name] = readOutput(place, back, resolved.sizes);
+      return found;
+    });
+    results.catch(() => {}); // the caller has it
+    return { results };
+  }
+
+  /** Once no run is under way. */
+  async #drained(): Promise<void> {
+    await Promise.allSettled(this.#reading);
   }
 
   async #profileNow(call: Call, options: ProfileOptions): Promise<Profile> {
+    await this.#drained();
     const { resolved, grown } = await this.#makeRoom(call);
     await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown));
     const [program, device, buffers, steps, axes] = [this.program, this.device, this.#buffers, this.#steps!, this.#axes];
@@ -246,6 +267,7 @@ export class Session {
     signal?.throwIfAborted();
     // A run before this one may have brought the same sizes to the device.
     const resolved = this.#current?.key === wanted.key ? this.#current : wanted;
+    if (resolved !== this.#current) await this.#drained();
     const grown = await this.#grow(resolved);
     this.#expectAlive();
     return { resolved, grown };
@@ -267,6 +289,7 @@ export class Session {
 
   #expectAlive(): void {
     if (this.#disposed) throw new DisposedError();
+    if (this.#statesOf) this.#statesOf.#expectAlive();
     if (this.device.lostError) throw this.device.lostError;
   }
 
@@ -276,21 +299,6 @@ export class Session {
     this.#buffers.destroy();
     this.#steps?.destroy();
     this.#staging.destroy();
-  }
-
-  #flattenAll(given: Inputs): ReadonlyMap<string, FlatInput> {
-    if (typeof given !== "object" || given === null || isNumberArray(given) || Array.isArray(given))
-      throw new InputError(null, "the inputs are no record of tensors by name", "give `{ tokens: [[1, 2]] }`, or a Map");
-    const entries = given instanceof Map ? (given as ReadonlyMap<string, InputValue>) : new Map(Object.entries(given));
-    const names = this.program.inputs.map((i) => i.name);
-    for (const name of entries.keys())
-      if (!names.includes(name)) throw new InputError(name, `the model has no input ${name}`, `it takes ${names.join(", ") || "none"}`);
-    return new Map(
-      names.map((name) => {
-        if (!entries.has(name)) throw new InputError(name, `input ${name} is missing`);
-        return [name, flatten(name, entries.get(name))];
-      }),
-    );
   }
 
   #resolve(run: RunSizes): Resolved {
@@ -372,14 +380,13 @@ export class Session {
   }
 
   /** All steps and the copies of what is read, in one submit. */
-  #submit(places: readonly ReadPlace[], needed: Uint8Array): void {
+  #submit(places: readonly ReadPlace[], needed: Uint8Array, staging: GPUBuffer): void {
     const { gpu } = this.device;
     const encoder = gpu.createCommandEncoder();
     this.#steps!.encode(encoder, this.#buffers, needed);
     for (const { output, offset, bytes, starts } of places) {
-      if (bytes > 0) encoder.copyBufferToBuffer(this.#buffers.buffer(output.slot), 0, this.#staging.buffer, offset, bytes);
-      for (const { slot, offset: at } of starts)
-        encoder.copyBufferToBuffer(this.#buffers.buffer(slot), 0, this.#staging.buffer, at, 4 * (this.#current!.sizes.batch + 1));
+      if (bytes > 0) encoder.copyBufferToBuffer(this.#buffers.buffer(output.slot), 0, staging, offset, bytes);
+      for (const { slot, offset: at } of starts) encoder.copyBufferToBuffer(this.#buffers.buffer(slot), 0, staging, at, 4 * (this.#current!.sizes.batch + 1));
     }
     gpu.queue.submit([encoder.finish()]);
   }

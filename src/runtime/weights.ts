@@ -61,11 +61,17 @@ export async function uploadWeights(
   program: Program,
   buffers: Buffers,
   weights: WeightValues,
-  options: { readonly signal: AbortSignal | undefined; readonly progress: (done: number, total: number) => void },
+  options: {
+    readonly signal: AbortSignal | undefined;
+    /** Slots of states that another session has filled. */
+    readonly shared: ReadonlySet<number>;
+    readonly progress: (done: number, total: number) => void;
+  },
 ): Promise<void> {
   const { queue } = device.gpu;
   const states = new Map<string, number[]>();
-  for (const s of program.states) if (s.init.kind === "weight") states.set(s.init.path, [...(states.get(s.init.path) ?? []), s.slot]);
+  for (const s of program.states)
+    if (s.init.kind === "weight" && !options.shared.has(s.slot)) states.set(s.init.path, [...(states.get(s.init.path) ?? []), s.slot]);
   const open = new Map<number, OpenPanels>();
   let pending = 0;
   let done = 0;

@@ -1,0 +1,109 @@
+// The states of a session as the host sees them: read whole, written whole, and shared between sessions by name.
+import type { Program, ProgramState } from "../program/program.js";
+import type { DType } from "../size/dtype.js";
+import type { Buffers } from "./buffers.js";
+import type { Device } from "./device.js";
+import { InputError } from "./errors.js";
+import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
+import type { Words } from "./weights/convert.js";
+
+/** The value of one state, row-major. */
+export interface StateValue {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** f32: Float32Array, i32: Int32Array, u32: Uint32Array. */
+  readonly data: Words;
+}
+
+/** States whose extents depend on no axis: such can be read, written and shared. */
+function shapeOf(state: ProgramState): readonly number[] {
+  return state.shape.map((size) => {
+    if (typeof size !== "number") throw new InputError(state.name, `state ${state.name} has a size that depends on the run: ${size}`);
+    return size;
+  });
+}
+
+const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
+
+/**
+ * The buffers of `owner`'s states by the slots that `program` has for states of the same name. Throws InputError where the owner lacks one, or has it in
+ * another shape.
+ */
+export function sharedStates(program: Program, owner: { readonly program: Program; readonly buffers: Buffers }): ReadonlyMap<number, GPUBuffer> {
+  const owned = new Map(owner.program.states.map((s) => [s.name, s]));
+  return new Map(
+    program.states.map((state) => {
+      const own = owned.get(state.name);
+      if (!own) throw new InputError(state.name, `the session whose states are shared has no state ${state.name}`);
+      const [wanted, found] = [shapeOf(state), shapeOf(own)];
+      if (wanted.join() !== found.join() || state.dtype !== own.dtype)
+        throw new InputError(
+          state.name,
+          `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ${own.dtype}[${found.join(", ")}] where it is shared from`,
+        );
+      return [state.slot, owner.buffers.buffer(own.slot)];
+    }),
+  );
+}
+
+/** Bytes read back in one piece, so that the buffer for it stays small. */
+const PIECE = 16 * 1024 * 1024;
+
+/** Reads the states of these names, one after the other, through a buffer of their own. */
+export async function readStates(device: Device, buffers: Buffers, states: readonly ProgramState[]): Promise<ReadonlyMap<string, StateValue>> {
+  const most = states.reduce((n, s) => Math.max(n, 4 * elementsOf(shapeOf(s))), 16);
+  const staging = device.gpu.createBuffer({ label: "states", size: Math.min(PIECE, most), usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
+  const values = new Map<string, StateValue>();
+  try {
+    for (const state of states) {
+      const shape = shapeOf(state);
+      const bytes = new Uint8Array(4 * elementsOf(shape));
+      for (let at = 0; at < bytes.length; at += staging.size) {
+        const size = Math.min(staging.size, bytes.length - at);
+        const encoder = device.gpu.createCommandEncoder();
+        encoder.copyBufferToBuffer(buffers.buffer(state.slot), at, staging, 0, size);
+        device.gpu.queue.submit([encoder.finish()]);
+        await device.wait(() => staging.mapAsync(MAP_READ, 0, size));
+        bytes.set(new Uint8Array(staging.getMappedRange(0, size)), at);
+        staging.unmap();
+      }
+      values.set(state.name, { dtype: state.dtype, shape, data: typed(state.dtype, bytes.buffer) });
+    }
+  } finally {
+    staging.destroy();
+  }
+  return values;
+}
+
+/** Writes these values; throws InputError, before anything is written, for a name that is no state or a value that does not fit. */
+export function writeStates(device: Device, buffers: Buffers, states: readonly ProgramState[], values: ReadonlyMap<string, Pick<StateValue, "data">>): void {
+  const byName = new Map(states.map((s) => [s.name, s]));
+  const writes = [...values].map(([name, { data }]) => {
+    const state = byName.get(name);
+    if (!state) throw new InputError(name, `the program has no state ${name}`);
+    const wanted = typed(state.dtype, new ArrayBuffer(0)).constructor;
+    const shape = shapeOf(state);
+    if (data.constructor !== wanted || data.length !== elementsOf(shape))
+      throw new InputError(
+        name,
+        `state ${name} is ${state.dtype}[${shape.join(", ")}]: a ${wanted.name} of ${elementsOf(shape)} values, not a ${data.constructor.name} of ${data.length}`,
+      );
+    return { buffer: buffers.buffer(state.slot), data };
+  });
+  for (const { buffer, data } of writes) if (data.length > 0) device.gpu.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>); // no caller's memory is shared: checked by its constructor
+}
+
+function typed(dtype: DType, buffer: ArrayBuffer): Words {
+  switch (dtype) {
+    case "f32":
+    case "f16":
+      return new Float32Array(buffer);
+    case "i32":
+      return new Int32Array(buffer);
+    case "u32":
+    case "bool":
+      return new Uint32Array(buffer);
+    default:
+      return dtype satisfies never;
+  }
+}
