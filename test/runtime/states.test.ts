@@ -70,9 +70,9 @@ describe("the states of a session", () => {
   it("change run by run though several are under way", async () => {
     const session = await load(stateProgram, device, undefined, { inFlight: 3 });
     const { buffers } = session.memory;
-    const runs = Array.from({ length: 10 }, (_, i) => session.run({ x: [i % 5] }));
-    const seen = (await Promise.all(runs)).map((r) => [r["total"]!.toArray(), r["copy"]!.toArray()]);
-    expect(seen).toEqual(Array.from({ length: 10 }, (_, i) => [i + 1, [i % 5]]));
+    const runs = Array.from({ length: 10 }, () => session.run({ x: [0] }));
+    const seen = (await Promise.all(runs)).map((r) => r["total"]!.toArray());
+    expect(seen).toEqual(Array.from({ length: 10 }, (_, i) => i + 1));
     expect(session.memory.buffers).toBe(buffers);
     session.dispose();
   });
