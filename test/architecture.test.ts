@@ -19,6 +19,7 @@ const ORDER = [
   "check",
   "reference",
   "lower",
+  "autodiff",
   "passes",
   "schedule",
   "codegen",
@@ -27,6 +28,7 @@ const ORDER = [
   "index",
   "runtime",
   "tune",
+  "train",
   "cli",
 ] as const;
 type Room = (typeof ORDER)[number];
@@ -39,7 +41,7 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   // The checker knows the language, not what becomes of it.
   check: ["size", "embedded", "diagnostics", "syntax", "grammar"],
   // The public face of the compiler; the runtime has one of its own.
-  index: ORDER.filter((room) => !["runtime", "tune", "cli"].includes(room)),
+  index: ORDER.filter((room) => !["runtime", "tune", "train", "cli"].includes(room)),
 };
 
 const sources = [...filesUnder("src", ".ts"), ...filesUnder("grammar", ".ts")].filter((file) => !file.endsWith(".d.ts") && file !== "src/embedded.ts");

@@ -38,3 +38,14 @@ export function lowerBce(cx: Lowering, value: Value<"bce">): Placed {
   })();
   return cx.placed(meanOfAll(cx, { node: cx.broadcast(rows, storedShape(type, packing)), type, packing }, null), value.type);
 }
+
+/** The share of tokens whose logit says what their mask does: positive where it is set. */
+export function lowerAgreement(cx: Lowering, { inputs }: Value<"bce">): Placed["node"] {
+  const [logit, mask] = [cx.get(inputs[0]), cx.get(inputs[1])];
+  const { shape } = logit.type;
+  const packing = cx.axes.packingOf(logit.type);
+  const z = cx.cast(fitted(cx, logit, shape.length, packing), "f32");
+  const same = cx.emit("eq", [cx.emit("gt", [z, cx.constant(0, "f32")], {}), fitted(cx, mask, shape.length, packing)], {});
+  const rows = cx.broadcast(cx.cast(same, "f32"), storedShape(logit.type, packing));
+  return meanOfAll(cx, { node: rows, type: { dtype: "f32", shape }, packing }, null);
+}

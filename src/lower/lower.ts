@@ -19,7 +19,7 @@ import {
 } from "./elementwise.js";
 import { inputRanges } from "./bounds.js";
 import { lowerLength } from "./length.js";
-import { lowerBce, lowerCrossEntropy } from "./loss.js";
+import { lowerAgreement, lowerBce, lowerCrossEntropy } from "./loss.js";
 import { lowerMatmul } from "./product.js";
 import { lowerDropout, lowerRandomNormal, lowerRandomUniform } from "./random.js";
 import { lowerReduce, lowerSoftmax } from "./reduce.js";
@@ -90,7 +90,12 @@ export function lower(model: Model): Graph {
     cx.define(value, lowerValue(cx, value));
   }
   const inputs = inputsOf(cx, model, values);
-  const outputs = [...model.outputs.map(({ name, value }) => outputOf(cx, name, "result", value)), ...lossesOf(cx, model), ...observesOf(cx, model)];
+  const outputs = [
+    ...model.outputs.map(({ name, value }) => outputOf(cx, name, "result", value)),
+    ...lossesOf(cx, model),
+    ...observesOf(cx, model),
+    ...agreementsOf(cx, model, values),
+  ];
   return {
     name: model.name,
     axes: cx.axes.all,
@@ -155,5 +160,19 @@ function observesOf(cx: Lowering, model: Model): readonly GraphOutput[] {
       { name: `${path}.index`, role: "observe", node: routeIndex(cx, value), shape: value.type.shape, packing },
       { name: `${path}.count`, role: "observe", node: count, shape: value.type.shape.slice(0, 1), packing: null },
     ];
+  });
+}
+
+/** In training, of each predictor that learns a route: `<path>.agreement`, the share of tokens of which it says what the route does. */
+function agreementsOf(cx: Lowering, model: Model, values: readonly Value[]): readonly GraphOutput[] {
+  if (model.phase !== "train" || model.entry !== "objective") return [];
+  const taken = new Set(model.observes.map((o) => o.path));
+  return values.flatMap((value): readonly GraphOutput[] => {
+    if (value.op !== "bce" || value.inputs[1]!.op !== "mask") return [];
+    const name = `${value.path === "" ? "" : `${value.path}.`}agreement`;
+    if (taken.has(name)) return [];
+    taken.add(name);
+    cx.enter(value);
+    return [{ name, role: "observe", node: lowerAgreement(cx, value as Value<"bce">), shape: [], packing: null }]; // its operation has just been compared
   });
 }

@@ -2,11 +2,12 @@
 import { invariant } from "../diagnostics/invariant.js";
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { replaceNodes } from "../ir/replace.js";
 import { packedAxis } from "../ir/typing.js";
 import { ops } from "../ops/index.js";
 import { rowsSize, type Size } from "../size/size.js";
 import { callerReads } from "./readers.js";
-import { replaceNodes, type Emit, type Trace } from "./rewrite.js";
+import type { Emit, Trace } from "./rewrite.js";
 import { rowSumOf } from "./row-sums.js";
 import { attrsFor, rowInputs, type RowInputs } from "./row-wise.js";
 

@@ -2,7 +2,7 @@
 import { CompilerBug, invariant } from "../diagnostics/invariant.js";
 import { createEmit } from "../ir/build.js";
 import { nodesOf, type Graph, type Node } from "../ir/graph.js";
-import { reachedStarts } from "../ir/reach.js";
+import { replaceNodes } from "../ir/replace.js";
 import { equalTypes } from "../ir/typing.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
@@ -161,17 +161,4 @@ export function mapGraph(graph: Graph, replace: (node: Node, emit: (from: Pick<N
     changed ||= next !== node;
   }
   return changed ? replaceNodes(graph, now) : graph;
-}
-
-/** The graph made of the nodes that stand for its own. */
-export function replaceNodes(graph: Graph, now: (node: Node) => Node): Graph {
-  const outputs = graph.outputs.map((o) => ({ ...o, node: now(o.node) }));
-  const states = graph.states.map((s) => ({ ...s, next: now(s.next) }));
-  const starts = reachedStarts({ outputs, states }, (axis) => {
-    const node = graph.starts.get(axis);
-    return node ? now(node) : null;
-  });
-  // An input that nothing reads is in no order of evaluation and stays as it is.
-  const inputs = graph.inputs.map((i) => ({ ...i, node: now(i.node) as Node<"input"> }));
-  return { ...graph, inputs, outputs, states, starts };
 }
