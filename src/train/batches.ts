@@ -1,0 +1,61 @@
+// Batches of windows of a text: in random order for training, in order for evaluation.
+import type { Corpus } from "./corpus-node.js";
+import type { Batch } from "./types.js";
+import { nextWindows, wholeWindows, type DataPosition, type Split } from "./windows.js";
+
+/** The objective's inputs that a text fills: the tokens, and for each the one that follows. */
+export interface TextInputs {
+  readonly tokens: string;
+  /** Null where the objective takes tokens only. */
+  readonly targets: string | null;
+  /** Whether a target may be none (-1): then nothing is learned across the end of a document. */
+  readonly signed: boolean;
+}
+
+export interface BatchOptions {
+  readonly corpus: Pick<Corpus, "read" | "separator">;
+  readonly inputs: TextInputs;
+  readonly split: Split;
+  readonly rows: number;
+  readonly context: number;
+}
+
+/** The batch at a position, and the position after it: a pure function of the two and the seed. */
+export async function batchAt(position: DataPosition, seed: number, options: BatchOptions): Promise<{ readonly batch: Batch; readonly next: DataPosition }> {
+  const { offsets, next } = nextWindows(position, options.rows, { boundary: options.split.boundary, context: options.context, seed });
+  return { batch: await batchOf(offsets, options.context, options), next };
+}
+
+/** All windows of a stretch of tokens in order, as many in a batch as are given; the last is shorter and alone. */
+export async function* batchesOf(from: number, to: number, options: Omit<BatchOptions, "split">): AsyncIterable<Batch> {
+  let offsets: number[] = [];
+  for (const { offset, length } of wholeWindows(from, to, options.context)) {
+    if (length < options.context) {
+      if (offsets.length > 0) yield batchOf(offsets, options.context, options);
+      yield batchOf([offset], length, options);
+      return;
+    }
+    offsets.push(offset);
+    if (offsets.length < options.rows) continue;
+    yield batchOf(offsets, options.context, options);
+    offsets = [];
+  }
+  if (offsets.length > 0) yield batchOf(offsets, options.context, options);
+}
+
+async function batchOf(offsets: readonly number[], length: number, { corpus, inputs }: Pick<BatchOptions, "corpus" | "inputs">): Promise<Batch> {
+  const tokens = new Uint32Array(offsets.length * length); // [B, T]
+  const targets = new (inputs.signed ? Int32Array : Uint32Array)(offsets.length * length);
+  for (const [row, offset] of offsets.entries()) {
+    const window = await corpus.read(offset, length + 1);
+    tokens.set(window.subarray(0, length), row * length);
+    targets.set(window.subarray(1), row * length);
+    if (!inputs.signed || corpus.separator === null) continue;
+    for (let i = 0; i < length; i++) if (window[i] === corpus.separator) targets[row * length + i] = -1;
+  }
+  return {
+    inputs: Object.fromEntries([[inputs.tokens, tokens] as const, ...(inputs.targets === null ? [] : [[inputs.targets, targets] as const])]),
+    rows: offsets.length,
+    length,
+  };
+}

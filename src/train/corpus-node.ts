@@ -1,0 +1,265 @@
+// The tokens of a text: made once, kept in a file that windows are read from, so that no text is ever whole in memory.
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { TrainError } from "./errors.js";
+import { writing } from "./disk-node.js";
+import { changeOf, digestOf, documents, findSources, type SourceFile } from "./sources-node.js";
+import { bytesEncoder, jsonEncoder, type Encoder } from "./tokenizer.js";
+
+export interface CorpusOptions {
+  /** A file, a folder, or an installed package. */
+  readonly data: string;
+  /** Folder for the file of tokens; it is made where it is missing. */
+  readonly cache: string;
+  /** A `tokenizer.json`; without one, bytes. */
+  readonly tokenizer?: string;
+  /** The field of JSONL that holds the text. Default "text". */
+  readonly field?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** The tokens of a text, one after the other. */
+export interface Corpus {
+  readonly tokens: number;
+  /** Bytes of text they stand for. */
+  readonly bytes: number;
+  readonly largestToken: number;
+  /** Of the text and how it was turned into tokens: equal for equal tokens. */
+  readonly digest: string;
+  /** The file of tokens. */
+  readonly path: string;
+  /** The token that stands between documents; null: none does. */
+  readonly separator: number | null;
+  /** Tokens from `at`; throws TrainError where the file was damaged. */
+  read(at: number, count: number): Promise<Uint32Array>;
+  /** What has become of the text since, as a sentence; null: nothing. The tokens stay as they were. */
+  changed(): Promise<string | null>;
+  close(): Promise<void>;
+}
+
+/** Changes with anything that would make other tokens of the same text. */
+const FORMAT = "modc-tokens-1";
+
+interface Described {
+  readonly format: typeof FORMAT;
+  readonly tokens: number;
+  readonly bytes: number;
+  readonly largestToken: number;
+  /** SHA-256 of the file of tokens. */
+  readonly sha256: string;
+}
+
+/** Finds the tokens of a text in the cache, or makes them. Throws TrainError. */
+export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
+  const field = options.field ?? "text";
+  const encoder = options.tokenizer === undefined ? bytesEncoder : await readTokenizer(options.tokenizer);
+  const files = await findSources(options.data);
+  const digests: string[] = [];
+  for (const file of files) {
+    options.signal?.throwIfAborted();
+    digests.push(await digestOf(file));
+  }
+  const described = files.map((file, i) => [file.kind, file.kind === "lines" ? field : "", digests[i]!]);
+  const digest = createHash("sha256")
+    .update(JSON.stringify([FORMAT, encoder.name, encoder.width, encoder.separator, described]))
+    .digest("hex");
+  const path = join(options.cache, `tokens-${digest.slice(0, 32)}.bin`);
+  const known = await writing(options.cache, () => readDescription(path));
+  const made = known ?? (await make(path, encoder, files, digests, field, options));
+  if (made.tokens === 0) throw new TrainError("bad-data", `${options.data} holds no text`);
+  const handle = await open(path, "r");
+  const { tokens, bytes, largestToken } = made;
+  return {
+    tokens,
+    bytes,
+    largestToken,
+    digest,
+    path,
+    separator: encoder.separator,
+    read: (at, count) => readTokens(handle, path, encoder.width, at, count),
+    changed: () => changeOf(files),
+    close: () => handle.close(),
+  };
+}
+
+async function readTokenizer(path: string): Promise<Encoder> {
+  let json: Buffer;
+  try {
+    json = await readFile(path);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    throw new TrainError("bad-data", `cannot read ${path}: ${code === "ENOENT" ? "there is no such file" : (code ?? String(cause))}`, { cause });
+  }
+  return jsonEncoder(json.toString("utf8"), path, createHash("sha256").update(json).digest("hex"));
+}
+
+/** What the cache says of its tokens; null where there are none, or where they are not what was written. */
+async function readDescription(path: string): Promise<Described | null> {
+  let text: string;
+  try {
+    text = await readFile(`${path}.json`, "utf8");
+    await stat(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw cause;
+  }
+  const found = parseDescription(text);
+  if (found === null) return null;
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer); // a stream without an encoding gives buffers
+  return hash.digest("hex") === found.sha256 ? found : null;
+}
+
+function parseDescription(text: string): Described | null {
+  try {
+    const json = JSON.parse(text) as Partial<Described>; // each field is looked at
+    const whole = [json.tokens, json.bytes, json.largestToken].every((n) => Number.isSafeInteger(n) && n! >= 0);
+    return json.format === FORMAT && whole && typeof json.sha256 === "string" ? (json as Described) : null;
+  } catch (cause) {
+    if (cause instanceof SyntaxError) return null; // torn: made again
+    throw cause;
+  }
+}
+
+/** Writes the tokens beside their place and renames them; the description last. */
+async function make(
+  path: string,
+  encoder: Encoder,
+  files: readonly SourceFile[],
+  digests: readonly string[],
+  field: string,
+  { cache, signal, onProgress }: CorpusOptions,
+): Promise<Described> {
+  const total = files.reduce((n, file) => n + file.bytes, 0);
+  return writing(cache, async () => {
+    await mkdir(cache, { recursive: true });
+    const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+    try {
+      const writer = await TokenWriter.open(fresh, encoder);
+      try {
+        let done = 0;
+        for (const [i, file] of files.entries()) {
+          const hash = createHash("sha256");
+          for await (const { place, pieces } of documents(file, field, hash)) {
+            await writer.document(
+              countBytes(pieces, (n) => onProgress?.((done += n), total)),
+              place,
+            );
+            signal?.throwIfAborted();
+          }
+          if (hash.digest("hex") !== digests[i])
+            throw new TrainError("bad-data", `${file.path} changed while it was read`, { hint: "start again once it stays as it is" });
+        }
+        await writer.finish();
+      } finally {
+        await writer.close();
+      }
+      const described = writer.described();
+      await rename(fresh, path);
+      const note = await open(`${fresh}.json`, "wx");
+      try {
+        await note.writeFile(JSON.stringify(described));
+        await note.sync();
+      } finally {
+        await note.close();
+      }
+      await rename(`${fresh}.json`, `${path}.json`);
+      return described;
+    } catch (error) {
+      await rm(fresh, { force: true });
+      await rm(`${fresh}.json`, { force: true });
+      throw error;
+    }
+  });
+}
+
+async function* countBytes(pieces: AsyncIterable<Uint8Array>, report: (bytes: number) => void): AsyncIterable<Uint8Array> {
+  for await (const piece of pieces) {
+    yield piece;
+    report(piece.length);
+  }
+}
+
+const BUFFERED = 1 << 18;
+
+/** Writes documents as tokens of one width, little-endian, with the separator between two. */
+class TokenWriter {
+  readonly #handle: FileHandle;
+  readonly #encoder: Encoder;
+  readonly #hash = createHash("sha256");
+  readonly #buffer = new DataView(new ArrayBuffer(BUFFERED));
+  #filled = 0;
+  #tokens = 0;
+  #bytes = 0;
+  #largest = 0;
+  #separated = true;
+
+  private constructor(handle: FileHandle, encoder: Encoder) {
+    this.#handle = handle;
+    this.#encoder = encoder;
+  }
+
+  static async open(path: string, encoder: Encoder): Promise<TokenWriter> {
+    return new TokenWriter(await open(path, "wx"), encoder);
+  }
+
+  async document(pieces: AsyncIterable<Uint8Array>, place: string): Promise<void> {
+    let begun = false;
+    const counted = countBytes(pieces, (n) => (this.#bytes += n));
+    for await (const ids of this.#encoder.encode(counted, place)) {
+      for (let i = 0; i < ids.length; i++) {
+        if (!begun && !this.#separated && this.#encoder.separator !== null) this.#put(this.#encoder.separator);
+        begun = true;
+        this.#put(ids[i]!);
+        if (this.#filled + 2 * this.#encoder.width > BUFFERED) await this.#flush();
+      }
+    }
+    if (begun) this.#separated = false;
+  }
+
+  /** The buffer has room for two. */
+  #put(token: number): void {
+    const { width } = this.#encoder;
+    if (width === 1) this.#buffer.setUint8(this.#filled, token);
+    else if (width === 2) this.#buffer.setUint16(this.#filled, token, true);
+    else this.#buffer.setUint32(this.#filled, token, true);
+    this.#filled += width;
+    this.#tokens++;
+    if (token > this.#largest) this.#largest = token;
+  }
+
+  async #flush(): Promise<void> {
+    const bytes = new Uint8Array(this.#buffer.buffer, 0, this.#filled);
+    this.#hash.update(bytes);
+    for (let done = 0; done < bytes.length;) done += (await this.#handle.write(bytes, done)).bytesWritten;
+    this.#filled = 0;
+  }
+
+  async finish(): Promise<void> {
+    await this.#flush();
+    await this.#handle.sync();
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+
+  described(): Described {
+    return { format: FORMAT, tokens: this.#tokens, bytes: this.#bytes, largestToken: this.#largest, sha256: this.#hash.digest("hex") };
+  }
+}
+
+async function readTokens(handle: FileHandle, path: string, width: 1 | 2 | 4, at: number, count: number): Promise<Uint32Array> {
+  const bytes = new Uint8Array(count * width);
+  for (let done = 0; done < bytes.length;) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, at * width + done);
+    if (bytesRead === 0) throw new TrainError("bad-data", `${path} was cut short while it was in use`, { hint: "delete it: it is made again from the text" });
+    done += bytesRead;
+  }
+  if (width === 4) return new Uint32Array(bytes.buffer);
+  return width === 1 ? Uint32Array.from(bytes) : Uint32Array.from(new Uint16Array(bytes.buffer)); // little-endian, as every platform with WebGPU
+}

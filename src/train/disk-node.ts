@@ -1,0 +1,79 @@
+// Writing to disk so that a power cut leaves the old or the new, and never half: files and folders are synced, then renamed.
+import { mkdir, open, rename, rm, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { TrainError } from "./errors.js";
+
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["ENOSPC", "the disk is full"],
+  ["EDQUOT", "the disk quota is used up"],
+  ["EFBIG", "the file would be larger than is allowed"],
+  ["EROFS", "the disk is read-only"],
+  ["EACCES", "permission denied"],
+  ["EPERM", "permission denied"],
+  ["ENOENT", "its folder is gone"],
+  ["ENOTDIR", "its folder is not one"],
+  ["EEXIST", "a file of that name is in the way"],
+  ["EIO", "the disk failed"],
+]);
+
+const HINTS: ReadonlyMap<string, string> = new Map([
+  ["ENOSPC", "free some space, or write elsewhere with --output; what was saved before is intact"],
+  ["EDQUOT", "free some space, or write elsewhere with --output; what was saved before is intact"],
+]);
+
+/** Turns what the file system refuses into one sentence about `path`. */
+export async function writing<T>(path: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (!(cause instanceof Error) || cause instanceof TrainError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw cause;
+    throw new TrainError("cannot-write", `cannot write ${path}: ${REASONS.get(code) ?? code}`, { cause, hint: HINTS.get(code) ?? null });
+  }
+}
+
+/** What writing needs of the file system: tests give one that fails. */
+export interface Disk {
+  open(path: string, flags: string): Promise<Pick<FileHandle, "write" | "sync" | "close">>;
+  mkdir(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  remove(path: string): Promise<void>;
+}
+
+export const disk: Disk = {
+  open: (path, flags) => open(path, flags),
+  mkdir: (path) => mkdir(path),
+  rename,
+  remove: (path) => rm(path, { recursive: true, force: true }),
+};
+
+/** A new file, written in pieces and synced. */
+export async function writeSynced(path: string, pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, on: Disk = disk): Promise<void> {
+  const handle = await on.open(path, "wx");
+  try {
+    for await (const piece of pieces) for (let done = 0; done < piece.length;) done += (await handle.write(piece, done)).bytesWritten;
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Makes the names in a folder last. Where folders cannot be synced (Windows), the system does it in its own time. */
+export async function syncFolder(path: string, on: Disk = disk): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await on.open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Replaces a small file, or makes it: whole or not at all. */
+export async function replaceFile(path: string, text: string, on: Disk = disk): Promise<void> {
+  const fresh = join(dirname(path), `.new-${basename(path)}`);
+  await on.remove(fresh);
+  await writeSynced(fresh, [new TextEncoder().encode(text)], on);
+  await on.rename(fresh, path);
+  await syncFolder(dirname(path), on);
+}

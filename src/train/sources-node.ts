@@ -1,0 +1,155 @@
+// Where text comes from: a file, a folder of them, JSONL, or an installed package; read as a stream, hashed on the way.
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { TrainError } from "./errors.js";
+import { lineDocuments } from "./json-lines.js";
+
+/** A file as it was when it was first read. */
+export interface SourceFile {
+  readonly path: string;
+  readonly kind: "text" | "lines";
+  readonly bytes: number;
+  /** Milliseconds since 1970. */
+  readonly modified: number;
+}
+
+/** One text, to be read to its end before the next. */
+export interface Document {
+  /** For messages. */
+  readonly place: string;
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
+
+/** Ends of names of files that a folder is searched for. */
+const TEXT = [".txt", ".text", ".md"] as const;
+const LINES = [".jsonl", ".ndjson"] as const;
+const PACKAGE = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*(\/.+)?$/;
+
+/**
+ * The files that `data` names: a file; a folder's .txt, .text, .md, .jsonl and .ndjson files, its folders' too, by path, without hidden and empty ones; or an
+ * installed package's text: its data/data.txt, else the files of its folder `data`; `name/path` for any other of it. Throws TrainError.
+ */
+export async function findSources(data: string, from = process.cwd()): Promise<readonly SourceFile[]> {
+  const path = placeOf(data, from);
+  const found = await reaching(path, () => stat(path));
+  if (!found.isDirectory()) {
+    if (!found.isFile()) throw new TrainError("bad-data", `${data} is neither a file nor a folder`);
+    if (found.size === 0) throw new TrainError("bad-data", `${data} is empty`);
+    return [{ path, kind: isLines(path) ? "lines" : "text", bytes: found.size, modified: found.mtimeMs }];
+  }
+  const files = (await filesUnder(path)).filter((file) => file.bytes > 0);
+  if (files.length === 0) throw new TrainError("bad-data", `${data} holds no text: no ${[...TEXT, ...LINES].join(", ")} file with anything in it`);
+  return files;
+}
+
+/** A path that exists, else a package that is installed where the command runs or in a folder above. */
+function placeOf(data: string, from: string): string {
+  const path = resolve(from, data);
+  if (existsSync(path)) return path;
+  const match = PACKAGE.exec(data);
+  const none = new TrainError("bad-data", `cannot read ${data}: there is no such file, folder or installed package`);
+  if (!match || data.split("/").includes("..")) throw none;
+  const [name, rest] = [data.slice(0, data.length - (match[2] ?? "").length), (match[2] ?? "").slice(1)];
+  for (let folder = from; ; folder = dirname(folder)) {
+    const home = join(folder, "node_modules", name);
+    if (existsSync(home)) {
+      const places = rest === "" ? [join(home, "data", "data.txt"), join(home, "data")] : [join(home, rest)];
+      const place = places.find((p) => existsSync(p));
+      if (place !== undefined) return place;
+      throw new TrainError("bad-data", `the package ${name} has no ${rest === "" ? "folder `data`" : rest}`, {
+        hint: rest === "" ? `name a file or a folder of it: ${name}/…` : null,
+      });
+    }
+    if (dirname(folder) === folder) throw none;
+  }
+}
+
+async function filesUnder(folder: string): Promise<readonly SourceFile[]> {
+  const entries = await reaching(folder, () => readdir(folder, { recursive: true, withFileTypes: true }));
+  const names = entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter(
+      (path) =>
+        !relative(folder, path)
+          .split(sep)
+          .some((part) => part.startsWith(".")) &&
+        (isLines(path) || TEXT.some((end) => path.endsWith(end))),
+    )
+    .sort();
+  const files: SourceFile[] = [];
+  for (const path of names) {
+    const found = await reaching(path, () => stat(path)); // a link counts as what it points at
+    if (found.isFile()) files.push({ path, kind: isLines(path) ? "lines" : "text", bytes: found.size, modified: found.mtimeMs });
+  }
+  return files;
+}
+
+const isLines = (path: string): boolean => LINES.some((end) => path.endsWith(end));
+
+/** The file's documents, streamed; `hash` sees every byte of it. Throws TrainError where it is gone, was changed, or holds what it should not. */
+export async function* documents(file: SourceFile, field: string, hash: Hash): AsyncIterable<Document> {
+  const bytes = fileBytes(file, hash);
+  if (file.kind === "text") yield { place: file.path, pieces: bytes };
+  else yield* lineDocuments(bytes, file.path, field);
+}
+
+/** A digest of the file's content. */
+export async function digestOf(file: SourceFile): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const _ of fileBytes(file, hash)); // only the hash is wanted
+  return hash.digest("hex");
+}
+
+async function* fileBytes(file: SourceFile, hash: Hash): AsyncIterable<Uint8Array> {
+  const stream = createReadStream(file.path, { highWaterMark: 1 << 18 });
+  try {
+    for await (const chunk of stream) {
+      const bytes = chunk as Buffer; // a stream without an encoding gives buffers
+      hash.update(bytes);
+      yield bytes;
+    }
+  } catch (cause) {
+    throw unreadable(file.path, cause);
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** What has become of the files since they were read, as a sentence; null: nothing. */
+export async function changeOf(files: readonly SourceFile[]): Promise<string | null> {
+  for (const { path, bytes, modified } of files) {
+    try {
+      const now = await stat(path);
+      if (now.size !== bytes || now.mtimeMs !== modified) return `${path} has changed`;
+    } catch (cause) {
+      return unreadable(path, cause).message;
+    }
+  }
+  return null;
+}
+
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["ENOENT", "the file is gone"],
+  ["EACCES", "permission denied"],
+  ["EPERM", "permission denied"],
+  ["EISDIR", "it is a folder"],
+  ["ELOOP", "too many links"],
+]);
+
+/** A TrainError passes through; what the file system refuses becomes one. */
+function unreadable(path: string, cause: unknown): Error {
+  const code = (cause as NodeJS.ErrnoException).code;
+  if (!(cause instanceof Error) || cause instanceof TrainError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) return cause as Error; // as it was thrown
+  return new TrainError("bad-data", `cannot read ${path}: ${REASONS.get(code) ?? code}`, { cause });
+}
+
+async function reaching<T>(path: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}

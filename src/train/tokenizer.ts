@@ -1,0 +1,98 @@
+// From text to tokens: bytes as they are, or through a `tokenizer.json`, a piece of a document at a time.
+import { TrainError } from "./errors.js";
+
+/** A way to turn documents into tokens. */
+export interface Encoder {
+  /** Identifies the vocabulary and how it is applied: part of the key of cached tokens. */
+  readonly name: string;
+  /** Bytes that keep any of its tokens. */
+  readonly width: 1 | 2 | 4;
+  /** Stands between two documents; null: nothing does. */
+  readonly separator: number | null;
+  /** Tokens of a document that comes in pieces; `place` names it in messages. */
+  encode(pieces: AsyncIterable<Uint8Array>, place: string): AsyncIterable<ArrayLike<number>>;
+}
+
+/** Each byte is a token. Byte 0, which no text holds, stands between documents. */
+export const bytesEncoder: Encoder = {
+  name: "bytes",
+  width: 1,
+  separator: 0,
+  encode: (pieces) => pieces,
+};
+
+/** Characters that are tokenized at once: a longer document is cut behind a line's end. */
+const PIECE = 1 << 16;
+/** Where there is no line's end for so long, it is cut behind a space, or anywhere. */
+const LONGEST_PIECE = 1 << 20;
+
+/** Tokens that end a text in common vocabularies, in the order they are looked for. */
+const ENDS = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>"] as const;
+
+/**
+ * The tokenizer a `tokenizer.json` describes. Special tokens are not added, but for its token for the end of a text between documents, where it has one of
+ * the usual names. A document longer than 65,536 characters is tokenized in pieces that end with a line.
+ */
+export async function jsonEncoder(json: string, file: string, digest: string): Promise<Encoder> {
+  const { Tokenizer } = await import("@huggingface/tokenizers");
+  let tokenizer: InstanceType<typeof Tokenizer>;
+  try {
+    const config: unknown = JSON.parse(json);
+    if (typeof config !== "object" || config === null || !("model" in config)) throw new Error("it has no model");
+    tokenizer = new Tokenizer(config, {});
+  } catch (cause) {
+    throw new TrainError("bad-data", `${file} is no tokenizer that modc can read: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+  const ids = [...tokenizer.get_vocab().values()];
+  const largest = ids.reduce((a, b) => Math.max(a, b), 0);
+  const separator = ENDS.map((token) => tokenizer.token_to_id(token)).find((id) => id !== undefined) ?? null;
+  return {
+    name: `tokenizer ${digest}`,
+    width: largest < 256 ? 1 : largest < 65536 ? 2 : 4,
+    separator,
+    async *encode(pieces, place) {
+      for await (const text of textPieces(pieces, place)) yield tokenizer.encode(text, { add_special_tokens: false }).ids;
+    },
+  };
+}
+
+/** Text of UTF-8 bytes, cut behind line ends. Throws TrainError for what is no UTF-8. */
+export async function* textPieces(pieces: AsyncIterable<Uint8Array>, place: string): AsyncIterable<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let text = "";
+  let bytes = 0;
+  const decode = (piece?: Uint8Array): string => {
+    try {
+      return piece === undefined ? decoder.decode() : decoder.decode(piece, { stream: true });
+    } catch (cause) {
+      throw new TrainError("bad-data", `${place} is not UTF-8 text: look after byte ${bytes}`, {
+        hint: "convert it to UTF-8, or train on bytes, without a tokenizer",
+        cause,
+      });
+    }
+  };
+  for await (const piece of pieces) {
+    text += decode(piece);
+    bytes += piece.length;
+    for (let cut = cutOf(text); cut > 0; cut = cutOf(text)) {
+      yield text.slice(0, cut);
+      text = text.slice(cut);
+    }
+  }
+  text += decode();
+  if (text !== "") yield text;
+}
+
+/** Where a long text is cut; 0: not yet. */
+function cutOf(text: string): number {
+  if (text.length < PIECE) return 0;
+  const line = text.lastIndexOf("\n", PIECE - 2) + 1;
+  if (line > 0) return line;
+  const later = text.indexOf("\n", PIECE - 1) + 1;
+  if (later > 0 && later <= LONGEST_PIECE && later < text.length) return later;
+  if (text.length <= LONGEST_PIECE) return 0;
+  const space = text.lastIndexOf(" ", LONGEST_PIECE - 1);
+  if (space > 0) return space;
+  const last = text.charCodeAt(LONGEST_PIECE - 1);
+  return last >= 0xd800 && last < 0xdc00 ? LONGEST_PIECE - 1 : LONGEST_PIECE; // no character is cut in two
+}
