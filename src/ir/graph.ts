@@ -82,7 +82,11 @@ export interface Graph {
 }
 
 /** Every node a graph reaches, inputs before readers, in a fixed order. Iterative: graphs are deep. */
-export function nodesOf(graph: Pick<Graph, "outputs" | "states" | "starts">): readonly Node[] {
+export const nodesOf = (graph: Pick<Graph, "outputs" | "states" | "starts">): readonly Node[] =>
+  nodesReaching([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...graph.starts.values()]);
+
+/** The roots and all that they are computed from, inputs before readers, in a fixed order. */
+export function nodesReaching(roots: readonly Node[]): readonly Node[] {
   const order: Node[] = [];
   const seen = new Set<Node>();
   const visit = (root: Node): void => {
@@ -102,9 +106,7 @@ export function nodesOf(graph: Pick<Graph, "outputs" | "states" | "starts">): re
       }
     }
   };
-  for (const o of graph.outputs) visit(o.node);
-  for (const s of graph.states) visit(s.next);
-  for (const n of graph.starts.values()) visit(n);
+  for (const root of roots) visit(root);
   return order;
 }
 

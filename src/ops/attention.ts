@@ -1,8 +1,10 @@
 // Attention over packed rows, and the rotation of positions.
+import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { packedAxis, printShape, printType } from "../ir/typing.js";
 import { addSizes, applySize, axisSize, divideSizes, equalSizes, multiplySizes, printSize, rowsSize, subtractSizes, type Size } from "../size/size.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
-import type { OpTable, Tensor } from "./define.js";
+import { ropeFrequencies } from "../size/rope.js";
+import type { EmitGrad, OpTable, Tensor } from "./define.js";
 import { arity, bytesOf, costPerResult, expectDtype, expectPacked, expectType, FLOATS, mismatch, rowsType, sameDtype, startsShape } from "./shapes.js";
 import { at, countOf, store, tensor } from "./tensors.js";
 
@@ -24,6 +26,8 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     },
     cost: costPerResult(3),
     evaluate: (inputs) => [rotate(at(inputs, 0), at(inputs, 1), at(inputs, 2))],
+    // The transpose of a rotation: dy turned the other way.
+    grad: (emit, { inputs: [, positions, table] }, [dy]) => [emit("rope", [dy!, positions!, turnedBack(emit, table!)], {}), null, null],
     lower: { kind: "kernel" },
   },
   attention: {
@@ -55,6 +59,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       return { flops: multiplySizes(perPair, pairs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
     evaluate: (inputs, attrs) => [attend(inputs, attrs)],
+    grad: null,
     lower: { kind: "kernel" },
   },
 };
@@ -92,6 +97,14 @@ function rotate(x: Tensor, positions: Tensor, table: Tensor): Tensor {
     }
   }
   return store(tensor(x.dtype, x.shape, out));
+}
+
+/** The table of the opposite angles. */
+function turnedBack(emit: EmitGrad, table: Node): Node {
+  if (isOp(table, "rope_table")) return emit("rope_table", [], { ...table.attrs, frequencies: ropeFrequencies(table.attrs).map((f) => -f) });
+  const width = Number(typeOf(table).shape[1]);
+  const [cosines, sines] = [0, width / 2].map((start) => emit("slice", [table], { axis: 1, start, stop: start + width / 2 })) as [Node, Node]; // two halves
+  return emit("concat", [cosines, emit("neg", [sines], {})], { axis: 1 });
 }
 
 function attend(inputs: readonly Tensor[], { causal, window, scale }: OpAttrs["attention"]): Tensor {

@@ -1,4 +1,5 @@
 // What an operator's record holds.
+import type { Node } from "../ir/graph.js";
 import type { InferContext } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
@@ -39,6 +40,12 @@ export interface Cost {
   readonly bytes: Size;
 }
 
+/** Makes a node of the backward pass; where it comes from is where the node that is differentiated comes from. */
+export type EmitGrad = <K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]) => Node<K>;
+
+/** Cotangents of the inputs, null for those that have none, from those of the results, null for those that nothing of the loss reads. */
+export type Grad<K extends OpName> = (emit: EmitGrad, node: Node<K>, dys: readonly (Node | null)[]) => readonly (Node | null)[];
+
 export interface OpDef<K extends OpName> {
   /** One sentence: what it computes. */
   readonly doc: string;
@@ -47,6 +54,8 @@ export interface OpDef<K extends OpName> {
   cost(inputs: readonly TensorType[], attrs: OpAttrs[K], results: readonly TensorType[]): Cost;
   /** What the operator means: plain loops, 64-bit floats, no cleverness. */
   evaluate(inputs: readonly Tensor[], attrs: OpAttrs[K], context: EvaluateContext): readonly Tensor[];
+  /** An explicit null where it is not differentiable: nothing flows through it. Cotangents are of the types of the inputs. */
+  readonly grad: Grad<K> | null;
   readonly lower:
     /** Read from a slot the runtime fills. */
     | { readonly kind: "source" }

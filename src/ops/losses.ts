@@ -31,6 +31,7 @@ export const losses: Pick<OpTable, "cross_entropy"> = {
       });
       return [tensor("f32", targets.shape, data)];
     },
+    grad: null,
     lower: { kind: "kernel" },
   },
 };

@@ -5,10 +5,13 @@
 // of the range; NaN becomes 0; a float is true unless it is ±0.
 import { multiplySizes } from "../size/size.js";
 import type { DType } from "../size/dtype.js";
+import { typeOf, type Node } from "../ir/graph.js";
 import type { PointwiseOp } from "../ir/vocabulary.js";
 import type { OpDef, OpTable, Tensor } from "./define.js";
 import { erf } from "./erf.js";
+import { algebra, unbroadcast } from "./gradients.js";
 import { arity, broadcastShapes, costPerResult, elements, expectDtype, FLOATS, mismatch, NUMBERS, sameDtype } from "./shapes.js";
+import { slopes, SQRT_2_OVER_PI, type Slope, type Slopes } from "./slopes.js";
 import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 import { wgslType } from "./wgsl.js";
 
@@ -35,9 +38,10 @@ interface Unary {
   readonly dtypes: readonly DType[];
   readonly f: (x: number, dtype: DType) => number;
   readonly wgsl: (x: string, dtype: DType) => string;
+  readonly grad: Slope | null;
 }
 
-const unary = ({ doc, dtypes, f, wgsl }: Unary): Plain => ({
+const unary = ({ doc, dtypes, f, wgsl, grad }: Unary): Plain => ({
   doc,
   infer(inputs) {
     arity(inputs, 1);
@@ -48,20 +52,22 @@ const unary = ({ doc, dtypes, f, wgsl }: Unary): Plain => ({
     const x = at(inputs, 0);
     return [map(x.dtype, [x], (v) => f(v, x.dtype))];
   },
+  grad: grad && ((emit, node, [dy]) => [grad(algebra(emit, node), dy!, node.inputs[0]!, node)]),
   lower: { kind: "pointwise", wgsl: ([x], _attrs, [type]) => rounded(type!.dtype, wgsl(x!, type!.dtype)) },
   inPlace: 0,
 });
 
-const floats = (doc: string, f: (x: number) => number, wgsl: (x: string) => string): Plain => unary({ doc, dtypes: FLOATS, f, wgsl });
+const floats = (doc: string, f: (x: number) => number, wgsl: (x: string) => string, grad: Slope): Plain => unary({ doc, dtypes: FLOATS, f, wgsl, grad });
 
 interface Binary {
   readonly doc: string;
   readonly dtypes: readonly DType[];
   readonly f: (a: number, b: number, dtype: DType) => number;
   readonly wgsl: (a: string, b: string, dtype: DType) => string;
+  readonly grad: Slopes | null;
 }
 
-const binary = ({ doc, dtypes, f, wgsl }: Binary, result?: "bool"): Plain => ({
+const binary = ({ doc, dtypes, f, wgsl, grad }: Binary, result?: "bool"): Plain => ({
   doc,
   infer(inputs) {
     arity(inputs, 2);
@@ -74,6 +80,13 @@ const binary = ({ doc, dtypes, f, wgsl }: Binary, result?: "bool"): Plain => ({
     const { dtype } = at(inputs, 0);
     return [map(result ?? dtype, inputs, (a, b) => f(a, b, dtype))];
   },
+  grad:
+    grad &&
+    ((emit, node, [dy]) => {
+      const [a, b] = node.inputs as [Node, Node]; // typing has made sure of two
+      const [da, db] = grad(algebra(emit, node), dy!, a, b, node);
+      return [unbroadcast(emit, da, typeOf(a)), unbroadcast(emit, db, typeOf(b))];
+    }),
   lower: { kind: "pointwise", wgsl: ([a, b], _attrs, [type]) => rounded(result ?? type!.dtype, wgsl(a!, b!, type!.dtype)) },
 });
 
@@ -86,17 +99,20 @@ const comparison = (
   operator: string,
   onFloats: (a: string, b: string) => string,
   dtypes: readonly DType[] = NUMBERS,
-): Plain => binary({ doc, dtypes, f: (a, b) => Number(f(a, b)), wgsl: (a, b, dtype) => (isFloat(dtype) ? onFloats(a, b) : `(${a} ${operator} ${b})`) }, "bool");
+): Plain =>
+  binary(
+    { doc, dtypes, f: (a, b) => Number(f(a, b)), wgsl: (a, b, dtype) => (isFloat(dtype) ? onFloats(a, b) : `(${a} ${operator} ${b})`), grad: null },
+    "bool",
+  );
 
-const arithmetic = (doc: string, operator: string, f: (a: number, b: number, dtype: DType) => number): Plain =>
-  binary({ doc, dtypes: NUMBERS, f, wgsl: (a, b) => `(${a} ${operator} ${b})` });
+const arithmetic = (doc: string, operator: string, f: (a: number, b: number, dtype: DType) => number, grad: Slopes): Plain =>
+  binary({ doc, dtypes: NUMBERS, f, wgsl: (a, b) => `(${a} ${operator} ${b})`, grad });
 
 const ANY = [...NUMBERS, "bool"] as const;
 
 const divide = (a: number, b: number, dtype: DType): number => (isFloat(dtype) ? a / b : b === 0 ? a : Math.trunc(a / b));
 const multiply = (a: number, b: number, dtype: DType): number => (isFloat(dtype) ? a * b : Math.imul(a, b));
 const sigmoid = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
-const SQRT_2_OVER_PI = Math.sqrt(2 / Math.PI);
 
 function power(x: number, exponent: number, dtype: DType): number {
   const times = (a: number, b: number): number => multiply(a, b, dtype);
@@ -138,51 +154,81 @@ function castWgsl(x: string, from: DType, to: DType): string {
 
 /** Records of the pointwise family. */
 export const pointwise: Pick<OpTable, PointwiseOp> = {
-  add: arithmetic("a + b", "+", (a, b) => a + b),
-  sub: arithmetic("a − b", "-", (a, b) => a - b),
-  mul: arithmetic("a · b", "*", multiply),
-  div: arithmetic("a / b", "/", divide),
-  pow: binary({ doc: "a to the power b, as IEEE's pow", dtypes: FLOATS, f: (a, b) => (a === 1 ? 1 : a ** b), wgsl: (a, b) => `modc_pow(${a}, ${b})` }),
-  min: binary({ doc: "the lesser", dtypes: NUMBERS, f: (a, b) => Math.min(a, b), wgsl: (a, b, t) => `${isFloat(t) ? "modc_min" : "min"}(${a}, ${b})` }),
-  max: binary({ doc: "the greater", dtypes: NUMBERS, f: (a, b) => Math.max(a, b), wgsl: (a, b, t) => `${isFloat(t) ? "modc_max" : "max"}(${a}, ${b})` }),
-  neg: unary({ doc: "−x", dtypes: NUMBERS, f: (x) => -x, wgsl: (x, t) => (t === "u32" ? `(0u - ${x})` : `(-${x})`) }),
-  exp: floats("e^x", Math.exp, (x) => `exp(${x})`),
-  log: floats("natural logarithm", Math.log, (x) => `log(${x})`),
-  sqrt: floats("√x", Math.sqrt, (x) => `sqrt(${x})`),
+  add: arithmetic("a + b", "+", (a, b) => a + b, slopes.add),
+  sub: arithmetic("a − b", "-", (a, b) => a - b, slopes.sub),
+  mul: arithmetic("a · b", "*", multiply, slopes.mul),
+  div: arithmetic("a / b", "/", divide, slopes.div),
+  pow: binary({
+    doc: "a to the power b, as IEEE's pow",
+    dtypes: FLOATS,
+    f: (a, b) => (a === 1 ? 1 : a ** b),
+    wgsl: (a, b) => `modc_pow(${a}, ${b})`,
+    grad: slopes.pow,
+  }),
+  min: binary({
+    doc: "the lesser",
+    dtypes: NUMBERS,
+    f: (a, b) => Math.min(a, b),
+    wgsl: (a, b, t) => `${isFloat(t) ? "modc_min" : "min"}(${a}, ${b})`,
+    grad: slopes.min,
+  }),
+  max: binary({
+    doc: "the greater",
+    dtypes: NUMBERS,
+    f: (a, b) => Math.max(a, b),
+    wgsl: (a, b, t) => `${isFloat(t) ? "modc_max" : "max"}(${a}, ${b})`,
+    grad: slopes.max,
+  }),
+  neg: unary({ doc: "−x", dtypes: NUMBERS, f: (x) => -x, wgsl: (x, t) => (t === "u32" ? `(0u - ${x})` : `(-${x})`), grad: slopes.neg }),
+  exp: floats("e^x", Math.exp, (x) => `exp(${x})`, slopes.exp),
+  log: floats("natural logarithm", Math.log, (x) => `log(${x})`, slopes.log),
+  sqrt: floats("√x", Math.sqrt, (x) => `sqrt(${x})`, slopes.sqrt),
   rsqrt: floats(
     "1/√x",
     (x) => 1 / Math.sqrt(x),
     (x) => `inverseSqrt(${x})`,
+    slopes.rsqrt,
   ),
-  abs: unary({ doc: "|x|", dtypes: NUMBERS, f: Math.abs, wgsl: (x) => `abs(${x})` }),
-  sin: floats("sine of radians", Math.sin, (x) => `modc_sin(${x})`),
-  cos: floats("cosine of radians", Math.cos, (x) => `modc_cos(${x})`),
-  tanh: floats("hyperbolic tangent", Math.tanh, (x) => `modc_tanh(${x})`),
-  sigmoid: floats("1 / (1 + e^−x)", sigmoid, (x) => `modc_sigmoid(${x})`),
+  abs: unary({
+    doc: "|x|",
+    dtypes: NUMBERS,
+    f: Math.abs,
+    wgsl: (x) => `abs(${x})`,
+    grad: slopes.abs,
+  }),
+  sin: floats("sine of radians", Math.sin, (x) => `modc_sin(${x})`, slopes.sin),
+  cos: floats("cosine of radians", Math.cos, (x) => `modc_cos(${x})`, slopes.cos),
+  tanh: floats("hyperbolic tangent", Math.tanh, (x) => `modc_tanh(${x})`, slopes.tanh),
+  sigmoid: floats("1 / (1 + e^−x)", sigmoid, (x) => `modc_sigmoid(${x})`, slopes.sigmoid),
   relu: floats(
     "max(x, 0)",
     (x) => (x < 0 ? 0 : x),
     (x) => `modc_relu(${x})`,
+    slopes.relu,
   ),
   silu: floats(
     "x · sigmoid(x)",
     (x) => x * sigmoid(x),
     (x) => `modc_silu(${x})`,
+    slopes.silu,
   ),
   gelu: floats(
     "x · Φ(x), exact",
     (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
     (x) => `modc_gelu(${x})`,
+    slopes.gelu,
   ),
   gelu_tanh: floats(
     "x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2",
     (x) => 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3))),
     (x) => `modc_gelu_tanh(${x})`,
+    slopes.gelu_tanh,
   ),
   softplus: floats(
     "log(1 + e^x)",
     (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
     (x) => `modc_softplus(${x})`,
+    slopes.softplus,
   ),
   powi: {
     doc: "x to a whole power, by squaring and multiplying",
@@ -199,6 +245,11 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     evaluate(inputs, { exponent }) {
       const x = at(inputs, 0);
       return [map(x.dtype, [x], (v) => power(v, exponent, x.dtype))];
+    },
+    // dx = dy·n·x^(n − 1)
+    grad: (emit, { inputs: [x], attrs: { exponent: n } }, [dy]) => {
+      const m = algebra(emit, dy!);
+      return [n === 0 ? null : n === 1 ? dy! : m.mul(dy!, n, n === 2 ? x! : m.powi(x!, n - 1))];
     },
     lower: { kind: "pointwise", wgsl: ([x], { exponent }, [type]) => rounded(type!.dtype, powerWgsl(x!, exponent, type!.dtype)) },
     inPlace: 0,
@@ -241,9 +292,9 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     ">=",
     (a, b) => `modc_le(${b}, ${a})`,
   ),
-  and: binary({ doc: "both", dtypes: ["bool"], f: (a, b) => a & b, wgsl: (a, b) => `(${a} && ${b})` }),
-  or: binary({ doc: "either", dtypes: ["bool"], f: (a, b) => a | b, wgsl: (a, b) => `(${a} || ${b})` }),
-  not: unary({ doc: "the opposite", dtypes: ["bool"], f: (x) => 1 - x, wgsl: (x) => `(!${x})` }),
+  and: binary({ doc: "both", dtypes: ["bool"], f: (a, b) => a & b, wgsl: (a, b) => `(${a} && ${b})`, grad: null }),
+  or: binary({ doc: "either", dtypes: ["bool"], f: (a, b) => a | b, wgsl: (a, b) => `(${a} || ${b})`, grad: null }),
+  not: unary({ doc: "the opposite", dtypes: ["bool"], f: (x) => 1 - x, wgsl: (x) => `(!${x})`, grad: null }),
   where: {
     doc: "a where the condition holds, else b",
     infer(inputs) {
@@ -254,6 +305,11 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     },
     cost: costPerResult(0),
     evaluate: (inputs) => [map(at(inputs, 1).dtype, inputs, (c, a, b) => (c !== 0 ? a : b))],
+    grad(emit, node, [dy]) {
+      const [condition, a, b] = node.inputs as [Node, Node, Node]; // typing has made sure of three
+      const m = algebra(emit, node);
+      return [null, unbroadcast(emit, m.where(condition, dy!, 0), typeOf(a)), unbroadcast(emit, m.where(condition, 0, dy!), typeOf(b))];
+    },
     lower: { kind: "pointwise", wgsl: ([c, a, b]) => `select(${b!}, ${a!}, ${c!})` },
   },
   cast: {
@@ -267,6 +323,7 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       const x = at(inputs, 0);
       return [map(dtype, [x], (v) => castValue(v, x.dtype, dtype))];
     },
+    grad: (emit, { inputs: [x] }, [dy]) => [emit("cast", [dy!], { dtype: typeOf(x!).dtype })],
     lower: { kind: "pointwise", wgsl: ([x], { dtype }, [type]) => (type!.dtype === dtype ? x! : rounded(dtype, castWgsl(x!, type!.dtype, dtype))) },
   },
 };

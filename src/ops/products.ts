@@ -1,7 +1,10 @@
 // Matrix products and look-ups.
+import { typeOf, type Node } from "../ir/graph.js";
+import type { TensorType } from "../ir/types.js";
 import { printShape, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
-import type { OpTable, Tensor } from "./define.js";
+import type { EmitGrad, OpTable, Tensor } from "./define.js";
+import { unbroadcast } from "./gradients.js";
 import { arity, broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 
@@ -25,6 +28,12 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
       return { flops: multiplySizes(multiplySizes(2, k), elements(results[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
     evaluate: (inputs, { transposed }) => [matmul(at(inputs, 0), at(inputs, 1), transposed)],
+    // da = dy·bᵀ, db = aᵀ·dy; where b is transposed da = dy·b, db = dyᵀ·a
+    grad(emit, { inputs, attrs: { transposed } }, [dy]) {
+      const [a, b] = inputs as [Node, Node]; // typing has made sure of two
+      const da = unbroadcast(emit, emit("matmul", [dy!, b], { transposed: !transposed }), typeOf(a));
+      return [da, transposed ? sumOverRows(emit, dy!, a, typeOf(b)) : sumOverRows(emit, a, dy!, typeOf(b))];
+    },
     lower: { kind: "kernel" },
   },
   gather: {
@@ -50,9 +59,17 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
         });
       return [out];
     },
+    grad: null,
     lower: { kind: "kernel" },
   },
 };
+
+/** aᵀ·b for a[…, M, K] and b[…, M, N], summed over what `type`, […, K, N], lacks of the leading dimensions. */
+function sumOverRows(emit: EmitGrad, a: Node, b: Node, type: TensorType): Node {
+  const order = typeOf(a).shape.map((_, d) => d);
+  const swapped = emit("permute", [a], { order: [...order.slice(0, -2), order.length - 1, order.length - 2] });
+  return unbroadcast(emit, emit("matmul", [swapped, b], { transposed: false }), type);
+}
 
 function matmul(a: Tensor, b: Tensor, transposed: boolean): Tensor {
   const [m, k] = a.shape.slice(-2) as [number, number]; // typing has made sure of two

@@ -25,6 +25,7 @@ const random = (doc: string, from: (words: Words) => number): Random => ({
   // Ten rounds of two multiplications and four other operations; not floating-point ones, so nominal.
   cost: costPerResult(60),
   evaluate: (inputs, attrs, context) => [generate(inputs, attrs, context, from)],
+  grad: null,
   lower: { kind: "kernel" },
 });
 

@@ -3,7 +3,9 @@
 import type { TensorType } from "../ir/types.js";
 import type { DType } from "../size/dtype.js";
 import { addSizes, multiplySizes, type Size } from "../size/size.js";
-import type { Cost, OpDef, OpTable, Tensor } from "./define.js";
+import { typeOf } from "../ir/graph.js";
+import type { Cost, Grad, OpDef, OpTable, Tensor } from "./define.js";
+import { algebra, besideElements, broadcasted } from "./gradients.js";
 import { arity, bytesOf, elements, expectAxes, expectDtype, expectUnpacked, FLOATS, NUMBERS } from "./shapes.js";
 import { around, at, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 
@@ -20,7 +22,12 @@ const costPerInput =
   });
 
 /** Combines the elements along the axes, from `start(dtype)`. */
-const reduction = (doc: string, start: (dtype: DType) => number, combine: (a: number, b: number) => number): Reduction => ({
+const reduction = (
+  doc: string,
+  start: (dtype: DType) => number,
+  combine: (a: number, b: number) => number,
+  grad: Grad<"sum" | "reduce_max" | "reduce_min">,
+): Reduction => ({
   doc,
   infer(inputs, { axes, keep }) {
     arity(inputs, 1);
@@ -40,11 +47,22 @@ const reduction = (doc: string, start: (dtype: DType) => number, combine: (a: nu
     }
     return [store(tensor(x.dtype, without(x.shape, axes, keep), out))];
   },
+  grad,
   lower: { kind: "kernel" },
 });
 
 const least = (dtype: DType): number => (dtype === "u32" ? 0 : dtype === "i32" ? -0x80000000 : -Infinity);
 const greatest = (dtype: DType): number => (dtype === "u32" ? 0xffffffff : dtype === "i32" ? 0x7fffffff : Infinity);
+
+/** Every element that is the extreme gets an equal part of dy, as in PyTorch. */
+const ofExtreme: Grad<"sum" | "reduce_max" | "reduce_min"> = (emit, node, [dy]) => {
+  const [x] = node.inputs;
+  const { axes } = node.attrs;
+  const m = algebra(emit, node);
+  const chosen = m.eq(x!, besideElements(emit, node, x!, axes));
+  const count = emit("sum", [emit("cast", [chosen], { dtype: typeOf(node).dtype })], { axes, keep: true });
+  return [m.where(chosen, m.div(besideElements(emit, dy!, x!, axes), count), 0)];
+};
 
 /** Records of the reductions. */
 export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "argmax" | "softmax"> = {
@@ -52,9 +70,10 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
     "sum of the elements along some dimensions",
     () => 0,
     (a, b) => a + b,
+    (emit, { inputs: [x], attrs: { axes } }, [dy]) => [broadcasted(emit, besideElements(emit, dy!, x!, axes), typeOf(x!).shape)],
   ),
-  reduce_max: reduction("the largest along some dimensions", least, Math.max),
-  reduce_min: reduction("the smallest along some dimensions", greatest, Math.min),
+  reduce_max: reduction("the largest along some dimensions", least, Math.max, ofExtreme),
+  reduce_min: reduction("the smallest along some dimensions", greatest, Math.min, ofExtreme),
   argmax: {
     doc: "where the largest lies along a dimension; the first of equals",
     infer(inputs, { axis, keep }) {
@@ -77,6 +96,7 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
         }
       return [out];
     },
+    grad: null,
     lower: { kind: "kernel" },
   },
   softmax: {
@@ -90,6 +110,11 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
     // subtract the maximum, exponential, sum, divide
     cost: costPerInput(4),
     evaluate: (inputs, { axis }) => [softmax(at(inputs, 0), axis)],
+    // dx = y·(dy − Σ dy·y)
+    grad(emit, node, [dy]) {
+      const m = algebra(emit, node);
+      return [m.mul(node, m.sub(dy!, emit("sum", [m.mul(dy!, node)], { axes: [node.attrs.axis], keep: true })))];
+    },
     lower: { kind: "kernel" },
     inPlace: 0,
   },

@@ -7,7 +7,10 @@ import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js"
 import type { TensorType } from "../ir/types.js";
 import { spanOf, startsOf, type CountRule } from "../size/axes.js";
 import { addSizes, multiplySizes, rowsSize } from "../size/size.js";
-import type { Cost, EvaluateContext, InferContext, OpDef, OpTable, Tensor } from "./define.js";
+import type { Node } from "../ir/graph.js";
+import type { OpAttrs } from "../ir/vocabulary.js";
+import type { Cost, EmitGrad, EvaluateContext, InferContext, OpDef, OpTable, Tensor } from "./define.js";
+import { filledLike } from "./gradients.js";
 import {
   arity,
   bytesOf,
@@ -110,6 +113,7 @@ export const routing: Pick<OpTable, Routing> = {
       );
       return [...chosen, placesOf(at(chosen, 0), at(chosen, 1), at(inputs, 1))];
     },
+    grad: null,
     lower: { kind: "kernel" },
   },
   above: {
@@ -130,6 +134,7 @@ export const routing: Pick<OpTable, Routing> = {
       const limit = (row: number): number => threshold[at(inputs, 1).shape.length === 0 ? 0 : row]!;
       return route(axis, at(inputs, 2), context, (first, end) => range(first, end).filter((row) => score[row]! > limit(row)));
     },
+    grad: null,
     lower: { kind: "kernel" },
   },
   span: {
@@ -150,6 +155,7 @@ export const routing: Pick<OpTable, Routing> = {
         return range(first + from, first + to);
       });
     },
+    grad: null,
     lower: { kind: "kernel" },
   },
   join: {
@@ -162,6 +168,7 @@ export const routing: Pick<OpTable, Routing> = {
     },
     cost: readAll(0),
     evaluate: (inputs) => join(inputs.map((t) => t.data)),
+    grad: null,
     lower: { kind: "kernel" },
   },
   take: {
@@ -183,10 +190,24 @@ export const routing: Pick<OpTable, Routing> = {
       eachRun(x.shape, dim, index, (there, here, width) => out.data.set(x.data.subarray(there, there + width), here));
       return [out];
     },
+    // Each row of dy goes back where it was read.
+    grad: (emit, { inputs: [x, index], attrs }, [dy]) => [emit("put", [filledLike(emit, x!, 0), index!, dy!], attrs), null],
     lower: { kind: "kernel" },
   },
-  put: write("x with y added to the rows of an index; every other row as it was", 1, (x, y) => x + y),
-  set: write("x with y in the rows of an index; every other row as it was", 0, (_x, y) => y),
+  put: write(
+    "x with y added to the rows of an index; every other row as it was",
+    1,
+    (x, y) => x + y,
+    // The stream passes by.
+    (_emit, _index, dy) => dy,
+  ),
+  set: write(
+    "x with y in the rows of an index; every other row as it was",
+    0,
+    (_x, y) => y,
+    // None for the rows that were replaced.
+    (emit, index, dy, rows, attrs) => emit("set", [dy, index, filledLike(emit, rows, 0)], attrs),
+  ),
   route_mask: {
     doc: "true at the rows of an index",
     infer(inputs, { axis }, context) {
@@ -203,6 +224,7 @@ export const routing: Pick<OpTable, Routing> = {
       for (const row of at(inputs, 0).data) out.data[row] = 1;
       return [out];
     },
+    grad: null,
     lower: { kind: "kernel" },
   },
 };
@@ -214,7 +236,12 @@ function indexAxis(inputs: readonly TensorType[], input: number): string {
 }
 
 /** `put` and `set`. */
-function write(doc: string, perValue: number, combine: (x: number, y: number) => number): OpDef<"put" | "set"> {
+function write(
+  doc: string,
+  perValue: number,
+  combine: (x: number, y: number) => number,
+  ofStream: (emit: EmitGrad, index: Node, dy: Node, rows: Node, attrs: OpAttrs["put" | "set"]) => Node,
+): OpDef<"put" | "set"> {
   return {
     doc,
     infer(inputs, { dim }) {
@@ -239,6 +266,10 @@ function write(doc: string, perValue: number, combine: (x: number, y: number) =>
         for (let i = 0; i < width; i++) out.data[there + i] = combine(x.data[there + i]!, y.data[here + i]!);
       });
       return [store(out)];
+    },
+    grad(emit, { inputs, attrs }, [dy]) {
+      const [, index, rows] = inputs as [Node, Node, Node]; // typing has made sure of three
+      return [ofStream(emit, index, dy!, rows, attrs), null, emit("take", [dy!, index], attrs)];
     },
     lower: { kind: "kernel" },
     inPlace: 0,

@@ -23,6 +23,7 @@ export const sequences: Pick<OpTable, Sequences> = {
       });
       return [out];
     },
+    grad: null,
     lower: { kind: "kernel" },
   },
   segments: {
@@ -37,6 +38,7 @@ export const sequences: Pick<OpTable, Sequences> = {
       });
       return [out];
     },
+    grad: null,
     lower: { kind: "kernel" },
   },
   counts: {
@@ -57,6 +59,7 @@ export const sequences: Pick<OpTable, Sequences> = {
         ),
       ];
     },
+    grad: null,
     lower: { kind: "kernel" },
   },
   unpack: {
@@ -77,6 +80,7 @@ export const sequences: Pick<OpTable, Sequences> = {
       copyRows(starts, x.shape, dim, longest, (packed, padded, width) => out.data.set(x.data.subarray(packed, packed + width), padded));
       return [out];
     },
+    grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("pack", [dy!, starts!], attrs), null],
     lower: { kind: "kernel" },
   },
   pack: {
@@ -101,6 +105,7 @@ export const sequences: Pick<OpTable, Sequences> = {
       copyRows(starts, out.shape, dim, longest, (packed, padded, width) => out.data.set(x.data.subarray(padded, padded + width), packed));
       return [out];
     },
+    grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("unpack", [dy!, starts!], attrs), null],
     lower: { kind: "kernel" },
   },
   mask: {
@@ -128,6 +133,7 @@ export const sequences: Pick<OpTable, Sequences> = {
       });
       return [tensor(x.dtype, x.shape, data)];
     },
+    grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("mask", [dy!, starts!], { ...attrs, fill: 0 }), null],
     lower: { kind: "kernel" },
     inPlace: 0,
   },

@@ -1,6 +1,7 @@
 // Operators without inputs: what the caller, the weights, the states and the sizes of a run provide.
 import { invariant } from "../diagnostics/invariant.js";
 import { toNumber } from "../size/rational.js";
+import { ropeFrequencies } from "../size/rope.js";
 import { isWhole, printSize } from "../size/size.js";
 import { startsOf } from "../size/axes.js";
 import type { EvaluateContext, OpTable } from "./define.js";
@@ -20,6 +21,7 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, { name, dtype, shape }, context) => [context.source("input", name, { dtype, shape })],
+    grad: null,
     lower: { kind: "source" },
   },
   weight: {
@@ -30,6 +32,7 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, { path, dtype, shape }, context) => [context.source("weight", path, { dtype, shape })],
+    grad: null,
     lower: { kind: "source" },
   },
   state: {
@@ -40,6 +43,7 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, { name, dtype, shape }, context) => [context.source("state", name, { dtype, shape })],
+    grad: null,
     lower: { kind: "source" },
   },
   live: {
@@ -54,6 +58,7 @@ export const sources: Pick<OpTable, Source> = {
       invariant(value, `no value for live ${name}`);
       return [tensor("f32", [], Float64Array.of(toNumber(value)))];
     },
+    grad: null,
     lower: { kind: "source" },
   },
   seed: {
@@ -64,6 +69,7 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, _attrs, context) => [tensor("u32", [], Float64Array.of(context.seed >>> 0))],
+    grad: null,
     lower: { kind: "source" },
   },
   constant: {
@@ -80,6 +86,7 @@ export const sources: Pick<OpTable, Source> = {
       t.data.fill(value);
       return [store(t)];
     },
+    grad: null,
     lower: { kind: "pointwise", wgsl: (_args, { value, dtype }) => wgslLiteral(value, dtype) },
   },
   size: {
@@ -91,6 +98,7 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, { size, dtype }, context) => [store(tensor(dtype, [], Float64Array.of(context.sizes.number(size))))],
+    grad: null,
     lower: { kind: "source" },
   },
   starts: {
@@ -103,6 +111,7 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, { axis }, context) => [startsTensor(context, axis)],
+    grad: null,
     lower: { kind: "source" },
   },
   rope_table: {
@@ -114,18 +123,20 @@ export const sources: Pick<OpTable, Source> = {
       return [{ dtype: "f32", shape: [positions, width] }];
     },
     cost: (_inputs, _attrs, results) => ({ flops: 0, bytes: bytesOf(results) }),
-    evaluate(_inputs, { positions, width, theta, frequencies, scale }, context) {
+    evaluate(_inputs, { positions, scale, ...table }, context) {
+      const { width } = table;
       const half = width / 2;
+      const frequencies = ropeFrequencies(table);
       const t = tensor("f32", [context.sizes.number(positions), width]);
       for (let p = 0; p < t.shape[0]!; p++)
         for (let i = 0; i < half; i++) {
-          // angle of pair i at position p: p · θ^(−2i/width) (RoFormer, Su et al. 2021, equation 15)
-          const angle = p * (frequencies ? frequencies[i]! : theta ** ((-2 * i) / width));
+          const angle = p * frequencies[i]!;
           t.data[p * width + i] = Math.cos(angle) * scale;
           t.data[p * width + half + i] = Math.sin(angle) * scale;
         }
       return [t];
     },
+    grad: null,
     lower: { kind: "source" },
   },
 };

@@ -1,8 +1,10 @@
 // Operators that move, name or order values without computing new ones.
+import { typeOf, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import { equalShapes, packedAxis, printShape } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { OpTable } from "./define.js";
+import { reshaped, unbroadcast } from "./gradients.js";
 import { arity, broadcastShapes, costPerResult, elements, expectUnpacked, mismatch, noCost, replaceDim, sameDtype } from "./shapes.js";
 import { around, at, broadcastOffsets, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
 
@@ -20,6 +22,8 @@ export const structure: Pick<OpTable, Structure> = {
     infer: (inputs, { result }) => [inputs[result] ?? mismatch(`there is no result ${result} of ${inputs.length}`)],
     cost: noCost,
     evaluate: (inputs, { result }) => [at(inputs, result)],
+    // Of the result it picks: the walk knows which.
+    grad: (_emit, _node, [dy]) => [dy!],
     lower: { kind: "view" },
   },
   reshape: {
@@ -30,6 +34,7 @@ export const structure: Pick<OpTable, Structure> = {
       return [{ dtype: x.dtype, shape }];
     },
     cost: noCost,
+    grad: (emit, { inputs: [x] }, [dy]) => [reshaped(emit, dy!, typeOf(x!).shape)],
     evaluate: (inputs, { shape }, context) => [tensor(at(inputs, 0).dtype, shapeOf(shape, context), at(inputs, 0).data)],
     lower: { kind: "view" },
   },
@@ -58,6 +63,7 @@ export const structure: Pick<OpTable, Structure> = {
       );
       return [out];
     },
+    grad: (emit, { attrs: { order } }, [dy]) => [emit("permute", [dy!], { order: order.map((_, d) => order.indexOf(d)) })],
     lower: { kind: "kernel" },
   },
   broadcast: {
@@ -74,6 +80,7 @@ export const structure: Pick<OpTable, Structure> = {
       const offsets = broadcastOffsets(x.shape, to);
       return [tensor(x.dtype, to, offsets ? Float64Array.from(offsets, (o) => x.data[o]!) : x.data)];
     },
+    grad: (emit, { inputs: [x] }, [dy]) => [unbroadcast(emit, dy!, typeOf(x!))],
     lower: { kind: "kernel" },
   },
   slice: {
@@ -97,6 +104,13 @@ export const structure: Pick<OpTable, Structure> = {
       const run = (stop - start) * inner;
       for (let o = 0; o < outer; o++) out.data.set(x.data.subarray((o * n + start) * inner, (o * n + start) * inner + run), o * run);
       return [out];
+    },
+    // zeros before and behind
+    grad(emit, { inputs: [x], attrs: { axis, start, stop } }, [dy]) {
+      const { dtype, shape } = typeOf(x!);
+      const zeros = (count: number): readonly Node[] => (count > 0 ? [emit("constant", [], { value: 0, dtype, shape: replaceDim(shape, axis, count) })] : []);
+      const parts = [...zeros(start), dy!, ...zeros(Number(shape[axis]) - stop)];
+      return [parts.length === 1 ? dy! : emit("concat", parts, { axis })];
     },
     lower: { kind: "kernel" },
   },
@@ -131,6 +145,17 @@ export const structure: Pick<OpTable, Structure> = {
       }
       return [out];
     },
+    grad(emit, { inputs, attrs: { axis } }, [dy]) {
+      // Typing has made sure that only a single part may be of a length known later.
+      if (inputs.length === 1) return [dy!];
+      let start = 0;
+      return inputs.map((x) => {
+        const stop = start + Number(typeOf(x).shape[axis]);
+        const part = stop > start ? emit("slice", [dy!], { axis, start, stop }) : null;
+        start = stop;
+        return part;
+      });
+    },
     lower: { kind: "kernel" },
   },
   stop_gradient: {
@@ -138,6 +163,7 @@ export const structure: Pick<OpTable, Structure> = {
     infer: (inputs) => [only(inputs)],
     cost: noCost,
     evaluate: (inputs) => [at(inputs, 0)],
+    grad: null,
     lower: { kind: "view" },
   },
   barrier: {
@@ -145,6 +171,7 @@ export const structure: Pick<OpTable, Structure> = {
     infer: (inputs) => [inputs[0] ?? mismatch("takes at least one input, found none")],
     cost: noCost,
     evaluate: (inputs) => [at(inputs, 0)],
+    grad: (_emit, { inputs }, [dy]) => inputs.map((_, i) => (i === 0 ? dy! : null)),
     lower: { kind: "view" },
   },
 };

@@ -2,6 +2,7 @@
 import type { CountedTable, Program, ProgramTable } from "../program/program.js";
 import { type Axis, type CountRule, kTable, type RunSizes, type SequenceAxis, type Sizes, spanOf, startsOf } from "../size/axes.js";
 import { toNumber } from "../size/rational.js";
+import { ropeFrequencies } from "../size/rope.js";
 import type { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
 import { sizeOfText } from "./sizes.js";
@@ -143,7 +144,7 @@ function sizeValue(table: Extract<ProgramTable, { kind: "size" }>, sizes: Sizes)
 /** Rows from … to − 1 of a rope table: cosines of each position's angles, then their sines, both times the scale; angles in 64 bits. */
 function ropeRows(table: RopeTable, from: number, to: number): Float32Array {
   const half = table.width / 2;
-  const frequencies = table.frequencies ?? Array.from({ length: half }, (_, i) => table.theta ** ((-2 * i) / table.width));
+  const frequencies = ropeFrequencies(table);
   const out = new Float32Array((to - from) * table.width);
   for (let position = from; position < to; position++) {
     const row = (position - from) * table.width;

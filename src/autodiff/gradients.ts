@@ -1,0 +1,75 @@
+// Gradients by walking a graph backwards: the records say what each operator does to cotangents.
+import { invariant } from "../diagnostics/invariant.js";
+import type { Emit } from "../ir/build.js";
+import { isOp, nodesReaching, typeOf, type Node } from "../ir/graph.js";
+import { equalTypes, printType } from "../ir/typing.js";
+import type { OpName } from "../ir/vocabulary.js";
+import type { EmitGrad } from "../ops/define.js";
+import { ops } from "../ops/index.js";
+import { isFloat } from "../size/dtype.js";
+
+/**
+ * The gradient of the loss (of the sum of its elements) with respect to each leaf, of the leaf's type; none for a leaf that it does not depend on. Leaves are weights and states
+ * that stand for weights, and stand in the map in the order in which the walk, from the loss, is done with them. Only what lies between a leaf and the loss gets a cotangent. Contributions are
+ * summed in a fixed order, from the last reader to the first; every node comes from where the node comes from whose cotangent it serves. Iterative and linear in the nodes.
+ */
+export function gradients(emit: Emit, loss: Node, leaves: readonly Node[]): ReadonlyMap<Node, Node> {
+  const order = nodesReaching([loss]);
+  const between = dependents(order, new Set(leaves));
+  const wanted = new Set(leaves);
+  const cotangents = new Cotangents(emit);
+  const found = new Map<Node, Node>();
+  if (between.has(loss)) cotangents.add(loss, 0, emit.node("constant", [], { value: 1, ...typeOf(loss) }, loss.origin));
+  for (const node of order.toReversed()) {
+    const dys = cotangents.of(node);
+    if (!dys) continue;
+    if (wanted.has(node)) found.set(node, dys[0]!);
+    const dxs = inputCotangents(emit, node, dys);
+    dxs.forEach((dx, i) => {
+      const input = node.inputs[i]!;
+      if (dx && between.has(input)) cotangents.add(input, isOp(node, "pick") ? node.attrs.result : 0, dx);
+    });
+  }
+  return found;
+}
+
+/** The leaves, and what is computed from them through operators that are differentiable. */
+function dependents(order: readonly Node[], leaves: ReadonlySet<Node>): ReadonlySet<Node> {
+  const found = new Set<Node>();
+  for (const node of order) {
+    const flows = ops[node.op].grad !== null && node.types.some((t) => isFloat(t.dtype)) && node.inputs.some((n) => found.has(n));
+    if (flows || leaves.has(node)) found.add(node);
+  }
+  return found;
+}
+
+function inputCotangents(emit: Emit, node: Node, dys: readonly (Node | null)[]): readonly (Node | null)[] {
+  const make: EmitGrad = (op, inputs, attrs) => emit.node(op, inputs, attrs, node.origin);
+  return backward(make, node, dys);
+}
+
+const backward = <K extends OpName>(emit: EmitGrad, node: Node<K>, dys: readonly (Node | null)[]): readonly (Node | null)[] =>
+  ops[node.op].grad?.(emit, node, dys) ?? [];
+
+/** Cotangents of every result of the nodes reached so far. */
+class Cotangents {
+  readonly #emit: Emit;
+  readonly #of = new Map<Node, (Node | null)[]>();
+
+  constructor(emit: Emit) {
+    this.#emit = emit;
+  }
+
+  of(node: Node): readonly (Node | null)[] | null {
+    return this.#of.get(node) ?? null;
+  }
+
+  add(node: Node, result: number, dy: Node): void {
+    const type = node.types[result]!;
+    invariant(equalTypes(typeOf(dy), type), `the cotangent of ${node.op} is ${printType(typeOf(dy))}, its result ${printType(type)}`);
+    let known = this.#of.get(node);
+    if (!known) this.#of.set(node, (known = node.types.map(() => null)));
+    const before = known[result]!;
+    known[result] = before ? this.#emit.node("add", [before, dy], {}, node.origin) : dy;
+  }
+}

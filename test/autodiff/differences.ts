@@ -1,0 +1,84 @@
+// Gradients against finite differences of the reference, choices held fixed: what every test of gradients shares.
+import { gradients } from "../../src/autodiff/gradients.js";
+import { createEmit } from "../../src/ir/build.js";
+import { isOp, nodesOf, nodesReaching, typeOf, type Graph, type GraphOutput, type Node } from "../../src/ir/graph.js";
+import { reachedStarts } from "../../src/ir/reach.js";
+import { ops } from "../../src/ops/index.js";
+import { evaluate, type Choice, type EvaluateOptions } from "../../src/reference/evaluate.js";
+import { isFloat } from "../../src/size/dtype.js";
+
+export interface Values {
+  readonly shape: readonly number[];
+  readonly data: ArrayLike<number>;
+}
+
+/** A leaf by what the caller calls it. */
+export interface Leaf {
+  readonly kind: "input" | "weight";
+  readonly name: string;
+}
+
+/** What a graph is run with. */
+export type Given = Omit<EvaluateOptions, "inputs" | "weights" | "forced"> & {
+  readonly inputs: ReadonlyMap<string, Values>;
+  readonly weights: ReadonlyMap<string, Values>;
+};
+
+/** Float inputs and weights that a graph reaches. */
+export function floatLeaves(graph: Pick<Graph, "outputs" | "states" | "starts">): readonly (Node<"input"> | Node<"weight">)[] {
+  return nodesOf(graph).filter((n): n is Node<"input"> | Node<"weight"> => (isOp(n, "input") || isOp(n, "weight")) && isFloat(typeOf(n).dtype));
+}
+
+export const leafOf = (node: Node<"input"> | Node<"weight">): Leaf =>
+  isOp(node, "weight") ? { kind: "weight", name: node.attrs.path } : { kind: "input", name: node.attrs.name };
+
+export const outputName = ({ kind, name }: Leaf): string => `d ${kind} ${name}`;
+
+/** The graph with the loss as `loss` and the gradients of the leaves beside it, an input's as the caller gives that input. */
+export function differentiated(graph: Graph, loss: Node, leaves: readonly (Node<"input"> | Node<"weight">)[]): Graph {
+  const emit = createEmit(ops, graph.axes);
+  const found = gradients(emit, loss, leaves);
+  const outputs: GraphOutput[] = [{ name: "loss", role: "loss", node: loss, shape: [], packing: null }];
+  for (const leaf of leaves) {
+    const node = found.get(leaf) ?? emit.node("constant", [], { value: 0, ...typeOf(leaf) });
+    const input = graph.inputs.find((i) => i.node === leaf);
+    outputs.push({
+      name: outputName(leafOf(leaf)),
+      role: "observe",
+      node,
+      shape: input?.shape ?? typeOf(leaf).shape,
+      packing: input?.packing ?? null,
+    });
+  }
+  const starts = reachedStarts({ outputs, states: [] }, (axis) => graph.starts.get(axis) ?? null);
+  const reached = new Set(nodesReaching([...outputs.map((o) => o.node), ...starts.values()]));
+  return { ...graph, outputs, states: [], starts, inputs: graph.inputs.filter((i, at) => at === 0 || reached.has(i.node)) };
+}
+
+/** Finite differences of `loss` along a direction of one leaf, the routes of `forced` taken; null where there is a kink or the loss is not finite. */
+export function difference(
+  graph: Graph,
+  given: Given,
+  forced: ReadonlyMap<string, Choice>,
+  leaf: Leaf,
+  direction: ArrayLike<number>,
+  step: number,
+): number | null {
+  const at = (h: number): number => {
+    const kind = leaf.kind === "input" ? "inputs" : "weights";
+    const from = given[kind].get(leaf.name)!;
+    const moved = { shape: from.shape, data: Float64Array.from(from.data, (v, i) => v + h * direction[i]!) };
+    return evaluate(graph, { ...given, forced, [kind]: new Map([...given[kind], [leaf.name, moved]]) }).outputs.get("loss")!.data[0]!;
+  };
+  const [before, here, after] = [at(-step), at(0), at(step)];
+  const [left, right] = [(here - before) / step, (after - here) / step];
+  if (!Number.isFinite(left) || !Number.isFinite(right)) return null;
+  if (Math.abs(left - right) > 0.02 * Math.max(1, Math.abs(left), Math.abs(right))) return null;
+  // Richardson's extrapolation from two steps: what is left is of the fourth power of the step.
+  const half = (at(step / 2) - at(-step / 2)) / step;
+  return (4 * half - (left + right) / 2) / 3;
+}
+
+/** The choices that a run makes. */
+export const choicesOf = (graph: Graph, given: Given): ReadonlyMap<string, Choice> =>
+  new Map([...evaluate(graph, given).routes].map(([axis, route]) => [axis, route.used]));
