@@ -9,7 +9,7 @@ import { typeOf, type Node } from "../ir/graph.js";
 import type { PointwiseOp } from "../ir/vocabulary.js";
 import type { OpDef, OpTable, Tensor } from "./define.js";
 import { erf } from "./erf.js";
-import { algebra, unbroadcast } from "./gradients.js";
+import { algebra, unbroadcast } from "./cotangents.js";
 import { arity, broadcastShapes, costPerResult, elements, expectDtype, FLOATS, mismatch, NUMBERS, sameDtype } from "./shapes.js";
 import { slopes, SQRT_2_OVER_PI, type Slope, type Slopes } from "./slopes.js";
 import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";

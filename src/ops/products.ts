@@ -4,7 +4,7 @@ import type { TensorType } from "../ir/types.js";
 import { printShape, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { EmitGrad, OpTable, Tensor } from "./define.js";
-import { unbroadcast } from "./gradients.js";
+import { unbroadcast } from "./cotangents.js";
 import { arity, broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 

@@ -5,7 +5,7 @@ import type { DType } from "../size/dtype.js";
 import { addSizes, multiplySizes, type Size } from "../size/size.js";
 import { typeOf } from "../ir/graph.js";
 import type { Cost, Grad, OpDef, OpTable, Tensor } from "./define.js";
-import { algebra, besideElements, broadcasted } from "./gradients.js";
+import { algebra, besideElements, broadcasted } from "./cotangents.js";
 import { arity, bytesOf, elements, expectAxes, expectDtype, expectUnpacked, FLOATS, NUMBERS } from "./shapes.js";
 import { around, at, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 

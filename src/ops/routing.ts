@@ -10,7 +10,7 @@ import { addSizes, multiplySizes, rowsSize } from "../size/size.js";
 import type { Node } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { Cost, EmitGrad, EvaluateContext, InferContext, OpDef, OpTable, Tensor } from "./define.js";
-import { filledLike } from "./gradients.js";
+import { filledLike } from "./cotangents.js";
 import {
   arity,
   bytesOf,

@@ -4,7 +4,7 @@ import type { TensorType } from "../ir/types.js";
 import { equalShapes, packedAxis, printShape } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { OpTable } from "./define.js";
-import { reshaped, unbroadcast } from "./gradients.js";
+import { reshaped, unbroadcast } from "./cotangents.js";
 import { arity, broadcastShapes, costPerResult, elements, expectUnpacked, mismatch, noCost, replaceDim, sameDtype } from "./shapes.js";
 import { around, at, broadcastOffsets, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
 
