@@ -41,6 +41,13 @@ fn sees(i: u32, j: u32) -> bool { return j <= i; }
 /** Positions between which the keys lie that a query at this position may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
 fn lastSeen(i: u32) -> u32 { return i; }
+/** First rows of the queries and keys of a sequence; one more says where the last one ends. Positions of rows. */
+fn startQ(b: u32) -> u32 { return startsQ[b]; }
+fn startK(b: u32) -> u32 { return startsK[b]; }
+fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
+fn positionK(row: u32) -> u32 { return positionsK[row]; }
+/** Told of each query the logarithm of the sum of the exponentials of its scores; 0 where it sees no key. */
+fn keep(head: u32, row: u32, lse: f32) {}
 // --- end of parameters
 
 const BLOCK = 4u * LANES;
@@ -54,7 +61,7 @@ var<workgroup> parts: array<f32, TILE * LANES>;
 var<workgroup> whole: array<f32, TILE>;
 
 /** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
-fn tilesBefore(b: u32) -> u32 { return startsQ[b] * groupSize() / TILE + b; }
+fn tilesBefore(b: u32) -> u32 { return startQ(b) * groupSize() / TILE + b; }
 
 fn sequenceOf(tile: u32) -> u32 {
   var low = 0u;
@@ -72,14 +79,14 @@ fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
   var high = end;
   while (low < high) {
     let middle = (low + high) / 2u;
-    if (positionsK[middle] < position) { low = middle + 1u; } else { high = middle; }
+    if (positionK(middle) < position) { low = middle + 1u; } else { high = middle; }
   }
   return low;
 }
 
 fn seesAny(b: u32, i: u32) -> bool {
-  let first = keyFrom(startsK[b], startsK[b + 1u], firstSeen(i));
-  return first < startsK[b + 1u] && sees(i, positionsK[first]);
+  let first = keyFrom(startK(b), startK(b + 1u), firstSeen(i));
+  return first < startK(b + 1u) && sees(i, positionK(first));
 }
 
 /** A weighted value and others; nothing of one that is not seen, be it infinite or NaN. */
@@ -92,16 +99,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let head = n / tiles;
   let tile = n % tiles;
   let b = sequenceOf(tile);
-  let firstQuery = startsQ[b];
-  let entries = (startsQ[b + 1u] - firstQuery) * groupSize();
+  let firstQuery = startQ(b);
+  let entries = (startQ(b + 1u) - firstQuery) * groupSize();
   let entry = (tile - tilesBefore(b)) * TILE;
   if (head >= sharedHeads() || entry >= entries) { return; }
   let last = min(entry + TILE, entries) - 1u;
-  let begin = keyFrom(startsK[b], startsK[b + 1u], firstSeen(positionsQ[firstQuery + entry / groupSize()]));
+  let begin = keyFrom(startK(b), startK(b + 1u), firstSeen(positionQ(firstQuery + entry / groupSize())));
   // No position is the largest number.
-  let end = keyFrom(begin, startsK[b + 1u], lastSeen(positionsQ[firstQuery + last / groupSize()]) + 1u);
+  let end = keyFrom(begin, startK(b + 1u), lastSeen(positionQ(firstQuery + last / groupSize())) + 1u);
   // Blocks lie alike in every tile, so a row has the same bits in each.
-  let firstBlock = begin - (begin - startsK[b]) % BLOCK;
+  let firstBlock = begin - (begin - startK(b)) % BLOCK;
 
   for (var i = lane; i < TILE * quarters(); i += LANES) {
     let e = min(entry + i % TILE, last);
@@ -112,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sums: array<f32, TILE>;
   var added: array<array<vec4f, PARTS>, TILE>;
   for (var r = 0u; r < TILE; r++) {
-    positions[r] = positionsQ[firstQuery + min(entry + r, last) / groupSize()];
+    positions[r] = positionQ(firstQuery + min(entry + r, last) / groupSize());
     best[r] = LOWEST;
     sums[r] = 0.0;
     for (var p = 0u; p < PARTS; p++) { added[r][p] = vec4f(); }
@@ -132,7 +139,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         scores[r] = fma(vec4f(x.x), keys[0], fma(vec4f(x.y), keys[1], fma(vec4f(x.z), keys[2], fma(vec4f(x.w), keys[3], scores[r]))));
       }
     }
-    let place = vec4u(positionsK[at.x], positionsK[at.y], positionsK[at.z], positionsK[at.w]);
+    let place = vec4u(positionK(at.x), positionK(at.y), positionK(at.z), positionK(at.w));
     for (var r = 0u; r < TILE; r++) {
       let i = positions[r];
       let seen = (own < vec4u(end)) & vec4<bool>(sees(i, place.x), sees(i, place.y), sees(i, place.z), sees(i, place.w));
@@ -162,7 +169,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
     // Whether every query of the tile sees every key of the block.
     let blockEnd = min(block + BLOCK, end);
-    let allSeen = (blockEnd - block) % 4u == 0u && positionsK[block] >= firstSeen(positions[TILE - 1u]) && positionsK[blockEnd - 1u] <= lastSeen(positions[0]);
+    let allSeen = (blockEnd - block) % 4u == 0u && positionK(block) >= firstSeen(positions[TILE - 1u]) && positionK(blockEnd - 1u) <= lastSeen(positions[0]);
 
     // Values of the columns a lane owns, four keys at a time.
     for (var l = 0u; l < filled; l++) {
@@ -203,6 +210,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
       let none = best[r] == LOWEST && !seesAny(b, positions[r]);
       let inverse = select(1.0 / whole[r], 0.0, none);
+      if (lane == 0u) { keep(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), select(best[r] + log(whole[r]), 0.0, none)); }
       for (var p = 0u; p < PARTS; p++) {
         let c = p * LANES + lane;
         if (c < quartersV()) { write(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), c, added[r][p] * inverse); }

@@ -42,6 +42,13 @@ fn sees(i: u32, j: u32) -> bool { return j <= i; }
 /** Positions between which the keys lie that a query at this position may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
 fn lastSeen(i: u32) -> u32 { return i; }
+/** First rows of the queries and keys of a sequence; one more says where the last one ends. Positions of rows. */
+fn startQ(b: u32) -> u32 { return startsQ[b]; }
+fn startK(b: u32) -> u32 { return startsK[b]; }
+fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
+fn positionK(row: u32) -> u32 { return positionsK[row]; }
+/** Told of each query the logarithm of the sum of the exponentials of its scores; 0 where it sees no key. */
+fn keep(head: u32, row: u32, lse: f32) {}
 // --- end of parameters
 
 const TILE = 2u * HALF;
@@ -54,7 +61,7 @@ alias Columns = array<vec4f, PARTS>;
 alias Queries = array<array<vec4f, CHUNKS>, TILE>;
 
 /** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
-fn tilesBefore(b: u32) -> u32 { return startsQ[b] * groupSize() / TILE + b; }
+fn tilesBefore(b: u32) -> u32 { return startQ(b) * groupSize() / TILE + b; }
 
 fn sequenceOf(tile: u32) -> u32 {
   var low = 0u;
@@ -72,14 +79,14 @@ fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
   var high = end;
   while (low < high) {
     let middle = (low + high) / 2u;
-    if (positionsK[middle] < position) { low = middle + 1u; } else { high = middle; }
+    if (positionK(middle) < position) { low = middle + 1u; } else { high = middle; }
   }
   return low;
 }
 
 fn seesAny(b: u32, i: u32) -> bool {
-  let first = keyFrom(startsK[b], startsK[b + 1u], firstSeen(i));
-  return first < startsK[b + 1u] && sees(i, positionsK[first]);
+  let first = keyFrom(startK(b), startK(b + 1u), firstSeen(i));
+  return first < startK(b + 1u) && sees(i, positionK(first));
 }
 
 /** One chunk of the queries of a half. */
@@ -153,16 +160,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let head = n / tiles;
   let tile = n % tiles;
   let b = sequenceOf(tile);
-  let firstQuery = startsQ[b];
-  let entries = (startsQ[b + 1u] - firstQuery) * groupSize();
+  let firstQuery = startQ(b);
+  let entries = (startQ(b + 1u) - firstQuery) * groupSize();
   let entry = (tile - tilesBefore(b)) * TILE;
   if (head >= sharedHeads() || entry >= entries) { return; }
   let filled = min(TILE, entries - entry);
-  let firstPosition = positionsQ[firstQuery + entry / groupSize()];
-  let lastPosition = positionsQ[firstQuery + (entry + filled - 1u) / groupSize()];
+  let firstPosition = positionQ(firstQuery + entry / groupSize());
+  let lastPosition = positionQ(firstQuery + (entry + filled - 1u) / groupSize());
   // The keys that some query of the tile may see, and those that every query sees. No position is the largest number.
-  let begin = keyFrom(startsK[b], startsK[b + 1u], firstSeen(firstPosition));
-  let end = keyFrom(begin, startsK[b + 1u], lastSeen(lastPosition) + 1u);
+  let begin = keyFrom(startK(b), startK(b + 1u), firstSeen(firstPosition));
+  let end = keyFrom(begin, startK(b + 1u), lastSeen(lastPosition) + 1u);
   let seenBegin = keyFrom(begin, end, firstSeen(lastPosition));
   let seenEnd = keyFrom(seenBegin, end, lastSeen(firstPosition) + 1u);
 
@@ -173,7 +180,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var r = 0u; r < filled; r++) {
     let e = entry + r;
     let row = firstQuery + e / groupSize();
-    positions[r] = positionsQ[row];
+    positions[r] = positionQ(row);
     if (seenBegin >= seenEnd) { blind[r] = u32(!seesAny(b, positions[r])); }
     for (var p = 0u; p < CHUNKS; p++) { queries[r][p] = queryAt(head * groupSize() + e % groupSize(), row, min(p * WIDTH + lane, quarters() - 1u)) * scale(); }
   }
@@ -188,7 +195,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     best1[r] = LOWEST;
   }
 
-  for (var block = begin - (begin - startsK[b]) % BLOCK; block < end; block += BLOCK) {
+  for (var block = begin - (begin - startK(b)) % BLOCK; block < end; block += BLOCK) {
     // Scores of four keys a lane.
     let own = vec4u(block + 4u * lane) + vec4u(0u, 1u, 2u, 3u);
     let at = min(own, vec4u(end - 1u));
@@ -210,7 +217,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     let blockEnd = min(block + BLOCK, end);
     if (block < seenBegin || block + BLOCK > seenEnd) {
-      let place = vec4u(positionsK[at.x], positionsK[at.y], positionsK[at.z], positionsK[at.w]);
+      let place = vec4u(positionK(at.x), positionK(at.y), positionK(at.z), positionK(at.w));
       hide(&scores0, &positions, 0u, own < vec4u(end), place);
       hide(&scores1, &positions, 1u, own < vec4u(end), place);
     }
@@ -247,7 +254,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let e = entry + r;
     if (r < filled) {
       // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
-      let inverse = select(1.0 / total, 0.0, best == LOWEST && blind[r] == 1u);
+      let none = best == LOWEST && blind[r] == 1u;
+      let inverse = select(1.0 / total, 0.0, none);
+      if (lane == 0u) { keep(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), select(best + log(total), 0.0, none)); }
       for (var p = 0u; p < PARTS; p++) {
         let c = p * WIDTH + lane;
         let x = select(added0[i][p], added1[i][p], r >= HALF);

@@ -105,6 +105,13 @@ export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs
   rope: {},
   attention: { causal: "flag", window: "number", scale: "number" },
   cross_entropy: {},
+  contract: {},
+  gather_grad: { rows: "number" },
+  cross_entropy_grad: {},
+  attention_kept: { causal: "flag", window: "number", scale: "number" },
+  attention_grad: { causal: "flag", window: "number", scale: "number" },
+  adamw: { beta1: "number", beta2: "number", eps: "number" },
+  sgd: { momentum: "number", nesterov: "flag" },
   random_uniform: { shape: "sizes", dim: "numberOrNull", stream: "number" },
   random_normal: { shape: "sizes", dim: "numberOrNull", stream: "number" },
 };

@@ -97,7 +97,7 @@ function startsRead(node: Node, graph: Graph): readonly (readonly [axis: string 
   };
   if (isOp(node, "positions") || isOp(node, "segments")) return [[node.attrs.axis, 0]];
   if (isOp(node, "unpack") || isOp(node, "pack") || isOp(node, "route_mask")) return [[node.attrs.axis, 1]];
-  if (isOp(node, "attention"))
+  if (isOp(node, "attention") || isOp(node, "attention_kept") || isOp(node, "attention_grad"))
     return [
       [rowsAlong(0, 1), 3],
       [rowsAlong(1, 1), 4],

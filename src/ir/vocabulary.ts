@@ -145,6 +145,30 @@ export interface OpAttrs {
   /** logits[…, V], targets[…] (u32 or i32; negative: ignored, 0) → f32[…]: −log softmax at the target. */
   cross_entropy: None;
 
+  // --- gradients
+  /** a[N, K], b[N, M] → [K, M]: Σ over n of a[n, ·]ᵀ b[n, ·]. */
+  contract: None;
+  /** indices u32[…], dy[…, D…] → [rows, D…]: for each row of a table the sum of what came to those who looked it up; indices beyond read the last row. */
+  gather_grad: { readonly rows: number };
+  /** logits[…, V], targets[…] (u32 or i32), dloss f32[…] → […, V]: (softmax − 1 at the target) · dloss; zeros where the target is negative. */
+  cross_entropy_grad: None;
+  /** As `attention`, and f32[H, N]: log Σ over the keys a query sees of exp(scaled score); 0 where it sees none. */
+  attention_kept: { readonly causal: boolean; readonly window: number; readonly scale: number };
+  /**
+   * q, k, v, starts of q, starts of k, positions of q, of k, the f32[H, N] of `attention_kept`, f32[H, N] Σ over the columns of dy · y, dy[H, N, e]
+   * → dq, dk, dv.
+   */
+  attention_grad: { readonly causal: boolean; readonly window: number; readonly scale: number };
+
+  // --- optimisers
+  /**
+   * w, m, v, g (one shape, f32), f32[5] = learning rate, weight decay, 1 − beta1^t, 1 − beta2^t, factor on g → w, m, v after a step of AdamW
+   * (Loshchilov and Hutter 2019, arXiv 1711.05101).
+   */
+  adamw: { readonly beta1: number; readonly beta2: number; readonly eps: number };
+  /** w, m, g (one shape, f32), f32[3] = learning rate, weight decay, factor on g → w, m after a step of gradient descent with momentum. */
+  sgd: { readonly momentum: number; readonly nesterov: boolean };
+
   // --- random; keyed by seed, stream, position and channel, never by row or batch
   /** seed, positions u32[N] (or nothing where no packed dimension exists) → f32 of `shape`, packed dimension `dim` (or null). */
   random_uniform: { readonly shape: readonly Size[]; readonly dim: number | null; readonly stream: number };

@@ -3,8 +3,9 @@ import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { packedAxis, printShape, printType } from "../ir/typing.js";
 import { addSizes, applySize, axisSize, divideSizes, equalSizes, multiplySizes, printSize, rowsSize, subtractSizes, type Size } from "../size/size.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
+import type { TensorType } from "../ir/types.js";
 import { ropeFrequencies } from "../size/rope.js";
-import type { EmitGrad, OpTable, Tensor } from "./define.js";
+import type { EmitGrad, InferContext, OpTable, Tensor } from "./define.js";
 import { arity, bytesOf, costPerResult, expectDtype, expectPacked, expectType, FLOATS, mismatch, rowsType, sameDtype, startsShape } from "./shapes.js";
 import { at, countOf, store, tensor } from "./tensors.js";
 
@@ -32,37 +33,43 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
   },
   attention: {
     doc: "softmax(q · kᵀ · scale) · v within each sequence, by position; zeros for a query that sees no key",
-    infer(inputs, _attrs, context) {
-      arity(inputs, 7);
-      const [q, k, v] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS), expectDtype(inputs, 2, ...FLOATS)];
-      sameDtype(q, k);
-      sameDtype(q, v);
-      for (const t of [q, k, v]) if (t.shape.length !== 3) mismatch(`takes [heads, rows, width], found ${printType(t)}`);
-      const [queries, keys] = [expectPacked(q.shape, 1), expectPacked(k.shape, 1)];
-      const [heads, groups] = [q.shape[0]!, k.shape[0]!];
-      if (typeof heads !== "number" || typeof groups !== "number" || heads % groups !== 0)
-        mismatch(`the heads of k must divide those of q, found ${printShape(k.shape)} and ${printShape(q.shape)}`);
-      if (!equalSizes(q.shape[2]!, k.shape[2]!)) mismatch(`q and k must be of one width, found ${printShape(q.shape)} and ${printShape(k.shape)}`);
-      if (!equalSizes(v.shape[0]!, groups) || packedAxis(v.shape[1]!) !== keys)
-        mismatch(`v must have the heads and rows of k, found ${printShape(v.shape)} and ${printShape(k.shape)}`);
-      expectType(inputs, 3, "u32", startsShape(context));
-      expectType(inputs, 4, "u32", startsShape(context));
-      expectType(inputs, 5, "u32", rowsType(queries).shape);
-      expectType(inputs, 6, "u32", rowsType(keys).shape);
-      return [{ dtype: q.dtype, shape: [heads, q.shape[1]!, v.shape[2]!] }];
-    },
-    /** The products with k and v; 2 (d + e) for each pair of rows and head. */
+    infer: (inputs, _attrs, context) => [attentionType(inputs, 7, context)],
     cost(inputs, attrs, results) {
-      const [q, k, v] = [inputs[0]!, inputs[1]!, inputs[2]!];
-      const perPair = multiplySizes(multiplySizes(2, q.shape[0]!), addSizes(q.shape[2]!, v.shape[2]!));
-      const pairs = pairsOf(packedAxis(q.shape[1]!)!, packedAxis(k.shape[1]!)!, attrs);
-      return { flops: multiplySizes(perPair, pairs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
+      return { flops: attentionFlops(inputs, attrs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
-    evaluate: (inputs, attrs) => [attend(inputs, attrs)],
+    evaluate: (inputs, attrs) => [attend(inputs, attrs).y],
     grad: null,
     lower: { kind: "kernel" },
   },
 };
+
+/** The type of y; the first seven of `count` inputs are those of attention. */
+export function attentionType(inputs: readonly TensorType[], count: number, context: InferContext): TensorType {
+  arity(inputs, count);
+  const [q, k, v] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS), expectDtype(inputs, 2, ...FLOATS)];
+  sameDtype(q, k);
+  sameDtype(q, v);
+  for (const t of [q, k, v]) if (t.shape.length !== 3) mismatch(`takes [heads, rows, width], found ${printType(t)}`);
+  const [queries, keys] = [expectPacked(q.shape, 1), expectPacked(k.shape, 1)];
+  const [heads, groups] = [q.shape[0]!, k.shape[0]!];
+  if (typeof heads !== "number" || typeof groups !== "number" || heads % groups !== 0)
+    mismatch(`the heads of k must divide those of q, found ${printShape(k.shape)} and ${printShape(q.shape)}`);
+  if (!equalSizes(q.shape[2]!, k.shape[2]!)) mismatch(`q and k must be of one width, found ${printShape(q.shape)} and ${printShape(k.shape)}`);
+  if (!equalSizes(v.shape[0]!, groups) || packedAxis(v.shape[1]!) !== keys)
+    mismatch(`v must have the heads and rows of k, found ${printShape(v.shape)} and ${printShape(k.shape)}`);
+  expectType(inputs, 3, "u32", startsShape(context));
+  expectType(inputs, 4, "u32", startsShape(context));
+  expectType(inputs, 5, "u32", rowsType(queries).shape);
+  expectType(inputs, 6, "u32", rowsType(keys).shape);
+  return { dtype: q.dtype, shape: [heads, q.shape[1]!, v.shape[2]!] };
+}
+
+/** The two products: 2 (d + e) for each pair of rows and head. */
+export function attentionFlops(inputs: readonly TensorType[], attrs: OpAttrs["attention"]): Size {
+  const [q, k, v] = [inputs[0]!, inputs[1]!, inputs[2]!];
+  const perPair = multiplySizes(multiplySizes(2, q.shape[0]!), addSizes(q.shape[2]!, v.shape[2]!));
+  return multiplySizes(perPair, pairsOf(packedAxis(q.shape[1]!)!, packedAxis(k.shape[1]!)!, attrs));
+}
 
 /**
  * How many pairs of a query and a key are seen. On one axis with n rows in every sequence it is exact: n(n + 1)/2 if causal, n² if not, and
@@ -107,7 +114,15 @@ function turnedBack(emit: EmitGrad, table: Node): Node {
   return emit("concat", [cosines, emit("neg", [sines], {})], { axis: 1 });
 }
 
-function attend(inputs: readonly Tensor[], { causal, window, scale }: OpAttrs["attention"]): Tensor {
+/** Whether a query at position i sees a key at position j of its sequence. */
+export const sight =
+  ({ causal, window }: OpAttrs["attention"]) =>
+  (i: number, j: number): boolean =>
+    (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window);
+
+/** y, and the log of the sum over the keys that a query sees of the exponentials of its scores; 0 where it sees none. */
+export function attend(inputs: readonly Tensor[], attrs: OpAttrs["attention"]): { readonly y: Tensor; readonly lse: Tensor } {
+  const { scale } = attrs;
   const [q, k, v] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
   const [qStarts, kStarts, qPositions, kPositions] = [at(inputs, 3).data, at(inputs, 4).data, at(inputs, 5).data, at(inputs, 6).data];
   const [heads, n, width] = q.shape as [number, number, number]; // typing has made sure of three
@@ -115,7 +130,8 @@ function attend(inputs: readonly Tensor[], { causal, window, scale }: OpAttrs["a
   const outWidth = v.shape[2]!;
   const out = new Float64Array(heads * n * outWidth);
   const weights = new Float64Array(m);
-  const sees = (i: number, j: number): boolean => (!causal || j <= i) && (window === 0 || Math.abs(i - j) < window);
+  const lse = new Float64Array(heads * n);
+  const sees = sight(attrs);
   for (let h = 0; h < heads; h++) {
     const group = Math.floor((h * groups) / heads);
     for (let b = 0; b + 1 < qStarts.length; b++)
@@ -136,7 +152,7 @@ function attend(inputs: readonly Tensor[], { causal, window, scale }: OpAttrs["a
         if (seen > 0) mix(i, b, group, h, max);
       }
   }
-  return store(tensor(q.dtype, [heads, n, outWidth], out));
+  return { y: store(tensor(q.dtype, [heads, n, outWidth], out)), lse: tensor("f32", [heads, n], lse) };
 
   /** The values of the keys that query i sees, weighted by the softmax of their scores. */
   function mix(i: number, b: number, group: number, h: number, max: number): void {
@@ -149,5 +165,6 @@ function attend(inputs: readonly Tensor[], { causal, window, scale }: OpAttrs["a
       for (let c = 0, y = (group * m + j) * outWidth; c < outWidth; c++) out[into + c] = out[into + c]! + w * v.data[y++]!;
     }
     for (let c = 0; c < outWidth; c++) out[into + c] = out[into + c]! / sum;
+    lse[h * n + i] = max + Math.log(sum);
   }
 }

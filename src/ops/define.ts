@@ -68,8 +68,8 @@ export interface OpDef<K extends OpName> {
     | { readonly kind: "pointwise"; wgsl(args: readonly string[], attrs: OpAttrs[K], inputs: readonly TensorType[]): string }
     /** Kernels of its own: `schedule/kernels/`. */
     | { readonly kind: "kernel" };
-  /** Index of the input whose memory the result may take over when nothing else reads it. */
-  readonly inPlace?: number;
+  /** For each result, from the first on: index of the input whose memory it may take over when nothing else reads that. */
+  readonly inPlace?: readonly number[];
 }
 
 /** Total by type: an operator without a record does not compile. */

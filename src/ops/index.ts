@@ -1,7 +1,10 @@
 // The operator table: every operator of the vocabulary, its record in the file of its family.
 import { attentions } from "./attention.js";
+import { attentionGradients } from "./attention-grad.js";
 import type { OpTable } from "./define.js";
+import { gradients } from "./gradients.js";
 import { losses } from "./losses.js";
+import { optimisers } from "./optimisers.js";
 import { pointwise } from "./pointwise.js";
 import { products } from "./products.js";
 import { randoms } from "./random.js";
@@ -24,5 +27,8 @@ export const ops: OpTable = {
   ...routing,
   ...attentions,
   ...losses,
+  ...gradients,
+  ...attentionGradients,
+  ...optimisers,
   ...randoms,
 };

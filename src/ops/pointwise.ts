@@ -54,7 +54,7 @@ const unary = ({ doc, dtypes, f, wgsl, grad }: Unary): Plain => ({
   },
   grad: grad && ((emit, node, [dy]) => [grad(algebra(emit, node), dy!, node.inputs[0]!, node)]),
   lower: { kind: "pointwise", wgsl: ([x], _attrs, [type]) => rounded(type!.dtype, wgsl(x!, type!.dtype)) },
-  inPlace: 0,
+  inPlace: [0],
 });
 
 const floats = (doc: string, f: (x: number) => number, wgsl: (x: string) => string, grad: Slope): Plain => unary({ doc, dtypes: FLOATS, f, wgsl, grad });
@@ -252,7 +252,7 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       return [n === 0 ? null : n === 1 ? dy! : m.mul(dy!, n, n === 2 ? x! : m.powi(x!, n - 1))];
     },
     lower: { kind: "pointwise", wgsl: ([x], { exponent }, [type]) => rounded(type!.dtype, powerWgsl(x!, exponent, type!.dtype)) },
-    inPlace: 0,
+    inPlace: [0],
   },
   eq: comparison(
     "a = b",

@@ -116,7 +116,7 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
       return [m.mul(node, m.sub(dy!, emit("sum", [m.mul(dy!, node)], { axes: [node.attrs.axis], keep: true })))];
     },
     lower: { kind: "kernel" },
-    inPlace: 0,
+    inPlace: [0],
   },
 };
 

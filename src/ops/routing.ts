@@ -272,7 +272,7 @@ function write(
       return [ofStream(emit, index, dy!, rows, attrs), null, emit("take", [dy!, index], attrs)];
     },
     lower: { kind: "kernel" },
-    inPlace: 0,
+    inPlace: [0],
   };
 }
 

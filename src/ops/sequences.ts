@@ -135,7 +135,7 @@ export const sequences: Pick<OpTable, Sequences> = {
     },
     grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("mask", [dy!, starts!], { ...attrs, fill: 0 }), null],
     lower: { kind: "kernel" },
-    inPlace: 0,
+    inPlace: [0],
   },
 };
 

@@ -1,7 +1,9 @@
 // Who reads a value, seen through structure that need not move it, and what each reader asks of where it lies.
 import { isOp, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
+import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
+import { readsViews } from "./kernels/index.js";
 
 /** `memory`: row-major. `view`: at any strides. `element`: through whatever computes it. */
 export type Mode = "memory" | "view" | "element";
@@ -17,9 +19,23 @@ export interface Reader {
 const STRUCTURE: ReadonlySet<string> = new Set(["permute", "slice", "broadcast", "take", "reshape", "stop_gradient", "barrier"]);
 /** The same elements in the same order. */
 const SAME: ReadonlySet<string> = new Set(["reshape", "stop_gradient", "barrier"]);
-/** Operators whose kernels compute the elements of input 0, or read them through structure. */
-const READS_ELEMENTS: ReadonlySet<string> = new Set(["sum", "reduce_max", "reduce_min", "softmax", "rope", "top"]);
+/** Operators whose kernels compute the elements of an input, or read them through structure, and which input that is. */
+const READS_ELEMENTS: ReadonlyMap<OpName, number> = new Map<OpName, number>([
+  ["sum", 0],
+  ["reduce_max", 0],
+  ["reduce_min", 0],
+  ["softmax", 0],
+  ["rope", 0],
+  ["top", 0],
+  ["put", 2],
+  ["set", 2],
+  ["gather_grad", 1],
+  ["adamw", 3],
+  ["sgd", 2],
+]);
 
+/** The input whose elements the operator's own kernel may compute; null where there is none. */
+export const elementInput = (node: Node): number | null => READS_ELEMENTS.get(node.op) ?? null;
 export const isStructure = (node: Node): boolean => STRUCTURE.has(node.op);
 export const isPointwise = (node: Node): boolean => node.op !== "constant" && ops[node.op].lower.kind === "pointwise";
 
@@ -35,9 +51,8 @@ const MOST_READERS = 64;
 
 function modeOf(reader: Node, input: number): Mode {
   if (isPointwise(reader)) return "element";
-  if (input === 0 && (READS_ELEMENTS.has(reader.op) || isSingleProduct(reader))) return "element";
-  if (input === 2 && (reader.op === "put" || reader.op === "set")) return "element";
-  if (input < 3 && reader.op === "attention") return "view";
+  if (input === elementInput(reader) || (input === 0 && isSingleProduct(reader))) return "element";
+  if (input < 3 && readsViews.has(reader.op)) return "view";
   return "memory";
 }
 

@@ -2,7 +2,7 @@
 import { isOp, type Node } from "../ir/graph.js";
 import type { Limits } from "../program/target.js";
 import { MOST_OPERATIONS } from "./absorb.js";
-import { Demand, isPointwise, isSingleProduct, isStructure } from "./demand.js";
+import { Demand, elementInput, isPointwise, isSingleProduct, isStructure } from "./demand.js";
 import type { Extents } from "./extents.js";
 import { RegionBuilder, type Region } from "./regions.js";
 import { RowGroups, sumsRows, type RowGroup } from "./row-groups.js";
@@ -141,7 +141,7 @@ class Partitioning {
       if (this.#taken.has(node)) continue;
       const computes = isPointwise(node);
       if (isStructure(node) && this.#demand.isCopied(node)) this.#stored.add(node);
-      if (!computes && !readsElements(node)) continue;
+      if (!computes && elementInput(node) === null) continue;
       const own = { operations: computes ? 1 : 0, reads: new Set<Node>() };
       // Read in several ways, a base is computed once for each.
       const ways = new Map<Node, number>();
@@ -187,13 +187,3 @@ class Partitioning {
     return found;
   }
 }
-
-const readsElements = (node: Node): boolean =>
-  isOp(node, "sum") ||
-  isOp(node, "reduce_max") ||
-  isOp(node, "reduce_min") ||
-  isOp(node, "softmax") ||
-  isOp(node, "rope") ||
-  isOp(node, "top") ||
-  isOp(node, "put") ||
-  isOp(node, "set");

@@ -142,7 +142,7 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
       (t) => `${JSON.stringify([t.frame, t.rotation, t.sums])} ${t.outputs.map(outputKey).join(";")} ${expressionKey(t.expression, extents, inputOf)}`,
     ),
   ].join("\n");
-  const make = (inPlace: boolean): Work => {
+  const make = ([inPlace]: readonly boolean[]): Work => {
     const { steps, scratch } = runSpec("matmul", {
       ...UNFUSED,
       ...context,
@@ -158,7 +158,14 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
     if (takesOver === null || inPlace) return { steps, scratch };
     return work([{ kind: "copy", from: input(takesOver), to: result(0), bytes: results.writes[0]!.bytes }, ...steps], scratch);
   };
-  return { nodes: [product, ...[...nodes].filter((n) => n !== product)], reads, writes: results.writes, takesOver, key, make };
+  return {
+    nodes: [product, ...[...nodes].filter((n) => n !== product)],
+    reads,
+    writes: results.writes,
+    takesOver: takesOver === null ? [] : [takesOver],
+    key,
+    make,
+  };
 }
 
 const outputKey = (o: Output): string =>
@@ -206,7 +213,7 @@ export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, option
     nodes: [...sums, ...[...nodes].filter((n) => !sums.some((s) => s === n))],
     reads,
     writes: sums.map((s) => ({ value: layouts.result(s, 0), bytes: extents.bytes(extents.equal.type(s.types[0]!)) })),
-    takesOver: null,
+    takesOver: [],
     key: `row sums ${expressionKey(expression, extents, inputOf)}`,
     make,
   };

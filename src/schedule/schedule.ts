@@ -118,7 +118,7 @@ class Scheduling {
     const inPlace = this.#takesOver(unit, at);
     const work = this.#workOf(unit, inPlace);
     const results = unit.writes.map(({ value, bytes }, i) => {
-      const taken = i === 0 && inPlace ? this.#storageOf(itemAt(unit.reads, unit.takesOver!)) : null;
+      const taken = inPlace[i] ? this.#storageOf(itemAt(unit.reads, unit.takesOver[i]!)) : null;
       const made = taken ?? storage(bytes, value.node.origin?.path ?? value.node.op, false);
       this.#storage.set(value, made);
       return made;
@@ -171,12 +171,15 @@ class Scheduling {
     }
     this.#steps.push({ ...step, origin: nodes[0]?.origin ?? null, nodes });
   }
-  /** Whether nothing else needs the memory that result 0 would take over. */
-  #takesOver({ takesOver, reads }: Unit, at: number): boolean {
-    if (takesOver === null) return false;
-    const value = itemAt(reads, takesOver);
-    const own = this.#storageOf(value);
-    return !own.fixed && this.#lastRead.get(value) === at && reads.every((v) => v === value || this.#madeWhenLoaded.has(v.node) || this.#storageOf(v) !== own);
+  /** For each result that may take over memory, whether nothing else needs that. */
+  #takesOver({ takesOver, reads }: Unit, at: number): readonly boolean[] {
+    return takesOver.map((place, i) => {
+      const value = itemAt(reads, place);
+      const own = this.#storageOf(value);
+      const others = takesOver.some((other, j) => j !== i && this.#storageOf(itemAt(reads, other)) === own);
+      const free = !own.fixed && this.#lastRead.get(value) === at && !others;
+      return free && reads.every((v) => v === value || this.#madeWhenLoaded.has(v.node) || this.#storageOf(v) !== own);
+    });
   }
   #storageOf(value: Value): Storage {
     const known = this.#storage.get(value) ?? this.#sources.of(value.node);
@@ -189,8 +192,8 @@ class Scheduling {
     return this.#units.layouts.valueOf(node);
   }
   /** Kernels of equal units are chosen once. */
-  #workOf(unit: Unit, inPlace: boolean): Work {
-    const key = `${inPlace ? "!" : ""}${unit.key}`;
+  #workOf(unit: Unit, inPlace: readonly boolean[]): Work {
+    const key = `${inPlace.map(Number).join("")} ${unit.key}`;
     let work = this.#work.get(key);
     if (!work) this.#work.set(key, (work = unit.make(inPlace)));
     return work;

@@ -18,11 +18,12 @@ export interface Unit {
   readonly reads: readonly Value[];
   /** Their results. */
   readonly writes: readonly { readonly value: Value; readonly bytes: Size }[];
-  /** Result 0 may take over the memory of this input; if it does not, it begins as a copy of it. */
-  readonly takesOver: number | null;
+  /** For each result, from the first on, the input whose memory it may take over; if it does not, `make` knows what to do. */
+  readonly takesOver: readonly number[];
   /** Equal for units whose work is equal. */
   readonly key: string;
-  make(inPlace: boolean): Work;
+  /** `inPlace`: for each of `takesOver` whether it does. */
+  make(inPlace: readonly boolean[]): Work;
 }
 
 export interface UnitOptions {
@@ -36,7 +37,7 @@ export interface UnitOptions {
 }
 
 /** What a context says where nothing is fused. */
-export const UNFUSED = { inPlace: false, prologue: null, loads: null, finishes: null, resultView: null, inputB: 1, pairs: 0 } as const;
+export const UNFUSED = { inPlace: [], prologue: null, loads: null, finishes: null, resultView: null, inputB: 1, pairs: 0 } as const;
 
 /** What a spec is told of every node. Layers that are made alike are said alike. */
 export function typesOf(node: Node, { extents, tunings }: UnitOptions): Pick<SpecContext<OpName>, "attrs" | "inputs" | "results" | "extents" | "tunings"> {

@@ -4,7 +4,7 @@ import { attrsKey } from "../ir/key.js";
 import { printType } from "../ir/typing.js";
 import { ops } from "../ops/index.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
-import { isPointwise, isStructure } from "./demand.js";
+import { elementInput, isPointwise, isStructure } from "./demand.js";
 import { expressionKey, valuesOf, type Expression } from "./expression.js";
 import { declareValue, dtypeAt, soleResult } from "./expression-text.js";
 import type { Extents } from "./extents.js";
@@ -73,7 +73,7 @@ export class UnitMaker {
       return work([kernel.over(count)]);
     };
     const nodes = [node, ...operations.map((o) => o.node).filter((n) => n !== node)];
-    return { nodes, reads, writes: this.#writes(node), takesOver: null, key: `= ${name} ${expressionKey(expression, extents, inputOf)}`, make };
+    return { nodes, reads, writes: this.#writes(node), takesOver: [], key: `= ${name} ${expressionKey(expression, extents, inputOf)}`, make };
   }
   /** A node by the kernels of its operator; what the first kernel reads may be computed in it. */
   #kernelUnit(node: Node): Unit | null {
@@ -96,7 +96,9 @@ export class UnitMaker {
     const conflict = base !== null && expression && !this.#readsOnlyWhatItWrites(expression, node as Node<"put" | "set">);
     const resultView = this.#resultView(node);
     // Its old rows are still read while others are written: what is written begins as a copy.
-    const takesOver = worksInPlace.has(node.op) && !conflict ? places[ops[node.op].inPlace!]! : null;
+    const inPlace = worksInPlace.has(node.op) && !conflict ? ops[node.op].inPlace!.map((i) => places[i]!) : [];
+    // A kernel that replaces several values reads none of them twice.
+    const takesOver = base === null && inPlace.some((i) => reads.filter((v) => v === reads[i]).length > 1) ? [] : inPlace;
     const context = typesOf(node, this.#with);
     const prologue =
       expression && !plain
@@ -113,7 +115,7 @@ export class UnitMaker {
       prologue ? `<${expressionKey(expression!, extents, inputOf)}> ${places.join(",")}` : "",
       [...views, resultView].map((v) => (v ? this.#viewKey(v) : "")).join(";"),
     ].join(" ");
-    const make = (inPlace: boolean): Work =>
+    const make = (inPlace: readonly boolean[]): Work =>
       runSpec(node.op, {
         ...UNFUSED,
         ...context,
@@ -178,24 +180,6 @@ export class UnitMaker {
     reader.attrs.order.forEach((d, n) => (strides[d] = permuted.strides[n]!));
     this.layouts.set(node, { ...permuted, strides });
     return { strides, offset: 0 };
-  }
-}
-
-/** The input whose elements the operator's kernel may compute. */
-function elementInput(node: Node): number | null {
-  switch (node.op) {
-    case "sum":
-    case "reduce_max":
-    case "reduce_min":
-    case "softmax":
-    case "rope":
-    case "top":
-      return 0;
-    case "put":
-    case "set":
-      return 2;
-    default:
-      return null;
   }
 }
 

@@ -74,7 +74,7 @@ function viewed(plan: Plan, product: Node, views: readonly View[], resultView: V
       weights: [],
       views: [...views, null, null, null, null],
       resultView,
-      inPlace: false,
+      inPlace: [],
       prologue: null,
       loads: null,
       finishes: null,

@@ -63,7 +63,7 @@ async function run(device: Device, products: ProductTunings, data: Readonly<Reco
     weights: [false, false, false, false],
     views: [null, null, null, null],
     resultView: null,
-    inPlace: false,
+    inPlace: [],
     prologue: null,
     loads,
     finishes: finishes(panels, sums),

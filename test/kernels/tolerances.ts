@@ -110,6 +110,21 @@ export const tolerances: { readonly [K in OpName]: Tolerance } = {
     why: "scores are sums of products, their errors pass through exp, and weights are scaled as larger scores come",
   },
   cross_entropy: { relative: 1e-6, absolute: 1e-6, why: "exp of a difference, a blocked sum and a logarithm" },
+  contract: { relative: 2e-6, absolute: 1.2e-5, why: "as products, of more terms in the samples" },
+  gather_grad: summed,
+  cross_entropy_grad: { relative: 4e-6, absolute: 3e-7, why: "a softmax, from which 1 is taken, times a factor" },
+  attention_kept: {
+    relative: 3e-6,
+    absolute: 2e-6,
+    why: "as attention; the logarithm of a sum of exponentials is as good as the scores",
+  },
+  attention_grad: {
+    relative: 1e-5,
+    absolute: 1e-5,
+    why: "weights are exp of a difference of scores; products with them, from which a sum of the same size is taken, are summed up where terms cancel",
+  },
+  adamw: { relative: 1e-6, absolute: 3e-7, why: "a dozen roundings; a weight and its step may cancel" },
+  sgd: { relative: 5e-7, absolute: 5e-7, why: "three multiply-adds, whose terms may cancel" },
   random_uniform: { relative: 0, absolute: 0, why: "whole numbers over 2^24: exact" },
   random_normal: { relative: 2e-6, absolute: 3e-7, why: "own logarithm and cosine on exact arguments" },
 };

@@ -1,6 +1,7 @@
 // Samples of operators on sequences, rotation and attention.
 import { applySize, axisSize, multiplySizes } from "../../src/size/size.js";
 import type { Node } from "../../src/ir/graph.js";
+import type { OpAttrs } from "../../src/ir/vocabulary.js";
 import { rational } from "../../src/size/rational.js";
 import { sizeOf } from "../../src/size/size.js";
 import type { Bench, Setting } from "./bench.js";
@@ -14,7 +15,8 @@ const TOP_1 = { kind: "top", parent: "T", k: 1 } as const;
 const TOP_2 = { kind: "top", parent: "T", k: 2 } as const;
 const NONE = { kind: "top", parent: "T", k: 0 } as const;
 
-interface Heads {
+/** What an attention is of. */
+export interface Heads {
   readonly heads: number;
   readonly groups?: number;
   readonly width: number;
@@ -27,22 +29,27 @@ interface Heads {
   readonly dtype?: "f32" | "f16";
 }
 
-/** Attention of random heads; axes other than T are chosen first. */
-function attention(
+/** The inputs of an attention of random heads; axes other than T are chosen first. `rowsOn`: further heads on one of its axes. */
+export function attentionInputs(
   b: Bench,
   { heads, groups = heads, width, outWidth = width, causal = true, window = 0, queries = "T", keys = "T", dtype = "f32" }: Heads,
-): Node<"attention"> {
+): { readonly inputs: readonly Node[]; readonly attrs: OpAttrs["attention"]; readonly rowsOn: (axis: string, count: number, width: number) => Node } {
   for (const axis of new Set([queries, keys])) if (axis !== "T") b.top(axis);
-  const on = (axis: string, count: number, w: number): Node => {
+  const rowsOn = (axis: string, count: number, w: number): Node => {
     const x = b.rows([count], [w], dtype);
     return axis === "T" ? x : b.node("take", [x, b.index(axis)], { dim: 1 });
   };
-  const [q, k, v] = [on(queries, heads, width), on(keys, groups, width), on(keys, groups, outWidth)];
-  return b.node("attention", [q, k, v, b.starts(queries), b.starts(keys), b.positions(queries), b.positions(keys)], {
-    causal,
-    window,
-    scale: 1 / Math.sqrt(width),
-  });
+  const [q, k, v] = [rowsOn(queries, heads, width), rowsOn(keys, groups, width), rowsOn(keys, groups, outWidth)];
+  return {
+    inputs: [q, k, v, b.starts(queries), b.starts(keys), b.positions(queries), b.positions(keys)],
+    attrs: { causal, window, scale: 1 / Math.sqrt(width) },
+    rowsOn,
+  };
+}
+
+function attention(b: Bench, heads: Heads): Node<"attention"> {
+  const { inputs, attrs } = attentionInputs(b, heads);
+  return b.node("attention", inputs, attrs);
 }
 
 const attends = (name: string, setting: Setting, heads: Heads): Sample<"attention"> => ({ name, setting, build: (b) => attention(b, heads) });

@@ -6,6 +6,7 @@ import { pointwiseSamples } from "./samples-pointwise.js";
 import { routingSamples } from "./samples-routing.js";
 import { sequenceSamples } from "./samples-sequence.js";
 import { tensorSamples } from "./samples-tensor.js";
+import { trainingSamples } from "./samples-training.js";
 
 export interface Sample<K extends OpName = OpName> {
   readonly name: string;
@@ -18,7 +19,13 @@ export interface Sample<K extends OpName = OpName> {
 export type Samples<K extends OpName> = { readonly [O in K]: readonly Sample<O>[] };
 
 /** Total by type: an operator without samples does not compile. */
-export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = { ...pointwiseSamples, ...tensorSamples, ...sequenceSamples, ...routingSamples };
+export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
+  ...pointwiseSamples,
+  ...tensorSamples,
+  ...sequenceSamples,
+  ...routingSamples,
+  ...trainingSamples,
+};
 
 /** All samples in one list, each with its operator. */
 export const allSamples: readonly { readonly op: OpName; readonly sample: Sample }[] = Object.entries(samples).flatMap(

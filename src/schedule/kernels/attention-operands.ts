@@ -2,9 +2,10 @@
 import { invariant } from "../../diagnostics/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import type { TensorType } from "../../ir/types.js";
-import { divideSizes, isWhole, type Size } from "../../size/size.js";
+import { addSizes, divideSizes, isWhole, type Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
-import { input, result, roundedTo, typeAt, type KernelBuilder, type SpecContext, type View } from "./spec.js";
+import type { Step } from "../plan.js";
+import { input, KernelBuilder, result, roundedTo, typeAt, type Operand, type SpecContext, type View } from "./spec.js";
 
 /** [heads, rows, width] at `offset + head · strides[0] + row · strides[1] + column · strides[2]`, in elements; `wide`: four columns are one vector, and strides count those. */
 export interface HeadRows {
@@ -26,7 +27,7 @@ export interface AttentionOperands {
   readonly y: HeadRows;
 }
 
-export function operandsOf({ inputs, results, extents, views, resultView }: SpecContext<"attention">): AttentionOperands {
+export function operandsOf({ inputs, results, extents, views, resultView }: SpecContext<"attention" | "attention_kept">): AttentionOperands {
   const [q, k, v] = [0, 1, 2].map((i) => rowsOf(typeAt(inputs, i), views[i] ?? null, extents)) as [HeadRows, HeadRows, HeadRows]; // three of three
   const y = rowsOf(typeAt(results, 0), resultView, extents);
   const [heads, shared] = [q.type.shape[0], k.type.shape[0]];
@@ -45,18 +46,52 @@ function rowsOf(type: TensorType, view: View | null, extents: Extents): HeadRows
   return wide ? { type, width, wide, strides: [h!, r!, 1], offset: o! } : { type, width, wide, strides: [heads, row, column], offset };
 }
 
-/** Binds the node's inputs and its result, as q, k, v, startsQ, startsK, positionsQ, positionsK and y. */
-export function bindOperands(kernel: KernelBuilder, { q, k, v, y }: AttentionOperands): void {
-  kernel
-    .read("q", elementOf(q), input(0))
-    .read("k", elementOf(k), input(1))
-    .read("v", elementOf(v), input(2))
-    .read("startsQ", "u32", input(3))
-    .read("startsK", "u32", input(4))
-    .read("positionsQ", "u32", input(5))
-    .read("positionsK", "u32", input(6))
-    .write("y", wideResult(y) ? "vec4f" : "f32", result());
+/** Binds the node's inputs and its result, as q, k, v and y, and by `bindRows` starts and positions; `batch()` is declared elsewhere. */
+export function bindOperands(kernel: KernelBuilder, { q, k, v, y }: AttentionOperands, bindRows: (kernel: KernelBuilder) => void): void {
+  kernel.read("q", elementOf(q), input(0)).read("k", elementOf(k), input(1)).read("v", elementOf(v), input(2));
+  bindRows(kernel);
+  kernel.write("y", wideResult(y) ? "vec4f" : "f32", result());
 }
+
+/** Starts and positions as the node has them. */
+export function bindRowInputs(kernel: KernelBuilder): void {
+  kernel.read("startsQ", "u32", input(3)).read("startsK", "u32", input(4)).read("positionsQ", "u32", input(5)).read("positionsK", "u32", input(6));
+  kernel
+    .function("fn startQ(b: u32) -> u32 { return startsQ[b]; }")
+    .function("fn startK(b: u32) -> u32 { return startsK[b]; }")
+    .function("fn positionQ(row: u32) -> u32 { return positionsQ[row]; }")
+    .function("fn positionK(row: u32) -> u32 { return positionsK[row]; }");
+}
+
+/** All four from one buffer, that of `rowsTable`, where there is no room for four. */
+export function bindRowsTable(kernel: KernelBuilder, table: Operand): void {
+  kernel
+    .read("rows", "u32", table)
+    .function("fn startQ(b: u32) -> u32 { return rows[b]; }")
+    .function("fn startK(b: u32) -> u32 { return rows[batch() + 1u + b]; }")
+    .function("fn positionQ(row: u32) -> u32 { return rows[2u * batch() + 2u + row]; }")
+    .function("fn positionK(row: u32) -> u32 { return rows[2u * batch() + 2u + startQ(batch()) + row]; }");
+}
+
+/** The step that writes starts of queries and of keys, then positions of both, inputs 3 to 6, one after the other; and the bytes they take. */
+export function rowsTable(inputs: readonly TensorType[], extents: Extents, table: Operand): { readonly step: Step<Operand>; readonly bytes: Size } {
+  const kernel = new KernelBuilder("pointwise", extents, "attention_rows");
+  bindRowInputs(kernel);
+  kernel.write("y", "u32", table).count("batch", extents.batch);
+  kernel.function("fn count() -> u32 { return 2u * batch() + 2u + startQ(batch()) + startK(batch()); }").function(ROWS_TABLE);
+  const entries = [3, 4, 5, 6].map((i) => extents.product(typeAt(inputs, i).shape)).reduce(addSizes);
+  return { step: kernel.over(entries), bytes: extents.times(4, entries) };
+}
+
+const ROWS_TABLE = `fn value(i: u32) -> u32 {
+  let n = batch() + 1u;
+  if (i < n) { return startQ(i); }
+  if (i < 2u * n) { return startK(i - n); }
+  let row = i - 2u * n;
+  let queries = startQ(batch());
+  if (row < queries) { return positionQ(row); }
+  return positionK(row - queries);
+}`;
 
 /** Whether four columns of every operand are one vector. */
 export const readsVectors = ({ q, k, v, y }: AttentionOperands): boolean => q.wide && k.wide && v.wide && wideResult(y);
@@ -90,9 +125,9 @@ type Declare = (name: string, size: Size) => void;
 /** Declares an extent as a function. Rows that only the device counts are read from the starts that are bound anyway: there is room for no other buffer. */
 function extent(kernel: KernelBuilder, extents: Extents, name: string, size: Size, axisQ: string | null, axisK: string | null): void {
   const device = extents.deviceSize(size);
-  const starts = device === null ? null : device.axis === axisQ ? "startsQ" : device.axis === axisK ? "startsK" : null;
+  const starts = device === null ? null : device.axis === axisQ ? "startQ" : device.axis === axisK ? "startK" : null;
   if (device === null || starts === null) kernel.count(name, size);
-  else kernel.count(`${name}Each`, device.factor).function(`fn ${name}() -> u32 { return ${starts}[batch()] * ${name}Each(); }`);
+  else kernel.count(`${name}Each`, device.factor).function(`fn ${name}() -> u32 { return ${starts}(batch()) * ${name}Each(); }`);
 }
 
 /** The place of columns 4c … of a row where four columns are a vector, else that of its column 0; declares the functions it calls. */

@@ -1,13 +1,42 @@
 // The spec of attention: a kernel by the tunings, in tiles that suit the widths and the rows there can be.
 import { packedAxis } from "../../ir/typing.js";
-import type { OpAttrs } from "../../ir/vocabulary.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes } from "../../size/size.js";
 import { PORTABLE_ATTENTION, type AttentionTuning, type SharedAttention, type SubgroupAttention } from "../tunings/attention.js";
-import { accessOperands, bindOperands, operandsOf, readsVectors, type AttentionOperands } from "./attention-operands.js";
-import { KernelBuilder, work, type Spec } from "./spec.js";
+import type { Step } from "../plan.js";
+import {
+  accessOperands,
+  bindOperands,
+  bindRowInputs,
+  bindRowsTable,
+  operandsOf,
+  readsVectors,
+  rowsTable,
+  type AttentionOperands,
+} from "./attention-operands.js";
+import { declareSight } from "./attention-sight.js";
+import { KernelBuilder, result, scratch, work, type Operand, type Spec, type SpecContext } from "./spec.js";
 
 export const attention: Spec<"attention"> = (context) => {
+  const keep = "fn keep(head: u32, row: u32, lse: f32) {}";
+  return work([attentionStep(context, bindRowInputs, (kernel) => kernel.function(keep))]);
+};
+
+/** Also where what is kept goes. */
+export const attentionKept: Spec<"attention_kept"> = (context) => {
+  const table = rowsTable(context.inputs, context.extents, scratch());
+  const keep = "fn keep(head: u32, row: u32, x: f32) { lse[head * startQ(batch()) + row] = x; }";
+  const step = attentionStep(
+    context,
+    (kernel) => bindRowsTable(kernel, scratch()),
+    (kernel) => kernel.write("lse", "f32", result(1)).function(keep),
+  );
+  return work([table.step, step], [table.bytes]);
+};
+
+type Declare = (kernel: KernelBuilder) => void;
+
+function attentionStep(context: SpecContext<"attention" | "attention_kept">, bindRows: Declare, declareKeep: Declare): Step<Operand> {
   const { attrs, extents } = context;
   const operands = operandsOf(context);
   const { heads, shared, q, v } = operands;
@@ -16,9 +45,10 @@ export const attention: Spec<"attention"> = (context) => {
   const most = extents.most(packedAxis(rows)!);
   const { kernel, tile } = tiled(context.tunings.attention, operands, most === null ? Infinity : most * groupSize, (file) => {
     const made = new KernelBuilder(file, extents);
-    bindOperands(made, operands);
+    bindOperands(made, operands, bindRows);
     return made;
   });
+  declareKeep(kernel);
   kernel.count("sharedHeads", shared).count("groupSize", groupSize).count("batch", extents.batch);
   kernel.count("quarters", quartersOf(q.width)).count("quartersV", quartersOf(v.width)).value("scale", attrs.scale, "f32");
   accessOperands(kernel, operands, extents);
@@ -26,8 +56,8 @@ export const attention: Spec<"attention"> = (context) => {
 
   // Each sequence may leave a tile half filled.
   const tiles = addSizes(extents.ceilDivide(extents.times(groupSize, rows), tile), extents.batch);
-  return work([kernel.dispatch(extents.times(shared, tiles))]);
-};
+  return kernel.dispatch(extents.times(shared, tiles));
+}
 
 /** Fours of columns. */
 const quartersOf = (width: number): number => Math.ceil(width / 4);
@@ -74,17 +104,3 @@ function bySubgroup({ width, tile: wanted }: SubgroupAttention, quarters: number
 
 /** The least power of two that is no smaller. */
 const powerFrom = (n: number): number => (n === Infinity ? n : 2 ** Math.ceil(Math.log2(Math.max(1, n))));
-
-/** `sees(i, j)`: whether a query at position i sees a key at j; `firstSeen(i)` and `lastSeen(i)`: the positions between which those lie. */
-function declareSight(kernel: KernelBuilder, { causal, window }: OpAttrs["attention"]): void {
-  const seen: string[] = [];
-  if (causal) seen.push("j <= i");
-  if (window > 0) {
-    kernel.count("window", window);
-    seen.push("max(i, j) - min(i, j) < window()");
-  }
-  kernel.function(`fn sees(i: u32, j: u32) -> bool { return ${seen.join(" && ") || "true"}; }`);
-  kernel.function(`fn firstSeen(i: u32) -> u32 { return ${window > 0 ? "i - min(i, window() - 1u)" : "0u"}; }`);
-  const last = causal ? "i" : window > 0 ? "min(i, 0xfffffffeu - window()) + window() - 1u" : "0xfffffffeu";
-  kernel.function(`fn lastSeen(i: u32) -> u32 { return ${last}; }`);
-}

@@ -92,7 +92,7 @@ export const argmax: Spec<"argmax"> = ({ attrs, inputs, extents, tunings }) => {
 };
 
 /** Says how many invocations of a workgroup share a row of so many elements; returns the rows of a workgroup. */
-function rowsTogether(kernel: KernelBuilder, extent: Size, { lanes, alone }: ReductionTunings): number {
+export function rowsTogether(kernel: KernelBuilder, extent: Size, { lanes, alone }: ReductionTunings): number {
   const single = typeof extent === "number" && extent <= alone;
   const [invocations, shared] = single ? [WORKGROUP, 1] : [lanes, lanes];
   kernel.constant("INVOCATIONS", invocations).constant("LANES", shared);

@@ -1,8 +1,11 @@
 // The spec of every operator that has kernels of its own; the others are sources, views or expressions.
 import type { OpName } from "../../ir/vocabulary.js";
-import { attention } from "./attention.js";
+import { attention, attentionKept } from "./attention.js";
+import { attentionGrad } from "./attention-grad.js";
 import { argmax, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
+import { contract, crossEntropyGrad, gatherGrad } from "./gradients.js";
 import { concat, counts, gather, join, mask, pack, positions, put, rope, routeMask, segments, set, unpack } from "./movement.js";
+import { adamw, sgd } from "./optimisers.js";
 import { matmul } from "./products.js";
 import { randomNormal, randomUniform } from "./random.js";
 import { above, span, top } from "./routing.js";
@@ -85,15 +88,22 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   rope,
   attention,
   cross_entropy: crossEntropy,
+  contract,
+  gather_grad: gatherGrad,
+  cross_entropy_grad: crossEntropyGrad,
+  attention_kept: attentionKept,
+  attention_grad: attentionGrad,
+  adamw,
+  sgd,
   random_uniform: randomUniform,
   random_normal: randomNormal,
 };
 
-/** Operators whose kernels can write into the memory of their record's `inPlace` input. */
-export const worksInPlace: ReadonlySet<OpName> = new Set<OpName>(["put", "set"]);
+/** Operators whose kernels can write into the memory of their record's `inPlace` inputs. */
+export const worksInPlace: ReadonlySet<OpName> = new Set<OpName>(["put", "set", "cross_entropy_grad", "adamw", "sgd"]);
 
 /** Operators whose kernels read inputs that are views: slices and permutations of another value, read where they lie. */
-export const readsViews: ReadonlySet<OpName> = new Set<OpName>(["attention"]);
+export const readsViews: ReadonlySet<OpName> = new Set<OpName>(["attention", "attention_kept"]);
 
 /** Operators whose kernels can write result 0 as a permutation, so that whoever reads it finds it row-major. */
-export const writesView: ReadonlySet<OpName> = new Set<OpName>(["attention"]);
+export const writesView: ReadonlySet<OpName> = new Set<OpName>(["attention", "attention_kept"]);

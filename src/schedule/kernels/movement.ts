@@ -41,7 +41,7 @@ const scatter =
     kernel.alias("Value", type).count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", rows).count("inner", from.inner);
     kernel.function(`fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`);
     const dispatch = kernel.over(extents.product(u.shape));
-    return work(inPlace ? [dispatch] : [{ kind: "copy", from: input(places[0]!), to: result(), bytes: extents.bytes(x) }, dispatch]);
+    return work(inPlace[0] ? [dispatch] : [{ kind: "copy", from: input(places[0]!), to: result(), bytes: extents.bytes(x) }, dispatch]);
   };
 
 export const put: Spec<"put"> = scatter("old + update");

@@ -46,8 +46,8 @@ export interface SpecContext<K extends OpName> {
   readonly views: readonly (View | null)[];
   /** Where result 0 is to be written; null: row-major. Others come only to the operators of `writesView`. */
   readonly resultView: View | null;
-  /** Whether result 0 takes over the memory of the record's `inPlace` input, which then holds its value already. */
-  readonly inPlace: boolean;
+  /** For each result whether it takes over the memory of the record's `inPlace` input, which then holds the value of that already; none beyond the last. */
+  readonly inPlace: readonly boolean[];
   /** Where the kernel computes an input: binds what that needs, as the first inputs, and declares `fn value(i: u32)`, its element i. */
   readonly prologue: ((kernel: KernelBuilder) => void) | null;
   /**

@@ -1,0 +1,76 @@
+// dx[n, c] = (exp(x[n, c] − m) / Σ over c of exp(x[n, c] − m) − 1 where c is target[n]) · dloss[n], m = max x[n, ·]; 0 where the target is ignored (negative).
+// Method: as cross_entropy.wgsl for m and the sum; then the row once more, each element read by the invocation that writes it, so that dx may be the memory of x.
+// Grid: one workgroup for each INVOCATIONS / LANES rows.
+
+// --- parameters
+struct Sizes { rows: u32, classes: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> targets: array<u32>;
+@group(0) @binding(3) var<storage, read> dloss: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+const INVOCATIONS = 64u;
+const LANES = 64u;
+fn rowCount() -> u32 { return sizes.rows; }
+fn classes() -> u32 { return sizes.classes; }
+fn ignored(bits: u32) -> bool { return false; }
+/** Element i of x. */
+fn value(i: u32) -> f32 { return x[i]; }
+fn rounded(v: f32) -> f32 { return v; }
+// --- end of parameters
+
+const BLOCK = 8u;
+const LOWEST = -3.4028234e38;
+/** Of what each lane has seen: the largest value m, and Σ exp(x − m). */
+var<workgroup> parts: array<vec2f, INVOCATIONS>;
+
+fn merged(a: vec2f, b: vec2f) -> vec2f {
+  let m = max(a.x, b.x);
+  return vec2f(m, a.y * exp(a.x - m) + b.y * exp(b.x - m));
+}
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+  let first = (group.x + group.y * groups.x) * (INVOCATIONS / LANES);
+  if (first >= rowCount()) { return; }
+  let n = first + invocation / LANES;
+  let lane = invocation % LANES;
+  let start = min(n, rowCount() - 1u) * classes();
+
+  var m = LOWEST;
+  var sum = 0.0;
+  var c = lane;
+  for (; c + (BLOCK - 1u) * LANES < classes(); c += BLOCK * LANES) {
+    var block: array<f32, BLOCK>;
+    var high = m;
+    for (var i = 0u; i < BLOCK; i++) {
+      block[i] = value(start + c + i * LANES);
+      high = max(high, block[i]);
+    }
+    var part = 0.0;
+    for (var i = 0u; i < BLOCK; i++) { part += exp(block[i] - high); }
+    sum = fma(sum, exp(m - high), part);
+    m = high;
+  }
+  for (; c < classes(); c += LANES) {
+    let v = value(start + c);
+    let high = max(m, v);
+    sum = fma(sum, exp(m - high), exp(v - high));
+    m = high;
+  }
+  parts[invocation] = vec2f(m, sum);
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane < half) { parts[invocation] = merged(parts[invocation], parts[invocation + half]); }
+  }
+  workgroupBarrier();
+  if (n >= rowCount()) { return; }
+  let whole = parts[invocation - lane];
+  let goal = targets[n];
+  let inverse = select(1.0 / whole.y, 0.0, ignored(goal));
+  let factor = select(dloss[n], 0.0, ignored(goal));
+  for (c = lane; c < classes(); c += LANES) {
+    let share = exp(value(start + c) - whole.x) * inverse;
+    dx[start + c] = rounded((share - select(0.0, 1.0, c == min(goal, classes() - 1u))) * factor);
+  }
+}

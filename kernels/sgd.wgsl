@@ -1,0 +1,30 @@
+// g' = factor · g + decay · w; m ← μ · m + g'; w ← w − rate · m, or with Nesterov's momentum − rate · (g' + μ · m): a step of gradient descent.
+// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are.
+// Grid: one invocation for each weight.
+
+// --- parameters
+struct Sizes { count: u32, momentum: f32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> g: array<f32>;
+@group(0) @binding(2) var<storage, read> settings: array<f32>;
+@group(0) @binding(3) var<storage, read_write> w: array<f32>;
+@group(0) @binding(4) var<storage, read_write> m: array<f32>;
+fn count() -> u32 { return sizes.count; }
+fn momentum() -> f32 { return sizes.momentum; }
+/** Element i of g, which may be computed from others. */
+fn value(i: u32) -> f32 { return g[i]; }
+/** Learning rate, decay, factor on g. */
+fn setting(i: u32) -> f32 { return settings[i]; }
+/** What a weight moves along, from its gradient and its moment. */
+fn direction(gradient: f32, moment: f32) -> f32 { return moment; }
+// --- end of parameters
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.x + group.y * groups.x) * 64u + lane;
+  if (i >= count()) { return; }
+  let gradient = fma(value(i), setting(2u), setting(1u) * w[i]);
+  let moment = fma(momentum(), m[i], gradient);
+  m[i] = moment;
+  w[i] = fma(-setting(0u), direction(gradient, moment), w[i]);
+}

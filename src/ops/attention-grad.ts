@@ -1,0 +1,83 @@
+// Attention that keeps what its gradient needs, and that gradient.
+import type { OpAttrs } from "../ir/vocabulary.js";
+import { addSizes, multiplySizes, type Size } from "../size/size.js";
+import { attend, attentionFlops, attentionType, sight } from "./attention.js";
+import type { OpTable, Tensor } from "./define.js";
+import { bytesOf, expectType } from "./shapes.js";
+import { at, store, tensor } from "./tensors.js";
+
+/** Records of attention where it is trained. */
+export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_grad"> = {
+  attention_kept: {
+    doc: "attention, and for each query the logarithm of the sum of the exponentials of its scores; 0 for one that sees no key",
+    infer(inputs, _attrs, context) {
+      const y = attentionType(inputs, 7, context);
+      return [y, { dtype: "f32", shape: y.shape.slice(0, 2) }];
+    },
+    cost: (inputs, attrs, results) => ({ flops: attentionFlops(inputs, attrs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    evaluate(inputs, attrs) {
+      const { y, lse } = attend(inputs, attrs);
+      return [y, lse];
+    },
+    grad: null,
+    lower: { kind: "kernel" },
+  },
+  attention_grad: {
+    doc: "gradients of attention with respect to q, k and v; heads that share keys add up",
+    infer(inputs, _attrs, context) {
+      const y = attentionType(inputs, 10, context);
+      const each: readonly Size[] = y.shape.slice(0, 2);
+      expectType(inputs, 7, "f32", each);
+      expectType(inputs, 8, "f32", each);
+      expectType(inputs, 9, y.dtype, y.shape);
+      return [inputs[0]!, inputs[1]!, inputs[2]!];
+    },
+    // Scores and the products with dy once more, and three products for the gradients: 5 where attention has 2.
+    cost: (inputs, attrs, results) => ({
+      flops: multiplySizes(GRADIENT_WORK, attentionFlops(inputs, attrs)),
+      bytes: addSizes(bytesOf(inputs), bytesOf(results)),
+    }),
+    evaluate: (inputs, attrs) => attendBackward(inputs, attrs),
+    grad: null,
+    lower: { kind: "kernel" },
+  },
+};
+
+/**
+ * With heads as wide in v as in q, five products in place of two; half as much again, so that the number stays whole, is what a kernel for dq and one for dk and dv
+ * compute between them.
+ */
+const GRADIENT_WORK = 3;
+
+function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["attention_grad"]): readonly Tensor[] {
+  const [q, k, v, dy] = [at(inputs, 0), at(inputs, 1), at(inputs, 2), at(inputs, 9)];
+  const [qStarts, kStarts, qPositions, kPositions] = [at(inputs, 3).data, at(inputs, 4).data, at(inputs, 5).data, at(inputs, 6).data];
+  const [lse, delta] = [at(inputs, 7).data, at(inputs, 8).data];
+  const [heads, n, width] = q.shape as [number, number, number]; // typing has made sure of three
+  const [groups, m] = k.shape as [number, number, number]; // typing has made sure of three
+  const outWidth = v.shape[2]!;
+  const [dq, dk, dv] = [q, k, v].map((t) => new Float64Array(t.data.length)) as [Float64Array, Float64Array, Float64Array]; // three of three
+  const sees = sight(attrs);
+  for (let h = 0; h < heads; h++) {
+    const group = Math.floor((h * groups) / heads);
+    for (let b = 0; b + 1 < qStarts.length; b++)
+      for (let i = qStarts[b]!; i < qStarts[b + 1]!; i++)
+        for (let j = kStarts[b]!; j < kStarts[b + 1]!; j++) if (sees(qPositions[i]!, kPositions[j]!)) addPair(h * n + i, group * m + j);
+  }
+  return [q, k, v].map((t, r) => store(tensor(t.dtype, t.shape, [dq, dk, dv][r])));
+
+  /** What a query and a key that it sees add to the gradients. */
+  function addPair(query: number, key: number): void {
+    const [x, y, z, e] = [query * width, key * width, key * outWidth, query * outWidth];
+    let [score, dWeight] = [0, 0];
+    for (let c = 0; c < width; c++) score += q.data[x + c]! * k.data[y + c]!;
+    for (let c = 0; c < outWidth; c++) dWeight += dy.data[e + c]! * v.data[z + c]!;
+    const weight = Math.exp(score * attrs.scale - lse[query]!);
+    const dScore = weight * (dWeight - delta[query]!) * attrs.scale;
+    for (let c = 0; c < outWidth; c++) dv[z + c] = dv[z + c]! + weight * dy.data[e + c]!;
+    for (let c = 0; c < width; c++) {
+      dq[x + c] = dq[x + c]! + dScore * k.data[y + c]!;
+      dk[y + c] = dk[y + c]! + dScore * q.data[x + c]!;
+    }
+  }
+}

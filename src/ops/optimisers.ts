@@ -1,0 +1,62 @@
+// Steps of optimisers, in PyTorch's order of operations. Weights and moments are replaced in place.
+import type { TensorType } from "../ir/types.js";
+import { equalTypes, printType } from "../ir/typing.js";
+import type { OpTable, Tensor } from "./define.js";
+import { arity, costPerResult, expectDtype, expectType, mismatch } from "./shapes.js";
+import { at, tensor } from "./tensors.js";
+
+/** So many tensors of one type, and as many settings: the types of all but the last tensor, the gradient. */
+function stepTypes(inputs: readonly TensorType[], tensors: number, settings: number): readonly TensorType[] {
+  arity(inputs, tensors + 1);
+  const own = inputs.slice(0, tensors).map((_, i) => expectDtype(inputs, i, "f32"));
+  for (const t of own) if (!equalTypes(t, own[0]!)) mismatch(`weight, moments and gradient must be of one shape, found ${own.map(printType).join(", ")}`);
+  expectType(inputs, tensors, "f32", [settings]);
+  return own.slice(0, -1);
+}
+
+/** Results of the shapes of the first inputs. */
+const like = (inputs: readonly Tensor[], ...data: readonly Float64Array[]): readonly Tensor[] => data.map((d, i) => tensor("f32", at(inputs, i).shape, d));
+
+/** Records of optimisers. */
+export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
+  adamw: {
+    doc: "a step of AdamW: the weight and both moments after it; decay is decoupled, moments are corrected for their start",
+    infer: (inputs) => stepTypes(inputs, 4, 5),
+    cost: costPerResult(16),
+    evaluate(inputs, { beta1, beta2, eps }) {
+      const [w, m, v] = [0, 1, 2].map((i) => at(inputs, i).data.slice()) as [Float64Array, Float64Array, Float64Array]; // three of three
+      const g = at(inputs, 3).data;
+      const [rate, decay, correction1, correction2, factor] = at(inputs, 4).data as unknown as [number, number, number, number, number]; // typing has made sure of five
+      for (let i = 0; i < w.length; i++) {
+        const gradient = g[i]! * factor;
+        m[i] = m[i]! + (gradient - m[i]!) * (1 - beta1);
+        v[i] = v[i]! * beta2 + gradient * gradient * (1 - beta2);
+        const size = Math.sqrt(v[i]!) / Math.sqrt(correction2) + eps;
+        w[i] = w[i]! * (1 - rate * decay) - ((rate / correction1) * m[i]!) / size;
+      }
+      return like(inputs, w, m, v);
+    },
+    grad: null,
+    lower: { kind: "kernel" },
+    inPlace: [0, 1, 2],
+  },
+  sgd: {
+    doc: "a step of gradient descent with momentum: the weight and its moment after it",
+    infer: (inputs) => stepTypes(inputs, 3, 3),
+    cost: costPerResult(8),
+    evaluate(inputs, { momentum, nesterov }) {
+      const [w, m] = [0, 1].map((i) => at(inputs, i).data.slice()) as [Float64Array, Float64Array]; // two of two
+      const g = at(inputs, 2).data;
+      const [rate, decay, factor] = at(inputs, 3).data as unknown as [number, number, number]; // typing has made sure of three
+      for (let i = 0; i < w.length; i++) {
+        const gradient = g[i]! * factor + decay * w[i]!;
+        m[i] = momentum * m[i]! + gradient;
+        w[i] = w[i]! - rate * (nesterov ? gradient + momentum * m[i]! : m[i]!);
+      }
+      return like(inputs, w, m);
+    },
+    grad: null,
+    lower: { kind: "kernel" },
+    inPlace: [0, 1],
+  },
+};
