@@ -1,0 +1,223 @@
+// Checkpoints on disk: a folder of files, complete or absent. The manifest is written last, with the size and hash of every other file.
+import { createHash, randomBytes } from "node:crypto";
+import { lstat, open, readFile, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { Program, ProgramWeight } from "../program/program.js";
+import { fileDtype, fromBytes, matchWeights, readWeight, toBytes, type TensorToWrite, type WeightSource, type Words } from "../runtime/index.js";
+import { openWeights } from "../runtime/node.js";
+import { WeightsError } from "../runtime/errors.js";
+import { writeHeader } from "../runtime/weights/safetensors.js";
+import { disk, syncFolder, writeSynced, writing, type Disk } from "./disk-node.js";
+import { TrainError } from "./errors.js";
+import { MANIFEST, MODEL, MOST_MANIFEST_BYTES, parseManifest, printManifest, STATE, type Manifest, type ManifestFile } from "./manifest.js";
+import type { StateTensor, TrainingState } from "./types.js";
+
+/** What is kept of a run at a step. */
+export interface CheckpointContents extends Omit<Manifest, "files" | "sources" | "unused"> {
+  /** The model's source and what it imports, the model's own first. */
+  readonly sources: readonly { readonly path: string; readonly text: string }[];
+  /** Every weight the model declares. */
+  readonly weights: readonly ProgramWeight[];
+  /** Of the trainer: weights by their paths, and everything else that a step reads and changes. */
+  readonly state: TrainingState;
+  /** Values of a weight that the trainer does not hold, because nothing that is trained reads it. */
+  readonly unusedValues: (weight: ProgramWeight) => Words | Promise<Words>;
+}
+
+/** A checkpoint that was read and is whole. */
+export interface Checkpoint {
+  readonly manifest: Manifest;
+  /** As the trainer gave it. */
+  readonly state: TrainingState;
+  /** Weights that the trainer does not hold. */
+  readonly unused: ReadonlyMap<string, Words>;
+  readonly sources: readonly { readonly path: string; readonly text: string }[];
+}
+
+/** What the names of folders that are not yet, or no longer, checkpoints begin with. */
+export const UNFINISHED = ".new-";
+export const DISCARDED = ".old-";
+
+/**
+ * Writes a checkpoint as the folder `path`: beside it first, synced, then renamed, so that it is whole or absent whenever the power goes. One of that name is
+ * replaced. Throws TrainError where the disk does not take it; nothing is changed then.
+ */
+export async function writeCheckpoint(path: string, contents: CheckpointContents, on: Disk = disk): Promise<void> {
+  const folder = dirname(path);
+  const unique = randomBytes(6).toString("hex");
+  const fresh = join(folder, `${UNFINISHED}${basename(path)}-${unique}`);
+  await writing(path, async () => {
+    try {
+      await on.mkdir(fresh);
+      await fill(fresh, contents, on);
+      await syncFolder(fresh, on);
+      await replace(fresh, path, join(folder, `${DISCARDED}${basename(path)}-${unique}`), on);
+    } catch (error) {
+      // Best effort: what cannot be removed now is removed when the run goes on.
+      await on.remove(fresh).catch(() => undefined);
+      throw error;
+    }
+    await syncFolder(folder, on);
+  });
+}
+
+async function fill(folder: string, contents: CheckpointContents, on: Disk): Promise<void> {
+  const { sources, weights, state, unusedValues, ...said } = contents;
+  const files: ManifestFile[] = [];
+  const write = async (name: string, pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> => {
+    const hash = createHash("sha256");
+    let bytes = 0;
+    async function* hashed(): AsyncIterable<Uint8Array> {
+      for await (const piece of pieces) {
+        hash.update(piece);
+        bytes += piece.length;
+        yield piece;
+      }
+    }
+    await writeSynced(join(folder, name), hashed(), on);
+    files.push({ name, bytes, sha256: hash.digest("hex") });
+  };
+  const written: { path: string; file: string }[] = [];
+  for (const [i, { path, text }] of sources.entries()) {
+    const file = `source-${i}.mod`;
+    await write(file, [new TextEncoder().encode(text)]);
+    written.push({ path, file });
+  }
+  const valueOf = (weight: ProgramWeight): Words | Promise<Words> => state.get(weight.path)?.data ?? unusedValues(weight);
+  const entries = weights.map((weight) => ({ weight, key: weight.keys[0] ?? weight.path, dtype: stored(weight), shape: weight.shape }));
+  await write(
+    MODEL,
+    tensors(entries, async ({ weight, dtype }) => toBytes(await valueOf(weight), dtype)),
+  );
+  const paths = new Set(weights.map((weight) => weight.path));
+  const others = [...state]
+    .filter(([name]) => !paths.has(name))
+    .map(([key, t]) => ({ key, dtype: t.dtype === "f32" ? "F32" : "U32", shape: t.shape, data: t.data }));
+  await write(
+    STATE,
+    tensors(others, async ({ data, dtype }) => toBytes(data, dtype)),
+  );
+  const manifest = { ...said, sources: written, unused: weights.flatMap(({ path }) => (state.has(path) ? [] : [path])), files };
+  await writeSynced(join(folder, MANIFEST), [new TextEncoder().encode(printManifest(manifest))], on);
+}
+
+/** Floats in 32 bits, whatever the model computes with: training goes on exactly where it was. */
+const stored = ({ dtype }: ProgramWeight): string => (dtype === "f16" ? "F32" : fileDtype(dtype));
+
+async function* tensors<T extends TensorToWrite>(entries: readonly T[], bytes: (entry: T) => Promise<Uint8Array>): AsyncIterable<Uint8Array> {
+  yield writeHeader(entries, new Map([["format", "pt"]]));
+  for (const entry of entries) yield bytes(entry);
+}
+
+/** Renames the new folder to its place. What was there is moved aside first, and is put back where that fails. */
+async function replace(fresh: string, path: string, aside: string, on: Disk): Promise<void> {
+  let moved = false;
+  try {
+    await on.rename(path, aside);
+    moved = true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  try {
+    await on.rename(fresh, path);
+  } catch (error) {
+    if (moved) await on.rename(aside, path);
+    throw error;
+  }
+  if (moved) await on.remove(aside);
+}
+
+/** Reads what a checkpoint says of itself. Throws TrainError where there is none. */
+export async function readManifest(path: string): Promise<Manifest> {
+  return reading(path, async () => {
+    const found = await lstat(path);
+    if (!found.isDirectory()) throw new TrainError("bad-checkpoint", `${path} is no checkpoint: it is no folder`);
+    const file = await openFile(path, MANIFEST, null);
+    try {
+      const { size } = await file.stat();
+      if (size > MOST_MANIFEST_BYTES) throw new TrainError("bad-checkpoint", `${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
+      return parseManifest(await file.readFile("utf8"), path);
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+/**
+ * Reads a checkpoint and checks all of it: sizes before anything is allocated, hashes, and that its tensors are those of the model. Throws TrainError with what is
+ * wrong where it is not whole or is not this model's.
+ */
+export async function readCheckpoint(path: string, model: Pick<Program, "weights" | "ignore">): Promise<Checkpoint> {
+  const manifest = await readManifest(path);
+  return reading(path, async () => {
+    for (const file of manifest.files) await checkFile(path, file);
+    const unusedPaths = new Set(manifest.unused);
+    const state = new Map<string, StateTensor>();
+    const unused = new Map<string, Words>();
+    await withTensors(join(path, MODEL), async (source) => {
+      // Floats are what was stored: no rounding to a weight's own type on the way back.
+      const weights = model.weights.map((weight) => (weight.dtype === "f16" ? { ...weight, dtype: "f32" as const } : weight));
+      const matched = matchWeights({ ...model, weights }, source);
+      for (const weight of weights) {
+        const data = await readWeight(weight, matched.get(weight)!, source);
+        if (unusedPaths.has(weight.path)) unused.set(weight.path, data);
+        else
+          state.set(weight.path, {
+            dtype: data instanceof Float32Array ? "f32" : "u32",
+            shape: weight.shape,
+            data: data instanceof Int32Array ? new Uint32Array(data.buffer) : data,
+          });
+      }
+    });
+    await withTensors(join(path, STATE), async (source) => {
+      for (const [name, { dtype, shape }] of source.tensors) {
+        if (dtype !== "F32" && dtype !== "U32") throw new TrainError("bad-checkpoint", `${path}: ${STATE}: ${JSON.stringify(name)} is ${dtype}`);
+        const data = fromBytes(await source.read(name), dtype, dtype === "F32" ? "f32" : "u32");
+        if (typeof data === "string" || data instanceof Int32Array) throw new Error(`modc bug: ${name} is ${dtype} and was not read as such`);
+        state.set(name, { dtype: dtype === "F32" ? "f32" : "u32", shape, data });
+      }
+    });
+    const sources = [];
+    for (const { path: name, file } of manifest.sources) sources.push({ path: name, text: await readFile(join(path, file), "utf8") });
+    return { manifest, state, unused, sources };
+  });
+}
+
+/** A file of the folder itself: no link. `bytes` null: of any size. */
+async function openFile(folder: string, name: string, bytes: number | null): Promise<FileHandle> {
+  const path = join(folder, name);
+  const found = await lstat(path);
+  if (!found.isFile()) throw new TrainError("bad-checkpoint", `${folder}: ${name} is no plain file`);
+  if (bytes !== null && found.size < bytes) throw new TrainError("bad-checkpoint", `${folder}: ${name} is truncated: it has ${found.size} of ${bytes} bytes`);
+  if (bytes !== null && found.size > bytes) throw new TrainError("bad-checkpoint", `${folder}: ${name} has ${found.size} bytes, ${bytes} were written`);
+  return open(path, "r");
+}
+
+async function checkFile(folder: string, { name, bytes, sha256 }: ManifestFile): Promise<void> {
+  const handle = await openFile(folder, name, bytes);
+  const hash = createHash("sha256");
+  for await (const chunk of handle.createReadStream()) hash.update(chunk as Buffer); // a stream without an encoding gives buffers; it closes the handle
+  if (hash.digest("hex") !== sha256) throw new TrainError("bad-checkpoint", `${folder}: ${name} was changed: its hash is not the one that was written`);
+}
+
+async function withTensors(path: string, use: (source: WeightSource) => Promise<void>): Promise<void> {
+  const source = await openWeights(path);
+  try {
+    await use(source);
+  } finally {
+    await source.close();
+  }
+}
+
+/** What the file system or the reader of tensors refuses, as a sentence about the checkpoint. */
+async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (cause) {
+    if (cause instanceof WeightsError) throw new TrainError("bad-checkpoint", `${path}: ${cause.message}`, { cause });
+    const { code, path: at } = cause as NodeJS.ErrnoException;
+    if (!(cause instanceof Error) || cause instanceof TrainError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw cause;
+    const missing = at === undefined || at === path ? "there is no such folder" : `${basename(at)} is missing`;
+    throw new TrainError("bad-checkpoint", `cannot read the checkpoint ${path}: ${code === "ENOENT" ? missing : code}`, { cause });
+  }
+}

@@ -1,0 +1,114 @@
+// What a checkpoint says of itself: written last, and read as if an enemy had written it.
+import { parseJson, type Json, type JsonObject } from "../runtime/weights/json.js";
+import { TrainError } from "./errors.js";
+import type { DataPosition } from "./windows.js";
+
+export const MANIFEST = "manifest.json";
+export const MODEL = "model.safetensors";
+export const STATE = "state.safetensors";
+const FORMAT = "modc-checkpoint";
+const VERSION = 1;
+
+/** The largest manifest that is read. */
+export const MOST_MANIFEST_BYTES = 16 * 1024 * 1024;
+
+export type Setting = string | number | boolean | null;
+export type Settings = Readonly<Record<string, Setting>>;
+
+export interface ManifestFile {
+  /** In the checkpoint's own folder: no path. */
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface Manifest {
+  /** Steps done. */
+  readonly step: number;
+  readonly model: string;
+  readonly parameters: Readonly<Record<string, string>>;
+  /** The model's source and what it imports: the name it was read by, and the file here that holds it; the model's own first. */
+  readonly sources: readonly { readonly path: string; readonly file: string }[];
+  /** How it is trained: optimiser, schedules, sizes of a step, seeds. */
+  readonly settings: Settings;
+  readonly data: { readonly digest: string; readonly position: DataPosition };
+  /** Validation loss at this step, by the rule that decides which checkpoint is the best; null: it was not measured here. */
+  readonly validation: number | null;
+  /** Paths of weights that no step changes, because nothing that is trained reads them. */
+  readonly unused: readonly string[];
+  /** Every other file of the folder. */
+  readonly files: readonly ManifestFile[];
+}
+
+export const printManifest = (manifest: Manifest): string => `${JSON.stringify({ format: FORMAT, version: VERSION, ...manifest }, null, 1)}\n`;
+
+/** Throws TrainError where anything is missing, of the wrong kind, or names a file that is not in the folder. `place` is the checkpoint, for messages. */
+export function parseManifest(text: string, place: string): Manifest {
+  const fail = (what: string): never => {
+    throw new TrainError("bad-checkpoint", `${place}: ${MANIFEST} ${what}`);
+  };
+  let json: Json;
+  try {
+    json = parseJson(text);
+  } catch (cause) {
+    return fail(`is broken: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+  const record = (value: Json | undefined, name: string): JsonObject => (value instanceof Map ? value : fail(`has no ${name}`));
+  const list = (value: Json | undefined, name: string): readonly Json[] => (Array.isArray(value) ? (value as readonly Json[]) : fail(`has no list of ${name}`)); // Array.isArray forgets readonly
+  const string = (value: Json | undefined, name: string): string => (typeof value === "string" ? value : fail(`has no ${name}`));
+  const whole = (value: Json | undefined, name: string): number =>
+    typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : fail(`has no ${name}`);
+  const fileName = (value: Json | undefined): string => {
+    const name = string(value, "name of a file");
+    return /^[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)+$/.test(name) && name !== MANIFEST
+      ? name
+      : fail(`names ${JSON.stringify(name)}, which is no file of a checkpoint`);
+  };
+  const root = record(json, "object");
+  if (root.get("format") !== FORMAT) fail(`is not one of modc's`);
+  if (root.get("version") !== VERSION) fail(`has version ${JSON.stringify(root.get("version") ?? null)}, this modc reads ${VERSION}`);
+  const data = record(root.get("data"), "data");
+  const position = record(data.get("position"), "position in the data");
+  const validation = root.get("validation");
+  const files = list(root.get("files"), "files").map((entry) => {
+    const file = record(entry, "description of a file");
+    const sha256 = string(file.get("sha256"), "hash of a file");
+    return {
+      name: fileName(file.get("name")),
+      bytes: whole(file.get("bytes"), "size of a file"),
+      sha256: /^[0-9a-f]{64}$/.test(sha256) ? sha256 : fail("has a hash that is none"),
+    };
+  });
+  const names = new Set(files.map((file) => file.name));
+  if (names.size < files.length) fail("names a file twice");
+  for (const needed of [MODEL, STATE]) if (!names.has(needed)) fail(`does not list ${needed}`);
+  return {
+    step: whole(root.get("step"), "step"),
+    model: string(root.get("model"), "model"),
+    parameters: recordOf(record(root.get("parameters"), "parameters"), (value) => string(value, "value of a parameter")),
+    sources: list(root.get("sources"), "sources").map((entry) => {
+      const source = record(entry, "description of a source");
+      const file = fileName(source.get("file"));
+      return names.has(file) ? { path: string(source.get("path"), "name of a source"), file } : fail(`does not list ${file}`);
+    }),
+    settings: recordOf(record(root.get("settings"), "settings"), (value) =>
+      value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean"
+        ? value
+        : fail("has a setting that is no plain value"),
+    ),
+    data: {
+      digest: string(data.get("digest"), "digest of the data"),
+      position: { epoch: whole(position.get("epoch"), "epoch"), window: whole(position.get("window"), "window") },
+    },
+    validation: validation === null || typeof validation === "number" ? validation : fail("has no validation loss"),
+    unused: list(root.get("unused"), "unused weights").map((path) => string(path, "path of a weight")),
+    files,
+  };
+}
+
+/** Without a prototype, for any name may come. */
+function recordOf<T>(from: JsonObject, value: (json: Json) => T): Readonly<Record<string, T>> {
+  const record = Object.create(null) as Record<string, T>; // filled below
+  for (const [name, json] of from) record[name] = value(json);
+  return record;
+}
