@@ -51,8 +51,10 @@ function takeOverProblems(states: readonly State[], nodes: readonly Node[], read
   return states.flatMap((state) => {
     const old = reads.get(state.name) ?? [];
     if (isOp(state.next, "state") || old.length === 0) return [];
-    const after = reachedFrom([state.next], (n) => readers.get(n) ?? []);
-    after.delete(state.next);
+    // An operator with several results gives them at once.
+    const made = state.next.op === "pick" ? state.next.inputs[0]! : state.next;
+    const after = reachedFrom([made], (n) => readers.get(n) ?? []);
+    after.delete(made);
     if (after.size === 0) return [];
     // Views are the memory of what they view.
     const memory = reachedFrom(old, (n) => (readers.get(n) ?? []).filter((r) => VIEWS.has(r.op) && r.inputs[0] === n));

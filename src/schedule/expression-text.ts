@@ -8,7 +8,7 @@ import type { OpName } from "../ir/vocabulary.js";
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
 import type { Affine } from "./access.js";
-import type { Expression, Leaf, Operation } from "./expression.js";
+import type { Expression, Leaf, MemoryLeaf, Operation } from "./expression.js";
 import type { Extents } from "./extents.js";
 import { collapse } from "./index-map.js";
 import { storageType, type KernelBuilder } from "./kernels/spec.js";
@@ -17,8 +17,6 @@ import { printCoordinates } from "./text.js";
 
 /** Which input of the kernel a value is. */
 export type InputOf = (value: Value) => number;
-
-type MemoryLeaf = Extract<Leaf, { kind: "memory" }>;
 
 /** `fn value(i: u32) -> …`: element i of the expression's only result, row-major. */
 export function declareValue(kernel: KernelBuilder, expression: Expression, extents: Extents, inputOf: InputOf): void {

@@ -16,6 +16,8 @@ export type Leaf =
   /** A sum that the kernel holds in a register: of a product, one of the two columns that it has side by side. */
   | { readonly kind: "register"; readonly which: number; readonly dtype: DType };
 
+export type MemoryLeaf = Extract<Leaf, { readonly kind: "memory" }>;
+
 export interface Operation {
   readonly node: Node;
   readonly inputs: readonly TensorType[];

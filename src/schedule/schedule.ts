@@ -16,6 +16,7 @@ import { Sources } from "./sources.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
 import { weightTunings } from "./tunings/products.js";
 import type { Unit } from "./unit.js";
+import { updatesAfterReaders } from "./unit-order.js";
 import { UnitMaker } from "./units.js";
 
 /** Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
@@ -34,8 +35,10 @@ class Scheduling {
   readonly #required: ReadonlySet<Node>;
   readonly #madeWhenLoaded: ReadonlySet<Node>;
   readonly #units: UnitMaker;
-  /** The unit that reads a value last; infinite for what the caller reads. */
-  readonly #lastRead = new Map<Value, number>();
+  /** The unit that reads a value last; infinite for what the caller reads. Of states, by their memory. */
+  readonly #lastRead = new Map<Value | Storage, number>();
+  /** The memory of the state whose new value a value is. */
+  readonly #stateOf = new Map<Value, Storage>();
   readonly #storage = new Map<Value, Storage>();
   readonly #sources: Sources;
   readonly #work = new Map<string, Work>();
@@ -82,6 +85,7 @@ class Scheduling {
       }),
       isGiven,
       madeWhenLoaded: this.#madeWhenLoaded,
+      updates: new Map(this.#graph.states.map((s) => [s.next, s.name])),
     });
     for (const node of this.#order) made.enter(node);
     for (const node of this.#required) made.layouts.valueOf(node);
@@ -98,19 +102,42 @@ class Scheduling {
   }
 
   plan(): Plan {
-    const { layouts, units } = this.#units;
+    const { layouts } = this.#units;
     const outputs = this.#graph.outputs.map((o) => layouts.valueOf(o.node));
     const next = this.#graph.states.map((s) => layouts.valueOf(s.next));
+    const units = this.#inOrder(next);
     units.forEach((unit, i) => {
-      for (const value of unit.reads) this.#lastRead.set(value, i);
+      for (const value of unit.reads) this.#lastRead.set(this.#memoryOf(value), i);
     });
     // What counts an axis is read by whatever kernel runs over it.
     const counting = this.#starts.map((node) => layouts.valueOf(node));
-    for (const value of [...outputs, ...next, ...counting]) this.#lastRead.set(value, Infinity);
+    for (const value of [...outputs, ...next, ...counting]) this.#lastRead.set(this.#memoryOf(value), Infinity);
+    this.#graph.states.forEach((s, i) => {
+      if (!isOp(next[i]!.node, "state")) this.#stateOf.set(next[i]!, this.#sources.state(s.name, this.#extents.bytes(s.type)));
+    });
     units.forEach((unit, i) => this.#emit(unit, i));
     const results = outputs.map((value, i) => this.#outputStorage(value, this.#graph.outputs[i]!.name));
     this.#updateStates(next);
     return this.#assign(results);
+  }
+
+  /** New values of states come once the old ones have been read. */
+  #inOrder(next: readonly Value[]): readonly Unit[] {
+    const { layouts, units } = this.#units;
+    return updatesAfterReaders(units, {
+      stateOf: ({ node }) => (isOp(node, "state") ? node.attrs.name : null),
+      next: new Map(this.#graph.states.map((s, i) => [s.name, next[i]!])),
+      counts: ({ nodes }) => {
+        if (this.#starts.length === 0) return [];
+        const sizes = new Set(nodes.flatMap((n) => [n, ...n.inputs].flatMap((m) => m.types.flatMap((t) => t.shape))));
+        const axes = new Set([...sizes].flatMap((size) => this.#extents.deviceSize(size)?.axis ?? []));
+        return [...axes].flatMap((axis) => layouts.valueOf(this.#graph.starts.get(axis)!)).filter((value) => !nodes.includes(value.node));
+      },
+    });
+  }
+  /** Reads of a state, by whatever node, are of one memory. */
+  #memoryOf(value: Value): Value | Storage {
+    return isOp(value.node, "state") ? this.#storageOf(value) : value;
   }
 
   // --- steps
@@ -118,7 +145,7 @@ class Scheduling {
     const inPlace = this.#takesOver(unit, at);
     const work = this.#workOf(unit, inPlace);
     const results = unit.writes.map(({ value, bytes }, i) => {
-      const taken = inPlace[i] ? this.#storageOf(itemAt(unit.reads, unit.takesOver[i]!)) : null;
+      const taken = inPlace[i] ? this.#storageOf(itemAt(unit.reads, unit.takesOver[i]!)) : this.#freeState(value, at);
       const made = taken ?? storage(bytes, value.node.origin?.path ?? value.node.op, false);
       this.#storage.set(value, made);
       return made;
@@ -172,14 +199,22 @@ class Scheduling {
     this.#steps.push({ ...step, origin: nodes[0]?.origin ?? null, nodes });
   }
   /** For each result that may take over memory, whether nothing else needs that. */
-  #takesOver({ takesOver, reads }: Unit, at: number): readonly boolean[] {
+  #takesOver({ takesOver, reads, writes }: Unit, at: number): readonly boolean[] {
     return takesOver.map((place, i) => {
       const value = itemAt(reads, place);
       const own = this.#storageOf(value);
+      const state = this.#stateOf.get(itemAt(writes, i).value);
+      // The new value of a state goes nowhere but into its memory.
+      if (own.fixed ? own !== state : state !== undefined) return false;
       const others = takesOver.some((other, j) => j !== i && this.#storageOf(itemAt(reads, other)) === own);
-      const free = !own.fixed && this.#lastRead.get(value) === at && !others;
+      const free = this.#lastRead.get(this.#memoryOf(value)) === at && !others;
       return free && reads.every((v) => v === value || this.#madeWhenLoaded.has(v.node) || this.#storageOf(v) !== own);
     });
+  }
+  /** The memory of the state whose new value a value is, where its old one has been read by all. */
+  #freeState(value: Value, at: number): Storage | null {
+    const state = this.#stateOf.get(value);
+    return state && (this.#lastRead.get(state) ?? -1) < at ? state : null;
   }
   #storageOf(value: Value): Storage {
     const known = this.#storage.get(value) ?? this.#sources.of(value.node);
@@ -219,7 +254,7 @@ class Scheduling {
     this.#push({ kind: "copy", from: own, to: copy, bytes: own.bytes }, [value.node]);
     return copy;
   }
-  /** New values go to the states' slots once all are computed; a state that becomes the old value of another is copied aside first. */
+  /** New values that could not be computed there go to the states' slots once all are computed; a state that becomes the old value of another is copied aside first. */
   #updateStates(next: readonly Value[]): void {
     const moves = this.#graph.states.flatMap((state, i) => {
       const to = this.#sources.state(state.name, this.#extents.bytes(state.type));

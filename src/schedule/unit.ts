@@ -34,6 +34,8 @@ export interface UnitOptions {
   readonly isGiven: (node: Node) => boolean;
   /** Concatenations of weights that are made when they are loaded. */
   readonly madeWhenLoaded: ReadonlySet<Node>;
+  /** The states whose new values nodes are. */
+  readonly updates: ReadonlyMap<Node, string>;
 }
 
 /** What a context says where nothing is fused. */

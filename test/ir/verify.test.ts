@@ -65,6 +65,17 @@ function cycle(): Graph {
 const STATE = ['state "s" f32[3] = zeros next %5', '%2 = state {"name":"s","dtype":"f32","shape":[3]}()'] as const;
 const late = text(STATE[1], "%5 = neg(%2)", "%6 = add(%5, %2)", STATE[0], 'result "y" = %6 [3]');
 const lateView = text(STATE[1], '%3 = reshape {"shape":[3]}(%2)', "%5 = neg(%2)", "%6 = add(%5, %3)", STATE[0], 'result "y" = %6 [3]');
+/** Another result of the operator that makes the new value. */
+const lateResult = text(
+  STATE[1],
+  '%7 = constant {"value":1,"dtype":"f32","shape":[3]}()',
+  '%3 = sgd {"momentum":0,"nesterov":false}(%2, %7, %7, %7)',
+  '%5 = pick {"result":0}(%3)',
+  '%4 = pick {"result":1}(%3)',
+  "%6 = add(%4, %2)",
+  STATE[0],
+  'result "y" = %6 [3]',
+);
 const shared = text(STATE[1], "%5 = neg(%2)", STATE[0], 'state "t" f32[3] = zeros next %5');
 const swapped = text(STATE[1], '%3 = state {"name":"t","dtype":"f32","shape":[3]}()', "%5 = neg(%3)", STATE[0], 'state "t" f32[3] = zeros next %2');
 const twice = text(
@@ -211,6 +222,7 @@ describe("a malformed graph", () => {
     ["a next value of several results", { ...sound, states: [{ ...sound.states[0]!, next: find("top") }] }, /its next value has 3 results/],
     ["an old value read after the next", late, /state s: add reads the old value and needs the next one/],
     ["a view of the old value read after the next", lateView, /state s: add reads the old value and needs the next one/],
+    ["an old value read after another result of what makes the next", lateResult, /state s: add reads the old value and needs the next one/],
     ["one next value for two states", shared, /states s and t have one next value/],
     ["states that change places", swapped, /state t: its next value is the old one of s/],
   ])("%s", (_name, graph, problem) => {
