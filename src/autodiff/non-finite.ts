@@ -1,0 +1,51 @@
+// Which value of a graph is the first that is not finite: a graph that says it of every one.
+import { createEmit } from "../ir/build.js";
+import { nodesOf, typeOf, type Graph, type Node, type Origin } from "../ir/graph.js";
+import { reachedStarts } from "../ir/reach.js";
+import { ops } from "../ops/index.js";
+import { isFloat } from "../size/dtype.js";
+
+/** A value that is watched: what computes it, and from where. */
+export interface Watched {
+  readonly op: string;
+  readonly origin: Origin | null;
+  /** The state or weight it is, where it is one. */
+  readonly source: string | null;
+}
+
+export interface Probe {
+  /** Its one result, `finite`, is f32[watched]: 0 where every element is finite, else 1. */
+  readonly graph: Graph;
+  /** In an order in which inputs stand before what is computed of them. */
+  readonly watched: readonly Watched[];
+}
+
+const LARGEST = 3.4028234663852886e38;
+
+/** A graph without states' new values that tells of each float value whether it is finite. */
+export function finiteProbe(graph: Graph): Probe {
+  const emit = createEmit(ops, graph.axes);
+  const constant = (value: number): Node => emit.node("constant", [], { value, dtype: "f32", shape: [] });
+  const watched: Watched[] = [];
+  const flags: Node[] = [];
+  for (const node of nodesOf(graph)) {
+    if (node.types.length !== 1 || node.op === "constant" || !isFloat(typeOf(node).dtype)) continue;
+    const x = typeOf(node).dtype === "f32" ? node : emit.node("cast", [node], { dtype: "f32" });
+    // ¬(|x| ≤ largest): true of NaN too
+    const fault = emit.node("where", [emit.node("le", [emit.node("abs", [x], {}), constant(LARGEST)], {}), constant(0), constant(1)], {});
+    const axes = typeOf(node).shape.map((_, i) => i);
+    const worst = axes.length === 0 ? fault : emit.node("reduce_max", [fault], { axes, keep: false });
+    flags.push(emit.node("reshape", [worst], { shape: [1] }));
+    watched.push({ op: node.op, origin: node.origin, source: sourceOf(node) });
+  }
+  const node = emit.node("concat", flags, { axis: 0 });
+  const outputs = [{ name: "finite", role: "result" as const, node, shape: [flags.length], packing: null }];
+  const states = graph.states.map((s) => ({ ...s, next: emit.node("state", [], { name: s.name, dtype: s.type.dtype, shape: s.type.shape }) }));
+  const probe: Graph = { ...graph, outputs, states };
+  return { graph: { ...probe, starts: reachedStarts(probe, (axis) => graph.starts.get(axis) ?? null) }, watched };
+}
+
+function sourceOf({ attrs, op }: Node): string | null {
+  if (op === "state" || op === "input") return "name" in attrs ? attrs.name : null;
+  return null;
+}

@@ -1,0 +1,218 @@
+// The training step as a graph: losses, their gradients, clipping, and the optimiser's new values of weights and moments, all states.
+import { createEmit, type Emit } from "../ir/build.js";
+import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type Node, type State } from "../ir/graph.js";
+import { reachedStarts } from "../ir/reach.js";
+import { ops } from "../ops/index.js";
+import type { DType } from "../size/dtype.js";
+import { gradients } from "./gradients.js";
+import { weightsAsStates, weightState } from "./weights-as-states.js";
+
+/** A weight as the model declares it. */
+export interface DeclaredWeight {
+  readonly path: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export type Optimizer =
+  /** Loshchilov and Hutter 2019, as PyTorch's AdamW computes it: decay apart from the gradient, bias correction. */
+  | { readonly kind: "adamw"; readonly beta1: number; readonly beta2: number; readonly eps: number }
+  /** PyTorch's SGD: momentum without dampening, decay added to the gradient. */
+  | { readonly kind: "sgd"; readonly momentum: number; readonly nesterov: boolean };
+
+export interface StepOptions {
+  readonly optimizer: Optimizer;
+  /** The largest norm of all gradients together; beyond it all are scaled down alike (Pascanu et al. 2013). Null: none. */
+  readonly clip: number | null;
+  /** Whether gradients of micro-batches were added up before this one. */
+  readonly accumulated: boolean;
+  /** Which weights learn; by default all that hold floats. */
+  readonly trained?: (weight: DeclaredWeight) => boolean;
+  /** Which of them decay; by default those of two dimensions and more that are not looked up by index, so that norms, biases and embeddings are spared. */
+  readonly decays?: (weight: DeclaredWeight) => boolean;
+}
+
+/**
+ * What a step is told beside the model's inputs, f32[5]: learning rate, decay, 1 − beta1^t, 1 − beta2^t with t the number of this step from 1 (SGD ignores
+ * both), and the share of each micro-batch in the gradient, 1 over their number.
+ */
+export const RATES = "step.rates";
+/** f32[]: 0 for the first micro-batch of a step, whose gradients replace those of the step before; 1 for others. */
+export const KEEP = "step.keep";
+/** Result of a step: the norm of all gradients together, before clipping. */
+export const GRADIENT_NORM = "gradient.norm";
+
+export const gradientState = (path: string): string => `gradient.${path}`;
+export const momentState = (kind: "m" | "v", path: string): string => `optimizer.${kind}.${path}`;
+
+export interface TrainStep {
+  readonly graph: Graph;
+  /** Paths of the weights that the step changes, in order of declaration. */
+  readonly trained: readonly string[];
+  /** Weights that should learn and of which the loss is no function. */
+  readonly idle: readonly string[];
+}
+
+/** The graph of an objective in which every weight is a state, with its gradients. */
+interface Prepared {
+  readonly graph: Graph;
+  readonly emit: Emit;
+  readonly weights: readonly { readonly declared: DeclaredWeight; readonly node: Node<"state">; readonly gradient: Node | null }[];
+}
+
+/** Gradients, clipping and optimiser in one graph: weights and moments are states whose next values are those after the step. */
+export function trainStep(objective: Graph, declared: readonly DeclaredWeight[], options: StepOptions): TrainStep {
+  const { graph, emit, weights } = prepare(objective, declared, options);
+  const scalar = (value: number): Node => emit.node("constant", [], { value, dtype: "f32", shape: [] });
+  const rates = emit.node("input", [], { name: RATES, dtype: "f32", shape: [5] });
+  const states: State[] = [];
+  const learning = weights.flatMap(({ declared: own, node, gradient }) => {
+    if (gradient === null) {
+      states.push(keeps(own, node));
+      return [];
+    }
+    if (!options.accumulated) return [{ own, node, gradient }];
+    const before = accumulatorOf(emit, own);
+    states.push({ name: gradientState(own.path), type: typeOf(node), init: { kind: "zeros" }, next: before });
+    return [{ own, node, gradient: emit.node("add", [before, gradient], {}) }];
+  });
+  const share = emit.node("reshape", [emit.node("slice", [rates], { axis: 0, start: 4, stop: 5 })], { shape: [] });
+  const norm = emit.node(
+    "mul",
+    [
+      share,
+      normOf(
+        emit,
+        learning.map((l) => l.gradient),
+      ),
+    ],
+    {},
+  );
+  const factor = emit.node("mul", [share, clipping(emit, norm, lossOf(graph), options.clip)], {});
+  const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]!] : [])));
+  for (const { own, node, gradient } of learning) {
+    const decays = options.decays ? options.decays(own) : own.shape.length >= 2 && !lookedUp.has(node);
+    states.push(
+      ...updated(emit, { own, node, gradient, settings: settingsOf(emit, options.optimizer, rates, decays ? null : scalar(0), factor) }, options.optimizer),
+    );
+  }
+  const inputs: GraphInput[] = [...graph.inputs, plainInput(rates)];
+  const outputs = [...graph.outputs, { name: GRADIENT_NORM, role: "result" as const, node: norm, shape: [], packing: null }];
+  return {
+    graph: withStarts(graph, { ...graph, inputs, outputs, states }),
+    trained: learning.map((l) => l.own.path),
+    idle: weights.filter((w) => w.gradient === null && learns(w.declared, options)).map((w) => w.declared.path),
+  };
+}
+
+/** Adds the gradients of a micro-batch to those before it; weights stay as they are. */
+export function accumulateStep(objective: Graph, declared: readonly DeclaredWeight[], options: Pick<StepOptions, "trained">): Graph {
+  const { graph, emit, weights } = prepare(objective, declared, options);
+  const keep = emit.node("input", [], { name: KEEP, dtype: "f32", shape: [] });
+  const zero = emit.node("constant", [], { value: 0, dtype: "f32", shape: [] });
+  const continues = emit.node("gt", [keep, zero], {});
+  const states = weights.flatMap(({ declared: own, node, gradient }): State[] => {
+    if (gradient === null) return [keeps(own, node)];
+    const before = emit.node("where", [continues, accumulatorOf(emit, own), zero], {});
+    const next = emit.node("add", [before, gradient], {});
+    return [keeps(own, node), { name: gradientState(own.path), type: typeOf(node), init: { kind: "zeros" }, next }];
+  });
+  return withStarts(graph, { ...graph, inputs: [...graph.inputs, plainInput(keep)], states });
+}
+
+const learns = (weight: DeclaredWeight, { trained }: Pick<StepOptions, "trained">): boolean => weight.dtype === "f32" && (trained?.(weight) ?? true);
+
+function prepare(objective: Graph, declared: readonly DeclaredWeight[], options: Pick<StepOptions, "trained">): Prepared {
+  const graph = weightsAsStates(objective);
+  const emit = createEmit(ops, graph.axes);
+  const read = new Map(graph.states.map((s) => [s.name, s.next]));
+  const nodes = declared.map((own) => {
+    const { dtype, shape } = own;
+    const node = read.get(weightState(own.path)) ?? emit.node("state", [], { name: weightState(own.path), dtype, shape });
+    return { own, node: node as Node<"state"> }; // a weight's state keeps its value, so its next one is its node
+  });
+  const leaves = nodes.filter(({ own }) => learns(own, options) && read.has(weightState(own.path))).map(({ node }) => node);
+  const found = gradients(emit, graph, lossOf(graph), leaves);
+  return { graph, emit, weights: nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null })) };
+}
+
+function lossOf(graph: Graph): Node {
+  const loss = graph.outputs.find((o) => o.role === "loss" && o.name === "loss");
+  if (!loss) throw new Error("modc bug: a graph without a loss cannot be trained");
+  return loss.node;
+}
+
+const keeps = ({ path, dtype, shape }: DeclaredWeight, node: Node): State => ({
+  name: weightState(path),
+  type: { dtype, shape },
+  init: { kind: "weight", path },
+  next: node,
+});
+
+const accumulatorOf = (emit: Emit, { path, shape }: DeclaredWeight): Node => emit.node("state", [], { name: gradientState(path), dtype: "f32", shape });
+
+const plainInput = (node: Node<"input">): GraphInput => ({ name: node.attrs.name, node, shape: node.attrs.shape, packing: null, least: 0, below: null });
+
+/** √Σ g², over every element of every gradient. */
+function normOf(emit: Emit, all: readonly Node[]): Node {
+  const squares = all.map((g) => emit.node("sum", [emit.node("powi", [g], { exponent: 2 })], { axes: typeOf(g).shape.map((_, i) => i), keep: false }));
+  const zero: Node = emit.node("constant", [], { value: 0, dtype: "f32", shape: [] });
+  return emit.node("sqrt", [squares.reduce((sum, s) => emit.node("add", [sum, s], {}), zero)], {});
+}
+
+/** The largest f32 there is: what lies beyond is infinite or NaN. */
+const LARGEST = 3.4028234663852886e38;
+
+/**
+ * What gradients are multiplied by: min(1, clip / (norm + 1e-6)) as PyTorch's `clip_grad_norm_` has it; NaN where the norm or the loss is not finite, at which
+ * the optimisers change nothing.
+ */
+function clipping(emit: Emit, norm: Node, loss: Node, clip: number | null): Node {
+  const scalar = (value: number): Node => emit.node("constant", [], { value, dtype: "f32", shape: [] });
+  const factor =
+    clip === null ? scalar(1) : emit.node("min", [scalar(1), emit.node("div", [scalar(clip), emit.node("add", [norm, scalar(1e-6)], {})], {})], {});
+  const finite = [norm, emit.node("abs", [loss], {})].map((x) => emit.node("le", [x, scalar(LARGEST)], {}));
+  return emit.node("where", [emit.node("and", finite, {}), factor, scalar(NaN)], {});
+}
+
+/** [learning rate, decay, (AdamW: both corrections), factor]. */
+function settingsOf(emit: Emit, optimizer: Optimizer, rates: Node, spared: Node | null, factor: Node): Node {
+  const slice = (start: number, stop: number): Node => emit.node("slice", [rates], { axis: 0, start, stop });
+  const one = (node: Node): Node => emit.node("reshape", [node], { shape: [1] });
+  const decay = spared ? one(spared) : slice(1, 2);
+  return emit.node("concat", [slice(0, 1), decay, ...(optimizer.kind === "adamw" ? [slice(2, 4)] : []), one(factor)], { axis: 0 });
+}
+
+interface Update {
+  readonly own: DeclaredWeight;
+  readonly node: Node;
+  readonly gradient: Node;
+  readonly settings: Node;
+}
+
+/** The states of one weight after the step. */
+function updated(emit: Emit, { own, node, gradient, settings }: Update, optimizer: Optimizer): readonly State[] {
+  const type = typeOf(node);
+  const moment = (kind: "m" | "v"): Node<"state"> => emit.node("state", [], { name: momentState(kind, own.path), dtype: "f32", shape: own.shape });
+  const state = (kind: "m" | "v", next: Node): State => ({ name: momentState(kind, own.path), type, init: { kind: "zeros" }, next });
+  const weight = (next: Node): State => ({ name: weightState(own.path), type, init: { kind: "weight", path: own.path }, next });
+  switch (optimizer.kind) {
+    case "adamw": {
+      const { beta1, beta2, eps } = optimizer;
+      const made = emit.node("adamw", [node, moment("m"), moment("v"), gradient, settings], { beta1, beta2, eps });
+      return [weight(emit.pick(made, 0)), state("m", emit.pick(made, 1)), state("v", emit.pick(made, 2))];
+    }
+    case "sgd": {
+      const { momentum, nesterov } = optimizer;
+      const made = emit.node("sgd", [node, moment("m"), gradient, settings], { momentum, nesterov });
+      return [weight(emit.pick(made, 0)), state("m", emit.pick(made, 1))];
+    }
+    default:
+      return optimizer satisfies never;
+  }
+}
+
+/** The starts of every axis that the larger graph mentions. */
+function withStarts(from: Graph, graph: Graph): Graph {
+  return { ...graph, starts: reachedStarts(graph, (axis) => from.starts.get(axis) ?? null) };
+}

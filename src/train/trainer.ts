@@ -1,0 +1,289 @@
+// A model under training on a device: steps, evaluation under both rules, and its whole state.
+import { LineTable } from "../codegen/lines.js";
+import { CompilerBug } from "../diagnostics/invariant.js";
+import type { Watched } from "../autodiff/non-finite.js";
+import { GRADIENT_NORM, KEEP, RATES, type StepOptions } from "../autodiff/train-step.js";
+import { type Device, load, type Results, type Session, type SessionEvent, type StateValue, type WeightsInput } from "../runtime/index.js";
+import type { Rule, TrainingPrograms } from "./programs.js";
+
+/** Sequences of one length, each of the model's inputs row-major [rows, length]. */
+export interface Batch {
+  readonly inputs: Readonly<Record<string, Uint32Array | Int32Array>>;
+  readonly rows: number;
+  readonly length: number;
+}
+
+export interface StepSettings {
+  readonly learningRate: number;
+  /** Values of live parameters; without one, its default. */
+  readonly live?: Readonly<Record<string, number>>;
+}
+
+export interface StepMetrics {
+  /** From 1. */
+  readonly step: number;
+  /** Of the micro-batches, the mean; `losses` by path. */
+  readonly loss: number;
+  readonly losses: Readonly<Record<string, number>>;
+  /** Of all gradients together, before clipping. */
+  readonly gradientNorm: number;
+  readonly tokens: number;
+  /** Since the step before ended, or since this one began where that was later. */
+  readonly seconds: number;
+  /** Floating-point operations of the step. */
+  readonly flops: number;
+  /** Of each routed layer with a predictor, the share of tokens of which it says what the router chose. */
+  readonly agreement: Readonly<Record<string, number>>;
+  /** Tokens that routed layers computed, of those they could have; 1 where nothing is routed. */
+  readonly computedShare: number;
+}
+
+export interface Evaluated {
+  /** Mean over tokens. */
+  readonly loss: number;
+  readonly tokens: number;
+  /** Tokens each routed layer computed, of all. */
+  readonly shares: Readonly<Record<string, number>>;
+  /** Of the first batch's first sequence, which tokens each routed layer computed: 1 or 0. */
+  readonly routes: readonly { readonly path: string; readonly mask: Uint8Array }[];
+}
+
+export interface Trainer {
+  /** One step over micro-batches of equal size. Steps may be asked for before the last has ended: they run in their order. Aborting drops a step that has not begun. */
+  step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics>;
+  evaluate(batches: AsyncIterable<Batch> | Iterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluated>;
+  /** Weights, moments and counters, by name. */
+  state(): Promise<ReadonlyMap<string, StateValue>>;
+  /** Everything as `state` gave it. Throws InputError for what does not fit. */
+  restore(state: ReadonlyMap<string, Pick<StateValue, "data">>): Promise<void>;
+  /** Of a step that gave no finite loss, which value went wrong first: the layer, the operator and its line. */
+  whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string>;
+  dispose(): void;
+}
+
+/** The name of the state that counts the steps; it lives on the host. */
+export const STEP_STATE = "step";
+
+export interface TrainerOptions {
+  readonly programs: TrainingPrograms;
+  readonly device: Device;
+  /** Starting values; from the seed where there are none. */
+  readonly weights?: WeightsInput | undefined;
+  readonly optimizer: StepOptions["optimizer"];
+  readonly weightDecay: number;
+  /** Sequences of a micro-batch, and their length. */
+  readonly rows: number;
+  readonly length: number;
+  readonly microBatches: number;
+  readonly seed: number;
+  readonly onProgress?: (event: SessionEvent) => void;
+}
+
+/** Steps that are handed to the device while the one before still runs. */
+const IN_FLIGHT = 2;
+
+export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
+  const { programs, device, rows, length, seed } = options;
+  const axes = extentsOf(programs, rows, length);
+  const shared = { max: Object.fromEntries(axes), seed, ...(options.onProgress ? { onProgress: options.onProgress } : {}) };
+  const step = await load(programs.step, device, options.weights, { ...shared, inFlight: IN_FLIGHT });
+  const others: Session[] = [];
+  try {
+    const accumulate = programs.accumulate ? await load(programs.accumulate, device, undefined, { ...shared, statesOf: step, inFlight: IN_FLIGHT }) : null;
+    if (accumulate) others.push(accumulate);
+    const rules = new Map<Rule, Session>();
+    for (const rule of ["top-k", "causal"] as const) {
+      const program = programs.evaluate[rule];
+      const known = [...rules.values()].find((s) => s.program === program);
+      const session = known ?? (await load(program, device, undefined, { ...shared, statesOf: step }));
+      if (!known) others.push(session);
+      rules.set(rule, session);
+    }
+    return new DeviceTrainer(options, { step, accumulate, rules, others }, programs.flops(axes) * options.microBatches);
+  } catch (error) {
+    for (const session of [...others, step]) session.dispose();
+    throw error;
+  }
+}
+
+/** The batch and the sequence of a model's inputs. */
+function extentsOf({ model }: TrainingPrograms, rows: number, length: number): ReadonlyMap<string, number> {
+  return new Map(
+    model.axes.flatMap((axis): [string, number][] => {
+      if (axis.role === "batch") return [[axis.name, rows]];
+      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, length]] : [];
+    }),
+  );
+}
+
+interface Sessions {
+  readonly step: Session;
+  readonly accumulate: Session | null;
+  readonly rules: ReadonlyMap<Rule, Session>;
+  readonly others: readonly Session[];
+}
+
+class DeviceTrainer implements Trainer {
+  readonly #options: TrainerOptions;
+  readonly #sessions: Sessions;
+  readonly #flops: number;
+  #steps = 0;
+  #lastEnd = 0;
+
+  constructor(options: TrainerOptions, sessions: Sessions, flops: number) {
+    this.#options = options;
+    this.#sessions = sessions;
+    this.#flops = flops;
+  }
+
+  async step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics> {
+    const { microBatches } = this.#options;
+    if (micro.length !== microBatches) throw new RangeError(`a step takes ${microBatches} micro-batches, not ${micro.length}`);
+    signal?.throwIfAborted();
+    const step = ++this.#steps;
+    const began = performance.now();
+    const results = await Promise.all(this.#submit(micro, settings, step));
+    const ended = performance.now();
+    const seconds = (ended - Math.max(began, this.#lastEnd)) / 1000;
+    this.#lastEnd = ended;
+    const mean = (name: string): number => results.reduce((sum, r) => sum + Number(r[name]!.data[0]), 0) / results.length;
+    const { outputs } = this.#options.programs.step;
+    const named = (starts: string, ends: string): Record<string, number> =>
+      Object.fromEntries(
+        outputs.flatMap(({ name }) =>
+          name.startsWith(starts) && name.endsWith(ends) ? [[name.slice(starts.length, name.length - ends.length), mean(name)]] : [],
+        ),
+      );
+    const tokens = micro.reduce((n, b) => n + b.rows * b.length, 0);
+    return {
+      step,
+      loss: mean("loss"),
+      losses: named("loss.", ""),
+      gradientNorm: Number(results.at(-1)![GRADIENT_NORM]!.data[0]),
+      tokens,
+      seconds,
+      flops: this.#flops,
+      agreement: named("", ".agreement"),
+      computedShare: shareOf(
+        results,
+        outputs.filter(({ name }) => name.endsWith(".count")).map((o) => o.name),
+        tokens,
+      ),
+    };
+  }
+
+  /** Hands all micro-batches of a step to the device. */
+  #submit(micro: readonly Batch[], settings: StepSettings, step: number): readonly Promise<Results>[] {
+    const { step: session, accumulate } = this.#sessions;
+    const { microBatches } = this.#options;
+    return micro.map((batch, i) => {
+      const last = i === micro.length - 1;
+      const extra: Record<string, Given> = last
+        ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] } }
+        : { [KEEP]: { data: Float32Array.of(i === 0 ? 0 : 1), shape: [] } };
+      const on = last ? session : accumulate;
+      if (!on) throw new CompilerBug("micro-batches without a program that adds them up");
+      const runSeed = (this.#options.seed + (step - 1) * microBatches + i) >>> 0;
+      return on.run({ ...shaped(batch), ...extra }, { seed: runSeed, observe: observedOf(on), ...(settings.live ? { live: settings.live } : {}) });
+    });
+  }
+
+  #rates(learningRate: number, step: number): Float32Array {
+    const { optimizer, weightDecay, microBatches } = this.#options;
+    const corrections = optimizer.kind === "adamw" ? [1 - optimizer.beta1 ** step, 1 - optimizer.beta2 ** step] : [1, 1];
+    return Float32Array.of(learningRate, weightDecay, corrections[0]!, corrections[1]!, 1 / microBatches);
+  }
+
+  async evaluate(batches: AsyncIterable<Batch> | Iterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluated> {
+    const session = this.#sessions.rules.get(rule)!;
+    const { routes } = this.#options.programs;
+    const counted = new Map(routes.map((path) => [path, 0]));
+    let [loss, tokens] = [0, 0];
+    let first: Evaluated["routes"] | null = null;
+    for await (const batch of batches) {
+      signal?.throwIfAborted();
+      const results = await session.run(shaped(batch), { observe: routes });
+      const own = batch.rows * batch.length;
+      loss += Number(results["loss"]!.data[0]) * own;
+      tokens += own;
+      for (const path of routes) counted.set(path, counted.get(path)! + sumOf(results[`${path}.count`]!.data));
+      first ??= routes.map((path) => ({ path, mask: maskOf(results, path, batch.length) }));
+    }
+    return {
+      loss: tokens === 0 ? 0 : loss / tokens,
+      tokens,
+      shares: Object.fromEntries([...counted].map(([path, n]) => [path, tokens === 0 ? 0 : n / tokens])),
+      routes: first ?? [],
+    };
+  }
+
+  async state(): Promise<ReadonlyMap<string, StateValue>> {
+    const states = await this.#sessions.step.readStates();
+    return new Map([...states, [STEP_STATE, { dtype: "u32", shape: [], data: Uint32Array.of(this.#steps) }]]);
+  }
+
+  async restore(state: ReadonlyMap<string, Pick<StateValue, "data">>): Promise<void> {
+    const { [STEP_STATE]: count, ...rest } = Object.fromEntries(state);
+    if (!count || count.data.length !== 1) throw new RangeError(`the state of a training run has one number called ${STEP_STATE}`);
+    await this.#sessions.step.writeStates(new Map(Object.entries(rest)));
+    this.#steps = count.data[0]!;
+  }
+
+  async whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string> {
+    const { device, programs, seed } = this.#options;
+    const { program, watched } = programs.probe();
+    const session = await load(program, device, undefined, { statesOf: this.#sessions.step, seed });
+    try {
+      for (const [i, batch] of micro.entries()) {
+        const rates = program.inputs.some((input) => input.name === RATES) ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] } } : {};
+        const runSeed = (seed + (step - 1) * micro.length + i) >>> 0;
+        const { finite } = await session.run({ ...shaped(batch), ...rates }, { seed: runSeed, ...(settings.live ? { live: settings.live } : {}) });
+        const at = finite!.data.findIndex((flag) => flag !== 0);
+        if (at >= 0) return describe(watched[at]!, programs);
+      }
+    } finally {
+      session.dispose();
+    }
+    return "every value was finite when the step was repeated";
+  }
+
+  dispose(): void {
+    for (const session of [...this.#sessions.others, this.#sessions.step]) session.dispose();
+  }
+}
+
+interface Given {
+  readonly data: Float32Array | Uint32Array | Int32Array;
+  readonly shape: readonly number[];
+}
+
+const shaped = ({ inputs, rows, length }: Batch): Record<string, Given> =>
+  Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
+
+/** What a step tells beside losses: counts of routes and how predictors agree. */
+const observedOf = ({ program }: Session): readonly string[] =>
+  program.outputs.flatMap(({ name, role }) => (role === "observe" && (name.endsWith(".count") || name.endsWith(".agreement")) ? [name] : []));
+
+const sumOf = (data: ArrayLike<number>): number => Array.from(data).reduce((a, b) => a + b, 0);
+
+function shareOf(results: readonly Results[], counts: readonly string[], tokens: number): number {
+  if (counts.length === 0 || tokens === 0) return 1;
+  const computed = results.reduce((sum, r) => sum + counts.reduce((n, name) => n + sumOf(r[name]!.data), 0), 0);
+  return computed / (counts.length * tokens);
+}
+
+/** Which tokens of the first sequence a route chose. */
+function maskOf(results: Results, path: string, length: number): Uint8Array {
+  const mask = new Uint8Array(length);
+  const chosen = results[`${path}.count`]!.data[0] ?? 0;
+  const index = results[`${path}.index`]!.data;
+  for (let i = 0; i < chosen; i++) mask[Number(index[i])] = 1;
+  return mask;
+}
+
+function describe({ op, origin, source }: Watched, { sources }: TrainingPrograms): string {
+  if (source !== null) return `${source} holds a value that is not finite`;
+  const line = origin ? new LineTable(sources).lineOf(origin.span) : 0;
+  const where = origin ? ` in ${origin.path === "" ? "the model" : origin.path}, ${origin.span.file}${line > 0 ? `:${line}` : ""}` : "";
+  return `the first value that is not finite is the result of ${op}${where}`;
+}
