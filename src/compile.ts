@@ -1,4 +1,5 @@
 // The whole pipeline, from text to a program: where a newcomer starts reading.
+import { withGradients } from "./autodiff/with-gradients.js";
 import { check, type CheckOptions } from "./check/check.js";
 import type { Read } from "./check/files.js";
 import type { Entry, Model, Phase } from "./check/model.js";
@@ -34,6 +35,8 @@ export interface CompileOptions {
    * with other kernels, or does not fit the target.
    */
   readonly tunings?: TuningsFile;
+  /** With an objective: the gradient of its loss for every weight, as results named `grad.<path>`. */
+  readonly gradients?: boolean;
   /** Run the IR verifier after every pass. */
   readonly verify?: boolean;
 }
@@ -57,7 +60,8 @@ export function compile(source: string, options: CompileOptions = {}): Compiled 
   if (tunings) expectFit(tunings.tunings, target);
   const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions(options));
   if (!checked.model) return { program: null, graph: null, model: null, diagnostics: checked.diagnostics, sources: checked.sources };
-  const lowered = lower(checked.model);
+  const objective = checked.model.entry === "objective";
+  const lowered = options.gradients && objective ? withGradients(lower(checked.model)) : lower(checked.model);
   const graph = optimize(lowered, { verify: options.verify ?? false });
   const program = programFor({ graph, model: checked.model, sources: checked.sources }, target, tunings?.tunings);
   return { program, graph, model: checked.model, diagnostics: checked.diagnostics, sources: checked.sources };

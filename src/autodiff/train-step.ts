@@ -132,7 +132,7 @@ function prepare(objective: Graph, declared: readonly DeclaredWeight[], options:
     return { own, node: node as Node<"state"> }; // a weight's state keeps its value, so its next one is its node
   });
   const leaves = nodes.filter(({ own }) => learns(own, options) && read.has(weightState(own.path))).map(({ node }) => node);
-  const found = gradients(emit, graph, lossOf(graph), leaves);
+  const found = gradients(emit, lossOf(graph), leaves);
   return { graph, emit, weights: nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null })) };
 }
 

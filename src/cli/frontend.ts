@@ -8,7 +8,7 @@ import type { Program } from "../program/program.js";
 import type { Target } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { pairs } from "./arguments.js";
-import { EXIT, Quit } from "./exit.js";
+import { EXIT, Quit, UserError } from "./exit.js";
 import type { Read } from "../check/files.js";
 import { importReader, readSource } from "./files.js";
 import { say, useColor } from "./terminal.js";
@@ -19,13 +19,19 @@ export interface ModelFlags {
   readonly phase?: "infer" | "train" | "generate";
   readonly enter?: "forward" | "objective";
   readonly model?: string;
+  /** Of `run`, `ir` and `plan`: with the gradient of the loss for every weight. */
+  readonly gradients?: boolean;
 }
 
 /** The options of `compile` and `check` for a file. */
 export function compileOptions(file: string, flags: ModelFlags): CompileOptions & { readonly read: Read; readonly set: Readonly<Record<string, string>> } {
+  const phase = flags.phase ?? "infer";
+  if (flags.gradients && (flags.enter ?? (phase === "train" ? "objective" : "forward")) !== "objective")
+    throw new UserError("--gradients needs a loss, which an objective has", "give --phase train, or --enter objective", EXIT.usage);
   return {
     file,
-    phase: flags.phase ?? "infer",
+    phase,
+    ...(flags.gradients ? { gradients: true } : {}),
     set: pairs("--set", flags.set ?? []),
     read: importReader(file),
     ...(flags.enter === undefined ? {} : { entry: flags.enter }),

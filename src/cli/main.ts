@@ -40,6 +40,7 @@ function build(finish: (code: ExitCode) => void): Command {
     return command;
   };
   const compiling = [set, phase, enter, model];
+  const gradients = new Option("--gradients", "with an objective: the gradient of its loss for every weight, as results grad.<path>");
   const inputs = [
     new Option("--input <name=value>", "JSON, @file.json or @file.safetensors (repeatable)").argParser(collect),
     new Option("--text <text>", "text, or @file, for a model that reads bytes (repeatable: a batch)").argParser(collect),
@@ -56,6 +57,7 @@ function build(finish: (code: ExitCode) => void): Command {
   ]).action(async (files, flags) => finish((await import("./commands/fmt.js")).fmt(files, flags)));
   add("ir <file>", "print the graph", [
     ...compiling,
+    gradients,
     new Option("--after <pass>", "stop after this pass; `lower` is before any"),
     new Option("--trace", "name each rule that fires"),
     new Option("--verify", "verify the graph after every pass"),
@@ -88,6 +90,7 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("-o, --output <path>", "write results and observed values to a safetensors file"),
     new Option("--check", "hold the results against the reference; fail (4) where they differ"),
     new Option("--time", "tell how long compiling, loading, the first run and those after it take"),
+    gradients,
     ...compiling,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/run.js")).run(file, flags)));
@@ -106,6 +109,7 @@ function build(finish: (code: ExitCode) => void): Command {
     at,
     new Option("--target <device>", "plan for such a device without having one (default: the one there is, else any)").choices(DEVICE_CLASSES),
     live,
+    gradients,
     ...compiling,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/plan.js")).plan(file, flags)));

@@ -15,6 +15,7 @@ import { optimize } from "../passes/index.js";
 import type { Program } from "../program/program.js";
 import type { Target } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
+import type { Rule } from "./types.js";
 
 export interface TrainingSource {
   readonly source: string;
@@ -29,9 +30,6 @@ export interface TrainingTarget {
   readonly target: Target;
   readonly tunings?: Tunings | undefined;
 }
-
-/** Which tokens a routed layer computes when a model is evaluated: the best of the sequence, or those that each token says of itself. */
-export type Rule = "top-k" | "causal";
 
 export interface TrainingPrograms {
   readonly model: Model;

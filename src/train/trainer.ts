@@ -3,63 +3,9 @@ import { LineTable } from "../codegen/lines.js";
 import { CompilerBug } from "../diagnostics/invariant.js";
 import type { Watched } from "../autodiff/non-finite.js";
 import { GRADIENT_NORM, KEEP, RATES, type StepOptions } from "../autodiff/train-step.js";
-import { type Device, load, type Results, type Session, type SessionEvent, type StateValue, type WeightsInput } from "../runtime/index.js";
-import type { Rule, TrainingPrograms } from "./programs.js";
-
-/** Sequences of one length, each of the model's inputs row-major [rows, length]. */
-export interface Batch {
-  readonly inputs: Readonly<Record<string, Uint32Array | Int32Array>>;
-  readonly rows: number;
-  readonly length: number;
-}
-
-export interface StepSettings {
-  readonly learningRate: number;
-  /** Values of live parameters; without one, its default. */
-  readonly live?: Readonly<Record<string, number>>;
-}
-
-export interface StepMetrics {
-  /** From 1. */
-  readonly step: number;
-  /** Of the micro-batches, the mean; `losses` by path. */
-  readonly loss: number;
-  readonly losses: Readonly<Record<string, number>>;
-  /** Of all gradients together, before clipping. */
-  readonly gradientNorm: number;
-  readonly tokens: number;
-  /** Since the step before ended, or since this one began where that was later. */
-  readonly seconds: number;
-  /** Floating-point operations of the step. */
-  readonly flops: number;
-  /** Of each routed layer with a predictor, the share of tokens of which it says what the router chose. */
-  readonly agreement: Readonly<Record<string, number>>;
-  /** Tokens that routed layers computed, of those they could have; 1 where nothing is routed. */
-  readonly computedShare: number;
-}
-
-export interface Evaluated {
-  /** Mean over tokens. */
-  readonly loss: number;
-  readonly tokens: number;
-  /** Tokens each routed layer computed, of all. */
-  readonly shares: Readonly<Record<string, number>>;
-  /** Of the first batch's first sequence, which tokens each routed layer computed: 1 or 0. */
-  readonly routes: readonly { readonly path: string; readonly mask: Uint8Array }[];
-}
-
-export interface Trainer {
-  /** One step over micro-batches of equal size. Steps may be asked for before the last has ended: they run in their order. Aborting drops a step that has not begun. */
-  step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics>;
-  evaluate(batches: AsyncIterable<Batch> | Iterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluated>;
-  /** Weights, moments and counters, by name. */
-  state(): Promise<ReadonlyMap<string, StateValue>>;
-  /** Everything as `state` gave it. Throws InputError for what does not fit. */
-  restore(state: ReadonlyMap<string, Pick<StateValue, "data">>): Promise<void>;
-  /** Of a step that gave no finite loss, which value went wrong first: the layer, the operator and its line. */
-  whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string>;
-  dispose(): void;
-}
+import { type Device, InputError, load, type Results, type Session, type SessionEvent, type WeightsInput } from "../runtime/index.js";
+import type { TrainingPrograms } from "./programs.js";
+import type { Batch, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
 
 /** The name of the state that counts the steps; it lives on the host. */
 export const STEP_STATE = "step";
@@ -194,20 +140,21 @@ class DeviceTrainer implements Trainer {
     return Float32Array.of(learningRate, weightDecay, corrections[0]!, corrections[1]!, 1 / microBatches);
   }
 
-  async evaluate(batches: AsyncIterable<Batch> | Iterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluated> {
+  async evaluate(batches: AsyncIterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluation> {
     const session = this.#sessions.rules.get(rule)!;
-    const { routes } = this.#options.programs;
+    const { routes, model } = this.#options.programs;
+    const losses = model.losses.flatMap((l) => (l.own ? [`loss.${l.path}`] : []));
     const counted = new Map(routes.map((path) => [path, 0]));
     let [loss, tokens] = [0, 0];
-    let first: Evaluated["routes"] | null = null;
+    let first: Evaluation["routes"] | null = null;
     for await (const batch of batches) {
       signal?.throwIfAborted();
       const results = await session.run(shaped(batch), { observe: routes });
       const own = batch.rows * batch.length;
-      loss += Number(results["loss"]!.data[0]) * own;
+      loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * own;
       tokens += own;
       for (const path of routes) counted.set(path, counted.get(path)! + sumOf(results[`${path}.count`]!.data));
-      first ??= routes.map((path) => ({ path, mask: maskOf(results, path, batch.length) }));
+      first ??= routes.map((path) => ({ path, mask: maskOf(results, path, batch) }));
     }
     return {
       loss: tokens === 0 ? 0 : loss / tokens,
@@ -217,15 +164,23 @@ class DeviceTrainer implements Trainer {
     };
   }
 
-  async state(): Promise<ReadonlyMap<string, StateValue>> {
+  async state(): Promise<TrainingState> {
     const states = await this.#sessions.step.readStates();
-    return new Map([...states, [STEP_STATE, { dtype: "u32", shape: [], data: Uint32Array.of(this.#steps) }]]);
+    const tensors = [...states].map(([name, { shape, data }]): [string, StateTensor] => {
+      if (data instanceof Int32Array) throw new CompilerBug(`state ${name} of a training step holds signed numbers`);
+      return [name, { dtype: data instanceof Float32Array ? "f32" : "u32", shape, data }];
+    });
+    return new Map([...tensors, [STEP_STATE, { dtype: "u32", shape: [], data: Uint32Array.of(this.#steps) }]]);
   }
 
-  async restore(state: ReadonlyMap<string, Pick<StateValue, "data">>): Promise<void> {
-    const { [STEP_STATE]: count, ...rest } = Object.fromEntries(state);
-    if (!count || count.data.length !== 1) throw new RangeError(`the state of a training run has one number called ${STEP_STATE}`);
-    await this.#sessions.step.writeStates(new Map(Object.entries(rest)));
+  async restore(state: TrainingState): Promise<void> {
+    const count = state.get(STEP_STATE);
+    if (!count || count.data.length !== 1) throw new InputError(STEP_STATE, `the state of a training run has one number called ${STEP_STATE}`);
+    const wanted = this.#options.programs.step.states.map((s) => s.name);
+    const missing = wanted.filter((name) => !state.has(name));
+    if (missing.length > 0)
+      throw new InputError(missing[0]!, `the state lacks ${missing.slice(0, 4).join(", ")}${missing.length > 4 ? ` and ${missing.length - 4} more` : ""}`);
+    await this.#sessions.step.writeStates(new Map([...state].filter(([name]) => name !== STEP_STATE)));
     this.#steps = count.data[0]!;
   }
 
@@ -272,12 +227,12 @@ function shareOf(results: readonly Results[], counts: readonly string[], tokens:
   return computed / (counts.length * tokens);
 }
 
-/** Which tokens of the first sequence a route chose. */
-function maskOf(results: Results, path: string, length: number): Uint8Array {
-  const mask = new Uint8Array(length);
-  const chosen = results[`${path}.count`]!.data[0] ?? 0;
-  const index = results[`${path}.index`]!.data;
-  for (let i = 0; i < chosen; i++) mask[Number(index[i])] = 1;
+/** Which tokens a route chose: 1 or 0, [B, T]. */
+function maskOf(results: Results, path: string, { rows, length }: Batch): Uint8Array {
+  const mask = new Uint8Array(rows * length);
+  const { data: counts } = results[`${path}.count`]!;
+  const { data: index, shape } = results[`${path}.index`]!;
+  for (let b = 0; b < rows; b++) for (let i = 0; i < counts[b]!; i++) mask[b * length + index[b * shape[1]! + i]!] = 1;
   return mask;
 }
 

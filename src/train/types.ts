@@ -61,5 +61,7 @@ export interface Trainer {
   evaluate(batches: AsyncIterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluation>;
   state(): Promise<TrainingState>;
   restore(state: TrainingState): Promise<void>;
+  /** Of a step that gave no finite loss, which value went wrong first: the layer, the operator and its line. Such a step changed nothing. */
+  whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string>;
   dispose(): void;
 }
