@@ -1,5 +1,5 @@
 // g' = factor · g; m ← m + (1 − β1)(g' − m); v ← β2 · v + (1 − β2) g'²; w ← w (1 − rate · decay) − rate / c1 · m / (√v / √c2 + ε): a step of AdamW.
-// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are.
+// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are, and as they are where the factor is not finite (told by its bits: WGSL may assume that nothing is NaN).
 // Grid: one invocation for each weight.
 
 // --- parameters
@@ -25,7 +25,7 @@ fn setting(i: u32) -> f32 { return settings[i]; }
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.x + group.y * groups.x) * 64u + lane;
-  if (i >= count()) { return; }
+  if (i >= count() || (bitcast<u32>(setting(4u)) & 0x7f800000u) == 0x7f800000u) { return; }
   let gradient = value(i) * setting(4u);
   let first = fma(gradient - m[i], towards1(), m[i]);
   let second = fma(v[i], beta2(), gradient * gradient * towards2());

@@ -1,5 +1,5 @@
 // g' = factor · g + decay · w; m ← μ · m + g'; w ← w − rate · m, or with Nesterov's momentum − rate · (g' + μ · m): a step of gradient descent.
-// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are.
+// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are, and as they are where the factor is not finite (told by its bits: WGSL may assume that nothing is NaN).
 // Grid: one invocation for each weight.
 
 // --- parameters
@@ -22,7 +22,7 @@ fn direction(gradient: f32, moment: f32) -> f32 { return moment; }
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.x + group.y * groups.x) * 64u + lane;
-  if (i >= count()) { return; }
+  if (i >= count() || (bitcast<u32>(setting(2u)) & 0x7f800000u) == 0x7f800000u) { return; }
   let gradient = fma(value(i), setting(2u), setting(1u) * w[i]);
   let moment = fma(momentum(), m[i], gradient);
   m[i] = moment;

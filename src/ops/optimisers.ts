@@ -20,13 +20,14 @@ const like = (inputs: readonly Tensor[], ...data: readonly Float64Array[]): read
 /** Records of optimisers. */
 export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
   adamw: {
-    doc: "a step of AdamW: the weight and both moments after it; decay is decoupled, moments are corrected for their start",
+    doc: "a step of AdamW: the weight and both moments after it; decay is decoupled, moments are corrected for their start; all as it was where the factor is not finite",
     infer: (inputs) => stepTypes(inputs, 4, 5),
     cost: costPerResult(16),
     evaluate(inputs, { beta1, beta2, eps }) {
       const [w, m, v] = [0, 1, 2].map((i) => at(inputs, i).data.slice()) as [Float64Array, Float64Array, Float64Array]; // three of three
       const g = at(inputs, 3).data;
       const [rate, decay, correction1, correction2, factor] = at(inputs, 4).data as unknown as [number, number, number, number, number]; // typing has made sure of five
+      if (!Number.isFinite(factor)) return like(inputs, w, m, v);
       for (let i = 0; i < w.length; i++) {
         const gradient = g[i]! * factor;
         m[i] = m[i]! + (gradient - m[i]!) * (1 - beta1);
@@ -41,13 +42,14 @@ export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
     inPlace: [0, 1, 2],
   },
   sgd: {
-    doc: "a step of gradient descent with momentum: the weight and its moment after it",
+    doc: "a step of gradient descent with momentum: the weight and its moment after it; both as they were where the factor is not finite",
     infer: (inputs) => stepTypes(inputs, 3, 3),
     cost: costPerResult(8),
     evaluate(inputs, { momentum, nesterov }) {
       const [w, m] = [0, 1].map((i) => at(inputs, i).data.slice()) as [Float64Array, Float64Array]; // two of two
       const g = at(inputs, 2).data;
       const [rate, decay, factor] = at(inputs, 3).data as unknown as [number, number, number]; // typing has made sure of three
+      if (!Number.isFinite(factor)) return like(inputs, w, m);
       for (let i = 0; i < w.length; i++) {
         const gradient = g[i]! * factor + decay * w[i]!;
         m[i] = momentum * m[i]! + gradient;

@@ -162,6 +162,26 @@ export const trainingSamples: Samples<Family> = {
   attention_kept: SHAPES.map((shape) => keeps(...shape)),
   attention_grad: SHAPES.map((shape) => differentiates(...shape)),
   adamw: [
+    ...[NaN, Infinity].map((factor): Sample<"adamw"> => ({
+      name: `a factor of ${factor} changes nothing`,
+      build: (b) =>
+        b.node(
+          "adamw",
+          [
+            b.data("f32", [2], [1, 2]),
+            b.data("f32", [2], [3, 4]),
+            b.data("f32", [2], [5, 6]),
+            b.data("f32", [2], [7, 8]),
+            b.data("f32", [5], [0.5, 0.1, 0.5, 0.5, factor]),
+          ],
+          { beta1: 0.5, beta2: 0.75, eps: 0 },
+        ),
+      expected: [
+        [1, 2],
+        [3, 4],
+        [5, 6],
+      ],
+    })),
     {
       name: "worked by hand",
       // g = 2, m = 0.2, v = 0.004, m̂ = √v̂ = 2: a step of the learning rate, after decay by a twentieth
@@ -210,6 +230,18 @@ export const trainingSamples: Samples<Family> = {
     },
   ],
   sgd: [
+    {
+      name: "a factor that is not a number changes nothing",
+      build: (b) =>
+        b.node("sgd", [b.data("f32", [2], [1, 2]), b.data("f32", [2], [3, 4]), b.data("f32", [2], [7, 8]), b.data("f32", [3], [0.5, 0.1, NaN])], {
+          momentum: 0.5,
+          nesterov: false,
+        }),
+      expected: [
+        [1, 2],
+        [3, 4],
+      ],
+    },
     {
       name: "worked by hand",
       build: (b) =>
