@@ -106,7 +106,7 @@ export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs
   attention: { causal: "flag", window: "number", scale: "number" },
   cross_entropy: {},
   contract: {},
-  gather_grad: { rows: "number" },
+  gather_grad: { rows: "size" },
   cross_entropy_grad: {},
   attention_kept: { causal: "flag", window: "number", scale: "number" },
   attention_grad: { causal: "flag", window: "number", scale: "number" },

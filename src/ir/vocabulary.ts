@@ -149,7 +149,7 @@ export interface OpAttrs {
   /** a[N, K], b[N, M] → [K, M]: Σ over n of a[n, ·]ᵀ b[n, ·]. */
   contract: None;
   /** indices u32[…], dy[…, D…] → [rows, D…]: for each row of a table the sum of what came to those who looked it up; indices beyond read the last row. */
-  gather_grad: { readonly rows: number };
+  gather_grad: { readonly rows: Size };
   /** logits[…, V], targets[…] (u32 or i32), dloss f32[…] → […, V]: (softmax − 1 at the target) · dloss; zeros where the target is negative. */
   cross_entropy_grad: None;
   /** As `attention`, and f32[H, N]: log Σ over the keys a query sees of exp(scaled score); 0 where it sees none. */

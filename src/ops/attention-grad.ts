@@ -1,10 +1,14 @@
 // Attention that keeps what its gradient needs, and that gradient.
+import type { Node } from "../ir/graph.js";
+import type { TensorType } from "../ir/types.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { addSizes, multiplySizes, type Size } from "../size/size.js";
-import { attend, attentionFlops, attentionType, sight } from "./attention.js";
-import type { OpTable, Tensor } from "./define.js";
+import { attend, attentionCotangents, attentionFlops, attentionType, sight } from "./attention.js";
+import type { EmitGrad, OpTable, Tensor } from "./define.js";
 import { bytesOf, expectType } from "./shapes.js";
 import { at, store, tensor } from "./tensors.js";
+
+const zeros = (emit: EmitGrad, type: TensorType): Node => emit("constant", [], { value: 0, ...type });
 
 /** Records of attention where it is trained. */
 export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_grad"> = {
@@ -19,7 +23,7 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
       const { y, lse } = attend(inputs, attrs);
       return [y, lse];
     },
-    grad: null,
+    grad: (emit, node, [dy, dlse]) => attentionCotangents(emit, node, dy ?? zeros(emit, node.types[0]!), dlse!),
     lower: { kind: "kernel" },
   },
   attention_grad: {

@@ -38,10 +38,22 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       return { flops: attentionFlops(inputs, attrs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
     evaluate: (inputs, attrs) => [attend(inputs, attrs).y],
-    grad: null,
+    grad(emit, node, [dy]) {
+      const kept = emit("attention_kept", node.inputs, node.attrs);
+      return attentionCotangents(emit, kept, dy!, null);
+    },
     lower: { kind: "kernel" },
   },
 };
+
+/** Cotangents of the inputs of attention whose statistics are kept, from those of y and of the logarithms: dlogit = p·(dp − (Σ dy·y − dlse)). */
+export function attentionCotangents(emit: EmitGrad, kept: Node<"attention_kept">, dy: Node, dlse: Node | null): readonly (Node | null)[] {
+  const [y, lse] = [0, 1].map((result) => emit("pick", [kept], { result })) as [Node, Node]; // two of two
+  const own = emit("sum", [emit("cast", [emit("mul", [dy, y], {})], { dtype: "f32" })], { axes: [2], keep: false });
+  const delta = dlse ? emit("sub", [own, dlse], {}) : own;
+  const made = emit("attention_grad", [...kept.inputs, lse, delta, dy], kept.attrs);
+  return kept.inputs.map((_, i) => (i < 3 ? emit("pick", [made], { result: i }) : null));
+}
 
 /** The type of y; the first seven of `count` inputs are those of attention. */
 export function attentionType(inputs: readonly TensorType[], count: number, context: InferContext): TensorType {

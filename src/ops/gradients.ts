@@ -32,7 +32,8 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
         }
       return [store(tensor(a.dtype, [k, m], out))];
     },
-    grad: null,
+    // da = b·dyᵀ, db = a·dy
+    grad: (emit, { inputs: [a, b] }, [dy]) => [emit("matmul", [b!, dy!], { transposed: true }), emit("matmul", [a!, dy!], { transposed: false })],
     lower: { kind: "kernel" },
   },
   gather_grad: {
@@ -43,22 +44,23 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
       const dy = expectDtype(inputs, 1, ...FLOATS);
       const rank = indices.shape.length;
       if (!equalShapes(dy.shape.slice(0, rank), indices.shape)) mismatch(`each index takes one row, found ${printType(indices)} and ${printType(dy)}`);
-      if (!Number.isInteger(rows) || rows < 1) mismatch(`a table has rows, found ${rows}`);
       return [{ dtype: dy.dtype, shape: [rows, ...dy.shape.slice(rank)] }];
     },
     cost: (inputs, _attrs, results) => ({ flops: elements(inputs[1]!), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
-    evaluate(inputs, { rows }) {
+    evaluate(inputs, attrs, context) {
       const [indices, dy] = [at(inputs, 0), at(inputs, 1)];
+      const rows = context.sizes.number(attrs.rows);
       const shape = [rows, ...dy.shape.slice(indices.shape.length)];
       const width = countOf(shape.slice(1));
       const out = tensor(dy.dtype, shape);
+      if (rows === 0) return [out];
       indices.data.forEach((v, i) => {
         const row = Math.min(v, rows - 1) * width;
         for (let c = 0; c < width; c++) out.data[row + c] = out.data[row + c]! + dy.data[i * width + c]!;
       });
       return [store(out)];
     },
-    grad: null,
+    grad: (emit, { inputs: [indices] }, [dtable]) => [null, emit("gather", [dtable!, indices!], {})],
     lower: { kind: "kernel" },
   },
   cross_entropy_grad: {

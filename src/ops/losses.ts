@@ -31,7 +31,7 @@ export const losses: Pick<OpTable, "cross_entropy"> = {
       });
       return [tensor("f32", targets.shape, data)];
     },
-    grad: null,
+    grad: (emit, { inputs: [logits, targets] }, [dy]) => [emit("cross_entropy_grad", [logits!, targets!, dy!], {}), null],
     lower: { kind: "kernel" },
   },
 };

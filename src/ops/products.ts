@@ -4,7 +4,7 @@ import type { TensorType } from "../ir/types.js";
 import { printShape, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { EmitGrad, OpTable, Tensor } from "./define.js";
-import { unbroadcast } from "./cotangents.js";
+import { asRows, reshaped, unbroadcast } from "./cotangents.js";
 import { arity, broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 
@@ -59,13 +59,15 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
         });
       return [out];
     },
-    grad: null,
+    grad: (emit, { inputs: [table, indices] }, [dy]) => [emit("gather_grad", [indices!, dy!], { rows: typeOf(table!).shape[0]! }), null],
     lower: { kind: "kernel" },
   },
 };
 
 /** aᵀ·b for a[…, M, K] and b[…, M, N], summed over what `type`, […, K, N], lacks of the leading dimensions. */
 function sumOverRows(emit: EmitGrad, a: Node, b: Node, type: TensorType): Node {
+  const [rowsA, rowsB] = type.shape.slice(0, -2).every((size) => size === 1) ? [asRows(emit, a), asRows(emit, b)] : [null, null];
+  if (rowsA && rowsB) return reshaped(emit, emit("contract", [rowsA, rowsB], {}), type.shape);
   const order = typeOf(a).shape.map((_, d) => d);
   const swapped = emit("permute", [a], { order: [...order.slice(0, -2), order.length - 1, order.length - 2] });
   return unbroadcast(emit, emit("matmul", [swapped, b], { transposed: false }), type);

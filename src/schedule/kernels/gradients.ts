@@ -43,7 +43,7 @@ export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extent
   readValues(sums, prologue, { name: "dy", type: "f32", place: places[1]! });
   sums.read("first", "u32", scratch(0)).read("next", "u32", scratch(1)).write("y", "f32", result());
   sums.count("count", count).count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype));
-  return work([links.over(attrs.rows), sums.over(extents.product(y.shape))], [4 * attrs.rows, extents.bytes(indices)]);
+  return work([links.over(attrs.rows), sums.over(extents.product(y.shape))], [extents.bytes({ dtype: "u32", shape: [attrs.rows] }), extents.bytes(indices)]);
 };
 
 export const crossEntropyGrad: Spec<"cross_entropy_grad"> = ({ inputs, extents, tunings, inPlace }) => {
