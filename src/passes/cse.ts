@@ -1,23 +1,47 @@
 // Common subexpressions: nodes with the same operator, inputs and attributes become one.
-import type { Graph, Node } from "../ir/graph.js";
+import { isOp, nodesOf, type Graph, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
+import type { OpName } from "../ir/vocabulary.js";
 import { mapGraph, type Trace } from "./rewrite.js";
 
-/** Every node that equals an earlier one is replaced by it. `barrier` stays apart: that is what it is for. */
+/**
+ * Every node that equals an earlier one is replaced by it, and attention that is computed once more with its statistics by that. `barrier` stays apart: that is
+ * what it is for.
+ */
 export function cse(graph: Graph, trace: Trace | null): Graph {
-  const ids = new Map<Node, number>();
+  const keyOf = keys();
+  const kept = keptAttention(graph);
   const first = new Map<string, Node>();
+  const once = (node: Node): Node => {
+    const key = keyOf(node.op, node);
+    const known = first.get(key);
+    if (!known) first.set(key, node);
+    else if (known !== node) trace?.("same-node", node, known);
+    return known ?? node;
+  };
+  return mapGraph(graph, (node, emit, before) => {
+    if (node.op === "barrier") return node;
+    if (!isOp(node, "attention") || !kept(before)) return once(node);
+    const made = once(emit(node)("pick", [once(emit(node)("attention_kept", node.inputs, node.attrs))], { result: 0 }));
+    trace?.("same-attention", node, made);
+    return made;
+  });
+}
+
+/** Text that is the same for nodes that compute the same. */
+function keys(): (op: OpName, node: Node) => string {
+  const ids = new Map<Node, number>();
   const idOf = (node: Node): number => {
     let id = ids.get(node);
     if (id === undefined) ids.set(node, (id = ids.size));
     return id;
   };
-  return mapGraph(graph, (node) => {
-    if (node.op === "barrier") return node;
-    const key = `${node.op}(${node.inputs.map(idOf).join(",")})${attrsKey(node.attrs)}`;
-    const known = first.get(key);
-    if (!known) first.set(key, node);
-    else if (known !== node) trace?.("same-node", node, known);
-    return known ?? node;
-  });
+  return (op, node) => `${op}(${node.inputs.map(idOf).join(",")})${attrsKey(node.attrs)}`;
+}
+
+/** Whether attention of the same inputs is computed with its statistics, too. */
+function keptAttention(graph: Graph): (attention: Node) => boolean {
+  const keyOf = keys();
+  const found = new Set(nodesOf(graph).flatMap((node) => (isOp(node, "attention_kept") ? [keyOf("attention", node)] : [])));
+  return (attention) => found.has(keyOf("attention", attention));
 }

@@ -23,6 +23,7 @@ export function rowInputs(node: Node, dim: number): RowInputs | null {
   if (isOp(node, "gather")) return dim < typeOf(node.inputs[1]!).shape.length ? [null, dim] : null;
   if (isOp(node, "rope")) return dim === shape.length - 2 ? [dim, 0, null] : null;
   if (isOp(node, "cross_entropy")) return [dim, dim];
+  if (isOp(node, "cross_entropy_grad")) return dim < shape.length - 1 ? [dim, dim, dim] : null;
   if (isOp(node, "random_uniform") || isOp(node, "random_normal")) return node.attrs.dim === dim ? [null, 0] : null;
   // The queries only: their starts become those of the chosen rows.
   if (isOp(node, "attention")) return dim === 1 ? [1, null, null, null, null, 0, null] : null;

@@ -6,6 +6,7 @@ import { isFloat } from "../size/dtype.js";
 import { chosenRows } from "./chosen-rows.js";
 import { chosenOf, maskOf, unmasked } from "./masks.js";
 import { callerReads } from "./readers.js";
+import { scatteredRules } from "./scattered.js";
 import { any, commuted, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
 
 const [x, r, u, y] = [any("x"), any("r"), any("u"), any("y")];
@@ -20,6 +21,7 @@ const sameDim = (a: Node<"put" | "set" | "take">, b: Node<"put" | "set" | "take"
  * skipping does not: −0 + 0 is 0, and 0 times an infinite value is NaN. A skipped row stays as it is.
  */
 export const skipRules: readonly Rule[] = [
+  ...scatteredRules,
   // x + (u at the rows r, 0 elsewhere)
   ...(["put", "set"] as const).map((kind) =>
     rule(`add-of-${kind}`, {

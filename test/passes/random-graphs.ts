@@ -20,7 +20,7 @@ const axes: readonly Axis[] = [
 ];
 const [B, T, N] = [axisSize("B"), axisSize("T"), rowsSize("T")];
 
-const LAST = 27;
+const LAST = 28;
 
 /** Each instruction takes a few numbers that choose operands and attributes among what is possible. */
 export type Instruction = readonly [kind: number, a: number, b: number, c: number];
@@ -175,9 +175,12 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
     case 20: {
       // x · rsqrt(mean(x²) + ε), of rows or of chosen rows
       if (rank < 2 || typeof last !== "number") return null;
-      const of = dim >= 0 && dim < rank - 1 && !other && c % 2 === 0 ? take(x) : x;
+      const chosen = dim >= 0 && dim < rank - 1 && !other && c % 2 === 0;
+      const of = chosen ? take(x) : x;
       const square = make("sum", [make("powi", [of], { exponent: 2 })], { axes: [rank - 1], keep: true });
-      return make("mul", [of, make("rsqrt", [make("add", [square, constant(0.5)], {})], {})], {});
+      // Beside a score of all rows.
+      const bias = chosen && c % 4 === 0 ? take(make("sum", [x], { axes: [rank - 1], keep: true })) : constant(0.5);
+      return make("mul", [of, make("rsqrt", [make("add", [square, make("abs", [bias], {})], {})], {})], {});
     }
     case 21: {
       const rows = shape.findIndex((s) => packedAxis(s) !== null);
@@ -217,6 +220,20 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
     case 27:
       if (c % 4 < 2) return make("set", [make("set", [x, index, take(same)], { dim }), index, make("abs", [take(x)], {})], { dim });
       return make("set", [x, index, make("add", c % 3 === 0 ? [take(x), take(same)] : [take(same), take(x)], {})], { dim });
+    case 28: {
+      // what is zero but for the rows of a route, and what is linear in it
+      const scattered = make(c % 2 === 0 ? "put" : "set", [constant(0, shape), index, take(same)], { dim });
+      if (c % 7 === 0) return take(scattered);
+      if (c % 7 === 1) return make("put", [scattered, index, take(x)], { dim });
+      if (c % 7 === 2) return make("sub", [x, scattered], {});
+      if (c % 7 === 3) return make("sum", [scattered], { axes: [dim], keep: c % 4 === 0 });
+      if (c % 7 === 4) return make("mul", [x, make("neg", [scattered], {})], {});
+      if (c % 7 === 5 && rank === 2 && dim === 0) {
+        const places = make("positions", [starts.get("T")!], { axis: "T" });
+        return c % 3 === 0 ? make("contract", [scattered, x], {}) : make("gather_grad", [places, scattered], { rows: 5 });
+      }
+      return scattered;
+    }
     default:
       return null;
   }

@@ -191,6 +191,54 @@ starts K = %g
 %4 = add(%2, %3)`,
     ],
   },
+  {
+    rule: "linear-of-scattered",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = matmul {"transposed":false}(%2, %y)`,
+    spares: [
+      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = exp(%2)`,
+      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = div(%x, %2)`,
+      `${constant("1", "f32", '"rows(T)",4')}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = neg(%2)`,
+      `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = concat {"axis":1}(%2, %x)`,
+    ],
+  },
+  {
+    rule: "take-of-scattered",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = neg(%1)\n%3 = put {"dim":0}(%c, %i, %2)\n%4 = take {"dim":0}(%3, %i)`,
+    spares: [`${zeros}\n%1 = take {"dim":0}(%x, %i)\n%3 = put {"dim":0}(%c, %i, %1)\n${other}\n%4 = take {"dim":0}(%3, %j)`],
+  },
+  {
+    rule: "put-of-scattered",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = neg(%1)\n%4 = put {"dim":0}(%2, %i, %3)`,
+    spares: [`${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n${other}\n%3 = take {"dim":0}(%x, %j)\n%4 = put {"dim":0}(%2, %j, %3)`],
+  },
+  {
+    rule: "sub-of-scattered",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = sub(%x, %2)`,
+    spares: [`${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = sub(%2, %x)`],
+  },
+  {
+    rule: "contract-of-scattered",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = contract(%x, %2)`,
+    spares: [`%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%x, %i, %1)\n%3 = contract(%x, %2)`],
+  },
+  {
+    rule: "gather-grad-of-scattered",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = positions {"axis":"T"}(%s)\n%4 = gather_grad {"rows":5}(%3, %2)`,
+    spares: [`%1 = positions {"axis":"T"}(%s)\n%2 = gather_grad {"rows":5}(%1, %x)`],
+  },
+  {
+    rule: "same-attention",
+    pass: "cse",
+    fires: `%1 = reshape {"shape":[1,"rows(T)",4]}(%x)\n%2 = positions {"axis":"T"}(%s)\n${["attention", "attention_kept"].map((op, i) => `%${3 + i} = ${op} {"causal":true,"window":0,"scale":1}(%1, %1, %1, %s, %s, %2, %2)`).join("\n")}\n%5 = pick {"result":1}(%4)\n%6 = reshape {"shape":[1,"rows(T)",1]}(%5)\n%7 = mul(%3, %6)`,
+    spares: [
+      `%1 = reshape {"shape":[1,"rows(T)",4]}(%x)\n%2 = positions {"axis":"T"}(%s)\n%3 = attention {"causal":true,"window":0,"scale":1}(%1, %1, %1, %s, %s, %2, %2)\n%4 = attention_kept {"causal":true,"window":0,"scale":2}(%1, %1, %1, %s, %s, %2, %2)\n%5 = pick {"result":1}(%4)\n%6 = reshape {"shape":[1,"rows(T)",1]}(%5)\n%7 = mul(%3, %6)`,
+    ],
+  },
+  {
+    rule: "sum-of-scattered",
+    fires: `${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = sum {"axes":[0],"keep":true}(%2)`,
+    spares: [`${zeros}\n%1 = take {"dim":0}(%x, %i)\n%2 = put {"dim":0}(%c, %i, %1)\n%3 = sum {"axes":[1],"keep":true}(%2)`],
+  },
 ];
 
 const SOURCES: readonly { readonly id: string; readonly head: string; readonly node: string }[] = [
