@@ -96,7 +96,7 @@ describe("the training step", () => {
         of.get(path)!.data.forEach((g, i) => {
           m[i] = 0.9 * m[i]! + 0.1 * g;
           v[i] = 0.95 * v[i]! + 0.05 * g * g;
-          w[i] = w[i]! - 0.01 * (m[i]! / (1 - 0.9 ** step) / (Math.sqrt(v[i]! / (1 - 0.95 ** step)) + 1e-8) + decay * w[i]!);
+          w[i] = w[i]! - 0.01 * (m[i] / (1 - 0.9 ** step) / (Math.sqrt(v[i] / (1 - 0.95 ** step)) + 1e-8) + decay * w[i]!);
         });
         expectClose(states.get(path)!, w, path);
         expectClose(states.get(momentState("v", path))!, v, `v of ${path}`);
