@@ -6,7 +6,7 @@ import type { OpName } from "../ir/vocabulary.js";
 import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { callerReads } from "../passes/readers.js";
-import { madeWhenLoaded } from "../schedule/side-by-side.js";
+import { madeWhenPacked } from "../schedule/side-by-side.js";
 import { resolveSizes, type RunSizes } from "../size/axes.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
@@ -76,7 +76,7 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
   const run: RunSizes = { extents: options.extents, lengths: new Map(), live };
   const nodes = nodesOf(graph);
   const count = counterOf(graph, convention);
-  const unmade = madeWhenLoaded(nodes, callerReads(graph));
+  const unmade = madeWhenPacked(nodes, callerReads(graph));
   const groups = new Map<string, Group>();
   const ways = [measure(graph, run, convention, false), measure(graph, run, convention, true)] as const;
   for (const node of nodes) {

@@ -4,7 +4,7 @@ import { mapGraph, type Trace } from "./rewrite.js";
 import { callerReads } from "./readers.js";
 
 type Product = Node<"matmul">;
-type Weight = Node<"weight">;
+type Weight = Node<"weight"> | Node<"state">;
 
 /** Weights side by side in place of one of them: `start` is where its columns begin. */
 interface Place {
@@ -23,7 +23,8 @@ const MOST_BYTES = 128 * 1024 * 1024;
 
 /**
  * a · b₁, a · b₂ … become slices of a · [b₁ b₂ …], where the b are weights; each element is the same sum in the same order. Weights stand in order of
- * appearance, and only those together that are multiplied by the same values everywhere, so that none is kept twice.
+ * appearance, and only those together that are multiplied by the same values everywhere, so that none is kept twice. Of states, which are packed for the products that want
+ * it, only the transposed are merged, whatever else reads them: others are read where they lie.
  */
 export function mergeProducts(graph: Graph, trace: Trace | null): Graph {
   const places = placesOf(graph);
@@ -42,14 +43,18 @@ export function mergeProducts(graph: Graph, trace: Trace | null): Graph {
 }
 
 const isProduct = (node: Node): node is Product => isOp(node, "matmul") && isMatrix(node.inputs[1]!);
-const isMatrix = (b: Node): b is Weight => isOp(b, "weight") && b.attrs.shape.length === 2 && b.attrs.shape.every((n) => n > 0);
-const columnsOf = (b: Weight, transposed: boolean): number => b.attrs.shape[transposed ? 0 : 1]!;
+const isMatrix = (b: Node): b is Weight =>
+  (isOp(b, "weight") || isOp(b, "state")) && b.attrs.shape.length === 2 && b.attrs.shape.every((n) => typeof n === "number" && n > 0);
+/** Products by a state that is not transposed read it as it lies. */
+const isMerged = (node: Node): node is Product => isProduct(node) && (node.attrs.transposed || isOp(node.inputs[1]!, "weight"));
+const columnsOf = (b: Weight, transposed: boolean): number => Number(b.attrs.shape[transposed ? 0 : 1]);
+const pathOf = (b: Weight): string => (isOp(b, "weight") ? b.attrs.path : b.attrs.name);
 
 /** For each weight that is merged, where it stands. */
 function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
   const uses = new Map<Weight, Product[]>();
   const nodes = nodesOf(graph);
-  for (const node of nodes) if (isProduct(node)) entry(uses, node.inputs[1] as Weight, () => []).push(node); // `isProduct` has looked
+  for (const node of nodes) if (isMerged(node)) entry(uses, node.inputs[1] as Weight, () => []).push(node); // `isMerged` has looked
   const apart = new Set<Weight>();
   const stored = callerReads(graph);
   for (const [weight, products] of uses) {
@@ -65,12 +70,12 @@ function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
   for (const [weight, products] of uses) {
     if (apart.has(weight)) continue;
     const rows = products.map((p) => idOf(p.inputs[0]!)).sort((a, b) => a - b);
-    entry(groups, `${products[0]!.attrs.transposed} ${rows.join()}`, () => []).push(weight);
+    entry(groups, `${weight.op} ${products[0]!.attrs.transposed} ${rows.join()}`, () => []).push(weight);
   }
   const places = new Map<Weight, Place>();
   for (const weights of groups.values()) {
     const { transposed } = uses.get(weights[0]!)![0]!.attrs;
-    const bytes = weights.reduce((n, { attrs: { shape } }) => n + 4 * shape[0]! * shape[1]!, 0);
+    const bytes = weights.reduce((n, w) => n + 4 * columnsOf(w, true) * columnsOf(w, false), 0);
     if (weights.length < 2 || bytes > MOST_BYTES) continue;
     let start = 0;
     for (const weight of weights) {
@@ -85,7 +90,7 @@ function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
 /** The origin of the first, as far as its call path is that of all the weights: a joint product counts for the block that holds them. */
 function commonOrigin(origin: Origin | null, weights: readonly Weight[]): Origin | null {
   if (!origin) return null;
-  const [first, ...rest] = weights.map((w) => w.attrs.path.split("."));
+  const [first, ...rest] = weights.map((w) => pathOf(w).split("."));
   const common = first!.findIndex((part, i) => rest.some((path) => path[i] !== part));
   return { ...origin, path: origin.path.split(".").slice(0, common).join(".") };
 }

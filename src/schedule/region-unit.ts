@@ -13,7 +13,7 @@ import { rowMajor, type Layout, type Value } from "./layout.js";
 import type { Layouts } from "./layouts.js";
 import type { FrameWork, Region } from "./regions.js";
 import type { RowGroup } from "./row-groups.js";
-import { productWeights } from "./side-by-side.js";
+import { liesAsGiven, productWeights } from "./side-by-side.js";
 import { indexIn, runSpec, typesOf, UNFUSED, type Unit, type UnitOptions } from "./unit.js";
 
 /** Results of a region as they are numbered, with the layouts that their readers will find. */
@@ -67,7 +67,7 @@ class Results {
 
 /** A product with what it loads and finishes; null where something must be copied first. */
 export function regionUnit(region: Region, layouts: Layouts, options: UnitOptions): Unit | null {
-  const { extents, madeWhenLoaded, partition } = options;
+  const { extents, madeWhenPacked, partition } = options;
   const { product, frames, nodes, pairs } = region;
   const [a, b] = product.inputs;
   const shape = product.types[0]!.shape;
@@ -88,7 +88,7 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
     worked.push({ part, expression });
   }
   if (!loaded) return null;
-  const weight = madeWhenLoaded.has(b!) ? layouts.result(b!, 0) : layouts.valueOf(b!);
+  const weight = madeWhenPacked.has(b!) ? layouts.result(b!, 0) : layouts.valueOf(b!);
   const known = new Set([...valuesOf([loaded]), weight, ...valuesOf(worked.map((w) => w.expression))]);
   const valueFor = (node: Node): Value => {
     const value = layouts.valueOf(node);
@@ -136,7 +136,7 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
   };
   const finishes = (kernel: KernelBuilder): void => declareFinish(kernel, texts, pairs, extents, inputOf);
   const key = [
-    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")} ${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver}`,
+    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}${Number(liesAsGiven(product))} ${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver}`,
     expressionKey(loaded, extents, inputOf),
     ...texts.map(
       (t) => `${JSON.stringify([t.frame, t.rotation, t.sums])} ${t.outputs.map(outputKey).join(";")} ${expressionKey(t.expression, extents, inputOf)}`,
@@ -154,6 +154,7 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
       finishes: isPlainStore(texts, columns) ? null : finishes,
       inputB,
       pairs,
+      liesAsGiven: liesAsGiven(product),
     });
     if (takesOver === null || inPlace) return { steps, scratch };
     return work([{ kind: "copy", from: input(takesOver), to: result(0), bytes: results.writes[0]!.bytes }, ...steps], scratch);

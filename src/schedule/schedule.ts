@@ -2,8 +2,10 @@
 import { invariant } from "../diagnostics/invariant.js";
 import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
+import { packedLength, type PanelLayout } from "../program/program.js";
 import { PORTABLE, type Target } from "../program/target.js";
 import { Extents } from "./extents.js";
+import { packPanels } from "./kernels/panels.js";
 import { supportsRowSums } from "./kernels/products.js";
 import type { Operand, Work } from "./kernels/spec.js";
 import type { Value } from "./layout.js";
@@ -11,8 +13,8 @@ import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
 import { partition, type ProductAbilities } from "./partition.js";
 import type { Plan, PlanOutput, PlanStep, Step } from "./plan.js";
-import { madeWhenLoaded, productWeights } from "./side-by-side.js";
-import { Sources } from "./sources.js";
+import { madeWhenPacked, productWeights, shapeOf, type Packable } from "./side-by-side.js";
+import { liesInPanels, partsOf, Sources } from "./sources.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
 import { weightTunings } from "./tunings/products.js";
 import type { Unit } from "./unit.js";
@@ -33,7 +35,7 @@ class Scheduling {
   /** Of the axes that only the device counts. */
   readonly #starts: readonly Node[];
   readonly #required: ReadonlySet<Node>;
-  readonly #madeWhenLoaded: ReadonlySet<Node>;
+  readonly #madeWhenPacked: ReadonlySet<Node>;
   readonly #units: UnitMaker;
   /** The unit that reads a value last; infinite for what the caller reads. Of states, by their memory. */
   readonly #lastRead = new Map<Value | Storage, number>();
@@ -41,6 +43,8 @@ class Scheduling {
   readonly #stateOf = new Map<Value, Storage>();
   readonly #storage = new Map<Value, Storage>();
   readonly #sources: Sources;
+  /** Of states, by names and layout. */
+  readonly #panels = new Map<string, Storage>();
   readonly #work = new Map<string, Work>();
   readonly #steps: (Step<Storage> & { readonly origin: Origin | null; readonly nodes: readonly Node[] })[] = [];
 
@@ -53,7 +57,7 @@ class Scheduling {
     this.#order = orderOf(graph, this.#extents);
     this.#starts = [...graph.starts].flatMap(([axis, node]) => (this.#extents.onDevice(axis) ? [node] : []));
     this.#required = new Set([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...this.#starts]);
-    this.#madeWhenLoaded = madeWhenLoaded(this.#order, this.#required);
+    this.#madeWhenPacked = madeWhenPacked(this.#order, this.#required);
     this.#units = this.#makeUnits();
   }
 
@@ -84,7 +88,7 @@ class Scheduling {
         abilities: (p) => this.#abilities(p),
       }),
       isGiven,
-      madeWhenLoaded: this.#madeWhenLoaded,
+      madeWhenPacked: this.#madeWhenPacked,
       updates: new Map(this.#graph.states.map((s) => [s.next, s.name])),
     });
     for (const node of this.#order) made.enter(node);
@@ -107,11 +111,11 @@ class Scheduling {
     const next = this.#graph.states.map((s) => layouts.valueOf(s.next));
     const units = this.#inOrder(next);
     units.forEach((unit, i) => {
-      for (const value of unit.reads) this.#lastRead.set(this.#memoryOf(value), i);
+      for (const value of unit.reads) for (const memory of this.#memoryOf(value)) this.#lastRead.set(memory, i);
     });
     // What counts an axis is read by whatever kernel runs over it.
     const counting = this.#starts.map((node) => layouts.valueOf(node));
-    for (const value of [...outputs, ...next, ...counting]) this.#lastRead.set(this.#memoryOf(value), Infinity);
+    for (const value of [...outputs, ...next, ...counting]) for (const memory of this.#memoryOf(value)) this.#lastRead.set(memory, Infinity);
     this.#graph.states.forEach((s, i) => {
       if (!isOp(next[i]!.node, "state")) this.#stateOf.set(next[i]!, this.#sources.state(s.name, this.#extents.bytes(s.type)));
     });
@@ -125,7 +129,7 @@ class Scheduling {
   #inOrder(next: readonly Value[]): readonly Unit[] {
     const { layouts, units } = this.#units;
     return updatesAfterReaders(units, {
-      stateOf: ({ node }) => (isOp(node, "state") ? node.attrs.name : null),
+      statesOf: ({ node }) => statesBehind(node).map((s) => s.attrs.name),
       next: new Map(this.#graph.states.map((s, i) => [s.name, next[i]!])),
       counts: ({ nodes }) => {
         if (this.#starts.length === 0) return [];
@@ -136,8 +140,8 @@ class Scheduling {
     });
   }
   /** Reads of a state, by whatever node, are of one memory. */
-  #memoryOf(value: Value): Value | Storage {
-    return isOp(value.node, "state") ? this.#storageOf(value) : value;
+  #memoryOf(value: Value): readonly (Value | Storage)[] {
+    return [value, ...statesBehind(value.node).map((s) => this.#sources.of(s)!)];
   }
 
   // --- steps
@@ -158,7 +162,7 @@ class Scheduling {
         case "packed": {
           const weights = this.#weightsAt(unit, operand.index);
           invariant(weights, `input ${operand.index} of ${unit.nodes[0]!.op} is packed as if it were a weight`);
-          return this.#sources.weights(weights, operand.layout);
+          return isStates(weights) ? this.#packedStates(weights, operand.layout, unit.nodes) : this.#sources.weights(weights.filter(isWeight), operand.layout);
         }
         case "result":
           return itemAt(results, operand.index);
@@ -178,10 +182,31 @@ class Scheduling {
     for (const step of work.steps) this.#push(mapStep(step, resolve), unit.nodes);
   }
   /** The weights that stand at an input of a unit. */
-  #weightsAt({ nodes, reads }: Unit, index: number): readonly Node<"weight">[] | null {
+  #weightsAt({ nodes, reads }: Unit, index: number): readonly Packable[] | null {
     const value = itemAt(reads, index).node;
     if (isOp(value, "weight")) return [value];
     return value === nodes[0]!.inputs[1] ? productWeights(nodes[0]!) : null;
+  }
+  /** The memory of states in a layout, packed before the first step that reads them so: they stay what they are until all have. */
+  #packedStates(states: readonly Node<"state">[], layout: PanelLayout, nodes: readonly Node[]): Storage {
+    const memory = states.map((node) => this.#sources.of(node)!);
+    if (states.length === 1 && liesInPanels(layout)) return memory[0]!;
+    const key = JSON.stringify([states.map((s) => s.attrs.name), layout]);
+    const known = this.#panels.get(key);
+    if (known) return known;
+    const elements = shapeOf(states[0]!).reduce((n, d) => n * d, 1);
+    const parts = partsOf(states, layout);
+    const made = storage(4 * packedLength(parts[0]!, elements), `${states.map((s) => s.attrs.name).join(" + ")}, in panels`, false);
+    this.#panels.set(key, made);
+    if (layout.total % layout.columns !== 0) this.#push({ kind: "clear", to: made, bytes: made.bytes }, nodes);
+    parts.forEach((part, i) => {
+      const step = packPanels(part, elements / (layout.depth * parts[0]!.width), this.#extents);
+      this.#push(
+        mapStep(step, ({ from }) => (from === "result" ? made : memory[i]!)),
+        nodes,
+      );
+    });
+    return made;
   }
   #push(step: Step<Storage>, nodes: readonly Node[]): void {
     if (step.kind === "dispatch") {
@@ -207,8 +232,8 @@ class Scheduling {
       // The new value of a state goes nowhere but into its memory.
       if (own.fixed ? own !== state : state !== undefined) return false;
       const others = takesOver.some((other, j) => j !== i && this.#storageOf(itemAt(reads, other)) === own);
-      const free = this.#lastRead.get(this.#memoryOf(value)) === at && !others;
-      return free && reads.every((v) => v === value || this.#madeWhenLoaded.has(v.node) || this.#storageOf(v) !== own);
+      const free = this.#memoryOf(value).every((m) => this.#lastRead.get(m) === at) && !others;
+      return free && reads.every((v) => v === value || this.#madeWhenPacked.has(v.node) || this.#storageOf(v) !== own);
     });
   }
   /** The memory of the state whose new value a value is, where its old one has been read by all. */
@@ -286,6 +311,13 @@ class Scheduling {
     return { graph: this.#graph, target: this.#target, tunings: this.#tunings, slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
   }
 }
+
+/** The states that are read where a node is: itself, or those that stand side by side in it, of which the parts may be read in its stead. */
+const statesBehind = (node: Node): readonly Node<"state">[] =>
+  isOp(node, "state") ? [node] : isOp(node, "concat") ? node.inputs.filter((n) => isOp(n, "state")) : [];
+
+const isWeight = (node: Packable): node is Node<"weight"> => isOp(node, "weight");
+const isStates = (nodes: readonly Packable[]): nodes is readonly Node<"state">[] => nodes.every((n) => isOp(n, "state"));
 
 function itemOf<T>(map: ReadonlyMap<string, T>, axis: string): T {
   const item = map.get(axis);

@@ -7,6 +7,7 @@ import { addSizes, axisSize, printSize, type Size } from "../size/size.js";
 import type { Extents } from "./extents.js";
 import { packedLength, type CountedTable, type PanelLayout, type WeightLayout } from "../program/program.js";
 import { storage, type Storage } from "./memory.js";
+import { shapeOf, type Packable } from "./side-by-side.js";
 import type { Plan, PlanTable, PlanWeight } from "./plan.js";
 
 interface WeightStorage {
@@ -48,7 +49,7 @@ export class Sources {
   }
   /** The memory of a weight in a layout; panels of it alone that lie as it is given are the memory it has anyway. */
   weight({ attrs: { path, shape } }: Node<"weight">, layout: WeightLayout): Storage {
-    const as = liesAsGiven(layout) ? GIVEN : layout;
+    const as = liesInPanels(layout) ? GIVEN : layout;
     const label = as.kind === "given" ? path : `${path}, in ${as.kind}`;
     return this.#weight([{ path, layout: as }], 4 * packedLength(as, elementsOf(shape)), label);
   }
@@ -57,13 +58,8 @@ export class Sources {
     const [head] = nodes;
     invariant(head, "no weights stand side by side");
     if (nodes.length === 1) return this.weight(head, layout);
-    let first = 0;
-    const parts = nodes.map(({ attrs: { path, shape } }) => {
-      const part = { path, layout: { ...layout, width: shape.at(layout.transposed ? -2 : -1)!, first } };
-      first += part.layout.width;
-      return part;
-    });
-    invariant(first === layout.total, `weights of ${first} columns stand in ${layout.total}`);
+    const layouts = partsOf(nodes, layout);
+    const parts = nodes.map(({ attrs: { path } }, i) => ({ path, layout: layouts[i]! }));
     const label = `${nodes.map((n) => n.attrs.path).join(" + ")}, in panels`;
     return this.#weight(parts, 4 * packedLength(parts[0]!.layout, elementsOf(head.attrs.shape)), label);
   }
@@ -118,7 +114,20 @@ export class Sources {
 
 const GIVEN: WeightLayout = { kind: "given" };
 
-const liesAsGiven = (layout: WeightLayout): boolean =>
+/** The layouts of weights that stand side by side in one of their joint width. */
+export function partsOf(nodes: readonly Packable[], layout: PanelLayout): readonly PanelLayout[] {
+  let first = 0;
+  const parts = nodes.map((node) => {
+    const part = { ...layout, width: shapeOf(node).at(layout.transposed ? -2 : -1)!, first };
+    first += part.width;
+    return part;
+  });
+  invariant(first === layout.total, `weights of ${first} columns stand in ${layout.total}`);
+  return parts;
+}
+
+/** Whether panels of a weight alone are the memory it has as it is given. */
+export const liesInPanels = (layout: WeightLayout): boolean =>
   layout.kind === "panels" && layout.total === layout.width && layout.pairs === 0 && layout.columns === (layout.transposed ? 1 : layout.width);
 
 const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);

@@ -3,8 +3,8 @@ import type { Value } from "./layout.js";
 import type { Unit } from "./unit.js";
 
 export interface OrderOptions {
-  /** The state that a value is the old value of; null for any other. */
-  readonly stateOf: (value: Value) => string | null;
+  /** The states whose old values reading a value is reading. */
+  readonly statesOf: (value: Value) => readonly string[];
   /** The new value of each state. */
   readonly next: ReadonlyMap<string, Value>;
   /** Values that a unit needs beside those it reads: what counts the rows it runs over. */
@@ -15,13 +15,13 @@ export interface OrderOptions {
  * Units as they were, but that before one that makes the new value of a state there run those that read the old one, with all they need. Where such a unit needs the new
  * value itself, which fusion can bring about, it stays behind; the new value then is copied into place when all is done.
  */
-export function updatesAfterReaders(units: readonly Unit[], { stateOf, next, counts }: OrderOptions): readonly Unit[] {
+export function updatesAfterReaders(units: readonly Unit[], { statesOf, next, counts }: OrderOptions): readonly Unit[] {
   if (next.size === 0) return units;
   const makers = new Map<Value, number>();
   const readers = new Map<string, number[]>();
   units.forEach((unit, i) => {
     for (const { value } of unit.writes) makers.set(value, i);
-    for (const state of new Set(unit.reads.map(stateOf))) if (state !== null) readers.set(state, [...(readers.get(state) ?? []), i]);
+    for (const state of new Set(unit.reads.flatMap(statesOf))) readers.set(state, [...(readers.get(state) ?? []), i]);
   });
   const before = units.map((unit) => [...unit.reads, ...counts(unit)].flatMap((value) => makers.get(value) ?? []));
   for (const [state, value] of next) {

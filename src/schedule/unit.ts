@@ -32,14 +32,14 @@ export interface UnitOptions {
   readonly partition: Partition;
   /** Whether it is there before the first step: sources, and what the host counts. */
   readonly isGiven: (node: Node) => boolean;
-  /** Concatenations of weights that are made when they are loaded. */
-  readonly madeWhenLoaded: ReadonlySet<Node>;
+  /** Concatenations of weights that are made where those are packed. */
+  readonly madeWhenPacked: ReadonlySet<Node>;
   /** The states whose new values nodes are. */
   readonly updates: ReadonlyMap<Node, string>;
 }
 
 /** What a context says where nothing is fused. */
-export const UNFUSED = { inPlace: [], prologue: null, loads: null, finishes: null, resultView: null, inputB: 1, pairs: 0 } as const;
+export const UNFUSED = { inPlace: [], prologue: null, loads: null, finishes: null, resultView: null, inputB: 1, pairs: 0, liesAsGiven: false } as const;
 
 /** What a spec is told of every node. Layers that are made alike are said alike. */
 export function typesOf(node: Node, { extents, tunings }: UnitOptions): Pick<SpecContext<OpName>, "attrs" | "inputs" | "results" | "extents" | "tunings"> {

@@ -13,7 +13,7 @@ import { KernelBuilder, result, storageType, work, type View, type Work } from "
 import { isRowMajor, rowMajor, type Value } from "./layout.js";
 import { Layouts } from "./layouts.js";
 import { regionUnit, rowGroupUnit } from "./region-unit.js";
-import { productWeights } from "./side-by-side.js";
+import { liesAsGiven, productWeights } from "./side-by-side.js";
 import { indexIn, runSpec, typesOf, UNFUSED, type Unit, type UnitOptions } from "./unit.js";
 
 export class UnitMaker {
@@ -28,14 +28,14 @@ export class UnitMaker {
 
   /** Makes the unit that computes a node, if it is the one a unit is named for. Nodes come in order. */
   enter(node: Node): void {
-    const { partition, isGiven, madeWhenLoaded } = this.#with;
+    const { partition, isGiven, madeWhenPacked } = this.#with;
     const region = partition.regions.get(node);
     if (region) return this.#push(regionUnit(region, this.layouts, this.#with));
     const group = partition.rowGroups.get(node);
     if (group) return this.#push(rowGroupUnit(group, this.layouts, this.#with));
     if (partition.taken.has(node)) return;
     if (partition.stored.has(node)) return this.#push(this.#expressionUnit(node));
-    if (node.op === "constant" || isGiven(node) || isStructure(node) || isPointwise(node) || isOp(node, "pick") || madeWhenLoaded.has(node)) return;
+    if (node.op === "constant" || isGiven(node) || isStructure(node) || isPointwise(node) || isOp(node, "pick") || madeWhenPacked.has(node)) return;
     this.#push(this.#kernelUnit(node));
   }
   #push(unit: Unit | null): void {
@@ -124,7 +124,7 @@ export class UnitMaker {
         : null;
     const weights = node.inputs.map((from, i) => isOp(from, "weight") || (i === 1 && productWeights(node) !== null));
     const key = [
-      `${node.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}`,
+      `${node.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}${Number(liesAsGiven(node))}`,
       context.results.map(printType).join(" "),
       prologue ? `<${expressionKey(expression!, extents, inputOf)}> ${places.join(",")}` : "",
       [...views, resultView].map((v) => (v ? this.#viewKey(v) : "")).join(";"),
@@ -139,6 +139,7 @@ export class UnitMaker {
         inPlace,
         prologue,
         places,
+        liesAsGiven: liesAsGiven(node),
       });
     const nodes = [node, ...(prologue ? expression!.operations.map((o) => o.node) : [])];
     return { nodes, reads, writes: this.#writes(node), takesOver, key, make };
@@ -162,8 +163,8 @@ export class UnitMaker {
   }
   /** An input where it lies: row-major, unless the operator's kernels read it anyhow. */
   #readOf(node: Node, from: Node, index: number): { readonly value: Value; readonly view: View | null } {
-    const { extents, madeWhenLoaded } = this.#with;
-    if (madeWhenLoaded.has(from)) return { value: this.layouts.result(from, 0), view: null };
+    const { extents, madeWhenPacked } = this.#with;
+    if (madeWhenPacked.has(from)) return { value: this.layouts.result(from, 0), view: null };
     const layout = readsViews.has(node.op) && index < 3 ? this.layouts.of(from) : null;
     if (layout && layout.parts === 1 && !isRowMajor(extents, layout, from.types[0]!.shape)) return { value: layout.value, view: layout };
     return { value: this.layouts.valueOf(from), view: null };

@@ -75,6 +75,7 @@ function viewed(plan: Plan, product: Node, views: readonly View[], resultView: V
       views: [...views, null, null, null, null],
       resultView,
       inPlace: [],
+    liesAsGiven: false,
       prologue: null,
       loads: null,
       finishes: null,

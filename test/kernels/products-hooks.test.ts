@@ -64,6 +64,7 @@ async function run(device: Device, products: ProductTunings, data: Readonly<Reco
     views: [null, null, null, null],
     resultView: null,
     inPlace: [],
+    liesAsGiven: false,
     prologue: null,
     loads,
     finishes: finishes(panels, sums),

@@ -125,11 +125,13 @@ function vectorsStep(context: Context, product: Product, { rows, vectors }: Extr
   return vectorStep(kernel, context, product, { b: vectorsOf(kernel, context, product), rows: 8 * rows, columns: 32 * vectors });
 }
 
-/** b as vectors of four columns, and where they lie: a weight in panels, another value as it is. */
+/** b as vectors of four columns, and where they lie: a weight in panels, unless it lies so anyway; another value as it is. */
 function vectorsOf(kernel: KernelBuilder, context: Context, product: Product): Operand {
-  const packs = context.weights[context.inputB]!;
+  const { attrs, weights, inputB, liesAsGiven, pairs } = context;
+  const lies = liesAsGiven && !attrs.transposed && pairs === 0 && typeof product.columns === "number" && product.columns % 4 === 0;
+  const packs = weights[inputB]! && !lies;
   kernel.function(packs ? panelOffsets(ownTunings(context, product).panel / 4) : ROW_OFFSETS);
-  return packs ? panels(context, product) : input(context.inputB);
+  return packs ? panels(context, product) : input(inputB);
 }
 
 const ROW_OFFSETS = `fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * depth() * (columnCount() / 4u) + n; }

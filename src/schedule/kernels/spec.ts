@@ -15,7 +15,7 @@ import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform
 /** A buffer as a spec names it: by its place in the node, or as one the schedule adds. */
 export type Operand =
   | { readonly from: "input" | "result" | "scratch"; readonly index: number }
-  /** An input that is a weight, or several side by side, in a layout that the runtime makes when it loads: that of one of their joint width. */
+  /** An input that is a weight, or several side by side, in a layout that the runtime makes when it loads, or the device where they are states: that of one of their joint width. */
   | { readonly from: "packed"; readonly index: number; readonly layout: PanelLayout }
   /** Starts of an axis that only the device knows. */
   | { readonly from: "starts"; readonly axis: string }
@@ -40,7 +40,7 @@ export interface SpecContext<K extends OpName> {
   readonly results: readonly TensorType[];
   readonly extents: Extents;
   readonly tunings: Tunings;
-  /** For each input, whether it is a weight as a checkpoint holds it, or several side by side, which are read `packed` only. */
+  /** For each input, whether it is a weight, or several side by side, which are read `packed` only. */
   readonly weights: readonly boolean[];
   /** For each input where it lies; null: row-major and alone in its buffer. Others come only to the operators of `readsViews`. */
   readonly views: readonly (View | null)[];
@@ -64,6 +64,8 @@ export interface SpecContext<K extends OpName> {
   readonly places: readonly number[];
   /** Which input a product's b is: 1, or behind what `loads` binds. */
   readonly inputB: number;
+  /** Whether a product's b, though a weight, also lies in memory row-major, and packing it costs. */
+  readonly liesAsGiven: boolean;
   /** Half the width of a rotary head whose pairs of columns lie side by side in a product's packed b; 0: columns in their order. */
   readonly pairs: number;
 }

@@ -1,0 +1,32 @@
+// y = the matrices of x in panels of so many columns (`PanelLayout`): of each k in turn the values of a panel's columns.
+// Method: values move one by one, from any order and any width.
+// Grid: one invocation for each element of x.
+
+// --- parameters
+struct Sizes { matrices: u32, depth: u32, width: u32, first: u32, panels: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+/** Columns of a panel. */
+const COLUMNS = 32u;
+fn matrixCount() -> u32 { return sizes.matrices; }
+fn depth() -> u32 { return sizes.depth; }
+/** Columns of x, the first of them as it is counted in y, and panels of a matrix of y. */
+fn width() -> u32 { return sizes.width; }
+fn first() -> u32 { return sizes.first; }
+fn panelCount() -> u32 { return sizes.panels; }
+/** k and column of an element within a matrix. */
+fn entryOf(i: u32) -> vec2u { return vec2u(i % depth(), i / depth()); }
+/** Where a column stands among all. */
+fn placeOf(column: u32) -> u32 { return column; }
+// --- end of parameters
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.x + group.y * groups.x) * 64u + lane;
+  let size = depth() * width();
+  if (i >= matrixCount() * size) { return; }
+  let entry = entryOf(i % size);
+  let place = placeOf(first() + entry.y);
+  y[((i / size * panelCount() + place / COLUMNS) * depth() + entry.x) * COLUMNS + place % COLUMNS] = x[i];
+}

@@ -1,0 +1,37 @@
+// The spec of packing on the device: a weight that changes from run to run is brought into panels before the first product that reads it so.
+import type { PanelLayout } from "../../program/program.js";
+import type { Extents } from "../extents.js";
+import type { Step } from "../plan.js";
+import { input, KernelBuilder, result, type Operand } from "./spec.js";
+
+/** The step that writes so many matrices, input 0, where they belong in result 0; what it does not write of that belongs to others, or is beyond the last column. */
+export function packPanels(layout: PanelLayout, matrices: number, extents: Extents): Step<Operand> {
+  const turns = turnsSquares(layout);
+  const { depth, width, columns, first, total } = layout;
+  const element = turns ? "vec4f" : "f32";
+  const kernel = new KernelBuilder(turns ? "panels_transposed" : "panels", extents).read("x", element, input(0)).write("y", element, result());
+  kernel.constant("COLUMNS", columns).count("matrixCount", matrices).count("depth", depth).count("width", width).count("first", first);
+  kernel.count("panelCount", Math.ceil(total / columns));
+  if (turns) return kernel.function(columnAt(layout)).over((matrices * depth * width) / 16);
+  const entry = layout.transposed ? "i % depth(), i / depth()" : "i / width(), i % width()";
+  return kernel
+    .function(`fn entryOf(i: u32) -> vec2u { return vec2u(${entry}); }`)
+    .function(placeOf(layout))
+    .over(matrices * depth * width);
+}
+
+/** Whether squares of four columns and four k can be turned as a whole. */
+function turnsSquares({ depth, width, transposed, columns, first, pairs }: PanelLayout): boolean {
+  const apart = pairs === 0 || (first % (2 * pairs) === 0 && width % (2 * pairs) === 0);
+  return transposed && apart && [depth, width, columns, first].every((n) => n % 4 === 0);
+}
+
+/** See `PanelLayout`: columns that are `pairs` apart stand side by side. */
+function placeOf({ pairs }: PanelLayout): string {
+  const place = pairs === 0 ? "column" : `column - column % ${2 * pairs}u + 2u * (column % ${pairs}u) + column / ${pairs}u % 2u`;
+  return `fn placeOf(column: u32) -> u32 { return ${place}; }`;
+}
+function columnAt({ pairs }: PanelLayout): string {
+  const column = pairs === 0 ? "place" : `place - place % ${2 * pairs}u + place % 2u * ${pairs}u + place % ${2 * pairs}u / 2u`;
+  return `fn columnAt(place: u32) -> u32 { return ${column}; }`;
+}
