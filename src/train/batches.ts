@@ -1,7 +1,7 @@
 // Batches of windows of a text: in random order for training, in order for evaluation.
 import type { Corpus } from "./corpus-node.js";
 import type { Batch } from "./types.js";
-import { nextWindows, wholeWindows, type DataPosition, type Split } from "./windows.js";
+import { nextWindows, type DataPosition, type Split, type Window } from "./windows.js";
 
 /** The objective's inputs that a text fills: the tokens, and for each the one that follows. */
 export interface TextInputs {
@@ -26,22 +26,21 @@ export async function batchAt(position: DataPosition, seed: number, options: Bat
   return { batch: await batchOf(offsets, options.context, options), next };
 }
 
-/** All windows of a stretch of tokens in order, as many in a batch as are given; the last is shorter and alone. */
-export async function* batchesOf(from: number, to: number, options: Omit<BatchOptions, "split">): AsyncIterable<Batch> {
+/** Windows in order, as many in a batch as are given; those of another length than the context stand alone. */
+export async function* batchesOf(windows: readonly Window[], options: Omit<BatchOptions, "split">): AsyncIterable<Batch> {
   let offsets: number[] = [];
-  for (const { offset, length } of wholeWindows(from, to, options.context)) {
-    if (length < options.context) {
-      if (offsets.length > 0) yield batchOf(offsets, options.context, options);
-      yield batchOf([offset], length, options);
-      return;
+  for (const [i, { offset, length }] of windows.entries()) {
+    if (length === options.context) offsets.push(offset);
+    if (offsets.length === options.rows || (offsets.length > 0 && (length !== options.context || i === windows.length - 1))) {
+      yield batchOf(offsets, options.context, options);
+      offsets = [];
     }
-    offsets.push(offset);
-    if (offsets.length < options.rows) continue;
-    yield batchOf(offsets, options.context, options);
-    offsets = [];
+    if (length !== options.context) yield batchOf([offset], length, options);
   }
-  if (offsets.length > 0) yield batchOf(offsets, options.context, options);
 }
+
+/** One window alone. */
+export const windowBatch = ({ offset, length }: Window, options: Pick<BatchOptions, "corpus" | "inputs">): Promise<Batch> => batchOf([offset], length, options);
 
 async function batchOf(offsets: readonly number[], length: number, { corpus, inputs }: Pick<BatchOptions, "corpus" | "inputs">): Promise<Batch> {
   const tokens = new Uint32Array(offsets.length * length); // [B, T]

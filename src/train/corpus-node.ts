@@ -35,6 +35,8 @@ export interface Corpus {
   readonly separator: number | null;
   /** Tokens from `at`; throws TrainError where the file was damaged. */
   read(at: number, count: number): Promise<Uint32Array>;
+  /** Texts of tokens, for people. */
+  show(tokens: readonly number[]): readonly string[];
   /** What has become of the text since, as a sentence; null: nothing. The tokens stay as they were. */
   changed(): Promise<string | null>;
   close(): Promise<void>;
@@ -80,6 +82,7 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
     path,
     separator: encoder.separator,
     read: (at, count) => readTokens(handle, path, encoder.width, at, count),
+    show: (tokens) => encoder.show(tokens),
     changed: () => changeOf(files),
     close: () => handle.close(),
   };

@@ -11,6 +11,8 @@ export interface Encoder {
   readonly separator: number | null;
   /** Tokens of a document that comes in pieces; `place` names it in messages. */
   encode(pieces: AsyncIterable<Uint8Array>, place: string): AsyncIterable<ArrayLike<number>>;
+  /** The text each of some tokens stands for, for people; that of a character of several tokens stands with the first. */
+  show(tokens: readonly number[]): readonly string[];
 }
 
 /** Each byte is a token. Byte 0, which no text holds, stands between documents. */
@@ -19,7 +21,22 @@ export const bytesEncoder: Encoder = {
   width: 1,
   separator: 0,
   encode: (pieces) => pieces,
+  show: showBytes,
 };
+
+function showBytes(tokens: readonly number[]): readonly string[] {
+  const decoder = new TextDecoder("utf-8");
+  const bytes = Uint8Array.from(tokens);
+  const shown: string[] = [];
+  while (shown.length < bytes.length) {
+    const first = bytes[shown.length]!;
+    const length = first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    const text = decoder.decode(bytes.subarray(shown.length, shown.length + length));
+    const whole = !text.includes("\ufffd");
+    shown.push(text.slice(0, whole ? undefined : 1), ...Array<string>(whole ? Math.min(length, bytes.length - shown.length) - 1 : 0).fill(""));
+  }
+  return shown;
+}
 
 /** Characters that are tokenized at once: a longer document is cut behind a line's end. */
 const PIECE = 1 << 16;
@@ -50,6 +67,7 @@ export async function jsonEncoder(json: string, file: string, digest: string): P
     name: `tokenizer ${digest}`,
     width: largest < 256 ? 1 : largest < 65536 ? 2 : 4,
     separator,
+    show: (tokens) => tokens.map((token) => tokenizer.decode([token], { skip_special_tokens: false })),
     async *encode(pieces, place) {
       for await (const text of textPieces(pieces, place)) yield tokenizer.encode(text, { add_special_tokens: false }).ids;
     },

@@ -64,8 +64,14 @@ export function nextWindows(
   return { offsets, next: { epoch, window } };
 }
 
-/** First token and length of each window of a stretch of tokens, in order; the last is shorter. Every token but the first is a target once. */
-export function wholeWindows(from: number, to: number, context: number): readonly { readonly offset: number; readonly length: number }[] {
+/** So many tokens from one on; their targets reach one token further. */
+export interface Window {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** The windows of a stretch of tokens in order; the last may be shorter. Every token but the first is a target once. */
+export function wholeWindows(from: number, to: number, context: number): readonly Window[] {
   const windows = [];
   for (let offset = from; offset < to - 1; offset += context) windows.push({ offset, length: Math.min(context, to - 1 - offset) });
   return windows;

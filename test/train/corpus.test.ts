@@ -6,7 +6,7 @@ import { openCorpus, type Corpus, type CorpusOptions } from "../../src/train/cor
 import { TrainError } from "../../src/train/errors.js";
 import { findSources } from "../../src/train/sources-node.js";
 import { textPieces } from "../../src/train/tokenizer.js";
-import { split, START } from "../../src/train/windows.js";
+import { split, START, wholeWindows } from "../../src/train/windows.js";
 import { scratch, text } from "./folder.js";
 
 const folder = scratch();
@@ -265,7 +265,7 @@ describe("batches", () => {
     const tokens = [...(await corpus.read(0, 101))];
     const seen: number[] = [];
     const shapes: string[] = [];
-    for await (const batch of batchesOf(20, 101, { corpus, inputs, rows: 3, context: 12 })) {
+    for await (const batch of batchesOf(wholeWindows(20, 101, 12), { corpus, inputs, rows: 3, context: 12 })) {
       seen.push(...batch.inputs["targets"]!);
       shapes.push(`${batch.rows}×${batch.length}`);
     }
@@ -277,7 +277,7 @@ describe("batches", () => {
   it("have no target across the end of a document where the objective allows none", async () => {
     const corpus = await opening(folder.file("ends.jsonl", '{"text":"abc"}\n{"text":"de"}'));
     const one = async (signed: boolean): Promise<number[]> => {
-      for await (const batch of batchesOf(0, corpus.tokens, { corpus, inputs: { ...inputs, signed }, rows: 1, context: 8 }))
+      for await (const batch of batchesOf(wholeWindows(0, corpus.tokens, 8), { corpus, inputs: { ...inputs, signed }, rows: 1, context: 8 }))
         return [...batch.inputs["targets"]!];
       return [];
     };

@@ -1,0 +1,15 @@
+// The public API of training, in Node: a run as an iterator of events, and the parts it is made of.
+export { batchAt, batchesOf, type TextInputs } from "./batches.js";
+export { readCheckpoint, type Checkpoint } from "./checkpoint-node.js";
+export { openCorpus, type Corpus, type CorpusOptions } from "./corpus-node.js";
+export { TrainError, type TrainErrorCode } from "./errors.js";
+export type { Passage, TrainEvent } from "./events.js";
+export { loop, type LoopOptions, type Place } from "./loop.js";
+export { readLog, type LogEntry } from "./log-node.js";
+export type { Manifest } from "./manifest.js";
+export { openRunFolder, type RunFolder } from "./run-folder-node.js";
+export { train, type RunModel, type RunOptions, type TextOptions } from "./run-node.js";
+export { learningRate, piecewiseLinear, type LearningRateOptions, type Point, type Schedule } from "./schedule.js";
+export { withDefaults, type TrainSettings } from "./settings.js";
+export type { Batch, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
+export { split, wholeWindows, type DataPosition, type Split } from "./windows.js";

@@ -1,0 +1,129 @@
+// The report of a run from its log, read as a stream: however long the run was, each curve has a few hundred points.
+import type { Passage } from "./events.js";
+import { readLog, type LogEntry } from "./log-node.js";
+import { renderReport, type Curve, type Validated } from "./report/report.js";
+import type { TrainSettings } from "./settings.js";
+import type { Rule } from "./types.js";
+
+export interface ReportOptions {
+  readonly log: string;
+  readonly model: { readonly name: string; readonly parameters: Readonly<Record<string, string>> };
+  readonly settings: TrainSettings;
+  readonly passage: Passage | null;
+  /** Texts of the passage's tokens. */
+  readonly shown: readonly string[];
+  readonly finished: boolean;
+}
+
+/** Points of a curve. */
+const MOST_POINTS = 400;
+/** Steps that the present speed is taken over. */
+const RECENT = 50;
+
+export async function reportOf({ log, model, settings, passage, shown, finished }: ReportOptions): Promise<string> {
+  const gather = (): Gathered => new Gathered(settings.steps);
+  const [bits, rate, norm, speed] = [gather(), gather(), gather(), gather()];
+  const live = new Map<string, Gathered>();
+  const agreement = new Map<string, Gathered>();
+  const validations: Validated[] = [];
+  const recent: { readonly tokens: number; readonly seconds: number }[] = [];
+  let [step, tokens, seconds, computedShare] = [0, 0, 0, 1];
+  const addAll = (to: Map<string, Gathered>, entry: LogEntry, field: string): void => {
+    for (const [name, value] of Object.entries(recordOf(entry[field]))) {
+      if (!to.has(name)) to.set(name, gather());
+      to.get(name)!.add(entry.step, numberOf(value));
+    }
+  };
+  for await (const entry of readLog(log)) {
+    if (entry.kind === "validation") validations.push(validated(entry));
+    if (entry.kind !== "step") continue;
+    const own = { tokens: numberOf(entry["tokens"]), seconds: numberOf(entry["seconds"]) };
+    step = entry.step;
+    tokens += own.tokens;
+    seconds += own.seconds;
+    recent.push(own);
+    if (recent.length > RECENT) recent.shift();
+    computedShare = numberOf(entry["computedShare"]);
+    bits.add(step, numberOf(entry["bitsPerByte"]));
+    rate.add(step, numberOf(entry["learningRate"]));
+    norm.add(step, numberOf(entry["gradientNorm"]));
+    speed.add(step, own.tokens / own.seconds);
+    addAll(live, entry, "live");
+    addAll(agreement, entry, "agreement");
+  }
+  const sum = (of: (r: { readonly tokens: number; readonly seconds: number }) => number): number => recent.reduce((n, r) => n + of(r), 0);
+  const curves = (from: ReadonlyMap<string, Gathered>): ReadonlyMap<string, Curve> => new Map([...from].map(([name, g]) => [name, g.curve()]));
+  return renderReport({
+    model: model.name,
+    parameters: model.parameters,
+    settings: { ...settings },
+    step,
+    steps: settings.steps,
+    tokens,
+    seconds,
+    tokensPerSecond:
+      sum((r) => r.tokens) /
+      Math.max(
+        1e-9,
+        sum((r) => r.seconds),
+      ),
+    computedShare,
+    bitsPerByte: bits.curve(),
+    learningRate: rate.curve(),
+    gradientNorm: norm.curve(),
+    speed: speed.curve(),
+    live: curves(live),
+    agreement: curves(agreement),
+    validations,
+    passage,
+    shown,
+    finished,
+  });
+}
+
+/** Values of steps, put together so that no more than MOST_POINTS are left. */
+class Gathered {
+  readonly #width: number;
+  readonly #points: { x: number; sum: number; n: number; low: number; high: number }[] = [];
+
+  constructor(steps: number) {
+    this.#width = Math.max(1, Math.ceil(steps / MOST_POINTS));
+  }
+
+  add(step: number, value: number): void {
+    if (!Number.isFinite(value)) return;
+    const last = this.#points.at(-1);
+    if (last && Math.floor((step - 1) / this.#width) === Math.floor((last.x - 1) / this.#width)) {
+      last.x = step;
+      last.sum += value;
+      last.n++;
+      last.low = Math.min(last.low, value);
+      last.high = Math.max(last.high, value);
+    } else this.#points.push({ x: step, sum: value, n: 1, low: value, high: value });
+  }
+
+  curve(): Curve {
+    return { points: this.#points.map(({ x, sum, n, low, high }) => ({ x, y: sum / n, low, high })) };
+  }
+}
+
+function validated(entry: LogEntry): Validated {
+  const perNat = numberOf(entry["bitsPerByte"]) / numberOf(entry["loss"]);
+  const rules = Object.entries(recordOf(entry["rules"])).filter((r): r is [Rule, unknown] => r[0] === "top-k" || r[0] === "causal");
+  return {
+    step: entry.step,
+    bitsPerByte: new Map(rules.map(([rule, found]) => [rule, numberOf(recordOf(found)["loss"]) * perNat])),
+    shares: new Map(
+      rules.map(([rule, found]) => [
+        rule,
+        Object.fromEntries(Object.entries(recordOf(recordOf(found)["shares"])).map(([path, share]) => [path, numberOf(share)])),
+      ]),
+    ),
+  };
+}
+
+/** What a line of the log holds under a name; an empty record where it is none. */
+const recordOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {}; // an object's fields
+/** NaN for what is no number. */
+const numberOf = (value: unknown): number => (typeof value === "number" ? value : Number.NaN);

@@ -1,0 +1,130 @@
+// Line charts as SVG: axes with round numbers, a band where many steps share a place, values on hover.
+import { escape, plain, scriptJson } from "./html.js";
+
+export interface Series {
+  readonly name: string;
+  /** A class of the page's style that colours it: c1 … c6. */
+  readonly color: string;
+  readonly points: readonly { readonly x: number; readonly y: number; readonly low?: number; readonly high?: number }[];
+  /** Few points, each of which was measured by itself. */
+  readonly dots?: boolean;
+}
+
+export interface ChartOptions {
+  readonly id: string;
+  readonly title: string;
+  readonly note?: string;
+  readonly series: readonly Series[];
+  readonly width: number;
+  readonly height: number;
+  /** The last value of the horizontal axis. */
+  readonly until: number;
+  /** Of values, and of the round numbers at the axis. */
+  readonly format?: (y: number) => string;
+  readonly tick?: (y: number) => string;
+  /** The vertical axis begins at 0. */
+  readonly fromZero?: boolean;
+  /** The vertical axis ends at least here. */
+  readonly atLeast?: number;
+  readonly log?: boolean;
+  /** Over the whole page where others stand side by side. */
+  readonly wide?: boolean;
+}
+
+const MARGIN = { left: 56, right: 14, top: 10, bottom: 28 };
+
+/** A figure with a legend that tells each series' last value. Empty where there is nothing to draw. */
+export function lineChart(options: ChartOptions): string {
+  const { id, title, note, width, height, until, format = plain, tick = roundText } = options;
+  const series = options.series.map((s) => ({ ...s, points: s.points.filter((p) => Number.isFinite(p.y)) })).filter((s) => s.points.length > 0);
+  if (series.length === 0) return "";
+  const [low, high] = domain(options, series);
+  const toY = scale(low, high, height - MARGIN.bottom, MARGIN.top, options.log ?? false);
+  const toX = (x: number): number => MARGIN.left + ((width - MARGIN.left - MARGIN.right) * x) / Math.max(1, until);
+  const yTicks = options.log ? logTicks(low, high) : ticks(low, high, Math.max(2, Math.round(height / 60)));
+  const xTicks = ticks(0, until, width > 600 ? 8 : 5).filter((x) => x <= until && Number.isInteger(x));
+  const grid = yTicks.map((y) => `<line class="grid" x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${at(toY(y))}" y2="${at(toY(y))}"/>`);
+  const labels = [
+    ...yTicks.map((y) => `<text class="tick" x="${MARGIN.left - 8}" y="${at(toY(y) + 4)}" text-anchor="end">${escape(tick(y))}</text>`),
+    ...xTicks.map(
+      (x) =>
+        `<text class="tick" x="${at(toX(x))}" y="${height - 8}" text-anchor="${toX(x) > width - MARGIN.right - 18 ? "end" : "middle"}">${tickText(x)}</text>`,
+    ),
+    `<text class="tick" x="${MARGIN.left - 8}" y="${height - 8}" text-anchor="end">step</text>`,
+  ];
+  const box = `<clipPath id="${id}-clip"><rect x="${MARGIN.left}" y="${MARGIN.top - 4}" width="${width - MARGIN.left - MARGIN.right + 4}" height="${height - MARGIN.top - MARGIN.bottom + 4}"/></clipPath>`;
+  const drawn = series.flatMap((s) => [
+    ...(s.points.some((p) => p.low !== undefined) ? [`<path class="band ${s.color}" d="${band(s, toX, toY, low, high)}"/>`] : []),
+    `<path class="line ${s.color}" d="${line(s, toX, toY)}"/>`,
+    ...(s.dots && s.points.length <= 60 ? s.points.map((p) => `<circle class="dot ${s.color}" cx="${at(toX(p.x))}" cy="${at(toY(p.y))}" r="3"/>`) : []),
+  ]);
+  const legend = series.map((s) => `<span class="key ${s.color}"><i></i>${escape(s.name)} <b>${escape(format(s.points.at(-1)!.y))}</b></span>`).join("");
+  const hover = {
+    until,
+    left: MARGIN.left,
+    right: width - MARGIN.right,
+    series: series.map((s) => ({ name: s.name, color: s.color, points: s.points.map((p) => [p.x, format(p.y)]) })),
+  };
+  return `<figure class="chart${options.wide ? " wide" : ""}" id="${id}"><figcaption><h3>${escape(title)}</h3>${note === undefined ? "" : `<p class="note">${escape(note)}</p>`}<div class="legend">${legend}</div></figcaption>
+<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(title)}">${box}${grid.join("")}${labels.join("")}<g clip-path="url(#${id}-clip)">${drawn.join("")}</g><line class="cross" y1="${MARGIN.top}" y2="${height - MARGIN.bottom}" x1="0" x2="0"/></svg>
+<div class="tip" hidden></div><script type="application/json">${scriptJson(hover)}</script></figure>`;
+}
+
+const at = (n: number): string => n.toFixed(1);
+
+/** Without what the first steps alone reach: they would flatten everything after them. */
+function domain({ until, fromZero, atLeast, log }: ChartOptions, series: readonly Series[]): readonly [number, number] {
+  const all = series.flatMap((s) => s.points);
+  const later = all.filter((p) => p.x > until * 0.03);
+  const shown = (later.length > 0 ? later : all).flatMap((p) => [p.low ?? p.y, p.high ?? p.y]).filter((y) => Number.isFinite(y) && (!log || y > 0));
+  if (shown.length === 0) return log ? [0.1, 1] : [0, 1];
+  const least = shown.reduce((a, b) => Math.min(a, b));
+  const most = Math.max(
+    shown.reduce((a, b) => Math.max(a, b)),
+    atLeast ?? -Infinity,
+  );
+  if (log) return [least / 1.2, most * 1.2];
+  const pad = (most - least || Math.abs(most) || 1) * 0.06;
+  return [fromZero ? Math.min(0, least) : least - pad, most + (atLeast !== undefined && most <= atLeast ? 0 : pad)];
+}
+
+function scale(low: number, high: number, from: number, to: number, log: boolean): (y: number) => number {
+  const f = log ? Math.log : (y: number): number => y;
+  return (y) => from + ((to - from) * (f(Math.max(y, log ? low / 10 : -Infinity)) - f(low))) / (f(high) - f(low) || 1);
+}
+
+/** Round numbers, about so many. */
+export function ticks(low: number, high: number, about: number): readonly number[] {
+  const raw = (high - low) / Math.max(1, about);
+  if (!(raw > 0)) return [low];
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999)!;
+  const found: number[] = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(Number((i * step).toPrecision(12)));
+  return found;
+}
+
+function logTicks(low: number, high: number): readonly number[] {
+  const powers: number[] = [];
+  for (let e = Math.ceil(Math.log10(low)); 10 ** e <= high; e++) powers.push(10 ** e);
+  return powers.length >= 2 ? powers : ticks(low, high, 4).filter((y) => y > 0);
+}
+
+/** A round number as briefly as it goes: `0`, `2.5`, `5e-4`. */
+const roundText = (y: number): string => {
+  if (y === 0) return "0";
+  const text = String(Number(y.toPrecision(4)));
+  return Math.abs(y) >= 0.01 && text.length <= 7 ? text : y.toExponential().replace("e+", "e");
+};
+
+const tickText = (x: number): string => (x >= 10_000 ? `${(x / 1000).toLocaleString("en")}k` : x.toLocaleString("en"));
+
+const line = (s: Series, toX: (x: number) => number, toY: (y: number) => number): string =>
+  s.points.map((p, i) => `${i === 0 ? "M" : "L"}${at(toX(p.x))},${at(toY(p.y))}`).join("");
+
+function band(s: Series, toX: (x: number) => number, toY: (y: number) => number, low: number, high: number): string {
+  const clamp = (y: number): number => Math.min(high + (high - low), Math.max(low - (high - low), y));
+  const up = s.points.map((p) => `${at(toX(p.x))},${at(toY(clamp(p.high ?? p.y)))}`);
+  const down = s.points.map((p) => `${at(toX(p.x))},${at(toY(clamp(p.low ?? p.y)))}`).reverse();
+  return `M${[...up, ...down].join("L")}Z`;
+}

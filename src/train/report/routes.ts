@@ -1,0 +1,91 @@
+// The routes of a model in the report: how much each layer computes, and which tokens of a passage.
+import type { Passage } from "../events.js";
+import type { Rule } from "../types.js";
+import { escape, percent } from "./html.js";
+
+const NAMES: { readonly [R in Rule]: string } = { "top-k": "top-k", causal: "causal rule" };
+
+/** Bars: for each routed layer the share of tokens it computes, under each rule. */
+export function shareBars(shares: ReadonlyMap<Rule, Readonly<Record<string, number>>>): string {
+  const paths = [...new Set([...shares.values()].flatMap((byPath) => Object.keys(byPath)))];
+  if (paths.length === 0) return "";
+  const rows = paths.map((path) => {
+    const bars = [...shares].flatMap(([rule, byPath]) => {
+      const share = byPath[path];
+      if (share === undefined) return [];
+      return [
+        `<div class="bar ${rule === "causal" ? "c3" : "c2"}"><i style="width:${(100 * Math.min(1, share)).toFixed(2)}%"></i><b>${percent(share)}</b></div>`,
+      ];
+    });
+    return `<div class="row"><code>${escape(path)}</code><div>${bars.join("")}</div></div>`;
+  });
+  const legend = [...shares.keys()].map((rule) => `<span class="key ${rule === "causal" ? "c3" : "c2"}"><i></i>${NAMES[rule]}</span>`).join("");
+  return `<figure class="shares"><figcaption><h3>Share of tokens that each routed layer computes</h3><p class="note">over the validation windows, at the last validation</p><div class="legend">${legend}</div></figcaption>${rows.join("\n")}</figure>`;
+}
+
+/** The passage as text, each token the darker the more layers compute it, and below it which layer computes which, under each rule. `shown` are the tokens' texts. */
+export function heatMap({ routes }: Passage, shown: readonly string[]): string {
+  if (routes.length === 0 || shown.length === 0) return "";
+  const rules = [...new Set(routes.map((r) => r.rule))];
+  const main = rules.includes("causal") ? "causal" : rules[0]!;
+  const layers = routes.filter((r) => r.rule === main);
+  const heat = shown.map((_, i) => layers.reduce((n, r) => n + (r.mask[i] ?? 0), 0));
+  const text = shown
+    .map((token, i) => `<span style="--h:${(heat[i]! / layers.length).toFixed(2)}" title="${title(i, layers)}">${visible(token)}</span>`)
+    .join("");
+  const legend = Array.from(
+    { length: layers.length + 1 },
+    (_, n) => `<span class="key"><i class="heat" style="--h:${(n / layers.length).toFixed(2)}"></i>${n}</span>`,
+  ).join("");
+  const strips = rules.map((rule) => stripes(rule, routes, shown.length)).join("\n");
+  return `<figure class="passage"><figcaption><h3>Which tokens are worth computing</h3><p class="note">The beginning of the validation text, by the ${NAMES[main]}: how many of ${layers.length} routed ${layers.length === 1 ? "layer" : "layers"} compute a token.${agreement(routes)}</p><div class="legend">${legend}</div></figcaption>
+<div class="text">${text}</div>
+${strips}</figure>`;
+}
+
+const title = (i: number, layers: Passage["routes"]): string => {
+  const by = layers.filter((r) => r.mask[i]).map((r) => r.path);
+  return escape(`token ${i}: ${by.length === 0 ? "skipped by all" : by.join(", ")}`);
+};
+
+/** A line's end is shown and kept; other signs that do not print stand as a dot. */
+function visible(token: string): string {
+  return escape(token.replaceAll(/[\p{Cc}\ufffd]/gu, (c) => (c === "\n" ? "\n" : "·"))).replaceAll("\n", "<em>↵</em>\n");
+}
+
+/** One line of cells for each layer: tokens from left to right. */
+function stripes(rule: Rule, routes: Passage["routes"], tokens: number): string {
+  const own = routes.filter((r) => r.rule === rule);
+  const [cell, high, gap] = [4, 18, 4];
+  const height = own.length * (high + gap);
+  const rects = own.flatMap((route, row) => [
+    `<rect class="skip" x="0" y="${row * (high + gap)}" width="${tokens * cell}" height="${high}"/>`,
+    ...runs(route.mask).map(([from, to]) => `<rect class="took" x="${from * cell}" y="${row * (high + gap)}" width="${(to - from) * cell}" height="${high}"/>`),
+  ]);
+  const names = own.map((route) => `<div><code>${escape(route.path)}</code><b>${percent(route.mask.reduce((a, b) => a + b, 0) / tokens)}</b></div>`).join("");
+  return `<div class="stripes"><h4>${NAMES[rule]}</h4><div class="names" style="grid-auto-rows:${high + gap}px">${names}</div><svg viewBox="0 0 ${tokens * cell} ${height}" preserveAspectRatio="none" style="height:${height}px" role="img" aria-label="chosen tokens by layer, ${NAMES[rule]}">${rects.join("")}</svg></div>`;
+}
+
+/** Stretches of chosen tokens. */
+function runs(mask: readonly number[]): readonly (readonly [number, number])[] {
+  const found: [number, number][] = [];
+  for (let i = 0; i < mask.length; i++) {
+    if (!mask[i]) continue;
+    const last = found.at(-1);
+    if (last && last[1] === i) last[1] = i + 1;
+    else found.push([i, i + 1]);
+  }
+  return found;
+}
+
+/** How far the two rules choose alike. */
+function agreement(routes: Passage["routes"]): string {
+  let [same, all] = [0, 0];
+  for (const a of routes.filter((r) => r.rule === "causal")) {
+    const b = routes.find((r) => r.rule === "top-k" && r.path === a.path);
+    if (!b) continue;
+    all += a.mask.length;
+    same += a.mask.reduce((n, x, i) => n + (x === b.mask[i] ? 1 : 0), 0);
+  }
+  return all === 0 ? "" : ` Top-k decides alike for ${percent(same / all)} of them.`;
+}

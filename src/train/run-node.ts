@@ -1,0 +1,272 @@
+// A whole run of training: the text, the trainer, the loop, and what it leaves in its folder.
+import type { Program, ProgramWeight } from "../program/program.js";
+import type { Words } from "../runtime/index.js";
+import { batchAt, batchesOf, windowBatch, type TextInputs } from "./batches.js";
+import type { Checkpoint } from "./checkpoint-node.js";
+import { openCorpus, type Corpus } from "./corpus-node.js";
+import { replaceFile, writing } from "./disk-node.js";
+import { TrainError } from "./errors.js";
+import type { TrainEvent } from "./events.js";
+import { openLog, type Log, type LogEntry } from "./log-node.js";
+import { diverged, loop, type LoopOptions } from "./loop.js";
+import { reportOf } from "./report-node.js";
+import { bestLoss, openRunFolder, resumeFrom, type RunFolder } from "./run-folder-node.js";
+import { resumed, settingsRecord, stepSettings, withDefaults, type TrainSettings } from "./settings.js";
+import type { Batch, Rule, Trainer, TrainingState } from "./types.js";
+import { split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
+
+/** What a run needs to know of a model. */
+export interface RunModel extends Pick<Program, "weights" | "ignore"> {
+  readonly name: string;
+  readonly parameters: Readonly<Record<string, string>>;
+  /** Its source and what it imports, its own first. */
+  readonly sources: readonly { readonly path: string; readonly text: string }[];
+  readonly inputs: TextInputs;
+  /** Tokens must be below this; null: any may come. */
+  readonly vocabulary: number | null;
+  /** Paths of the objective's own losses. */
+  readonly own: readonly string[];
+  /** Whether a layer chooses tokens: then validation is by both rules. */
+  readonly routed: boolean;
+}
+
+export interface TextOptions {
+  /** A file, a folder, or an installed package. */
+  readonly data: string;
+  /** A `tokenizer.json`; without one, bytes. */
+  readonly tokenizer?: string;
+  /** The field of JSONL that holds the text. */
+  readonly field?: string;
+}
+
+export interface RunOptions extends TextOptions {
+  readonly model: RunModel;
+  /** The folder of the run. */
+  readonly output: string;
+  /** What is not given takes its usual value, or the checkpoint's where the run goes on. */
+  readonly settings: Partial<TrainSettings> & { readonly context: number };
+  /** The checkpoint to go on from: the last, or that of a step. Null: begin. */
+  readonly resume: "last" | number | null;
+  /** Called once, when everything else is known to be right. */
+  readonly createTrainer: (settings: TrainSettings) => Promise<Trainer>;
+  /** Starting value of a weight that the trainer does not hold. */
+  readonly initialValues: (weight: ProgramWeight, seed: number) => Words | Promise<Words>;
+  /** Aborted: the step under way is finished and a checkpoint written. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (stage: string, done: number, total: number) => void;
+}
+
+/** Trains a model on a text and tells what happens, to the end or until the signal is aborted. Throws TrainError and what the runtime throws. */
+export async function* train(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
+  const { model } = options;
+  const run = await openRunFolder(options.output);
+  const found = options.resume === null ? null : await resumeFrom(run, options.resume === "last" ? null : options.resume, model);
+  if (!found && (await run.steps()).length > 0)
+    throw new TrainError("bad-option", `${options.output} holds a run already`, { hint: "--resume goes on with it; else give another folder" });
+  if (found) expectSameModel(model, found.checkpoint, found.path);
+  const settings = found ? resumed(found.checkpoint.manifest.settings, given(options, found.checkpoint)) : withDefaults(options.settings);
+  if (found && found.checkpoint.manifest.step > settings.steps)
+    throw new TrainError("bad-option", `the checkpoint has done ${found.checkpoint.manifest.step} steps, the run is to have ${settings.steps}`);
+  const corpus = await openCorpus({
+    ...textOptions(options),
+    cache: run.cache,
+    ...(options.signal ? { signal: options.signal } : {}),
+    onProgress: (done, total) => options.onProgress?.("reading the text", done, total),
+  });
+  try {
+    expectFits(corpus, options);
+    if (found && corpus.digest !== found.checkpoint.manifest.data.digest)
+      throw new TrainError("bad-data", `${options.data} is not the text that the run was begun with`, {
+        hint: "give the same text, tokenizer and field, or begin another run from the checkpoint's weights: --weights",
+      });
+    const parts = split(corpus.tokens, settings.context, settings.validation);
+    const trainer = await options.createTrainer(settings);
+    try {
+      if (found) {
+        await trainer.restore(found.checkpoint.state);
+        await run.goBackTo(found.checkpoint.manifest.step);
+      }
+      const log = await openLog(run.log, found?.checkpoint.manifest.step ?? 0);
+      try {
+        yield* recorded({ options, run, corpus, parts, settings, trainer, log, found });
+      } finally {
+        await log.close();
+      }
+    } finally {
+      trainer.dispose();
+    }
+  } finally {
+    await corpus.close();
+  }
+}
+
+/** The context is the checkpoint's unless another is asked for. */
+const given = ({ settings }: RunOptions, { manifest }: Checkpoint): Partial<TrainSettings> => {
+  const { context, ...others } = settings;
+  return context === manifest.settings["context"] ? settings : { ...others, context };
+};
+
+export const textOptions = ({ data, tokenizer, field }: TextOptions): TextOptions => ({
+  data,
+  ...(tokenizer === undefined ? {} : { tokenizer }),
+  ...(field === undefined ? {} : { field }),
+});
+
+function expectSameModel(model: RunModel, { manifest, sources }: Checkpoint, path: string): void {
+  const hint = "begin another run from its weights: --weights";
+  const fail = (what: string): never => {
+    throw new TrainError("bad-checkpoint", `the model is not the one of ${path}: ${what}`, { hint });
+  };
+  if (manifest.model !== model.name) fail(`it is ${model.name}, that one ${manifest.model}`);
+  for (const [name, value] of Object.entries(model.parameters)) {
+    const before = manifest.parameters[name];
+    if (before !== value) fail(before === undefined ? `${name} is new` : `${name} is ${value}, it was ${before}`);
+  }
+  for (const [i, source] of model.sources.entries()) if (sources[i]?.text !== source.text) fail(`${source.path} has changed`);
+  if (sources.length !== model.sources.length) fail(`it has ${model.sources.length} source files, that one ${sources.length}`);
+}
+
+/** That a text's tokens are ones the model knows. */
+export function expectFits(corpus: Corpus, { data, model }: TextOptions & { readonly model: Pick<RunModel, "vocabulary"> }): void {
+  if (model.vocabulary === null || corpus.largestToken < model.vocabulary) return;
+  throw new TrainError("bad-data", `${data} has the token ${corpus.largestToken}, the model knows those below ${model.vocabulary}`, {
+    hint: "give the tokenizer of the model, or set the model's vocabulary",
+  });
+}
+
+interface Opened {
+  readonly options: RunOptions;
+  readonly run: RunFolder;
+  readonly corpus: Corpus;
+  readonly parts: Split;
+  readonly settings: TrainSettings;
+  readonly trainer: Trainer;
+  readonly log: Log;
+  readonly found: { readonly path: string; readonly checkpoint: Checkpoint } | null;
+}
+
+/** The loop's events, each written to the log before it is told; the report whenever there is a new validation, and at the end. */
+async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undefined> {
+  const { options, run, corpus, parts, settings, log, found } = opened;
+  const from = found?.checkpoint.manifest.step ?? 0;
+  yield {
+    kind: "begin",
+    step: from,
+    steps: settings.steps,
+    tokens: { training: parts.boundary, validation: parts.tokens - parts.boundary },
+    bytesPerToken: corpus.bytes / corpus.tokens,
+    cache: corpus.path,
+    from: found?.path ?? null,
+  };
+  let passage: Extract<TrainEvent, { kind: "validation" }>["passage"] = null;
+  const report = (finished: boolean): Promise<void> =>
+    writing(run.report, async () =>
+      replaceFile(
+        run.report,
+        await reportOf({ log: run.log, model: options.model, settings, passage, shown: passage ? corpus.show(passage.tokens) : [], finished }),
+      ),
+    );
+  for await (const event of loop(await loopOptions(opened))) {
+    if (event.kind === "validation") passage = event.passage;
+    if (event.kind === "step" || event.kind === "validation") await log.append(entryOf(event));
+    yield event;
+    if (event.kind === "validation") await report(false);
+    if (event.kind === "end") await report(event.reason === "finished");
+  }
+}
+
+async function loopOptions({ options, run, corpus, parts, settings, trainer, log, found }: Opened): Promise<LoopOptions> {
+  const { model } = options;
+  const { context, seed, batch: rows } = settings;
+  const text = { corpus, inputs: model.inputs, split: parts, rows, context };
+  const rules: readonly Rule[] = model.routed ? ["top-k", "causal"] : ["top-k"];
+  const held = spread(wholeWindows(parts.boundary, parts.tokens, context), settings.validationWindows);
+  const microBatches = async (position: DataPosition): Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }> => {
+    const micro: Batch[] = [];
+    let at = position;
+    for (let i = 0; i < settings.accumulate; i++) {
+      const { batch, next } = await batchAt(at, seed, text);
+      micro.push(batch);
+      at = next;
+    }
+    return { micro, next: at };
+  };
+  const bytesPerToken = corpus.bytes / corpus.tokens;
+  return {
+    trainer,
+    from: found
+      ? { step: found.checkpoint.manifest.step, position: found.checkpoint.manifest.data.position, best: await bestLoss(run) }
+      : { step: 0, position: START, best: null },
+    steps: settings.steps,
+    settings: stepSettings(settings),
+    batches: microBatches,
+    toBitsPerByte: (nats) => nats / Math.LN2 / bytesPerToken,
+    own: model.own,
+    validation:
+      parts.boundary === parts.tokens
+        ? null
+        : {
+            every: settings.validateEvery,
+            rules,
+            batches: () => batchesOf(held, text),
+            passage: model.routed
+              ? () => windowBatch({ offset: parts.boundary, length: Math.min(context, PASSAGE, parts.tokens - parts.boundary - 1) }, text)
+              : null,
+            tokens: model.inputs.tokens,
+          },
+    checkpoints: {
+      every: settings.checkpointEvery,
+      async save({ step, position, validation, isBest }) {
+        const state = await trainer.state();
+        const wrong = firstNotFinite(state);
+        if (wrong !== null) throw diverged(`after step ${step} ${wrong} holds a value that is not finite`, await run.find("last"));
+        await log.sync();
+        return run.save(
+          {
+            step,
+            model: model.name,
+            parameters: model.parameters,
+            sources: model.sources,
+            settings: settingsRecord(settings),
+            data: { digest: corpus.digest, position },
+            validation,
+            weights: model.weights,
+            state,
+            unusedValues: (weight) => found?.checkpoint.unused.get(weight.path) ?? options.initialValues(weight, seed),
+          },
+          { keep: settings.keep, best: isBest },
+        );
+      },
+    },
+    lastCheckpoint: found?.path ?? null,
+    changed: () => corpus.changed(),
+    ...(options.signal ? { signal: options.signal } : {}),
+  };
+}
+
+/** Tokens of the passage that the report shows. */
+const PASSAGE = 256;
+
+/** So many of a list, evenly apart; 0: all. */
+function spread<T>(list: readonly T[], most: number): readonly T[] {
+  if (most === 0 || list.length <= most) return list;
+  return Array.from({ length: most }, (_, i) => list[Math.floor((i * list.length) / most)]!);
+}
+
+function firstNotFinite(state: TrainingState): string | null {
+  for (const [name, { dtype, data }] of state) if (dtype === "f32" && data.some((x) => !Number.isFinite(x))) return name;
+  return null;
+}
+
+/** A line of the log. */
+function entryOf(event: Extract<TrainEvent, { kind: "step" | "validation" }>): LogEntry {
+  const { kind, step } = event;
+  if (kind === "validation") {
+    const { loss, bitsPerByte, best } = event;
+    const rules = Object.fromEntries(Object.entries(event.byRule).map(([rule, { loss: own, tokens, shares }]) => [rule, { loss: own, tokens, shares }]));
+    return { kind, step, loss, bitsPerByte, best, rules };
+  }
+  const { metrics, bitsPerByte, learningRate, live } = event;
+  const { loss, losses, gradientNorm, tokens, seconds, flops, agreement, computedShare } = metrics;
+  return { kind, step, loss, losses, bitsPerByte, learningRate, live, gradientNorm, tokens, seconds, flops, agreement, computedShare };
+}
