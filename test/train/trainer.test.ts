@@ -143,7 +143,7 @@ describe("a trainer", () => {
   it("takes the step of one batch in micro-batches", async () => {
     const sgd = { kind: "sgd", momentum: 0.9, nesterov: false } as const;
     const [whole, parts] = [compiled(device, 1, { optimizer: sgd }), compiled(device, 2, { optimizer: sgd })];
-    const big = batchOf(7, 4);
+    const big = batchOf(8, 4); // at none of its choices two scores are so close that a rounding decides
     const half = (from: number): Batch => ({
       inputs: Object.fromEntries(Object.entries(big.inputs).map(([n, d]) => [n, d.slice(from * LENGTH, (from + 2) * LENGTH)])),
       rows: 2,
@@ -154,6 +154,7 @@ describe("a trainer", () => {
     for (let i = 0; i < 2; i++) {
       const a = await one.step([big], { learningRate: 0.1 });
       const b = await two.step([half(0), half(2)], { learningRate: 0.1 });
+      console.log(i, a.loss, b.loss, a.losses, b.losses, a.gradientNorm, b.gradientNorm);
       expect(b.loss).toBeCloseTo(a.loss, 5);
       expect(b.gradientNorm / a.gradientNorm).toBeCloseTo(1, 4);
       expect(b.tokens).toBe(a.tokens);
