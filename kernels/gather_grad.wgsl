@@ -3,13 +3,12 @@
 // Grid: one invocation for each element of y.
 
 // --- parameters
-struct Sizes { count: u32, rows: u32, width: u32 }
+struct Sizes { rows: u32, width: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> first: array<u32>;
 @group(0) @binding(2) var<storage, read> next: array<u32>;
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
-fn count() -> u32 { return sizes.count; }
 fn tableRows() -> u32 { return sizes.rows; }
 fn width() -> u32 { return sizes.width; }
 /** Element i of dy, which may be computed from others. */
@@ -22,13 +21,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let i = (group.x + group.y * groups.x) * 64u + lane;
   if (i >= tableRows() * width()) { return; }
   let c = i % width();
-  var n = first[i / width()];
+  var link = first[i / width()];
   var total = 0.0;
-  while (n < count()) {
+  while (link > 0u) {
     var part = 0.0;
-    for (var left = 32u; left > 0u && n < count(); left--) {
-      part += value(n * width() + c);
-      n = next[n];
+    for (var left = 32u; left > 0u && link > 0u; left--) {
+      part += value((link - 1u) * width() + c);
+      link = next[link - 1u];
     }
     total += part;
   }

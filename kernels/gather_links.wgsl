@@ -1,7 +1,7 @@
-// first[r] = the first n with min(indices[n], last row) = r, next[n] = the one after n with the same row; COUNT where there is none.
-// Method: the indices that chose a row become a list in their order, so that what is summed along it has the same bits in every run. One invocation goes through all
-// indices for its row: no atomics, and what neighbours read at once is one address.
-// Grid: one invocation for each row of the table.
+// The lists of the n that look up each row r = min(indices[n], last row): first[r] is the first of them, next[n] the one after n; both plus one, 0 where there is none.
+// Method: the indices that chose a row become a list in their order, so that what is summed along it has the same bits in every run. An invocation looks back for an
+// earlier n of its row, without which it is the first, and ahead for the next: no atomics, and what neighbours read at once is near.
+// Grid: one invocation for each index; `first` begins as zeros.
 
 // --- parameters
 struct Sizes { count: u32, rows: u32 }
@@ -13,19 +13,17 @@ fn count() -> u32 { return sizes.count; }
 fn tableRows() -> u32 { return sizes.rows; }
 // --- end of parameters
 
+fn rowOf(n: u32) -> u32 { return min(indices[n], tableRows() - 1u); }
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = (group.x + group.y * groups.x) * 64u + lane;
-  if (row >= tableRows()) { return; }
-  let last = tableRows() - 1u;
-  var head = count();
-  var tail = count();
-  for (var n = 0u; n < count(); n++) {
-    if (min(indices[n], last) == row) {
-      if (tail == count()) { head = n; } else { next[tail] = n; }
-      tail = n;
-    }
-  }
-  first[row] = head;
-  if (tail < count()) { next[tail] = count(); }
+  let n = (group.x + group.y * groups.x) * 64u + lane;
+  if (n >= count()) { return; }
+  let row = rowOf(n);
+  var before = n;
+  while (before > 0u && rowOf(before - 1u) != row) { before--; }
+  if (before == 0u) { first[row] = n + 1u; }
+  var after = n + 1u;
+  while (after < count() && rowOf(after) != row) { after++; }
+  next[n] = select(after + 1u, 0u, after == count());
 }

@@ -4,6 +4,7 @@ import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../i
 import { printSize } from "../size/size.js";
 import { packedLength, type PanelLayout } from "../program/program.js";
 import { PORTABLE, type Target } from "../program/target.js";
+import { contractionsAsProducts } from "./contractions.js";
 import { Extents } from "./extents.js";
 import { packPanels } from "./kernels/panels.js";
 import { supportsRowSums } from "./kernels/products.js";
@@ -23,7 +24,7 @@ import { UnitMaker } from "./units.js";
 
 /** Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
 export function schedule(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target)): Plan {
-  return new Scheduling(graph, target, tunings).plan();
+  return new Scheduling(contractionsAsProducts(graph), target, tunings).plan();
 }
 
 class Scheduling {

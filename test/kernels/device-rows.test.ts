@@ -31,6 +31,28 @@ const SETTINGS: readonly (readonly [string, Setting, number])[] = [
 const rowsOf = (b: Bench, before: readonly number[], behind: readonly number[]): Node =>
   b.node("take", [b.rows(before, behind), b.index("A")], { dim: before.length });
 
+const ATTENTION = { causal: true, window: 4, scale: 0.5 };
+const onAxis = (b: Bench, axis: string, before: readonly number[], behind: readonly number[]): Node =>
+  axis === "T" ? b.rows(before, behind) : rowsOf(b, before, behind);
+const attended = (b: Bench, queries: string, keys: string, width: number): readonly Node[] => [
+  onAxis(b, queries, [4], [width]),
+  onAxis(b, keys, [2], [width]),
+  onAxis(b, keys, [2], [width]),
+  b.starts(queries),
+  b.starts(keys),
+  b.positions(queries),
+  b.positions(keys),
+];
+const kept = (b: Bench, queries: string, keys: string, width: number): Node => b.node("attention_kept", attended(b, queries, keys, width), ATTENTION);
+/** For random dy and what belongs to it. */
+function gradient(b: Bench, queries: string, keys: string, width: number): Node {
+  const inputs = attended(b, queries, keys, width);
+  const whole = b.node("attention_kept", inputs, ATTENTION);
+  const dy = onAxis(b, queries, [4], [width]);
+  const delta = b.node("sum", [b.node("mul", [dy, b.emit.pick(whole, 0)], {})], { axes: [2], keep: false });
+  return b.node("attention_grad", [...inputs, b.emit.pick(whole, 1), delta, dy], ATTENTION);
+}
+
 const A = rowsSize("A");
 const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
   ["pointwise", "mul", (b) => b.node("mul", [rowsOf(b, [2], [3]), rowsOf(b, [], [3])], {})],
@@ -133,6 +155,32 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
     "cross_entropy",
     (b) => b.node("cross_entropy", [rowsOf(b, [], [9]), b.node("take", [b.rows([], [], "i32", (r) => r.below(10) - 1), b.index("A")], { dim: 0 })], {}),
   ],
+  ["contract", "contract", (b) => b.node("contract", [rowsOf(b, [], [5]), rowsOf(b, [], [36])], {})],
+  [
+    "contract of what is computed",
+    "contract",
+    (b) => b.node("contract", [b.node("mul", [rowsOf(b, [], [33]), rowsOf(b, [], [1])], {}), b.node("exp", [rowsOf(b, [], [32])], {})], {}),
+  ],
+  [
+    "gather_grad",
+    "gather_grad",
+    (b) => b.node("gather_grad", [b.node("take", [b.rows([], [], "u32", (r) => r.below(5)), b.index("A")], { dim: 0 }), rowsOf(b, [], [3])], { rows: 4 }),
+  ],
+  [
+    "cross_entropy_grad",
+    "cross_entropy_grad",
+    (b) =>
+      b.node(
+        "cross_entropy_grad",
+        [rowsOf(b, [], [9]), b.node("take", [b.rows([], [], "i32", (r) => r.below(10) - 1), b.index("A")], { dim: 0 }), rowsOf(b, [], [])],
+        {},
+      ),
+  ],
+  ["attention_kept among chosen rows", "attention_kept", (b) => kept(b, "A", "A", 4)],
+  ["attention_kept from all rows to chosen ones", "attention_kept", (b) => kept(b, "T", "A", 4)],
+  ["attention_grad among chosen rows", "attention_grad", (b) => gradient(b, "A", "A", 4)],
+  ["attention_grad from all rows to chosen ones", "attention_grad", (b) => gradient(b, "T", "A", 4)],
+  ["attention_grad from chosen rows to all, in vectors", "attention_grad", (b) => gradient(b, "A", "T", 8)],
   ["random_normal", "random_normal", (b) => b.node("random_normal", [b.node("seed", [], {}), b.positions("A")], { shape: [2, A, 3], dim: 1, stream: 5 })],
 ];
 

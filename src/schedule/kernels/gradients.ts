@@ -1,37 +1,7 @@
-// Specs of gradients: of weights, of tables and of the loss.
-import { input, KernelBuilder, readValues, result, roundedTo, scratch, typeAt, work, type Spec } from "./spec.js";
+// Specs of gradients: of tables and of the loss.
+import type { Step } from "../plan.js";
 import { rowsTogether } from "./compute.js";
-
-/** Rows and columns of a tile. */
-const PLAIN_TILE = 4;
-
-export const contract: Spec<"contract"> = ({ inputs, extents }) => {
-  const [a, b] = [typeAt(inputs, 0), typeAt(inputs, 1)];
-  const [depth, rows, columns] = [a.shape[0]!, a.shape[1]!, b.shape[1]!];
-  const kernel = new KernelBuilder("contract", extents).count("depth", depth).count("rowCount", rows).count("columnCount", columns);
-  kernel
-    .read("a", "f32", input(0))
-    .function(rowsOf("A", "a", "rowCount"))
-    .read("b", "f32", input(1))
-    .function(rowsOf("B", "b", "columnCount"))
-    .write("y", "f32", result())
-    .function(roundedTo(a.dtype))
-    .function(FINISH);
-  return work([kernel.over(extents.times(extents.ceilDivide(rows, PLAIN_TILE), extents.ceilDivide(columns, PLAIN_TILE)))]);
-};
-
-/** The elements of an operand as they lie. */
-const rowsOf = (letter: string, buffer: string, width: string): string => `struct Row${letter} { at: u32 }
-fn row${letter}(n: u32) -> Row${letter} { return Row${letter}(n * ${width}()); }
-alias Col${letter} = u32;
-fn col${letter}(k: u32) -> Col${letter} { return k; }
-fn value${letter}(r: Row${letter}, c: Col${letter}, k: u32) -> f32 { return ${buffer}[r.at + k]; }`;
-
-const FINISH = `fn finish(row: u32, column: u32, x: vec4f) {
-  for (var i = 0u; i < 4u; i++) {
-    if (column + i < columnCount()) { y[row * columnCount() + column + i] = rounded(x[i]); }
-  }
-}`;
+import { input, KernelBuilder, readValues, result, roundedTo, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
 
 export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extents, prologue, places }) => {
   const [indices, y] = [typeAt(inputs, 0), typeAt(results, 0)];
@@ -42,8 +12,9 @@ export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extent
   const sums = new KernelBuilder("gather_grad", extents);
   readValues(sums, prologue, { name: "dy", type: "f32", place: places[1]! });
   sums.read("first", "u32", scratch(0)).read("next", "u32", scratch(1)).write("y", "f32", result());
-  sums.count("count", count).count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype));
-  return work([links.over(attrs.rows), sums.over(extents.product(y.shape))], [extents.bytes({ dtype: "u32", shape: [attrs.rows] }), extents.bytes(indices)]);
+  sums.count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype));
+  const none: Step<Operand> = { kind: "clear", to: scratch(0), bytes: extents.times(4, attrs.rows) };
+  return work([none, links.over(count), sums.over(extents.product(y.shape))], [extents.bytes({ dtype: "u32", shape: [attrs.rows] }), extents.times(4, count)]);
 };
 
 export const crossEntropyGrad: Spec<"cross_entropy_grad"> = ({ inputs, extents, tunings, inPlace }) => {

@@ -3,7 +3,7 @@ import type { OpName } from "../../ir/vocabulary.js";
 import { attention, attentionKept } from "./attention.js";
 import { attentionGrad } from "./attention-grad.js";
 import { argmax, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
-import { contract, crossEntropyGrad, gatherGrad } from "./gradients.js";
+import { crossEntropyGrad, gatherGrad } from "./gradients.js";
 import { concat, counts, gather, join, mask, pack, positions, put, rope, routeMask, segments, set, unpack } from "./movement.js";
 import { adamw, sgd } from "./optimisers.js";
 import { matmul } from "./products.js";
@@ -11,7 +11,7 @@ import { randomNormal, randomUniform } from "./random.js";
 import { above, span, top } from "./routing.js";
 import type { Spec } from "./spec.js";
 
-/** Total by type: null where the operator's record says source, view or pointwise or structure, which expressions see through. */
+/** Total by type: null where the operator's record says source, view or pointwise or structure, which expressions see through, and for contractions, which are products by then. */
 export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   input: null,
   weight: null,
@@ -88,7 +88,7 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   rope,
   attention,
   cross_entropy: crossEntropy,
-  contract,
+  contract: null,
   gather_grad: gatherGrad,
   cross_entropy_grad: crossEntropyGrad,
   attention_kept: attentionKept,

@@ -5,7 +5,7 @@ import { rational } from "../../size/rational.js";
 import { applySize, multiplySizes, sizeOf, subtractSizes, type Size } from "../../size/size.js";
 import { broadcastStrides } from "../index-map.js";
 import type { Step } from "../plan.js";
-import type { ProductCase, ProductTuning } from "../tunings/index.js";
+import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
 import { weightTunings, type WeightTunings } from "../tunings/products.js";
 import { input, KernelBuilder, packed, result, roundedTo, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
 
@@ -54,13 +54,22 @@ function casesOf(context: Context, product: Product): readonly ProductCase[] {
   const tunings = context.tunings.products;
   const always = (tuning: ProductTuning): readonly ProductCase[] => [{ most: null, tuning }];
   if (typeof columns !== "number") return always({ kind: "plain" });
-  if (!weights[inputB]) return always(!attrs.transposed && columns % 4 === 0 && columns >= tunings.leastColumns ? tunings.byValue : { kind: "plain" });
+  if (!weights[inputB]) return always(!attrs.transposed && columns % 4 === 0 && columns >= tunings.leastColumns ? byValue(tunings, rows) : { kind: "plain" });
   const own = ownTunings(context, product);
   if (typeof rows !== "number") return own.byWeightAnyRows;
   const found = own.byWeight.find(({ most }) => most === null || rows <= most);
   invariant(found, "no tuning fits so many rows");
   return always(found.tuning);
 }
+
+/** Few rows take the tile that so few take of a weight, where that reads b as it lies. */
+function byValue(tunings: ProductTunings, rows: Size): ProductTuning {
+  const found = typeof rows === "number" ? tunings.byWeight.find(({ most }) => most !== null && rows <= most && most < LEAST_ROWS) : undefined;
+  return found?.tuning.kind === tunings.byValue.kind ? found.tuning : tunings.byValue;
+}
+
+/** Rows of the tiles of products by what is computed. */
+const LEAST_ROWS = 16;
 
 /** What the product's weight is computed by. */
 function ownTunings({ tunings }: Context, { depth, columns }: Product): WeightTunings {
