@@ -80,14 +80,14 @@ export function headsFirst({ shape, data }: Sent, heads: number): Float32Array {
 }
 
 /** [T, T]: 0 where a token sees another, else a large negative number. */
-function triangle(T: number): Float32Array {
+export function triangle(T: number): Float32Array {
   const mask = new Float32Array(T * T);
   for (let i = 0; i < T; i++) mask.fill(MASKED, i * T + i + 1, (i + 1) * T);
   return mask;
 }
 
 /** Cosines and sines of rotary positions, [T, width], the half of them twice. */
-function rotary(T: number, width: number): { readonly cos: Float32Array; readonly sin: Float32Array } {
+export function rotary(T: number, width: number): { readonly cos: Float32Array; readonly sin: Float32Array } {
   const cos = new Float32Array(T * width);
   const sin = new Float32Array(T * width);
   const half = width / 2;

@@ -7,9 +7,15 @@ import { provideGpu } from "./navigator.js";
 import type { Ops } from "./ops.js";
 import type { Built, Peer } from "./peer.js";
 
-type Jax = typeof JaxModule;
+export type Jax = typeof JaxModule;
 
 let jax: Jax | null = null;
+
+/** Once `jaxjs` is open. */
+export function jaxjsModule(): Jax {
+  if (!jax) throw new Error("jax-js is not open");
+  return jax;
+}
 
 export const jaxjs: Peer = {
   async open() {
@@ -50,12 +56,14 @@ export const jaxjs: Peer = {
   },
 };
 
-interface Compiled {
+/** Shaped by its first call. */
+export interface Compiled {
   (...args: JaxArray[]): JaxArray;
   dispose(): void;
 }
 
-function operators({ numpy: np, nn, lax, jit }: Jax, kept: JaxArray[], compiled: Map<string, Compiled>): Ops<JaxArray> {
+/** `kept` gets all constants, `compiled` the parts by name. */
+export function operators({ numpy: np, nn, lax, jit }: Jax, kept: JaxArray[], compiled: Map<string, Compiled>): Ops<JaxArray> {
   return {
     constant: (data, shape) => {
       const made = np.array(data).reshape([...shape]);
@@ -72,7 +80,10 @@ function operators({ numpy: np, nn, lax, jit }: Jax, kept: JaxArray[], compiled:
     silu: (x) => nn.silu(x.ref),
     reshape: (x, shape) => x.ref.reshape([...shape]),
     transpose: (x, order) => x.ref.transpose([...order]),
-    turned: (x, width) => np.concatenate([x.ref.slice([], [], [width / 2, width]).mul(-1), x.ref.slice([], [], [0, width / 2])], -1),
+    turned: (x, width) => {
+      const part = (from: number, to: number): JaxArray => x.ref.slice(...x.shape.slice(1).map((): [] => []), [from, to]);
+      return np.concatenate([part(width / 2, width).mul(-1), part(0, width / 2)], -1);
+    },
     top: (score, k) => {
       const [values, index] = lax.topK(score.ref, k);
       values.dispose();

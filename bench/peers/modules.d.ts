@@ -20,15 +20,40 @@ declare module "onnxruntime-node" {
 
 declare module "@tensorflow/tfjs-core" {
   export interface Tensor {
+    readonly shape: readonly number[];
     data(): Promise<ArrayLike<number>>;
     dispose(): void;
   }
+  export interface Variable extends Tensor {
+    readonly name: string;
+    assign(value: Tensor): void;
+  }
+  export function variable(value: Tensor, trainable: boolean): Variable;
+  export function variableGrads(f: () => Tensor, variables: Variable[]): { readonly value: Tensor; readonly grads: Readonly<Record<string, Tensor>> };
+  export function customGrad<Given extends Tensor[]>(
+    f: (...given: Given) => { readonly value: Tensor; readonly gradFunc: (dy: Tensor) => Tensor | Tensor[] },
+  ): (...given: Given) => Tensor;
+  export function keep(x: Tensor): Tensor;
+  export function clone(x: Tensor): Tensor;
+  export function zeros(shape: number[]): Tensor;
+  export function ones(shape: number[]): Tensor;
+  export function zerosLike(x: Tensor): Tensor;
+  export function stack(all: Tensor[]): Tensor;
+  export function sub(a: Tensor, b: Tensor): Tensor;
+  export function div(a: Tensor | number, b: Tensor): Tensor;
+  export function minimum(a: Tensor | number, b: Tensor): Tensor;
+  export function sqrt(x: Tensor): Tensor;
+  export function sum(x: Tensor, axis?: number): Tensor;
+  export function softplus(x: Tensor): Tensor;
+  export function logSoftmax(x: Tensor): Tensor;
+  export function oneHot(x: Tensor, classes: number): Tensor;
+  export function scatterND(index: Tensor, rows: Tensor, shape: number[]): Tensor;
   export function env(): { set(flag: string, value: boolean): void };
   export function setBackend(name: string): Promise<boolean>;
   export function ready(): Promise<void>;
   export function tensor(data: Float32Array | Int32Array, shape: number[], dtype: "float32" | "int32"): Tensor;
   export function tidy(f: () => Tensor): Tensor;
-  export function matMul(a: Tensor, b: Tensor): Tensor;
+  export function matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
   export function add(a: Tensor, b: Tensor | number): Tensor;
   export function mul(a: Tensor, b: Tensor | number): Tensor;
   export function neg(x: Tensor): Tensor;
@@ -37,7 +62,7 @@ declare module "@tensorflow/tfjs-core" {
   export function erf(x: Tensor): Tensor;
   export function sigmoid(x: Tensor): Tensor;
   export function softmax(x: Tensor): Tensor;
-  export function mean(x: Tensor, axis: number, keepDims: boolean): Tensor;
+  export function mean(x: Tensor, axis?: number, keepDims?: boolean): Tensor;
   export function argMax(x: Tensor, axis: number): Tensor;
   export function reshape(x: Tensor, shape: number[]): Tensor;
   export function transpose(x: Tensor, order: number[]): Tensor;
@@ -58,30 +83,42 @@ declare module "@jax-js/jax" {
     readonly shape: readonly number[];
     readonly ref: Array;
     add(other: Array | number): Array;
+    sub(other: Array | number): Array;
     mul(other: Array | number): Array;
     div(other: Array): Array;
     reshape(shape: number[]): Array;
     transpose(order: number[]): Array;
-    slice(...index: ([] | [number, number])[]): Array;
+    slice(...index: (number | [] | [number, number])[]): Array;
     data(): Promise<ArrayLike<number>>;
     dispose(): void;
   }
   export function init(...devices: string[]): Promise<string[]>;
   export function defaultDevice(device: string): string;
-  export function jit(f: (...args: Array[]) => Array): { (...args: Array[]): Array; dispose(): void };
-  export const lax: { topK(x: Array, k: number): [Array, Array] };
+  export function jit<Given extends unknown[], Result>(f: (...args: Given) => Result): { (...args: Given): Result; dispose(): void };
+  export function valueAndGrad(f: (all: Array[]) => Array): (all: Array[]) => [Array, Array[]];
+  export function vjp(f: (x: Array) => Array, at: [Array]): [Array, { (cotangent: Array): [Array]; dispose(): void }];
+  export const lax: { topK(x: Array, k: number): [Array, Array]; stopGradient(x: Array): Array };
   export const nn: {
     softmax(x: Array, axis: number): Array;
     gelu(x: Array, options: { readonly approximate: boolean }): Array;
     silu(x: Array): Array;
+    logSoftmax(x: Array, axis: number): Array;
+    softplus(x: Array): Array;
     oneHot(x: Array, classes: number): Array;
   };
   export const numpy: {
-    array(data: Float32Array | Int32Array): Array;
+    array(data: Float32Array | Int32Array | number): Array;
+    zeros(shape: number[]): Array;
+    arange(end: number): Array;
+    argsort(x: Array): Array;
+    swapaxes(x: Array, a: number, b: number): Array;
+    sum(x: Array, axis?: number): Array;
+    minimum(a: Array | number, b: Array): Array;
+    equal(a: Array, b: Array): Array;
     matmul(a: Array, b: Array): Array;
     sqrt(x: Array): Array;
     square(x: Array): Array;
-    mean(x: Array, axis: number, options: { readonly keepdims: boolean }): Array;
+    mean(x: Array, axis?: number, options?: { readonly keepdims: boolean }): Array;
     concatenate(parts: Array[], axis: number): Array;
     take(x: Array, index: Array, axis: number): Array;
     where(condition: Array, a: Array | number, b: Array | number): Array;

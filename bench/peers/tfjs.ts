@@ -11,6 +11,12 @@ type Tf = typeof TfCore;
 
 let tf: Tf | null = null;
 
+/** Once `tfjs` is open. */
+export function tensorflow(): Tf {
+  if (!tf) throw new Error("TensorFlow.js is not open");
+  return tf;
+}
+
 export const tfjs: Peer = {
   async open() {
     const description = await provideGpu();
@@ -54,7 +60,8 @@ export const tfjs: Peer = {
   },
 };
 
-function operators(tf: Tf, kept: Tensor[]): Ops<Tensor> {
+/** `kept` gets all constants. */
+export function operators(tf: Tf, kept: Tensor[]): Ops<Tensor> {
   return {
     constant: (data, shape) => {
       const made = tf.tensor(data, [...shape], data instanceof Int32Array ? "int32" : "float32");

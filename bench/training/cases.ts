@@ -1,0 +1,86 @@
+// The models whose training steps are measured, with their weights and batches: seeded, and the same for every peer.
+import { readFileSync } from "node:fs";
+import { compile } from "../../src/compile.js";
+import { formatDiagnostics } from "../../src/diagnostics/format.js";
+import type { Sent } from "../protocol.js";
+import { random } from "../random.js";
+import type { Settings, TrainBatch, TrainData } from "./protocol.js";
+
+export interface TrainCase {
+  readonly id: string;
+  readonly title: string;
+  readonly routed: boolean;
+  readonly B: number;
+  readonly T: number;
+  readonly dim: number;
+  readonly heads: number;
+  readonly depth: number;
+}
+
+export const SETTINGS: Settings = { learningRate: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay: 0.1, clip: 1 };
+
+const VOCAB = 256;
+/** Share of the tokens that a routed layer computes: one in so many. */
+const ONE_IN = 8;
+/** So many different batches, taken in turn. */
+const BATCHES = 4;
+
+const decoder = (routed: boolean): TrainCase => ({
+  id: routed ? "train-mod" : "train-dense",
+  title: `training step, ${routed ? "every second layer MoD, 12.5%" : "dense"}, d = 256, 4 layers, B = 4, T = 256`,
+  routed,
+  B: 4,
+  T: 256,
+  dim: 256,
+  heads: 4,
+  depth: 4,
+});
+
+export const trainCases: readonly TrainCase[] = [decoder(false), decoder(true)];
+
+const source = readFileSync(new URL("../models/decoder.mod", import.meta.url), "utf8");
+
+/** Draws weights and batches. */
+export function prepareTraining({ id, routed, B, T, dim, heads, depth }: TrainCase): TrainData {
+  const set = { dim, heads, depth, context: T, routed, vocab: VOCAB };
+  const { model, diagnostics, sources } = compile(source, { file: "decoder.mod", phase: "train", set });
+  if (!model) throw new Error(formatDiagnostics(diagnostics, { sources }));
+  const texts = Object.fromEntries(Object.entries(set).map(([name, value]) => [name, String(value)]));
+  return {
+    id,
+    B,
+    T,
+    dim,
+    heads,
+    depth,
+    vocab: VOCAB,
+    k: routed ? Math.ceil(T / ONE_IN) : null,
+    source,
+    set: texts,
+    settings: SETTINGS,
+    weights: drawWeights(model.weights),
+    batches: drawBatches(B, T),
+  };
+}
+
+/** Matrices of deviation 1/√n with n their last axis, gains around 1 and biases around 0, so that every weight has a gradient that matters. */
+function drawWeights(declared: readonly { readonly path: string; readonly shape: readonly number[] }[]): TrainData["weights"] {
+  const rng = random(1);
+  return declared.map(({ path, shape }): readonly [string, Sent] => {
+    const scale = 1 / Math.sqrt(shape.at(-1) ?? 1);
+    const centre = path.endsWith("norm.weight") ? 1 : 0;
+    const value = shape.length < 2 ? () => centre + 0.1 * rng.normal() : () => rng.normal() * scale;
+    return [path, { shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) }];
+  });
+}
+
+/** Bytes of which some come far more often than others, as in text. */
+function drawBatches(B: number, T: number): readonly TrainBatch[] {
+  const rng = random(2);
+  const byte = (): number => Math.min(VOCAB - 1, Math.floor(Math.abs(rng.normal()) * 40));
+  return Array.from({ length: BATCHES }, () => {
+    const rows = Array.from({ length: B }, () => Uint32Array.from({ length: T + 1 }, byte));
+    const cut = (from: number): Uint32Array => Uint32Array.from(rows.flatMap((row) => Array.from(row.subarray(from, from + T))));
+    return { tokens: cut(0), targets: cut(1) };
+  });
+}

@@ -1,0 +1,54 @@
+// What the bench and the process of each peer say to each other about training steps.
+import type { PeerName, Sent } from "../protocol.js";
+
+/** Those that can train; onnxruntime for Node runs models only. */
+export type TrainerName = Extract<PeerName, "modc" | "jax" | "tfjs">;
+
+export const TRAINERS: readonly TrainerName[] = ["modc", "jax", "tfjs"];
+
+/** Tokens and what follows them, [B, T]. */
+export interface TrainBatch {
+  readonly tokens: Uint32Array;
+  readonly targets: Uint32Array;
+}
+
+/** AdamW with clipping by the norm of all gradients together. */
+export interface Settings {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  /** Of weights of two dimensions that are not the embedding. */
+  readonly decay: number;
+  readonly clip: number;
+}
+
+/** All that a peer needs to train a model: the same for every peer. */
+export interface TrainData {
+  readonly id: string;
+  readonly B: number;
+  readonly T: number;
+  readonly dim: number;
+  readonly heads: number;
+  readonly depth: number;
+  readonly vocab: number;
+  /** Rows of a sequence that every second layer chooses; null: all layers are dense. */
+  readonly k: number | null;
+  /** The model as modc reads it, and parameters to set. */
+  readonly source: string;
+  readonly set: Readonly<Record<string, string>>;
+  readonly settings: Settings;
+  readonly weights: readonly (readonly [string, Sent])[];
+  /** Step n takes batch n modulo their number. */
+  readonly batches: readonly TrainBatch[];
+}
+
+/** Whether a weight decays. */
+export const decays = (path: string, { shape }: Pick<Sent, "shape">): boolean => shape.length >= 2 && path !== "embed.table";
+
+/** Where training stands, by path and as modc stores weights. */
+export interface Standing {
+  readonly weights: readonly (readonly [string, Float32Array])[];
+  /** The first moments of AdamW: after one step (1 − beta1) times the clipped gradients. */
+  readonly moments: readonly (readonly [string, Float32Array])[];
+}
