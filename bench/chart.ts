@@ -1,8 +1,8 @@
 // results.svg: bars of each block's milliseconds, each block to a scale of its own.
 import { WEBGPU_PEERS, type Measured } from "./measure.js";
 import type { PeerName } from "./protocol.js";
-import { TITLES } from "./report.js";
 import { spreadOf } from "./statistics.js";
+import { TITLES } from "./tables.js";
 
 const BARS: readonly PeerName[] = ["modc", ...WEBGPU_PEERS];
 const WIDTH = 760;

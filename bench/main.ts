@@ -8,6 +8,7 @@ import { readOptions, usage, type Options } from "./options.js";
 import { PeakMeter } from "./peak.js";
 import { killAll } from "./process.js";
 import { report } from "./report.js";
+import { chosenTraining, measureTraining, type MeasuredTraining } from "./training/measure.js";
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
@@ -19,20 +20,23 @@ async function main(options: Options): Promise<void> {
   const date = new Date();
   const measured: Measured[] = [];
   const firstRuns: FirstRuns[] = [];
+  const training: MeasuredTraining[] = [];
   say("the peak of the device");
   const meter = await PeakMeter.open();
   const { driver, name } = meter.device.info;
-  const text = (): string => report({ options, peak: meter.best, device: driver || name, measured, firstRuns, date, loadBefore });
-  stopOnSignals(() => (measured.length > 0 ? text() : ""));
+  const text = (): string => report({ options, peak: meter.best, device: driver || name, measured, firstRuns, training, date, loadBefore });
+  stopOnSignals(() => (measured.length + training.length > 0 ? text() : ""));
 
   const groups = chosenCases(options);
   const withFirst = options.only === null || options.only.startsWith("first");
-  if (groups.length === 0 && !withFirst) throw new Error(`--only ${options.only}: no block has a name that begins so`);
+  const models = chosenTraining(options);
+  if (groups.length + models.length === 0 && !withFirst) throw new Error(`--only ${options.only}: nothing has a name that begins so`);
   for (const [i, group] of groups.entries()) {
     say(`group ${i + 1} of ${groups.length}`);
     measured.push(...(await measureGroup(group, options, meter)));
   }
   if (withFirst) for (const id of FIRST) firstRuns.push(await measureFirstRuns(id, options, meter));
+  for (const model of models) training.push(...(await measureTraining(model, options, meter)));
   meter.close();
   process.stdout.write(text());
   if (options.only !== null || options.quick) return;

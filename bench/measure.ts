@@ -162,9 +162,11 @@ async function check(peer: PeerProcess, { data }: Prepared, wanted: Float64Array
 
 const time = async (peer: PeerProcess, id: string): Promise<number> => (await peer.ask({ kind: "time", id }, "timed")).milliseconds;
 
-const rotated = <T>(items: readonly T[], by: number): readonly T[] => items.map((_, i) => items[(i + by) % items.length]!);
+/** The same, beginning further on. */
+export const rotated = <T>(items: readonly T[], by: number): readonly T[] => items.map((_, i) => items[(i + by) % items.length]!);
 
-const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
+/** Of a message. */
+export const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
 
 export interface FirstRuns {
   readonly case: Case;

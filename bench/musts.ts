@@ -12,8 +12,8 @@ export interface Must {
   readonly verdict: string;
 }
 
-type Got = Pick<Must, "got" | "verdict">;
-type Limits = readonly [must: number, aim: number];
+export type Got = Pick<Must, "got" | "verdict">;
+export type Limits = readonly [must: number, aim: number];
 
 const LENGTHS = [512, 2048] as const;
 
@@ -48,20 +48,24 @@ export function musts(measured: readonly Measured[], firstRuns: readonly FirstRu
   ];
 }
 
-const row = (figure: string, [must, aim]: readonly [string, string], got: Got | null): Must => ({
+/** One line of the table; null: not measured. */
+export const row = (figure: string, [must, aim]: readonly [string, string], got: Got | null): Must => ({
   figure,
   must,
   aim,
   ...(got ?? { got: null, verdict: "not measured" }),
 });
 
-const atMost = (value: number, [must, aim]: Limits): string => (value <= aim ? "aim met" : value <= must ? "met" : "missed");
-const atLeast = (value: number, [must, aim]: Limits): string => atMost(-value, [-must, -aim]);
+/** What is asked of a figure that should be small. */
+export const atMost = (value: number, [must, aim]: Limits): string => (value <= aim ? "aim met" : value <= must ? "met" : "missed");
+/** What is asked of a figure that should be large. */
+export const atLeast = (value: number, [must, aim]: Limits): string => atMost(-value, [-must, -aim]);
 
-const two = (n: number): string => n.toFixed(2);
+export const two = (n: number): string => n.toFixed(2);
 const percent = (n: number): string => `${(100 * n).toFixed(1)}%`;
-const times = (n: number): string => `${n.toFixed(2)} ×`;
-const between = ({ median, low, high }: Spread, print: (n: number) => string): string => `${print(median)} (${print(low)} to ${print(high)})`;
+export const times = (n: number): string => `${n.toFixed(2)} ×`;
+/** Median, smallest and largest. */
+export const between = ({ median, low, high }: Spread, print: (n: number) => string): string => `${print(median)} (${print(low)} to ${print(high)})`;
 
 function peakShare(product: Measured | undefined): Got | null {
   const own = product?.times.get("modc");

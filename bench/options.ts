@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 
 export interface Options {
-  /** Only blocks whose name begins so; null: all. */
+  /** Only blocks and models whose name begins so; null: all. */
   readonly only: string | null;
   readonly rounds: number;
   /** Of blocks of 2048 tokens, which take their time. */
@@ -12,7 +12,7 @@ export interface Options {
 }
 
 export const usage = `npm run bench -- [--only block] [--rounds n] [--quick]
-  --only block  only blocks whose name begins with this (dense, mod-512, product, moby, first, …); writes no files
+  --only block  only what has a name that begins with this (dense, mod-512, product, moby, first, train, …); writes no files
   --rounds n    rounds, each of which asks every peer once (default 5, and 3 for T = 2048)
   --quick       fewer runs and rounds and no T = 2048: to see that everything works; writes no files`;
 

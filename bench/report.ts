@@ -7,6 +7,10 @@ import { fastestPeer, musts } from "./musts.js";
 import type { Options } from "./options.js";
 import type { PeerName } from "./protocol.js";
 import { ratioOf, spreadOf } from "./statistics.js";
+import { milliseconds, spread, table, TITLES } from "./tables.js";
+import type { MeasuredTraining } from "./training/measure.js";
+import { trainingMusts } from "./training/musts.js";
+import { trainingSections } from "./training/report.js";
 
 export interface ReportParts {
   readonly options: Options;
@@ -16,19 +20,11 @@ export interface ReportParts {
   readonly device: string;
   readonly measured: readonly Measured[];
   readonly firstRuns: readonly FirstRuns[];
+  readonly training: readonly MeasuredTraining[];
   readonly date: Date;
   /** Processes that wanted to run when the bench began. */
   readonly loadBefore: number;
 }
-
-/** As tables call them. */
-export const TITLES: Readonly<Record<PeerName, string>> = {
-  modc: "modc",
-  jax: "jax-js",
-  onnxruntime: "onnxruntime, WebGPU",
-  tfjs: "TensorFlow.js",
-  "onnxruntime-cpu": "onnxruntime, CPU",
-};
 
 export function report(parts: ReportParts): string {
   const { peak, measured, firstRuns } = parts;
@@ -39,6 +35,7 @@ export function report(parts: ReportParts): string {
     ...timesSection(measured),
     ...rateSection(measured, peak),
     ...firstSection(firstRuns),
+    ...trainingSections(parts.training),
     ...structureSection(measured),
     ...agreementSection(measured),
   ];
@@ -78,9 +75,9 @@ function packageDependencies(): Readonly<Record<string, string>> {
   return (JSON.parse(text) as { readonly dependencies: Readonly<Record<string, string>> }).dependencies; // the bench's own file
 }
 
-function mustsSection({ options, measured, firstRuns }: ReportParts): readonly string[] {
+function mustsSection({ options, measured, firstRuns, training }: ReportParts): readonly string[] {
   // A run of a few blocks does not speak of the others.
-  const shown = musts(measured, firstRuns).filter((m) => options.only === null || m.got !== null);
+  const shown = [...musts(measured, firstRuns), ...trainingMusts(training)].filter((m) => options.only === null || m.got !== null);
   if (shown.length === 0) return [];
   const rows = shown.map((m) => [m.figure, m.must, m.aim, m.got ?? "", m.verdict]);
   const text = `Times are those of the tables below: medians of the ratios of each round, with the smallest and the largest.
@@ -103,13 +100,6 @@ function timesSection(measured: readonly Measured[]): readonly string[] {
   const text = "Medians, with the smallest and the largest. *Ratio* is the fastest correct WebGPU peer over modc, round by round: above 1, modc is faster.";
   const rows = measured.map((m) => [m.case.title, ...PEERS.map((name) => cell(m, name)), ratio(m)]);
   return ["## Milliseconds", text, table(["block", ...PEERS.map((name) => TITLES[name]), "ratio"], rows)];
-}
-
-const milliseconds = (n: number): string => (n >= 100 ? n.toFixed(0) : n.toPrecision(3));
-
-function spread(times: readonly number[]): string {
-  const { median, low, high } = spreadOf(times);
-  return `${milliseconds(median)} (${milliseconds(low)}–${milliseconds(high)})`;
 }
 
 function ratio({ times }: Measured): string {
@@ -183,6 +173,3 @@ function faultsOf(parts: readonly Pick<Measured, "case" | "faults">[]): readonly
   const faults = parts.flatMap((m) => [...m.faults].map(([name, fault]) => `- ${TITLES[name]}, ${m.case.title}: ${fault}`));
   return faults.length === 0 ? [] : [faults.join("\n")];
 }
-
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");

@@ -1,6 +1,8 @@
 // The process of one peer: it builds and runs what it is told. One Dawn instance a process, one peer an instance.
 import type { PeerName, Reply, Request } from "./protocol.js";
 import type { Built, Peer } from "./peers/peer.js";
+import { answerTraining } from "./training/answer.js";
+import type { TrainReply, TrainRequest } from "./training/protocol.js";
 
 async function load(name: PeerName): Promise<Peer> {
   switch (name) {
@@ -19,10 +21,11 @@ async function load(name: PeerName): Promise<Peer> {
   }
 }
 
-const peer = await load(process.argv[2] as PeerName); // the bench starts it with one
+const name = process.argv[2] as PeerName; // the bench starts it with one
+const peer = await load(name);
 const built = new Map<string, Built>();
 
-async function answer(request: Request): Promise<Reply> {
+async function answer(request: Request | TrainRequest): Promise<Reply | TrainReply> {
   switch (request.kind) {
     case "open":
       return { kind: "opened", device: await peer.open() };
@@ -48,11 +51,11 @@ async function answer(request: Request): Promise<Reply> {
       built.delete(request.id);
       return { kind: "released" };
     default:
-      return request satisfies never;
+      return answerTraining(name, request);
   }
 }
 
-process.on("message", (request: Request) => {
+process.on("message", (request: Request | TrainRequest) => {
   answer(request)
     .catch((error: unknown): Reply => ({ kind: "failed", message: error instanceof Error ? (error.stack ?? error.message) : String(error) }))
     .then((reply) => process.send!(reply))

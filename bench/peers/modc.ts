@@ -6,6 +6,12 @@ import type { Built, Peer } from "./peer.js";
 
 let device: Device | null = null;
 
+/** Once `modc` is open. */
+export function modcDevice(): Device {
+  if (!device) throw new Error("modc's device is not open");
+  return device;
+}
+
 export const modc: Peer = {
   async open() {
     device = await openDevice();

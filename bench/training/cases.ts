@@ -4,17 +4,20 @@ import { compile } from "../../src/compile.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import type { Sent } from "../protocol.js";
 import { random } from "../random.js";
-import type { Settings, TrainBatch, TrainData } from "./protocol.js";
+import { TRAINERS, type Settings, type TrainBatch, type TrainData, type TrainerName } from "./protocol.js";
 
 export interface TrainCase {
   readonly id: string;
   readonly title: string;
+  /** Of bench/models. */
+  readonly model: "decoder" | "layer";
   readonly routed: boolean;
   readonly B: number;
   readonly T: number;
   readonly dim: number;
   readonly heads: number;
   readonly depth: number;
+  readonly trainers: readonly TrainerName[];
 }
 
 export const SETTINGS: Settings = { learningRate: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay: 0.1, clip: 1 };
@@ -27,25 +30,38 @@ const BATCHES = 4;
 
 const decoder = (routed: boolean): TrainCase => ({
   id: routed ? "train-mod" : "train-dense",
-  title: `training step, ${routed ? "every second layer MoD, 12.5%" : "dense"}, d = 256, 4 layers, B = 4, T = 256`,
+  title: routed ? "decoder, MoD 12.5% every second layer" : "decoder, dense",
+  model: "decoder",
   routed,
   B: 4,
   T: 256,
   dim: 256,
   heads: 4,
   depth: 4,
+  trainers: TRAINERS,
 });
 
-export const trainCases: readonly TrainCase[] = [decoder(false), decoder(true)];
+const layer = (routed: boolean): TrainCase => ({
+  id: routed ? "train-layer-mod" : "train-layer-dense",
+  title: routed ? "one MoD layer, T = 1024" : "one dense layer, T = 1024",
+  model: "layer",
+  routed,
+  B: 1,
+  T: 1024,
+  dim: 512,
+  heads: 8,
+  depth: 1,
+  trainers: ["modc"],
+});
 
-const source = readFileSync(new URL("../models/decoder.mod", import.meta.url), "utf8");
+export const trainCases: readonly TrainCase[] = [decoder(false), decoder(true), layer(false), layer(true)];
 
 /** Draws weights and batches. */
-export function prepareTraining({ id, routed, B, T, dim, heads, depth }: TrainCase): TrainData {
-  const set = { dim, heads, depth, context: T, routed, vocab: VOCAB };
-  const { model, diagnostics, sources } = compile(source, { file: "decoder.mod", phase: "train", set });
+export function prepareTraining({ id, model: name, routed, B, T, dim, heads, depth }: TrainCase): TrainData {
+  const source = readFileSync(new URL(`../models/${name}.mod`, import.meta.url), "utf8");
+  const set = { dim, heads, context: T, routed, vocab: VOCAB, ...(name === "decoder" ? { depth } : {}) };
+  const { model, diagnostics, sources } = compile(source, { file: `${name}.mod`, phase: "train", set });
   if (!model) throw new Error(formatDiagnostics(diagnostics, { sources }));
-  const texts = Object.fromEntries(Object.entries(set).map(([name, value]) => [name, String(value)]));
   return {
     id,
     B,
@@ -56,7 +72,7 @@ export function prepareTraining({ id, routed, B, T, dim, heads, depth }: TrainCa
     vocab: VOCAB,
     k: routed ? Math.ceil(T / ONE_IN) : null,
     source,
-    set: texts,
+    set: Object.fromEntries(Object.entries(set).map(([parameter, value]) => [parameter, String(value)])),
     settings: SETTINGS,
     weights: drawWeights(model.weights),
     batches: drawBatches(B, T),

@@ -83,7 +83,10 @@ function stepOf(jax: Jax, data: TrainData): Step {
       const g = gradient.mul(factor.ref);
       const momentum = m[i]!.ref.mul(beta1).add(g.ref.mul(1 - beta1));
       const square = v[i]!.ref.mul(beta2).add(np.square(g).mul(1 - beta2));
-      const change = momentum.ref.div(first.ref).div(np.sqrt(square.ref.div(second.ref)).add(eps)).mul(learningRate);
+      const change = momentum.ref
+        .div(first.ref)
+        .div(np.sqrt(square.ref.div(second.ref)).add(eps))
+        .mul(learningRate);
       const weight = decays(path, sent) ? weights[i]!.ref.mul(1 - learningRate * decay) : weights[i]!.ref;
       next[0].push(weight.sub(change));
       next[1].push(momentum);
@@ -121,7 +124,7 @@ function trainOperators(jax: Jax, { B, T, dim, heads, vocab }: TrainData, tables
     put: (x, { rows }, update) => {
       const [, back] = vjp((rowsOf: JaxArray) => np.take(rowsOf, rows.ref, 0), [np.zeros([B * T, dim])]);
       const [put] = back(update.ref);
-      return x.ref.add(put!);
+      return x.ref.add(put);
     },
     detached: (x) => lax.stopGradient(x.ref),
     crossEntropy: (logits, targets) => np.mean(np.sum(nn.oneHot(targets.ref, vocab).mul(nn.logSoftmax(logits.ref, -1)), -1)).mul(-1),

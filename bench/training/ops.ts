@@ -2,7 +2,10 @@
 import type { Ops } from "../peers/ops.js";
 
 /** All but `choose` can be differentiated; rows of sequences lie one after the other, [B·T, …]. */
-export interface TrainOps<V> extends Pick<Ops<V>, "matmul" | "add" | "mul" | "scale" | "normalise" | "softmax" | "gelu" | "silu" | "reshape" | "transpose" | "turned"> {
+export interface TrainOps<V> extends Pick<
+  Ops<V>,
+  "matmul" | "add" | "mul" | "scale" | "normalise" | "softmax" | "gelu" | "silu" | "reshape" | "transpose" | "turned"
+> {
   /** a · bᵀ. */
   matmulTransposed(a: V, b: V): V;
   /** Rows of a table by tokens, [B·T, …]: many may be the same. */

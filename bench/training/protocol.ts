@@ -52,3 +52,17 @@ export interface Standing {
   /** The first moments of AdamW: after one step (1 − beta1) times the clipped gradients. */
   readonly moments: readonly (readonly [string, Float32Array])[];
 }
+
+export type TrainRequest =
+  /** Builds a model and all that its steps need, short of what the first step compiles. */
+  | { readonly kind: "train"; readonly data: TrainData }
+  /** So many steps more, of which only the last is waited for: milliseconds, and the loss of each. */
+  | { readonly kind: "steps"; readonly id: string; readonly count: number }
+  | { readonly kind: "standing"; readonly id: string }
+  | { readonly kind: "stop"; readonly id: string };
+
+export type TrainReply =
+  | { readonly kind: "training" }
+  | { readonly kind: "stepped"; readonly milliseconds: number; readonly losses: readonly number[] }
+  | { readonly kind: "stands"; readonly standing: Standing }
+  | { readonly kind: "stopped" };

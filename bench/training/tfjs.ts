@@ -89,7 +89,13 @@ function step(tf: Tf, { data, tables, learning, weights }: Setting, number: numb
       () => lossOf(ops, data, (path) => weights.get(path)!, tables, given, wanted),
       learning.map((l) => l.value),
     );
-    update(tf, data, learning, learning.map((l) => grads[l.value.name]!), number);
+    update(
+      tf,
+      data,
+      learning,
+      learning.map((l) => grads[l.value.name]!),
+      number,
+    );
     return value;
   });
   for (const tensor of kept) tensor.dispose();
@@ -133,7 +139,11 @@ function trainOperators(tf: Tf, { B, T, dim, heads, vocab }: TrainData, tables: 
         const { indices } = tf.topk(score, k);
         const flat = tf.reshape(indices, [B * k]);
         const [row, columnOf] = [tf.reshape(indices, [B, 1, k, 1]), tf.reshape(indices, [B, 1, 1, k])];
-        const firsts = tf.tensor(Int32Array.from({ length: B }, (_, b) => b * T), [B, 1], "int32");
+        const firsts = tf.tensor(
+          Int32Array.from({ length: B }, (_, b) => b * T),
+          [B, 1],
+          "int32",
+        );
         const rows = tf.reshape(tf.add(indices, firsts), [B * k]);
         return [
           rows,
