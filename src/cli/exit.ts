@@ -45,7 +45,7 @@ export function judge(error: unknown): Verdict {
 }
 
 function exitOf(name: string, code: unknown): ExitCode | null {
-  if (name === "InputError" || name === "ProgramError" || name === "TuningsError" || name === "WeightsError") return EXIT.user;
+  if (name === "InputError" || name === "ProgramError" || name === "TrainError" || name === "TuningsError" || name === "WeightsError") return EXIT.user;
   switch (code) {
     case "no-device":
     case "device-lost":

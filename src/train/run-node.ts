@@ -44,7 +44,9 @@ export interface RunOptions extends TextOptions {
   /** The folder of the run. */
   readonly output: string;
   /** What is not given takes its usual value, or the checkpoint's where the run goes on. */
-  readonly settings: Partial<TrainSettings> & { readonly context: number };
+  readonly settings: Partial<TrainSettings>;
+  /** Tokens of a sequence where neither says. */
+  readonly usualContext: number;
   /** The checkpoint to go on from: the last, or that of a step. Null: begin. */
   readonly resume: "last" | number | null;
   /** Called once, when everything else is known to be right. */
@@ -64,7 +66,7 @@ export async function* train(options: RunOptions): AsyncGenerator<TrainEvent, vo
   if (!found && (await run.steps()).length > 0)
     throw new TrainError("bad-option", `${options.output} holds a run already`, { hint: "--resume goes on with it; else give another folder" });
   if (found) expectSameModel(model, found.checkpoint, found.path);
-  const settings = found ? resumed(found.checkpoint.manifest.settings, given(options, found.checkpoint)) : withDefaults(options.settings);
+  const settings = found ? resumed(found.checkpoint.manifest.settings, options.settings) : withDefaults({ context: options.usualContext, ...options.settings });
   if (found && found.checkpoint.manifest.step > settings.steps)
     throw new TrainError("bad-option", `the checkpoint has done ${found.checkpoint.manifest.step} steps, the run is to have ${settings.steps}`);
   const corpus = await openCorpus({
@@ -99,12 +101,6 @@ export async function* train(options: RunOptions): AsyncGenerator<TrainEvent, vo
     await corpus.close();
   }
 }
-
-/** The context is the checkpoint's unless another is asked for. */
-const given = ({ settings }: RunOptions, { manifest }: Checkpoint): Partial<TrainSettings> => {
-  const { context, ...others } = settings;
-  return context === manifest.settings["context"] ? settings : { ...others, context };
-};
 
 export const textOptions = ({ data, tokenizer, field }: TextOptions): TextOptions => ({
   data,

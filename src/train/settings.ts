@@ -1,7 +1,7 @@
 // How a run trains: every number of it, with its usual value, and which of them a run that goes on may change.
 import { TrainError } from "./errors.js";
 import type { Settings } from "./manifest.js";
-import { learningRate, parsePoints, piecewiseLinear, type LearningRateKind, type Schedule } from "./schedule.js";
+import { learningRate, parsePoints, piecewiseLinear, type LearningRateKind, type Point, type Schedule } from "./schedule.js";
 import type { StepSettings } from "./types.js";
 
 export interface TrainSettings {
@@ -33,6 +33,8 @@ export interface TrainSettings {
   readonly clip: number;
   /** Live parameters: a value, or values at steps (`capacity=100%@0,12.5%@2000`), a line each. */
   readonly live: string;
+  /** Weights that learn: patterns of paths, `*` for any characters, separated by commas; empty: all. */
+  readonly only: string;
   readonly validateEvery: number;
   /** Windows that are evaluated, spread over what is held out; 0: all of them. */
   readonly validationWindows: number;
@@ -66,6 +68,7 @@ export function withDefaults(given: Partial<TrainSettings> & { readonly context:
     momentum: 0.9,
     clip: 1,
     live: "",
+    only: "",
     validateEvery: 100,
     validationWindows: 64,
     checkpointEvery: 500,
@@ -95,11 +98,12 @@ function check(s: TrainSettings): void {
 /** Learning rate and live parameters as functions of the step. */
 function schedulesOf(s: TrainSettings): { readonly rate: Schedule; readonly live: ReadonlyMap<string, Schedule> } {
   const rate = learningRate({ kind: s.schedule, peak: s.lr, minimum: s.minLr, warmup: s.warmup, steps: s.steps, decay: s.decay });
-  return {
-    rate,
-    live: new Map(liveLines(s.live).map(([name, text]) => [name, piecewiseLinear(parsePoints(text.includes("@") ? text : `${text}@0`, s.steps))])),
-  };
+  return { rate, live: new Map([...livePoints(s)].map(([name, points]) => [name, piecewiseLinear(points)])) };
 }
+
+/** The values that each live parameter has, and when. */
+export const livePoints = ({ live, steps }: Pick<TrainSettings, "live" | "steps">): ReadonlyMap<string, readonly Point[]> =>
+  new Map(liveLines(live).map(([name, text]) => [name, parsePoints(text.includes("@") ? text : `${text}@0`, steps)]));
 
 /** The settings of the step after so many. */
 export function stepSettings(settings: TrainSettings): (done: number) => StepSettings {
@@ -109,7 +113,7 @@ export function stepSettings(settings: TrainSettings): (done: number) => StepSet
 }
 
 /** Names and schedules of live parameters. */
-export function liveLines(text: string): readonly (readonly [string, string])[] {
+function liveLines(text: string): readonly (readonly [string, string])[] {
   return text
     .split("\n")
     .filter((line) => line.trim() !== "")

@@ -122,6 +122,7 @@ export const pretendRun = (
   data,
   output,
   settings,
+  usualContext: 256,
   resume: null,
   createTrainer: async () => new PretendTrainer(more.pretence),
   initialValues: () => Float32Array.of(1, 2, 3),

@@ -1,11 +1,10 @@
 // `modc init`: writes the starting values of a model's weights to a safetensors file.
-import type { ModelWeight } from "../../check/model.js";
-import type { ProgramWeight } from "../../program/program.js";
 import { initialWeights } from "../../runtime/index.js";
 import { saveWeights } from "../../runtime/node.js";
 import { seedOf } from "../arguments.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
+import { asProgramWeight } from "../model-weights.js";
 import { out, outJson } from "../terminal.js";
 
 export interface InitFlags extends Pick<ModelFlags, "set" | "model"> {
@@ -32,5 +31,3 @@ export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
 }
 
 const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
-
-const asProgramWeight = ({ path, dtype, shape, init: start, keys }: ModelWeight): ProgramWeight => ({ path, dtype, shape, init: start, keys, slots: [] });

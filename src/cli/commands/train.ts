@@ -1,0 +1,200 @@
+// `modc train`: trains a model on a text, shows how it goes, and leaves checkpoints, a log and a report in a folder.
+import type { TrainEvent } from "../../train/events.js";
+import { train as run } from "../../train/run-node.js";
+import { LEARNING_RATES, parseRatio, type LearningRateKind } from "../../train/schedule.js";
+import type { TrainSettings } from "../../train/settings.js";
+import { positiveNumber, seedOf, splitPair, wholeNumber } from "../arguments.js";
+import { deviceKind, type DeviceFlags } from "../device.js";
+import { EXIT, UserError, type ExitCode } from "../exit.js";
+import type { ModelFlags } from "../frontend.js";
+import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
+import { TrainProgress, validationText } from "../train-progress.js";
+import { checkAgainst, openTrainer, startingValue, trainingModel } from "../training.js";
+import type { TuningsFlags } from "../tunings.js";
+
+export interface TrainFlags extends Pick<ModelFlags, "set" | "model">, DeviceFlags, TuningsFlags {
+  readonly data: string;
+  readonly output: string;
+  readonly tokenizer?: string;
+  readonly field?: string;
+  readonly weights?: string;
+  readonly resume?: string | true;
+  readonly steps?: string;
+  readonly batch?: string;
+  readonly accumulate?: string;
+  readonly context?: string;
+  readonly seed?: string;
+  readonly validation?: string;
+  readonly optimizer?: "adamw" | "sgd";
+  readonly lr?: string;
+  readonly schedule?: LearningRateKind;
+  readonly warmup?: string;
+  readonly minLr?: string;
+  readonly decay?: string;
+  readonly weightDecay?: string;
+  readonly beta1?: string;
+  readonly beta2?: string;
+  readonly eps?: string;
+  readonly momentum?: string;
+  readonly clip?: string;
+  readonly live?: readonly string[];
+  readonly liveSchedule?: readonly string[];
+  readonly only?: string;
+  readonly validateEvery?: string;
+  readonly validationWindows?: string;
+  readonly checkpointEvery?: string;
+  readonly keep?: string;
+  readonly json?: boolean;
+}
+
+/** Tokens of a sequence where nobody says and the model has no bound, and where it has a very large one. */
+const USUAL_CONTEXT = 256;
+const MOST_CONTEXT = 2048;
+
+export async function train(file: string, flags: TrainFlags): Promise<ExitCode> {
+  const kind = deviceKind(flags);
+  if (kind === "reference") throw new UserError("training needs a device: the reference only runs", null, EXIT.usage);
+  const resume = flags.resume === undefined ? null : flags.resume === true ? "last" : wholeNumber("--resume", flags.resume, 0, Number.MAX_SAFE_INTEGER);
+  if (resume !== null && flags.weights !== undefined)
+    throw new UserError("--resume goes on with the weights of the run: --weights contradicts it", null, EXIT.usage);
+  const given = settingsOf(flags);
+  const model = await trainingModel(file, flags);
+  const progress = new Progress();
+  const shown = new TrainProgress();
+  const stop = new AbortController();
+  const restore = onInterrupt(() => {
+    shown.clear();
+    say("stopping after this step; once more stops at once");
+    stop.abort();
+  });
+  const kept = new Kept();
+  const weights = flags.weights ?? null;
+  try {
+    const events = run({
+      model: model.run,
+      data: flags.data,
+      ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
+      ...(flags.field === undefined ? {} : { field: flags.field }),
+      output: flags.output,
+      settings: given,
+      usualContext: Math.min(model.bound ?? USUAL_CONTEXT, MOST_CONTEXT),
+      resume,
+      createTrainer: (settings) => {
+        checkAgainst(settings, model);
+        return openTrainer({ file, flags, kind, weights, progress }, settings);
+      },
+      initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
+      signal: stop.signal,
+      onProgress: (stage, done, total) => progress.report(stage, `${Math.floor((100 * done) / Math.max(1, total))}%`),
+    });
+    for await (const event of events) {
+      progress.clear();
+      kept.add(event);
+      shown.show(event);
+    }
+  } finally {
+    restore();
+    progress.clear();
+    shown.clear();
+  }
+  report(flags, kept);
+  return kept.end?.reason === "finished" ? EXIT.fine : EXIT.interrupted;
+}
+
+/** What the options say, and nothing else. */
+function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
+  const whole = (option: string, text: string | undefined, low = 1): number | undefined =>
+    text === undefined ? undefined : wholeNumber(option, text, low, 1e9);
+  const real = (option: string, text: string | undefined): number | undefined => (text === undefined ? undefined : numberOf(option, text));
+  if (flags.schedule !== undefined && !LEARNING_RATES.includes(flags.schedule)) throw new UserError(`--schedule ${flags.schedule} is none`, null, EXIT.usage);
+  const live = liveOf(flags);
+  const all = {
+    steps: whole("--steps", flags.steps),
+    batch: whole("--batch", flags.batch),
+    accumulate: whole("--accumulate", flags.accumulate),
+    context: whole("--context", flags.context),
+    seed: flags.seed === undefined ? undefined : seedOf(flags.seed),
+    validation: real("--validation", flags.validation),
+    optimizer: flags.optimizer,
+    lr: flags.lr === undefined ? undefined : positiveNumber("--lr", flags.lr),
+    schedule: flags.schedule,
+    warmup: whole("--warmup", flags.warmup, 0),
+    minLr: real("--min-lr", flags.minLr),
+    decay: whole("--decay", flags.decay),
+    weightDecay: real("--weight-decay", flags.weightDecay),
+    beta1: real("--beta1", flags.beta1),
+    beta2: real("--beta2", flags.beta2),
+    eps: real("--eps", flags.eps),
+    momentum: real("--momentum", flags.momentum),
+    clip: real("--clip", flags.clip),
+    live: live === "" ? undefined : live,
+    only: flags.only,
+    validateEvery: whole("--validate-every", flags.validateEvery),
+    validationWindows: whole("--validation-windows", flags.validationWindows, 0),
+    checkpointEvery: whole("--checkpoint-every", flags.checkpointEvery),
+    keep: whole("--keep", flags.keep),
+  } satisfies { readonly [K in keyof TrainSettings]: TrainSettings[K] | undefined };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Partial<TrainSettings>; // those that are given
+}
+
+/** A line for each live parameter: a value, or values at steps. */
+function liveOf({ live = [], liveSchedule = [] }: TrainFlags): string {
+  const pairs = [...live.map((text) => splitPair("--live", text)), ...liveSchedule.map((text) => splitPair("--live-schedule", text))];
+  const names = pairs.map(([name]) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new UserError(`${twice} is given twice by --live and --live-schedule`, null, EXIT.usage);
+  return pairs.map(([name, value]) => `${name}=${value}`).join("\n");
+}
+
+/** `0.1`, `5%`, `1e-4` */
+function numberOf(option: string, text: string): number {
+  const value = parseRatio(text.trim());
+  if (value === null || value < 0) throw new UserError(`${option} ${JSON.stringify(text)} is no number from 0 on`, null, EXIT.usage);
+  return value;
+}
+
+/** What is told at the end. */
+class Kept {
+  begin: Extract<TrainEvent, { kind: "begin" }> | null = null;
+  step: Extract<TrainEvent, { kind: "step" }> | null = null;
+  validation: Extract<TrainEvent, { kind: "validation" }> | null = null;
+  best: Extract<TrainEvent, { kind: "validation" }> | null = null;
+  end: Extract<TrainEvent, { kind: "end" }> | null = null;
+
+  add(event: TrainEvent): void {
+    if (event.kind === "begin") this.begin = event;
+    if (event.kind === "step") this.step = event;
+    if (event.kind === "validation") this.validation = event;
+    if (event.kind === "validation" && event.best) this.best = event;
+    if (event.kind === "end") this.end = event;
+  }
+}
+
+function report({ output, json }: TrainFlags, { begin, step, validation, best, end }: Kept): void {
+  if (json) {
+    outJson({
+      output,
+      reason: end?.reason ?? null,
+      step: end?.step ?? null,
+      steps: begin?.steps ?? null,
+      checkpoint: end?.checkpoint ?? null,
+      loss: step?.metrics.loss ?? null,
+      bitsPerByte: step?.bitsPerByte ?? null,
+      validation: validation
+        ? {
+            step: validation.step,
+            loss: validation.loss,
+            bitsPerByte: validation.bitsPerByte,
+            byRule: Object.fromEntries(Object.entries(validation.byRule).map(([rule, { loss, shares }]) => [rule, { loss, shares }])),
+          }
+        : null,
+      best: best ? { step: best.step, loss: best.loss, bitsPerByte: best.bitsPerByte } : null,
+    });
+    return;
+  }
+  out(
+    `${output}: ${end?.reason === "finished" ? "finished" : "interrupted"} at step ${end?.step ?? 0} of ${begin?.steps ?? 0}${validation ? `; validation at step ${validation.step}: ${validationText({ ...validation, best: false })}` : ""}`,
+  );
+  if (end?.checkpoint) out(`${end.checkpoint}: the last checkpoint${end.reason === "finished" ? "" : "; --resume goes on from it"}`);
+  out(`${output}/report.html: the report`);
+}

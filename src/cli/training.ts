@@ -1,0 +1,193 @@
+// From a model's file to what training needs of it: its text inputs, its losses, its live parameters, and a trainer on a device.
+import type { Axis } from "../size/axes.js";
+import type { Model, ModelInput } from "../check/model.js";
+import type { SourceFile } from "../diagnostics/span.js";
+import type { ProgramWeight } from "../program/program.js";
+import { initialValues, matchWeights, openDevice, readWeight, type Device, type DeviceKind, type SessionEvent, type Words } from "../runtime/index.js";
+import { openWeights } from "../runtime/node.js";
+import type { TextInputs } from "../train/batches.js";
+import { TrainError } from "../train/errors.js";
+import type { RunModel } from "../train/run-node.js";
+import { livePoints, type TrainSettings } from "../train/settings.js";
+import type { Trainer } from "../train/types.js";
+import { EXIT, Quit, UserError } from "./exit.js";
+import { importReader, readSource } from "./files.js";
+import { checkFile, compileOptions, showDiagnostics, type ModelFlags } from "./frontend.js";
+import { asProgramWeight } from "./model-weights.js";
+import type { TuningsFlags } from "./tunings.js";
+import { say, type Progress } from "./terminal.js";
+
+export interface TrainingModel {
+  readonly run: RunModel;
+  readonly live: Model["live"];
+  /** The most tokens of a sequence; null: any number. */
+  readonly bound: number | null;
+}
+
+/** Reads and checks a model's objective; prints what there is to say, and quits where there is none. */
+export async function trainingModel(file: string, flags: ModelFlags): Promise<TrainingModel> {
+  const { model, sources } = await checkFile(file, { ...flags, phase: "train", enter: "objective" });
+  const { lower } = await import("../lower/lower.js");
+  const inputs = textInputs(model);
+  const names = [inputs.tokens.name, ...(inputs.targets ? [inputs.targets.name] : [])];
+  const limits = lower(model).inputs.flatMap(({ node, below }) => (names.includes(node.attrs.name) && below !== null ? [below] : []));
+  return {
+    run: {
+      name: model.name,
+      parameters: Object.fromEntries(model.parameters.map(({ name, value }) => [name, value])),
+      sources: ownSources(file, sources),
+      weights: model.weights.map(asProgramWeight),
+      ignore: model.ignore,
+      inputs: { tokens: inputs.tokens.name, targets: inputs.targets?.name ?? null, signed: inputs.targets?.type.dtype === "i32" } satisfies TextInputs,
+      vocabulary: limits.length === 0 ? null : Math.min(...limits),
+      own: model.losses.filter((l) => l.own).map((l) => l.path),
+      routed: model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above")),
+    },
+    live: model.live,
+    bound: sequenceOf(model)?.bound ?? null,
+  };
+}
+
+const sequenceOf = (model: Model): Axis | undefined => model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
+
+/** The files a model was read from, its own first, without the library and the values of `--set`. */
+function ownSources(file: string, sources: readonly SourceFile[]): RunModel["sources"] {
+  const read = importReader(file);
+  const own = sources.find((s) => s.file === file)!;
+  const imported = sources.filter((s) => s !== own && typeof read(s.file) === "string");
+  return [own, ...imported].map(({ file: path, text }) => ({ path, text }));
+}
+
+/** The objective's inputs that a text fills: one of whole numbers for each token, and one called `targets` beside it. */
+function textInputs(model: Model): { readonly tokens: ModelInput; readonly targets: ModelInput | null } {
+  const whole = model.inputs.filter(({ type }) => (type.dtype === "u32" || type.dtype === "i32") && type.shape.length === 2);
+  const targets = whole.find((i) => i.name === "targets") ?? null;
+  const [tokens, another] = whole.filter((i) => i !== targets);
+  if (tokens && !another && model.inputs.length === whole.length) return { tokens, targets };
+  throw new UserError(
+    `the objective of ${model.name} takes ${model.inputs.map((i) => i.name).join(", ") || "nothing"}: a text fills one input of tokens and one called targets`,
+    "objective(tokens: u32[B, T], targets: u32[B, T]) { … }",
+  );
+}
+
+/** That settings and model agree: the context within its bound, live parameters that it has, ratios that are some. Throws UserError. */
+export function checkAgainst(settings: TrainSettings, { bound, live, run }: TrainingModel): void {
+  if (bound !== null && settings.context > bound) throw new UserError(`the context is ${settings.context}: ${run.name} allows ${bound}`);
+  for (const [name, points] of livePoints(settings)) {
+    const found = live.find((l) => l.name === name);
+    if (!found)
+      throw new UserError(
+        `${run.name} has no live parameter ${name}`,
+        live.length > 0 ? `it has ${live.map((l) => l.name).join(", ")}` : "declare it so: live capacity: ratio = 12.5%",
+      );
+    const wrong = found.kind === "ratio" ? points.find(({ value }) => value < 0 || value > 1) : undefined;
+    if (wrong) throw new UserError(`${name} is ${wrong.value} at step ${wrong.step}: a ratio lies between 0 and 1`);
+  }
+}
+
+export interface TrainerContext {
+  readonly file: string;
+  readonly flags: ModelFlags & TuningsFlags;
+  readonly kind: DeviceKind | null;
+  /** Starting values; null: from the seed. */
+  readonly weights: string | null;
+  readonly progress: Progress;
+}
+
+/** A trainer on the best device of a kind, which is gone with it. */
+export async function openTrainer({ file, flags, kind, weights, progress }: TrainerContext, settings: TrainSettings): Promise<Trainer> {
+  progress.report("opening the device");
+  const device = await openDevice(kind === null ? {} : { kind });
+  try {
+    const { compileTraining } = await import("../train/programs.js");
+    const { createTrainer } = await import("../train/trainer.js");
+    const { tuningsOn } = await import("./tunings.js");
+    const source = readSource(file);
+    const { set, read } = compileOptions(file, flags);
+    const optimizer = optimizerOf(settings);
+    progress.report("compiling");
+    const { programs, diagnostics, sources } = compileTraining(
+      { source: source.text, file, read, set, ...(flags.model === undefined ? {} : { model: flags.model }) },
+      {
+        optimizer,
+        clip: settings.clip === 0 ? null : settings.clip,
+        microBatches: settings.accumulate,
+        ...(settings.only === "" ? {} : { trained: matching(settings.only) }),
+      },
+      { target: device.target, tunings: tuningsOn(device, flags) ?? undefined },
+    );
+    if (!programs) {
+      showDiagnostics(diagnostics, sources);
+      throw new Quit(EXIT.user);
+    }
+    if (programs.trained.length === 0)
+      throw new TrainError("bad-option", `no weight learns: ${settings.only === "" ? "the loss depends on none" : `none is called ${settings.only}`}`);
+    if (programs.idle.length > 0) say(`note: the loss depends on none of ${listed(programs.idle)}: they stay as they are`);
+    const trainer = await createTrainer({
+      programs,
+      device,
+      weights: weights ?? undefined,
+      optimizer,
+      weightDecay: settings.weightDecay,
+      rows: settings.batch,
+      length: settings.context,
+      microBatches: settings.accumulate,
+      seed: settings.seed,
+      onProgress: (event) => showLoading(event, progress),
+    });
+    progress.clear();
+    return withDevice(trainer, device);
+  } catch (error) {
+    progress.clear();
+    device.destroy();
+    throw error;
+  }
+}
+
+export function showLoading(event: SessionEvent, progress: Progress): void {
+  if (event.kind === "grow") say(`note: ${event.message}`);
+  else progress.report(event.kind === "kernels" ? "compiling kernels" : "loading weights", `${event.done}/${event.total}`);
+}
+
+const optimizerOf = ({ optimizer, beta1, beta2, eps, momentum }: TrainSettings) =>
+  optimizer === "adamw" ? ({ kind: "adamw", beta1, beta2, eps } as const) : ({ kind: "sgd", momentum, nesterov: false } as const);
+
+const withDevice = (trainer: Trainer, device: Device): Trainer => ({
+  step: (...given) => trainer.step(...given),
+  evaluate: (...given) => trainer.evaluate(...given),
+  state: () => trainer.state(),
+  restore: (state) => trainer.restore(state),
+  whyNotFinite: (...given) => trainer.whyNotFinite(...given),
+  dispose: () => {
+    trainer.dispose();
+    device.destroy();
+  },
+});
+
+/** Whether a weight's path is one of some patterns. */
+export function matching(patterns: string): (weight: { readonly path: string }) => boolean {
+  const each = patterns.split(",").map(
+    (p) =>
+      new RegExp(
+        `^${p
+          .trim()
+          .split("*")
+          .map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&"))
+          .join(".*")}$`,
+      ),
+  );
+  return ({ path }) => each.some((pattern) => pattern.test(path));
+}
+
+const listed = (paths: readonly string[]): string => `${paths.slice(0, 4).join(", ")}${paths.length > 4 ? ` and ${paths.length - 4} more` : ""}`;
+
+/** Starting value of one weight: of a file, or from the seed. */
+export async function startingValue(weight: ProgramWeight, seed: number, weights: string | null, model: Pick<RunModel, "weights" | "ignore">): Promise<Words> {
+  if (weights === null) return initialValues(weight, seed);
+  const source = await openWeights(weights);
+  try {
+    return await readWeight(weight, matchWeights(model, source).get(weight)!, source);
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,34 @@
+// The mean loss of a program over batches of text, and how much its routed layers compute.
+import type { Session } from "../runtime/index.js";
+import type { Batch } from "./types.js";
+
+export interface Evaluated {
+  /** Mean of the given losses over all tokens, in nats. */
+  readonly loss: number;
+  readonly tokens: number;
+  /** Of each observed route, the share of tokens that it chose. */
+  readonly shares: Readonly<Record<string, number>>;
+}
+
+/** `losses` are outputs of the program, whose sum is taken; `routes` observed routes. */
+export async function evaluateText(
+  session: Session,
+  { losses, routes }: { readonly losses: readonly string[]; readonly routes: readonly string[] },
+  batches: AsyncIterable<Batch>,
+  options: { readonly signal?: AbortSignal; readonly onBatch?: (tokens: number) => void } = {},
+): Promise<Evaluated> {
+  const chosen = new Map(routes.map((path) => [path, 0]));
+  let [sum, tokens] = [0, 0];
+  for await (const { inputs, rows, length } of batches) {
+    options.signal?.throwIfAborted();
+    const given = Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
+    const results = await session.run(given, { observe: routes });
+    const own = rows * length;
+    for (const name of losses) sum += Number(results[name]!.data[0]) * own;
+    for (const path of routes) for (const n of results[`${path}.count`]!.data) chosen.set(path, chosen.get(path)! + n);
+    tokens += own;
+    options.onBatch?.(tokens);
+  }
+  const over = (n: number): number => (tokens === 0 ? 0 : n / tokens);
+  return { loss: over(sum), tokens, shares: Object.fromEntries([...chosen].map(([path, n]) => [path, over(n)])) };
+}
