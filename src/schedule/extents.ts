@@ -91,6 +91,18 @@ export class Extents {
     return split;
   }
 
+  /** Axes that only the device counts, whose starts a kernel has to read where it finds its way in values of these types. */
+  countedIn(types: Iterable<TensorType>): ReadonlySet<string> {
+    const axes = new Set<string>();
+    if (this.#onDevice.size === 0) return axes;
+    for (const { shape } of types)
+      for (const size of shape) {
+        const device = this.deviceSize(size);
+        if (device) axes.add(device.axis);
+      }
+    return axes;
+  }
+
   #splitOf(size: SizeExpr): DeviceSize | null {
     const unknown = (atom: Atom): boolean => atom.kind === "rows" && this.#onDevice.has(atom.axis);
     const found = [...atomsOf(size)].filter(unknown);

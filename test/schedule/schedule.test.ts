@@ -140,6 +140,22 @@ describe("axes that only the device knows", () => {
     expect(printSize(exp.workgroups)).toBe("ceil(1/16*rows(K))");
     expect(plan.outputs[0]!.starts[0]!.slot).toBe(exp.buffers[exp.kernel.buffers.findIndex((b) => b.name === "starts_0")]);
   });
+  it("count among the buffers that a kernel may bind, whoever reads their rows", () => {
+    const columns = Array.from({ length: 9 }, (_, i) => `%w${i} = weight {"path":"w${i}","dtype":"f32","shape":[16]}()`).join("\n");
+    const wide = `%wide = weight {"path":"wide","dtype":"f32","shape":[4,16]}()\n%t = matmul {"transposed":false}(%x, %wide)\n${columns}`;
+    const sum = (n: number): string =>
+      Array.from({ length: n }, (_, i) => `%u${i} = mul(${i === 0 ? "%long" : `%u${i - 1}`}, %w${i})`).join("\n") + `\n%u = tanh(%u${n - 1})`;
+    for (const n of [3, 4, 5, 6, 7, 8]) {
+      const body = `${ABOVE.body}${wide}\n%long = take {"dim":0}(%t, %kindex)\n${sum(n)}`;
+      for (const end of [
+        `%y = put {"dim":0}(%t, %kindex, %u)\nresult "y" = %y [B, T, 16] packed T 0 1`,
+        `%y = sum {"axes":[1],"keep":true}(%u)\nresult "y" = %y [B, K, 1] packed K 0 1`,
+        `%y = softmax {"axis":1}(%u)\nresult "y" = %y [B, K, 16] packed K 0 1`,
+        `%y = sum {"axes":[0],"keep":true}(%u)\nresult "y" = %y [1, 16]`,
+      ])
+        checkPlan(schedule(graphOf(`${body}\n${end}`, ABOVE)));
+    }
+  });
   it("are computed after their starts, even where nothing else says so", () => {
     const plan = schedule(
       graphOf(`%c = constant {"value":1,"dtype":"f32","shape":["rows(K)",4]}()\n%p = neg(%c)\n${ABOVE.body}result "y" = %p [B, K, 4] packed K 0 1`, ABOVE),
