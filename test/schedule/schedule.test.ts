@@ -148,7 +148,7 @@ describe("axes that only the device knows", () => {
     for (const n of [3, 4, 5, 6, 7, 8]) {
       const body = `${ABOVE.body}${wide}\n%long = take {"dim":0}(%t, %kindex)\n${sum(n)}`;
       for (const end of [
-        `%y = put {"dim":0}(%t, %kindex, %u)\nresult "y" = %y [B, T, 16] packed T 0 1`,
+        `%first = slice {"axis":1,"start":0,"stop":1}(%long)\n%v = mul(%u, %first)\n%y = put {"dim":0}(%t, %kindex, %v)\nresult "y" = %y [B, T, 16] packed T 0 1`,
         `%y = sum {"axes":[1],"keep":true}(%u)\nresult "y" = %y [B, K, 1] packed K 0 1`,
         `%y = softmax {"axis":1}(%u)\nresult "y" = %y [B, K, 16] packed K 0 1`,
         `%y = sum {"axes":[0],"keep":true}(%u)\nresult "y" = %y [1, 16]`,

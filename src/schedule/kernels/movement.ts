@@ -35,9 +35,8 @@ const scatter =
     const from = around(extents, x.shape, attrs.dim);
     const rows = u.shape[attrs.dim]!;
     const type = storageType(x.dtype);
-    const kernel = new KernelBuilder("put", extents);
+    const kernel = new KernelBuilder("put", extents).write("x", type, result()).readAs("index", "u32", places[1]!);
     readValues(kernel, prologue, { name: "u", type, place: places[2]! });
-    kernel.write("x", type, result()).read("index", "u32", input(places[1]!));
     kernel.alias("Value", type).count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", rows).count("inner", from.inner);
     kernel.function(`fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`);
     const dispatch = kernel.over(extents.product(u.shape));
@@ -125,9 +124,8 @@ export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places 
   const x = typeAt(inputs, 0);
   const width = x.shape.at(-1)!;
   const rows = x.shape.at(-2)!;
-  const kernel = new KernelBuilder("rope", extents);
-  readValues(kernel, prologue, { name: "x", type: "f32", place: places[0]! });
-  kernel.read("positions", "u32", input(places[1]!)).read("angles", "f32", input(places[2]!)).write("y", "f32", result());
+  const kernel = new KernelBuilder("rope", extents).readAs("positions", "u32", places[1]!).readAs("angles", "f32", places[2]!);
+  readValues(kernel, prologue, { name: "x", type: "f32", place: places[0]! }).write("y", "f32", result());
   const outer = extents.product(x.shape.slice(0, -2));
   const half = typeof width === "number" ? width / 2 : extents.ceilDivide(width, 2);
   kernel

@@ -123,6 +123,11 @@ export class KernelBuilder {
     }
     return name;
   }
+  /** Binds an input under a name by which whoever asks for it finds it, too. */
+  readAs(name: string, element: Buffer["element"], index: number): this {
+    this.inputIs(index, name);
+    return this.read(name, element, input(index));
+  }
   write(name: string, element: Buffer["element"], operand: Operand): this {
     this.#bind({ name, access: "read_write", element }, operand);
     return this;
