@@ -12,7 +12,7 @@ afterAll(() => {
   expect(total.beyond, `${total.beyond} of ${total.beyond + total.compared} cases were too ill-conditioned for f32`).toBeLessThan(total.compared / 50);
 });
 
-it("each of many random graphs around products agrees with the reference, however it is scheduled", { timeout: patience(120_000) }, async () => {
+it("each of many random graphs around products agrees with the reference, however it is scheduled", { timeout: patience(300_000) }, async () => {
   const device = await testDevice();
   await fc.assert(
     fc.asyncProperty(plots(14), fc.nat(1e6), async (plot, seed) => {
@@ -21,6 +21,6 @@ it("each of many random graphs around products agrees with the reference, howeve
       total.beyond += beyond;
       expect(fault).toBeNull();
     }),
-    { numRuns: cases(40), seed: seedOf(20261125), endOnFailure: true },
+    { numRuns: cases(25), seed: seedOf(20261125), endOnFailure: true },
   );
 });
