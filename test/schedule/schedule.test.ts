@@ -68,6 +68,31 @@ describe("pointwise operators", () => {
   });
 });
 
+describe("structure", () => {
+  it("that no kernel can see through is copied, and whatever reads a sum of it is made after that", () => {
+    const plan = schedule(
+      graphOf(`%wide = weight {"path":"w","dtype":"f32","shape":[4,64]}()
+%t = tanh(%x)
+%w = matmul {"transposed":false}(%t, %wide)
+%heads = reshape {"shape":["rows(T)",32,2]}(%w)
+%turned = permute {"order":[1,0,2]}(%heads)
+%positions = positions {"axis":"T"}(%starts)
+%table = rope_table {"positions":64,"width":2,"theta":100,"frequencies":null,"scale":1}()
+%rope = rope(%turned, %positions, %table)
+%back = permute {"order":[1,0,2]}(%rope)
+%rows = reshape {"shape":["rows(T)",64]}(%back)
+%n = neg(%rows)
+%s = sum {"axes":[1],"keep":false}(%n)
+%y = tanh(%s)
+%z = exp(%back)
+result "y" = %y [B, T] packed T 0 1
+result "z" = %z [B, T, 32, 2] packed T 0 1`),
+    );
+    checkPlan(plan);
+    expect(names(plan)).toContain("row_sums");
+  });
+});
+
 describe("memory", () => {
   it("of a value is taken over by put where nothing else reads it", () => {
     const route = `%score = sum {"axes":[1],"keep":false}(%x)\n%top = top {"axis":"K"}(%score, %starts, %starts)\n%index = pick {"result":0}(%top)\n%kstarts = pick {"result":1}(%top)\nstarts K = %kstarts`;
