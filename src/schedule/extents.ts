@@ -3,13 +3,15 @@ import { invariant } from "../diagnostics/invariant.js";
 import type { TensorType } from "../ir/types.js";
 import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
 import { rational } from "../size/rational.js";
-import { applySize, atomsOf, axisSize, multiplySizes, sizeOf, substitute, type Atom, type Size, type SizeExpr } from "../size/size.js";
+import { applySize, atomsOf, axisSize, multiplySizes, sizeOf, substitute, subtractSizes, type Atom, type Size, type SizeExpr } from "../size/size.js";
 import { EqualAxes } from "./equal-axes.js";
 
-/** A size that involves rows only the device can count: `rows(axis) · factor`. */
+/** A size that involves rows only the device can count: `rows(axis) · factor + plus`. */
 export interface DeviceSize {
   readonly axis: string;
   readonly factor: Size;
+  /** Not 0 in offsets alone. */
+  readonly plus: Size;
 }
 
 export class Extents {
@@ -83,7 +85,7 @@ export class Extents {
     return quotient;
   }
 
-  /** The size as rows of an axis that only the device can count, times what the host knows; null where the host knows it all. */
+  /** The size as rows of an axis that only the device can count, times and plus what the host knows; null where the host knows it all. */
   deviceSize(size: Size): DeviceSize | null {
     if (typeof size === "number" || this.#onDevice.size === 0) return null;
     let split = this.#split.get(size.key);
@@ -108,9 +110,10 @@ export class Extents {
     const found = [...atomsOf(size)].filter(unknown);
     const [rows] = found;
     if (rows?.kind !== "rows") return null;
-    const sole = size.terms.length === 1 && size.terms[0]!.atoms.filter(({ atom }) => unknown(atom)).length === 1;
-    invariant(found.length === 1 && sole, `no kernel can compute the size ${size.key} on the device`);
-    return { axis: rows.axis, factor: substitute(size, (atom) => (unknown(atom) ? 1 : null)) };
+    const inTerms = size.terms.flatMap(({ atoms }) => atoms.filter(({ atom }) => unknown(atom)));
+    invariant(found.length === 1 && inTerms.length === 1, `no kernel can compute the size ${size.key} on the device`);
+    const at = (count: number): Size => substitute(size, (atom) => (unknown(atom) ? count : null));
+    return { axis: rows.axis, factor: subtractSizes(at(1), at(0)), plus: at(0) };
   }
 }
 

@@ -115,8 +115,8 @@ export type Count =
   | { readonly kind: "zero" }
   /** A word of the uniform buffer. */
   | { readonly kind: "field"; readonly field: string }
-  /** Rows of an axis that only the device knows: `starts[batch]`, the last entry of its starts, times a field. */
-  | { readonly kind: "rows"; readonly starts: string; readonly batch: string; readonly times: string | null };
+  /** Rows of an axis that only the device knows: `starts[batch]`, the last entry of its starts, times a field and plus another. */
+  | { readonly kind: "rows"; readonly starts: string; readonly batch: string; readonly times: string | null; readonly plus: string | null };
 
 /** offset + Σ coordinate(d) · stride(d), the coordinates of element i over `sizes`, row-major. */
 export interface IndexMap {

@@ -91,8 +91,13 @@ type Declare = (name: string, size: Size) => void;
 function extent(kernel: KernelBuilder, extents: Extents, name: string, size: Size, axisQ: string | null, axisK: string | null): void {
   const device = extents.deviceSize(size);
   const starts = device === null ? null : device.axis === axisQ ? "startsQ" : device.axis === axisK ? "startsK" : null;
-  if (device === null || starts === null) kernel.count(name, size);
-  else kernel.count(`${name}Each`, device.factor).function(`fn ${name}() -> u32 { return ${starts}[batch()] * ${name}Each(); }`);
+  if (device === null || starts === null) {
+    kernel.count(name, size);
+    return;
+  }
+  kernel.count(`${name}Each`, device.factor);
+  if (device.plus !== 0) kernel.count(`${name}Plus`, device.plus);
+  kernel.function(`fn ${name}() -> u32 { return ${starts}[batch()] * ${name}Each()${device.plus === 0 ? "" : ` + ${name}Plus()`}; }`);
 }
 
 /** The place of columns 4c … of a row where four columns are a vector, else that of its column 0; declares the functions it calls. */

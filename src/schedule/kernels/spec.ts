@@ -204,7 +204,10 @@ export class KernelBuilder {
     const device = this.#extents.deviceSize(size);
     if (device === null) return { kind: "field", field: this.#field(field, "u32", { size }) };
     const starts = this.#startsOf(device.axis);
-    return { kind: "rows", starts, batch: this.#batch(), times: device.factor === 1 ? null : this.#field(field, "u32", { size: device.factor }) };
+    const batch = this.#batch();
+    const times = device.factor === 1 ? null : this.#field(field, "u32", { size: device.factor });
+    const plus = device.plus === 0 ? null : this.#field(`${field}_plus`, "u32", { size: device.plus });
+    return { kind: "rows", starts, batch, times, plus };
   }
   #batch(): string {
     const field = "sequences";
