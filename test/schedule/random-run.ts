@@ -32,7 +32,14 @@ export interface Outcome {
   readonly beyond: number;
 }
 
-export async function outcome(graph: Graph, seed: number, device: Device, lengths = LENGTHS): Promise<Outcome> {
+/** How a graph is scheduled. */
+export interface Form {
+  readonly optimized: boolean;
+  readonly target: "device" | "portable";
+}
+export const FORMS: readonly Form[] = [false, true].flatMap((optimized) => (["device", "portable"] as const).map((target): Form => ({ optimized, target })));
+
+export async function outcome(graph: Graph, seed: number, device: Device, { lengths = LENGTHS, forms = FORMS } = {}): Promise<Outcome> {
   const cases = lengths.map((own) => {
     const given = givenFor(graph, own, seed);
     const wanted = evaluate(graph, given);
@@ -41,29 +48,28 @@ export async function outcome(graph: Graph, seed: number, device: Device, length
   const beyond = cases.filter((c) => !c.fits).length;
   let compared = 0;
   const seen = new Set<string>();
-  for (const form of ["as it stands", "optimized"] as const) {
-    const own = form === "optimized" ? optimize(graph) : graph;
+  for (const { optimized, target } of forms) {
+    const own = optimized ? optimize(graph) : graph;
     const problems = verify(own, ops);
     invariant(problems.length === 0, problems.join("; "));
-    for (const target of [device.target, PORTABLE]) {
-      const program = emit(schedule(own, target));
-      const text = JSON.stringify([program.kernels, program.steps]);
-      if (seen.has(text)) continue;
-      seen.add(text);
-      const weights = cases[0]!.given.weights;
-      const session = await load(program, device, (w) => weights.get(w.path)!.data, { max: { B: 1, T: 4 } });
-      try {
-        for (const { given, wanted } of cases.filter((c) => c.fits)) {
-          const results = await session.run(given.inputs, { lengths: Uint32Array.from(given.lengths) });
-          compared++;
-          for (const [name, { data }] of wanted.outputs) {
-            const { ratio, text: where } = furthest(results[name]!.data, data, TOLERANCE.atol, TOLERANCE.rtol);
-            if (!(ratio < 1)) return { fault: `${form}, for ${target.device}, lengths ${given.lengths.join(" ")}: ${name} ${where}`, compared, beyond };
-          }
+    const program = emit(schedule(own, target === "device" ? device.target : PORTABLE));
+    const text = JSON.stringify([program.kernels, program.steps]);
+    if (seen.has(text)) continue;
+    seen.add(text);
+    const weights = cases[0]!.given.weights;
+    const session = await load(program, device, (w) => weights.get(w.path)!.data, { max: { B: 1, T: 4 } });
+    try {
+      for (const { given, wanted } of cases.filter((c) => c.fits)) {
+        const results = await session.run(given.inputs, { lengths: Uint32Array.from(given.lengths) });
+        compared++;
+        for (const [name, { data }] of wanted.outputs) {
+          const { ratio, text: where } = furthest(results[name]!.data, data, TOLERANCE.atol, TOLERANCE.rtol);
+          const how = `${optimized ? "optimized" : "as it stands"}, for ${target === "device" ? device.target.device : "any device"}`;
+          if (!(ratio < 1)) return { fault: `${how}, lengths ${given.lengths.join(" ")}: ${name} ${where}`, compared, beyond };
         }
-      } finally {
-        session.dispose();
       }
+    } finally {
+      session.dispose();
     }
   }
   return { fault: null, compared, beyond };
