@@ -2,6 +2,7 @@
 import type { Node } from "../../src/ir/graph.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import { Bench, type Case, type Setting } from "./bench.js";
+import { lossSamples } from "./samples-losses.js";
 import { pointwiseSamples } from "./samples-pointwise.js";
 import { routingSamples } from "./samples-routing.js";
 import { sequenceSamples } from "./samples-sequence.js";
@@ -18,7 +19,13 @@ export interface Sample<K extends OpName = OpName> {
 export type Samples<K extends OpName> = { readonly [O in K]: readonly Sample<O>[] };
 
 /** Total by type: an operator without samples does not compile. */
-export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = { ...pointwiseSamples, ...tensorSamples, ...sequenceSamples, ...routingSamples };
+export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
+  ...pointwiseSamples,
+  ...tensorSamples,
+  ...sequenceSamples,
+  ...routingSamples,
+  ...lossSamples,
+};
 
 /** All samples in one list, each with its operator. */
 export const allSamples: readonly { readonly op: OpName; readonly sample: Sample }[] = Object.entries(samples).flatMap(

@@ -120,3 +120,20 @@ export const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents, tunings }
   kernel.function(`fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`);
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
+
+export const classSums: Spec<"class_sums"> = ({ attrs, inputs, extents, tunings }) => {
+  const before = inputs.length === 3 ? 1 : 0;
+  const [x, targets] = [typeAt(inputs, before), typeAt(inputs, before + 1)];
+  const [rows, own] = [extents.product(targets.shape), x.shape.at(-1)!];
+  const kernel = new KernelBuilder("class_sums", extents)
+    .read("x", "f32", input(before))
+    .read("targets", "u32", input(before + 1))
+    .write("y", "f32", result());
+  if (before === 1) kernel.read("sums", "f32", input(0));
+  const together = rowsTogether(kernel, own, tunings.reductions);
+  kernel.count("rowCount", rows).count("classes", own).count("firstClass", attrs.first).count("allClasses", attrs.classes);
+  kernel.function(
+    `fn before(n: u32) -> vec3f { return ${before === 1 ? "vec3f(sums[3u * n], sums[3u * n + 1u], sums[3u * n + 2u])" : "vec3f(LOWEST, 0.0, 0.0)"}; }`,
+  );
+  return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
+};

@@ -1,7 +1,7 @@
 // The spec of every operator that has kernels of its own; the others are sources, views or expressions.
 import type { OpName } from "../../ir/vocabulary.js";
 import { attention } from "./attention.js";
-import { argmax, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
+import { argmax, classSums, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
 import { concat, counts, gather, join, mask, pack, positions, put, rope, routeMask, segments, set, unpack } from "./movement.js";
 import { matmul } from "./products.js";
 import { randomNormal, randomUniform } from "./random.js";
@@ -85,6 +85,7 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   rope,
   attention,
   cross_entropy: crossEntropy,
+  class_sums: classSums,
   random_uniform: randomUniform,
   random_normal: randomNormal,
 };
