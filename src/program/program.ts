@@ -3,7 +3,7 @@ import type { DType } from "../size/dtype.js";
 import type { Requirements, Target } from "./target.js";
 
 export const PROGRAM_FORMAT = "modc-program";
-export const PROGRAM_VERSION = 2;
+export const PROGRAM_VERSION = 3;
 
 /** The printed form of a size (`size/parse-size.ts`): `128`, `rows(T)*128`. */
 export type SizeText = number | string;
@@ -82,8 +82,15 @@ export interface ProgramOutput {
   readonly shape: readonly SizeText[];
   readonly packing: ProgramPacking | null;
   readonly slot: number;
+  /** Where its last dimension lies in several slots, side by side when read: all of them in order, `slot` first, and the columns of each. Else empty. */
+  readonly parts: readonly ProgramOutputPart[];
   /** For each dimension of `shape` along an axis that only the device counts: the slot of that axis's starts, u32[B+1]. Its extent is then the longest count. */
   readonly starts: readonly ProgramStarts[];
+}
+
+export interface ProgramOutputPart {
+  readonly slot: number;
+  readonly columns: number;
 }
 
 export interface ProgramStarts {
@@ -108,7 +115,10 @@ export interface ProgramWeight {
 
 export interface ProgramWeightSlot {
   readonly slot: number;
+  /** Of what lies there as if it were a weight of its own. */
   readonly layout: WeightLayout;
+  /** Elements `start` … `stop` − 1 along an axis lie there and no others; null: all. */
+  readonly part: { readonly axis: number; readonly start: number; readonly stop: number } | null;
 }
 
 /** How a weight lies in a slot; the runtime packs it when it is loaded. */

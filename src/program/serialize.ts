@@ -19,7 +19,7 @@ import {
   type ProgramWork,
   packedLength,
 } from "./program.js";
-import { checkWeightSlots, readLayout } from "./layout.js";
+import { checkWeightSlots, elementsOf, readLayout, readPart } from "./layout.js";
 import { Reader } from "./reader.js";
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
@@ -151,41 +151,55 @@ class ProgramReader {
     };
   }
   #output(r: Reader): ProgramOutput {
-    r.fields(["name", "role", "dtype", "shape", "packing", "slot", "starts"]);
+    r.fields(["name", "role", "dtype", "shape", "packing", "slot", "parts", "starts"]);
     const shape = this.#symbols.shape(r.get("shape"));
+    const slot = this.#slot(r.get("slot"));
     return {
       name: r.get("name").string(),
       role: r.get("role").oneOf(["result", "loss", "observe"]),
       dtype: r.get("dtype").oneOf(DTYPES),
       shape,
       packing: this.#symbols.packing(r.get("packing"), shape),
-      slot: this.#slot(r.get("slot")),
+      slot,
+      parts: this.#outputParts(r.get("parts"), slot, shape),
       starts: r.get("starts").list((s) => {
         s.fields(["dim", "slot"]);
         return { dim: s.get("dim").index(shape.length), slot: this.#slot(s.get("slot")) };
       }, MOST_DIMENSIONS),
     };
   }
+  #outputParts(r: Reader, slot: number, shape: ProgramOutput["shape"]): ProgramOutput["parts"] {
+    const parts = r.list((p) => {
+      p.fields(["slot", "columns"]);
+      return { slot: this.#slot(p.get("slot")), columns: p.get("columns").integer(1) };
+    });
+    if (parts.length === 0) return parts;
+    const columns = parts.reduce((n, p) => n + p.columns, 0);
+    if (columns !== shape.at(-1)) r.fail(`hold ${columns} columns of ${JSON.stringify(shape.at(-1) ?? null)}`);
+    if (parts[0]!.slot !== slot) r.fail(`begin with slot ${parts[0]!.slot}, not with ${slot}`);
+    return parts;
+  }
   #weight(r: Reader): ProgramWeight {
     r.fields(["path", "dtype", "shape", "init", "keys", "slots"]);
     const shape = r.get("shape").list((s) => s.integer(0), MOST_DIMENSIONS);
-    const elements = shape.reduce((n, d) => n * d, 1);
     return {
       path: r.get("path").string(),
       dtype: r.get("dtype").oneOf(DTYPES),
       shape,
       init: this.#init(r.get("init")),
       keys: r.get("keys").list((k) => k.string()),
-      slots: r.get("slots").list((s) => this.#weightSlot(s, elements)),
+      slots: r.get("slots").list((s) => this.#weightSlot(s, shape)),
     };
   }
-  #weightSlot(r: Reader, elements: number): ProgramWeightSlot {
-    r.fields(["slot", "layout"]);
+  #weightSlot(r: Reader, shape: readonly number[]): ProgramWeightSlot {
+    r.fields(["slot", "layout", "part"]);
     const slot = this.#slot(r.get("slot"));
+    const part = r.get("part").orNull((p) => readPart(p, shape));
+    const elements = elementsOf(shape, part);
     const layout = readLayout(r.get("layout"), elements);
     const bytes = 4 * packedLength(layout, elements);
     if (this.#slots[slot]!.bytes !== bytes) r.get("slot").fail(`is ${slot}, which has not the ${bytes} bytes of the weight`);
-    return { slot, layout };
+    return { slot, layout, part };
   }
   #init(r: Reader): ProgramWeight["init"] {
     const kind = r.get("kind").oneOf(["zeros", "ones", "normal", "uniform", "orthogonal"]);

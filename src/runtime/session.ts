@@ -11,7 +11,7 @@ import { DisposedError, InputError } from "./errors.js";
 import { checkLengths, checkLive, checkMax, checkSeed, inferExtents, type LiveValue } from "./extents.js";
 import { flatten, type FlatInput, type InputValue, isNumberArray, packInput } from "./inputs.js";
 import { growthMessage, Prediction } from "./memory.js";
-import { neededSteps, type OutputSelection, placeOutputs, readOutput, type ReadPlace, type Result, selectOutputs } from "./outputs.js";
+import { copiesOf, neededSteps, type OutputSelection, placeOutputs, readOutput, type Result, selectOutputs } from "./outputs.js";
 import { compilePipelines } from "./pipelines.js";
 import { keepingStates } from "./profile/states.js";
 import { profileSteps, type Profile, type ProfileOptions } from "./profile/profile.js";
@@ -221,8 +221,9 @@ export class Session {
     const { places, bytes } = placeOutputs(call.outputs, this.#table, resolved.values, resolved.sizes);
     const back = await this.#onDevice("run a program", () => {
       this.#write(call, resolved, grown);
-      this.#submit(places, this.#needed(call.outputs));
-      return this.#staging.read(bytes);
+      const encoder = this.device.gpu.createCommandEncoder();
+      this.#steps!.encode(encoder, this.#buffers, this.#needed(call.outputs));
+      return this.#staging.read(encoder, this.#buffers, copiesOf(places, resolved.sizes.batch), bytes);
     });
     const results = Object.create(null) as Record<string, Result>;
     for (const place of places) results[place.output.name] = readOutput(place, back, resolved.sizes);
@@ -369,18 +370,5 @@ export class Session {
     let needed = this.#neededByOutputs.get(key);
     if (!needed) this.#neededByOutputs.set(key, (needed = neededSteps(this.program, outputs)));
     return needed;
-  }
-
-  /** All steps and the copies of what is read, in one submit. */
-  #submit(places: readonly ReadPlace[], needed: Uint8Array): void {
-    const { gpu } = this.device;
-    const encoder = gpu.createCommandEncoder();
-    this.#steps!.encode(encoder, this.#buffers, needed);
-    for (const { output, offset, bytes, starts } of places) {
-      if (bytes > 0) encoder.copyBufferToBuffer(this.#buffers.buffer(output.slot), 0, this.#staging.buffer, offset, bytes);
-      for (const { slot, offset: at } of starts)
-        encoder.copyBufferToBuffer(this.#buffers.buffer(slot), 0, this.#staging.buffer, at, 4 * (this.#current!.sizes.batch + 1));
-    }
-    gpu.queue.submit([encoder.finish()]);
   }
 }

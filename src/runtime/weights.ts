@@ -5,7 +5,7 @@ import { inNode, type Device } from "./device.js";
 import { WeightsError } from "./errors.js";
 import { initialValues } from "./init.js";
 import type { Words } from "./weights/convert.js";
-import { forEachPiece, type OpenPanels } from "./weights/layout.js";
+import { forEachPiece, partOf, type OpenPanels } from "./weights/layout.js";
 import { matchWeights, readWeight } from "./weights/match.js";
 import { readSafetensors } from "./weights/safetensors.js";
 import type { WeightSource } from "./weights/source.js";
@@ -71,18 +71,19 @@ export async function uploadWeights(
   let done = 0;
   for (const weight of program.weights) {
     options.signal?.throwIfAborted();
-    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, layout: { kind: "given" } }));
+    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, layout: { kind: "given" }, part: null }));
     const slots = [...weight.slots, ...starting];
     if (slots.length > 0) {
       const words = await weights.values(weight);
       if (device.lostError) throw device.lostError;
-      for (const { slot, layout } of slots) {
-        const bytes = 4 * packedLength(layout, words.length);
+      for (const { slot, layout, part } of slots) {
+        const own = partOf(words, weight.shape, part);
+        const bytes = 4 * packedLength(layout, own.length);
         if (bytes > buffers.bytes(slot)) throw new Error(`modc bug: the slot of ${weight.path} is too small`);
         const shared = open.get(slot) ?? new Map();
         open.set(slot, shared);
         const write = (piece: Words, at: number): void => queue.writeBuffer(buffers.buffer(slot), 4 * at, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
-        forEachPiece(words, layout, shared, write);
+        forEachPiece(own, layout, shared, write);
         pending += bytes;
       }
     }

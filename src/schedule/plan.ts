@@ -1,7 +1,7 @@
 // The plan: which kernels run on which buffers, in which order, before any WGSL is written.
 import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
-import type { CountedTable, WeightLayout } from "../program/program.js";
+import type { CountedTable, ProgramOutputPart, ProgramWeightSlot } from "../program/program.js";
 import type { Requirements, Target } from "../program/target.js";
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
@@ -29,13 +29,12 @@ export interface PlanSlot {
   readonly label: string;
 }
 
-export interface PlanWeight {
-  readonly slot: number;
-  readonly layout: WeightLayout;
-}
+export type PlanWeight = ProgramWeightSlot;
 
 export interface PlanOutput {
   readonly slot: number;
+  /** As `ProgramOutput.parts`. */
+  readonly parts: readonly ProgramOutputPart[];
   /** Of each dimension along an axis that only the device counts: the slot of its starts. */
   readonly starts: readonly { readonly dim: number; readonly slot: number }[];
 }

@@ -13,6 +13,8 @@ import { partition, type ProductAbilities } from "./partition.js";
 import type { Plan, PlanOutput, PlanStep, Step } from "./plan.js";
 import { madeWhenLoaded, productWeights } from "./side-by-side.js";
 import { Sources } from "./sources.js";
+import { widthOf } from "./split/columns.js";
+import { split } from "./split/split.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
 import { weightTunings } from "./tunings/products.js";
 import type { Unit } from "./unit.js";
@@ -20,7 +22,7 @@ import { UnitMaker } from "./units.js";
 
 /** Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
 export function schedule(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target)): Plan {
-  return new Scheduling(graph, target, tunings).plan();
+  return new Scheduling(split(graph, target.limits), target, tunings).plan();
 }
 
 class Scheduling {
@@ -31,6 +33,8 @@ class Scheduling {
   readonly #order: readonly Node[];
   /** Of the axes that only the device counts. */
   readonly #starts: readonly Node[];
+  /** What is put together when the caller reads it. */
+  readonly #joined: ReadonlySet<Node>;
   readonly #required: ReadonlySet<Node>;
   readonly #madeWhenLoaded: ReadonlySet<Node>;
   readonly #units: UnitMaker;
@@ -47,9 +51,11 @@ class Scheduling {
     this.#tunings = tunings;
     this.#extents = new Extents(graph.axes);
     this.#sources = new Sources(this.#extents);
-    this.#order = orderOf(graph, this.#extents);
+    const order = orderOf(graph, this.#extents);
+    this.#joined = joinedByReader(graph, order);
+    this.#order = order.filter((n) => !this.#joined.has(n));
     this.#starts = [...graph.starts].flatMap(([axis, node]) => (this.#extents.onDevice(axis) ? [node] : []));
-    this.#required = new Set([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...this.#starts]);
+    this.#required = new Set([...graph.outputs.flatMap((o) => this.#piecesOf(o)), ...graph.states.map((s) => s.next), ...this.#starts]);
     this.#madeWhenLoaded = madeWhenLoaded(this.#order, this.#required);
     this.#units = this.#makeUnits();
   }
@@ -99,16 +105,16 @@ class Scheduling {
 
   plan(): Plan {
     const { layouts, units } = this.#units;
-    const outputs = this.#graph.outputs.map((o) => layouts.valueOf(o.node));
+    const outputs = this.#graph.outputs.map((o) => this.#piecesOf(o).map((n) => layouts.valueOf(n)));
     const next = this.#graph.states.map((s) => layouts.valueOf(s.next));
     units.forEach((unit, i) => {
       for (const value of unit.reads) this.#lastRead.set(value, i);
     });
     // What counts an axis is read by whatever kernel runs over it.
     const counting = this.#starts.map((node) => layouts.valueOf(node));
-    for (const value of [...outputs, ...next, ...counting]) this.#lastRead.set(value, Infinity);
+    for (const value of [...outputs.flat(), ...next, ...counting]) this.#lastRead.set(value, Infinity);
     units.forEach((unit, i) => this.#emit(unit, i));
-    const results = outputs.map((value, i) => this.#outputStorage(value, this.#graph.outputs[i]!.name));
+    const results = outputs.map((values, i) => values.map((value) => this.#outputStorage(value, this.#graph.outputs[i]!.name)));
     this.#updateStates(next);
     return this.#assign(results);
   }
@@ -232,21 +238,36 @@ class Scheduling {
     for (const { from, to, nodes } of ready) this.#push({ kind: "copy", from, to, bytes: to.bytes }, nodes);
   }
 
-  #assign(results: readonly Storage[]): Plan {
+  #piecesOf({ node }: GraphOutput): readonly Node[] {
+    return this.#joined.has(node) ? node.inputs : [node];
+  }
+  #assign(results: readonly (readonly Storage[])[]): Plan {
     const starts = new Map([...this.#outputStarts()].map(([axis, value]) => [axis, Object.assign(this.#storageOf(value), { fixed: true })]));
     const used = new Set(this.#steps.flatMap((step) => touched(step)));
-    for (const s of results) used.add(s);
+    for (const s of results.flat()) used.add(s);
     for (const s of starts.values()) used.add(s);
-    const fixed = [...new Set([...this.#sources.storages(used), ...results, ...starts.values()])];
+    const fixed = [...new Set([...this.#sources.storages(used), ...results.flat(), ...starts.values()])];
     const live = new Map(this.#graph.live.map((l) => [l.name, l.default]));
     const { slots, slotOf } = assignSlots(this.#steps, fixed, this.#graph.axes, live);
-    const outputs = results.map((s, i): PlanOutput => {
-      const dims = this.#deviceDims(this.#graph.outputs[i]!);
-      return { slot: slotOf(s), starts: dims.map(({ dim, axis }) => ({ dim, slot: slotOf(itemOf(starts, axis)) })) };
+    const outputs = results.map((pieces, i): PlanOutput => {
+      const output = this.#graph.outputs[i]!;
+      const dims = this.#deviceDims(output);
+      const slots = pieces.map(slotOf);
+      const parts = this.#joined.has(output.node) ? slots.map((slot, j) => ({ slot, columns: widthOf(output.node.inputs[j]!) })) : [];
+      return { slot: slots[0]!, parts, starts: dims.map(({ dim, axis }) => ({ dim, slot: slotOf(itemOf(starts, axis)) })) };
     });
     const steps = this.#steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin, nodes: step.nodes }));
     return { graph: this.#graph, target: this.#target, tunings: this.#tunings, slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
   }
+}
+
+/** Values side by side in the last dimension that the caller reads and no kernel does: they need not lie so on the device. */
+function joinedByReader(graph: Graph, order: readonly Node[]): ReadonlySet<Node> {
+  const read = new Set([...order.flatMap((n) => n.inputs), ...graph.states.map((s) => s.next), ...graph.starts.values()]);
+  const results = graph.outputs.map((o) => o.node);
+  return new Set(
+    results.filter((n) => isOp(n, "concat") && n.attrs.axis === n.types[0]!.shape.length - 1 && n.inputs.every((i) => widthOf(i) > 0) && !read.has(n)),
+  );
 }
 
 function itemOf<T>(map: ReadonlyMap<string, T>, axis: string): T {

@@ -5,12 +5,18 @@ import { attrsKey } from "../ir/key.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { addSizes, axisSize, printSize, type Size } from "../size/size.js";
 import type { Extents } from "./extents.js";
-import { packedLength, type CountedTable, type PanelLayout, type WeightLayout } from "../program/program.js";
+import { packedLength, type CountedTable, type PanelLayout, type ProgramWeightSlot, type WeightLayout } from "../program/program.js";
 import { storage, type Storage } from "./memory.js";
 import type { Plan, PlanTable, PlanWeight } from "./plan.js";
 
+/** What lies in a storage: of a weight, where it is loaded in parts, which part. */
+interface Held {
+  readonly path: string;
+  readonly layout: WeightLayout;
+  readonly part: ProgramWeightSlot["part"];
+}
 interface WeightStorage {
-  readonly parts: readonly { readonly path: string; readonly layout: WeightLayout }[];
+  readonly parts: readonly Held[];
   readonly storage: Storage;
 }
 type WithoutSlot<T> = T extends unknown ? Omit<T, "slot"> : never;
@@ -47,10 +53,10 @@ export class Sources {
     return null;
   }
   /** The memory of a weight in a layout; panels of it alone that lie as it is given are the memory it has anyway. */
-  weight({ attrs: { path, shape } }: Node<"weight">, layout: WeightLayout): Storage {
+  weight({ attrs }: Node<"weight">, layout: WeightLayout): Storage {
     const as = liesAsGiven(layout) ? GIVEN : layout;
-    const label = as.kind === "given" ? path : `${path}, in ${as.kind}`;
-    return this.#weight([{ path, layout: as }], 4 * packedLength(as, elementsOf(shape)), label);
+    const label = as.kind === "given" ? labelOf(attrs) : `${labelOf(attrs)}, in ${as.kind}`;
+    return this.#weight([{ path: attrs.path, layout: as, part: partOf(attrs) }], 4 * packedLength(as, elementsOf(attrs.shape)), label);
   }
   /** The memory of weights that stand side by side, in order, as one of their joint width would lie in panels. */
   weights(nodes: readonly Node<"weight">[], layout: PanelLayout): Storage {
@@ -58,13 +64,14 @@ export class Sources {
     invariant(head, "no weights stand side by side");
     if (nodes.length === 1) return this.weight(head, layout);
     let first = 0;
-    const parts = nodes.map(({ attrs: { path, shape } }) => {
-      const part = { path, layout: { ...layout, width: shape.at(layout.transposed ? -2 : -1)!, first } };
-      first += part.layout.width;
-      return part;
+    const parts = nodes.map(({ attrs }) => {
+      const width = attrs.shape.at(layout.transposed ? -2 : -1)!;
+      const held = { path: attrs.path, layout: { ...layout, width, first }, part: partOf(attrs) };
+      first += width;
+      return held;
     });
     invariant(first === layout.total, `weights of ${first} columns stand in ${layout.total}`);
-    const label = `${nodes.map((n) => n.attrs.path).join(" + ")}, in panels`;
+    const label = `${nodes.map((n) => labelOf(n.attrs)).join(" + ")}, in panels`;
     return this.#weight(parts, 4 * packedLength(parts[0]!.layout, elementsOf(head.attrs.shape)), label);
   }
   #weight(parts: WeightStorage["parts"], bytes: number, label: string): Storage {
@@ -111,12 +118,20 @@ export class Sources {
     const tables = [...this.#tables.values()].flatMap(({ table, storage: s }): PlanTable[] => (used.has(s) ? [{ ...table, slot: slotOf(s) }] : []));
     const weights = new Map<string, PlanWeight[]>();
     for (const { parts, storage: s } of this.#weights.values())
-      if (used.has(s)) for (const { path, layout } of parts) once(weights, path, () => []).push({ slot: slotOf(s), layout });
+      if (used.has(s)) for (const { path, ...held } of parts) once(weights, path, () => []).push({ slot: slotOf(s), ...held });
     return { inputs: of(this.#inputs), weights, states: of(this.#states), tables };
   }
 }
 
 const GIVEN: WeightLayout = { kind: "given" };
+
+const partOf = ({ shape, part }: OpAttrs["weight"]): Held["part"] =>
+  part ? { axis: part.axis, start: part.start, stop: part.start + shape[part.axis]! } : null;
+
+function labelOf(attrs: OpAttrs["weight"]): string {
+  const part = partOf(attrs);
+  return part ? `${attrs.path}[${":, ".repeat(part.axis)}${part.start}:${part.stop}]` : attrs.path;
+}
 
 const liesAsGiven = (layout: WeightLayout): boolean =>
   layout.kind === "panels" && layout.total === layout.width && layout.pairs === 0 && layout.columns === (layout.transposed ? 1 : layout.width);

@@ -60,7 +60,7 @@ describe("a damaged program is refused with the place", () => {
     ["no object", "[]", /must be an object, found a list/],
     ["nothing in it", "{}", /has no format/],
     ["another format", changed(["format"], "onnx"), /format must be/],
-    ["a later version", changed(["version"], 3), /version is 3/],
+    ["a later version", changed(["version"], 4), /version is 4/],
     ["a field too many", changed(["extra"], 1), /unknown field "extra"/],
     ["a prototype as a field", text.replace('{\n"format"', '{\n"__proto__": {"version": 1}, "format"'), /unknown field "__proto__"/],
     ["a field too few", changed(["slots", 0], { bytes: 4 }), /slots\[0\] has no label/],
