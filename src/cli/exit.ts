@@ -51,6 +51,7 @@ function exitOf(name: string, code: unknown): ExitCode | null {
     case "device-lost":
       return EXIT.device;
     case "out-of-memory":
+    case "unsupported":
     case "limit-exceeded":
     case "bad-input":
     case "bad-weights":
