@@ -35,7 +35,10 @@ function build(finish: (code: ExitCode) => void): Command {
 
   /** A command on one model file. */
   const add = (name: string, description: string, options: readonly Option[]): Command => {
-    const command = program.command(name).description(description);
+    const command = program
+      .command(name)
+      .description(description)
+      .showHelpAfterError(`(modc ${name.split(" ")[0]!} --help lists its options)`);
     for (const option of options) command.addOption(option);
     return command;
   };
