@@ -46,6 +46,7 @@ export function judge(error: unknown): Verdict {
 
 function exitOf(name: string, code: unknown): ExitCode | null {
   if (name === "InputError" || name === "ProgramError" || name === "TuningsError" || name === "WeightsError") return EXIT.user;
+  if (name === "TargetError") return EXIT.usage;
   switch (code) {
     case "no-device":
     case "device-lost":

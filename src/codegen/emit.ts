@@ -51,6 +51,7 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
     entry: model?.entry ?? "forward",
     target: plan.target,
     requires: requirementsOf(plan),
+    precision: plan.precision,
     tunings: tuningsDigest(plan.tunings),
     parameters: model?.parameters.map(({ name, value }) => ({ name, value })) ?? [],
     axes: graph.axes.map(emitAxis),
@@ -85,7 +86,7 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
 
 function requirementsOf(plan: Plan): Requirements {
   const all = plan.steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.requires] : []));
-  const features = FEATURES.filter((f) => all.some((r) => r.features.includes(f)));
+  const features = FEATURES.filter((f) => all.some((r) => r.features.includes(f)) || (f === "shader-f16" && plan.precision === "f16"));
   return { features: features.toSorted(), subgroupSize: all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? null };
 }
 

@@ -1,8 +1,9 @@
 // Programs as text: JSON, printed so that a person can read it, and read back as if an enemy had written it.
-import type { DType } from "../size/dtype.js";
+import { isFloat, type DType } from "../size/dtype.js";
 import {
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
+  VALUE_BYTES,
   type CountedTable,
   type Program,
   type ProgramInput,
@@ -17,14 +18,15 @@ import {
   type ProgramWeight,
   type ProgramWeightSlot,
   type ProgramWork,
-  packedLength,
+  type ValueBytes,
+  weightBytes,
 } from "./program.js";
 import { checkWeightSlots, elementsOf, readLayout, readPart } from "./layout.js";
 import { Reader } from "./reader.js";
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
 import { readSubgroupSize, readTarget } from "./read-target.js";
-import { FEATURES, type Requirements } from "./target.js";
+import { FEATURES, PRECISIONS, type Requirements } from "./target.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -49,6 +51,7 @@ export function parseProgram(text: string): Program {
     "entry",
     "target",
     "requires",
+    "precision",
     "tunings",
     "parameters",
     "axes",
@@ -111,6 +114,7 @@ class ProgramReader {
       entry: root.get("entry").oneOf(["forward", "objective"]),
       target: readTarget(root.get("target")),
       requires: readRequirements(root.get("requires")),
+      precision: root.get("precision").oneOf(PRECISIONS),
       tunings: root.get("tunings").string(64),
       parameters: root.get("parameters").list((r) => {
         r.fields(["name", "value"]);
@@ -182,24 +186,28 @@ class ProgramReader {
   #weight(r: Reader): ProgramWeight {
     r.fields(["path", "dtype", "shape", "init", "keys", "slots"]);
     const shape = r.get("shape").list((s) => s.integer(0), MOST_DIMENSIONS);
+    const dtype = r.get("dtype").oneOf(DTYPES);
     return {
       path: r.get("path").string(),
-      dtype: r.get("dtype").oneOf(DTYPES),
+      dtype,
       shape,
       init: this.#init(r.get("init")),
       keys: r.get("keys").list((k) => k.string()),
-      slots: r.get("slots").list((s) => this.#weightSlot(s, shape)),
+      slots: r.get("slots").list((s) => this.#weightSlot(s, dtype, shape)),
     };
   }
-  #weightSlot(r: Reader, shape: readonly number[]): ProgramWeightSlot {
-    r.fields(["slot", "layout", "part"]);
+  #weightSlot(r: Reader, dtype: DType, shape: readonly number[]): ProgramWeightSlot {
+    r.fields(["slot", "valueBytes", "layout", "part"]);
     const slot = this.#slot(r.get("slot"));
+    const valueBytes = r.get("valueBytes").integer(2, 4) as ValueBytes; // 3 is refused below
+    if (!VALUE_BYTES.includes(valueBytes)) r.get("valueBytes").fail(`must be 2 or 4, found ${valueBytes}`);
+    if (valueBytes === 2 && !isFloat(dtype)) r.get("valueBytes").fail(`is 2, and the weight is ${dtype}`);
     const part = r.get("part").orNull((p) => readPart(p, shape));
     const elements = elementsOf(shape, part);
     const layout = readLayout(r.get("layout"), elements);
-    const bytes = 4 * packedLength(layout, elements);
+    const bytes = weightBytes(layout, elements, valueBytes);
     if (this.#slots[slot]!.bytes !== bytes) r.get("slot").fail(`is ${slot}, which has not the ${bytes} bytes of the weight`);
-    return { slot, layout, part };
+    return { slot, valueBytes, layout, part };
   }
   #init(r: Reader): ProgramWeight["init"] {
     const kind = r.get("kind").oneOf(["zeros", "ones", "normal", "uniform", "orthogonal"]);

@@ -1,10 +1,11 @@
 // The weights of a session: from a checkpoint, from values in memory, or from the seed; converted and written to the device one at a time.
-import { packedLength, type Program, type ProgramWeight, type ProgramWeightSlot } from "../program/program.js";
+import { weightBytes, type Program, type ProgramWeight, type ProgramWeightSlot } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import { inNode, type Device } from "./device.js";
 import { WeightsError } from "./errors.js";
 import { initialValues } from "./init.js";
 import type { Words } from "./weights/convert.js";
+import { HalfPieces } from "./weights/half-pieces.js";
 import { forEachPiece, partOf, type OpenPanels } from "./weights/layout.js";
 import { matchWeights, readWeight } from "./weights/match.js";
 import { readSafetensors } from "./weights/safetensors.js";
@@ -67,23 +68,27 @@ export async function uploadWeights(
   const states = new Map<string, number[]>();
   for (const s of program.states) if (s.init.kind === "weight") states.set(s.init.path, [...(states.get(s.init.path) ?? []), s.slot]);
   const open = new Map<number, OpenPanels>();
+  const halves = new Map<number, HalfPieces>();
   let pending = 0;
   let done = 0;
   for (const weight of program.weights) {
     options.signal?.throwIfAborted();
-    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, layout: { kind: "given" }, part: null }));
+    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, valueBytes: 4, layout: { kind: "given" }, part: null }));
     const slots = [...weight.slots, ...starting];
     if (slots.length > 0) {
       const words = await weights.values(weight);
       if (device.lostError) throw device.lostError;
-      for (const { slot, layout, part } of slots) {
+      for (const { slot, valueBytes, layout, part } of slots) {
         const own = partOf(words, weight.shape, part);
-        const bytes = 4 * packedLength(layout, own.length);
+        const bytes = weightBytes(layout, own.length, valueBytes);
         if (bytes > buffers.bytes(slot)) throw new Error(`modc bug: the slot of ${weight.path} is too small`);
         const shared = open.get(slot) ?? new Map();
         open.set(slot, shared);
-        const write = (piece: Words, at: number): void => queue.writeBuffer(buffers.buffer(slot), 4 * at, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
-        forEachPiece(own, layout, shared, write);
+        const buffer = buffers.buffer(slot);
+        const write = (piece: Words | Uint16Array, byte: number): void => queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
+        const halved = valueBytes === 2 ? (halves.get(slot) ?? new HalfPieces(write)) : null;
+        if (halved) halves.set(slot, halved);
+        forEachPiece(own, layout, shared, (piece, at) => (halved ? halved.add(piece, at) : write(piece, 4 * at)));
         pending += bytes;
       }
     }
@@ -93,6 +98,7 @@ export async function uploadWeights(
     }
     options.progress(++done, program.weights.length);
   }
+  for (const half of halves.values()) half.finish();
   if ([...open.values()].some((panels) => panels.size > 0)) throw new Error("modc bug: weights do not fill the slots they share");
   await device.wait(() => queue.onSubmittedWorkDone());
 }

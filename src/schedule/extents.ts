@@ -3,7 +3,20 @@ import { invariant } from "../diagnostics/invariant.js";
 import type { TensorType } from "../ir/types.js";
 import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
 import { rational } from "../size/rational.js";
-import { applySize, atomsOf, axisSize, multiplySizes, sizeOf, substitute, subtractSizes, type Atom, type Size, type SizeExpr } from "../size/size.js";
+import {
+  applySize,
+  atomsOf,
+  axisSize,
+  divideSizes,
+  isWhole,
+  multiplySizes,
+  sizeOf,
+  substitute,
+  subtractSizes,
+  type Atom,
+  type Size,
+  type SizeExpr,
+} from "../size/size.js";
 import { EqualAxes } from "./equal-axes.js";
 
 /** A size that involves rows only the device can count: `rows(axis) · factor + plus`. */
@@ -71,9 +84,15 @@ export class Extents {
     return shape.reduce((n: Size, s) => this.times(n, s), 1);
   }
 
-  /** Bytes of a value in memory: four an element, whatever its dtype. */
+  /** Bytes of a value in memory at four an element, whatever its dtype. */
   bytes(type: TensorType): Size {
     return this.times(4, this.product(type.shape));
+  }
+
+  /** Half as many bytes, in whole words. */
+  halfOf(bytes: Size): Size {
+    const pairs = divideSizes(bytes, 8);
+    return this.times(4, pairs !== null && isWhole(pairs) ? pairs : this.ceilDivide(bytes, 8));
   }
 
   /** ceil(size / divisor): workgroups for so many invocations. */

@@ -2,7 +2,7 @@
 import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { CountedTable, ProgramOutputPart, ProgramWeightSlot } from "../program/program.js";
-import type { Requirements, Target } from "../program/target.js";
+import type { Precision, Requirements, Target } from "../program/target.js";
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
 import type { Tunings } from "./tunings/index.js";
@@ -11,6 +11,10 @@ export interface Plan {
   readonly graph: Graph;
   readonly target: Target;
   readonly tunings: Tunings;
+  /** Whether values may lie in memory as f16. */
+  readonly precision: Precision;
+  /** Nodes whose first result lies in memory as f16. */
+  readonly halves: ReadonlySet<Node>;
   readonly slots: readonly PlanSlot[];
   readonly steps: readonly PlanStep[];
   readonly tables: readonly PlanTable[];
@@ -92,7 +96,8 @@ export type WgslType = "f32" | "u32" | "i32";
 export interface Buffer {
   readonly name: string;
   readonly access: "read" | "read_write";
-  readonly element: WgslType | "vec4f";
+  /** `vec2u`: four f16 values, packed in two words. */
+  readonly element: WgslType | "f16" | "vec4f" | "vec2u";
 }
 
 /** What varies between the uses of a kernel's file: declarations, and nothing in the bodies. */

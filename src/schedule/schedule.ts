@@ -2,8 +2,10 @@
 import { invariant } from "../diagnostics/invariant.js";
 import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
-import { PORTABLE, type Target } from "../program/target.js";
+import type { ValueBytes } from "../program/program.js";
+import { PORTABLE, TargetError, type Precision, type Target } from "../program/target.js";
 import { Extents } from "./extents.js";
+import { halvesOf } from "./halves.js";
 import { supportsRowSums } from "./kernels/products.js";
 import type { Operand, Work } from "./kernels/spec.js";
 import type { Value } from "./layout.js";
@@ -12,7 +14,7 @@ import { orderOf } from "./order.js";
 import { partition, type ProductAbilities } from "./partition.js";
 import type { Plan, PlanOutput, PlanStep, Step } from "./plan.js";
 import { madeWhenLoaded, productWeights } from "./side-by-side.js";
-import { Sources } from "./sources.js";
+import { GIVEN, Sources } from "./sources.js";
 import { widthOf } from "./split/columns.js";
 import { split } from "./split/split.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
@@ -20,9 +22,14 @@ import { weightTunings } from "./tunings/products.js";
 import type { Unit } from "./unit.js";
 import { UnitMaker } from "./units.js";
 
-/** Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
-export function schedule(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target)): Plan {
-  return new Scheduling(split(graph, target.limits), target, tunings).plan();
+/**
+ * Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws TargetError for f16 where the target has none, CompilerBug where
+ * a kernel needs more than the limits allow.
+ */
+export function schedule(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target), precision: Precision = "f32"): Plan {
+  if (precision === "f16" && !target.f16)
+    throw new TargetError(`precision f16 needs shader-f16, which the target (${target.device}) does not have`, "compile in f32, or for a device that has it");
+  return new Scheduling(split(graph, target.limits), target, tunings, precision).plan();
 }
 
 class Scheduling {
@@ -38,6 +45,9 @@ class Scheduling {
   readonly #required: ReadonlySet<Node>;
   readonly #madeWhenLoaded: ReadonlySet<Node>;
   readonly #units: UnitMaker;
+  readonly #precision: Precision;
+  /** What lies in memory as f16. */
+  readonly #halves: ReadonlySet<Value>;
   /** The unit that reads a value last; infinite for what the caller reads. */
   readonly #lastRead = new Map<Value, number>();
   readonly #storage = new Map<Value, Storage>();
@@ -45,8 +55,9 @@ class Scheduling {
   readonly #work = new Map<string, Work>();
   readonly #steps: (Step<Storage> & { readonly origin: Origin | null; readonly nodes: readonly Node[] })[] = [];
 
-  constructor(graph: Graph, target: Target, tunings: Tunings) {
+  constructor(graph: Graph, target: Target, tunings: Tunings, precision: Precision) {
     this.#graph = graph;
+    this.#precision = precision;
     this.#target = target;
     this.#tunings = tunings;
     this.#extents = new Extents(graph.axes);
@@ -58,6 +69,11 @@ class Scheduling {
     this.#required = new Set([...graph.outputs.flatMap((o) => this.#piecesOf(o)), ...graph.states.map((s) => s.next), ...this.#starts]);
     this.#madeWhenLoaded = madeWhenLoaded(this.#order, this.#required);
     this.#units = this.#makeUnits();
+    this.#halves = precision === "f16" ? this.#findHalves() : new Set();
+  }
+  #findHalves(): ReadonlySet<Value> {
+    const { units, layouts } = this.#units;
+    return halvesOf({ order: this.#order, units, layouts, required: this.#required, isGiven: (node) => this.#sources.of(node) !== null });
   }
 
   /** Structure that no kernel can see through is copied: which that is shows only when kernels are made, so they are made again. */
@@ -125,7 +141,7 @@ class Scheduling {
     const work = this.#workOf(unit, inPlace);
     const results = unit.writes.map(({ value, bytes }, i) => {
       const taken = i === 0 && inPlace ? this.#storageOf(itemAt(unit.reads, unit.takesOver!)) : null;
-      const made = taken ?? storage(bytes, value.node.origin?.path ?? value.node.op, false);
+      const made = taken ?? storage(this.#halves.has(value) ? this.#extents.halfOf(bytes) : bytes, value.node.origin?.path ?? value.node.op, false);
       this.#storage.set(value, made);
       return made;
     });
@@ -137,7 +153,7 @@ class Scheduling {
         case "packed": {
           const weights = this.#weightsAt(unit, operand.index);
           invariant(weights, `input ${operand.index} of ${unit.nodes[0]!.op} is packed as if it were a weight`);
-          return this.#sources.weights(weights, operand.layout);
+          return this.#sources.weights(weights, operand.layout, this.#valueBytes(itemAt(unit.reads, operand.index)));
         }
         case "result":
           return itemAt(results, operand.index);
@@ -185,9 +201,13 @@ class Scheduling {
     return !own.fixed && this.#lastRead.get(value) === at && reads.every((v) => v === value || this.#madeWhenLoaded.has(v.node) || this.#storageOf(v) !== own);
   }
   #storageOf(value: Value): Storage {
-    const known = this.#storage.get(value) ?? this.#sources.of(value.node);
-    invariant(known, `${value.node.op} is read before it is computed`);
+    const { node } = value;
+    const known = this.#storage.get(value) ?? (isOp(node, "weight") ? this.#sources.weight(node, GIVEN, this.#valueBytes(value)) : this.#sources.of(node));
+    invariant(known, `${node.op} is read before it is computed`);
     return known;
+  }
+  #valueBytes(value: Value): ValueBytes {
+    return this.#halves.has(value) ? 2 : 4;
   }
   #startsOf(axis: string): Value {
     const node = this.#graph.starts.get(axis);
@@ -196,9 +216,10 @@ class Scheduling {
   }
   /** Kernels of equal units are chosen once. */
   #workOf(unit: Unit, inPlace: boolean): Work {
-    const key = `${inPlace ? "!" : ""}${unit.key}`;
+    const stored = { reads: unit.reads.map((v) => this.#halves.has(v)), writes: unit.writes.map((w) => this.#halves.has(w.value)) };
+    const key = `${inPlace ? "!" : ""}${[...stored.reads, ...stored.writes].map(Number).join("")} ${unit.key}`;
     let work = this.#work.get(key);
-    if (!work) this.#work.set(key, (work = unit.make(inPlace)));
+    if (!work) this.#work.set(key, (work = unit.make(inPlace, stored)));
     return work;
   }
 
@@ -241,6 +262,16 @@ class Scheduling {
   #piecesOf({ node }: GraphOutput): readonly Node[] {
     return this.#joined.has(node) ? node.inputs : [node];
   }
+  #halfNodes(): ReadonlySet<Node> {
+    if (this.#halves.size === 0) return new Set();
+    const { layouts } = this.#units;
+    const isHalf = (node: Node): boolean => {
+      const value = this.#madeWhenLoaded.has(node) ? layouts.result(node, 0) : layouts.of(node)?.value;
+      return value !== undefined && this.#halves.has(value);
+    };
+    // Weights side by side are those that stand there.
+    return new Set(this.#order.filter(isHalf).flatMap((node) => (this.#madeWhenLoaded.has(node) ? node.inputs : [node])));
+  }
   #assign(results: readonly (readonly Storage[])[]): Plan {
     const starts = new Map([...this.#outputStarts()].map(([axis, value]) => [axis, Object.assign(this.#storageOf(value), { fixed: true })]));
     const used = new Set(this.#steps.flatMap((step) => touched(step)));
@@ -257,7 +288,8 @@ class Scheduling {
       return { slot: slots[0]!, parts, starts: dims.map(({ dim, axis }) => ({ dim, slot: slotOf(itemOf(starts, axis)) })) };
     });
     const steps = this.#steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin, nodes: step.nodes }));
-    return { graph: this.#graph, target: this.#target, tunings: this.#tunings, slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
+    const [target, tunings, precision] = [this.#target, this.#tunings, this.#precision];
+    return { graph: this.#graph, target, tunings, precision, halves: this.#halfNodes(), slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
   }
 }
 

@@ -5,7 +5,7 @@ import { attrsKey } from "../ir/key.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { addSizes, axisSize, printSize, type Size } from "../size/size.js";
 import type { Extents } from "./extents.js";
-import { packedLength, type CountedTable, type PanelLayout, type ProgramWeightSlot, type WeightLayout } from "../program/program.js";
+import { weightBytes, type CountedTable, type PanelLayout, type ProgramWeightSlot, type ValueBytes, type WeightLayout } from "../program/program.js";
 import { storage, type Storage } from "./memory.js";
 import type { Plan, PlanTable, PlanWeight } from "./plan.js";
 
@@ -17,6 +17,7 @@ interface Held {
 }
 interface WeightStorage {
   readonly parts: readonly Held[];
+  readonly valueBytes: ValueBytes;
   readonly storage: Storage;
 }
 type WithoutSlot<T> = T extends unknown ? Omit<T, "slot"> : never;
@@ -25,7 +26,7 @@ type TableKey = WithoutSlot<PlanTable>;
 export class Sources {
   readonly #extents: Extents;
   readonly #inputs = new Map<string, Storage>();
-  /** By paths and layout. */
+  /** By paths, layout and bytes of a value. */
   readonly #weights = new Map<string, WeightStorage>();
   readonly #states = new Map<string, Storage>();
   readonly #tables = new Map<string, { readonly table: TableKey; readonly storage: Storage }>();
@@ -39,7 +40,7 @@ export class Sources {
   of(node: Node): Storage | null {
     const bytes = (): Size => this.#extents.bytes(node.types[0]!);
     if (isOp(node, "input")) return once(this.#inputs, node.attrs.name, () => storage(bytes(), node.attrs.name, true));
-    if (isOp(node, "weight")) return this.weight(node, GIVEN);
+    if (isOp(node, "weight")) return this.weight(node, GIVEN, 4);
     if (isOp(node, "state")) return this.state(node.attrs.name, bytes());
     if (isOp(node, "starts")) return this.#counted("starts", node.attrs.axis, bytes());
     if (isOp(node, "positions") || isOp(node, "segments") || isOp(node, "counts")) {
@@ -53,16 +54,17 @@ export class Sources {
     return null;
   }
   /** The memory of a weight in a layout; panels of it alone that lie as it is given are the memory it has anyway. */
-  weight({ attrs }: Node<"weight">, layout: WeightLayout): Storage {
+  weight({ attrs }: Node<"weight">, layout: WeightLayout, valueBytes: ValueBytes): Storage {
     const as = liesAsGiven(layout) ? GIVEN : layout;
     const label = as.kind === "given" ? labelOf(attrs) : `${labelOf(attrs)}, in ${as.kind}`;
-    return this.#weight([{ path: attrs.path, layout: as, part: partOf(attrs) }], 4 * packedLength(as, elementsOf(attrs.shape)), label);
+    const parts = [{ path: attrs.path, layout: as, part: partOf(attrs) }];
+    return this.#weight({ parts, valueBytes }, weightBytes(as, elementsOf(attrs.shape), valueBytes), label);
   }
   /** The memory of weights that stand side by side, in order, as one of their joint width would lie in panels. */
-  weights(nodes: readonly Node<"weight">[], layout: PanelLayout): Storage {
+  weights(nodes: readonly Node<"weight">[], layout: PanelLayout, valueBytes: ValueBytes): Storage {
     const [head] = nodes;
     invariant(head, "no weights stand side by side");
-    if (nodes.length === 1) return this.weight(head, layout);
+    if (nodes.length === 1) return this.weight(head, layout, valueBytes);
     let first = 0;
     const parts = nodes.map(({ attrs }) => {
       const width = attrs.shape.at(layout.transposed ? -2 : -1)!;
@@ -72,10 +74,10 @@ export class Sources {
     });
     invariant(first === layout.total, `weights of ${first} columns stand in ${layout.total}`);
     const label = `${nodes.map((n) => labelOf(n.attrs)).join(" + ")}, in panels`;
-    return this.#weight(parts, 4 * packedLength(parts[0]!.layout, elementsOf(head.attrs.shape)), label);
+    return this.#weight({ parts, valueBytes }, weightBytes(parts[0]!.layout, elementsOf(head.attrs.shape), valueBytes), label);
   }
-  #weight(parts: WeightStorage["parts"], bytes: number, label: string): Storage {
-    return once(this.#weights, JSON.stringify(parts), () => ({ parts, storage: storage(bytes, label, true) })).storage;
+  #weight(held: Omit<WeightStorage, "storage">, bytes: number, label: string): Storage {
+    return once(this.#weights, JSON.stringify(held), () => ({ ...held, storage: storage(bytes, label, true) })).storage;
   }
   state(name: string, bytes: Size): Storage {
     const made = once(this.#states, name, () => storage(bytes, name, true));
@@ -117,13 +119,13 @@ export class Sources {
       new Map([...sources].flatMap(([name, s]) => (used.has(s) || this.isState(s) ? [[name, slotOf(s)]] : [])));
     const tables = [...this.#tables.values()].flatMap(({ table, storage: s }): PlanTable[] => (used.has(s) ? [{ ...table, slot: slotOf(s) }] : []));
     const weights = new Map<string, PlanWeight[]>();
-    for (const { parts, storage: s } of this.#weights.values())
-      if (used.has(s)) for (const { path, ...held } of parts) once(weights, path, () => []).push({ slot: slotOf(s), ...held });
+    for (const { parts, valueBytes, storage: s } of this.#weights.values())
+      if (used.has(s)) for (const { path, ...held } of parts) once(weights, path, () => []).push({ slot: slotOf(s), valueBytes, ...held });
     return { inputs: of(this.#inputs), weights, states: of(this.#states), tables };
   }
 }
 
-const GIVEN: WeightLayout = { kind: "given" };
+export const GIVEN: WeightLayout = { kind: "given" };
 
 const partOf = ({ shape, part }: OpAttrs["weight"]): Held["part"] =>
   part ? { axis: part.axis, start: part.start, stop: part.start + shape[part.axis]! } : null;

@@ -6,7 +6,7 @@ import { invariant } from "../diagnostics/invariant.js";
 import type { Size } from "../size/size.js";
 import type { Extents } from "./extents.js";
 import { specs } from "./kernels/index.js";
-import type { Spec, SpecContext, Work } from "./kernels/spec.js";
+import type { Spec, SpecContext, Stored, Work } from "./kernels/spec.js";
 import type { Value } from "./layout.js";
 import type { Partition } from "./partition.js";
 import type { Tunings } from "./tunings/index.js";
@@ -16,13 +16,15 @@ export interface Unit {
   readonly nodes: readonly Node[];
   /** The kernels' inputs. */
   readonly reads: readonly Value[];
-  /** Their results. */
+  /** Their results, with their bytes at four a value. */
   readonly writes: readonly { readonly value: Value; readonly bytes: Size }[];
+  /** Which of both the kernels can read and write as f16, if they are floats. */
+  readonly halves: Stored;
   /** Result 0 may take over the memory of this input; if it does not, it begins as a copy of it. */
   readonly takesOver: number | null;
   /** Equal for units whose work is equal. */
   readonly key: string;
-  make(inPlace: boolean): Work;
+  make(inPlace: boolean, stored: Stored): Work;
 }
 
 export interface UnitOptions {

@@ -74,6 +74,7 @@ function viewed(plan: Plan, product: Node, views: readonly View[], resultView: V
       weights: [],
       views: [...views, null, null, null, null],
       resultView,
+      stored: { reads: [false, false, false], writes: [false] },
       inPlace: false,
       prologue: null,
       loads: null,

@@ -10,6 +10,7 @@ const base = {
   entry: "forward",
   target: PORTABLE,
   requires: { features: [], subgroupSize: null },
+  precision: "f32",
   tunings: "",
   parameters: [],
   live: [],
@@ -47,7 +48,14 @@ export const scaleProgram = (bound: number | null = 64): Program => ({
     { name: "output", role: "result", dtype: "f32", shape: ["B", "T", 3], packing: { axis: "T", batchDim: 0, tokenDim: 1 }, slot: 2, parts: [], starts: [] },
   ],
   weights: [
-    { path: "bias", dtype: "f32", shape: [3], init: { kind: "ones" }, keys: ["model.bias"], slots: [{ slot: 1, layout: { kind: "given" }, part: null }] },
+    {
+      path: "bias",
+      dtype: "f32",
+      shape: [3],
+      init: { kind: "ones" },
+      keys: ["model.bias"],
+      slots: [{ slot: 1, valueBytes: 4, layout: { kind: "given" }, part: null }],
+    },
   ],
   slots: [
     { bytes: "12*rows(T)", label: "x" },

@@ -23,7 +23,7 @@ const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f8
 
 const reduction =
   ({ identity, combine }: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> =>
-  ({ attrs, inputs, extents, tunings, prologue }) => {
+  ({ attrs, inputs, extents, tunings, prologue, stored }) => {
     const x = typeAt(inputs, 0);
     const strides = stridesOf(extents, x.shape);
     const along = (kept: boolean): number[] => x.shape.flatMap((_, d) => (attrs.axes.includes(d) === kept ? [] : [d]));
@@ -36,7 +36,7 @@ const reduction =
     // Where neighbours lie side by side and the elements of one do not, neighbours read together.
     const across = attrs.axes.includes(x.shape.length - 1) ? 1 : Math.min(lanes, MOST_ACROSS);
     const kernel = short ? new KernelBuilder("reduce", extents) : new KernelBuilder("reduce_long", extents).constant("LANES", lanes).constant("ACROSS", across);
-    readValues(kernel, prologue, { name: "x", type, place: 0 }).write("y", type, result());
+    readValues(kernel, prologue, { name: "x", type, place: 0, half: stored.reads[0] }).write("y", type, result());
     kernel.alias("Value", type).count("outputs", outputs).count("extent", extent);
     kernel.index(
       "base",
@@ -99,14 +99,14 @@ function rowsTogether(kernel: KernelBuilder, extent: Size, { lanes, alone }: Red
   return invocations / shared;
 }
 
-export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prologue }) => {
+export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prologue, stored }) => {
   const x = typeAt(inputs, 0);
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
   const kernel = new KernelBuilder("softmax", extents);
   const together = rowsTogether(kernel, rows, tunings.reductions);
-  readValues(kernel, prologue, { name: "x", type: "f32", place: 0 }).write("y", "f32", result());
+  readValues(kernel, prologue, { name: "x", type: "f32", place: 0 }).write("y", stored.writes[0]! ? "f16" : "f32", result());
   kernel.count("rowCount", extents.times(outer, inner)).count("extent", rows).count("stride", inner);
-  kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype));
+  kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype, stored.writes[0]!));
   return work([kernel.dispatch(extents.ceilDivide(extents.times(outer, inner), together))]);
 };
 

@@ -98,3 +98,19 @@ export const readsViews: ReadonlySet<OpName> = new Set<OpName>(["attention"]);
 
 /** Operators whose kernels can write result 0 as a permutation, so that whoever reads it finds it row-major. */
 export const writesView: ReadonlySet<OpName> = new Set<OpName>(["attention"]);
+
+/** By operator, the inputs that its kernels can read where they are stored as f16. What a kernel computes of an input, it computes of either. */
+export const readsHalves: ReadonlyMap<OpName, readonly number[]> = new Map<OpName, readonly number[]>([
+  ["matmul", [0, 1]],
+  ["attention", [0, 1, 2]],
+  ["gather", [0]],
+  ["rope", [0]],
+  ["sum", [0]],
+  ["reduce_max", [0]],
+  ["reduce_min", [0]],
+  ["put", [2]],
+  ["set", [2]],
+]);
+
+/** Operators whose kernels can store result 0 as f16. */
+export const writesHalves: ReadonlySet<OpName> = new Set<OpName>(["matmul", "attention", "gather", "rope", "softmax"]);
