@@ -90,11 +90,10 @@ export async function uploadWeights(
         if (halved) halves.set(slot, halved);
         forEachPiece(own, layout, shared, (piece, at) => (halved ? halved.add(piece, at) : write(piece, 4 * at)));
         pending += bytes;
+        if (pending <= BYTES_BETWEEN_WAITS) continue;
+        await device.wait(() => queue.onSubmittedWorkDone());
+        pending = 0;
       }
-    }
-    if (pending > BYTES_BETWEEN_WAITS) {
-      await device.wait(() => queue.onSubmittedWorkDone());
-      pending = 0;
     }
     options.progress(++done, program.weights.length);
   }

@@ -1,4 +1,5 @@
 // Values and weights that exceed a binding are cut: the meaning stays, and no step binds more than the limit.
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
@@ -6,6 +7,7 @@ import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
 import { parseGraph } from "../../src/ir/parse.js";
 import { printGraph } from "../../src/ir/print.js";
 import { assertSound } from "../../src/ir/verify.js";
+import type { OpAttrs } from "../../src/ir/vocabulary.js";
 import { ops } from "../../src/ops/index.js";
 import { PORTABLE } from "../../src/program/target.js";
 import { parseProgram, printProgram } from "../../src/program/serialize.js";
@@ -13,8 +15,10 @@ import { evaluate, type Evaluation } from "../../src/reference/evaluate.js";
 import { memoryOf } from "../../src/runtime/index.js";
 import { memoryAt } from "../../src/runtime/memory.js";
 import { parseAxes } from "../../src/runtime/sizes.js";
+import { schedule } from "../../src/schedule/schedule.js";
 import { MOST_CLASSES, rangesOf } from "../../src/schedule/split/cuts.js";
 import { split } from "../../src/schedule/split/split.js";
+import { randomModel } from "../random-models.js";
 import { random } from "../random.js";
 import { graphOf as graphFromText } from "./graphs.js";
 import { MODELS, NARROW, SMALL, VOCABULARY } from "./vocabularies.js";
@@ -156,3 +160,43 @@ result "least" = %least []`;
     expect(run("%z = div(%p, %d)").results[0]).toEqual([1500, 1500, 1500]);
   });
 });
+
+describe("random models under limits that almost every weight exceeds", () => {
+  it("mean the same in parts, and can be scheduled", () => {
+    let cut = 0;
+    fc.assert(
+      fc.property(randomModel, fc.constantFrom("infer", "train" as const), fc.integer({ min: 1, max: 1e6 }), (model, phase, seed) => {
+        const { graph, diagnostics, sources } = compile(model.source, { phase, verify: true });
+        if (!graph) throw new Error(formatDiagnostics(diagnostics, { sources }));
+        const limits = { ...PORTABLE.limits, storageBindingBytes: 64 };
+        const parts = split(graph, limits);
+        assertSound(parts, ops, "split");
+        schedule(graph, { ...PORTABLE, limits });
+        if (parts === graph) return;
+        cut++;
+        const rng = random(seed);
+        const names = new Set(graph.inputs.map((i) => i.name));
+        const inputs = new Map(
+          model.inputs
+            .filter((m) => names.has(m.name))
+            .map((i) => {
+              const shape = i.shape.map((s) => (s === "B" ? 2 : s === "T" ? Math.min(5, model.context) : Number(s)));
+              const count = shape.reduce((a, b) => a * b, 1);
+              return [i.name, { shape, data: Float64Array.from({ length: count }, () => (i.below === null ? rng.normal() : rng.below(i.below))) }];
+            }),
+        );
+        const weights = new Map(weightsOf(graph).map((attrs) => [attrs.path, filled([...attrs.shape], attrs.path)]));
+        const [whole, own] = [graph, parts].map((g) => evaluate(g, { inputs, weights }));
+        for (const [name, { data }] of whole!.outputs) {
+          const got = own!.outputs.get(name)!.data;
+          const most = data.reduce((m, v) => Math.max(m, Math.abs(v)), 1);
+          data.forEach((v, i) => expect(Object.is(got[i], v) || Math.abs(got[i]! - v) <= 1e-9 * most, `${name}[${i}]: ${got[i]} against ${v}`).toBe(true));
+        }
+      }),
+      { numRuns: 25, seed: 7, endOnFailure: true },
+    );
+    expect(cut).toBeGreaterThan(12);
+  });
+});
+
+const weightsOf = (graph: Graph): readonly OpAttrs["weight"][] => nodesOf(graph).flatMap((n) => (isOp(n, "weight") ? [n.attrs] : []));
