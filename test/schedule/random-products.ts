@@ -11,7 +11,7 @@ import { axisSize, rowsSize, type Size } from "../../src/size/size.js";
 import type { Filled } from "../end-to-end/model.js";
 import { random, type Random } from "../random.js";
 import { made } from "./random-steps.js";
-import { WIDTHS, type Instruction, type World } from "./random-world.js";
+import { WIDTHS, type Instruction, type Route, type World } from "./random-world.js";
 
 const axes: readonly Axis[] = [
   { role: "batch", name: "B", bound: null },
@@ -19,6 +19,10 @@ const axes: readonly Axis[] = [
   { role: "sequence", name: "K", bound: null, count: { kind: "top", parent: "T", k: 2 } },
   { role: "sequence", name: "L", bound: null, count: { kind: "above", parent: "T", expected: rational(1, 2) } },
   { role: "sequence", name: "S", bound: null, count: { kind: "span", parent: "T", start: 1, stop: null } },
+  // Routes within routes.
+  { role: "sequence", name: "D", bound: null, count: { kind: "top", parent: "L", k: 3 } },
+  { role: "sequence", name: "E", bound: null, count: { kind: "above", parent: "S", expected: rational(1, 2) } },
+  { role: "sequence", name: "H", bound: null, count: { kind: "top", parent: "S", k: 4 } },
 ];
 const [B, T, N] = [axisSize("B"), axisSize("T"), rowsSize("T")];
 
@@ -78,15 +82,26 @@ function outputOf(node: Node, name: string): GraphOutput {
 }
 
 function routesOf(emit: Emit, score: Node): Pick<World, "starts" | "routes"> {
-  const starts = emit.node("starts", [], { axis: "T" });
   const bar = emit.node("constant", [], { value: 0.1, dtype: "f32", shape: [] });
-  const all = [
-    { axis: "K", node: emit.node("top", [score, starts, starts], { axis: "K" }) },
-    { axis: "L", node: emit.node("above", [score, bar, starts], { axis: "L" }) },
-    { axis: "S", node: emit.node("span", [starts], { axis: "S" }) },
-  ];
-  const own = all.map(({ axis, node }) => [axis, emit.pick(node, 1)] as const);
-  return { starts: new Map<string, Node>([["T", starts], ...own]), routes: all.map(({ axis, node }) => ({ axis, index: emit.pick(node, 0) })) };
+  const starts = new Map<string, Node>([["T", emit.node("starts", [], { axis: "T" })]]);
+  const scores = new Map<string, Node>([["T", score]]);
+  const routes: Route[] = [];
+  for (const axis of axes) {
+    if (axis.role !== "sequence" || axis.count.kind === "input" || axis.count.kind === "join") continue;
+    const { name, count } = axis;
+    const [parent, of] = [starts.get(count.parent)!, scores.get(count.parent)!];
+    const made =
+      count.kind === "top"
+        ? emit.node("top", [of, parent, parent], { axis: name })
+        : count.kind === "above"
+          ? emit.node("above", [of, bar, parent], { axis: name })
+          : emit.node("span", [parent], { axis: name });
+    const index = emit.pick(made, 0);
+    starts.set(name, emit.pick(made, 1));
+    scores.set(name, emit.node("take", [of, index], { dim: 0 }));
+    routes.push({ axis: name, parent: count.parent, index });
+  }
+  return { starts, routes };
 }
 
 export interface Given {

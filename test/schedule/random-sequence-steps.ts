@@ -1,28 +1,28 @@
 // Steps of random graphs that know of tokens: routes taken and put back, heads, rotations by position, attention.
 import { typeOf, type Node } from "../../src/ir/graph.js";
 import { equalShapes, packedAxis } from "../../src/ir/typing.js";
-import type { Size } from "../../src/size/size.js";
-import { last, N, operand, rowDim, weight, WIDTHS, type Maker, type World } from "./random-world.js";
+import { rowsSize, type Size } from "../../src/size/size.js";
+import { axisOf, last, operand, routeOf, rowDim, weight, WIDTHS, type Maker, type World } from "./random-world.js";
 
 export const taken: Maker = (world, a, b, c) => {
-  const x = operand(world, a, (v) => rowDim(v) >= 0 && packedAxis(typeOf(v).shape[rowDim(v)]!) === "T");
+  const x = operand(world, a, (v) => routeOf(world, v, b) !== null);
   if (!x) return [];
-  const take = world.emit.node("take", [x, world.routes[b % 3]!.index], { dim: rowDim(x) });
-  const other = c % 3 === 0 ? operand(world, c, (v) => v !== x && rowDim(v) >= 0 && packedAxis(typeOf(v).shape[rowDim(v)]!) === "T") : null;
-  return [take, other && world.emit.node("take", [other, world.routes[b % 3]!.index], { dim: rowDim(other) })];
+  const { index } = routeOf(world, x, b)!;
+  const take = world.emit.node("take", [x, index], { dim: rowDim(x) });
+  const other = c % 3 === 0 ? operand(world, c, (v) => v !== x && axisOf(v) === axisOf(x)) : null;
+  return [take, other && world.emit.node("take", [other, index], { dim: rowDim(other) })];
 };
 
 /** Rows of a route put back into a value that they fit. */
 export const put: Maker = (world, a, b, c) => {
-  const own = (v: Node): string | null => (rowDim(v) < 0 ? null : packedAxis(typeOf(v).shape[rowDim(v)]!));
-  const rows = operand(world, a, (v) => own(v) !== null && own(v) !== "T");
+  const rows = operand(world, a, (v) => world.routes.some((r) => r.axis === axisOf(v)));
   if (!rows) return [];
   const dim = rowDim(rows);
-  const route = world.routes.find((r) => r.axis === own(rows))!;
+  const route = world.routes.find((r) => r.axis === axisOf(rows))!;
   const x = operand(world, b, (v) =>
     equalShapes(
       typeOf(v).shape,
-      typeOf(rows).shape.map((s, d) => (d === dim ? N : s)),
+      typeOf(rows).shape.map((s, d) => (d === dim ? rowsSize(route.parent) : s)),
     ),
   );
   if (!x) return [];
@@ -31,10 +31,10 @@ export const put: Maker = (world, a, b, c) => {
 
 /** The whole block of Mixture-of-Depths: rows of x, a product back to their width, and rows put back. */
 export const routed: Maker = (world, a, b, c) => {
-  const x = operand(world, a, (v) => typeOf(v).shape.length === 2 && rowDim(v) === 0 && packedAxis(typeOf(v).shape[0]!) === "T" && typeof last(v) === "number");
+  const x = operand(world, a, (v) => typeOf(v).shape.length === 2 && rowDim(v) === 0 && routeOf(world, v, b) !== null && typeof last(v) === "number");
   if (!x) return [];
   const { emit } = world;
-  const { index } = world.routes[b % 3]!;
+  const { index } = routeOf(world, x, b)!;
   const rows = emit.node("take", [x, index], { dim: 0 });
   const width = Number(last(x));
   const inner = WIDTHS[c % WIDTHS.length]!;
@@ -65,9 +65,10 @@ export const heads: Maker = (world, a, b, c) => {
   return c % 3 === 0 ? [split] : [split, emit.node("permute", [split], { order: [1, 0, 2] })];
 };
 
-const positionsOf = ({ emit, routes, starts }: World, axis: string): Node => {
-  const all = emit.node("positions", [starts.get("T")!], { axis: "T" });
-  return axis === "T" ? all : emit.node("take", [all, routes.find((r) => r.axis === axis)!.index], { dim: 0 });
+const positionsOf = (world: World, axis: string): Node => {
+  const { emit, routes, starts } = world;
+  const route = routes.find((r) => r.axis === axis);
+  return route ? emit.node("take", [positionsOf(world, route.parent), route.index], { dim: 0 }) : emit.node("positions", [starts.get(axis)!], { axis });
 };
 
 export const rope: Maker = (world, a, b) => {
@@ -101,12 +102,12 @@ export const turned: Maker = (world, a, b, c) => {
 
 /** The rows that a route chooses of one value, put into another, with what both were before. */
 export const exchanged: Maker = (world, a, b, c) => {
-  const fits = (v: Node): boolean => typeOf(v).shape.length === 2 && rowDim(v) === 0 && packedAxis(typeOf(v).shape[0]!) === "T" && typeof last(v) === "number";
+  const fits = (v: Node): boolean => typeOf(v).shape.length === 2 && rowDim(v) === 0 && routeOf(world, v, c) !== null && typeof last(v) === "number";
   const x = operand(world, a, fits);
-  const y = x && operand(world, b, (v) => fits(v) && last(v) === last(x));
+  const y = x && operand(world, b, (v) => fits(v) && last(v) === last(x) && axisOf(v) === axisOf(x));
   if (!x || !y) return [];
   const { emit } = world;
-  const { index } = world.routes[c % 3]!;
+  const { index } = routeOf(world, x, c)!;
   const take = (v: Node): Node => emit.node("take", [v, index], { dim: 0 });
   const width = Number(last(x));
   const update = (of: Node): Node =>

@@ -220,7 +220,7 @@ function fitsIn(node: Node): boolean {
   const packed = shape.flatMap((s) => packedAxis(s) ?? []);
   const known = shape.reduce((n: number, s) => n * (typeof s === "number" ? s : 16), 1);
   // No kernel knows the product of two counts that only the device has.
-  return shape.length <= 5 && (packed.length <= 1 || (packed.length === 2 && !packed.includes("L"))) && known <= MOST_ELEMENTS;
+  return shape.length <= 5 && (packed.length <= 1 || (packed.length === 2 && !packed.some((axis) => ["L", "D", "E"].includes(axis)))) && known <= MOST_ELEMENTS;
 }
 
 /** What a step makes of the values there are; nothing where none of them fits. */
