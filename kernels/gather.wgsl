@@ -1,5 +1,5 @@
 // y[i, c] = values[min(indices[i], last), c]: rows of a table by index; an empty table gives zeros.
-// Method: values move as 32-bit words.
+// Method: values move as they lie, or from one form to the other where table and result lie in memory in two.
 // Grid: one invocation for each element of y.
 
 // --- parameters
@@ -8,6 +8,8 @@ struct Sizes { rows: u32, width: u32, table: u32 }
 @group(0) @binding(1) var<storage, read> values: array<u32>;
 @group(0) @binding(2) var<storage, read> indices: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
+alias Word = u32;
+fn wordAt(at: u32) -> Word { return values[at]; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn width() -> u32 { return sizes.width; }
 fn tableRows() -> u32 { return sizes.table; }
@@ -17,7 +19,7 @@ fn tableRows() -> u32 { return sizes.table; }
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.x + group.y * groups.x) * 64u + lane;
   if (i >= rowCount() * width()) { return; }
-  var v = 0u;
-  if (tableRows() > 0u) { v = values[min(indices[i / width()], tableRows() - 1u) * width() + i % width()]; }
+  var v = Word();
+  if (tableRows() > 0u) { v = wordAt(min(indices[i / width()], tableRows() - 1u) * width() + i % width()); }
   y[i] = v;
 }

@@ -26,6 +26,8 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
+/** What b holds at a place. */
+fn loadB(at: u32) -> f32 { return b[at]; }
 fn rounded(v: f32) -> f32 { return v; }
 /** Stores four sums of a row, from `column` on. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
@@ -67,8 +69,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var p00 = vec4f(); var p01 = vec4f(); var p10 = vec4f(); var p11 = vec4f();
     var p20 = vec4f(); var p21 = vec4f(); var p30 = vec4f(); var p31 = vec4f();
     for (var k = begin; k < end; k++) {
-      let b0 = vec4f(b[atLeft.x], b[atLeft.y], b[atLeft.z], b[atLeft.w]);
-      let b1 = vec4f(b[atRight.x], b[atRight.y], b[atRight.z], b[atRight.w]);
+      let b0 = vec4f(loadB(atLeft.x), loadB(atLeft.y), loadB(atLeft.z), loadB(atLeft.w));
+      let b1 = vec4f(loadB(atRight.x), loadB(atRight.y), loadB(atRight.z), loadB(atRight.w));
       let column = colA(k);
       let a0 = vec4f(valueA(row0, column, k));
       p00 = fma(a0, b0, p00);

@@ -31,6 +31,8 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
+/** What b holds at a place. */
+fn loadB(at: u32) -> vec4f { return b[at]; }
 fn rounded(v: f32) -> f32 { return v; }
 /** The sums over each row that are wanted beside the product, and how many. */
 alias Sums = f32;
@@ -117,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         }
       }
       for (var i = 0u; i < STEP; i++) {
-        for (var c = 0u; c < VECTORS; c++) { columns[i * VECTORS + c] = select(b[atB[c] + at[i] * strideB()], vec4f(), beyond[i]); }
+        for (var c = 0u; c < VECTORS; c++) { columns[i * VECTORS + c] = select(loadB(atB[c] + at[i] * strideB()), vec4f(), beyond[i]); }
       }
       accumulate(&part, 0u, &values, &columns);
       if (ROWS > 4u) { accumulate(&part, 4u, &values, &columns); }

@@ -24,6 +24,8 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
+/** What b holds at a place. */
+fn loadB(at: u32) -> vec4f { return b[at]; }
 fn rounded(v: f32) -> f32 { return v; }
 /** Stores four sums of a row, from `column` on. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
@@ -68,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let kA = min(k + own.y, depth() - 1u);
       let c = colA(kA);
       tileA[own.y][own.x] = vec4f(valueA(rows[0], c, kA), valueA(rows[1], c, kA), valueA(rows[2], c, kA), valueA(rows[3], c, kA));
-      tileB[own.x][own.y] = b[atB + min(k + own.x, depth() - 1u) * 16u + own.y];
+      tileB[own.x][own.y] = loadB(atB + min(k + own.x, depth() - 1u) * 16u + own.y);
       workgroupBarrier();
       let count = min(STEP, end - k);
       for (var j = 0u; j < count; j++) {

@@ -29,6 +29,8 @@ fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
+/** What b holds at a place. */
+fn loadB(at: u32) -> vec4f { return b[at]; }
 fn rounded(v: f32) -> f32 { return v; }
 /** Stores four sums of a row, from `column` on. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
@@ -67,7 +69,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = 0u; i < TILE; i++) { part[i] = vec4f(); }
     for (var k = begin; k < end; k++) {
       var column: array<vec4f, VECTORS>;
-      for (var c = 0u; c < VECTORS; c++) { column[c] = b[atB[c] + k * strideB()]; }
+      for (var c = 0u; c < VECTORS; c++) { column[c] = loadB(atB[c] + k * strideB()); }
       let columnA = colA(k);
       for (var r = 0u; r < ROWS; r++) {
         let value = vec4f(valueA(rows[r], columnA, k));

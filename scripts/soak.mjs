@@ -19,6 +19,7 @@ const TRIALS = [
   ["test/end-to-end/random.test.ts", "random programs on the device, against the reference", "120 programs, 3 sizes each"],
   ["test/lower/random.test.ts", "random programs in every phase, against loops over one sequence", "2 × 40 programs"],
   ["test/passes/passes.test.ts", "random graphs before and after each pass, bit for bit", "300 graphs a pass"],
+  ["test/schedule/random-products.test.ts", "random graphs around products on the device, four ways each, against the reference", "25 graphs, 3 sizes each"],
   ["test/schedule/memory.test.ts", "random lifetimes: no two live values share memory", "2 × 300 programs"],
   ["test/check/mutations.test.ts", "mutated sources and random words through the checker", "1000 sources"],
   ["test/syntax/mutations.test.ts", "mutated sources and random signs through parser and formatter", "1100 sources"],

@@ -10,10 +10,10 @@ import type { Graph } from "./ir/graph.js";
 import { lower } from "./lower/lower.js";
 import { optimize } from "./passes/index.js";
 import type { Program } from "./program/program.js";
-import { PORTABLE, type Target } from "./program/target.js";
+import { portable, type Precision, type Target } from "./program/target.js";
 import { schedule } from "./schedule/schedule.js";
 import { checkTunings, expectFit, type TuningsFile } from "./schedule/tunings/file.js";
-import { tuningsFor, type Tunings } from "./schedule/tunings/index.js";
+import type { Tunings } from "./schedule/tunings/index.js";
 
 export interface CompileOptions {
   /** infer: one pass in which `top` may see the whole sequence. train: with the objective. generate: the causal rule. Default infer. */
@@ -37,6 +37,11 @@ export interface CompileOptions {
   readonly tunings?: TuningsFile;
   /** With an objective: the gradient of its loss for every weight, as results named `grad.<path>`. */
   readonly gradients?: boolean;
+  /**
+   * How floats lie in memory. f16: weights, and what kernels hand to kernels, take two bytes, while sums, norms, softmax, choices and all arithmetic stay f32; inputs and
+   * results are f32 too. Without a target such a program runs on any device with `shader-f16`; throws TargetError for a target that has none. Default f32.
+   */
+  readonly precision?: Precision;
   /** Run the IR verifier after every pass. */
   readonly verify?: boolean;
 }
@@ -56,24 +61,25 @@ export interface Compiled {
 /** Compiles a `.mod` source. Never throws for a fault of the source: look at `program` and `diagnostics`. */
 export function compile(source: string, options: CompileOptions = {}): Compiled {
   const tunings = options.tunings === undefined ? null : checkTunings(options.tunings);
-  const target = options.target ?? tunings?.target ?? PORTABLE;
+  const target = options.target ?? tunings?.target ?? portable(options.precision);
   if (tunings) expectFit(tunings.tunings, target);
   const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions(options));
   if (!checked.model) return { program: null, graph: null, model: null, diagnostics: checked.diagnostics, sources: checked.sources };
   const objective = checked.model.entry === "objective";
   const lowered = options.gradients && objective ? withGradients(lower(checked.model)) : lower(checked.model);
   const graph = optimize(lowered, { verify: options.verify ?? false });
-  const program = programFor({ graph, model: checked.model, sources: checked.sources }, target, tunings?.tunings);
+  const program = programFor({ graph, model: checked.model, sources: checked.sources }, target, tunings?.tunings, options.precision);
   return { program, graph, model: checked.model, diagnostics: checked.diagnostics, sources: checked.sources };
 }
 
 /** The last part of the pipeline: the program of an optimized graph for a device, by default for any, with the tunings of its class unless others are given. */
 export function programFor(
   { graph, model, sources }: { readonly graph: Graph; readonly model: Model; readonly sources: readonly SourceFile[] },
-  target: Target = PORTABLE,
-  tunings: Tunings = tuningsFor(target),
+  target?: Target,
+  tunings?: Tunings,
+  precision: Precision = "f32",
 ): Program {
-  return emit(schedule(graph, target, tunings), { model, sources });
+  return emit(schedule(graph, target ?? portable(precision), tunings, precision), { model, sources });
 }
 
 function checkOptions(options: CompileOptions): CheckOptions {

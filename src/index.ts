@@ -16,7 +16,7 @@ export { lower } from "./lower/lower.js";
 export { ops } from "./ops/index.js";
 export { optimize, passes } from "./passes/index.js";
 export type { Program } from "./program/program.js";
-export { PORTABLE, type Target } from "./program/target.js";
+export { PORTABLE, TargetError, type Precision, type Target } from "./program/target.js";
 export { parseProgram, printProgram } from "./program/serialize.js";
 export { evaluate } from "./reference/evaluate.js";
 export { schedule } from "./schedule/schedule.js";

@@ -22,9 +22,13 @@ export function pairs(option: string, texts: readonly string[]): Readonly<Record
 }
 
 /** A whole number from `low` to `high`. */
-export function wholeNumber(option: string, text: string, low: number, high: number): number {
+export const wholeNumber = (option: string, text: string, low: number, high: number): number => wholeIn(`${option} ${JSON.stringify(text)}`, text, low, high);
+
+/** The same, called as `what` says where it is none. */
+function wholeIn(what: string, text: string, low: number, high: number): number {
   const value = Number(text);
-  if (!/^\d+$/.test(text.trim()) || value < low || value > high) throw usage(`${option} ${JSON.stringify(text)} is no whole number from ${low} to ${high}`);
+  const range = high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`;
+  if (!/^\d+$/.test(text.trim()) || value < low || value > high) throw usage(`${what} is no whole number ${range}`);
   return value;
 }
 
@@ -47,7 +51,7 @@ export function extentsOf(option: string, text: string): ReadonlyMap<string, num
     option,
     text.split(",").filter((part) => part.trim() !== ""),
   );
-  return new Map(Object.entries(given).map(([name, value]) => [name, wholeNumber(`${option} ${name}=`, value, 1, Number.MAX_SAFE_INTEGER)]));
+  return new Map(Object.entries(given).map(([name, value]) => [name, wholeIn(`${option} ${name}=${value}`, value, 1, Number.MAX_SAFE_INTEGER)]));
 }
 
 /** For commander: every use of a repeatable option. */

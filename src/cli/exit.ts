@@ -46,11 +46,13 @@ export function judge(error: unknown): Verdict {
 
 function exitOf(name: string, code: unknown): ExitCode | null {
   if (name === "InputError" || name === "ProgramError" || name === "TrainError" || name === "TuningsError" || name === "WeightsError") return EXIT.user;
+  if (name === "TargetError") return EXIT.usage;
   switch (code) {
     case "no-device":
     case "device-lost":
       return EXIT.device;
     case "out-of-memory":
+    case "unsupported":
     case "limit-exceeded":
     case "bad-input":
     case "bad-weights":

@@ -5,7 +5,7 @@ import { formatDiagnostics } from "../diagnostics/format.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Model } from "../check/model.js";
 import type { Program } from "../program/program.js";
-import type { Target } from "../program/target.js";
+import type { Precision, Target } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { pairs } from "./arguments.js";
 import { EXIT, Quit, UserError } from "./exit.js";
@@ -21,6 +21,11 @@ export interface ModelFlags {
   readonly model?: string;
   /** Of `run`, `ir` and `plan`: with the gradient of the loss for every weight. */
   readonly gradients?: boolean;
+}
+
+/** What `--precision` gives. */
+export interface PrecisionFlags {
+  readonly precision?: Precision;
 }
 
 /** The options of `compile` and `check` for a file. */
@@ -55,15 +60,22 @@ export type Finished = Compiled & {
 };
 
 /** Compiles a file; prints what there is to say, and quits where it does not compile. */
-export async function compileFile(file: string, flags: ModelFlags): Promise<Finished> {
+export async function compileFile(file: string, flags: ModelFlags & PrecisionFlags): Promise<Finished> {
   const source = readSource(file);
-  const options = compileOptions(file, flags);
+  const precision = flags.precision ?? "f32";
+  const options = { ...compileOptions(file, flags), precision };
   const { compile, programFor } = await import("../compile.js");
   const compiled = compile(source.text, options);
   showDiagnostics(compiled.diagnostics, compiled.sources);
   const { program, graph, model } = compiled;
   if (!program || !graph || !model) throw new Quit(EXIT.user);
-  return { ...compiled, program, graph, model, forTarget: (...device) => programFor({ graph, model, sources: compiled.sources }, ...device) };
+  return {
+    ...compiled,
+    program,
+    graph,
+    model,
+    forTarget: (target, tunings) => programFor({ graph, model, sources: compiled.sources }, target, tunings, precision),
+  };
 }
 
 /** Checks a file only; prints what there is to say, and quits where there is no model. */

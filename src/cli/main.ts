@@ -2,7 +2,7 @@
 // The command line: which commands there are and what they take. Each is loaded only when it is called, so that `modc --version` is quick.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
-import { DEVICE_CLASSES } from "../program/target.js";
+import { DEVICE_CLASSES, PRECISIONS } from "../program/target.js";
 import { collect } from "./arguments.js";
 import { EXIT, judge, type ExitCode } from "./exit.js";
 import { error, handleStreams, say } from "./terminal.js";
@@ -21,6 +21,7 @@ const weights = new Option("--weights <path>", "a safetensors file, an index of 
 const batch = new Option("--batch <n>", "sequences (default 1)");
 const at = new Option("--at <axis=n,…>", "extents by the names of axes, such as B=1,T=2048");
 const output = new Option("-o, --output <path>", "the file to write");
+const precision = new Option("--precision <type>", "how floats lie in memory; f16 needs a device that has it (default f32)").choices(PRECISIONS);
 
 function build(finish: (code: ExitCode) => void): Command {
   const program = new Command("modc")
@@ -35,7 +36,10 @@ function build(finish: (code: ExitCode) => void): Command {
 
   /** A command on one model file. */
   const add = (name: string, description: string, options: readonly Option[]): Command => {
-    const command = program.command(name).description(description);
+    const command = program
+      .command(name)
+      .description(description)
+      .showHelpAfterError(`(modc ${name.split(" ")[0]!} --help lists its options)`);
     for (const option of options) command.addOption(option);
     return command;
   };
@@ -64,7 +68,7 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--offsets", "show places as offsets into the text, as a graph read back keeps them"),
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/ir.js")).ir(file, flags)));
-  add("wgsl <file> [kernel]", "list the kernels of a model, or print one", [...compiling, new Option("--all", "print all of them"), json]).action(
+  add("wgsl <file> [kernel]", "list the kernels of a model, or print one", [...compiling, precision, new Option("--all", "print all of them"), json]).action(
     async (file, kernel, flags) => finish(await (await import("./commands/wgsl.js")).wgsl(file, kernel, flags)),
   );
   add("compile <file>", "write the compiled program as JSON", [
@@ -76,12 +80,14 @@ function build(finish: (code: ExitCode) => void): Command {
       "swiftshader",
     ]),
     tunings,
+    precision,
     ...compiling,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/compile.js")).compile(file, flags)));
   add("run <file>", "run a model: a .mod file, or a program that `compile` wrote (.json)", [
     ...inputs,
     tunings,
+    precision,
     weights,
     live,
     seed,
@@ -108,6 +114,7 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--length <n>", "tokens of each sequence (default 512, or as many as the model allows)"),
     at,
     new Option("--target <device>", "plan for such a device without having one (default: the one there is, else any)").choices(DEVICE_CLASSES),
+    precision,
     live,
     gradients,
     ...compiling,
@@ -121,6 +128,7 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--repeat <n>", "runs that are timed, after two that warm up, 1 to 1000 (default 9)"),
     new Option("--trace <path>", "write a Chrome trace, which Perfetto opens"),
     tunings,
+    precision,
     weights,
     live,
     seed,
@@ -134,7 +142,7 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--length <n>", "tokens of each sequence (default: as many as the model allows)"),
     at,
     new Option("--convention <name>", "executed: what runs; mor: as the Mixture-of-Recursions paper counts").choices(["executed", "mor"]),
-    new Option("--precision <type>", "bytes of a value: f32 has 4, f16 2").choices(["f32", "f16"]),
+    new Option("--precision <type>", "bytes of a value: f32 has 4, f16 2; memory is what a program of that precision takes").choices(PRECISIONS),
     live,
     new Option("--budget <operations>", "print how many training steps' forward passes it pays for"),
     new Option("--step-tokens <n>", "tokens of a step, for --budget"),

@@ -4,7 +4,7 @@ import type { Program } from "../program/program.js";
 import { parseProgram } from "../program/serialize.js";
 import { EXIT, UserError } from "./exit.js";
 import { readText } from "./files.js";
-import { compileFile, type ForTarget, type ModelFlags } from "./frontend.js";
+import { compileFile, type ForTarget, type ModelFlags, type PrecisionFlags } from "./frontend.js";
 import type { TuningsFlags } from "./tunings.js";
 
 export interface Given {
@@ -16,7 +16,7 @@ export interface Given {
 }
 
 /** A compiled program has its parameters and phase built in, and no graph. */
-export async function programOf(file: string, flags: ModelFlags & TuningsFlags): Promise<Given> {
+export async function programOf(file: string, flags: ModelFlags & PrecisionFlags & TuningsFlags): Promise<Given> {
   if (!file.endsWith(".json")) return compileFile(file, flags);
   const built = [
     ["--set", flags.set],
@@ -24,6 +24,7 @@ export async function programOf(file: string, flags: ModelFlags & TuningsFlags):
     ["--enter", flags.enter],
     ["--model", flags.model],
     ["--tunings", flags.tunings],
+    ["--precision", flags.precision],
   ].find(([, value]) => value !== undefined);
   if (built) throw new UserError(`${file} is compiled already: ${String(built[0])} has no effect on it`, "give it to `modc compile`", EXIT.usage);
   return { program: parseProgram(readText(file)), graph: null, forTarget: null };

@@ -1,5 +1,6 @@
 // Holds a run on a device against the reference: equal choices, then close values.
 import type { Graph } from "../ir/graph.js";
+import type { Precision } from "../program/target.js";
 import type { Choice, Evaluation } from "../reference/evaluate.js";
 import { packRoute } from "../reference/pack.js";
 import { startsOf } from "../size/axes.js";
@@ -9,10 +10,21 @@ import { runOnReference, type Job, type Values } from "./execute.js";
  * Largest difference allowed, as a share of the largest magnitude of a result. Sums in 32 bits over thousands of terms, exponentials with relative
  * errors of 1e-6 and a few layers on top of one another come to about 1e-5.
  */
-export const TOLERANCE = 1e-4;
+const TOLERANCE = 1e-4;
 
 /** A choice may differ where scores are closer than this: 32-bit scores are not exact. */
 const NEAR_TIE = 1e-3;
+
+/**
+ * Values that lie in memory as f16 are rounded by 2^-11 whenever they are stored, and weights once: a layer stores some five on the way to what it adds. Of examples with random
+ * weights half of this is used. What is chosen by the sum of several layers may differ by as much again, and by ranks.
+ */
+const HALF_TOLERANCE = 16 * 2 ** -11;
+const HALF_NEAR_TIE = 4 * HALF_TOLERANCE;
+
+/** What a run of this precision is held to. */
+export const tolerancesOf = (precision: Precision): { readonly values: number; readonly scores: number } =>
+  precision === "f16" ? { values: HALF_TOLERANCE, scores: HALF_NEAR_TIE } : { values: TOLERANCE, scores: NEAR_TIE };
 
 export interface Verdict {
   readonly agrees: boolean;
@@ -25,6 +37,7 @@ export interface Verdict {
 }
 
 export async function verifyRun(job: Job, graph: Graph, values: Values): Promise<Verdict> {
+  const allowed = tolerancesOf(job.program.precision);
   const free = await runOnReference(job, graph);
   const forced = choicesOf(job, values, free);
   const faults: string[] = [];
@@ -34,7 +47,7 @@ export async function verifyRun(job: Job, graph: Graph, values: Values): Promise
     if (!route) continue;
     for (const b of differing(choice, route.chosen)) {
       const margin = route.margins[b]!;
-      if (margin <= NEAR_TIE) ties++;
+      if (margin <= allowed.scores) ties++;
       // Behind a choice that differs, others may too: they are judged only where nothing before them did.
       else if (ties === 0) faults.push(`the route on ${axis} differs in sequence ${b}, though its scores are ${margin} apart`);
     }
@@ -46,7 +59,7 @@ export async function verifyRun(job: Job, graph: Graph, values: Values): Promise
     const [found, wanted] = [values.get(name)!, reference.outputs.get(name)!];
     const difference = largestDifference(found.data, wanted.data);
     differences.set(name, difference);
-    if (!(difference <= TOLERANCE)) faults.push(`${name} differs by ${difference.toExponential(1)} of its largest magnitude`);
+    if (!(difference <= allowed.values)) faults.push(`${name} differs by ${difference.toExponential(1)} of its largest magnitude`);
   }
   return { agrees: faults.length === 0, ties, differences, faults };
 }

@@ -5,6 +5,7 @@ import type { SourceFile } from "../diagnostics/span.js";
 import { kernelFiles } from "../embedded.js";
 import { isOp, nodesOf } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
+import { wholeShape } from "../ir/weight-part.js";
 import { FEATURES, type Requirements } from "../program/target.js";
 import { tuningsDigest } from "../schedule/tunings/digest.js";
 import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
@@ -50,6 +51,7 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
     entry: model?.entry ?? "forward",
     target: plan.target,
     requires: requirementsOf(plan),
+    precision: plan.precision,
     tunings: tuningsDigest(plan.tunings),
     parameters: model?.parameters.map(({ name, value }) => ({ name, value })) ?? [],
     axes: graph.axes.map(emitAxis),
@@ -64,8 +66,7 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
       slot: plan.inputs.get(i.name) ?? null,
     })),
     outputs: graph.outputs.map((o, i) => {
-      const { slot, starts } = plan.outputs[i]!;
-      return { name: o.name, role: o.role, dtype: o.node.types[0]!.dtype, shape: o.shape.map(sizeText), packing: o.packing, slot, starts };
+      return { name: o.name, role: o.role, dtype: o.node.types[0]!.dtype, shape: o.shape.map(sizeText), packing: o.packing, ...plan.outputs[i]! };
     }),
     weights: weightsOf(plan, model),
     ignore: model?.ignore ?? [],
@@ -85,7 +86,7 @@ export function emit(plan: Plan, options: EmitOptions = {}): Program {
 
 function requirementsOf(plan: Plan): Requirements {
   const all = plan.steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.requires] : []));
-  const features = FEATURES.filter((f) => all.some((r) => r.features.includes(f)));
+  const features = FEATURES.filter((f) => all.some((r) => r.features.includes(f)) || (f === "shader-f16" && plan.precision === "f16"));
   return { features: features.toSorted(), subgroupSize: all.find((r) => r.subgroupSize !== null)?.subgroupSize ?? null };
 }
 
@@ -214,5 +215,12 @@ function weightsOf(plan: Plan, model: Model | undefined): readonly ProgramWeight
   if (model) return model.weights.map(({ path, dtype, shape, init, keys }) => ({ path, dtype, shape, init, keys, slots: slotsOf(path) }));
   const read = new Map<string, OpAttrs["weight"]>();
   for (const node of nodesOf(plan.graph)) if (isOp(node, "weight")) read.set(node.attrs.path, node.attrs);
-  return [...read.values()].map(({ path, dtype, shape }) => ({ path, dtype, shape, init: { kind: "zeros" }, keys: [path], slots: slotsOf(path) }));
+  return [...read.values()].map(({ path, dtype, ...attrs }) => ({
+    path,
+    dtype,
+    shape: wholeShape({ path, dtype, ...attrs }),
+    init: { kind: "zeros" },
+    keys: [path],
+    slots: slotsOf(path),
+  }));
 }

@@ -17,6 +17,8 @@ export function assemble(source: string, kernel: Kernel): string {
 
 /** The region's text; equal for kernels that do the same. */
 export function printRegion(kernel: Kernel): string {
+  // Directives come before any declaration.
+  const enables = kernel.buffers.some((b) => b.element === "f16") ? "enable f16;\n" : "";
   const lines: string[] = [];
   if (kernel.fields.length > 0) {
     lines.push(`struct Sizes { ${kernel.fields.map((f) => `${f.name}: ${f.type}`).join(", ")} }`);
@@ -26,7 +28,7 @@ export function printRegion(kernel: Kernel): string {
   for (const d of kernel.declarations) lines.push(printDeclaration(d));
   const text = lines.join("\n");
   const helpers = helpersIn(text).map((name) => `${wgslHelpers.get(name)!}\n`);
-  return `${helpers.join("")}${text}\n`;
+  return `${enables}${helpers.join("")}${text}\n`;
 }
 
 function printDeclaration(d: Declaration): string {

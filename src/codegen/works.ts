@@ -1,6 +1,6 @@
 // What each step of a plan computes: its operators, their places in the source, and its cost from the operators' records.
 import { invariant } from "../diagnostics/invariant.js";
-import { isOp, nodesOf, type Graph, type Node, type Origin } from "../ir/graph.js";
+import { isOp, nodesOf, type Node, type Origin } from "../ir/graph.js";
 import { inputTypes } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpName } from "../ir/vocabulary.js";
@@ -8,7 +8,8 @@ import { ops } from "../ops/index.js";
 import { bytesOf } from "../ops/shapes.js";
 import type { ProgramOperator, ProgramOrigin, ProgramWork } from "../program/program.js";
 import type { Plan, PlanStep } from "../schedule/plan.js";
-import { addSizes, multiplySizes, printSize, type Size } from "../size/size.js";
+import { rational } from "../size/rational.js";
+import { addSizes, multiplySizes, printSize, sizeOf, type Size } from "../size/size.js";
 import type { LineTable } from "./lines.js";
 
 export interface Works {
@@ -23,7 +24,7 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
   const units = unitsOf(plan.steps);
   const places = new Places(lines);
   const order = new Map(nodesOf(plan.graph).map((node, i) => [node, i]));
-  const traffic = new Traffic(plan.graph, units);
+  const traffic = new Traffic(plan, units);
   const costs = new Map<object, Pick<ProgramWork, "flops" | "bytes">>();
   const works = units.map((unit): ProgramWork => {
     const [named] = unit.nodes;
@@ -101,7 +102,10 @@ class Traffic {
   /** Results that are read from memory, of nodes that are computed. */
   readonly #stored = new Map<Node, Set<number>>();
 
-  constructor(graph: Graph, units: readonly Unit[]) {
+  readonly #halves: ReadonlySet<Node>;
+
+  constructor({ graph, halves }: Plan, units: readonly Unit[]) {
+    this.#halves = halves;
     for (const unit of units) if (unit.computes) for (const node of unit.nodes) this.#computed.add(node);
     const keep = (node: Node): void => {
       for (const { root, result } of this.#placesOf(node)) this.#stored.set(root, (this.#stored.get(root) ?? new Set()).add(result));
@@ -144,8 +148,8 @@ class Traffic {
           if (!ids.has(root)) ids.set(root, ids.size);
           const key = `${ids.get(root)!} ${result}`;
           let read = reads.get(key);
-          if (!read) reads.set(key, (read = { whole: bytesOf([root.types[result]!]), parts: new Map() }));
-          const part = rows ?? bytesOf([type]);
+          if (!read) reads.set(key, (read = { whole: this.#inMemory(root, result, bytesOf([root.types[result]!])), parts: new Map() }));
+          const part = this.#inMemory(root, result, rows ?? bytesOf([type]));
           // Two different views of one value show different parts of it; looks at the same rows are one.
           read.parts.set(rows === null ? `${printSize(part)} ${viewKey(input, ids)}` : `rows ${printSize(part)}`, part);
         }
@@ -157,8 +161,12 @@ class Traffic {
     }
     for (const node of unit.nodes)
       for (const result of this.#stored.get(node) ?? [])
-        sum = addSizes(sum, writesRows(node) ? bytesOf([node.inputs[2]!.types[0]!]) : bytesOf([node.types[result]!]));
+        sum = addSizes(sum, this.#inMemory(node, result, bytesOf([writesRows(node) ? node.inputs[2]!.types[0]! : node.types[result]!])));
     return sum;
+  }
+  /** Of so many bytes at four a value, those of a result as it is stored. */
+  #inMemory(node: Node, result: number, bytes: Size): Size {
+    return result === 0 && this.#halves.has(node) ? multiplySizes(sizeOf(rational(1, 2)), bytes) : bytes;
   }
 }
 

@@ -2,7 +2,7 @@
 import type { DType } from "../size/dtype.js";
 import { parseSize } from "../size/parse-size.js";
 import { printSize, type Size } from "../size/size.js";
-import type { OpAttrs, OpName } from "./vocabulary.js";
+import type { OpAttrs, OpName, WeightPart } from "./vocabulary.js";
 
 /** What an attribute holds. */
 interface AttrTypes {
@@ -15,6 +15,8 @@ interface AttrTypes {
   numbers: readonly number[];
   numbersOrNull: readonly number[] | null;
   numberOrNull: number | null;
+  /** May be absent. */
+  part: WeightPart | undefined;
 }
 
 export type AttrKind = keyof AttrTypes;
@@ -29,9 +31,9 @@ type KindOf<T> = { [K in AttrKind]: [T, AttrTypes[K]] extends [AttrTypes[K], T] 
   : never;
 
 /** Total by type: an attribute without a kind, or of another, does not compile. */
-export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs[K]]: KindOf<OpAttrs[K][A]> } } = {
+export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs[K]]-?: KindOf<OpAttrs[K][A]> } } = {
   input: { name: "text", dtype: "dtype", shape: "sizes" },
-  weight: { path: "text", dtype: "dtype", shape: "numbers" },
+  weight: { path: "text", dtype: "dtype", shape: "numbers", part: "part" },
   state: { name: "text", dtype: "dtype", shape: "sizes" },
   live: { name: "text" },
   seed: {},
@@ -112,6 +114,7 @@ export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs
   attention_grad: { causal: "flag", window: "number", scale: "number" },
   adamw: { beta1: "number", beta2: "number", eps: "number" },
   sgd: { momentum: "number", nesterov: "flag" },
+  class_sums: { first: "number", classes: "number" },
   random_uniform: { shape: "sizes", dim: "numberOrNull", stream: "number" },
   random_normal: { shape: "sizes", dim: "numberOrNull", stream: "number" },
 };
@@ -125,7 +128,8 @@ export function printAttrs(op: OpName, attrs: object): string {
   const entries = entriesOf(op);
   if (entries.length === 0) return "";
   const values = new Map<string, unknown>(Object.entries(attrs));
-  return ` {${entries.map(([name, kind]) => `${JSON.stringify(name)}:${JSON.stringify(encode(kind, values.get(name)))}`).join(",")}}`;
+  const given = entries.filter(([name]) => values.get(name) !== undefined);
+  return ` {${given.map(([name, kind]) => `${JSON.stringify(name)}:${JSON.stringify(encode(kind, values.get(name)))}`).join(",")}}`;
 }
 
 /** Sizes that are no numbers become text, and so do the numbers that JSON lacks. */
@@ -155,12 +159,13 @@ export function parseAttrs<K extends OpName>(op: K, json: string): OpAttrs[K] {
   const values: unknown = JSON.parse(json === "" ? "{}" : json);
   if (typeof values !== "object" || values === null || Array.isArray(values)) throw new SyntaxError(`attributes of ${op} must be an object`);
   const given = new Map<string, unknown>(Object.entries(values));
-  const attrs: [string, unknown][] = entriesOf(op).map(([name, kind]) => {
+  const attrs: [string, unknown][] = entriesOf(op).flatMap(([name, kind]): [string, unknown][] => {
+    if (!given.has(name) && holds(kind, undefined)) return [];
     if (!given.has(name)) throw new SyntaxError(`${op} lacks the attribute ${name}`);
     const value = decode(kind, given.get(name));
     given.delete(name);
     if (!holds(kind, value)) throw new SyntaxError(`attribute ${name} of ${op} must be ${DESCRIPTIONS[kind]}`);
-    return [name, value];
+    return [[name, value]];
   });
   for (const name of given.keys()) throw new SyntaxError(`${op} has no attribute ${name}`);
   return Object.fromEntries(attrs) as OpAttrs[K]; // each attribute has been checked against its kind
@@ -202,11 +207,17 @@ const DESCRIPTIONS: Readonly<Record<AttrKind, string>> = {
   numbers: "a list of numbers",
   numbersOrNull: "a list of numbers or null",
   numberOrNull: "a number or null",
+  part: "a part of a weight: axis, start and of",
 };
 
 const isSize = (value: unknown): boolean =>
   typeof value === "number" ? Number.isSafeInteger(value) : typeof value === "object" && value !== null && "terms" in value && "key" in value;
 const isNumbers = (value: unknown): boolean => Array.isArray(value) && value.every((v) => typeof v === "number");
+const isPart = (value: unknown): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  Object.keys(value).toSorted().join() === "axis,of,start" &&
+  Object.values(value).every((n) => typeof n === "number" && Number.isSafeInteger(n) && n >= 0);
 const DTYPES: ReadonlySet<unknown> = new Set<DType>(["f32", "f16", "u32", "i32", "bool"]);
 
 function holds(kind: AttrKind, value: unknown): boolean {
@@ -229,6 +240,8 @@ function holds(kind: AttrKind, value: unknown): boolean {
       return value === null || isNumbers(value);
     case "numberOrNull":
       return value === null || typeof value === "number";
+    case "part":
+      return value === undefined || isPart(value);
     default:
       return kind satisfies never;
   }
@@ -238,7 +251,7 @@ function holds(kind: AttrKind, value: unknown): boolean {
 export function attrsProblem(op: OpName, attrs: object): string | null {
   const given = new Map<string, unknown>(Object.entries(attrs));
   for (const [name, kind] of entriesOf(op)) {
-    if (!given.has(name)) return `lacks the attribute ${name}`;
+    if (!given.has(name) && !holds(kind, undefined)) return `lacks the attribute ${name}`;
     if (!holds(kind, given.get(name))) return `attribute ${name} must be ${DESCRIPTIONS[kind]}`;
     given.delete(name);
   }

@@ -2,6 +2,7 @@
 import { addSizes, rowsSize, type Size } from "../size/size.js";
 import { isOp, type Graph, type Node, type Packing } from "./graph.js";
 import type { TensorType } from "./types.js";
+import { wholeShape } from "./weight-part.js";
 import { equalShapes, inferContext, plainAxis, printShape, printType } from "./typing.js";
 import type { AxisIndex } from "./verify-axes.js";
 
@@ -93,7 +94,7 @@ function sourceProblems(nodes: readonly Node[]): string[] {
   for (const node of nodes) {
     if (isOp(node, "weight")) {
       const known = weights.get(node.attrs.path);
-      const type = node.types[0]!;
+      const type = { dtype: node.attrs.dtype, shape: wholeShape(node.attrs) };
       if (known && (known.dtype !== type.dtype || !equalShapes(known.shape, type.shape)))
         problems.push(`weight ${node.attrs.path} is both ${printType(known)} and ${printType(type)}`);
       weights.set(node.attrs.path, type);

@@ -2,6 +2,13 @@
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
 
+/** The elements from `start` on along one axis of a weight that has `of` of them there; how many, its shape says. */
+export interface WeightPart {
+  readonly axis: number;
+  readonly start: number;
+  readonly of: number;
+}
+
 /** No attributes. */
 export type None = Record<never, never>;
 
@@ -13,7 +20,8 @@ export interface OpAttrs {
   // --- sources
   /** The model's input of that name, packed if it lies along a sequence axis. */
   input: { readonly name: string; readonly dtype: DType; readonly shape: readonly Size[] };
-  weight: { readonly path: string; readonly dtype: DType; readonly shape: readonly number[] };
+  /** A weight, or a part of one, loaded as if it were a weight of its own. */
+  weight: { readonly path: string; readonly dtype: DType; readonly shape: readonly number[]; readonly part?: WeightPart };
   state: { readonly name: string; readonly dtype: DType; readonly shape: readonly Size[] };
   /** A live parameter as an f32 scalar. */
   live: { readonly name: string };
@@ -144,6 +152,11 @@ export interface OpAttrs {
   // --- losses
   /** logits[…, V], targets[…] (u32 or i32; negative: ignored, 0) → f32[…]: −log softmax at the target. */
   cross_entropy: None;
+  /**
+   * (sums before f32[…, 3],) logits[…, C], targets[…] → f32[…, 3]: of each row of the logits of classes `first` … first + C − 1, after those before: the largest
+   * m, Σ exp(logit − m), and the logit of the target (0 where it has not come yet); targets are held at the last of all `classes`.
+   */
+  class_sums: { readonly first: number; readonly classes: number };
 
   // --- gradients
   /** a[N, K], b[N, M] → [K, M]: Σ over n of a[n, ·]ᵀ b[n, ·]. */

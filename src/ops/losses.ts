@@ -1,21 +1,18 @@
 // Losses of single rows; means are written out by `lower`.
 import { equalShapes, printType } from "../ir/typing.js";
-import { addSizes, multiplySizes } from "../size/size.js";
+import type { TensorType } from "../ir/types.js";
+import { addSizes, multiplySizes, printSize } from "../size/size.js";
 import type { OpTable } from "./define.js";
-import { arity, bytesOf, elements, expectDtype, FLOATS, mismatch } from "./shapes.js";
+import { arity, bytesOf, elements, expectDtype, expectType, FLOATS, mismatch } from "./shapes.js";
 import { at, tensor } from "./tensors.js";
 
 /** Records of losses. */
-export const losses: Pick<OpTable, "cross_entropy"> = {
+export const losses: Pick<OpTable, "cross_entropy" | "class_sums"> = {
   cross_entropy: {
     doc: "−log softmax(logits) at the target; 0 where the target is negative; targets are held at the last class",
     infer(inputs) {
       arity(inputs, 2);
-      const logits = expectDtype(inputs, 0, ...FLOATS);
-      const targets = expectDtype(inputs, 1, "u32", "i32");
-      if (logits.shape.length === 0 || !equalShapes(logits.shape.slice(0, -1), targets.shape))
-        mismatch(`each row of logits takes one target, found ${printType(logits)} and ${printType(targets)}`);
-      return [{ dtype: "f32", shape: targets.shape }];
+      return [{ dtype: "f32", shape: expectTargets(inputs) }];
     },
     // maximum, subtraction, exponential, sum
     cost: (inputs, _attrs, results) => ({ flops: multiplySizes(4, elements(inputs[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
@@ -34,4 +31,44 @@ export const losses: Pick<OpTable, "cross_entropy"> = {
     grad: (emit, { inputs: [logits, targets] }, [dy]) => [emit("cross_entropy_grad", [logits!, targets!, dy!], {}), null],
     lower: { kind: "kernel" },
   },
+  class_sums: {
+    doc: "what cross-entropy needs of the logits of some classes, and of those before: the largest, the sum of exponentials, the target's logit",
+    infer(inputs, { first, classes }) {
+      const before = inputs.length === 3 ? 1 : 0;
+      arity(inputs, 2 + before);
+      const shape = expectTargets(inputs.slice(before));
+      const own = inputs[before]!.shape.at(-1)!;
+      if (typeof own !== "number" || own === 0 || first + own > classes) mismatch(`classes ${first} to ${first} + ${printSize(own)} are not among ${classes}`);
+      if (before === 1) expectType(inputs, 0, "f32", [...shape, 3]);
+      return [{ dtype: "f32", shape: [...shape, 3] }];
+    },
+    cost: (inputs, _attrs, results) => ({ flops: multiplySizes(4, elements(inputs.at(-2)!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    evaluate(inputs, { first, classes }) {
+      const before = inputs.length === 3 ? at(inputs, 0) : null;
+      const [logits, targets] = [at(inputs, inputs.length - 2), at(inputs, inputs.length - 1)];
+      const own = logits.shape.at(-1)!;
+      const out = tensor("f32", [...targets.shape, 3]);
+      targets.data.forEach((target, row) => {
+        const x = logits.data.subarray(row * own, (row + 1) * own);
+        const [m, sum, logit] = before ? before.data.subarray(3 * row, 3 * row + 3) : [-Number.MAX_VALUE, 0, 0];
+        const max = x.reduce((a, v) => Math.max(a, v), m!);
+        const held = (target < 0 ? classes - 1 : Math.min(target, classes - 1)) - first;
+        const total = x.reduce((s, v) => s + Math.exp(v - max), sum! * Math.exp(m! - max));
+        out.data.set([max, total, held >= 0 && held < own ? x[held]! : logit!], 3 * row);
+      });
+      return [out];
+    },
+    // made by the scheduler of losses that are differentiated already
+    grad: null,
+    lower: { kind: "kernel" },
+  },
 };
+
+/** Logits and their targets; the shape of the targets. */
+function expectTargets(inputs: readonly TensorType[]): TensorType["shape"] {
+  const logits = expectDtype(inputs, 0, ...FLOATS);
+  const targets = expectDtype(inputs, 1, "u32", "i32");
+  if (logits.shape.length === 0 || !equalShapes(logits.shape.slice(0, -1), targets.shape))
+    mismatch(`each row of logits takes one target, found ${printType(logits)} and ${printType(targets)}`);
+  return targets.shape;
+}

@@ -1,12 +1,13 @@
 // Operators without inputs: what the caller, the weights, the states and the sizes of a run provide.
 import { invariant } from "../diagnostics/invariant.js";
+import { wholeShape } from "../ir/weight-part.js";
 import { toNumber } from "../size/rational.js";
 import { ropeFrequencies } from "../size/rope.js";
 import { isWhole, printSize } from "../size/size.js";
 import { startsOf } from "../size/axes.js";
 import type { EvaluateContext, OpTable } from "./define.js";
 import { arity, bytesOf, mismatch, noCost, startsType } from "./shapes.js";
-import { shapeOf, store, tensor } from "./tensors.js";
+import { partAlong, shapeOf, store, tensor } from "./tensors.js";
 import { wgslLiteral } from "./wgsl.js";
 
 type Source = "input" | "weight" | "state" | "live" | "seed" | "constant" | "size" | "starts" | "rope_table";
@@ -25,13 +26,19 @@ export const sources: Pick<OpTable, Source> = {
     lower: { kind: "source" },
   },
   weight: {
-    doc: "a learned tensor",
-    infer(inputs, { dtype, shape }) {
+    doc: "a learned tensor, or a part of one along an axis",
+    infer(inputs, { dtype, shape, part }) {
       arity(inputs, 0);
+      if (part && !(part.axis < shape.length && part.start + shape[part.axis]! <= part.of))
+        mismatch(`a part of ${shape[part.axis] ?? 0} from ${part.start} on does not lie within ${part.of}`);
       return [{ dtype, shape }];
     },
     cost: noCost,
-    evaluate: (_inputs, { path, dtype, shape }, context) => [context.source("weight", path, { dtype, shape })],
+    evaluate(_inputs, attrs, context) {
+      const { path, dtype, shape, part } = attrs;
+      const whole = context.source("weight", path, { dtype, shape: wholeShape(attrs) });
+      return [part ? partAlong(whole, part.axis, part.start, part.start + shape[part.axis]!) : whole];
+    },
     grad: null,
     lower: { kind: "source" },
   },

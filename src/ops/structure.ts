@@ -6,7 +6,7 @@ import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js"
 import type { OpTable } from "./define.js";
 import { reshaped, unbroadcast } from "./cotangents.js";
 import { arity, broadcastShapes, costPerResult, elements, expectUnpacked, mismatch, noCost, replaceDim, sameDtype } from "./shapes.js";
-import { around, at, broadcastOffsets, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
+import { around, at, broadcastOffsets, partAlong, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
 
 type Structure = "pick" | "reshape" | "permute" | "broadcast" | "slice" | "concat" | "stop_gradient" | "barrier";
 
@@ -94,17 +94,7 @@ export const structure: Pick<OpTable, Structure> = {
       return [{ dtype: x.dtype, shape: replaceDim(x.shape, axis, stop - start) }];
     },
     cost: (_inputs, attrs, results) => costPerResult(0)(results, attrs, results),
-    evaluate(inputs, { axis, start, stop }) {
-      const x = at(inputs, 0);
-      const { outer, n, inner } = around(x.shape, axis);
-      const out = tensor(
-        x.dtype,
-        x.shape.map((s, d) => (d === axis ? stop - start : s)),
-      );
-      const run = (stop - start) * inner;
-      for (let o = 0; o < outer; o++) out.data.set(x.data.subarray((o * n + start) * inner, (o * n + start) * inner + run), o * run);
-      return [out];
-    },
+    evaluate: (inputs, { axis, start, stop }) => [partAlong(at(inputs, 0), axis, start, stop)],
     // zeros before and behind
     grad(emit, { inputs: [x], attrs: { axis, start, stop } }, [dy]) {
       const { dtype, shape } = typeOf(x!);

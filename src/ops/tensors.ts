@@ -121,3 +121,15 @@ export function stridesOf(shape: readonly number[]): number[] {
 export function around(shape: readonly number[], dim: number): { readonly outer: number; readonly n: number; readonly inner: number } {
   return { outer: countOf(shape.slice(0, dim)), n: shape[dim]!, inner: countOf(shape.slice(dim + 1)) };
 }
+
+/** Elements start … stop − 1 along a dimension. */
+export function partAlong(x: Tensor, axis: number, start: number, stop: number): Tensor {
+  const { outer, n, inner } = around(x.shape, axis);
+  const out = tensor(
+    x.dtype,
+    x.shape.map((s, d) => (d === axis ? stop - start : s)),
+  );
+  const run = (stop - start) * inner;
+  for (let o = 0; o < outer; o++) out.data.set(x.data.subarray((o * n + start) * inner, (o * n + start) * inner + run), o * run);
+  return out;
+}

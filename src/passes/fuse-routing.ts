@@ -21,6 +21,13 @@ export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => 
       return emit("sum", [emit("mul", [x, vector], {})], { axes: [typeOf(root).shape.length - 1], keep: true });
     },
   }),
+  rule("score-by-vector-as-row-sum", {
+    // The same where the weight is a vector to begin with.
+    match: op("matmul", [any("x"), op("reshape", [of("weight", "w")], "column")]),
+    when: ({ w, column }, root) =>
+      typeOf(root).shape.at(-1) === 1 && w.attrs.shape.length === 1 && typeOf(column).shape.length === 2 && w.attrs.dtype === "f32",
+    build: ({ x, w }, emit, root) => emit("sum", [emit("mul", [x, w], {})], { axes: [typeOf(root).shape.length - 1], keep: true }),
+  }),
   rule("positions-with-choice", {
     // The place of each chosen row in its sequence is known where it is chosen.
     match: op("take", [op("positions", [any("starts")], "all"), op("pick", [of("top", "top")], "index")]),

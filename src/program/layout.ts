@@ -1,5 +1,5 @@
 // Reading where weights lie on the device, and whether those that share a slot fill it side by side.
-import type { PanelLayout, ProgramWeight, WeightLayout } from "./program.js";
+import type { PanelLayout, ProgramWeight, ProgramWeightSlot, ValueBytes, WeightLayout } from "./program.js";
 import type { Reader } from "./reader.js";
 
 /** The layout of a weight of so many values, as if an enemy had written it. */
@@ -24,10 +24,25 @@ export function readLayout(r: Reader, elements: number): WeightLayout {
   }
 }
 
+/** Which part of a weight of this shape lies in a slot. */
+export function readPart(r: Reader, shape: readonly number[]): NonNullable<ProgramWeightSlot["part"]> {
+  r.fields(["axis", "start", "stop"]);
+  const axis = r.get("axis").index(shape.length);
+  const start = r.get("start").integer(0, shape[axis]);
+  return { axis, start, stop: r.get("stop").integer(start, shape[axis]) };
+}
+
+/** Values of a weight, or of a part of it. */
+export const elementsOf = (shape: readonly number[], part: ProgramWeightSlot["part"]): number =>
+  shape.reduce((n, d, axis) => n * (axis === part?.axis ? part.stop - part.start : d), 1);
+
 interface Part {
   readonly at: Reader;
   readonly weight: ProgramWeight;
+  readonly valueBytes: ValueBytes;
   readonly layout: WeightLayout;
+  /** How many values of the weight lie there. */
+  readonly elements: number;
 }
 
 /** A slot holds one weight as given, or weights whose columns follow one another without a gap or an overlap. */
@@ -35,24 +50,24 @@ export function checkWeightSlots(list: Reader, weights: readonly ProgramWeight[]
   const slots = new Map<number, Part[]>();
   const places = list.list((r) => r.get("slots").list((s) => s));
   weights.forEach((weight, i) =>
-    weight.slots.forEach(({ slot, layout }, j) => {
+    weight.slots.forEach(({ slot, valueBytes, layout, part }, j) => {
       const parts = slots.get(slot) ?? [];
       slots.set(slot, parts);
-      parts.push({ at: places[i]![j]!, weight, layout });
+      parts.push({ at: places[i]![j]!, weight, valueBytes, layout, elements: elementsOf(weight.shape, part) });
     }),
   );
   for (const parts of slots.values()) checkParts(parts);
 }
 
 function checkParts(parts: readonly Part[]): void {
-  const panels = parts.flatMap(({ at, weight, layout }) => (layout.kind === "panels" ? [{ at, weight, layout }] : []));
+  const panels = parts.flatMap(({ layout, ...held }) => (layout.kind === "panels" ? [{ ...held, layout }] : []));
   if (panels.length < parts.length && parts.length > 1) parts[1]!.at.fail("is a slot that holds another weight already");
   panels.sort((a, b) => a.layout.first - b.layout.first);
   const [head] = panels;
   let next = 0;
-  for (const { at, weight, layout } of panels) {
-    if (!belongTogether(layout, head!.layout) || weight.dtype !== head!.weight.dtype || matricesOf(weight, layout) !== matricesOf(head!.weight, head!.layout))
-      at.fail(`cannot share a slot with ${head!.weight.path}`);
+  for (const { at, weight, valueBytes, layout, elements } of panels) {
+    const alike = belongTogether(layout, head!.layout) && weight.dtype === head!.weight.dtype && valueBytes === head!.valueBytes;
+    if (!alike || matricesOf(elements, layout) !== matricesOf(head!.elements, head!.layout)) at.fail(`cannot share a slot with ${head!.weight.path}`);
     if (layout.first !== next) at.fail(`begins at column ${layout.first} of its slot, where ${next} columns are taken`);
     next += layout.width;
   }
@@ -62,4 +77,4 @@ function checkParts(parts: readonly Part[]): void {
 const belongTogether = (a: PanelLayout, b: PanelLayout): boolean =>
   a.depth === b.depth && a.columns === b.columns && a.total === b.total && a.pairs === b.pairs && a.transposed === b.transposed;
 
-const matricesOf = ({ shape }: ProgramWeight, { depth, width }: PanelLayout): number => shape.reduce((n, d) => n * d, 1) / (depth * width);
+const matricesOf = (elements: number, { depth, width }: PanelLayout): number => elements / (depth * width);

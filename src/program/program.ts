@@ -1,9 +1,9 @@
 // The compiled program: plain, versioned, serialisable data, and all that the runtime knows of a model.
 import type { DType } from "../size/dtype.js";
-import type { Requirements, Target } from "./target.js";
+import type { Precision, Requirements, Target } from "./target.js";
 
 export const PROGRAM_FORMAT = "modc-program";
-export const PROGRAM_VERSION = 2;
+export const PROGRAM_VERSION = 4;
 
 /** The printed form of a size (`size/parse-size.ts`): `128`, `rows(T)*128`. */
 export type SizeText = number | string;
@@ -17,6 +17,8 @@ export interface Program {
   /** What it was compiled for, and what of that a device must have. */
   readonly target: Target;
   readonly requires: Requirements;
+  /** f16: the device must have `shader-f16`, whether or not a kernel turned out to use it. */
+  readonly precision: Precision;
   /** Digest of the tunings its kernels and tiles were chosen by. */
   readonly tunings: string;
   /** Parameters of the model as they were set, printed. */
@@ -82,8 +84,15 @@ export interface ProgramOutput {
   readonly shape: readonly SizeText[];
   readonly packing: ProgramPacking | null;
   readonly slot: number;
+  /** Where its last dimension lies in several slots, side by side when read: all of them in order, `slot` first, and the columns of each. Else empty. */
+  readonly parts: readonly ProgramOutputPart[];
   /** For each dimension of `shape` along an axis that only the device counts: the slot of that axis's starts, u32[B+1]. Its extent is then the longest count. */
   readonly starts: readonly ProgramStarts[];
+}
+
+export interface ProgramOutputPart {
+  readonly slot: number;
+  readonly columns: number;
 }
 
 export interface ProgramStarts {
@@ -108,8 +117,16 @@ export interface ProgramWeight {
 
 export interface ProgramWeightSlot {
   readonly slot: number;
+  readonly valueBytes: ValueBytes;
+  /** Of what lies there as if it were a weight of its own. */
   readonly layout: WeightLayout;
+  /** Elements `start` … `stop` − 1 along an axis lie there and no others; null: all. */
+  readonly part: { readonly axis: number; readonly start: number; readonly stop: number } | null;
 }
+
+/** Bytes of a value in memory: 2 for a float stored as f16. */
+export const VALUE_BYTES = [4, 2] as const;
+export type ValueBytes = (typeof VALUE_BYTES)[number];
 
 /** How a weight lies in a slot; the runtime packs it when it is loaded. */
 export type WeightLayout =
@@ -136,7 +153,7 @@ export type WeightLayout =
 
 export type PanelLayout = Extract<WeightLayout, { kind: "panels" }>;
 
-/** Words of a slot that holds a weight of so many `elements` in a layout, with what stands beside it. */
+/** Values of a slot that holds a weight of so many `elements` in a layout, with what stands beside it. */
 export function packedLength(layout: WeightLayout, elements: number): number {
   switch (layout.kind) {
     case "given":
@@ -149,6 +166,10 @@ export function packedLength(layout: WeightLayout, elements: number): number {
       return layout satisfies never;
   }
 }
+
+/** Bytes of such a slot, in whole words. */
+export const weightBytes = (layout: WeightLayout, elements: number, valueBytes: ValueBytes): number =>
+  4 * Math.ceil((packedLength(layout, elements) * valueBytes) / 4);
 
 export interface ProgramState {
   readonly name: string;
@@ -189,7 +210,7 @@ export type ProgramTable =
     };
 
 export interface ProgramSlot {
-  /** Size at the bounds given to `load`; routed rows count as their bound. Every value takes 4 bytes. */
+  /** Size at the bounds given to `load`; routed rows count as their bound. */
   readonly bytes: SizeText;
   /** What is in it, for people: `layers.1.inner.attn.q`, `activations`. */
   readonly label: string;

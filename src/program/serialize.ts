@@ -1,8 +1,9 @@
 // Programs as text: JSON, printed so that a person can read it, and read back as if an enemy had written it.
-import type { DType } from "../size/dtype.js";
+import { isFloat, type DType } from "../size/dtype.js";
 import {
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
+  VALUE_BYTES,
   type CountedTable,
   type Program,
   type ProgramInput,
@@ -17,14 +18,15 @@ import {
   type ProgramWeight,
   type ProgramWeightSlot,
   type ProgramWork,
-  packedLength,
+  type ValueBytes,
+  weightBytes,
 } from "./program.js";
-import { checkWeightSlots, readLayout } from "./layout.js";
+import { checkWeightSlots, elementsOf, readLayout, readPart } from "./layout.js";
 import { Reader } from "./reader.js";
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
 import { readSubgroupSize, readTarget } from "./read-target.js";
-import { FEATURES, type Requirements } from "./target.js";
+import { FEATURES, PRECISIONS, type Requirements } from "./target.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -49,6 +51,7 @@ export function parseProgram(text: string): Program {
     "entry",
     "target",
     "requires",
+    "precision",
     "tunings",
     "parameters",
     "axes",
@@ -111,6 +114,7 @@ class ProgramReader {
       entry: root.get("entry").oneOf(["forward", "objective"]),
       target: readTarget(root.get("target")),
       requires: readRequirements(root.get("requires")),
+      precision: root.get("precision").oneOf(PRECISIONS),
       tunings: root.get("tunings").string(64),
       parameters: root.get("parameters").list((r) => {
         r.fields(["name", "value"]);
@@ -151,41 +155,59 @@ class ProgramReader {
     };
   }
   #output(r: Reader): ProgramOutput {
-    r.fields(["name", "role", "dtype", "shape", "packing", "slot", "starts"]);
+    r.fields(["name", "role", "dtype", "shape", "packing", "slot", "parts", "starts"]);
     const shape = this.#symbols.shape(r.get("shape"));
+    const slot = this.#slot(r.get("slot"));
     return {
       name: r.get("name").string(),
       role: r.get("role").oneOf(["result", "loss", "observe"]),
       dtype: r.get("dtype").oneOf(DTYPES),
       shape,
       packing: this.#symbols.packing(r.get("packing"), shape),
-      slot: this.#slot(r.get("slot")),
+      slot,
+      parts: this.#outputParts(r.get("parts"), slot, shape),
       starts: r.get("starts").list((s) => {
         s.fields(["dim", "slot"]);
         return { dim: s.get("dim").index(shape.length), slot: this.#slot(s.get("slot")) };
       }, MOST_DIMENSIONS),
     };
   }
+  #outputParts(r: Reader, slot: number, shape: ProgramOutput["shape"]): ProgramOutput["parts"] {
+    const parts = r.list((p) => {
+      p.fields(["slot", "columns"]);
+      return { slot: this.#slot(p.get("slot")), columns: p.get("columns").integer(1) };
+    });
+    if (parts.length === 0) return parts;
+    const columns = parts.reduce((n, p) => n + p.columns, 0);
+    if (columns !== shape.at(-1)) r.fail(`hold ${columns} columns of ${JSON.stringify(shape.at(-1) ?? null)}`);
+    if (parts[0]!.slot !== slot) r.fail(`begin with slot ${parts[0]!.slot}, not with ${slot}`);
+    return parts;
+  }
   #weight(r: Reader): ProgramWeight {
     r.fields(["path", "dtype", "shape", "init", "keys", "slots"]);
     const shape = r.get("shape").list((s) => s.integer(0), MOST_DIMENSIONS);
-    const elements = shape.reduce((n, d) => n * d, 1);
+    const dtype = r.get("dtype").oneOf(DTYPES);
     return {
       path: r.get("path").string(),
-      dtype: r.get("dtype").oneOf(DTYPES),
+      dtype,
       shape,
       init: this.#init(r.get("init")),
       keys: r.get("keys").list((k) => k.string()),
-      slots: r.get("slots").list((s) => this.#weightSlot(s, elements)),
+      slots: r.get("slots").list((s) => this.#weightSlot(s, dtype, shape)),
     };
   }
-  #weightSlot(r: Reader, elements: number): ProgramWeightSlot {
-    r.fields(["slot", "layout"]);
+  #weightSlot(r: Reader, dtype: DType, shape: readonly number[]): ProgramWeightSlot {
+    r.fields(["slot", "valueBytes", "layout", "part"]);
     const slot = this.#slot(r.get("slot"));
+    const valueBytes = r.get("valueBytes").integer(2, 4) as ValueBytes; // 3 is refused below
+    if (!VALUE_BYTES.includes(valueBytes)) r.get("valueBytes").fail(`must be 2 or 4, found ${valueBytes}`);
+    if (valueBytes === 2 && !isFloat(dtype)) r.get("valueBytes").fail(`is 2, and the weight is ${dtype}`);
+    const part = r.get("part").orNull((p) => readPart(p, shape));
+    const elements = elementsOf(shape, part);
     const layout = readLayout(r.get("layout"), elements);
-    const bytes = 4 * packedLength(layout, elements);
+    const bytes = weightBytes(layout, elements, valueBytes);
     if (this.#slots[slot]!.bytes !== bytes) r.get("slot").fail(`is ${slot}, which has not the ${bytes} bytes of the weight`);
-    return { slot, layout };
+    return { slot, valueBytes, layout, part };
   }
   #init(r: Reader): ProgramWeight["init"] {
     const kind = r.get("kind").oneOf(["zeros", "ones", "normal", "uniform", "orthogonal"]);

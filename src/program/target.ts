@@ -44,6 +44,13 @@ export const DEFAULT_LIMITS: Limits = {
 /** What every WebGPU device has. */
 export const PORTABLE: Target = { device: "portable", subgroups: null, f16: false, limits: DEFAULT_LIMITS };
 
+/** How floats lie in memory: as f32, or, of weights and of what kernels hand to kernels, as f16 where that may be. Kernels compute in f32 either way. */
+export const PRECISIONS = ["f32", "f16"] as const;
+export type Precision = (typeof PRECISIONS)[number];
+
+/** What every device has for which a program of such precision can be compiled. */
+export const portable = (precision: Precision = "f32"): Target => (precision === "f16" ? { ...PORTABLE, f16: true } : PORTABLE);
+
 /** Features of WebGPU that kernels may use. */
 export const FEATURES = ["subgroups", "shader-f16"] as const;
 export type Feature = (typeof FEATURES)[number];
@@ -54,4 +61,15 @@ export interface Requirements {
   readonly features: readonly Feature[];
   /** The width every subgroup must have; null where no kernel relies on it. */
   readonly subgroupSize: number | null;
+}
+
+/** A program asks for what its target does not have. */
+export class TargetError extends Error {
+  override readonly name = "TargetError";
+  constructor(
+    message: string,
+    readonly hint: string | null = null,
+  ) {
+    super(message);
+  }
 }

@@ -11,10 +11,15 @@ const LEAST_BYTES = 16;
 /** Bytes of the buffer that holds so many. */
 export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math.ceil(bytes / 4) * 4);
 
+const SMALLER = "give smaller sizes with `max`, or shorter inputs; logits are cut finer where the model bounds the length of its inputs";
+const COMPILE_FOR_IT = "compile with `target: device.target`, so that weights are loaded in parts that this device can bind";
+
 export class Buffers {
   readonly #device: Device;
   readonly #allocator: Allocator;
   readonly #labels: readonly string[];
+  /** What helps where a slot is too large. */
+  readonly #hints: readonly string[];
   /** Whether a slot is bound by a dispatch, and so under the limit of a binding. */
   readonly #bound: readonly boolean[];
   /** Slots whose contents outlive a run and are kept when they grow. */
@@ -30,12 +35,15 @@ export class Buffers {
   constructor(
     device: Device,
     allocator: Allocator,
-    program: Pick<Program, "slots" | "steps">,
+    program: Pick<Program, "slots" | "steps" | "target">,
     { lasting, shared }: { readonly lasting: ReadonlySet<number>; readonly shared: ReadonlyMap<number, GPUBuffer> },
   ) {
     this.#device = device;
     this.#allocator = allocator;
     this.#labels = program.slots.map((s) => s.label);
+    const { storageBindingBytes } = program.target.limits;
+    const elsewhere = device.info.limits.maxStorageBufferBindingSize < storageBindingBytes;
+    this.#hints = program.slots.map(({ bytes }) => (elsewhere && typeof bytes === "number" ? COMPILE_FOR_IT : SMALLER));
     this.#bytes = program.slots.map(() => 0);
     this.#lasting = lasting;
     const bound = program.slots.map(() => false);
@@ -62,8 +70,7 @@ export class Buffers {
     for (let slot = 0; slot < needed.length; slot++) {
       const bytes = needed[slot]!;
       const label = this.#labels[slot]!;
-      const fault = (limit: string, allowed: number): LimitError =>
-        new LimitError({ label, limit, needed: bytes, allowed, unit: "bytes" }, "give smaller sizes with `max`, or shorter inputs");
+      const fault = (limit: string, allowed: number): LimitError => new LimitError({ label, limit, needed: bytes, allowed, unit: "bytes" }, this.#hints[slot]);
       if (bytes > maxBufferSize) return fault("maxBufferSize", maxBufferSize);
       if (this.#bound[slot] && bytes > maxStorageBufferBindingSize) return fault("maxStorageBufferBindingSize", maxStorageBufferBindingSize);
     }

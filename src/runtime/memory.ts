@@ -78,7 +78,7 @@ function partsOf(program: Program): readonly Part[] {
   const parts = program.slots.map((): Part => "activations");
   // The last to claim a slot has it.
   for (const { slot } of program.tables) parts[slot] = "tables";
-  for (const { slot, starts } of program.outputs) for (const s of [slot, ...starts.map((x) => x.slot)]) parts[s] = "results";
+  for (const output of program.outputs) for (const { slot } of [output, ...output.parts, ...output.starts]) parts[slot] = "results";
   for (const { slot } of program.inputs) if (slot !== null) parts[slot] = "inputs";
   for (const { slot } of program.states) parts[slot] = "states";
   for (const { slots } of program.weights) for (const { slot } of slots) parts[slot] = "weights";

@@ -6,6 +6,7 @@ import { InputError } from "./errors.js";
 import type { Nested } from "./inputs.js";
 import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
 import type { SizeTable } from "./sizes.js";
+import type { Copy } from "./staging.js";
 
 /** Values of one result, row-major. */
 export interface Result {
@@ -53,8 +54,7 @@ const listed = (outputs: readonly ProgramOutput[]): string =>
 export function neededSteps(program: Program, outputs: readonly ProgramOutput[]): Uint8Array {
   const live = new Set<number>(program.states.map((s) => s.slot));
   for (const o of outputs) {
-    live.add(o.slot);
-    for (const { slot } of o.starts) live.add(slot);
+    for (const { slot } of [o, ...o.parts, ...o.starts]) live.add(slot);
   }
   const needed = new Uint8Array(program.steps.length);
   for (let i = program.steps.length - 1; i >= 0; i--) {
@@ -86,9 +86,8 @@ function effects(step: ProgramStep, program: Program): { readonly reads: readonl
 export interface ReadPlace {
   readonly output: ProgramOutput;
   readonly shape: readonly number[];
-  readonly offset: number;
-  /** Of its values, as the device keeps them. */
-  readonly bytes: number;
+  /** Of its values, as the device keeps them: all, or columns of the last dimension. */
+  readonly parts: readonly { readonly slot: number; readonly columns: number; readonly offset: number; readonly bytes: number }[];
   /** Of each dimension that only the device counts: its starts' slot, and where they lie. */
   readonly starts: readonly { readonly dim: number; readonly slot: number; readonly offset: number }[];
 }
@@ -111,15 +110,41 @@ export function placeOutputs(
     const elements = output.packing
       ? packedLength(layoutOf(output.packing, shape, sizes.sequence(output.packing.axis).counts))
       : shape.reduce((n, d) => n * d, 1);
-    const bytes = 4 * elements;
-    return { output, shape, bytes, offset: take(bytes), starts: output.starts.map((s) => ({ ...s, offset: take(4 * (sizes.batch + 1)) })) };
+    const columns = shape.at(-1) ?? 1;
+    const parts = (output.parts.length > 0 ? output.parts : [{ slot: output.slot, columns }]).map((part) => {
+      const bytes = part.columns === columns ? 4 * elements : ((4 * elements) / columns) * part.columns;
+      return { ...part, bytes, offset: take(bytes) };
+    });
+    return { output, shape, parts, starts: output.starts.map((s) => ({ ...s, offset: take(4 * (sizes.batch + 1)) })) };
   });
   return { places, bytes: end };
 }
 
+/** The copies that bring outputs, and the starts they need, to where they are read. */
+export function copiesOf(places: readonly ReadPlace[], batch: number): readonly Copy[] {
+  return places.flatMap(({ parts, starts }) => [
+    ...parts.map(({ slot, offset, bytes }) => ({ slot, to: offset, bytes })),
+    ...starts.map(({ slot, offset }) => ({ slot, to: offset, bytes: 4 * (batch + 1) })),
+  ]);
+}
+
+/** The words of parts that lie side by side in each row. */
+function joined(parts: ReadPlace["parts"], back: ArrayBuffer): Uint32Array {
+  const words = parts.map(({ offset, bytes }) => new Uint32Array(back, offset, bytes / 4));
+  if (words.length === 1) return words[0]!;
+  const row = parts.reduce((n, p) => n + p.columns, 0);
+  const out = new Uint32Array(words.reduce((n, w) => n + w.length, 0));
+  let first = 0;
+  parts.forEach(({ columns }, i) => {
+    for (let from = 0, to = first; from < words[i]!.length; from += columns, to += row) out.set(words[i]!.subarray(from, from + columns), to);
+    first += columns;
+  });
+  return out;
+}
+
 /** Unfolds one output from the bytes read back. */
-export function readOutput({ output, shape, offset, bytes, starts }: ReadPlace, back: ArrayBuffer, sizes: Sizes): Result {
-  const words = new Uint32Array(back, offset, bytes / 4);
+export function readOutput({ output, shape, parts, starts }: ReadPlace, back: ArrayBuffer, sizes: Sizes): Result {
+  const words = joined(parts, back);
   // Where only the device knew how many tokens there are, a dimension is as large as that, not as its bound.
   const counted = new Map(starts.map(({ dim, offset: at }) => [dim, countsOf(new Uint32Array(back, at, sizes.batch + 1))]));
   const unfolded = shape.map((d, i) => counted.get(i)?.reduce((a, b) => Math.max(a, b), 0) ?? d);

@@ -13,6 +13,8 @@ export function checkRequirements({ requires, target }: Program, { info, target:
   if (missing.length > 0)
     throw new UnsupportedError(
       `the program was compiled for ${target.device} and needs ${missing.join(" and ")}, which ${info.name} does not have`,
-      "compile it for this device (`target: device.target`), or for any (no target)",
+      missing.includes("shader-f16")
+        ? "compile it in f32"
+        : "compile it for this device (`target: device.target`, or `modc compile --device`), or for any (without)",
     );
 }

@@ -11,7 +11,7 @@ import { DisposedError, InputError } from "./errors.js";
 import { checkLengths, checkLive, checkMax, checkSeed, inferExtents } from "./extents.js";
 import { flattenAll, packInput } from "./inputs.js";
 import { growthMessage, Prediction } from "./memory.js";
-import { neededSteps, placeOutputs, readOutput, type ReadPlace, type Result, selectOutputs } from "./outputs.js";
+import { copiesOf, neededSteps, placeOutputs, readOutput, type Result, selectOutputs } from "./outputs.js";
 import { compilePipelines } from "./pipelines.js";
 import { keepingStates } from "./profile/states.js";
 import { profileSteps, type Profile, type ProfileOptions } from "./profile/profile.js";
@@ -111,7 +111,7 @@ export class Session {
     this.#shared = new Set(shared.keys());
     this.#allocator = new Allocator(device.gpu);
     this.#buffers = new Buffers(device, this.#allocator, program, { lasting, shared });
-    this.#staging = new Staging(device, this.#allocator, inFlight);
+    this.#staging = new Staging(device, this.#allocator, { count: inFlight });
     this.#prediction = new Prediction(program, this.#axes, device.info.limits.minUniformBufferOffsetAlignment, { shared: this.#shared, inFlight });
     this.#tables = new Tables(device, program, this.#axes, this.#buffers);
   }
@@ -228,8 +228,9 @@ export class Session {
     const { places, bytes } = placeOutputs(call.outputs, this.#table, resolved.values, resolved.sizes);
     const reading = this.#onDevice("run a program", () => {
       this.#write(call, resolved, grown);
-      this.#submit(places, this.#needed(call.outputs), this.#staging.buffer(staging));
-      return this.#staging.read(staging, bytes);
+      const encoder = this.device.gpu.createCommandEncoder();
+      this.#steps!.encode(encoder, this.#buffers, this.#needed(call.outputs));
+      return this.#staging.read(staging, encoder, this.#buffers, copiesOf(places, resolved.sizes.batch), bytes);
     }).finally(() => {
       this.#reading.delete(reading);
       this.#staging.giveBack(staging);
@@ -241,6 +242,7 @@ export class Session {
       return found;
     });
     results.catch(() => {}); // the caller has it
+    if (!this.#staging.inOneTurn(bytes)) await Promise.allSettled([reading]);
     return { results };
   }
 
@@ -377,17 +379,5 @@ export class Session {
     let needed = this.#neededByOutputs.get(key);
     if (!needed) this.#neededByOutputs.set(key, (needed = neededSteps(this.program, outputs)));
     return needed;
-  }
-
-  /** All steps and the copies of what is read, in one submit. */
-  #submit(places: readonly ReadPlace[], needed: Uint8Array, staging: GPUBuffer): void {
-    const { gpu } = this.device;
-    const encoder = gpu.createCommandEncoder();
-    this.#steps!.encode(encoder, this.#buffers, needed);
-    for (const { output, offset, bytes, starts } of places) {
-      if (bytes > 0) encoder.copyBufferToBuffer(this.#buffers.buffer(output.slot), 0, staging, offset, bytes);
-      for (const { slot, offset: at } of starts) encoder.copyBufferToBuffer(this.#buffers.buffer(slot), 0, staging, at, 4 * (this.#current!.sizes.batch + 1));
-    }
-    gpu.queue.submit([encoder.finish()]);
   }
 }

@@ -1,11 +1,12 @@
 // The weights of a session: from a checkpoint, from values in memory, or from the seed; converted and written to the device one at a time.
-import { packedLength, type Program, type ProgramWeight, type ProgramWeightSlot } from "../program/program.js";
+import { weightBytes, type Program, type ProgramWeight, type ProgramWeightSlot } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import { inNode, type Device } from "./device.js";
 import { WeightsError } from "./errors.js";
 import { initialValues } from "./init.js";
 import type { Words } from "./weights/convert.js";
-import { forEachPiece, type OpenPanels } from "./weights/layout.js";
+import { HalfPieces } from "./weights/half-pieces.js";
+import { forEachPiece, partOf, type OpenPanels } from "./weights/layout.js";
 import { matchWeights, readWeight } from "./weights/match.js";
 import { readSafetensors } from "./weights/safetensors.js";
 import type { WeightSource } from "./weights/source.js";
@@ -73,31 +74,36 @@ export async function uploadWeights(
   for (const s of program.states)
     if (s.init.kind === "weight" && !options.shared.has(s.slot)) states.set(s.init.path, [...(states.get(s.init.path) ?? []), s.slot]);
   const open = new Map<number, OpenPanels>();
+  const halves = new Map<number, HalfPieces>();
   let pending = 0;
   let done = 0;
   for (const weight of program.weights) {
     options.signal?.throwIfAborted();
-    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, layout: { kind: "given" } }));
+    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, valueBytes: 4, layout: { kind: "given" }, part: null }));
     const slots = [...weight.slots, ...starting];
     if (slots.length > 0) {
       const words = await weights.values(weight);
       if (device.lostError) throw device.lostError;
-      for (const { slot, layout } of slots) {
-        const bytes = 4 * packedLength(layout, words.length);
+      for (const { slot, valueBytes, layout, part } of slots) {
+        const own = partOf(words, weight.shape, part);
+        const bytes = weightBytes(layout, own.length, valueBytes);
         if (bytes > buffers.bytes(slot)) throw new Error(`modc bug: the slot of ${weight.path} is too small`);
         const shared = open.get(slot) ?? new Map();
         open.set(slot, shared);
-        const write = (piece: Words, at: number): void => queue.writeBuffer(buffers.buffer(slot), 4 * at, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
-        forEachPiece(words, layout, shared, write);
+        const buffer = buffers.buffer(slot);
+        const write = (piece: Words | Uint16Array, byte: number): void => queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
+        const halved = valueBytes === 2 ? (halves.get(slot) ?? new HalfPieces(write)) : null;
+        if (halved) halves.set(slot, halved);
+        forEachPiece(own, layout, shared, (piece, at) => (halved ? halved.add(piece, at) : write(piece, 4 * at)));
         pending += bytes;
+        if (pending <= BYTES_BETWEEN_WAITS) continue;
+        await device.wait(() => queue.onSubmittedWorkDone());
+        pending = 0;
       }
-    }
-    if (pending > BYTES_BETWEEN_WAITS) {
-      await device.wait(() => queue.onSubmittedWorkDone());
-      pending = 0;
     }
     options.progress(++done, program.weights.length);
   }
+  for (const half of halves.values()) half.finish();
   if ([...open.values()].some((panels) => panels.size > 0)) throw new Error("modc bug: weights do not fill the slots they share");
   await device.wait(() => queue.onSubmittedWorkDone());
 }

@@ -11,16 +11,22 @@ import type { Affine } from "./access.js";
 import type { Expression, Leaf, MemoryLeaf, Operation } from "./expression.js";
 import type { Extents } from "./extents.js";
 import { collapse } from "./index-map.js";
-import { storageType, type KernelBuilder } from "./kernels/spec.js";
+import { fromStored, storageType, toHalf, type KernelBuilder } from "./kernels/spec.js";
 import type { Value } from "./layout.js";
 import { printCoordinates } from "./text.js";
 
 /** Which input of the kernel a value is. */
 export type InputOf = (value: Value) => number;
 
-/** `fn value(i: u32) -> …`: element i of the expression's only result, row-major. */
-export function declareValue(kernel: KernelBuilder, expression: Expression, extents: Extents, inputOf: InputOf): void {
-  const texts = new Texts(kernel, inputOf, "");
+/** The kernel's inputs: which of them a value is, and which lie in memory as f16. */
+export interface Inputs {
+  readonly of: InputOf;
+  readonly halves: readonly boolean[];
+}
+
+/** `fn value(i: u32) -> …`: element i of the expression's only result, row-major; `half`: as it is stored in f16. */
+export function declareValue(kernel: KernelBuilder, expression: Expression, extents: Extents, inputs: Inputs, half = false): void {
+  const texts = new Texts(kernel, inputs, "");
   const walks = expression.leaves.flatMap((leaf) => (leaf.kind === "memory" ? affinesOf(leaf) : []));
   const walk = collapse(extents, { sizes: expression.shape, strides: walks.map((a) => a.strides) });
   const wanted = walk.sizes.map((_, d) => walk.strides.some((s) => s[d] !== 0));
@@ -46,7 +52,9 @@ export function declareValue(kernel: KernelBuilder, expression: Expression, exte
   const place = soleResult(expression);
   const dtype = dtypeAt(expression, place);
   const value = name(place);
-  kernel.function(`fn value(i: u32) -> ${storageType(dtype)} {\n${lines.map((l) => `  ${l}\n`).join("")}  return ${stored(value, dtype)};\n}`);
+  kernel.function(
+    `fn value(i: u32) -> ${half ? "f16" : storageType(dtype)} {\n${lines.map((l) => `  ${l}\n`).join("")}  return ${stored(value, dtype, half)};\n}`,
+  );
 }
 
 const affinesOf = ({ access: { affine, indexed } }: MemoryLeaf): readonly Affine[] => (indexed ? [affine, indexed.at] : [affine]);
@@ -61,19 +69,19 @@ export const dtypeAt = ({ leaves, operations }: Expression, place: number): DTyp
   place < 0 ? leaves[-1 - place]!.dtype : operations[place]!.node.types[0]!.dtype;
 
 /** What an element is in memory. */
-export const stored = (value: string, dtype: DType): string => (dtype === "bool" ? `u32(${value})` : value);
+export const stored = (value: string, dtype: DType, half: boolean): string => (half ? toHalf(value) : dtype === "bool" ? `u32(${value})` : value);
 
 /** The pieces of text that all expressions are made of. */
 export class Texts {
   readonly #kernel: KernelBuilder;
-  readonly #inputOf: InputOf;
+  readonly #inputs: Inputs;
   readonly #prefix: string;
   readonly #totals = new Set<string>();
   #constants = 0;
 
-  constructor(kernel: KernelBuilder, inputOf: InputOf, prefix: string) {
+  constructor(kernel: KernelBuilder, inputs: Inputs, prefix: string) {
     this.#kernel = kernel;
-    this.#inputOf = inputOf;
+    this.#inputs = inputs;
     this.#prefix = prefix;
   }
   size(size: Size): string {
@@ -89,13 +97,15 @@ export class Texts {
   address({ access: { affine, indexed } }: MemoryLeaf, sum: (affine: Affine) => string): string {
     const own = sum(affine);
     if (!indexed) return own;
-    const row = `${this.#kernel.inputOnce(this.#inputOf(indexed.index), "u32")}[${sum(indexed.at)}]`;
+    const row = `${this.#kernel.inputOnce(this.#inputs.of(indexed.index), "u32")}[${sum(indexed.at)}]`;
     const through = indexed.times === 1 ? row : `${row} * ${this.size(indexed.times)}`;
     return own === "0u" ? through : `${through} + ${own}`;
   }
   load({ value, dtype, parts }: MemoryLeaf, address: string): string {
-    const buffer = this.#kernel.inputOnce(this.#inputOf(value), storageType(dtype));
-    const word = parts === 1 ? `${buffer}[${address}]` : `${this.#total(buffer, parts)}(${address})`;
+    const input = this.#inputs.of(value);
+    const half = this.#inputs.halves[input]!;
+    const buffer = this.#kernel.inputOnce(input, half ? "f16" : storageType(dtype));
+    const word = parts === 1 ? fromStored(`${buffer}[${address}]`, half) : `${this.#total(buffer, parts)}(${address})`;
     return dtype === "bool" ? `(${word} != 0u)` : word;
   }
   fixed(leaf: Exclude<Leaf, MemoryLeaf>): string {
@@ -145,10 +155,10 @@ export class RowText {
   readonly #fixed = new Map<number, string>();
 
   /** `row` and `k` are in scope of the lines; `r` and `c` hold the fields. */
-  constructor(kernel: KernelBuilder, expression: Expression, extents: Extents, inputOf: InputOf, prefix: string) {
+  constructor(kernel: KernelBuilder, expression: Expression, extents: Extents, inputs: Inputs, prefix: string) {
     this.#expression = expression;
     this.#prefix = prefix;
-    this.#texts = new Texts(kernel, inputOf, prefix);
+    this.#texts = new Texts(kernel, inputs, prefix);
     this.#leafReach = expression.leaves.map(reachOf);
     const reach: Reach[] = [];
     for (const o of expression.operations) {
@@ -260,11 +270,11 @@ export function declareRows(
   kernel: KernelBuilder,
   expression: Expression,
   extents: Extents,
-  inputOf: InputOf,
+  inputs: Inputs,
   names: { readonly letter: string; readonly parameters: string; readonly prefix: string },
 ): void {
   const { letter, parameters, prefix } = names;
-  const text = new RowText(kernel, expression, extents, inputOf, prefix);
+  const text = new RowText(kernel, expression, extents, inputs, prefix);
   const results = expression.results.map((place) => text.name(place));
   kernel.function(structFunction(`Row${letter}`, `row${letter}(${parameters})`, text.rowFields, text.rowLines));
   kernel.function(structFunction(`Col${letter}`, `col${letter}(k: u32)`, text.columnFields, text.columnLines));

@@ -6,7 +6,7 @@ import { inputTypes, printShape } from "../ir/typing.js";
 import type { DType } from "../size/dtype.js";
 import { printSize, type Size } from "../size/size.js";
 import { accessOf, broadcastCoordinates, coordinatesOf, inputCoordinates, sameCoordinates, type Access, type Affine, type Coordinate } from "./access.js";
-import { isStructure } from "./demand.js";
+import { isPointwise, isStructure } from "./demand.js";
 import type { Extents } from "./extents.js";
 import type { Layout, Value } from "./layout.js";
 
@@ -43,7 +43,10 @@ export interface Inlining {
   registerOf(node: Node): number | null;
 }
 
-/** Gathers what results need. `add` returns null, and `blocked` then holds a node that must be stored, where an element cannot be found by sums of coordinates. */
+/**
+ * Gathers what results need. `add` returns false where an element cannot be found by sums of coordinates, and `blocked` then holds a node that must be stored; or
+ * where it needs what another kernel could not compute for such a reason.
+ */
 export class ExpressionBuilder {
   readonly #with: Inlining;
   readonly #shape: readonly Size[];
@@ -94,6 +97,8 @@ export class ExpressionBuilder {
     }
     const known = this.#operationPlaces.get(node)?.find((made) => made.at === at || sameCoordinates(made.at, at));
     if (known) return known.place;
+    // Its own kernel could not be made, so this one will be made again with it.
+    if (!isPointwise(node)) return null;
     const operands: number[] = [];
     for (const input of node.inputs) {
       const place = this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank));

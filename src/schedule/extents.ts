@@ -3,13 +3,28 @@ import { invariant } from "../diagnostics/invariant.js";
 import type { TensorType } from "../ir/types.js";
 import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
 import { rational } from "../size/rational.js";
-import { applySize, atomsOf, axisSize, multiplySizes, sizeOf, substitute, type Atom, type Size, type SizeExpr } from "../size/size.js";
+import {
+  applySize,
+  atomsOf,
+  axisSize,
+  divideSizes,
+  isWhole,
+  multiplySizes,
+  sizeOf,
+  substitute,
+  subtractSizes,
+  type Atom,
+  type Size,
+  type SizeExpr,
+} from "../size/size.js";
 import { EqualAxes } from "./equal-axes.js";
 
-/** A size that involves rows only the device can count: `rows(axis) · factor`. */
+/** A size that involves rows only the device can count: `rows(axis) · factor + plus`. */
 export interface DeviceSize {
   readonly axis: string;
   readonly factor: Size;
+  /** Not 0 in offsets alone. */
+  readonly plus: Size;
 }
 
 export class Extents {
@@ -69,9 +84,15 @@ export class Extents {
     return shape.reduce((n: Size, s) => this.times(n, s), 1);
   }
 
-  /** Bytes of a value in memory: four an element, whatever its dtype. */
+  /** Bytes of a value in memory at four an element, whatever its dtype. */
   bytes(type: TensorType): Size {
     return this.times(4, this.product(type.shape));
+  }
+
+  /** Half as many bytes, in whole words. */
+  halfOf(bytes: Size): Size {
+    const pairs = divideSizes(bytes, 8);
+    return this.times(4, pairs !== null && isWhole(pairs) ? pairs : this.ceilDivide(bytes, 8));
   }
 
   /** ceil(size / divisor): workgroups for so many invocations. */
@@ -83,7 +104,7 @@ export class Extents {
     return quotient;
   }
 
-  /** The size as rows of an axis that only the device can count, times what the host knows; null where the host knows it all. */
+  /** The size as rows of an axis that only the device can count, times and plus what the host knows; null where the host knows it all. */
   deviceSize(size: Size): DeviceSize | null {
     if (typeof size === "number" || this.#onDevice.size === 0) return null;
     let split = this.#split.get(size.key);
@@ -91,14 +112,27 @@ export class Extents {
     return split;
   }
 
+  /** Axes that only the device counts, whose starts a kernel has to read where it finds its way in values of these types. */
+  countedIn(types: Iterable<TensorType>): ReadonlySet<string> {
+    const axes = new Set<string>();
+    if (this.#onDevice.size === 0) return axes;
+    for (const { shape } of types)
+      for (const size of shape) {
+        const device = this.deviceSize(size);
+        if (device) axes.add(device.axis);
+      }
+    return axes;
+  }
+
   #splitOf(size: SizeExpr): DeviceSize | null {
     const unknown = (atom: Atom): boolean => atom.kind === "rows" && this.#onDevice.has(atom.axis);
     const found = [...atomsOf(size)].filter(unknown);
     const [rows] = found;
     if (rows?.kind !== "rows") return null;
-    const sole = size.terms.length === 1 && size.terms[0]!.atoms.filter(({ atom }) => unknown(atom)).length === 1;
-    invariant(found.length === 1 && sole, `no kernel can compute the size ${size.key} on the device`);
-    return { axis: rows.axis, factor: substitute(size, (atom) => (unknown(atom) ? 1 : null)) };
+    const inTerms = size.terms.flatMap(({ atoms }) => atoms.filter(({ atom }) => unknown(atom)));
+    invariant(found.length === 1 && inTerms.length === 1, `no kernel can compute the size ${size.key} on the device`);
+    const at = (count: number): Size => substitute(size, (atom) => (unknown(atom) ? count : null));
+    return { axis: rows.axis, factor: subtractSizes(at(1), at(0)), plus: at(0) };
   }
 }
 

@@ -2,9 +2,9 @@
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
 import type { Expression } from "./expression.js";
-import { dtypeAt, RowText, stored, structFunction, sumsType, type InputOf } from "./expression-text.js";
+import { dtypeAt, RowText, stored, structFunction, sumsType, type Inputs } from "./expression-text.js";
 import type { Extents } from "./extents.js";
-import { result, storageType, type KernelBuilder } from "./kernels/spec.js";
+import { result, storageType, toHalf, type KernelBuilder } from "./kernels/spec.js";
 import type { Frame } from "./regions.js";
 
 /** Where a result of a frame goes: to which of the kernel's results, and where there. */
@@ -25,15 +25,24 @@ export interface FrameText {
   readonly sums: readonly { readonly result: number; readonly panels: number }[];
 }
 
-/** Declares `Sums`, `ROW_SUMS`, `finish` and `keep`. `pairs`: columns so far apart stand side by side. */
-export function declareFinish(kernel: KernelBuilder, frames: readonly FrameText[], pairs: number, extents: Extents, inputOf: InputOf): void {
+/** Declares `Sums`, `ROW_SUMS`, `finish` and `keep`. `pairs`: columns so far apart stand side by side; `halves`: which results are stored as f16. */
+export function declareFinish(
+  kernel: KernelBuilder,
+  frames: readonly FrameText[],
+  pairs: number,
+  extents: Extents,
+  { inputs, halves }: { readonly inputs: Inputs; readonly halves: readonly boolean[] },
+): void {
   const sums = frames.find((f) => f.sums.length > 0)?.sums ?? [];
   kernel.function(`alias Sums = ${sumsType(sums.length)};`).constant("ROW_SUMS", sums.length);
   const results = new Map<number, DType>();
   for (const f of frames) f.outputs.forEach((o, i) => results.set(o.result, dtypeAt(f.expression, f.expression.results[i]!)));
   for (const s of sums) results.set(s.result, "f32");
-  for (const [index, dtype] of [...results].toSorted(([a], [b]) => a - b)) kernel.write(`y${index}`, storageType(dtype), result(index));
-  const blocks = frames.map((f, n) => (f.rotation ? rotatedBlock(kernel, f, n, pairs, extents, inputOf) : plainBlock(kernel, f, n, pairs, extents, inputOf)));
+  for (const [index, dtype] of [...results].toSorted(([a], [b]) => a - b))
+    kernel.write(`y${index}`, halves[index]! ? "f16" : storageType(dtype), result(index));
+  const blocks = frames.map((f, n) =>
+    f.rotation ? rotatedBlock(kernel, f, n, pairs, extents, inputs, halves) : plainBlock(kernel, f, n, pairs, extents, inputs, halves),
+  );
   const body = pairs === 0 ? blocks : [`  let group = column - column % ${kernel.size(2 * pairs)};\n  let first = group + (column - group) / 2u;\n`, ...blocks];
   kernel.function(`fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {\n  var sums = Sums();\n${body.join("")}  return sums;\n}`);
   const kept = sums.map(({ result: to, panels }, i) => `  y${to}[row * ${kernel.size(panels)} + panel] = ${sums.length === 1 ? "sums" : `sums[${i}]`};\n`);
@@ -58,9 +67,9 @@ function pieces(
   { expression }: FrameText,
   n: number,
   extents: Extents,
-  inputOf: InputOf,
+  inputs: Inputs,
 ): { readonly text: RowText; readonly lines: string } {
-  const text = new RowText(kernel, expression, extents, inputOf, `f${n}`);
+  const text = new RowText(kernel, expression, extents, inputs, `f${n}`);
   // Names that the lines use become fields before the functions that fill them are written.
   for (const place of expression.results) text.name(place);
   kernel.function(structFunction(`RowF${n}`, `rowF${n}(row: u32)`, text.rowFields, text.rowLines));
@@ -68,10 +77,12 @@ function pieces(
   return { text, lines: [`let c = colF${n}(k);`, ...text.lines].map((l) => `  ${l}\n`).join("") };
 }
 
-function plainBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: number, extents: Extents, inputOf: InputOf): string {
+function plainBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: number, extents: Extents, inputs: Inputs, halves: readonly boolean[]): string {
   const { frame, expression, outputs, sums } = part;
-  const { text, lines } = pieces(kernel, part, n, extents, inputOf);
-  const stores = outputs.map((o, i) => `  ${storeText(kernel, o, text.name(expression.results[i]!), dtypeAt(expression, expression.results[i]!))}\n`);
+  const { text, lines } = pieces(kernel, part, n, extents, inputs);
+  const stores = outputs.map(
+    (o, i) => `  ${storeText(kernel, o, text.name(expression.results[i]!), dtypeAt(expression, expression.results[i]!), halves[o.result]!)}\n`,
+  );
   const summed = expression.results.slice(outputs.length).map((place) => text.name(place));
   const returned = summed.length === 0 || sums.length === 0 ? "Sums()" : summed.length === 1 ? summed[0]! : `Sums(${summed.join(", ")})`;
   const registers = frame.second === null ? "register0: f32" : "register0: f32, register1: f32";
@@ -85,8 +96,8 @@ function plainBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: nu
   return within(kernel, frame, pairs, `${row}    for (var h = 0u; h < 2u; h++) {\n${calls.map((c) => `      ${c}\n`).join("")}    }\n`);
 }
 
-function storeText(kernel: KernelBuilder, output: Output, value: string, dtype: DType): string {
-  const word = stored(value, dtype);
+function storeText(kernel: KernelBuilder, output: Output, value: string, dtype: DType, half: boolean): string {
+  const word = stored(value, dtype, half);
   if (output.kind === "store") {
     const row = output.stride === 1 ? "row" : `row * ${kernel.size(output.stride)}`;
     const offset = output.offset === 0 ? "" : ` + ${kernel.size(output.offset)}`;
@@ -95,21 +106,22 @@ function storeText(kernel: KernelBuilder, output: Output, value: string, dtype: 
   const at = `${kernel.inputOnce(output.index, "u32")}[row] * ${kernel.size(output.stride)} + k`;
   if (output.replaces) return `y${output.result}[${at}] = ${word};`;
   const sum = `y${output.result}[${at}] + ${value}`;
-  return `y${output.result}[${at}] = ${rounded(sum, dtype)};`;
+  return `y${output.result}[${at}] = ${rounded(sum, dtype, half)};`;
 }
 
-const rounded = (value: string, dtype: DType): string => (dtype === "f16" ? `modc_f16(${value})` : value);
+const rounded = (value: string, dtype: DType, half: boolean): string => (half ? toHalf(value) : dtype === "f16" ? `modc_f16(${value})` : value);
 
 /** Pairs of columns of a head, turned (Su et al. 2021, arXiv 2104.09864, equation 34). */
-function rotatedBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: number, extents: Extents, inputOf: InputOf): string {
+function rotatedBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: number, extents: Extents, inputs: Inputs, halves: readonly boolean[]): string {
   const { frame, expression, outputs, rotation } = part;
-  const { text, lines } = pieces(kernel, part, n, extents, inputOf);
+  const { text, lines } = pieces(kernel, part, n, extents, inputs);
   const place = expression.results.at(-1)!;
   const [value, dtype] = [text.name(place), dtypeAt(expression, place)];
   kernel.function(`fn frame${n}(r: RowF${n}, row: u32, k: u32, register0: f32) -> f32 {\n${lines}  return ${value};\n}`);
   const { positions, angles, width } = rotation!;
   const output = outputs.at(-1)!;
   const buffer = `y${output.result}`;
+  const halved = halves[output.result]!;
   const table = kernel.inputOnce(angles, "f32");
   const half = kernel.size(pairs);
   const start = output.kind === "store" ? `row * ${kernel.size(output.stride)} + ${kernel.size(output.offset)}` : "0u";
@@ -120,8 +132,8 @@ function rotatedBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: 
     `let angle = turn + k % ${kernel.size(width)};`,
     `let cosine = ${table}[angle];`,
     `let sine = ${table}[angle + ${half}];`,
-    `${buffer}[start + k] = ${rounded("low * cosine - high * sine", dtype)};`,
-    `${buffer}[start + k + ${half}] = ${rounded("high * cosine + low * sine", dtype)};`,
+    `${buffer}[start + k] = ${rounded("low * cosine - high * sine", dtype, halved)};`,
+    `${buffer}[start + k + ${half}] = ${rounded("high * cosine + low * sine", dtype, halved)};`,
   ];
   const head = [
     `let r = rowF${n}(row);`,

@@ -51,6 +51,14 @@ interface Behind {
   readonly indices: readonly Node[];
 }
 
+/** What an operator computes in its kernel, its own operation included. */
+interface Inner {
+  readonly operations: number;
+  readonly reads: ReadonlySet<Node>;
+  /** Axes whose starts the kernel reads. */
+  readonly counted: ReadonlySet<string>;
+}
+
 class Partitioning {
   readonly #order: readonly Node[];
   readonly #with: PartitionOptions;
@@ -73,7 +81,7 @@ class Partitioning {
     this.#with = options;
     this.#demand = new Demand(order, options.required, options.blocked);
     order.forEach((node, i) => this.#positions.set(node, i));
-    this.#rowGroups = new RowGroups(options.limits.storageBuffersPerStage, this.#position);
+    this.#rowGroups = new RowGroups(options.limits.storageBuffersPerStage, options.extents, this.#position);
   }
 
   made(): Partition {
@@ -131,35 +139,35 @@ class Partitioning {
   /** What is left: pointwise operators are computed by their only reader, if that computes no element twice and its kernel does not grow too large. */
   #decide(): void {
     const { limits, required, extents } = this.#with;
-    const sizes = new Map<Node, { operations: number; reads: Set<Node> }>();
-    const most = (node: Node): number => {
-      const device = new Set(node.types.flatMap((t) => t.shape).map((s) => extents.deviceSize(s)?.axis));
-      device.delete(undefined);
-      return limits.storageBuffersPerStage - 1 - device.size;
-    };
+    const sizes = new Map<Node, Inner>();
+    const fits = (node: Node, { reads, counted }: Inner): boolean => reads.size + counted.size + node.types.length <= limits.storageBuffersPerStage;
     for (const node of this.#order) {
       if (this.#taken.has(node)) continue;
       const computes = isPointwise(node);
       if (isStructure(node) && this.#demand.isCopied(node)) this.#stored.add(node);
       if (!computes && elementInput(node) === null) continue;
-      const own = { operations: computes ? 1 : 0, reads: new Set<Node>() };
+      const reads = new Set<Node>();
       // Read in several ways, a base is computed once for each.
       const ways = new Map<Node, number>();
       for (const input of new Set(node.inputs)) {
         const { base, indices } = this.#behind(input);
-        for (const n of indices) own.reads.add(n);
+        for (const n of indices) reads.add(n);
         if (base.op === "constant") continue;
-        own.reads.add(base);
+        reads.add(base);
         ways.set(base, (ways.get(base) ?? 0) + 1);
       }
+      const types = [node, ...node.inputs, ...reads].flatMap((n) => n.types);
+      let own: Inner = { operations: computes ? 1 : 0, reads, counted: extents.countedIn(types) };
       for (const [base, times] of ways) {
         const inner = sizes.get(base);
-        if (!inner || own.operations + times * inner.operations >= MOST_OPERATIONS) continue;
-        const reads = new Set([...own.reads, ...inner.reads]);
-        reads.delete(base);
-        if (reads.size > most(node)) continue;
-        own.operations += times * inner.operations;
-        own.reads = reads;
+        if (!inner) continue;
+        const joint: Inner = {
+          operations: own.operations + times * inner.operations,
+          reads: new Set([...[...own.reads].filter((n) => n !== base), ...inner.reads]),
+          counted: new Set([...own.counted, ...inner.counted]),
+        };
+        if (joint.operations >= MOST_OPERATIONS || !fits(node, joint)) continue;
+        own = joint;
         sizes.delete(base);
       }
       if (!computes) continue;

@@ -1,8 +1,8 @@
 // The plan: which kernels run on which buffers, in which order, before any WGSL is written.
 import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
-import type { CountedTable, WeightLayout } from "../program/program.js";
-import type { Requirements, Target } from "../program/target.js";
+import type { CountedTable, ProgramOutputPart, ProgramWeightSlot } from "../program/program.js";
+import type { Precision, Requirements, Target } from "../program/target.js";
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
 import type { Tunings } from "./tunings/index.js";
@@ -11,6 +11,10 @@ export interface Plan {
   readonly graph: Graph;
   readonly target: Target;
   readonly tunings: Tunings;
+  /** Whether values may lie in memory as f16. */
+  readonly precision: Precision;
+  /** Nodes whose first result lies in memory as f16. */
+  readonly halves: ReadonlySet<Node>;
   readonly slots: readonly PlanSlot[];
   readonly steps: readonly PlanStep[];
   readonly tables: readonly PlanTable[];
@@ -29,13 +33,12 @@ export interface PlanSlot {
   readonly label: string;
 }
 
-export interface PlanWeight {
-  readonly slot: number;
-  readonly layout: WeightLayout;
-}
+export type PlanWeight = ProgramWeightSlot;
 
 export interface PlanOutput {
   readonly slot: number;
+  /** As `ProgramOutput.parts`. */
+  readonly parts: readonly ProgramOutputPart[];
   /** Of each dimension along an axis that only the device counts: the slot of its starts. */
   readonly starts: readonly { readonly dim: number; readonly slot: number }[];
 }
@@ -93,7 +96,8 @@ export type WgslType = "f32" | "u32" | "i32";
 export interface Buffer {
   readonly name: string;
   readonly access: "read" | "read_write";
-  readonly element: WgslType | "vec4f";
+  /** `vec2u`: four f16 values, packed in two words. */
+  readonly element: WgslType | "f16" | "vec4f" | "vec2u";
 }
 
 /** What varies between the uses of a kernel's file: declarations, and nothing in the bodies. */
@@ -115,8 +119,8 @@ export type Count =
   | { readonly kind: "zero" }
   /** A word of the uniform buffer. */
   | { readonly kind: "field"; readonly field: string }
-  /** Rows of an axis that only the device knows: `starts[batch]`, the last entry of its starts, times a field. */
-  | { readonly kind: "rows"; readonly starts: string; readonly batch: string; readonly times: string | null };
+  /** Rows of an axis that only the device knows: `starts[batch]`, the last entry of its starts, times a field and plus another. */
+  | { readonly kind: "rows"; readonly starts: string; readonly batch: string; readonly times: string | null; readonly plus: string | null };
 
 /** offset + Σ coordinate(d) · stride(d), the coordinates of element i over `sizes`, row-major. */
 export interface IndexMap {

@@ -5,10 +5,10 @@ import { attrsKey } from "../ir/key.js";
 import { printType } from "../ir/typing.js";
 import { printSize, type Size } from "../size/size.js";
 import { expressionKey, valuesOf, type Expression } from "./expression.js";
-import { declareRows, splitsByRow } from "./expression-text.js";
+import { declareRows, splitsByRow, type Inputs } from "./expression-text.js";
 import { declareFinish, type FrameText, type Output } from "./finish-text.js";
 import { rowSums } from "./kernels/rows.js";
-import { input, result, work, type KernelBuilder, type Work } from "./kernels/spec.js";
+import { input, result, work, type KernelBuilder, type Stored, type Work } from "./kernels/spec.js";
 import { rowMajor, type Layout, type Value } from "./layout.js";
 import type { Layouts } from "./layouts.js";
 import type { FrameWork, Region } from "./regions.js";
@@ -129,12 +129,11 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
   const inputB = inputOf(weight);
   const takesOver = base === null ? null : inputOf(base);
   const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
-  const loads = (kernel: KernelBuilder): void => {
+  const loads = (kernel: KernelBuilder, inputs: Inputs): void => {
     // What is added to is read from the memory that it shares with the result.
     if (takesOver !== null) kernel.inputIs(takesOver, `y${scattered!}`);
-    declareRows(kernel, layouts.same(loaded), extents, inputOf, { letter: "A", parameters: "batch: u32, row: u32", prefix: "p" });
+    declareRows(kernel, layouts.same(loaded), extents, inputs, { letter: "A", parameters: "batch: u32, row: u32", prefix: "p" });
   };
-  const finishes = (kernel: KernelBuilder): void => declareFinish(kernel, texts, pairs, extents, inputOf);
   const key = [
     `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}${Number(liesAsGiven(product))} ${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver}`,
     expressionKey(loaded, extents, inputOf),
@@ -142,7 +141,8 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
       (t) => `${JSON.stringify([t.frame, t.rotation, t.sums])} ${t.outputs.map(outputKey).join(";")} ${expressionKey(t.expression, extents, inputOf)}`,
     ),
   ].join("\n");
-  const make = ([inPlace]: readonly boolean[]): Work => {
+  const make = ([inPlace]: readonly boolean[], stored: Stored): Work => {
+    const inputs: Inputs = { of: inputOf, halves: stored.reads };
     const { steps, scratch } = runSpec("matmul", {
       ...UNFUSED,
       ...context,
@@ -150,8 +150,9 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
       weights,
       views: product.inputs.map(() => null),
       places: [-1, inputB],
-      loads,
-      finishes: isPlainStore(texts, columns) ? null : finishes,
+      stored,
+      loads: (kernel) => loads(kernel, inputs),
+      finishes: isPlainStore(texts, columns) ? null : (kernel) => declareFinish(kernel, texts, pairs, extents, { inputs, halves: stored.writes }),
       inputB,
       pairs,
       liesAsGiven: liesAsGiven(product),
@@ -159,10 +160,15 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
     if (takesOver === null || inPlace) return { steps, scratch };
     return work([{ kind: "copy", from: input(takesOver), to: result(0), bytes: results.writes[0]!.bytes }, ...steps], scratch);
   };
+  // Rows are added to in f32, and rotary tables and sums are f32 too.
+  const angles = new Set(texts.flatMap((t) => (t.rotation ? [t.rotation.angles] : [])));
+  const sums = new Set(texts.flatMap((t) => [...t.sums, ...t.outputs.filter((o) => o.kind === "scatter")].map((o) => o.result)));
+  const halves: Stored = { reads: reads.map((_, i) => i !== takesOver && !angles.has(i)), writes: results.writes.map((_, i) => !sums.has(i)) };
   return {
     nodes: [product, ...[...nodes].filter((n) => n !== product)],
     reads,
     writes: results.writes,
+    halves,
     takesOver: takesOver === null ? [] : [takesOver],
     key,
     make,
@@ -196,14 +202,14 @@ export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, option
   const reads = valuesOf([expression]);
   const inputOf = indexIn(reads);
   const same = layouts.same(expression);
-  const make = (): Work =>
+  const make = (_inPlace: readonly boolean[], stored: Stored): Work =>
     work([
       rowSums(
         {
           rows: extents.product(same.shape.slice(0, -1)),
           depth: same.shape.at(-1)!,
           results: sums.map((s, i) => ({ operand: result(i), dtype: s.types[0]!.dtype })),
-          declare: (kernel) => declareRows(kernel, same, extents, inputOf, { letter: "X", parameters: "row: u32", prefix: "p" }),
+          declare: (kernel) => declareRows(kernel, same, extents, { of: inputOf, halves: stored.reads }, { letter: "X", parameters: "row: u32", prefix: "p" }),
         },
         extents,
         tunings.rowSums,
@@ -214,6 +220,7 @@ export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, option
     nodes: [...sums, ...[...nodes].filter((n) => !sums.some((s) => s === n))],
     reads,
     writes: sums.map((s) => ({ value: layouts.result(s, 0), bytes: extents.bytes(extents.equal.type(s.types[0]!)) })),
+    halves: { reads: reads.map(() => true), writes: sums.map(() => false) },
     takesOver: [],
     key: `row sums ${expressionKey(expression, extents, inputOf)}`,
     make,

@@ -389,12 +389,7 @@ export class RegionBuilder {
         read.delete(f.scatter.inputs[0]!);
       }
     }
-    const counted = new Set(this.#lead.map((s) => extents.deviceSize(s)?.axis).filter((axis) => axis !== undefined));
-    for (const node of read)
-      for (const s of node.types[0]!.shape) {
-        const device = extents.deviceSize(s);
-        if (device) counted.add(device.axis);
-      }
+    const counted = extents.countedIn([...this.#product.types, ...[...read].flatMap((n) => n.types)]);
     return read.size + 1 + written + (shared ? 1 : 0) + counted.size;
   }
 }

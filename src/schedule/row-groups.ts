@@ -2,6 +2,7 @@
 import { type Node } from "../ir/graph.js";
 import { printShape } from "../ir/typing.js";
 import { absorb, type Absorbed, type AbsorbOptions } from "./absorb.js";
+import type { Extents } from "./extents.js";
 
 export interface RowGroup {
   /** In order; the kernel stands where the first does. */
@@ -35,10 +36,12 @@ export class RowGroups {
   /** The latest group over a shape. */
   readonly #open = new Map<string, RowGroup>();
   readonly #mostBuffers: number;
+  readonly #extents: Extents;
   readonly #position: (node: Node) => number;
 
-  constructor(mostBuffers: number, position: (node: Node) => number) {
+  constructor(mostBuffers: number, extents: Extents, position: (node: Node) => number) {
     this.#mostBuffers = mostBuffers;
+    this.#extents = extents;
     this.#position = position;
   }
 
@@ -48,13 +51,13 @@ export class RowGroups {
     const key = printShape(x!.types[0]!.shape);
     const open = this.#open.get(key);
     const joint = open && open.sums.length < MOST_SUMS ? this.#absorb(node, open.sums[0]!, options) : null;
-    if (open && joint && this.#fits(open, joint)) {
+    if (open && joint && this.#fits(open, node, joint)) {
       this.#include(open, node, joint);
       return open;
     }
     const alone = this.#absorb(node, node, options);
     const group: RowGroup = { sums: [], reads: new Set(), nodes: new Set() };
-    if (!alone || !this.#fits(group, alone)) return null;
+    if (!alone || !this.#fits(group, node, alone)) return null;
     this.#include(group, node, alone);
     this.#open.set(key, group);
     this.all.push(group);
@@ -64,10 +67,11 @@ export class RowGroups {
     return absorb(node.inputs[0]!, node, { ...options, before: this.#position(at), allows: () => true });
   }
   /** Whether it has something to read in common, and all fits into one kernel. */
-  #fits({ sums, reads }: RowGroup, more: Absorbed): boolean {
+  #fits({ sums, reads }: RowGroup, node: Node<"sum">, more: Absorbed): boolean {
     const all = new Set([...reads, ...more.reads]);
     const common = sums.length === 0 || all.size < reads.size + more.reads.size;
-    return common && all.size + sums.length + 1 <= this.#mostBuffers;
+    const counted = this.#extents.countedIn([...node.inputs, ...all].flatMap((n) => n.types));
+    return common && all.size + counted.size + sums.length + 1 <= this.#mostBuffers;
   }
   #include(group: RowGroup, node: Node<"sum">, { operations, reads }: Absorbed): void {
     group.sums.push(node);

@@ -2,10 +2,11 @@
 import { invariant } from "../diagnostics/invariant.js";
 import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
-import { packedLength, type PanelLayout } from "../program/program.js";
-import { PORTABLE, type Target } from "../program/target.js";
+import { packedLength, type PanelLayout, type ValueBytes } from "../program/program.js";
+import { PORTABLE, TargetError, type Precision, type Target } from "../program/target.js";
 import { contractionsAsProducts } from "./contractions.js";
 import { Extents } from "./extents.js";
+import { halvesOf } from "./halves.js";
 import { packPanels } from "./kernels/panels.js";
 import { supportsRowSums } from "./kernels/products.js";
 import type { Operand, Work } from "./kernels/spec.js";
@@ -15,16 +16,23 @@ import { orderOf } from "./order.js";
 import { partition, type ProductAbilities } from "./partition.js";
 import type { Plan, PlanOutput, PlanStep, Step } from "./plan.js";
 import { madeWhenPacked, productWeights, shapeOf, type Packable } from "./side-by-side.js";
-import { liesInPanels, partsOf, Sources } from "./sources.js";
+import { GIVEN, liesInPanels, partsOf, Sources } from "./sources.js";
+import { widthOf } from "./split/columns.js";
+import { split } from "./split/split.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
 import { weightTunings } from "./tunings/products.js";
 import type { Unit } from "./unit.js";
 import { updatesAfterReaders } from "./unit-order.js";
 import { UnitMaker } from "./units.js";
 
-/** Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws CompilerBug where a kernel needs more than the limits allow. */
-export function schedule(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target)): Plan {
-  return new Scheduling(contractionsAsProducts(graph), target, tunings).plan();
+/**
+ * Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws TargetError for f16 where the target has none, CompilerBug where
+ * a kernel needs more than the limits allow.
+ */
+export function schedule(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target), precision: Precision = "f32"): Plan {
+  if (precision === "f16" && !target.f16)
+    throw new TargetError(`precision f16 needs shader-f16, which the target (${target.device}) does not have`, "compile in f32, or for a device that has it");
+  return new Scheduling(split(contractionsAsProducts(graph), target.limits), target, tunings, precision).plan();
 }
 
 class Scheduling {
@@ -35,6 +43,8 @@ class Scheduling {
   readonly #order: readonly Node[];
   /** Of the axes that only the device counts. */
   readonly #starts: readonly Node[];
+  /** What is put together when the caller reads it. */
+  readonly #joined: ReadonlySet<Node>;
   readonly #required: ReadonlySet<Node>;
   readonly #madeWhenPacked: ReadonlySet<Node>;
   readonly #units: UnitMaker;
@@ -42,6 +52,9 @@ class Scheduling {
   readonly #lastRead = new Map<Value | Storage, number>();
   /** The memory of the state whose new value a value is. */
   readonly #stateOf = new Map<Value, Storage>();
+  readonly #precision: Precision;
+  /** What lies in memory as f16. */
+  readonly #halves: ReadonlySet<Value>;
   readonly #storage = new Map<Value, Storage>();
   readonly #sources: Sources;
   /** Of states, by names and layout. */
@@ -49,17 +62,25 @@ class Scheduling {
   readonly #work = new Map<string, Work>();
   readonly #steps: (Step<Storage> & { readonly origin: Origin | null; readonly nodes: readonly Node[] })[] = [];
 
-  constructor(graph: Graph, target: Target, tunings: Tunings) {
+  constructor(graph: Graph, target: Target, tunings: Tunings, precision: Precision) {
     this.#graph = graph;
+    this.#precision = precision;
     this.#target = target;
     this.#tunings = tunings;
     this.#extents = new Extents(graph.axes);
     this.#sources = new Sources(this.#extents);
-    this.#order = orderOf(graph, this.#extents);
+    const order = orderOf(graph, this.#extents);
+    this.#joined = joinedByReader(graph, order);
+    this.#order = order.filter((n) => !this.#joined.has(n));
     this.#starts = [...graph.starts].flatMap(([axis, node]) => (this.#extents.onDevice(axis) ? [node] : []));
-    this.#required = new Set([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...this.#starts]);
+    this.#required = new Set([...graph.outputs.flatMap((o) => this.#piecesOf(o)), ...graph.states.map((s) => s.next), ...this.#starts]);
     this.#madeWhenPacked = madeWhenPacked(this.#order, this.#required);
     this.#units = this.#makeUnits();
+    this.#halves = precision === "f16" ? this.#findHalves() : new Set();
+  }
+  #findHalves(): ReadonlySet<Value> {
+    const { units, layouts } = this.#units;
+    return halvesOf({ order: this.#order, units, layouts, required: this.#required, isGiven: (node) => this.#sources.of(node) !== null });
   }
 
   /** Structure that no kernel can see through is copied: which that is shows only when kernels are made, so they are made again. */
@@ -108,7 +129,7 @@ class Scheduling {
 
   plan(): Plan {
     const { layouts } = this.#units;
-    const outputs = this.#graph.outputs.map((o) => layouts.valueOf(o.node));
+    const outputs = this.#graph.outputs.map((o) => this.#piecesOf(o).map((n) => layouts.valueOf(n)));
     const next = this.#graph.states.map((s) => layouts.valueOf(s.next));
     const units = this.#inOrder(next);
     units.forEach((unit, i) => {
@@ -116,12 +137,12 @@ class Scheduling {
     });
     // What counts an axis is read by whatever kernel runs over it.
     const counting = this.#starts.map((node) => layouts.valueOf(node));
-    for (const value of [...outputs, ...next, ...counting]) for (const memory of this.#memoryOf(value)) this.#lastRead.set(memory, Infinity);
+    for (const value of [...outputs.flat(), ...next, ...counting]) for (const memory of this.#memoryOf(value)) this.#lastRead.set(memory, Infinity);
     this.#graph.states.forEach((s, i) => {
       if (!isOp(next[i]!.node, "state")) this.#stateOf.set(next[i]!, this.#sources.state(s.name, this.#extents.bytes(s.type)));
     });
     units.forEach((unit, i) => this.#emit(unit, i));
-    const results = outputs.map((value, i) => this.#outputStorage(value, this.#graph.outputs[i]!.name));
+    const results = outputs.map((values, i) => values.map((value) => this.#outputStorage(value, this.#graph.outputs[i]!.name)));
     this.#updateStates(next);
     return this.#assign(results);
   }
@@ -151,7 +172,7 @@ class Scheduling {
     const work = this.#workOf(unit, inPlace);
     const results = unit.writes.map(({ value, bytes }, i) => {
       const taken = inPlace[i] ? this.#storageOf(itemAt(unit.reads, unit.takesOver[i]!)) : this.#freeState(value, at);
-      const made = taken ?? storage(bytes, value.node.origin?.path ?? value.node.op, false);
+      const made = taken ?? storage(this.#halves.has(value) ? this.#extents.halfOf(bytes) : bytes, value.node.origin?.path ?? value.node.op, false);
       this.#storage.set(value, made);
       return made;
     });
@@ -163,7 +184,8 @@ class Scheduling {
         case "packed": {
           const weights = this.#weightsAt(unit, operand.index);
           invariant(weights, `input ${operand.index} of ${unit.nodes[0]!.op} is packed as if it were a weight`);
-          return isStates(weights) ? this.#packedStates(weights, operand.layout, unit.nodes) : this.#sources.weights(weights.filter(isWeight), operand.layout);
+          if (isStates(weights)) return this.#packedStates(weights, operand.layout, unit.nodes);
+          return this.#sources.weights(weights.filter(isWeight), operand.layout, this.#valueBytes(itemAt(unit.reads, operand.index)));
         }
         case "result":
           return itemAt(results, operand.index);
@@ -243,9 +265,13 @@ class Scheduling {
     return state && (this.#lastRead.get(state) ?? -1) < at ? state : null;
   }
   #storageOf(value: Value): Storage {
-    const known = this.#storage.get(value) ?? this.#sources.of(value.node);
-    invariant(known, `${value.node.op} is read before it is computed`);
+    const { node } = value;
+    const known = this.#storage.get(value) ?? (isOp(node, "weight") ? this.#sources.weight(node, GIVEN, this.#valueBytes(value)) : this.#sources.of(node));
+    invariant(known, `${node.op} is read before it is computed`);
     return known;
+  }
+  #valueBytes(value: Value): ValueBytes {
+    return this.#halves.has(value) ? 2 : 4;
   }
   #startsOf(axis: string): Value {
     const node = this.#graph.starts.get(axis);
@@ -254,9 +280,10 @@ class Scheduling {
   }
   /** Kernels of equal units are chosen once. */
   #workOf(unit: Unit, inPlace: readonly boolean[]): Work {
-    const key = `${inPlace.map(Number).join("")} ${unit.key}`;
+    const stored = { reads: unit.reads.map((v) => this.#halves.has(v)), writes: unit.writes.map((w) => this.#halves.has(w.value)) };
+    const key = `${inPlace.map(Number).join("")} ${[...stored.reads, ...stored.writes].map(Number).join("")} ${unit.key}`;
     let work = this.#work.get(key);
-    if (!work) this.#work.set(key, (work = unit.make(inPlace)));
+    if (!work) this.#work.set(key, (work = unit.make(inPlace, stored)));
     return work;
   }
 
@@ -296,20 +323,37 @@ class Scheduling {
     for (const { from, to, nodes } of ready) this.#push({ kind: "copy", from, to, bytes: to.bytes }, nodes);
   }
 
-  #assign(results: readonly Storage[]): Plan {
+  #piecesOf({ node }: GraphOutput): readonly Node[] {
+    return this.#joined.has(node) ? node.inputs : [node];
+  }
+  #halfNodes(): ReadonlySet<Node> {
+    if (this.#halves.size === 0) return new Set();
+    const { layouts } = this.#units;
+    const isHalf = (node: Node): boolean => {
+      const value = this.#madeWhenPacked.has(node) ? layouts.result(node, 0) : layouts.of(node)?.value;
+      return value !== undefined && this.#halves.has(value);
+    };
+    // Weights side by side are those that stand there.
+    return new Set(this.#order.filter(isHalf).flatMap((node) => (this.#madeWhenPacked.has(node) ? node.inputs : [node])));
+  }
+  #assign(results: readonly (readonly Storage[])[]): Plan {
     const starts = new Map([...this.#outputStarts()].map(([axis, value]) => [axis, Object.assign(this.#storageOf(value), { fixed: true })]));
     const used = new Set(this.#steps.flatMap((step) => touched(step)));
-    for (const s of results) used.add(s);
+    for (const s of results.flat()) used.add(s);
     for (const s of starts.values()) used.add(s);
-    const fixed = [...new Set([...this.#sources.storages(used), ...results, ...starts.values()])];
+    const fixed = [...new Set([...this.#sources.storages(used), ...results.flat(), ...starts.values()])];
     const live = new Map(this.#graph.live.map((l) => [l.name, l.default]));
     const { slots, slotOf } = assignSlots(this.#steps, fixed, this.#graph.axes, live);
-    const outputs = results.map((s, i): PlanOutput => {
-      const dims = this.#deviceDims(this.#graph.outputs[i]!);
-      return { slot: slotOf(s), starts: dims.map(({ dim, axis }) => ({ dim, slot: slotOf(itemOf(starts, axis)) })) };
+    const outputs = results.map((pieces, i): PlanOutput => {
+      const output = this.#graph.outputs[i]!;
+      const dims = this.#deviceDims(output);
+      const slots = pieces.map(slotOf);
+      const parts = this.#joined.has(output.node) ? slots.map((slot, j) => ({ slot, columns: widthOf(output.node.inputs[j]!) })) : [];
+      return { slot: slots[0]!, parts, starts: dims.map(({ dim, axis }) => ({ dim, slot: slotOf(itemOf(starts, axis)) })) };
     });
     const steps = this.#steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin, nodes: step.nodes }));
-    return { graph: this.#graph, target: this.#target, tunings: this.#tunings, slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
+    const [target, tunings, precision] = [this.#target, this.#tunings, this.#precision];
+    return { graph: this.#graph, target, tunings, precision, halves: this.#halfNodes(), slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
   }
 }
 
@@ -319,6 +363,14 @@ const statesBehind = (node: Node): readonly Node<"state">[] =>
 
 const isWeight = (node: Packable): node is Node<"weight"> => isOp(node, "weight");
 const isStates = (nodes: readonly Packable[]): nodes is readonly Node<"state">[] => nodes.every((n) => isOp(n, "state"));
+/** Values side by side in the last dimension that the caller reads and no kernel does: they need not lie so on the device. */
+function joinedByReader(graph: Graph, order: readonly Node[]): ReadonlySet<Node> {
+  const read = new Set([...order.flatMap((n) => n.inputs), ...graph.states.map((s) => s.next), ...graph.starts.values()]);
+  const results = graph.outputs.map((o) => o.node);
+  return new Set(
+    results.filter((n) => isOp(n, "concat") && n.attrs.axis === n.types[0]!.shape.length - 1 && n.inputs.every((i) => widthOf(i) > 0) && !read.has(n)),
+  );
+}
 
 function itemOf<T>(map: ReadonlyMap<string, T>, axis: string): T {
   const item = map.get(axis);

@@ -10,8 +10,10 @@ export function printCount(count: Count): string {
       return "1u";
     case "field":
       return `sizes.${count.field}`;
-    case "rows":
-      return `${count.starts}[sizes.${count.batch}]${count.times === null ? "" : ` * sizes.${count.times}`}`;
+    case "rows": {
+      const rows = `${count.starts}[sizes.${count.batch}]${count.times === null ? "" : ` * sizes.${count.times}`}`;
+      return count.plus === null ? rows : `(${rows} + sizes.${count.plus})`;
+    }
     default:
       return count satisfies never;
   }

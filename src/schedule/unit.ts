@@ -6,7 +6,7 @@ import { invariant } from "../diagnostics/invariant.js";
 import type { Size } from "../size/size.js";
 import type { Extents } from "./extents.js";
 import { specs } from "./kernels/index.js";
-import type { Spec, SpecContext, Work } from "./kernels/spec.js";
+import type { Spec, SpecContext, Stored, Work } from "./kernels/spec.js";
 import type { Value } from "./layout.js";
 import type { Partition } from "./partition.js";
 import type { Tunings } from "./tunings/index.js";
@@ -16,14 +16,16 @@ export interface Unit {
   readonly nodes: readonly Node[];
   /** The kernels' inputs. */
   readonly reads: readonly Value[];
-  /** Their results. */
+  /** Their results, with their bytes at four a value. */
   readonly writes: readonly { readonly value: Value; readonly bytes: Size }[];
+  /** Which of both the kernels can read and write as f16, if they are floats. */
+  readonly halves: Stored;
   /** For each result, from the first on, the input whose memory it may take over; if it does not, `make` knows what to do. */
   readonly takesOver: readonly number[];
   /** Equal for units whose work is equal. */
   readonly key: string;
   /** `inPlace`: for each of `takesOver` whether it does. */
-  make(inPlace: readonly boolean[]): Work;
+  make(inPlace: readonly boolean[], stored: Stored): Work;
 }
 
 export interface UnitOptions {

@@ -8,8 +8,8 @@ import { elementInput, isPointwise, isStructure } from "./demand.js";
 import { expressionKey, valuesOf, type Expression, type MemoryLeaf } from "./expression.js";
 import { declareValue, dtypeAt, soleResult } from "./expression-text.js";
 import type { Extents } from "./extents.js";
-import { readsViews, worksInPlace, writesView } from "./kernels/index.js";
-import { KernelBuilder, result, storageType, work, type View, type Work } from "./kernels/spec.js";
+import { readsHalves, readsViews, worksInPlace, writesHalves, writesView } from "./kernels/index.js";
+import { KernelBuilder, result, storageType, work, type Stored, type View, type Work } from "./kernels/spec.js";
 import { isRowMajor, rowMajor, type Value } from "./layout.js";
 import { Layouts } from "./layouts.js";
 import { regionUnit, rowGroupUnit } from "./region-unit.js";
@@ -66,17 +66,20 @@ export class UnitMaker {
             .join("_");
     const updated = this.#updatedState(node, expression);
     const takesOver = updated === null ? [] : [inputOf(updated)];
-    const make = ([inPlace]: readonly boolean[]): Work => {
+    const make = ([inPlace]: readonly boolean[], stored: Stored): Work => {
       const kernel = new KernelBuilder("pointwise", extents, name);
+      const half = stored.writes[0]!;
       if (inPlace) kernel.inputIs(takesOver[0]!, "y");
-      kernel.write("y", storageType(dtypeAt(expression, soleResult(expression))), result());
+      kernel.write("y", half ? "f16" : storageType(dtypeAt(expression, soleResult(expression))), result());
       const count = extents.product(extents.equal.type(type).shape);
       kernel.count("count", count);
-      declareValue(kernel, this.layouts.same(expression), extents, inputOf);
+      declareValue(kernel, this.layouts.same(expression), extents, { of: inputOf, halves: stored.reads }, half);
       return work([kernel.over(count)]);
     };
     const nodes = [node, ...operations.map((o) => o.node).filter((n) => n !== node)];
-    return { nodes, reads, writes: this.#writes(node), takesOver, key: `= ${name} ${takesOver.join()} ${expressionKey(expression, extents, inputOf)}`, make };
+    const halves: Stored = { reads: reads.map((_, i) => !takesOver.includes(i)), writes: [true] };
+    const key = `= ${name} ${takesOver.join()} ${expressionKey(expression, extents, inputOf)}`;
+    return { nodes, reads, writes: this.#writes(node), halves, takesOver, key, make };
   }
   /** The state whose new value a node is, if of the old one it reads no element but the one that it computes. */
   #updatedState(node: Node, expression: Expression): Value | null {
@@ -116,10 +119,10 @@ export class UnitMaker {
     const context = typesOf(node, this.#with);
     const prologue =
       expression && !plain
-        ? (kernel: KernelBuilder): void => {
+        ? (kernel: KernelBuilder, stored: Stored): void => {
             // Rows that are added to are read from the memory that they share with the result.
             if (base !== null && !conflict) kernel.inputIs(base, "x");
-            declareValue(kernel, this.layouts.same(expression), extents, inputOf);
+            declareValue(kernel, this.layouts.same(expression), extents, { of: inputOf, halves: stored.reads });
           }
         : null;
     const weights = node.inputs.map((from, i) => isOp(from, "weight") || (i === 1 && productWeights(node) !== null));
@@ -129,7 +132,7 @@ export class UnitMaker {
       prologue ? `<${expressionKey(expression!, extents, inputOf)}> ${places.join(",")}` : "",
       [...views, resultView].map((v) => (v ? this.#viewKey(v) : "")).join(";"),
     ].join(" ");
-    const make = (inPlace: readonly boolean[]): Work =>
+    const make = (inPlace: readonly boolean[], stored: Stored): Work =>
       runSpec(node.op, {
         ...UNFUSED,
         ...context,
@@ -137,12 +140,17 @@ export class UnitMaker {
         views: views.map((v) => v && this.#sameView(v)),
         resultView: resultView && this.#sameView(resultView),
         inPlace,
-        prologue,
+        stored,
+        prologue: prologue && ((kernel) => prologue(kernel, stored)),
         places,
         liesAsGiven: liesAsGiven(node),
       });
     const nodes = [node, ...(prologue ? expression!.operations.map((o) => o.node) : [])];
-    return { nodes, reads, writes: this.#writes(node), takesOver, key, make };
+    const writes = this.#writes(node);
+    const inputs = readsHalves.get(node.op) ?? [];
+    const whole = new Set(places.filter((_, i) => !inputs.includes(i)));
+    const halves: Stored = { reads: reads.map((_, i) => !whole.has(i)), writes: writes.map((_, i) => i === 0 && writesHalves.has(node.op)) };
+    return { nodes, reads, writes, halves, takesOver, key, make };
   }
   /** Whether what is put into x, or replaces its rows, reads of x no element but the one it goes to. */
   #readsOnlyWhatItWrites({ leaves }: Expression, node: Node<"put" | "set">): boolean {

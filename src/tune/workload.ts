@@ -41,11 +41,12 @@ export function repeatedProgram({ graph }: Workload, target: Target, tunings: Tu
   const outputs = [...plan.outputs];
   const named = [...graph.outputs];
   for (const times of REPEATS.slice(1)) {
-    const own = new Map(plan.outputs.map((o) => [o.slot, slots.push(plan.slots[o.slot]!) - 1]));
+    const results = new Set(plan.outputs.flatMap((o) => [o.slot, ...o.parts.map((p) => p.slot)]));
+    const own = new Map([...results].map((slot) => [slot, slots.push(plan.slots[slot]!) - 1]));
     const copies = plan.steps.map((step) => writing(step, own));
     for (let i = 0; i < times; i++) steps.push(...copies);
     plan.outputs.forEach((o, i) => {
-      outputs.push({ ...o, slot: own.get(o.slot)! });
+      outputs.push({ ...o, slot: own.get(o.slot)!, parts: o.parts.map((p) => ({ ...p, slot: own.get(p.slot)! })) });
       named.push({ ...graph.outputs[i]!, name: repeatedName(graph.outputs[i]!.name, times) });
     });
   }

@@ -58,6 +58,7 @@ describe("strips", () => {
       dtype: "u32",
       shape: [],
       slot: 0,
+      parts: [],
       starts: [],
       packing: axis === null ? null : { axis, batchDim: 0, tokenDim: 1 },
     });

@@ -167,6 +167,14 @@ describe("weights and programs", () => {
     }
   });
 
+  it("a program for another device is refused, and not as a fault of modc", async () => {
+    const file = path("mesa.json");
+    await modc(["compile", ...SMALL, "--device", "software", "-o", file]);
+    const { status, stderr } = await modc(["run", file, "--device", "swiftshader", "--text", "a whale"]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("error: the program was compiled for mesa-software and needs subgroups of 8");
+    expect(stderr).toContain("hint: compile it for this device");
+  });
   it("a compiled program that was damaged is refused in one sentence", async () => {
     const text = (await modc(["compile", "examples/golden.mod"])).stdout;
     for (const [name, broken] of [

@@ -52,7 +52,7 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["run", ...GOLDEN, "--lengths", "2,x"], '--lengths "x" is no whole number'],
     [["run", ...GOLDEN, "--device", "reference", "--require-gpu"], "--require-gpu and --device reference contradict each other"],
     [["cost", "examples/moby.mod", "--budget", "1e18"], "--budget and --step-tokens belong together"],
-    [["cost", "examples/moby.mod", "--at", "T=0"], "is no whole number from 1"],
+    [["cost", "examples/moby.mod", "--at", "T=0"], "is no whole number of at least 1"],
     [["init", "examples/moby.mod"], "required option '-o, --output <path>' not specified"],
   ])("%j", async (args, message) => {
     const { status, stdout, stderr } = await modc(args);

@@ -5,7 +5,7 @@ import { compile } from "../../src/compile.js";
 import { emit } from "../../src/codegen/emit.js";
 import { ledger } from "../../src/cost/ledger.js";
 import type { Program, ProgramWork } from "../../src/program/program.js";
-import { PORTABLE } from "../../src/program/target.js";
+import { PORTABLE, portable } from "../../src/program/target.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import { resolveSizes } from "../../src/size/axes.js";
 import { parseSize } from "../../src/size/parse-size.js";
@@ -42,6 +42,12 @@ describe("works", () => {
   it("count 2·M·N·K operations of a product, and its weight once", () => {
     const { works } = programOf(`%w = weight {"path":"w","dtype":"f32","shape":[4,4]}()\n%y = matmul {"transposed":true}(%x, %w)`);
     expect(works.map((w) => [named(w), w.flops, w.bytes])).toEqual([["matmul", "32*rows(T)", "32*rows(T) + 64"]]);
+  });
+  it("count what lies in memory as f16 at two bytes: weights and what is handed on, not what comes and goes", () => {
+    const weight = (path: string): string => `weight {"path":"${path}","dtype":"f32","shape":[4,4]}()`;
+    const body = `%v = ${weight("v")}\n%w = ${weight("w")}\n%h = matmul {"transposed":true}(%x, %v)\n%y = matmul {"transposed":true}(%h, %w)\nresult "y" = %y ${OUTPUT}`;
+    const { works } = emit(schedule(graphOf(body), portable("f16"), undefined, "f16"));
+    expect(works.map((w) => w.bytes)).toEqual(["24*rows(T) + 32", "24*rows(T) + 32"]);
   });
   it("are one for steps that are alternatives", () => {
     const graph = graphOf(

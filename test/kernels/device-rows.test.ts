@@ -53,6 +53,12 @@ function gradient(b: Bench, queries: string, keys: string, width: number): Node 
   return b.node("attention_grad", [...inputs, b.emit.pick(whole, 1), delta, dy], ATTENTION);
 }
 
+/** Four heads of rows on A, their positions and a table of angles. */
+function ropeOf(b: Bench): Node[] {
+  const table = b.node("rope_table", [], { positions: 16, width: 4, theta: 100, frequencies: null, scale: 1 });
+  return [rowsOf(b, [4], [4]), b.positions("A"), table];
+}
+
 const A = rowsSize("A");
 const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
   ["pointwise", "mul", (b) => b.node("mul", [rowsOf(b, [2], [3]), rowsOf(b, [], [3])], {})],
@@ -62,6 +68,23 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
   ["permute", "permute", (b) => b.node("permute", [rowsOf(b, [2], [3])], { order: [1, 2, 0] })],
   ["permute, rows last", "permute", (b) => b.node("permute", [rowsOf(b, [2], [3])], { order: [0, 2, 1] })],
   ["slice", "slice", (b) => b.node("slice", [rowsOf(b, [3], [5])], { axis: 0, start: 1, stop: 3 })],
+  [
+    "slice behind a slice before the rows",
+    "rope",
+    (b) => {
+      const later = b.node("slice", [b.node("rope", ropeOf(b), {})], { axis: 0, start: 2, stop: 4 });
+      return b.node("slice", [later], { axis: 2, start: 1, stop: 3 });
+    },
+  ],
+  [
+    "attention of slices behind slices",
+    "attention",
+    (b) => {
+      const all = b.node("rope", ropeOf(b), {});
+      const heads = [0, 1, 2].map((h) => b.node("slice", [b.node("slice", [all], { axis: 0, start: h + 1, stop: h + 2 })], { axis: 2, start: 1, stop: 3 }));
+      return b.node("attention", [...heads, b.starts("A"), b.starts("A"), b.positions("A"), b.positions("A")], { causal: true, window: 0, scale: 0.5 });
+    },
+  ],
   ["concat before the rows", "concat", (b) => b.node("concat", [rowsOf(b, [2], [3]), rowsOf(b, [1], [3])], { axis: 0 })],
   ["concat behind the rows", "concat", (b) => b.node("concat", [rowsOf(b, [2], [3]), rowsOf(b, [2], [1])], { axis: 2 })],
   ["sum over the rows", "sum", (b) => b.node("sum", [rowsOf(b, [2], [3])], { axes: [1], keep: false })],

@@ -63,6 +63,7 @@ async function run(device: Device, products: ProductTunings, data: Readonly<Reco
     weights: [false, false, false, false],
     views: [null, null, null, null],
     resultView: null,
+    stored: { reads: [false, false, false, false], writes: [false] },
     inPlace: [],
     liesAsGiven: false,
     prologue: null,

@@ -109,6 +109,7 @@ export const tolerances: { readonly [K in OpName]: Tolerance } = {
     absolute: 2e-6,
     why: "scores are sums of products, their errors pass through exp, and weights are scaled as larger scores come",
   },
+  class_sums: { relative: 1e-6, absolute: 1e-6, why: "exp of a difference and a blocked sum" },
   cross_entropy: { relative: 1e-6, absolute: 1e-6, why: "exp of a difference, a blocked sum and a logarithm" },
   contract: { relative: 2e-6, absolute: 1.2e-5, why: "as products, of more terms in the samples" },
   gather_grad: summed,

@@ -1,4 +1,4 @@
-// Samples of sources, structure, reductions, products, losses and random values.
+// Samples of sources, structure, reductions, products and random values.
 import { rational } from "../../src/size/rational.js";
 import { applySize, axisSize, liveSize, multiplySizes, rowsSize } from "../../src/size/size.js";
 import type { Node } from "../../src/ir/graph.js";
@@ -118,7 +118,6 @@ type Family =
   | "softmax"
   | "matmul"
   | "gather"
-  | "cross_entropy"
   | "random_uniform"
   | "random_normal";
 
@@ -345,30 +344,6 @@ export const tensorSamples: Samples<Family> = {
     { name: "single values", build: (b) => b.node("gather", [b.data("i32", [7]), b.data("u32", [3, 2], (r) => r.below(7))], {}) },
     { name: "one index", build: (b) => b.node("gather", [b.data("bool", [5, 3]), b.data("u32", [], [4])], {}) },
     { name: "f16", build: (b) => b.node("gather", [b.weight("table", "f16", [5, 3, 2]), b.data("u32", [7], (r) => r.below(5))], {}) },
-  ],
-  cross_entropy: [
-    {
-      name: "worked by hand",
-      build: (b) => b.node("cross_entropy", [b.data("f32", [3, 2], [0, 0, 1000, 0, 0, 1000]), b.data("u32", [3], [1, 0, 0])], {}),
-      expected: [[Math.LN2, 0, 1000]],
-    },
-    {
-      name: "ignored targets",
-      build: (b) => b.node("cross_entropy", [b.data("f32", [3, 2], [0, 0, 5, 5, 1, 1]), b.data("i32", [3], [-1, 1, -100])], {}),
-      expected: [[0, Math.LN2, 0]],
-    },
-    {
-      name: "rows of unequal lengths",
-      setting: UNEQUAL,
-      build: (b) => b.node("cross_entropy", [b.rows([], [257]), b.rows([], [], "u32", (r) => r.below(257))], {}),
-    },
-    { name: "one class", build: (b) => b.node("cross_entropy", [b.data("f32", [3, 1]), b.data("u32", [3], [0, 0, 0])], {}), expected: [[0, 0, 0]] },
-    {
-      name: "f16 and i32",
-      setting: SEVEN,
-      build: (b) => b.node("cross_entropy", [b.rows([], [31], "f16"), b.rows([], [], "i32", (r) => r.below(32) - 1)], {}),
-    },
-    { name: "a single row", build: (b) => b.node("cross_entropy", [b.data("f32", [7]), b.data("u32", [], [3])], {}) },
   ],
   random_uniform: random("random_uniform"),
   random_normal: random("random_normal"),

@@ -2,6 +2,7 @@
 import type { Node } from "../../src/ir/graph.js";
 import type { OpName } from "../../src/ir/vocabulary.js";
 import { Bench, type Case, type Setting } from "./bench.js";
+import { lossSamples } from "./samples-losses.js";
 import { pointwiseSamples } from "./samples-pointwise.js";
 import { routingSamples } from "./samples-routing.js";
 import { sequenceSamples } from "./samples-sequence.js";
@@ -25,6 +26,7 @@ export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
   ...sequenceSamples,
   ...routingSamples,
   ...trainingSamples,
+  ...lossSamples,
 };
 
 /** All samples in one list, each with its operator. */

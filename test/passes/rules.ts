@@ -145,6 +145,11 @@ export const ruleCases: readonly RuleCase[] = [
     spares: [`%w = weight {"path":"w","dtype":"f32","shape":[2,4]}()\n%1 = matmul {"transposed":true}(%x, %w)`],
   },
   {
+    rule: "score-by-vector-as-row-sum",
+    fires: `%w = weight {"path":"w","dtype":"f32","shape":[4]}()\n%1 = reshape {"shape":[4,1]}(%w)\n%2 = matmul {"transposed":false}(%x, %1)`,
+    spares: [`%w = weight {"path":"w","dtype":"f32","shape":[8]}()\n%1 = reshape {"shape":[4,2]}(%w)\n%2 = matmul {"transposed":false}(%x, %1)`],
+  },
+  {
     rule: "positions-with-choice",
     fires: `%1 = positions {"axis":"T"}(%s)\n%2 = take {"dim":0}(%1, %i)`,
     spares: [`%1 = segments {"axis":"T"}(%s)\n%2 = take {"dim":0}(%1, %i)`],

@@ -327,7 +327,7 @@ describe("a session", () => {
     const ones = `@group(0) @binding(1) var<storage, read_write> y: array<u32>;\n@compute @workgroup_size(1) fn main() { y[0] += 1u; }`;
     const program = {
       ...stateProgram,
-      outputs: [...stateProgram.outputs, { name: "seen", role: "observe", dtype: "u32", shape: [], packing: null, slot: 4, starts: [] }] as const,
+      outputs: [...stateProgram.outputs, { name: "seen", role: "observe", dtype: "u32", shape: [], packing: null, slot: 4, parts: [], starts: [] }] as const,
       slots: [...stateProgram.slots, { bytes: 4, label: "seen" }],
       kernels: [...stateProgram.kernels, { name: "ones", wgsl: ones, access: ["read_write"], uniforms: 0, tuning: "" }] as const,
       steps: [...stateProgram.steps, { kind: "dispatch", kernel: 1, slots: [4], uniforms: [], workgroups: 1, work: null }] as const,

@@ -68,6 +68,31 @@ describe("pointwise operators", () => {
   });
 });
 
+describe("structure", () => {
+  it("that no kernel can see through is copied, and whatever reads a sum of it is made after that", () => {
+    const plan = schedule(
+      graphOf(`%wide = weight {"path":"w","dtype":"f32","shape":[4,64]}()
+%t = tanh(%x)
+%w = matmul {"transposed":false}(%t, %wide)
+%heads = reshape {"shape":["rows(T)",32,2]}(%w)
+%turned = permute {"order":[1,0,2]}(%heads)
+%positions = positions {"axis":"T"}(%starts)
+%table = rope_table {"positions":64,"width":2,"theta":100,"frequencies":null,"scale":1}()
+%rope = rope(%turned, %positions, %table)
+%back = permute {"order":[1,0,2]}(%rope)
+%rows = reshape {"shape":["rows(T)",64]}(%back)
+%n = neg(%rows)
+%s = sum {"axes":[1],"keep":false}(%n)
+%y = tanh(%s)
+%z = exp(%back)
+result "y" = %y [B, T] packed T 0 1
+result "z" = %z [B, T, 32, 2] packed T 0 1`),
+    );
+    checkPlan(plan);
+    expect(names(plan)).toContain("row_sums");
+  });
+});
+
 describe("memory", () => {
   it("of a value is taken over by put where nothing else reads it", () => {
     const route = `%score = sum {"axes":[1],"keep":false}(%x)\n%top = top {"axis":"K"}(%score, %starts, %starts)\n%index = pick {"result":0}(%top)\n%kstarts = pick {"result":1}(%top)\nstarts K = %kstarts`;
@@ -140,6 +165,22 @@ describe("axes that only the device knows", () => {
     expect(exp.kernel.declarations.find((d) => d.kind === "count" && d.name === "count")).toMatchObject({ count: { kind: "rows" } });
     expect(printSize(exp.workgroups)).toBe("ceil(1/16*rows(K))");
     expect(plan.outputs[0]!.starts[0]!.slot).toBe(exp.buffers[exp.kernel.buffers.findIndex((b) => b.name === "starts_0")]);
+  });
+  it("count among the buffers that a kernel may bind, whoever reads their rows", () => {
+    const columns = Array.from({ length: 9 }, (_, i) => `%w${i} = weight {"path":"w${i}","dtype":"f32","shape":[16]}()`).join("\n");
+    const wide = `%wide = weight {"path":"wide","dtype":"f32","shape":[4,16]}()\n%t = matmul {"transposed":false}(%x, %wide)\n${columns}`;
+    const sum = (n: number): string =>
+      Array.from({ length: n }, (_, i) => `%u${i} = mul(${i === 0 ? "%long" : `%u${i - 1}`}, %w${i})`).join("\n") + `\n%u = tanh(%u${n - 1})`;
+    for (const n of [3, 4, 5, 6, 7, 8]) {
+      const body = `${ABOVE.body}${wide}\n%long = take {"dim":0}(%t, %kindex)\n${sum(n)}`;
+      for (const end of [
+        `%first = slice {"axis":1,"start":0,"stop":1}(%long)\n%v = mul(%u, %first)\n%y = put {"dim":0}(%t, %kindex, %v)\nresult "y" = %y [B, T, 16] packed T 0 1`,
+        `%y = sum {"axes":[1],"keep":true}(%u)\nresult "y" = %y [B, K, 1] packed K 0 1`,
+        `%y = softmax {"axis":1}(%u)\nresult "y" = %y [B, K, 16] packed K 0 1`,
+        `%y = sum {"axes":[0],"keep":true}(%u)\nresult "y" = %y [1, 16]`,
+      ])
+        checkPlan(schedule(graphOf(`${body}\n${end}`, ABOVE)));
+    }
   });
   it("are computed after their starts, even where nothing else says so", () => {
     const plan = schedule(

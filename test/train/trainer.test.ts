@@ -154,7 +154,6 @@ describe("a trainer", () => {
     for (let i = 0; i < 2; i++) {
       const a = await one.step([big], { learningRate: 0.1 });
       const b = await two.step([half(0), half(2)], { learningRate: 0.1 });
-      console.log(i, a.loss, b.loss, a.losses, b.losses, a.gradientNorm, b.gradientNorm);
       expect(b.loss).toBeCloseTo(a.loss, 5);
       expect(b.gradientNorm / a.gradientNorm).toBeCloseTo(1, 4);
       expect(b.tokens).toBe(a.tokens);

@@ -5,11 +5,11 @@ import { openDevice, type DeviceKind } from "../../runtime/index.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
-import { compileFile, type Finished, type ModelFlags } from "../frontend.js";
+import { compileFile, type Finished, type ModelFlags, type PrecisionFlags } from "../frontend.js";
 import { out, outJson } from "../terminal.js";
 import { readTunings, tuningsOn, type TuningsFlags } from "../tunings.js";
 
-export interface CompileFlags extends ModelFlags, TuningsFlags {
+export interface CompileFlags extends ModelFlags, PrecisionFlags, TuningsFlags {
   /** The device to compile for; undefined: any, or such a one as the tunings are for. */
   readonly device?: DeviceKind | "best";
   readonly output?: string;

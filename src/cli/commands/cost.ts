@@ -42,7 +42,10 @@ export async function cost(file: string, flags: CostFlags): Promise<ExitCode> {
   });
   const steps = budget !== null && stepTokens !== null ? stepsWithin(budget, found, stepTokens) : null;
   // Kernels are chosen by device, and with them what they need beside: this is the plan for any.
-  const memory = memoryOf(programFor({ graph, model, sources }), { max: Object.fromEntries(extents), live: printedLive(live) });
+  const memory = memoryOf(programFor({ graph, model, sources }, undefined, undefined, flags.precision), {
+    max: Object.fromEntries(extents),
+    live: printedLive(live),
+  });
   if (flags.json) outJson({ model: model.name, phase: model.phase, ...found, memory, ...(steps === null ? {} : { steps }) });
   else out(printed(model, found, memory, steps));
   return EXIT.fine;

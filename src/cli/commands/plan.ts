@@ -7,7 +7,7 @@ import { parseAxes } from "../../runtime/sizes.js";
 import { pairs } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { chosenExtents, printExtents, type ExtentFlags } from "../extents.js";
-import type { ModelFlags } from "../frontend.js";
+import type { ModelFlags, PrecisionFlags } from "../frontend.js";
 import { memoryLines } from "../memory.js";
 import { planWorks, type PlannedWork } from "../planned.js";
 import { programOf, type Given } from "../program.js";
@@ -15,7 +15,7 @@ import { printTarget, targetOf } from "../targets.js";
 import { columns, out, outJson, say } from "../terminal.js";
 import { operations, percent, plural, wrap } from "../units.js";
 
-export interface PlanFlags extends ModelFlags, ExtentFlags {
+export interface PlanFlags extends ModelFlags, PrecisionFlags, ExtentFlags {
   readonly target?: DeviceClass;
   readonly live?: readonly string[];
   readonly json?: boolean;
@@ -32,7 +32,16 @@ export async function plan(file: string, flags: PlanFlags): Promise<ExitCode> {
   const works = planWorks(program, extents, live);
   const memory = memoryOf(program, { max: Object.fromEntries(extents), live });
   if (flags.json)
-    outJson({ model: program.model, phase: program.phase, entry: program.entry, target: program.target, extents: Object.fromEntries(extents), works, memory });
+    outJson({
+      model: program.model,
+      phase: program.phase,
+      entry: program.entry,
+      precision: program.precision,
+      target: program.target,
+      extents: Object.fromEntries(extents),
+      works,
+      memory,
+    });
   else out(printed(program, extents, works, memory, columns()));
   return EXIT.fine;
 }
@@ -43,7 +52,8 @@ async function planned(file: string, { program, forTarget }: Given, target: Devi
     if (target !== null) throw new UserError(`${file} is compiled already, for ${program.target.device}: --target has no effect on it`, null, EXIT.usage);
     return program;
   }
-  return forTarget(target === null ? await ownTarget(program.target) : targetOf(target));
+  if (target === null) return forTarget(await ownTarget(program.target));
+  return target === "portable" ? program : forTarget(targetOf(target));
 }
 
 async function ownTarget(otherwise: Target): Promise<Target> {
@@ -60,7 +70,9 @@ async function ownTarget(otherwise: Target): Promise<Target> {
 }
 
 function printed(program: Program, extents: ReadonlyMap<string, number>, works: readonly PlannedWork[], memory: MemoryUse, width: number): string {
-  const lines = [`${program.model}, ${program.phase} ${program.entry}, ${printExtents(extents)}, for ${printTarget(program.target)}`];
+  const lines = [
+    `${program.model}, ${program.phase} ${program.entry}, ${printExtents(extents)}, for ${printTarget(program.target)}${program.precision === "f16" ? ", values in f16" : ""}`,
+  ];
   let path: string | null = null;
   const names = works.reduce((most, w) => w.steps.reduce((m, s) => Math.max(m, s.name.length), most), 0);
   for (const work of works) {

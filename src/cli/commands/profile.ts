@@ -10,7 +10,7 @@ import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { onDevice } from "../execute.js";
 import { chosenExtents, printExtents, type ExtentFlags } from "../extents.js";
 import { writeText } from "../files.js";
-import type { ModelFlags } from "../frontend.js";
+import type { ModelFlags, PrecisionFlags } from "../frontend.js";
 import { type GivenInputs, readInputs, type InputFlags } from "../inputs.js";
 import { madeInputs } from "../made-inputs.js";
 import { layerOf, pathOf, sourcesOf } from "../planned.js";
@@ -20,7 +20,7 @@ import type { TuningsFlags } from "../tunings.js";
 import { columns, out, outJson, Progress, say } from "../terminal.js";
 import { milliseconds, operations, percent, withPrefix } from "../units.js";
 
-export interface ProfileFlags extends ModelFlags, DeviceFlags, ExtentFlags, InputFlags, TuningsFlags {
+export interface ProfileFlags extends ModelFlags, PrecisionFlags, DeviceFlags, ExtentFlags, InputFlags, TuningsFlags {
   readonly weights?: string;
   readonly live?: readonly string[];
   readonly seed?: string;

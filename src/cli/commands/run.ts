@@ -6,7 +6,7 @@ import { pairs, seedOf } from "../arguments.js";
 import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { runOnDevice, runOnReference, type Job, type Times, type Value, type Values } from "../execute.js";
-import type { ModelFlags } from "../frontend.js";
+import type { ModelFlags, PrecisionFlags } from "../frontend.js";
 import { readInputs, type InputFlags } from "../inputs.js";
 import { faultOf, programOf } from "../program.js";
 import { showRun } from "../show.js";
@@ -15,7 +15,7 @@ import { columns, out, outJson, Progress, say } from "../terminal.js";
 import { milliseconds } from "../units.js";
 import { verifyRun, type Verdict } from "../verify.js";
 
-export interface RunFlags extends ModelFlags, DeviceFlags, InputFlags, TuningsFlags {
+export interface RunFlags extends ModelFlags, PrecisionFlags, DeviceFlags, InputFlags, TuningsFlags {
   readonly weights?: string;
   readonly live?: readonly string[];
   readonly seed?: string;
@@ -34,6 +34,8 @@ export async function run(file: string, flags: RunFlags): Promise<ExitCode> {
   if (flags.time) await import("../../compile.js"); // loading the compiler is not compiling
   const started = performance.now();
   if (flags.tunings !== undefined && kind === "reference") throw new UserError("--tunings chooses kernels, and --device reference has none", null, EXIT.usage);
+  if (flags.precision !== undefined && kind === "reference")
+    throw new UserError("--precision says how a device stores values, and --device reference keeps 64 bits", null, EXIT.usage);
   const source = await programOf(file, flags);
   const compileMs = source.graph === null ? 0 : performance.now() - started;
   const { program, graph, forTarget } = source;

@@ -1,10 +1,10 @@
 // `modc wgsl`: which kernels a model needs, or the shader of one of them.
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { compileFile, type ModelFlags } from "../frontend.js";
+import { compileFile, type ModelFlags, type PrecisionFlags } from "../frontend.js";
 import { table } from "../table.js";
 import { out, outJson } from "../terminal.js";
 
-export interface WgslFlags extends ModelFlags {
+export interface WgslFlags extends ModelFlags, PrecisionFlags {
   readonly all?: boolean;
   readonly json?: boolean;
 }

@@ -1,5 +1,5 @@
 // Layouts of weights: from a checkpoint's row-major values to the order in which a kernel reads them, a piece at a time.
-import type { PanelLayout, WeightLayout } from "../../program/program.js";
+import type { PanelLayout, ProgramWeightSlot, WeightLayout } from "../../program/program.js";
 import type { Words } from "./convert.js";
 
 /** Words of a piece, unless one panel alone is larger. */
@@ -7,6 +7,19 @@ const PIECE = 1 << 20;
 
 /** Panels of one slot that hold columns of several weights, until all have come; by their place in the slot. */
 export type OpenPanels = Map<number, { readonly words: Words; missing: number }>;
+
+/** The values of a part of a weight, or all: a view of them where they lie together. */
+export function partOf(values: Words, shape: readonly number[], part: ProgramWeightSlot["part"]): Words {
+  if (!part) return values;
+  const { axis, start, stop } = part;
+  const count = (sizes: readonly number[]): number => sizes.reduce((n, d) => n * d, 1);
+  const [outer, inner] = [count(shape.slice(0, axis)), count(shape.slice(axis + 1))];
+  const [row, run] = [shape[axis]! * inner, (stop - start) * inner];
+  if (outer === 1) return values.subarray(start * inner, stop * inner);
+  const own = new (values.constructor as new (n: number) => Words)(outer * run); // as the values are
+  for (let o = 0; o < outer; o++) own.set(values.subarray(o * row + start * inner, o * row + stop * inner), o * run);
+  return own;
+}
 
 /** Visits a weight in a layout piece by piece; `words` are valid during the visit alone, `at` is where they begin. A panel that others share is visited with the last of them. */
 export function forEachPiece(values: Words, layout: WeightLayout, open: OpenPanels, visit: (words: Words, at: number) => void): void {

@@ -41,5 +41,5 @@ function kernelFor({ inputs, extents, attrs }: Context, file: string): KernelBui
     .function("fn keyCount() -> u32 { return startK(batch()); }")
     .function("fn lseOf(query: u32) -> f32 { return stats[query]; }")
     .function("fn deltaOf(query: u32) -> f32 { return stats[heads() * queryCount() + query]; }")
-    .function(roundedTo(q.dtype));
+    .function(roundedTo(q.dtype, false));
 }

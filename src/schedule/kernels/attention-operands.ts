@@ -4,14 +4,16 @@ import { packedAxis } from "../../ir/typing.js";
 import type { TensorType } from "../../ir/types.js";
 import { addSizes, divideSizes, isWhole, type Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
-import type { Step } from "../plan.js";
-import { input, KernelBuilder, result, roundedTo, typeAt, type Operand, type SpecContext, type View } from "./spec.js";
+import type { Buffer, Step } from "../plan.js";
+import { fourOf, fromStored, input, KernelBuilder, result, roundedTo, typeAt, type Operand, type SpecContext, type View } from "./spec.js";
 
 /** [heads, rows, width] at `offset + head · strides[0] + row · strides[1] + column · strides[2]`, in elements; `wide`: four columns are one vector, and strides count those. */
 export interface HeadRows {
   readonly type: TensorType;
   readonly width: number;
   readonly wide: boolean;
+  /** Stored as f16. */
+  readonly half: boolean;
   readonly strides: readonly [Size, Size, Size];
   readonly offset: Size;
 }
@@ -27,15 +29,15 @@ export interface AttentionOperands {
   readonly y: HeadRows;
 }
 
-export function operandsOf({ inputs, results, extents, views, resultView }: SpecContext<"attention" | "attention_kept">): AttentionOperands {
-  const [q, k, v] = [0, 1, 2].map((i) => rowsOf(typeAt(inputs, i), views[i] ?? null, extents)) as [HeadRows, HeadRows, HeadRows]; // three of three
-  const y = rowsOf(typeAt(results, 0), resultView, extents);
+export function operandsOf({ inputs, results, extents, views, resultView, stored, places }: SpecContext<"attention" | "attention_kept">): AttentionOperands {
+  const [q, k, v] = [0, 1, 2].map((i) => rowsOf(typeAt(inputs, i), views[i] ?? null, stored.reads[places[i]!]!, extents)) as [HeadRows, HeadRows, HeadRows]; // three of three
+  const y = rowsOf(typeAt(results, 0), resultView, stored.writes[0]!, extents);
   const [heads, shared] = [q.type.shape[0], k.type.shape[0]];
   invariant(typeof heads === "number" && typeof shared === "number", "the heads are known");
   return { heads, shared, q, k, v, y };
 }
 
-function rowsOf(type: TensorType, view: View | null, extents: Extents): HeadRows {
+function rowsOf(type: TensorType, view: View | null, half: boolean, extents: Extents): HeadRows {
   const [, rows, width] = type.shape;
   invariant(type.shape.length === 3 && rows !== undefined && typeof width === "number", "attention takes [heads, rows, width]");
   const [heads = extents.times(rows, width), row = width, column = 1] = view?.strides ?? [];
@@ -43,14 +45,14 @@ function rowsOf(type: TensorType, view: View | null, extents: Extents): HeadRows
   const quarters = [heads, row, offset].map((s) => divideSizes(s, 4));
   const wide = width % 4 === 0 && column === 1 && quarters.every((s) => s !== null && isWhole(s));
   const [h, r, o] = quarters;
-  return wide ? { type, width, wide, strides: [h!, r!, 1], offset: o! } : { type, width, wide, strides: [heads, row, column], offset };
+  return wide ? { type, width, wide, half, strides: [h!, r!, 1], offset: o! } : { type, width, wide, half, strides: [heads, row, column], offset };
 }
 
 /** Binds the node's inputs and its result, as q, k, v and y, and by `bindRows` starts and positions; `batch()` is declared elsewhere. */
 export function bindOperands(kernel: KernelBuilder, { q, k, v, y }: AttentionOperands, bindRows: (kernel: KernelBuilder) => void): void {
   kernel.read("q", elementOf(q), input(0)).read("k", elementOf(k), input(1)).read("v", elementOf(v), input(2));
   bindRows(kernel);
-  kernel.write("y", wideResult(y) ? "vec4f" : "f32", result());
+  kernel.write("y", elementOf(y, wideResult(y)), result());
 }
 
 /** Starts and positions as the node has them. */
@@ -96,9 +98,9 @@ const ROWS_TABLE = `fn value(i: u32) -> u32 {
 /** Whether four columns of every operand are one vector. */
 export const readsVectors = ({ q, k, v, y }: AttentionOperands): boolean => q.wide && k.wide && v.wide && wideResult(y);
 
-const elementOf = ({ wide }: HeadRows): "vec4f" | "f32" => (wide ? "vec4f" : "f32");
-/** Rounding is by element. */
-const wideResult = ({ wide, type }: HeadRows): boolean => wide && type.dtype === "f32";
+const elementOf = ({ wide, half }: HeadRows, whole = wide): Buffer["element"] => (half ? (whole ? "vec2u" : "f16") : whole ? "vec4f" : "f32");
+/** An f16 that takes four bytes is rounded by element. */
+const wideResult = ({ wide, half, type }: HeadRows): boolean => wide && (half || type.dtype === "f32");
 
 /** `fn queryAt(head: u32, row: u32, c: u32) -> vec4f`, likewise `keyAt` and `valueAt`, and `fn write(head: u32, row: u32, c: u32, x: vec4f)`: columns 4c … of a row; zeros beyond the last. */
 export function accessOperands(kernel: KernelBuilder, operands: AttentionOperands, extents: Extents): void {
@@ -109,9 +111,9 @@ export function accessOperands(kernel: KernelBuilder, operands: AttentionOperand
   reader(kernel, "value", "v", operands.v, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
   const { y } = operands;
   const at = addressOf("result", y, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
-  if (wideResult(y)) kernel.function(`fn write(head: u32, row: u32, c: u32, x: vec4f) { y[${at}] = x; }`);
+  if (wideResult(y)) kernel.function(`fn write(head: u32, row: u32, c: u32, x: vec4f) { y[${at}] = ${y.half ? PACKED : "x"}; }`);
   else {
-    kernel.count("resultWidth", y.width).function(roundedTo(y.type.dtype));
+    kernel.count("resultWidth", y.width).function(roundedTo(y.type.dtype, y.half));
     const base = y.wide ? `4u * (${at})` : at;
     const column = y.wide ? "i" : "(4u * c + i)" + (y.strides[2] === 1 ? "" : " * resultColumns()");
     kernel.function(
@@ -120,14 +122,22 @@ export function accessOperands(kernel: KernelBuilder, operands: AttentionOperand
   }
 }
 
+/** Rounded beforehand, for a conversion may round either way. */
+const PACKED = "vec2u(pack2x16float(vec2f(modc_f16(x.x), modc_f16(x.y))), pack2x16float(vec2f(modc_f16(x.z), modc_f16(x.w))))";
+
 type Declare = (name: string, size: Size) => void;
 
 /** Declares an extent as a function. Rows that only the device counts are read from the starts that are bound anyway: there is room for no other buffer. */
 function extent(kernel: KernelBuilder, extents: Extents, name: string, size: Size, axisQ: string | null, axisK: string | null): void {
   const device = extents.deviceSize(size);
   const starts = device === null ? null : device.axis === axisQ ? "startQ" : device.axis === axisK ? "startK" : null;
-  if (device === null || starts === null) kernel.count(name, size);
-  else kernel.count(`${name}Each`, device.factor).function(`fn ${name}() -> u32 { return ${starts}(batch()) * ${name}Each(); }`);
+  if (device === null || starts === null) {
+    kernel.count(name, size);
+    return;
+  }
+  kernel.count(`${name}Each`, device.factor);
+  if (device.plus !== 0) kernel.count(`${name}Plus`, device.plus);
+  kernel.function(`fn ${name}() -> u32 { return ${starts}(batch()) * ${name}Each()${device.plus === 0 ? "" : ` + ${name}Plus()`}; }`);
 }
 
 /** The place of columns 4c … of a row where four columns are a vector, else that of its column 0; declares the functions it calls. */
@@ -142,13 +152,15 @@ function addressOf(name: string, { wide, strides: [heads, rows, columns], offset
 function reader(kernel: KernelBuilder, name: string, buffer: string, rows: HeadRows, declare: Declare): void {
   const at = addressOf(name, rows, declare);
   if (rows.wide) {
-    kernel.function(`fn ${name}At(head: u32, row: u32, c: u32) -> vec4f { return ${buffer}[${at}]; }`);
+    if (rows.half) kernel.function(fourOf(`${name}Four`, buffer, true));
+    const four = rows.half ? `${name}Four(${at})` : `${buffer}[${at}]`;
+    kernel.function(`fn ${name}At(head: u32, row: u32, c: u32) -> vec4f { return ${four}; }`);
     return;
   }
   kernel.count(`${name}Width`, rows.width);
   const column = `(4u * c + i)${rows.strides[2] === 1 ? "" : ` * ${name}Columns()`}`;
   kernel.function(
     `fn ${name}At(head: u32, row: u32, c: u32) -> vec4f {\n  let at = ${at};\n  var x = vec4f();\n` +
-      `  for (var i = 0u; i < min(${name}Width() - 4u * c, 4u); i++) { x[i] = ${buffer}[at + ${column}]; }\n  return x;\n}`,
+      `  for (var i = 0u; i < min(${name}Width() - 4u * c, 4u); i++) { x[i] = ${fromStored(`${buffer}[at + ${column}]`, rows.half)}; }\n  return x;\n}`,
   );
 }

@@ -23,7 +23,7 @@ const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f8
 
 const reduction =
   ({ identity, combine }: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> =>
-  ({ attrs, inputs, extents, tunings, prologue }) => {
+  ({ attrs, inputs, extents, tunings, prologue, stored }) => {
     const x = typeAt(inputs, 0);
     const strides = stridesOf(extents, x.shape);
     const along = (kept: boolean): number[] => x.shape.flatMap((_, d) => (attrs.axes.includes(d) === kept ? [] : [d]));
@@ -36,7 +36,7 @@ const reduction =
     // Where neighbours lie side by side and the elements of one do not, neighbours read together.
     const across = attrs.axes.includes(x.shape.length - 1) ? 1 : Math.min(lanes, MOST_ACROSS);
     const kernel = short ? new KernelBuilder("reduce", extents) : new KernelBuilder("reduce_long", extents).constant("LANES", lanes).constant("ACROSS", across);
-    readValues(kernel, prologue, { name: "x", type, place: 0 }).write("y", type, result());
+    readValues(kernel, prologue, { name: "x", type, place: 0, half: stored.reads[0] }).write("y", type, result());
     kernel.alias("Value", type).count("outputs", outputs).count("extent", extent);
     kernel.index(
       "base",
@@ -99,14 +99,14 @@ export function rowsTogether(kernel: KernelBuilder, extent: Size, { lanes, alone
   return invocations / shared;
 }
 
-export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prologue }) => {
+export const softmax: Spec<"softmax"> = ({ attrs, inputs, extents, tunings, prologue, stored }) => {
   const x = typeAt(inputs, 0);
   const { outer, rows, inner } = around(extents, x.shape, attrs.axis);
   const kernel = new KernelBuilder("softmax", extents);
   const together = rowsTogether(kernel, rows, tunings.reductions);
-  readValues(kernel, prologue, { name: "x", type: "f32", place: 0 }).write("y", "f32", result());
+  readValues(kernel, prologue, { name: "x", type: "f32", place: 0 }).write("y", stored.writes[0]! ? "f16" : "f32", result());
   kernel.count("rowCount", extents.times(outer, inner)).count("extent", rows).count("stride", inner);
-  kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype));
+  kernel.index("base", [outer, inner], [extents.times(rows, inner), 1]).function(roundedTo(x.dtype, stored.writes[0]!));
   return work([kernel.dispatch(extents.ceilDivide(extents.times(outer, inner), together))]);
 };
 
@@ -118,5 +118,22 @@ export const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents, tunings }
   const together = rowsTogether(kernel, classes, tunings.reductions);
   kernel.count("rowCount", rows).count("classes", classes);
   kernel.function(`fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`);
+  return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
+};
+
+export const classSums: Spec<"class_sums"> = ({ attrs, inputs, extents, tunings }) => {
+  const before = inputs.length === 3 ? 1 : 0;
+  const [x, targets] = [typeAt(inputs, before), typeAt(inputs, before + 1)];
+  const [rows, own] = [extents.product(targets.shape), x.shape.at(-1)!];
+  const kernel = new KernelBuilder("class_sums", extents)
+    .read("x", "f32", input(before))
+    .read("targets", "u32", input(before + 1))
+    .write("y", "f32", result());
+  if (before === 1) kernel.read("sums", "f32", input(0));
+  const together = rowsTogether(kernel, own, tunings.reductions);
+  kernel.count("rowCount", rows).count("classes", own).count("firstClass", attrs.first).count("allClasses", attrs.classes);
+  kernel.function(
+    `fn before(n: u32) -> vec3f { return ${before === 1 ? "vec3f(sums[3u * n], sums[3u * n + 1u], sums[3u * n + 2u])" : "vec3f(LOWEST, 0.0, 0.0)"}; }`,
+  );
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };

@@ -12,7 +12,7 @@ export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extent
   const sums = new KernelBuilder("gather_grad", extents);
   readValues(sums, prologue, { name: "dy", type: "f32", place: places[1]! });
   sums.read("first", "u32", scratch(0)).read("next", "u32", scratch(1)).write("y", "f32", result());
-  sums.count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype));
+  sums.count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype, false));
   const none: Step<Operand> = { kind: "clear", to: scratch(0), bytes: extents.times(4, attrs.rows) };
   return work([none, links.over(count), sums.over(extents.product(y.shape))], [extents.bytes({ dtype: "u32", shape: [attrs.rows] }), extents.times(4, count)]);
 };
@@ -27,7 +27,7 @@ export const crossEntropyGrad: Spec<"cross_entropy_grad"> = ({ inputs, extents, 
   kernel.function(`fn value(i: u32) -> f32 { return ${taken ? "dx" : "x"}[i]; }`);
   const classes = x.shape.at(-1)!;
   const together = rowsTogether(kernel, classes, tunings.reductions);
-  kernel.count("rowCount", rows).count("classes", classes).function(roundedTo(x.dtype));
+  kernel.count("rowCount", rows).count("classes", classes).function(roundedTo(x.dtype, false));
   kernel.function(`fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`);
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };

@@ -2,7 +2,7 @@
 import type { OpName } from "../../ir/vocabulary.js";
 import { attention, attentionKept } from "./attention.js";
 import { attentionGrad } from "./attention-grad.js";
-import { argmax, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
+import { argmax, classSums, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
 import { crossEntropyGrad, gatherGrad } from "./gradients.js";
 import { concat, counts, gather, join, mask, pack, positions, put, rope, routeMask, segments, set, unpack } from "./movement.js";
 import { adamw, sgd } from "./optimisers.js";
@@ -95,6 +95,7 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   attention_grad: attentionGrad,
   adamw,
   sgd,
+  class_sums: classSums,
   random_uniform: randomUniform,
   random_normal: randomNormal,
 };
@@ -107,3 +108,19 @@ export const readsViews: ReadonlySet<OpName> = new Set<OpName>(["attention", "at
 
 /** Operators whose kernels can write result 0 as a permutation, so that whoever reads it finds it row-major. */
 export const writesView: ReadonlySet<OpName> = new Set<OpName>(["attention", "attention_kept"]);
+
+/** By operator, the inputs that its kernels can read where they are stored as f16. What a kernel computes of an input, it computes of either. */
+export const readsHalves: ReadonlyMap<OpName, readonly number[]> = new Map<OpName, readonly number[]>([
+  ["matmul", [0, 1]],
+  ["attention", [0, 1, 2]],
+  ["gather", [0]],
+  ["rope", [0]],
+  ["sum", [0]],
+  ["reduce_max", [0]],
+  ["reduce_min", [0]],
+  ["put", [2]],
+  ["set", [2]],
+]);
+
+/** Operators whose kernels can store result 0 as f16. */
+export const writesHalves: ReadonlySet<OpName> = new Set<OpName>(["matmul", "attention", "gather", "rope", "softmax"]);

@@ -1,7 +1,22 @@
 // Specs of the kernels that move values without looking at them: as 32-bit words, so that all dtypes share them.
 import { multiplySizes, addSizes, type Size } from "../../size/size.js";
 import type { Step } from "../plan.js";
-import { around, input, KernelBuilder, readValues, result, roundedTo, scratch, storageType, typeAt, work, type Operand, type Spec } from "./spec.js";
+import {
+  around,
+  fromStored,
+  input,
+  KernelBuilder,
+  readValues,
+  result,
+  roundedTo,
+  scratch,
+  storageType,
+  toHalf,
+  typeAt,
+  work,
+  type Operand,
+  type Spec,
+} from "./spec.js";
 
 export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents }) => {
   const all = around(extents, typeAt(results, 0).shape, attrs.axis);
@@ -17,9 +32,17 @@ export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents }) => {
   return work(steps);
 };
 
-export const gather: Spec<"gather"> = ({ inputs, results, extents }) => {
+export const gather: Spec<"gather"> = ({ inputs, results, extents, stored }) => {
   const [table, indices] = [typeAt(inputs, 0), typeAt(inputs, 1)];
-  const kernel = new KernelBuilder("gather", extents).read("values", "u32", input(0)).read("indices", "u32", input(1)).write("y", "u32", result());
+  const [from, to] = [stored.reads[0]!, stored.writes[0]!];
+  // Where either is f16, values move as floats.
+  const word = from || to ? "f32" : "u32";
+  const kernel = new KernelBuilder("gather", extents)
+    .read("values", from ? "f16" : word, input(0))
+    .read("indices", "u32", input(1))
+    .write("y", to ? "f16" : word, result());
+  kernel.function(`alias Word = ${to ? "f16" : word};`);
+  kernel.function(`fn wordAt(at: u32) -> Word { return ${from === to ? "values[at]" : to ? toHalf("values[at]") : fromStored("values[at]", from)}; }`);
   kernel
     .count("rowCount", extents.product(indices.shape))
     .count("width", extents.product(table.shape.slice(1)))
@@ -30,14 +53,13 @@ export const gather: Spec<"gather"> = ({ inputs, results, extents }) => {
 /** Adds or replaces rows of a copy of x, or of x itself where nothing else reads it. */
 const scatter =
   (merge: string): Spec<"put" | "set"> =>
-  ({ attrs, inputs, extents, inPlace, prologue, places }) => {
+  ({ attrs, inputs, extents, inPlace, prologue, places, stored }) => {
     const [x, u] = [typeAt(inputs, 0), typeAt(inputs, 2)];
     const from = around(extents, x.shape, attrs.dim);
     const rows = u.shape[attrs.dim]!;
     const type = storageType(x.dtype);
-    const kernel = new KernelBuilder("put", extents);
-    readValues(kernel, prologue, { name: "u", type, place: places[2]! });
-    kernel.write("x", type, result()).read("index", "u32", input(places[1]!));
+    const kernel = new KernelBuilder("put", extents).write("x", type, result()).readAs("index", "u32", places[1]!);
+    readValues(kernel, prologue, { name: "u", type, place: places[2]!, half: stored.reads[places[2]!] });
     kernel.alias("Value", type).count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", rows).count("inner", from.inner);
     kernel.function(`fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`);
     const dispatch = kernel.over(extents.product(u.shape));
@@ -121,19 +143,19 @@ export const join: Spec<"join"> = ({ inputs, results, extents }) => {
   return work(steps, [bytes]);
 };
 
-export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places }) => {
+export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places, stored }) => {
   const x = typeAt(inputs, 0);
   const width = x.shape.at(-1)!;
   const rows = x.shape.at(-2)!;
-  const kernel = new KernelBuilder("rope", extents);
-  readValues(kernel, prologue, { name: "x", type: "f32", place: places[0]! });
-  kernel.read("positions", "u32", input(places[1]!)).read("angles", "f32", input(places[2]!)).write("y", "f32", result());
+  const half = stored.writes[0]!;
+  const kernel = new KernelBuilder("rope", extents).readAs("positions", "u32", places[1]!).readAs("angles", "f32", places[2]!);
+  readValues(kernel, prologue, { name: "x", type: "f32", place: places[0]!, half: stored.reads[places[0]!] }).write("y", half ? "f16" : "f32", result());
   const outer = extents.product(x.shape.slice(0, -2));
-  const half = typeof width === "number" ? width / 2 : extents.ceilDivide(width, 2);
+  const pairs = typeof width === "number" ? width / 2 : extents.ceilDivide(width, 2);
   kernel
     .count("outer", outer)
     .count("rowCount", rows)
-    .count("halfWidth", half)
-    .function(roundedTo(typeAt(results, 0).dtype));
-  return work([kernel.over(extents.times(extents.times(outer, rows), half))]);
+    .count("halfWidth", pairs)
+    .function(roundedTo(typeAt(results, 0).dtype, half));
+  return work([kernel.over(extents.times(extents.times(outer, rows), pairs))]);
 };

@@ -7,7 +7,7 @@ import { broadcastStrides } from "../index-map.js";
 import type { Step } from "../plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
 import { weightTunings, type WeightTunings } from "../tunings/products.js";
-import { input, KernelBuilder, packed, result, roundedTo, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
+import { fourOf, fromStored, input, KernelBuilder, packed, result, roundedTo, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
 
 type Context = SpecContext<"matmul">;
 
@@ -107,10 +107,12 @@ const PLAIN_COLUMNS = 8;
 function plainStep(context: Context, product: Product): Step<Operand> {
   const { attrs, extents } = context;
   const { batches, rows, columns, depth, lead, stepsB } = product;
+  const halfB = context.stored.reads[context.inputB]!;
   const kernel = new KernelBuilder("matmul", extents);
   declareLoads(kernel, context, product);
   kernel
-    .read("b", "f32", asGiven(context, product))
+    .read("b", halfB ? "f16" : "f32", asGiven(context, product))
+    .function(`fn loadB(at: u32) -> f32 { return ${fromStored("b[at]", halfB)}; }`)
     .count("depthStride", attrs.transposed ? 1 : columns)
     .count("columnStride", attrs.transposed ? depth : 1);
   kernel.index("baseB", lead, scaled(context, stepsB, extents.times(depth, columns)));
@@ -182,7 +184,11 @@ function vectorStep(
 ): Step<Operand> {
   const { extents } = context;
   declareLoads(kernel, context, product);
-  kernel.read("b", "vec4f", tile.b).index("matrixB", product.lead, product.stepsB);
+  const half = context.stored.reads[context.inputB]!;
+  kernel
+    .read("b", half ? "vec2u" : "vec4f", tile.b)
+    .function(fourOf("loadB", "b", half))
+    .index("matrixB", product.lead, product.stepsB);
   declareFinish(kernel, context, product);
   const tiles = extents.times(extents.ceilDivide(product.rows, tile.rows), extents.ceilDivide(product.columns, tile.columns));
   return kernel.dispatch(extents.times(product.batches, tiles));
@@ -193,26 +199,27 @@ function declareLoads(kernel: KernelBuilder, context: Context, product: Product)
   const { batches, rows, columns, depth, lead, stepsA } = product;
   kernel.count("batchCount", batches).count("rowCount", rows).count("columnCount", columns).count("depth", depth);
   if (context.loads) context.loads(kernel);
-  else
+  else {
+    const half = context.stored.reads[0]!;
     kernel
-      .read("a", "f32", input(0))
+      .read("a", half ? "f16" : "f32", input(0))
       .index("baseA", lead, scaled(context, stepsA, context.extents.times(rows, depth)))
-      .function(LOADS);
+      .function(`${LOADS}\nfn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${fromStored("a[r.at + k]", half)}; }`);
+  }
 }
 
 const LOADS = `struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
 alias ColA = u32;
-fn colA(k: u32) -> ColA { return k; }
-fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }`;
+fn colA(k: u32) -> ColA { return k; }`;
 
 /** What is done with the sums. */
-function declareFinish(kernel: KernelBuilder, { results, finishes }: Context, { rows, columns }: Product): void {
+function declareFinish(kernel: KernelBuilder, { results, finishes, stored }: Context, { rows, columns }: Product): void {
   if (finishes) finishes(kernel, { rows, columns });
   else
     kernel
-      .write("y", "f32", result())
-      .function(roundedTo(typeAt(results, 0).dtype))
+      .write("y", stored.writes[0]! ? "f16" : "f32", result())
+      .function(roundedTo(typeAt(results, 0).dtype, stored.writes[0]!))
       .function(FINISH);
 }
 

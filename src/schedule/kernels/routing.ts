@@ -12,8 +12,8 @@ export const top: Spec<"top"> = ({ attrs, inputs, extents, tunings, prologue, pl
   const found = tunings.top.find(({ most }) => most === null || tokens <= most);
   invariant(found, "no tuning fits so many tokens");
   const onDevice = extents.onDevice(attrs.axis);
-  const kernel = topKernel(found.tuning, extents);
-  readValues(kernel, prologue, { name: "score", type: "f32", place: places[0]! }).read("parent", "u32", input(places[1]!));
+  const kernel = topKernel(found.tuning, extents).readAs("parent", "u32", places[1]!);
+  readValues(kernel, prologue, { name: "score", type: "f32", place: places[0]! });
   kernel.read("kept", "u32", onDevice ? result(1) : { from: "counted", axis: attrs.axis });
   kernel.write("index", "u32", result(0)).write("positions", "u32", result(2)).count("batch", extents.batch);
   if (onDevice) return work([topStarts(attrs.axis, extents, places), kernel.function("fn publish(b: u32) {}").dispatch(extents.batch)]);

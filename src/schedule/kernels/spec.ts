@@ -33,6 +33,12 @@ export interface View {
   readonly offset: Size;
 }
 
+/** Which of what a unit's kernels read and write lies in memory as f16, by its place; all else takes four bytes a value. */
+export interface Stored {
+  readonly reads: readonly boolean[];
+  readonly writes: readonly boolean[];
+}
+
 /** What a spec sees of a node: nothing that tells two nodes of one signature apart. */
 export interface SpecContext<K extends OpName> {
   readonly attrs: OpAttrs[K];
@@ -40,6 +46,7 @@ export interface SpecContext<K extends OpName> {
   readonly results: readonly TensorType[];
   readonly extents: Extents;
   readonly tunings: Tunings;
+  readonly stored: Stored;
   /** For each input, whether it is a weight, or several side by side, which are read `packed` only. */
   readonly weights: readonly boolean[];
   /** For each input where it lies; null: row-major and alone in its buffer. Others come only to the operators of `readsViews`. */
@@ -83,11 +90,24 @@ export const work = (steps: readonly Step<Operand>[], scratchBytes: readonly Siz
 /** Invocations of a workgroup in kernels that give each element an invocation. */
 export const WORKGROUP = 64;
 
-/** In memory every dtype takes four bytes: f16 as f32, bool as u32. */
+/** What a value of the dtype is where it takes four bytes: f16 an f32, bool a u32. */
 export const storageType = (dtype: DType): WgslType => (dtype === "f16" ? "f32" : dtype === "bool" ? "u32" : dtype);
 
-/** `fn rounded(v: f32) -> f32`: what storing a value of the dtype does to it. */
-export const roundedTo = (dtype: DType, name = "rounded"): string => `fn ${name}(v: f32) -> f32 { return ${dtype === "f16" ? "modc_f16(v)" : "v"}; }`;
+/** `fn rounded(v: f32) -> f32`, or `-> f16` where that is stored: what storing a value of the dtype does to it. */
+export const roundedTo = (dtype: DType, half: boolean): string =>
+  half ? `fn rounded(v: f32) -> f16 { return ${toHalf("v")}; }` : `fn rounded(v: f32) -> f32 { return ${dtype === "f16" ? "modc_f16(v)" : "v"}; }`;
+
+/** An f32 as it is stored in f16, rounded to nearest: WGSL lets a conversion round either way, and lets it do anything with what is too large. */
+export const toHalf = (value: string): string => `f16(modc_f16(${value}))`;
+
+/** What is read of a buffer of floats as f32. */
+export const fromStored = (word: string, half: boolean): string => (half ? `f32(${word})` : word);
+
+/** `fn name(at: u32) -> vec4f`: four columns of a buffer whose elements are four columns each. */
+export const fourOf = (name: string, buffer: string, half: boolean): string =>
+  half
+    ? `fn ${name}(at: u32) -> vec4f {\n  let words = ${buffer}[at];\n  return vec4f(unpack2x16float(words.x), unpack2x16float(words.y));\n}`
+    : `fn ${name}(at: u32) -> vec4f { return ${buffer}[at]; }`;
 
 /** Collects one dispatch of a kernel. Names of buffers, fields and functions are those of its file. */
 export class KernelBuilder {
@@ -124,6 +144,11 @@ export class KernelBuilder {
       this.read(name, element, input(index));
     }
     return name;
+  }
+  /** Binds an input under a name by which whoever asks for it finds it, too. */
+  readAs(name: string, element: Buffer["element"], index: number): this {
+    this.inputIs(index, name);
+    return this.read(name, element, input(index));
   }
   write(name: string, element: Buffer["element"], operand: Operand): this {
     this.#bind({ name, access: "read_write", element }, operand);
@@ -201,7 +226,10 @@ export class KernelBuilder {
     const device = this.#extents.deviceSize(size);
     if (device === null) return { kind: "field", field: this.#field(field, "u32", { size }) };
     const starts = this.#startsOf(device.axis);
-    return { kind: "rows", starts, batch: this.#batch(), times: device.factor === 1 ? null : this.#field(field, "u32", { size: device.factor }) };
+    const batch = this.#batch();
+    const times = device.factor === 1 ? null : this.#field(field, "u32", { size: device.factor });
+    const plus = device.plus === 0 ? null : this.#field(`${field}_plus`, "u32", { size: device.plus });
+    return { kind: "rows", starts, batch, times, plus };
   }
   #batch(): string {
     const field = "sequences";
@@ -252,9 +280,13 @@ export function typeAt(types: readonly TensorType[], index: number): TensorType 
 export function readValues(
   kernel: KernelBuilder,
   prologue: ((kernel: KernelBuilder) => void) | null,
-  read: { readonly name: string; readonly type: WgslType; readonly place: number },
+  read: { readonly name: string; readonly type: WgslType; readonly place: number; readonly half?: boolean | undefined },
 ): KernelBuilder {
+  const half = read.half ?? false;
   if (prologue) prologue(kernel);
-  else kernel.read(read.name, read.type, input(read.place)).function(`fn value(i: u32) -> ${read.type} { return ${read.name}[i]; }`);
+  else
+    kernel
+      .read(read.name, half ? "f16" : read.type, input(read.place))
+      .function(`fn value(i: u32) -> ${read.type} { return ${fromStored(`${read.name}[i]`, half)}; }`);
   return kernel;
 }

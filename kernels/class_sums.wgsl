@@ -1,0 +1,74 @@
+// y[n] = (m, Σ over c of exp(x[n, c] − m), x[n, target[n]]), m = max x[n, ·], over the classes of x and those that `before` has seen.
+// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its classes in blocks of 8 with a running m, so that the row is read once.
+// Grid: one workgroup for each INVOCATIONS / LANES rows.
+
+// --- parameters
+struct Sizes { rows: u32, classes: u32, first: u32, total: u32 }
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> targets: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+const INVOCATIONS = 64u;
+const LANES = 64u;
+fn rowCount() -> u32 { return sizes.rows; }
+fn classes() -> u32 { return sizes.classes; }
+fn firstClass() -> u32 { return sizes.first; }
+fn allClasses() -> u32 { return sizes.total; }
+fn before(n: u32) -> vec3f { return vec3f(LOWEST, 0.0, 0.0); }
+// --- end of parameters
+
+const BLOCK = 8u;
+const LOWEST = -3.4028234e38;
+/** Of what each lane has seen: the largest value m, and Σ exp(x − m). */
+var<workgroup> parts: array<vec2f, INVOCATIONS>;
+
+fn merged(a: vec2f, b: vec2f) -> vec2f {
+  let m = max(a.x, b.x);
+  return vec2f(m, a.y * exp(a.x - m) + b.y * exp(b.x - m));
+}
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) invocation: u32) {
+  let first = (group.x + group.y * groups.x) * (INVOCATIONS / LANES);
+  if (first >= rowCount()) { return; }
+  let n = first + invocation / LANES;
+  let lane = invocation % LANES;
+  let start = min(n, rowCount() - 1u) * classes();
+
+  var m = LOWEST;
+  var sum = 0.0;
+  var c = lane;
+  for (; c + (BLOCK - 1u) * LANES < classes(); c += BLOCK * LANES) {
+    var block: array<f32, BLOCK>;
+    var high = m;
+    for (var i = 0u; i < BLOCK; i++) {
+      block[i] = x[start + c + i * LANES];
+      high = max(high, block[i]);
+    }
+    var part = 0.0;
+    for (var i = 0u; i < BLOCK; i++) { part += exp(block[i] - high); }
+    sum = fma(sum, exp(m - high), part);
+    m = high;
+  }
+  for (; c < classes(); c += LANES) {
+    let v = x[start + c];
+    let high = max(m, v);
+    sum = fma(sum, exp(m - high), exp(v - high));
+    m = high;
+  }
+  parts[invocation] = vec2f(m, sum);
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane < half) { parts[invocation] = merged(parts[invocation], parts[invocation + half]); }
+  }
+  if (lane == 0u && n < rowCount()) {
+    let old = before(n);
+    let all = merged(old.xy, parts[invocation]);
+    y[3u * n] = all.x;
+    y[3u * n + 1u] = all.y;
+    // Of a target in no class of x it wraps, or lies beyond.
+    let at = min(targets[n], allClasses() - 1u) - firstClass();
+    if (at < classes()) { y[3u * n + 2u] = x[start + at]; }
+    else { y[3u * n + 2u] = old.z; }
+  }
+}

@@ -1,0 +1,125 @@
+// What is too large for one binding, and where it is cut: weights along the columns of their products or the rows that are looked up, logits along their classes.
+import { isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
+import type { Limits } from "../../program/target.js";
+import { resolveSizes } from "../../size/axes.js";
+import type { TensorType } from "../../ir/types.js";
+import { productWeights, shapeOf } from "../side-by-side.js";
+import { keepsColumns, reducesColumns, widthOf } from "./columns.js";
+
+/** Elements `start` … `stop` − 1 along a dimension. */
+export interface Range {
+  readonly start: number;
+  readonly stop: number;
+}
+
+export interface Cuts {
+  /** Values that are made in parts of their last dimension. */
+  readonly wide: ReadonlySet<Node>;
+  /** The parts, by the size of that dimension. */
+  readonly columns: ReadonlyMap<number, readonly Range[]>;
+  /** Weights that rows are looked up in, and the rows of each part. */
+  readonly tables: ReadonlyMap<Node, readonly Range[]>;
+}
+
+/**
+ * Cross-entropy over more classes goes through so many at a time, whatever the limits: logits of 4096 rows then take 128 MiB and not gigabytes, while a part is still wide
+ * enough for its product to run as fast as the whole would.
+ */
+export const MOST_CLASSES = 8192;
+/** Values are not cut narrower because of their rows: products of fewer columns cost more than they save. */
+const LEAST_COLUMNS = 1024;
+/** Rows along an axis without a bound, as far as cutting goes. */
+const USUAL_ROWS = 4096;
+const WORD = 4;
+
+export function findCuts(graph: Graph, limits: Limits): Cuts {
+  const nodes = nodesOf(graph);
+  const limit = limits.storageBindingBytes;
+  const ends = endsOf(graph, nodes);
+  const bytesOf = bytesAtBounds(graph);
+  const wide = new Set<Node>();
+  const most = new Map<number, number>();
+  for (const node of nodes) {
+    const width = widthOf(node);
+    const end = ends.get(node);
+    const columns = Math.min(columnsOfWeights(node, limit), end ? columnsOfValue(node, end, limit, bytesOf) : Infinity);
+    const starts = isOp(node, "matmul") && columns < width && columns > 0;
+    const follows = end !== undefined && node.inputs.some((n) => wide.has(n) && keepsColumns(node, n));
+    if (!starts && !follows) continue;
+    wide.add(node);
+    if (columns > 0) most.set(width, Math.min(most.get(width) ?? width, columns));
+  }
+  return { wide, columns: new Map([...most].map(([width, columns]) => [width, rangesOf(width, columns)])), tables: tablesOf(nodes, limit) };
+}
+
+/** How the columns of a value end: all of them reach the caller, or are reduced; `loss`: some by cross-entropy. */
+interface End {
+  readonly loss: boolean;
+}
+
+function endsOf(graph: Graph, nodes: readonly Node[]): ReadonlyMap<Node, End> {
+  const readers = new Map<Node, Node[]>();
+  for (const node of nodes) for (const input of new Set(node.inputs)) readers.set(input, [...(readers.get(input) ?? []), node]);
+  const results = new Set(graph.outputs.map((o) => o.node));
+  const kept = new Set([...graph.states.map((s) => s.next), ...graph.starts.values()]);
+  const ends = new Map<Node, End>();
+  for (const node of nodes.toReversed()) {
+    const own = readers.get(node) ?? [];
+    if (widthOf(node) < 2 || kept.has(node) || (own.length === 0 && !results.has(node))) continue;
+    const follow = own.filter((r) => !reducesColumns(r, node));
+    if (!follow.every((r) => ends.has(r) && keepsColumns(r, node))) continue;
+    ends.set(node, { loss: own.some((r) => isOp(r, "cross_entropy") || ends.get(r)?.loss === true) });
+  }
+  return ends;
+}
+
+/** Columns of a product whose weights fit a binding. */
+function columnsOfWeights(node: Node, limit: number): number {
+  const weights = productWeights(node);
+  if (!weights) return Infinity;
+  const elements = weights.reduce((sum, w) => sum + elementsOf(shapeOf(w)), 0);
+  return WORD * elements <= limit ? Infinity : Math.floor(limit / ((WORD * elements) / widthOf(node)));
+}
+
+function columnsOfValue(node: Node, { loss }: End, limit: number, bytesOf: (type: TensorType) => number): number {
+  const width = widthOf(node);
+  const bytes = bytesOf(node.types[0]!);
+  const byRows = bytes > limit ? Math.max(LEAST_COLUMNS, Math.floor(limit / (bytes / width))) : Infinity;
+  return loss && width > MOST_CLASSES ? Math.min(MOST_CLASSES, byRows) : byRows;
+}
+
+function tablesOf(nodes: readonly Node[], limit: number): ReadonlyMap<Node, readonly Range[]> {
+  const tables = new Map<Node, readonly Range[]>();
+  for (const node of nodes) {
+    const [table] = node.inputs;
+    if (!isOp(node, "gather") || !table || !isOp(table, "weight")) continue;
+    const [rows] = table.attrs.shape;
+    const bytes = WORD * elementsOf(table.attrs.shape);
+    const most = Math.floor(limit / (bytes / rows!));
+    if (bytes > limit && most > 0) tables.set(table, rangesOf(rows!, most));
+  }
+  return tables;
+}
+
+const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
+
+/** Bytes of a value at the bounds of its axes. */
+function bytesAtBounds(graph: Graph): (type: TensorType) => number {
+  const extents = new Map<string, number>();
+  for (const axis of graph.axes)
+    if (axis.role !== "sequence" || axis.count.kind === "input") extents.set(axis.name, axis.bound ?? (axis.role === "sequence" ? USUAL_ROWS : 1));
+  const live = new Map(graph.live.map((l) => [l.name, l.default]));
+  const sizes = resolveSizes(graph.axes, { extents, lengths: new Map(), live });
+  return ({ shape }) => shape.reduce((n: number, s) => n * sizes.number(s), WORD);
+}
+
+/** Columns of a panel, at most: parts that begin and end with one waste nothing. */
+const PANEL = 256;
+
+/** Equal parts of at most so many, in whole panels where they are large. */
+export function rangesOf(size: number, most: number): readonly Range[] {
+  const unit = most >= 4 * PANEL ? PANEL : 1;
+  const units = Math.ceil(size / unit);
+  const each = unit * Math.ceil(units / Math.ceil(units / Math.floor(most / unit)));
+  return Array.from({ length: Math.ceil(size / each) }, (_, i) => ({ start: i * each, stop: Math.min((i + 1) * each, size) }));
+}

@@ -1,0 +1,207 @@
+// Splitting: what exceeds the limit of a binding is computed, and loaded, in parts; so are the logits of a large vocabulary that only a loss reads.
+import { invariant } from "../../diagnostics/invariant.js";
+import { createEmit, type Emit } from "../../ir/build.js";
+import { isOp, nodesOf, type Graph, type Node, type Origin } from "../../ir/graph.js";
+import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
+import { ops } from "../../ops/index.js";
+import { replaceNodes } from "../../ir/replace.js";
+import type { Limits } from "../../program/target.js";
+import type { DType } from "../../size/dtype.js";
+import { attrsFor, reducesColumns, widthOf } from "./columns.js";
+import { findCuts, type Cuts, type Range } from "./cuts.js";
+
+/** The same meaning in values and weights that fit the limits of a device, as far as they can be cut; the same graph where all fit. */
+export function split(graph: Graph, limits: Limits): Graph {
+  const cuts = findCuts(graph, limits);
+  return cuts.wide.size === 0 && cuts.tables.size === 0 ? graph : new Splitting(graph, cuts).made();
+}
+
+class Splitting {
+  readonly #graph: Graph;
+  readonly #cuts: Cuts;
+  readonly #emit: Emit;
+  /** What stands for a node; of a wide one, once somebody wants all of it. */
+  readonly #whole = new Map<Node, Node>();
+  readonly #parts = new Map<Node, readonly Node[]>();
+  #origin: Origin | null = null;
+
+  constructor(graph: Graph, cuts: Cuts) {
+    this.#graph = graph;
+    this.#cuts = cuts;
+    this.#emit = createEmit(ops, graph.axes);
+  }
+
+  made(): Graph {
+    for (const node of nodesOf(this.#graph)) {
+      this.#origin = node.origin;
+      if (this.#cuts.wide.has(node)) this.#parts.set(node, this.#partsOf(node));
+      else this.#whole.set(node, this.#wholeOf(node));
+    }
+    return replaceNodes(this.#graph, (node) => this.#now(node));
+  }
+
+  #node<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]): Node<K> {
+    return this.#emit.node(op, inputs, attrs, this.#origin);
+  }
+  #constant(value: number, dtype: DType): Node {
+    return this.#node("constant", [], { value, dtype, shape: [] });
+  }
+  /** All of a value: of one in parts, these side by side. */
+  #now(node: Node): Node {
+    let whole = this.#whole.get(node);
+    if (!whole) {
+      const parts = this.#parts.get(node);
+      if (!parts) return node;
+      whole = this.#emit.node("concat", parts, { axis: lastOf(node) }, node.origin);
+      this.#whole.set(node, whole);
+    }
+    return whole;
+  }
+
+  // --- values in parts
+  #partsOf(node: Node): readonly Node[] {
+    const ranges = this.#cuts.columns.get(widthOf(node));
+    invariant(ranges, `nobody says where ${node.op} is cut`);
+    if (isOp(node, "softmax")) return this.#softmax(node);
+    return ranges.map((range, i) => {
+      if (isOp(node, "matmul")) return this.#node("matmul", [this.#now(node.inputs[0]!), this.#weightColumns(node, range)], node.attrs);
+      const inputs = node.inputs.map((n) => (widthOf(n) === widthOf(node) ? this.#part(n, range, i) : this.#now(n)));
+      return this.#node(node.op, inputs, attrsFor(node, range.stop - range.start));
+    });
+  }
+  #part(node: Node, range: Range, index: number): Node {
+    const part = this.#parts.get(node)?.[index];
+    if (part) return part;
+    if (isOp(node, "constant")) return this.#node("constant", [], attrsFor(node, range.stop - range.start) as OpAttrs["constant"]); // of the same operator
+    return this.#node("slice", [this.#now(node)], { axis: lastOf(node), ...range });
+  }
+  /** Columns of a product's second input: of weights, parts that are loaded as such. */
+  #weightColumns({ inputs, attrs }: Node<"matmul">, range: Range): Node {
+    const b = inputs[1]!;
+    const axis = b.types[0]!.shape.length - (attrs.transposed ? 2 : 1);
+    if (isOp(b, "weight")) return this.#weightPart(b, axis, range);
+    const joined = isOp(b, "concat") && b.attrs.axis === axis && b.inputs.every((n) => isOp(n, "weight"));
+    if (!joined) return this.#node("slice", [this.#now(b)], { axis, ...range });
+    let first = 0;
+    const parts = b.inputs.flatMap((weight) => {
+      const [begin, end] = [Math.max(range.start - first, 0), Math.min(range.stop - first, weight.attrs.shape[axis]!)];
+      first += weight.attrs.shape[axis]!;
+      return begin < end ? [this.#weightPart(weight, axis, { start: begin, stop: end })] : [];
+    });
+    return parts.length === 1 ? parts[0]! : this.#node("concat", parts, { axis });
+  }
+  #weightPart({ attrs: { path, dtype, shape }, origin }: Node<"weight">, axis: number, { start, stop }: Range): Node {
+    const of = shape[axis]!;
+    const attrs = { path, dtype, shape: shape.map((n, d) => (d === axis ? stop - start : n)), part: { axis, start, of } };
+    return this.#emit.node("weight", [], attrs, origin);
+  }
+  /** e^(x − m) / Σ e^(x − m) by the largest m and the sum over all parts. */
+  #softmax(node: Node<"softmax">): readonly Node[] {
+    const { dtype } = node.types[0]!;
+    const parts = this.#parts.get(node.inputs[0]!)!.map((n) => this.#cast(n, "f32"));
+    const along = { axes: [node.attrs.axis], keep: true };
+    const largest = this.#combined(
+      "max",
+      parts.map((x) => this.#node("reduce_max", [x], along)),
+    );
+    const powers = parts.map((x) => this.#node("exp", [this.#node("sub", [x, largest], {})], {}));
+    const total = this.#combined(
+      "add",
+      powers.map((x) => this.#node("sum", [x], along)),
+    );
+    return powers.map((x) => this.#cast(this.#node("div", [x, total], {}), dtype));
+  }
+  #cast(node: Node, dtype: DType): Node {
+    return node.types[0]!.dtype === dtype ? node : this.#node("cast", [node], { dtype });
+  }
+  #combined(op: "max" | "min" | "add", nodes: readonly Node[]): Node {
+    return nodes.reduce((a, b) => this.#node(op, [a, b], {}));
+  }
+
+  // --- what reads them
+  #wholeOf(node: Node): Node {
+    const [input] = node.inputs;
+    const parts = input && this.#parts.get(input);
+    if (parts && reducesColumns(node, input)) return this.#reduced(node, parts);
+    const rows = input && isOp(node, "gather") ? this.#cuts.tables.get(input) : undefined;
+    if (rows) return this.#gather(node as Node<"gather">, rows);
+    const inputs = node.inputs.map((n) => this.#now(n));
+    return inputs.every((n, i) => n === node.inputs[i]) ? node : { ...node, inputs };
+  }
+  #reduced(node: Node, parts: readonly Node[]): Node {
+    if (isOp(node, "cross_entropy")) return this.#crossEntropy(node, parts);
+    if (isOp(node, "argmax")) return this.#argmax(node, parts);
+    if (isOp(node, "reduce_max"))
+      return this.#combined(
+        "max",
+        parts.map((x) => this.#node("reduce_max", [x], node.attrs)),
+      );
+    if (isOp(node, "reduce_min"))
+      return this.#combined(
+        "min",
+        parts.map((x) => this.#node("reduce_min", [x], node.attrs)),
+      );
+    invariant(isOp(node, "sum"), `${node.op} reads no parts`);
+    const { dtype } = node.types[0]!;
+    const between = dtype === "f16" ? "f32" : dtype;
+    return this.#cast(
+      this.#combined(
+        "add",
+        parts.map((x) => this.#node("sum", [this.#cast(x, between)], node.attrs)),
+      ),
+      dtype,
+    );
+  }
+  /** log Σ e^(x − m) + m − x[target], each part read once, with what those before have come to. */
+  #crossEntropy({ inputs, types }: Node<"cross_entropy">, parts: readonly Node[]): Node {
+    const targets = this.#now(inputs[1]!);
+    const classes = widthOf(inputs[0]!);
+    let sums: Node | null = null;
+    let first = 0;
+    for (const part of parts) {
+      // The sums come first, so that parts are computed one after the other and share their memory.
+      sums = this.#node("class_sums", sums ? [sums, part, targets] : [part, targets], { first, classes });
+      first += widthOf(part);
+    }
+    const { shape } = types[0]!;
+    const [largest, total, logit] = [0, 1, 2].map((start) =>
+      this.#node("reshape", [this.#node("slice", [sums!], { axis: shape.length, start, stop: start + 1 })], { shape }),
+    );
+    const loss = this.#node("add", [this.#node("log", [total!], {}), this.#node("sub", [largest!, logit!], {})], {});
+    if (targets.types[0]!.dtype !== "i32") return loss;
+    return this.#node("where", [this.#node("lt", [targets, this.#constant(0, "i32")], {}), this.#constant(0, "f32"), loss], {});
+  }
+  /** The first of the largest; NaN is larger than any number, and no NaN than the first. */
+  #argmax({ attrs }: Node<"argmax">, parts: readonly Node[]): Node {
+    const along = { axes: [attrs.axis], keep: attrs.keep };
+    let first = 0;
+    const [best] = parts
+      .map((part) => {
+        const at: Node = this.#node("add", [this.#node("argmax", [part], attrs), this.#constant(first, "u32")], {});
+        first += widthOf(part);
+        return { value: this.#node("reduce_max", [part], along) as Node, at };
+      })
+      .reduce<readonly { readonly value: Node; readonly at: Node }[]>(([held], next) => {
+        if (!held) return [next];
+        const beyond = this.#node("not", [this.#node("le", [next.value, held.value], {})], {});
+        const better = this.#node("and", [beyond, this.#node("eq", [held.value, held.value], {})], {});
+        return [{ value: this.#node("where", [better, next.value, held.value], {}), at: this.#node("where", [better, next.at, held.at], {}) }];
+      }, []);
+    return best!.at;
+  }
+  /** Rows from the part of the table that has them. Within a part of which a row is not, some other is read. */
+  #gather({ inputs }: Node<"gather">, ranges: readonly Range[]): Node {
+    const [table, indices] = [inputs[0] as Node<"weight">, this.#now(inputs[1]!)]; // only weights are tables
+    const shape = [...indices.types[0]!.shape, ...table.attrs.shape.slice(1).map(() => 1)];
+    const within = this.#node("reshape", [indices], { shape });
+    let rows: Node | null = null;
+    for (const range of ranges) {
+      const start = this.#constant(range.start, "u32");
+      const own: Node = this.#node("gather", [this.#weightPart(table, 0, range), range.start === 0 ? indices : this.#node("sub", [indices, start], {})], {});
+      rows = rows ? this.#node("where", [this.#node("ge", [within, start], {}), own, rows], {}) : own;
+    }
+    return rows!;
+  }
+}
+
+const lastOf = (node: Node): number => node.types[0]!.shape.length - 1;
