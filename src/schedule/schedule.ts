@@ -150,7 +150,7 @@ class Scheduling {
     const inPlace = this.#takesOver(unit, at);
     const work = this.#workOf(unit, inPlace);
     const results = unit.writes.map(({ value, bytes }, i) => {
-      const taken = inPlace[i] ? this.#storageOf(itemAt(unit.reads, unit.takesOver[i]!)) : this.#freeState(value, at);
+      const taken = inPlace[i] ? this.#storageOf(itemAt(unit.reads, itemAt(unit.takesOver, i)!)) : this.#freeState(value, at);
       const made = taken ?? storage(bytes, value.node.origin?.path ?? value.node.op, false);
       this.#storage.set(value, made);
       return made;
@@ -227,12 +227,13 @@ class Scheduling {
   /** For each result that may take over memory, whether nothing else needs that. */
   #takesOver({ takesOver, reads, writes }: Unit, at: number): readonly boolean[] {
     return takesOver.map((place, i) => {
+      if (place === null) return false;
       const value = itemAt(reads, place);
       const own = this.#storageOf(value);
       const state = this.#stateOf.get(itemAt(writes, i).value);
       // The new value of a state goes nowhere but into its memory.
       if (own.fixed ? own !== state : state !== undefined) return false;
-      const others = takesOver.some((other, j) => j !== i && this.#storageOf(itemAt(reads, other)) === own);
+      const others = takesOver.some((other, j) => j !== i && other !== null && this.#storageOf(itemAt(reads, other)) === own);
       const free = this.#memoryOf(value).every((m) => this.#lastRead.get(m) === at) && !others;
       return free && reads.every((v) => v === value || this.#madeWhenPacked.has(v.node) || this.#storageOf(v) !== own);
     });

@@ -5,7 +5,7 @@ import { printType } from "../ir/typing.js";
 import { ops } from "../ops/index.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
 import { elementInput, isPointwise, isStructure } from "./demand.js";
-import { expressionKey, valuesOf, type Expression, type MemoryLeaf } from "./expression.js";
+import { expressionKey, valuesOf, type Expression } from "./expression.js";
 import { declareValue, dtypeAt, soleResult } from "./expression-text.js";
 import type { Extents } from "./extents.js";
 import { readsViews, worksInPlace, writesView } from "./kernels/index.js";
@@ -14,7 +14,7 @@ import { isRowMajor, rowMajor, type Value } from "./layout.js";
 import { Layouts } from "./layouts.js";
 import { regionUnit, rowGroupUnit } from "./region-unit.js";
 import { liesAsGiven, productWeights } from "./side-by-side.js";
-import { indexIn, runSpec, typesOf, UNFUSED, type Unit, type UnitOptions } from "./unit.js";
+import { indexIn, runSpec, typesOf, UNFUSED, updatedState, type Unit, type UnitOptions } from "./unit.js";
 
 export class UnitMaker {
   readonly units: Unit[] = [];
@@ -64,7 +64,7 @@ export class UnitMaker {
             .slice(-3)
             .map((o) => o.node.op)
             .join("_");
-    const updated = this.#updatedState(node, expression);
+    const updated = updatedState(node, expression, this.#with);
     const takesOver = updated === null ? [] : [inputOf(updated)];
     const make = ([inPlace]: readonly boolean[]): Work => {
       const kernel = new KernelBuilder("pointwise", extents, name);
@@ -77,17 +77,6 @@ export class UnitMaker {
     };
     const nodes = [node, ...operations.map((o) => o.node).filter((n) => n !== node)];
     return { nodes, reads, writes: this.#writes(node), takesOver, key: `= ${name} ${takesOver.join()} ${expressionKey(expression, extents, inputOf)}`, make };
-  }
-  /** The state whose new value a node is, if of the old one it reads no element but the one that it computes. */
-  #updatedState(node: Node, expression: Expression): Value | null {
-    const { extents, updates } = this.#with;
-    const { leaves, shape } = expression;
-    const name = updates.get(node);
-    const old = leaves.filter((l): l is MemoryLeaf => l.kind === "memory" && isOp(l.value.node, "state") && l.value.node.attrs.name === name);
-    const inPlace = old.every(
-      ({ value, access, parts, dtype }) => dtype === node.types[0]!.dtype && !access.indexed && isRowMajor(extents, { value, ...access.affine, parts }, shape),
-    );
-    return inPlace ? (old[0]?.value ?? null) : null;
   }
   /** A node by the kernels of its operator; what the first kernel reads may be computed in it. */
   #kernelUnit(node: Node): Unit | null {
