@@ -40,7 +40,7 @@ export interface UnitOptions {
 }
 
 /** What a context says where nothing is fused. */
-export const UNFUSED = { inPlace: [], prologue: null, loads: null, finishes: null, resultView: null, inputB: 1, pairs: 0, liesAsGiven: false } as const;
+export const UNFUSED = { inPlace: [], prologue: null, loads: null, finishes: null, resultViews: [], inputB: 1, pairs: 0, liesAsGiven: false } as const;
 
 /** What a spec is told of every node. Layers that are made alike are said alike. */
 export function typesOf(node: Node, { extents, tunings }: UnitOptions): Pick<SpecContext<OpName>, "attrs" | "inputs" | "results" | "extents" | "tunings"> {

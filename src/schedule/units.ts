@@ -8,7 +8,7 @@ import { elementInput, isPointwise, isStructure } from "./demand.js";
 import { expressionKey, valuesOf, type Expression } from "./expression.js";
 import { declareValue, dtypeAt, soleResult } from "./expression-text.js";
 import type { Extents } from "./extents.js";
-import { readsViews, worksInPlace, writesView } from "./kernels/index.js";
+import { readsViews, worksInPlace, writesViews } from "./kernels/index.js";
 import { KernelBuilder, result, storageType, work, type View, type Work } from "./kernels/spec.js";
 import { isRowMajor, rowMajor, type Value } from "./layout.js";
 import { Layouts } from "./layouts.js";
@@ -97,7 +97,7 @@ export class UnitMaker {
     const inputOf = indexIn(reads);
     const base = isOp(node, "put") || isOp(node, "set") ? places[0]! : null;
     const conflict = base !== null && expression && !this.#readsOnlyWhatItWrites(expression, node as Node<"put" | "set">);
-    const resultView = this.#resultView(node);
+    const resultViews = this.#resultViews(node);
     // Its old rows are still read while others are written: what is written begins as a copy.
     const inPlace = worksInPlace.has(node.op) && !conflict ? ops[node.op].inPlace!.map((i) => places[i]!) : [];
     // A kernel that replaces several values reads none of them twice.
@@ -116,7 +116,7 @@ export class UnitMaker {
       `${node.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}${Number(liesAsGiven(node))}`,
       context.results.map(printType).join(" "),
       prologue ? `<${expressionKey(expression!, extents, inputOf)}> ${places.join(",")}` : "",
-      [...views, resultView].map((v) => (v ? this.#viewKey(v) : "")).join(";"),
+      [...views, ...resultViews].map((v) => (v ? this.#viewKey(v) : "")).join(";"),
     ].join(" ");
     const make = (inPlace: readonly boolean[]): Work =>
       runSpec(node.op, {
@@ -124,7 +124,7 @@ export class UnitMaker {
         ...context,
         weights,
         views: views.map((v) => v && this.#sameView(v)),
-        resultView: resultView && this.#sameView(resultView),
+        resultViews: resultViews.map((v) => v && this.#sameView(v)),
         inPlace,
         prologue,
         places,
@@ -154,7 +154,7 @@ export class UnitMaker {
   #readOf(node: Node, from: Node, index: number): { readonly value: Value; readonly view: View | null } {
     const { extents, madeWhenPacked } = this.#with;
     if (madeWhenPacked.has(from)) return { value: this.layouts.result(from, 0), view: null };
-    const layout = readsViews.has(node.op) && index < 3 ? this.layouts.of(from) : null;
+    const layout = readsViews.get(node.op)?.includes(index) ? this.layouts.of(from) : null;
     if (layout && layout.parts === 1 && !isRowMajor(extents, layout, from.types[0]!.shape)) return { value: layout.value, view: layout };
     return { value: this.layouts.valueOf(from), view: null };
   }
@@ -166,20 +166,20 @@ export class UnitMaker {
     const { strides, offset } = this.#sameView(view);
     return `${strides.map(printSize).join(",")}+${printSize(offset)}`;
   }
+  #resultViews(node: Node): readonly (View | null)[] {
+    const { demand } = this.#with.partition;
+    return (writesViews.get(node.op) ?? []).map((i) => {
+      if (node.types.length === 1) return this.#resultView(node, this.layouts.result(node, i));
+      const [pick, ...more] = demand.direct(node).filter((n) => isOp(n, "pick") && n.attrs.result === i);
+      return pick && more.length === 0 ? this.#resultView(pick, this.layouts.result(node, i)) : null;
+    });
+  }
   /** Written so that the one permutation all read it through finds it row-major. */
-  #resultView(node: Node): View | null {
+  #resultView(node: Node, result: Value): View | null {
     const { partition, extents } = this.#with;
     const [reader, ...more] = partition.demand.direct(node);
-    if (
-      !writesView.has(node.op) ||
-      !reader ||
-      more.length > 0 ||
-      !isOp(reader, "permute") ||
-      partition.demand.isCopied(reader) ||
-      !partition.demand.mayLieAnyhow(node)
-    )
-      return null;
-    const permuted = rowMajor(extents, this.layouts.result(node, 0), reader.types[0]!.shape);
+    if (!reader || more.length > 0 || !isOp(reader, "permute") || partition.demand.isCopied(reader) || !partition.demand.mayLieAnyhow(node)) return null;
+    const permuted = rowMajor(extents, result, reader.types[0]!.shape);
     const strides: Size[] = [];
     reader.attrs.order.forEach((d, n) => (strides[d] = permuted.strides[n]!));
     this.layouts.set(node, { ...permuted, strides });

@@ -44,8 +44,8 @@ export interface SpecContext<K extends OpName> {
   readonly weights: readonly boolean[];
   /** For each input where it lies; null: row-major and alone in its buffer. Others come only to the operators of `readsViews`. */
   readonly views: readonly (View | null)[];
-  /** Where result 0 is to be written; null: row-major. Others come only to the operators of `writesView`. */
-  readonly resultView: View | null;
+  /** Where each result is to be written; null, or beyond the last: row-major. Others come only to the operators of `writesViews`. */
+  readonly resultViews: readonly (View | null)[];
   /** For each result whether it takes over the memory of the record's `inPlace` input, which then holds the value of that already; none beyond the last. */
   readonly inPlace: readonly boolean[];
   /** Where the kernel computes an input: binds what that needs, as the first inputs, and declares `fn value(i: u32)`, its element i. */
