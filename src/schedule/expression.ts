@@ -6,7 +6,7 @@ import { inputTypes, printShape } from "../ir/typing.js";
 import type { DType } from "../size/dtype.js";
 import { printSize, type Size } from "../size/size.js";
 import { accessOf, broadcastCoordinates, coordinatesOf, inputCoordinates, sameCoordinates, type Access, type Affine, type Coordinate } from "./access.js";
-import { isStructure } from "./demand.js";
+import { isPointwise, isStructure } from "./demand.js";
 import type { Extents } from "./extents.js";
 import type { Layout, Value } from "./layout.js";
 
@@ -92,6 +92,8 @@ export class ExpressionBuilder {
       if (!access) return this.#block(node);
       return this.#leaf({ kind: "memory", value: layout.value, dtype, access, parts: layout.parts }, this.#key(layout, access, dtype));
     }
+    // A kernel that waits for a copy should have made it: all are made again, this one too.
+    if (!isPointwise(node)) return null;
     const known = this.#operationPlaces.get(node)?.find((made) => made.at === at || sameCoordinates(made.at, at));
     if (known) return known.place;
     const operands: number[] = [];
