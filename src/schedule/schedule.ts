@@ -10,6 +10,7 @@ import { packPanels } from "./kernels/panels.js";
 import { supportsRowSums } from "./kernels/products.js";
 import type { Operand, Work } from "./kernels/spec.js";
 import type { Value } from "./layout.js";
+import { keptRows } from "./kept-rows.js";
 import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
 import { partition, type ProductAbilities } from "./partition.js";
@@ -64,7 +65,7 @@ class Scheduling {
 
   /** Structure that no kernel can see through is copied: which that is shows only when kernels are made, so they are made again. */
   #makeUnits(): UnitMaker {
-    const blocked = new Set<Node>();
+    const blocked = new Set(keptRows(this.#order));
     for (;;) {
       const made = this.#tryUnits(blocked);
       const found = [...made.layouts.blocked].filter((n) => !blocked.has(n));
