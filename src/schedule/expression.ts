@@ -96,6 +96,8 @@ export class ExpressionBuilder {
     if (!isPointwise(node)) return null;
     const known = this.#operationPlaces.get(node)?.find((made) => made.at === at || sameCoordinates(made.at, at));
     if (known) return known.place;
+    // What a kernel for several computes, which was not made as something in its way must be copied first: all of this is made again then.
+    if (!isPointwise(node)) return null;
     const operands: number[] = [];
     for (const input of node.inputs) {
       const place = this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank));
