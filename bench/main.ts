@@ -1,16 +1,13 @@
 // Measures modc beside its peers and writes results.md and results.svg.
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
-import { fileURLToPath } from "node:url";
 import { chart } from "./chart.js";
 import { chosenCases, measureFirstRuns, measureGroup, say, type FirstRuns, type Measured } from "./measure.js";
 import { readOptions, usage, type Options } from "./options.js";
 import { PeakMeter } from "./peak.js";
 import { killAll } from "./process.js";
+import { replaceFile } from "./replace-file.js";
 import { report } from "./report.js";
 import { chosenTraining, measureTraining, type MeasuredTraining } from "./training/measure.js";
-
-const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
 /** Of these the first run is measured. */
 const FIRST = ["dense-512", "mod-512"];
@@ -40,17 +37,9 @@ async function main(options: Options): Promise<void> {
   meter.close();
   process.stdout.write(text());
   if (options.only !== null || options.quick) return;
-  replace("results.md", text());
-  replace("results.svg", chart(measured));
+  replaceFile("results.md", text());
+  replaceFile("results.svg", chart(measured));
   say("wrote bench/results.md and bench/results.svg");
-}
-
-/** All of a file or nothing. */
-function replace(name: string, text: string): void {
-  const draft = here(`.work/${name}`);
-  mkdirSync(here(".work/"), { recursive: true });
-  writeFileSync(draft, text);
-  renameSync(draft, here(name));
 }
 
 /** What has been measured is printed, and the files stay as they are. */

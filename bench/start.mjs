@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// `npm run bench`: makes the checkout and the bench's own packages ready, then measures. Plain Node, for nothing may be installed yet.
+// `npm run bench` and, as `start.mjs isoflop`, `npm run isoflop`: makes the checkout and the bench's own packages ready, then measures. Plain Node, for nothing may be installed yet.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -15,7 +15,9 @@ if (!installed()) {
   run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip" });
 }
 const tsx = pathToFileURL(createRequire(join(here, "..", "package.json")).resolve("tsx")).href;
-run(process.execPath, ["--import", tsx, join(here, "main.ts"), ...process.argv.slice(2)]);
+const given = process.argv.slice(2);
+const isoflop = given[0] === "isoflop";
+run(process.execPath, ["--import", tsx, join(here, isoflop ? "isoflop/main.ts" : "main.ts"), ...given.slice(isoflop ? 1 : 0)]);
 
 /** Whether node_modules holds what package-lock.json asks for, by npm's own record. */
 function installed() {

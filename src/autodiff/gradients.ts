@@ -4,6 +4,7 @@ import type { Emit } from "../ir/build.js";
 import { isOp, nodesReaching, typeOf, type Node } from "../ir/graph.js";
 import { equalTypes, printType } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
+import { Rereading } from "./rereading.js";
 import type { EmitGrad } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { isFloat } from "../size/dtype.js";
@@ -18,13 +19,15 @@ export function gradients(emit: Emit, loss: Node, leaves: readonly Node[]): Read
   const between = dependents(order, new Set(leaves));
   const wanted = new Set(leaves);
   const cotangents = new Cotangents(emit);
+  const reads = new Rereading(emit, order);
   const found = new Map<Node, Node>();
   if (between.has(loss)) cotangents.add(loss, 0, emit.node("constant", [], { value: 1, ...typeOf(loss) }, loss.origin));
   for (const node of order.toReversed()) {
     const dys = cotangents.of(node);
     if (!dys) continue;
     if (wanted.has(node)) found.set(node, dys[0]!);
-    const dxs = inputCotangents(emit, node, dys);
+    const dxs = inputCotangents(emit, reads.asRead(node), dys);
+    if (isOp(node, "put") || isOp(node, "set")) reads.undo(node, dys[0]!);
     dxs.forEach((dx, i) => {
       const input = node.inputs[i]!;
       if (dx && between.has(input)) cotangents.add(input, isOp(node, "pick") ? node.attrs.result : 0, dx);

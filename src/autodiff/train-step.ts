@@ -96,12 +96,13 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
       ...updated(emit, { own, node, gradient, settings: settingsOf(emit, options.optimizer, rates, decays ? null : scalar(0), factor) }, options.optimizer),
     );
   }
+  const inOrder = (some: readonly DeclaredWeight[]): readonly string[] => declared.filter((own) => some.includes(own)).map((own) => own.path);
   const inputs: GraphInput[] = [...graph.inputs, plainInput(rates)];
   const outputs = [...graph.outputs, { name: GRADIENT_NORM, role: "result" as const, node: norm, shape: [], packing: null }];
   return {
     graph: withStarts(graph, { ...graph, inputs, outputs, states }),
-    trained: learning.map((l) => l.own.path),
-    idle: weights.filter((w) => w.gradient === null && learns(w.declared, options)).map((w) => w.declared.path),
+    trained: inOrder(learning.map((l) => l.own)),
+    idle: inOrder(weights.filter((w) => w.gradient === null && learns(w.declared, options)).map((w) => w.declared)),
   };
 }
 
@@ -133,7 +134,10 @@ function prepare(objective: Graph, declared: readonly DeclaredWeight[], options:
   });
   const leaves = nodes.filter(({ own }) => learns(own, options) && read.has(weightState(own.path))).map(({ node }) => node);
   const found = gradients(emit, lossOf(graph), leaves);
-  return { graph, emit, weights: nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null })) };
+  // In the order of the walk, which is the order of computation: what a gradient is made from is done with before the next.
+  const place = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
+  const weights = nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null }));
+  return { graph, emit, weights: weights.sort((a, b) => (place.get(a.node) ?? -1) - (place.get(b.node) ?? -1)) };
 }
 
 function lossOf(graph: Graph): Node {

@@ -1,5 +1,5 @@
 // Algebra on constants and no-ops. Every rule keeps each bit of each element: −0, infinities and the order of sums included.
-import { typeOf, type Node } from "../ir/graph.js";
+import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { Graph } from "../ir/graph.js";
 import { isFloat, type DType } from "../size/dtype.js";
@@ -37,6 +37,12 @@ const reshapes: readonly Rule[] = [
     match: op("broadcast", [op("broadcast", [x])]),
     build: ({ x }, emit, root) => emit("broadcast", [x], root.attrs),
   }),
+  rule("scaled-broadcast", {
+    // Fewer elements are scaled.
+    match: commuted("mul", op("broadcast", [x], "spread"), constant),
+    when: ({ c, spread }, root) => c.attrs.shape.length === 0 && sameShape(spread, root),
+    build: ({ x, c, spread }, emit) => emit("broadcast", [emit("mul", [x, c], {})], spread.attrs),
+  }),
   rule("broadcast-of-constant", {
     match: op("broadcast", [constant]),
     build: ({ c }, emit, root) => emit("constant", [], { ...c.attrs, shape: root.attrs.shape }),
@@ -63,12 +69,31 @@ const permutes: readonly Rule[] = [
     when: ({ p }) => swapsLastTwo(p.attrs.order),
     build: ({ a, b }, emit, root) => emit("matmul", [a, b], { transposed: !root.attrs.transposed }),
   }),
+  {
+    name: "permute-of-contract",
+    at: ["permute"],
+    // (aᵀ·b)ᵀ = bᵀ·a, and so for sums of such products: a weight that several products read.
+    rewrite(root, emit) {
+      if (!isOp(root, "permute") || !swapsLastTwo(root.attrs.order)) return null;
+      const parts = addends(root.inputs[0]!);
+      if (!parts.every((p) => isOp(p, "contract"))) return null;
+      return parts.map((p): Node => emit("contract", [p.inputs[1]!, p.inputs[0]!], {})).reduce((sum, p) => emit("add", [sum, p], {}));
+    },
+  },
   rule("matmul-of-turned-vector", {
     match: op("matmul", [any("a"), op("reshape", [any("b")], "turned")]),
     when: ({ b, turned }, root) => !root.attrs.transposed && turnsVector(typeOf(b).shape, turned.attrs.shape),
     build: ({ a, b }, emit) => emit("matmul", [a, b], { transposed: true }),
   }),
 ];
+
+/** What a chain of additions to the first of two adds up, in order. */
+function addends(node: Node): readonly Node[] {
+  const found: Node[] = [];
+  let at = node;
+  for (; isOp(at, "add"); at = at.inputs[0]!) found.push(at.inputs[1]!);
+  return [at, ...found.toReversed()];
+}
 
 /** [K, 1] read as [1, K] or the other way round, leading dimensions alike: turning it moves nothing. */
 const turnsVector = (from: readonly Size[], to: readonly Size[]): boolean => {

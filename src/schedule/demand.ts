@@ -52,7 +52,7 @@ const MOST_READERS = 64;
 function modeOf(reader: Node, input: number): Mode {
   if (isPointwise(reader)) return "element";
   if (input === elementInput(reader) || (input === 0 && isSingleProduct(reader))) return "element";
-  if (input < 3 && readsViews.has(reader.op)) return "view";
+  if (readsViews.get(reader.op)?.includes(input)) return "view";
   return "memory";
 }
 

@@ -95,10 +95,10 @@ export class ExpressionBuilder {
       if (!access) return this.#block(node);
       return this.#leaf({ kind: "memory", value: layout.value, dtype, access, parts: layout.parts }, this.#key(layout, access, dtype));
     }
+    // A kernel that waits for a copy should have made it: all are made again, this one too.
+    if (!isPointwise(node)) return null;
     const known = this.#operationPlaces.get(node)?.find((made) => made.at === at || sameCoordinates(made.at, at));
     if (known) return known.place;
-    // Its own kernel could not be made, so this one will be made again with it.
-    if (!isPointwise(node)) return null;
     const operands: number[] = [];
     for (const input of node.inputs) {
       const place = this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank));

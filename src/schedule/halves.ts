@@ -36,7 +36,7 @@ export function halvesOf({ order, units, layouts, required, isGiven }: HalvesOpt
       if (!halves.reads[i] || takesOver.includes(i)) whole.add(value);
     });
     writes.forEach(({ value }, i) => {
-      if (!halves.writes[i] || i < takesOver.length) whole.add(value);
+      if (!halves.writes[i] || (takesOver[i] ?? null) !== null) whole.add(value);
     });
   }
   const all = units.flatMap(({ reads, writes }) => [...reads, ...writes.map((w) => w.value)]);

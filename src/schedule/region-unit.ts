@@ -14,7 +14,7 @@ import type { Layouts } from "./layouts.js";
 import type { FrameWork, Region } from "./regions.js";
 import type { RowGroup } from "./row-groups.js";
 import { liesAsGiven, productWeights } from "./side-by-side.js";
-import { indexIn, runSpec, typesOf, UNFUSED, type Unit, type UnitOptions } from "./unit.js";
+import { indexIn, runSpec, typesOf, UNFUSED, updatedState, type Unit, type UnitOptions } from "./unit.js";
 
 /** Results of a region as they are numbered, with the layouts that their readers will find. */
 class Results {
@@ -127,21 +127,23 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
 
   const context = typesOf(product, options);
   const inputB = inputOf(weight);
-  const takesOver = base === null ? null : inputOf(base);
+  const takesOver = (base ? [base] : updatedBy(worked, [loaded], weight, options)).map((value) => value && inputOf(value));
   const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
-  const loads = (kernel: KernelBuilder, inputs: Inputs): void => {
-    // What is added to is read from the memory that it shares with the result.
-    if (takesOver !== null) kernel.inputIs(takesOver, `y${scattered!}`);
+  const loads = (kernel: KernelBuilder, inPlace: readonly boolean[], inputs: Inputs): void => {
+    // What is added to, or replaced, is read from the memory that it shares with a result.
+    takesOver.forEach((place, i) => {
+      if (place !== null && (inPlace[i] || base !== null)) kernel.inputIs(place, `y${i}`);
+    });
     declareRows(kernel, layouts.same(loaded), extents, inputs, { letter: "A", parameters: "batch: u32, row: u32", prefix: "p" });
   };
   const key = [
-    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}${Number(liesAsGiven(product))} ${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver}`,
+    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}${Number(liesAsGiven(product))} ${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver.join()}`,
     expressionKey(loaded, extents, inputOf),
     ...texts.map(
       (t) => `${JSON.stringify([t.frame, t.rotation, t.sums])} ${t.outputs.map(outputKey).join(";")} ${expressionKey(t.expression, extents, inputOf)}`,
     ),
   ].join("\n");
-  const make = ([inPlace]: readonly boolean[], stored: Stored): Work => {
+  const make = (inPlace: readonly boolean[], stored: Stored): Work => {
     const inputs: Inputs = { of: inputOf, halves: stored.reads };
     const { steps, scratch } = runSpec("matmul", {
       ...UNFUSED,
@@ -151,28 +153,44 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
       views: product.inputs.map(() => null),
       places: [-1, inputB],
       stored,
-      loads: (kernel) => loads(kernel, inputs),
+      loads: (kernel) => loads(kernel, inPlace, inputs),
       finishes: isPlainStore(texts, columns) ? null : (kernel) => declareFinish(kernel, texts, pairs, extents, { inputs, halves: stored.writes }),
       inputB,
       pairs,
       liesAsGiven: liesAsGiven(product),
     });
-    if (takesOver === null || inPlace) return { steps, scratch };
-    return work([{ kind: "copy", from: input(takesOver), to: result(0), bytes: results.writes[0]!.bytes }, ...steps], scratch);
+    if (base === null || inPlace[0]) return { steps, scratch };
+    return work([{ kind: "copy", from: input(inputOf(base)), to: result(0), bytes: results.writes[0]!.bytes }, ...steps], scratch);
   };
   // Rows are added to in f32, and rotary tables and sums are f32 too.
   const angles = new Set(texts.flatMap((t) => (t.rotation ? [t.rotation.angles] : [])));
   const sums = new Set(texts.flatMap((t) => [...t.sums, ...t.outputs.filter((o) => o.kind === "scatter")].map((o) => o.result)));
-  const halves: Stored = { reads: reads.map((_, i) => i !== takesOver && !angles.has(i)), writes: results.writes.map((_, i) => !sums.has(i)) };
+  const halves: Stored = { reads: reads.map((_, i) => !takesOver.includes(i) && !angles.has(i)), writes: results.writes.map((_, i) => !sums.has(i)) };
   return {
     nodes: [product, ...[...nodes].filter((n) => n !== product)],
     reads,
     writes: results.writes,
     halves,
-    takesOver: takesOver === null ? [] : [takesOver],
+    takesOver,
     key,
     make,
   };
+}
+
+/** The states that results of a region replace element by element, if nothing else that the kernel reads is of them. */
+function updatedBy(
+  worked: readonly { readonly part: FrameWork; readonly expression: Expression }[],
+  loaded: readonly Expression[],
+  weight: Value,
+  options: UnitOptions,
+): readonly (Value | null)[] {
+  const [first, ...others] = worked;
+  if (!first || first.part.rotation || first.part.frame.second !== null || first.part.stores.some((s) => s.shared)) return [];
+  const elsewhere = new Set([weight, ...valuesOf([...loaded, ...others.map((w) => w.expression)])]);
+  return first.part.stores.map(({ node }) => {
+    const state = updatedState(node, first.expression, options);
+    return state && !elsewhere.has(state) ? state : null;
+  });
 }
 
 const outputKey = (o: Output): string =>

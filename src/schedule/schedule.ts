@@ -11,6 +11,7 @@ import { packPanels } from "./kernels/panels.js";
 import { supportsRowSums } from "./kernels/products.js";
 import type { Operand, Work } from "./kernels/spec.js";
 import type { Value } from "./layout.js";
+import { keptRows } from "./kept-rows.js";
 import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
 import { partition, type ProductAbilities } from "./partition.js";
@@ -85,7 +86,7 @@ class Scheduling {
 
   /** Structure that no kernel can see through is copied: which that is shows only when kernels are made, so they are made again. */
   #makeUnits(): UnitMaker {
-    const blocked = new Set<Node>();
+    const blocked = new Set(keptRows(this.#order));
     for (;;) {
       const made = this.#tryUnits(blocked);
       const found = [...made.layouts.blocked].filter((n) => !blocked.has(n));
@@ -171,7 +172,7 @@ class Scheduling {
     const inPlace = this.#takesOver(unit, at);
     const work = this.#workOf(unit, inPlace);
     const results = unit.writes.map(({ value, bytes }, i) => {
-      const taken = inPlace[i] ? this.#storageOf(itemAt(unit.reads, unit.takesOver[i]!)) : this.#freeState(value, at);
+      const taken = inPlace[i] ? this.#storageOf(itemAt(unit.reads, itemAt(unit.takesOver, i)!)) : this.#freeState(value, at);
       const made = taken ?? storage(this.#halves.has(value) ? this.#extents.halfOf(bytes) : bytes, value.node.origin?.path ?? value.node.op, false);
       this.#storage.set(value, made);
       return made;
@@ -249,12 +250,13 @@ class Scheduling {
   /** For each result that may take over memory, whether nothing else needs that. */
   #takesOver({ takesOver, reads, writes }: Unit, at: number): readonly boolean[] {
     return takesOver.map((place, i) => {
+      if (place === null) return false;
       const value = itemAt(reads, place);
       const own = this.#storageOf(value);
       const state = this.#stateOf.get(itemAt(writes, i).value);
       // The new value of a state goes nowhere but into its memory.
       if (own.fixed ? own !== state : state !== undefined) return false;
-      const others = takesOver.some((other, j) => j !== i && this.#storageOf(itemAt(reads, other)) === own);
+      const others = takesOver.some((other, j) => j !== i && other !== null && this.#storageOf(itemAt(reads, other)) === own);
       const free = this.#memoryOf(value).every((m) => this.#lastRead.get(m) === at) && !others;
       return free && reads.every((v) => v === value || this.#madeWhenPacked.has(v.node) || this.#storageOf(v) !== own);
     });

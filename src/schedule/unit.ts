@@ -1,13 +1,14 @@
 // A unit: what one kernel, or a few in turn, computes, with all it reads and writes.
-import type { Node } from "../ir/graph.js";
+import { isOp, type Node } from "../ir/graph.js";
 import { inputTypes } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { invariant } from "../diagnostics/invariant.js";
 import type { Size } from "../size/size.js";
+import type { Expression, MemoryLeaf } from "./expression.js";
 import type { Extents } from "./extents.js";
 import { specs } from "./kernels/index.js";
 import type { Spec, SpecContext, Stored, Work } from "./kernels/spec.js";
-import type { Value } from "./layout.js";
+import { isRowMajor, type Value } from "./layout.js";
 import type { Partition } from "./partition.js";
 import type { Tunings } from "./tunings/index.js";
 
@@ -20,8 +21,8 @@ export interface Unit {
   readonly writes: readonly { readonly value: Value; readonly bytes: Size }[];
   /** Which of both the kernels can read and write as f16, if they are floats. */
   readonly halves: Stored;
-  /** For each result, from the first on, the input whose memory it may take over; if it does not, `make` knows what to do. */
-  readonly takesOver: readonly number[];
+  /** For each result, from the first on, the input whose memory it may take over, if any; if it does not, `make` knows what to do. */
+  readonly takesOver: readonly (number | null)[];
   /** Equal for units whose work is equal. */
   readonly key: string;
   /** `inPlace`: for each of `takesOver` whether it does. */
@@ -41,7 +42,7 @@ export interface UnitOptions {
 }
 
 /** What a context says where nothing is fused. */
-export const UNFUSED = { inPlace: [], prologue: null, loads: null, finishes: null, resultView: null, inputB: 1, pairs: 0, liesAsGiven: false } as const;
+export const UNFUSED = { inPlace: [], prologue: null, loads: null, finishes: null, resultViews: [], inputB: 1, pairs: 0, liesAsGiven: false } as const;
 
 /** What a spec is told of every node. Layers that are made alike are said alike. */
 export function typesOf(node: Node, { extents, tunings }: UnitOptions): Pick<SpecContext<OpName>, "attrs" | "inputs" | "results" | "extents" | "tunings"> {
@@ -70,4 +71,13 @@ export function indexIn(reads: readonly Value[]): (value: Value) => number {
     invariant(place !== undefined, `${value.node.op} is not among what its kernel reads`);
     return place;
   };
+}
+
+/** The state whose new value a node is, if an expression that computes it reads of the old one no element but its own; null where it reads none, or others. */
+export function updatedState(node: Node, { leaves, shape }: Expression, { extents, updates }: UnitOptions): Value | null {
+  const name = updates.get(node);
+  const old = leaves.filter((l): l is MemoryLeaf => l.kind === "memory" && isOp(l.value.node, "state") && l.value.node.attrs.name === name);
+  const own = ({ value, access, parts, dtype }: MemoryLeaf): boolean =>
+    dtype === node.types[0]!.dtype && !access.indexed && isRowMajor(extents, { value, ...access.affine, parts }, shape);
+  return old.every(own) ? (old[0]?.value ?? null) : null;
 }

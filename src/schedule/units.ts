@@ -5,16 +5,16 @@ import { printType } from "../ir/typing.js";
 import { ops } from "../ops/index.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
 import { elementInput, isPointwise, isStructure } from "./demand.js";
-import { expressionKey, valuesOf, type Expression, type MemoryLeaf } from "./expression.js";
+import { expressionKey, valuesOf, type Expression } from "./expression.js";
 import { declareValue, dtypeAt, soleResult } from "./expression-text.js";
 import type { Extents } from "./extents.js";
-import { readsHalves, readsViews, worksInPlace, writesHalves, writesView } from "./kernels/index.js";
+import { readsHalves, readsViews, worksInPlace, writesHalves, writesViews } from "./kernels/index.js";
 import { KernelBuilder, result, storageType, work, type Stored, type View, type Work } from "./kernels/spec.js";
 import { isRowMajor, rowMajor, type Value } from "./layout.js";
 import { Layouts } from "./layouts.js";
 import { regionUnit, rowGroupUnit } from "./region-unit.js";
 import { liesAsGiven, productWeights } from "./side-by-side.js";
-import { indexIn, runSpec, typesOf, UNFUSED, type Unit, type UnitOptions } from "./unit.js";
+import { indexIn, runSpec, typesOf, UNFUSED, updatedState, type Unit, type UnitOptions } from "./unit.js";
 
 export class UnitMaker {
   readonly units: Unit[] = [];
@@ -64,7 +64,7 @@ export class UnitMaker {
             .slice(-3)
             .map((o) => o.node.op)
             .join("_");
-    const updated = this.#updatedState(node, expression);
+    const updated = updatedState(node, expression, this.#with);
     const takesOver = updated === null ? [] : [inputOf(updated)];
     const make = ([inPlace]: readonly boolean[], stored: Stored): Work => {
       const kernel = new KernelBuilder("pointwise", extents, name);
@@ -80,17 +80,6 @@ export class UnitMaker {
     const halves: Stored = { reads: reads.map((_, i) => !takesOver.includes(i)), writes: [true] };
     const key = `= ${name} ${takesOver.join()} ${expressionKey(expression, extents, inputOf)}`;
     return { nodes, reads, writes: this.#writes(node), halves, takesOver, key, make };
-  }
-  /** The state whose new value a node is, if of the old one it reads no element but the one that it computes. */
-  #updatedState(node: Node, expression: Expression): Value | null {
-    const { extents, updates } = this.#with;
-    const { leaves, shape } = expression;
-    const name = updates.get(node);
-    const old = leaves.filter((l): l is MemoryLeaf => l.kind === "memory" && isOp(l.value.node, "state") && l.value.node.attrs.name === name);
-    const inPlace = old.every(
-      ({ value, access, parts, dtype }) => dtype === node.types[0]!.dtype && !access.indexed && isRowMajor(extents, { value, ...access.affine, parts }, shape),
-    );
-    return inPlace ? (old[0]?.value ?? null) : null;
   }
   /** A node by the kernels of its operator; what the first kernel reads may be computed in it. */
   #kernelUnit(node: Node): Unit | null {
@@ -111,7 +100,7 @@ export class UnitMaker {
     const inputOf = indexIn(reads);
     const base = isOp(node, "put") || isOp(node, "set") ? places[0]! : null;
     const conflict = base !== null && expression && !this.#readsOnlyWhatItWrites(expression, node as Node<"put" | "set">);
-    const resultView = this.#resultView(node);
+    const resultViews = this.#resultViews(node);
     // Its old rows are still read while others are written: what is written begins as a copy.
     const inPlace = worksInPlace.has(node.op) && !conflict ? ops[node.op].inPlace!.map((i) => places[i]!) : [];
     // A kernel that replaces several values reads none of them twice.
@@ -130,7 +119,7 @@ export class UnitMaker {
       `${node.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}${Number(liesAsGiven(node))}`,
       context.results.map(printType).join(" "),
       prologue ? `<${expressionKey(expression!, extents, inputOf)}> ${places.join(",")}` : "",
-      [...views, resultView].map((v) => (v ? this.#viewKey(v) : "")).join(";"),
+      [...views, ...resultViews].map((v) => (v ? this.#viewKey(v) : "")).join(";"),
     ].join(" ");
     const make = (inPlace: readonly boolean[], stored: Stored): Work =>
       runSpec(node.op, {
@@ -138,7 +127,7 @@ export class UnitMaker {
         ...context,
         weights,
         views: views.map((v) => v && this.#sameView(v)),
-        resultView: resultView && this.#sameView(resultView),
+        resultViews: resultViews.map((v) => v && this.#sameView(v)),
         inPlace,
         stored,
         prologue: prologue && ((kernel) => prologue(kernel, stored)),
@@ -173,7 +162,7 @@ export class UnitMaker {
   #readOf(node: Node, from: Node, index: number): { readonly value: Value; readonly view: View | null } {
     const { extents, madeWhenPacked } = this.#with;
     if (madeWhenPacked.has(from)) return { value: this.layouts.result(from, 0), view: null };
-    const layout = readsViews.has(node.op) && index < 3 ? this.layouts.of(from) : null;
+    const layout = readsViews.get(node.op)?.includes(index) ? this.layouts.of(from) : null;
     if (layout && layout.parts === 1 && !isRowMajor(extents, layout, from.types[0]!.shape)) return { value: layout.value, view: layout };
     return { value: this.layouts.valueOf(from), view: null };
   }
@@ -185,20 +174,20 @@ export class UnitMaker {
     const { strides, offset } = this.#sameView(view);
     return `${strides.map(printSize).join(",")}+${printSize(offset)}`;
   }
+  #resultViews(node: Node): readonly (View | null)[] {
+    const { demand } = this.#with.partition;
+    return (writesViews.get(node.op) ?? []).map((i) => {
+      if (node.types.length === 1) return this.#resultView(node, this.layouts.result(node, i));
+      const [pick, ...more] = demand.direct(node).filter((n) => isOp(n, "pick") && n.attrs.result === i);
+      return pick && more.length === 0 ? this.#resultView(pick, this.layouts.result(node, i)) : null;
+    });
+  }
   /** Written so that the one permutation all read it through finds it row-major. */
-  #resultView(node: Node): View | null {
+  #resultView(node: Node, result: Value): View | null {
     const { partition, extents } = this.#with;
     const [reader, ...more] = partition.demand.direct(node);
-    if (
-      !writesView.has(node.op) ||
-      !reader ||
-      more.length > 0 ||
-      !isOp(reader, "permute") ||
-      partition.demand.isCopied(reader) ||
-      !partition.demand.mayLieAnyhow(node)
-    )
-      return null;
-    const permuted = rowMajor(extents, this.layouts.result(node, 0), reader.types[0]!.shape);
+    if (!reader || more.length > 0 || !isOp(reader, "permute") || partition.demand.isCopied(reader) || !partition.demand.mayLieAnyhow(node)) return null;
+    const permuted = rowMajor(extents, result, reader.types[0]!.shape);
     const strides: Size[] = [];
     reader.attrs.order.forEach((d, n) => (strides[d] = permuted.strides[n]!));
     this.layouts.set(node, { ...permuted, strides });

@@ -1,11 +1,14 @@
 // Gradients against finite differences of the reference, choices held fixed: what every test of gradients shares.
 import { gradients } from "../../src/autodiff/gradients.js";
 import { createEmit } from "../../src/ir/build.js";
-import { isOp, nodesOf, nodesReaching, typeOf, type Graph, type GraphOutput, type Node } from "../../src/ir/graph.js";
+import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type GraphOutput, type Node } from "../../src/ir/graph.js";
 import { reachedStarts } from "../../src/ir/reach.js";
+import { replaceNodes } from "../../src/ir/replace.js";
+import { packedAxis } from "../../src/ir/typing.js";
 import { ops } from "../../src/ops/index.js";
 import { evaluate, type Choice, type EvaluateOptions } from "../../src/reference/evaluate.js";
 import { isFloat } from "../../src/size/dtype.js";
+import { axisSize } from "../../src/size/size.js";
 
 export interface Values {
   readonly shape: readonly number[];
@@ -51,8 +54,7 @@ export function differentiated(graph: Graph, loss: Node, leaves: readonly (Node<
     });
   }
   const starts = reachedStarts({ outputs, states: [] }, (axis) => graph.starts.get(axis) ?? null);
-  const reached = new Set(nodesReaching([...outputs.map((o) => o.node), ...starts.values()]));
-  return { ...graph, outputs, states: [], starts, inputs: graph.inputs.filter((i, at) => at === 0 || reached.has(i.node)) };
+  return { ...graph, outputs, states: [], starts };
 }
 
 /** Finite differences of `loss` along a direction of one leaf, the routes of `forced` taken; null where there is a kink or the loss is not finite. */
@@ -77,6 +79,37 @@ export function difference(
   // Richardson's extrapolation from two steps: what is left is of the fourth power of the step.
   const half = (at(step / 2) - at(-step / 2)) / step;
   return (4 * half - (left + right) / 2) / 3;
+}
+
+/**
+ * The same loss with what `stop_gradient` lets through held at its values of this run, as inputs: what differences must not see change either. Its values
+ * must lie along axes of the inputs.
+ */
+export function held(graph: Graph, given: Given, forced: ReadonlyMap<string, Choice>): { readonly graph: Graph; readonly given: Given } {
+  const emit = createEmit(ops, graph.axes);
+  const stopped = nodesOf(graph).filter((n) => isOp(n, "stop_gradient"));
+  const made = stopped.map((node, i): { readonly input: GraphInput; readonly output: GraphOutput } => {
+    const { dtype, shape } = typeOf(node);
+    const name = `held ${i}`;
+    const dim = shape.findIndex((s) => packedAxis(s) !== null);
+    const axis = dim < 0 ? null : packedAxis(shape[dim]!);
+    const packing = axis === null ? null : { axis, batchDim: 0, tokenDim: dim + 1 };
+    const outside = axis === null ? shape : [axisSize("B"), ...shape.with(dim, axisSize(axis))];
+    const input = emit.node("input", [], { name, dtype, shape });
+    return { input: { name, node: input, shape: outside, packing, least: 0, below: null }, output: { name, role: "observe", node, shape: outside, packing } };
+  });
+  const values = evaluate({ ...graph, outputs: made.map((m) => m.output) }, { ...given, forced }).outputs;
+  const now = new Map<Node, Node>(stopped.map((node, i) => [node, made[i]!.input.node]));
+  for (const node of nodesOf(graph)) {
+    if (now.has(node)) continue;
+    const inputs = node.inputs.map((n) => now.get(n)!);
+    now.set(node, inputs.every((n, i) => n === node.inputs[i]) ? node : { ...node, inputs });
+  }
+  const replaced = replaceNodes(graph, (node) => now.get(node) ?? node);
+  return {
+    graph: { ...replaced, inputs: [...replaced.inputs, ...made.map((m) => m.input)] },
+    given: { ...given, inputs: new Map([...given.inputs, ...values]) },
+  };
 }
 
 /** The choices that a run makes. */

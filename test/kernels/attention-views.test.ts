@@ -73,7 +73,7 @@ function viewed(plan: Plan, product: Node, views: readonly View[], resultView: V
       tunings: tuningsFor(plan.target),
       weights: [],
       views: [...views, null, null, null, null],
-      resultView,
+      resultViews: [resultView],
       stored: { reads: [false, false, false], writes: [false] },
       inPlace: [],
       liesAsGiven: false,

@@ -62,7 +62,7 @@ async function run(device: Device, products: ProductTunings, data: Readonly<Reco
     tunings: { ...tuningsFor(device.target), products },
     weights: [false, false, false, false],
     views: [null, null, null, null],
-    resultView: null,
+    resultViews: [],
     stored: { reads: [false, false, false, false], writes: [false] },
     inPlace: [],
     liesAsGiven: false,

@@ -1,7 +1,7 @@
 // The gradient of every operator against finite differences of its meaning, on all its samples.
 import { describe, expect, it } from "vitest";
 import { createEmit } from "../../src/ir/build.js";
-import { isOp, nodesOf, typeOf, type Graph, type Node } from "../../src/ir/graph.js";
+import { typeOf, type Graph, type Node } from "../../src/ir/graph.js";
 import { parseGraph } from "../../src/ir/parse.js";
 import { printGraph } from "../../src/ir/print.js";
 import { verify } from "../../src/ir/verify.js";
@@ -10,7 +10,7 @@ import type { EmitGrad } from "../../src/ops/define.js";
 import { ops } from "../../src/ops/index.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { isFloat } from "../../src/size/dtype.js";
-import { choicesOf, difference, differentiated, floatLeaves, leafOf, outputName, type Given } from "../autodiff/differences.js";
+import { choicesOf, difference, differentiated, floatLeaves, leafOf, outputName } from "../autodiff/differences.js";
 import { randomFrom, type Case } from "./bench.js";
 import { allSamples, caseOf, samples } from "./samples.js";
 
@@ -24,10 +24,10 @@ const FLAT: readonly OpName[] = [
   ...(["cross_entropy_grad", "attention_grad", "adamw", "sgd"] as const),
 ];
 
-/** 64-bit differences with a step of 1e−4, extrapolated, err by some 1e−17 of the fifth derivative and 1e−11 of the loss. */
+/** 64-bit differences with a step of 3e−5, extrapolated, err by some 1e−20 of the fifth derivative and 1e−11 of the loss. */
 const TOLERANCE = 1e-6;
-const STEP = 1e-4;
-/** Every element of so small an input; of larger ones some, and directions across all. */
+const STEP = 3e-5;
+/** Every element of so small an input; of larger ones two, and a direction across all. */
 const FEW = 16;
 
 /** Halves are no numbers to take differences of: the same graph in f32. */
@@ -53,9 +53,10 @@ function checkSample(made: Case, seed: number): number {
   const leaves = floatLeaves({ outputs: [{ name: "loss", role: "loss", node: loss, shape: [], packing: null }], states: [], starts: new Map() });
   const whole = differentiated(graph, loss, leaves);
   expect(verify(whole, ops)).toEqual([]);
-  const given = usedBy(whole, made.options);
+  const given = made.options;
   const forced = choicesOf(whole, given);
   const { outputs } = evaluate(whole, { ...given, forced });
+  const only = { ...whole, outputs: whole.outputs.filter((o) => o.name === "loss") };
   const random = randomFrom(seed);
   let agreed = 0;
   for (const node of leaves) {
@@ -63,14 +64,14 @@ function checkSample(made: Case, seed: number): number {
     const gradient = outputs.get(outputName(leaf))!.data;
     const values = (leaf.kind === "input" ? given.inputs : given.weights).get(leaf.name)!.data;
     const n = values.length;
-    const elements = n <= FEW ? Array.from({ length: n }, (_, i) => i) : Array.from({ length: 4 }, () => random.below(n));
+    const elements = n <= FEW ? Array.from({ length: n }, (_, i) => i) : Array.from({ length: 2 }, () => random.below(n));
     const directions = [
       ...elements.map((i) => Float64Array.from({ length: n }, (_, j) => (i === j ? Math.max(1, Math.abs(values[i]!)) : 0))),
-      ...(n <= FEW ? [] : Array.from({ length: 2 }, () => Float64Array.from({ length: n }, () => random.normal()))),
+      ...(n <= FEW ? [] : Array.from({ length: 1 }, () => Float64Array.from({ length: n }, () => random.normal()))),
     ];
     for (const direction of directions) {
       if (!direction.every(Number.isFinite)) continue;
-      const found = difference(whole, given, forced, leaf, direction, STEP);
+      const found = difference(only, given, forced, leaf, direction, STEP);
       if (found === null) continue;
       const products = gradient.map((g, i) => (direction[i] === 0 ? 0 : g * direction[i]!));
       const [sum, size] = [products.reduce((a, b) => a + b, 0), products.reduce((a, b) => a + Math.abs(b), 0)];
@@ -79,17 +80,6 @@ function checkSample(made: Case, seed: number): number {
     }
   }
   return agreed;
-}
-
-/** Only what the graph still has. */
-function usedBy(graph: Graph, given: Given): Given {
-  const names = new Set(graph.inputs.map((i) => i.name));
-  const paths = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "weight") ? [n.attrs.path] : [])));
-  return {
-    ...given,
-    inputs: new Map([...given.inputs].filter(([name]) => names.has(name))),
-    weights: new Map([...given.weights].filter(([path]) => paths.has(path))),
-  };
 }
 
 describe("gradients", () => {

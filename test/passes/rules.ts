@@ -27,6 +27,16 @@ export const ruleCases: readonly RuleCase[] = [
   { rule: "broadcast-of-broadcast", fires: `%1 = broadcast {"shape":[2,4,6]}(%y)\n%2 = broadcast {"shape":[3,2,4,6]}(%1)` },
   { rule: "broadcast-of-constant", fires: `${constant("2")}\n%1 = broadcast {"shape":[4]}(%c)` },
   {
+    rule: "scaled-broadcast",
+    fires: `${constant("2")}\n%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, %c)`,
+    spares: [`${constant("2", "f32", "4,6")}\n%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, %c)`],
+  },
+  {
+    rule: "permute-of-contract",
+    fires: `%1 = contract(%y, %y)\n%2 = neg(%y)\n%3 = contract(%y, %2)\n%4 = add(%1, %3)\n%5 = permute {"order":[1,0]}(%4)`,
+    spares: [`%1 = contract(%y, %y)\n%2 = neg(%1)\n%3 = add(%1, %2)\n%4 = permute {"order":[1,0]}(%3)`],
+  },
+  {
     rule: "broadcast-of-operand",
     fires: `%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, %y)`,
     spares: [`%1 = sum {"axes":[1],"keep":true}(%y)\n%2 = broadcast {"shape":[4,6]}(%1)\n%3 = mul(%2, %1)`],

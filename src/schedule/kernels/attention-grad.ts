@@ -1,27 +1,26 @@
-// The spec of the gradient of attention: one kernel for queries, one for keys and values.
+// The spec of the gradient of attention: one kernel, run once for the rows of the queries and once for those of the keys.
+import { invariant } from "../../diagnostics/invariant.js";
+import { packedAxis } from "../../ir/typing.js";
 import type { TensorType } from "../../ir/types.js";
+import { DEFAULT_LIMITS } from "../../program/target.js";
+import { addSizes } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import type { Step } from "../plan.js";
-import { bindRowsTable, rowsTable } from "./attention-operands.js";
+import { PORTABLE_ATTENTION, type AttentionTuning } from "../tunings/attention.js";
+import { bindRowsTable, elementOf, extent, isWideResult, reader, rowsOf, rowsTable, writer, type HeadRows } from "./attention-operands.js";
 import { declareSeeing, declareSight } from "./attention-sight.js";
-import { input, KernelBuilder, result, roundedTo, scratch, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
+import { input, KernelBuilder, result, scratch, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
 
 type Context = SpecContext<"attention_grad">;
 
 export const attentionGrad: Spec<"attention_grad"> = (context) => {
-  const { inputs, extents, attrs } = context;
-  const [q, k] = [typeAt(inputs, 0), typeAt(inputs, 1)];
+  const { inputs, extents } = context;
   const rows = rowsTable(inputs, extents, scratch(0));
-  const stats = statsTable(inputs, extents, scratch(1));
-  const queries = kernelFor(context, "attention_grad_q").write("dq", "f32", result(0));
-  declareSight(queries, attrs);
-  const keys = kernelFor(context, "attention_grad_kv").write("dk", "f32", result(1)).write("dv", "f32", result(2));
-  declareSeeing(keys, attrs);
-  const steps = [rows.step, stats, queries.over(extents.product(q.shape.slice(0, 2))), keys.over(extents.product(k.shape.slice(0, 2)))];
+  const steps = [rows.step, statsTable(inputs, extents, scratch(1)), sideStep(context, "queries"), sideStep(context, "keys")];
   return work(steps, [rows.bytes, extents.times(2, extents.bytes(typeAt(inputs, 7)))]);
 };
 
-/** What both read of each query beside its row, in one buffer: there is room for no more. */
+/** What both sides read of each query beside its row, in one buffer: there is room for no more. */
 function statsTable(inputs: readonly TensorType[], extents: Extents, to: Operand): Step<Operand> {
   const kernel = new KernelBuilder("pointwise", extents, "attention_stats").read("lse", "f32", input(7)).read("delta", "f32", input(8));
   const count = extents.product(typeAt(inputs, 7).shape);
@@ -30,16 +29,133 @@ function statsTable(inputs: readonly TensorType[], extents: Extents, to: Operand
   return kernel.over(extents.times(2, count));
 }
 
-function kernelFor({ inputs, extents, attrs }: Context, file: string): KernelBuilder {
-  const [q, k, v] = [typeAt(inputs, 0), typeAt(inputs, 1), typeAt(inputs, 2)];
-  const kernel = new KernelBuilder(file, extents).read("q", "f32", input(0)).read("k", "f32", input(1)).read("v", "f32", input(2)).read("dy", "f32", input(9));
+/** Whose rows a tile holds, and whose it goes through. */
+type Side = "queries" | "keys";
+
+function sideStep(context: Context, side: Side): Step<Operand> {
+  const { inputs, results, extents, attrs, views, resultViews, tunings } = context;
+  const operand = (i: number): HeadRows => rowsOf(typeAt(inputs, i), views[i] ?? null, false, extents);
+  const [q, k, v, dy] = [operand(0), operand(1), operand(2), operand(9)];
+  const gradient = (i: number): HeadRows => rowsOf(typeAt(results, i), resultViews[i] ?? null, false, extents);
+  const [heads, shared] = [q.type.shape[0], k.type.shape[0]];
+  invariant(typeof heads === "number" && typeof shared === "number", "the heads are known");
+  const groupSize = heads / shared;
+  const ofQueries = side === "queries";
+  const own = (ofQueries ? q : k).type.shape[1]!;
+  const ownGroup = ofQueries ? groupSize : 1;
+  const most = extents.most(packedAxis(own)!);
+  const { kernel, tile } = tiled(tunings.attention, Math.ceil(q.width / 4), Math.ceil(v.width / 4), most === null ? Infinity : most * ownGroup, extents);
+
+  for (const [name, rows, place] of [
+    ["q", q, 0],
+    ["k", k, 1],
+    ["v", v, 2],
+    ["dy", dy, 9],
+  ] as const)
+    kernel.read(name, elementOf(rows), input(place));
   bindRowsTable(kernel, scratch(0));
-  kernel.read("stats", "f32", scratch(1)).count("heads", q.shape[0]!).count("sharedHeads", k.shape[0]!).count("batch", extents.batch);
-  kernel.count("width", q.shape[2]!).count("widthV", v.shape[2]!).value("scale", attrs.scale, "f32");
-  return kernel
-    .function("fn queryCount() -> u32 { return startQ(batch()); }")
-    .function("fn keyCount() -> u32 { return startK(batch()); }")
-    .function("fn lseOf(query: u32) -> f32 { return stats[query]; }")
-    .function("fn deltaOf(query: u32) -> f32 { return stats[heads() * queryCount() + query]; }")
-    .function(roundedTo(q.dtype, false));
+  kernel.read("stats", "f32", scratch(1));
+  kernel
+    .count("sharedHeads", shared)
+    .count("groupSize", groupSize)
+    .count("batch", extents.batch)
+    .count("quarters", Math.ceil(q.width / 4));
+  kernel
+    .count("quartersV", Math.ceil(v.width / 4))
+    .value("scale", attrs.scale, "f32")
+    .constant("BOTH", ofQueries ? 0 : 1);
+  const [axisQ, axisK] = [packedAxis(q.type.shape[1]!), packedAxis(k.type.shape[1]!)];
+  const declare = (name: string, size: Parameters<typeof extent>[3]): void => extent(kernel, extents, name, size, axisQ, axisK);
+  const roles = ofQueries
+    ? ([
+        ["a", "q", q],
+        ["b", "dy", dy],
+        ["x", "k", k],
+        ["y", "v", v],
+      ] as const)
+    : ([
+        ["a", "k", k],
+        ["b", "v", v],
+        ["x", "q", q],
+        ["y", "dy", dy],
+      ] as const);
+  for (const [role, buffer, rows] of roles) reader(kernel, role, buffer, rows, declare);
+  for (const [letter, place] of ofQueries
+    ? ([["A", 0]] as const)
+    : ([
+        ["A", 1],
+        ["B", 2],
+      ] as const)) {
+    const to = gradient(place);
+    kernel.write(`d${letter}`, isWideResult(to) ? "vec4f" : "f32", result(place));
+    writer(kernel, `write${letter}`, `d${letter}`, to, `place${letter}`, declare);
+  }
+  if (ofQueries) kernel.function("fn writeB(head: u32, row: u32, c: u32, x: vec4f) {}");
+  for (const f of namesOf(ofQueries)) kernel.function(f);
+  if (ofQueries) declareSight(kernel, attrs);
+  else declareSeeing(kernel, attrs);
+
+  // Each sequence may leave a tile half filled.
+  const tiles = addSizes(extents.ceilDivide(extents.times(ownGroup, own), tile), extents.batch);
+  return kernel.dispatch(extents.times(shared, tiles));
+}
+
+/** The names by which the kernel knows the two sides. */
+function namesOf(ofQueries: boolean): readonly string[] {
+  const [own, other] = ofQueries ? ["Q", "K"] : ["K", "Q"];
+  const stats = `{
+  let queries = startQ(batch());
+  let n = head * queries + row;
+  return vec2f(stats[n], stats[sharedHeads() * groupSize() * queries + n]);
+}`;
+  const none = "{ return vec2f(); }";
+  return [
+    `fn ownGroup() -> u32 { return ${ofQueries ? "groupSize()" : "1u"}; }`,
+    `fn otherGroup() -> u32 { return ${ofQueries ? "1u" : "groupSize()"}; }`,
+    `fn ownStart(b: u32) -> u32 { return start${own}(b); }`,
+    `fn otherStart(b: u32) -> u32 { return start${other}(b); }`,
+    `fn ownPosition(row: u32) -> u32 { return position${own}(row); }`,
+    `fn otherPosition(row: u32) -> u32 { return position${other}(row); }`,
+    `fn ownStats(head: u32, row: u32) -> vec2f ${ofQueries ? stats : none}`,
+    `fn otherStats(head: u32, row: u32) -> vec2f ${ofQueries ? none : stats}`,
+    `fn pairs(i: u32, j: u32) -> bool { return ${ofQueries ? "sees(i, j)" : "sees(j, i)"}; }`,
+    `fn firstOf(i: u32) -> u32 { return ${ofQueries ? "firstSeen" : "firstSeeing"}(i); }`,
+    `fn lastOf(i: u32) -> u32 { return ${ofQueries ? "lastSeen" : "lastSeeing"}(i); }`,
+  ];
+}
+
+interface Tiled {
+  readonly kernel: KernelBuilder;
+  /** Rows. */
+  readonly tile: number;
+}
+
+/** Vectors of columns that a lane may own of the rows of a half: as much as Mesa unrolls. */
+const MOST_VECTORS = 16;
+/** Two columns each for vectors of a row up to 256 wide. */
+const LANES = [8, 16, 32] as const;
+
+/** The kernel with the constants of its tile; `most`: the most rows that a sequence can have. */
+function tiled(tuning: AttentionTuning, quarters: number, quartersV: number, most: number, extents: Extents): Tiled {
+  const needed = most === Infinity ? Infinity : 2 ** Math.ceil(Math.log2(Math.max(1, most)));
+  if (tuning.kind === "subgroup" && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width) {
+    const [chunks, parts] = [Math.ceil(quarters / tuning.width), Math.ceil(quartersV / tuning.width)];
+    let half = Math.max(1, Math.min(tuning.tile, needed) / 2);
+    while (half > 1 && half * Math.max(chunks, parts) > MOST_VECTORS) half /= 2;
+    const kernel = new KernelBuilder("attention_grad_subgroup", extents).subgroups(tuning.width).constant("WIDTH", tuning.width).constant("HALF", half);
+    return { kernel: kernel.constant("CHUNKS", chunks).constant("PARTS", parts), tile: 2 * half };
+  }
+  const own = tuning.kind === "workgroup" ? tuning : PORTABLE_ATTENTION;
+  const lanes = LANES.find((n) => n >= own.lanes && Math.max(quarters, quartersV) <= 2 * n) ?? LANES.at(-1)!;
+  let tile = Math.min(own.tile, needed);
+  while (tile > 1 && 16 * tile * (quarters + quartersV + 2 * lanes) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
+  const kernel = new KernelBuilder("attention_grad", extents)
+    .constant("LANES", lanes)
+    .constant("TILE", tile)
+    .constant("STAGED", tile * quarters);
+  kernel
+    .constant("STAGED_V", tile * quartersV)
+    .constant("CHUNKS", Math.ceil(quarters / lanes))
+    .constant("PARTS", Math.ceil(quartersV / lanes));
+  return { kernel, tile };
 }

@@ -29,15 +29,15 @@ export interface AttentionOperands {
   readonly y: HeadRows;
 }
 
-export function operandsOf({ inputs, results, extents, views, resultView, stored, places }: SpecContext<"attention" | "attention_kept">): AttentionOperands {
+export function operandsOf({ inputs, results, extents, views, resultViews, stored, places }: SpecContext<"attention" | "attention_kept">): AttentionOperands {
   const [q, k, v] = [0, 1, 2].map((i) => rowsOf(typeAt(inputs, i), views[i] ?? null, stored.reads[places[i]!]!, extents)) as [HeadRows, HeadRows, HeadRows]; // three of three
-  const y = rowsOf(typeAt(results, 0), resultView, stored.writes[0]!, extents);
+  const y = rowsOf(typeAt(results, 0), resultViews[0] ?? null, stored.writes[0]!, extents);
   const [heads, shared] = [q.type.shape[0], k.type.shape[0]];
   invariant(typeof heads === "number" && typeof shared === "number", "the heads are known");
   return { heads, shared, q, k, v, y };
 }
 
-function rowsOf(type: TensorType, view: View | null, half: boolean, extents: Extents): HeadRows {
+export function rowsOf(type: TensorType, view: View | null, half: boolean, extents: Extents): HeadRows {
   const [, rows, width] = type.shape;
   invariant(type.shape.length === 3 && rows !== undefined && typeof width === "number", "attention takes [heads, rows, width]");
   const [heads = extents.times(rows, width), row = width, column = 1] = view?.strides ?? [];
@@ -52,7 +52,7 @@ function rowsOf(type: TensorType, view: View | null, half: boolean, extents: Ext
 export function bindOperands(kernel: KernelBuilder, { q, k, v, y }: AttentionOperands, bindRows: (kernel: KernelBuilder) => void): void {
   kernel.read("q", elementOf(q), input(0)).read("k", elementOf(k), input(1)).read("v", elementOf(v), input(2));
   bindRows(kernel);
-  kernel.write("y", elementOf(y, wideResult(y)), result());
+  kernel.write("y", elementOf(y, isWideResult(y)), result());
 }
 
 /** Starts and positions as the node has them. */
@@ -96,11 +96,11 @@ const ROWS_TABLE = `fn value(i: u32) -> u32 {
 }`;
 
 /** Whether four columns of every operand are one vector. */
-export const readsVectors = ({ q, k, v, y }: AttentionOperands): boolean => q.wide && k.wide && v.wide && wideResult(y);
+export const readsVectors = ({ q, k, v, y }: AttentionOperands): boolean => q.wide && k.wide && v.wide && isWideResult(y);
 
-const elementOf = ({ wide, half }: HeadRows, whole = wide): Buffer["element"] => (half ? (whole ? "vec2u" : "f16") : whole ? "vec4f" : "f32");
+export const elementOf = ({ wide, half }: HeadRows, whole = wide): Buffer["element"] => (half ? (whole ? "vec2u" : "f16") : whole ? "vec4f" : "f32");
 /** An f16 that takes four bytes is rounded by element. */
-const wideResult = ({ wide, half, type }: HeadRows): boolean => wide && (half || type.dtype === "f32");
+export const isWideResult = ({ wide, half, type }: HeadRows): boolean => wide && (half || type.dtype === "f32");
 
 /** `fn queryAt(head: u32, row: u32, c: u32) -> vec4f`, likewise `keyAt` and `valueAt`, and `fn write(head: u32, row: u32, c: u32, x: vec4f)`: columns 4c … of a row; zeros beyond the last. */
 export function accessOperands(kernel: KernelBuilder, operands: AttentionOperands, extents: Extents): void {
@@ -109,26 +109,32 @@ export function accessOperands(kernel: KernelBuilder, operands: AttentionOperand
   reader(kernel, "query", "q", operands.q, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
   reader(kernel, "key", "k", operands.k, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
   reader(kernel, "value", "v", operands.v, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
-  const { y } = operands;
-  const at = addressOf("result", y, (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
-  if (wideResult(y)) kernel.function(`fn write(head: u32, row: u32, c: u32, x: vec4f) { y[${at}] = ${y.half ? PACKED : "x"}; }`);
-  else {
-    kernel.count("resultWidth", y.width).function(roundedTo(y.type.dtype, y.half));
-    const base = y.wide ? `4u * (${at})` : at;
-    const column = y.wide ? "i" : "(4u * c + i)" + (y.strides[2] === 1 ? "" : " * resultColumns()");
-    kernel.function(
-      `fn write(head: u32, row: u32, c: u32, x: vec4f) {\n  let at = ${base};\n  for (var i = 0u; i < min(resultWidth() - 4u * c, 4u); i++) { y[at + ${column}] = rounded(x[i]); }\n}`,
-    );
-  }
+  writer(kernel, "write", "y", operands.y, "result", (name, size) => extent(kernel, extents, name, size, axisQ, axisK));
 }
 
 /** Rounded beforehand, for a conversion may round either way. */
 const PACKED = "vec2u(pack2x16float(vec2f(modc_f16(x.x), modc_f16(x.y))), pack2x16float(vec2f(modc_f16(x.z), modc_f16(x.w))))";
 
-type Declare = (name: string, size: Size) => void;
+/** `fn name(head: u32, row: u32, c: u32, x: vec4f)`: columns 4c … of a row of a buffer, as its element is; `place` begins the names of the functions that say where. */
+export function writer(kernel: KernelBuilder, name: string, buffer: string, rows: HeadRows, place: string, declare: Declare): void {
+  const at = addressOf(place, rows, declare);
+  if (isWideResult(rows)) {
+    kernel.function(`fn ${name}(head: u32, row: u32, c: u32, x: vec4f) { ${buffer}[${at}] = ${rows.half ? PACKED : "x"}; }`);
+    return;
+  }
+  const rounded = `${name}Rounded`;
+  kernel.count(`${place}Width`, rows.width).function(roundedTo(rows.type.dtype, rows.half, rounded));
+  const base = rows.wide ? `4u * (${at})` : at;
+  const column = rows.wide ? "i" : "(4u * c + i)" + (rows.strides[2] === 1 ? "" : ` * ${place}Columns()`);
+  kernel.function(
+    `fn ${name}(head: u32, row: u32, c: u32, x: vec4f) {\n  let at = ${base};\n  for (var i = 0u; i < min(${place}Width() - 4u * c, 4u); i++) { ${buffer}[at + ${column}] = ${rounded}(x[i]); }\n}`,
+  );
+}
+
+export type Declare = (name: string, size: Size) => void;
 
 /** Declares an extent as a function. Rows that only the device counts are read from the starts that are bound anyway: there is room for no other buffer. */
-function extent(kernel: KernelBuilder, extents: Extents, name: string, size: Size, axisQ: string | null, axisK: string | null): void {
+export function extent(kernel: KernelBuilder, extents: Extents, name: string, size: Size, axisQ: string | null, axisK: string | null): void {
   const device = extents.deviceSize(size);
   const starts = device === null ? null : device.axis === axisQ ? "startQ" : device.axis === axisK ? "startK" : null;
   if (device === null || starts === null) {
@@ -149,7 +155,7 @@ function addressOf(name: string, { wide, strides: [heads, rows, columns], offset
   return `${offset === 0 ? "" : `${name}Offset() + `}head * ${name}Heads() + row * ${name}Rows()${wide ? " + c" : ""}`;
 }
 
-function reader(kernel: KernelBuilder, name: string, buffer: string, rows: HeadRows, declare: Declare): void {
+export function reader(kernel: KernelBuilder, name: string, buffer: string, rows: HeadRows, declare: Declare): void {
   const at = addressOf(name, rows, declare);
   if (rows.wide) {
     if (rows.half) kernel.function(fourOf(`${name}Four`, buffer, true));

@@ -103,11 +103,19 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
 /** Operators whose kernels can write into the memory of their record's `inPlace` inputs. */
 export const worksInPlace: ReadonlySet<OpName> = new Set<OpName>(["put", "set", "cross_entropy_grad", "adamw", "sgd"]);
 
-/** Operators whose kernels read inputs that are views: slices and permutations of another value, read where they lie. */
-export const readsViews: ReadonlySet<OpName> = new Set<OpName>(["attention", "attention_kept"]);
+/** Of operators whose kernels read inputs that are views, slices and permutations of another value, where they lie: those inputs. */
+export const readsViews: ReadonlyMap<OpName, readonly number[]> = new Map<OpName, readonly number[]>([
+  ["attention", [0, 1, 2]],
+  ["attention_kept", [0, 1, 2]],
+  ["attention_grad", [0, 1, 2, 9]],
+]);
 
-/** Operators whose kernels can write result 0 as a permutation, so that whoever reads it finds it row-major. */
-export const writesView: ReadonlySet<OpName> = new Set<OpName>(["attention", "attention_kept"]);
+/** Of operators whose kernels can write results as permutations, so that whoever reads one finds it row-major: those results. */
+export const writesViews: ReadonlyMap<OpName, readonly number[]> = new Map<OpName, readonly number[]>([
+  ["attention", [0]],
+  ["attention_kept", [0]],
+  ["attention_grad", [0, 1, 2]],
+]);
 
 /** By operator, the inputs that its kernels can read where they are stored as f16. What a kernel computes of an input, it computes of either. */
 export const readsHalves: ReadonlyMap<OpName, readonly number[]> = new Map<OpName, readonly number[]>([

@@ -51,8 +51,8 @@ export interface SpecContext<K extends OpName> {
   readonly weights: readonly boolean[];
   /** For each input where it lies; null: row-major and alone in its buffer. Others come only to the operators of `readsViews`. */
   readonly views: readonly (View | null)[];
-  /** Where result 0 is to be written; null: row-major. Others come only to the operators of `writesView`. */
-  readonly resultView: View | null;
+  /** Where each result is to be written; null, or beyond the last: row-major. Others come only to the operators of `writesViews`. */
+  readonly resultViews: readonly (View | null)[];
   /** For each result whether it takes over the memory of the record's `inPlace` input, which then holds the value of that already; none beyond the last. */
   readonly inPlace: readonly boolean[];
   /** Where the kernel computes an input: binds what that needs, as the first inputs, and declares `fn value(i: u32)`, its element i. */
@@ -94,8 +94,8 @@ export const WORKGROUP = 64;
 export const storageType = (dtype: DType): WgslType => (dtype === "f16" ? "f32" : dtype === "bool" ? "u32" : dtype);
 
 /** `fn rounded(v: f32) -> f32`, or `-> f16` where that is stored: what storing a value of the dtype does to it. */
-export const roundedTo = (dtype: DType, half: boolean): string =>
-  half ? `fn rounded(v: f32) -> f16 { return ${toHalf("v")}; }` : `fn rounded(v: f32) -> f32 { return ${dtype === "f16" ? "modc_f16(v)" : "v"}; }`;
+export const roundedTo = (dtype: DType, half: boolean, name = "rounded"): string =>
+  half ? `fn ${name}(v: f32) -> f16 { return ${toHalf("v")}; }` : `fn ${name}(v: f32) -> f32 { return ${dtype === "f16" ? "modc_f16(v)" : "v"}; }`;
 
 /** An f32 as it is stored in f16, rounded to nearest: WGSL lets a conversion round either way, and lets it do anything with what is too large. */
 export const toHalf = (value: string): string => `f16(modc_f16(${value}))`;

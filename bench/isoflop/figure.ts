@@ -1,0 +1,92 @@
+// isoflop.svg: validation loss over training operations, a panel for each size, a line for each variant.
+import { spreadOf } from "../statistics.js";
+import type { Group } from "./collect.js";
+
+const WIDTH = 860;
+const HEIGHT = 340;
+const LEFT = 56;
+const TOP = 30;
+const BOTTOM = 44;
+const GAP = 64;
+const LEGEND = 26;
+
+const STYLE = `text { font: 12px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600 } .note { fill: #6e7781 }
+.axis { stroke: #d0d7de } .line { fill: none; stroke-width: 2 } .topk { stroke-dasharray: 4 4 } .area { opacity: 0.18 }
+.a { --c: #57606a } .b { --c: #1a7f64 } .c { --c: #8250df } .d { --c: #cf222e } .line { stroke: var(--c) } .area { fill: var(--c) }
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .note { fill: #8b949e } .axis { stroke: #444c56 } .a { --c: #9198a1 } .b { --c: #3fb68b } .c { --c: #a371f7 } .d { --c: #f85149 } }`;
+
+interface Point {
+  readonly flops: number;
+  readonly causal: { readonly mean: number; readonly low: number; readonly high: number };
+  readonly topK: number;
+}
+
+/** Means over seeds, with the range of the causal rule; validations that all finished seeds have. */
+function pointsOf({ costs, results }: Group): readonly Point[] {
+  const [first] = results;
+  if (!first) return [];
+  const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+  return first.validations.map(({ step }, i) => {
+    const losses = results.map((r) => r.validations[i]!.loss);
+    const causal = losses.map((l) => l.causal);
+    const { low, high } = spreadOf(causal);
+    return { flops: step * costs.step, causal: { mean: mean(causal), low, high }, topK: mean(losses.map((l) => l["top-k"])) };
+  });
+}
+
+export function figure(groups: readonly Group[]): string {
+  const sizes = [...new Set(groups.map((g) => g.costs.size.name))];
+  const width = (WIDTH - LEFT - GAP * (sizes.length - 1) - 12) / sizes.length;
+  const panels = sizes.map((size, i) =>
+    panel(
+      groups.filter((g) => g.costs.size.name === size),
+      `${size} million parameters`,
+      LEFT + i * (width + GAP),
+      width,
+    ),
+  );
+  const variants = groups.filter((g) => g.costs.size.name === sizes[0]).map((g) => g.costs.variant);
+  const legend = variants.map(({ name, title }, i) => {
+    const x = LEFT + (i % 4) * 200;
+    const y = HEIGHT + 8;
+    return `<g class="${name}"><path class="line" d="M${x} ${y - 4}h22"/><text x="${x + 28}" y="${y}">(${name}) ${escape(title)}</text></g>`;
+  });
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT + LEGEND}" width="${WIDTH}" height="${HEIGHT + LEGEND}" role="img" aria-label="Validation loss over training operations">
+<style>${STYLE}</style>
+${[...panels, ...legend].join("\n")}
+</svg>
+`;
+}
+
+function panel(groups: readonly Group[], title: string, x0: number, width: number): string {
+  const lines = groups.map((g) => ({ name: g.costs.variant.name, points: pointsOf(g) })).filter((l) => l.points.length > 0);
+  const parts = [`<text class="title" x="${x0}" y="16">${escape(title)}: validation loss, nats a byte; dashed: top-k</text>`];
+  if (lines.length === 0) return `${parts[0]!}<text class="note" x="${x0}" y="60">no run is finished</text>`;
+  const all = lines.flatMap((l) => l.points);
+  const most = Math.max(...all.map((p) => p.flops));
+  const values = all.flatMap((p) => [p.causal.high, p.causal.low, p.topK]);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const room = Math.max(1e-3, (high - low) * 0.05);
+  const bottom = HEIGHT - BOTTOM;
+  const px = (flops: number): number => x0 + (flops / most) * width;
+  const py = (loss: number): number => bottom - ((loss - low + room) / (high - low + 2 * room)) * (bottom - TOP);
+  const path = (points: readonly (readonly [number, number])[]): string => `M${points.map(([a, b]) => `${px(a).toFixed(1)} ${py(b).toFixed(1)}`).join("L")}`;
+  parts.push(`<path class="axis" fill="none" d="M${x0} ${TOP}V${bottom}H${x0 + width}"/>`);
+  for (const value of [low, (low + high) / 2, high])
+    parts.push(`<text class="note" x="${x0 - 6}" y="${(py(value) + 4).toFixed(1)}" text-anchor="end">${value.toFixed(2)}</text>`);
+  for (const share of [0, 0.5, 1])
+    parts.push(
+      `<text class="note" x="${(x0 + share * width).toFixed(1)}" y="${bottom + 18}" text-anchor="middle">${((share * most) / 1e12).toPrecision(3)}</text>`,
+    );
+  parts.push(`<text class="note" x="${x0 + width / 2}" y="${bottom + 36}" text-anchor="middle">training operations, 10¹²</text>`);
+  for (const { name, points } of lines) {
+    const range = [...points.map((p) => [p.flops, p.causal.high] as const), ...points.toReversed().map((p) => [p.flops, p.causal.low] as const)];
+    parts.push(
+      `<g class="${name}"><path class="area" d="${path(range)}Z"/><path class="line" d="${path(points.map((p) => [p.flops, p.causal.mean]))}"/>` +
+        `<path class="line topk" d="${path(points.map((p) => [p.flops, p.topK]))}"/></g>`,
+    );
+  }
+  return parts.join("\n");
+}
+
+const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");

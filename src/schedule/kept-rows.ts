@@ -1,0 +1,42 @@
+// Rows gathered from a value that is written over before they are last read: they are kept in memory of their own, so that the writing can be in place.
+import { isOp, type Node } from "../ir/graph.js";
+import { isStructure } from "./demand.js";
+
+/** Gathers that backward passes read, of streams that routed layers update: without a copy of the few rows, all rows would have to be. Linear in the nodes but for rows that are updated often. */
+export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
+  const updates = order.filter((n) => (isOp(n, "put") || isOp(n, "set")) && n.inputs[0]!.inputs.length > 0);
+  if (updates.length === 0) return new Set();
+  const positions = new Map(order.map((n, i) => [n, i]));
+  const readers = new Map<Node, Node[]>();
+  for (const node of order)
+    for (const input of new Set(node.inputs)) {
+      const known = readers.get(input);
+      if (known) known.push(node);
+      else readers.set(input, [node]);
+    }
+  const kept = new Set<Node>();
+  for (const update of updates) {
+    const late = lateReaders(memoryOf(update.inputs[0]!), positions.get(update)!, readers, positions);
+    if (late.every((take) => take !== null)) for (const take of late) kept.add(take);
+  }
+  return kept;
+}
+
+/** The gather through which each later reader of a value's memory sees it; null for one that sees all of it. */
+function lateReaders(value: Node, at: number, readers: ReadonlyMap<Node, readonly Node[]>, positions: ReadonlyMap<Node, number>): readonly (Node | null)[] {
+  const found: (Node | null)[] = [];
+  const stack: { readonly node: Node; readonly take: Node | null }[] = [{ node: value, take: null }];
+  for (let top = stack.pop(); top; top = stack.pop())
+    for (const reader of readers.get(top.node) ?? []) {
+      if (isStructure(reader) && reader.inputs[0] === top.node) stack.push({ node: reader, take: top.take ?? (isOp(reader, "take") ? reader : null) });
+      else if (positions.get(reader)! > at) found.push(top.take);
+    }
+  return found;
+}
+
+/** What a view is a view of. */
+function memoryOf(node: Node): Node {
+  let at = node;
+  while (isOp(at, "reshape") || isOp(at, "barrier") || isOp(at, "stop_gradient")) at = at.inputs[0]!;
+  return at;
+}

@@ -1,0 +1,46 @@
+// Gradients of whole models, weight by weight, against finite differences; and that the passes keep them.
+import { describe, expect, it } from "vitest";
+import { verify } from "../../src/ir/verify.js";
+import { ops } from "../../src/ops/index.js";
+import { optimize } from "../../src/passes/index.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import { random } from "../random.js";
+import { choicesOf, difference, differentiated, held, leafOf, outputName } from "./differences.js";
+import { MODELS } from "./sources.js";
+import { trial } from "./trial.js";
+
+/** As for single operators: differences in 64 bits, extrapolated. */
+const TOLERANCE = 1e-6;
+const STEP = 1e-4;
+
+describe.each(MODELS)("$name", (model) => {
+  const { graph, loss, weights, given } = trial(model, 1);
+  const whole = differentiated(graph, loss, weights);
+  const forced = choicesOf(whole, given);
+  const { outputs } = evaluate(whole, { ...given, forced });
+
+  it("is a sound graph", () => {
+    expect(verify(whole, ops)).toEqual([]);
+  });
+
+  it("has the gradient of every weight that finite differences have", () => {
+    const only = held({ ...graph, outputs: graph.outputs.filter((o) => o.name === "loss") }, given, forced);
+    const rng = random(2);
+    for (const weight of weights) {
+      const leaf = leafOf(weight);
+      const gradient = outputs.get(outputName(leaf))!.data;
+      const direction = Float64Array.from(gradient, () => rng.normal());
+      const found = difference(only.graph, only.given, forced, leaf, direction, STEP);
+      const sum = gradient.reduce((a, g, i) => a + g * direction[i]!, 0);
+      const size = gradient.reduce((a, g, i) => a + Math.abs(g * direction[i]!), 0);
+      expect(found, leaf.name).not.toBeNull();
+      expect(Math.abs(sum - found!), `${leaf.name}: ${sum} against ${found}`).toBeLessThanOrEqual(TOLERANCE * Math.max(1e-3, size));
+    }
+  });
+
+  it("has the same gradients after the passes", () => {
+    const after = evaluate(optimize(whole, { verify: true }), { ...given, forced }).outputs;
+    // Sums of a row's 0 and of rows that are not there differ in rounding alone.
+    for (const [name, { data }] of outputs) after.get(name)!.data.forEach((v, i) => expect(Math.abs(v - data[i]!), `${name}[${i}]`).toBeLessThanOrEqual(1e-12));
+  });
+});

@@ -1,0 +1,107 @@
+// Losses, gradients and ten steps of AdamW against PyTorch, in 64 bits on both sides. Skipped, and saying so, where Python has no torch.
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { RATES, trainStep } from "../../src/autodiff/train-step.js";
+import { isOp, nodesOf } from "../../src/ir/graph.js";
+import type { Tensor } from "../../src/ops/define.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import { random } from "../random.js";
+import { differentiated, outputName } from "./differences.js";
+import { exampleSource, lowered } from "./models.js";
+
+const SCRIPT = fileURLToPath(new URL("pytorch.py", import.meta.url));
+/** Debian's own first, for which its package python3-torch is. */
+const python = ["/usr/bin/python3", "python3"].find((command) => spawnSync(command, ["-c", "import torch"]).status === 0);
+const note = python ? "" : " (skipped: python3 has no torch; on Debian it is python3-torch)";
+
+const [BATCH, TOKENS, VOCAB] = [2, 12, 17];
+const SET = { vocab: `${VOCAB}`, dim: "16", heads: "2", context: "16", capacity: "25%" };
+const MOBY = exampleSource("moby.mod");
+const MODELS = [
+  { name: "a dense model", source: MOBY.replace("i % 2 == 1", "i < 0"), layers: ["dense", "dense"] },
+  { name: "Mixture-of-Depths with predictors", source: MOBY, layers: ["dense", "mod", "dense", "mod"] },
+] as const;
+
+/** Warm-up, then held: what a step is told. */
+const RATE = Array.from({ length: 10 }, (_, i) => 0.02 * Math.min(1, (i + 1) / 4));
+const [BETA1, BETA2, EPS, DECAY, CLIP] = [0.9, 0.95, 1e-8, 0.1, 0.5];
+
+interface Answer {
+  readonly losses: readonly number[];
+  readonly gradients: Readonly<Record<string, readonly number[]>>;
+  readonly weights: Readonly<Record<string, readonly number[]>>;
+}
+
+function caseOf({ source, layers }: (typeof MODELS)[number], seed: number) {
+  const { graph, model } = lowered(source, { set: { ...SET, depth: `${layers.length}` } });
+  const rng = random(seed);
+  const weights = model.weights.map(({ path, shape }) => {
+    const value = shape.length < 2 ? () => 1 + 0.2 * rng.normal() : () => rng.normal() / Math.sqrt(shape.at(-1)!);
+    return { path, shape, data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) };
+  });
+  const rows = (): number[][] => Array.from({ length: BATCH }, () => Array.from({ length: TOKENS }, () => rng.below(VOCAB)));
+  const [tokens, targets] = [rows(), rows()];
+  const decays = weights.filter((w) => w.shape.length >= 2 && w.path !== "embed.table").map((w) => w.path);
+  const inputs = new Map([tokens, targets].map((v, i) => [i === 0 ? "tokens" : "targets", { shape: [BATCH, TOKENS], data: v.flat() }]));
+  const text = {
+    layers,
+    heads: 2,
+    capacity: 0.25,
+    tokens,
+    targets,
+    rates: RATE,
+    betas: [BETA1, BETA2],
+    eps: EPS,
+    decay: DECAY,
+    decays,
+    clip: CLIP,
+    weights: Object.fromEntries(weights.map(({ path, shape, data }) => [path, { shape, data }])),
+  };
+  return { graph, model, weights, inputs, text };
+}
+
+function ask(cases: readonly unknown[]): readonly Answer[] {
+  const { status, stdout, stderr } = spawnSync(python!, [SCRIPT], { input: JSON.stringify(cases), encoding: "utf8", maxBuffer: 2 ** 28 });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as readonly Answer[]; // the script's own form
+}
+
+/** 64-bit sums in another order: relative to the largest of a tensor. Ten steps of an optimiser that divides by the root of its moments widen it. */
+function expectClose(found: ArrayLike<number>, expected: readonly number[], tolerance: number, name: string): void {
+  expect(found.length, name).toBe(expected.length);
+  const largest = expected.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
+  expected.forEach((v, i) => expect(Math.abs(found[i]! - v), `${name}[${i}]: ${found[i]} against ${v}`).toBeLessThanOrEqual(tolerance * largest));
+}
+
+// Importing torch alone may take long.
+describe.skipIf(!python)(`PyTorch${note}`, { timeout: 240_000 }, () => {
+  const cases = MODELS.map((model, i) => caseOf(model, i + 1));
+  let asked: readonly Answer[] | null = null;
+  const answer = (i: number): Answer => (asked ??= ask(cases.map((c) => c.text)))[i]!;
+
+  it.each(MODELS.map(({ name }, i) => ({ name, i })))("has the loss and the gradient of every weight of $name", ({ i }) => {
+    const { graph, weights, inputs } = cases[i]!;
+    const leaves = nodesOf(graph).filter((n) => isOp(n, "weight"));
+    expect(leaves.length).toBe(weights.length);
+    const whole = differentiated(graph, graph.outputs.find((o) => o.name === "loss")!.node, leaves);
+    const { outputs } = evaluate(whole, { inputs, weights: new Map(weights.map((w) => [w.path, w])) });
+    expectClose(outputs.get("loss")!.data, answer(i).losses.slice(0, 1), 1e-12, "loss");
+    for (const { path } of weights) expectClose(outputs.get(outputName({ kind: "weight", name: path }))!.data, answer(i).gradients[path]!, 1e-9, path);
+  });
+
+  it.each(MODELS.map(({ name }, i) => ({ name, i })))("is where $name is after ten steps of AdamW", ({ i }) => {
+    const { graph, model, weights, inputs } = cases[i]!;
+    const optimizer = { kind: "adamw", beta1: BETA1, beta2: BETA2, eps: EPS } as const;
+    const step = trainStep(graph, model.weights, { optimizer, clip: CLIP, accumulated: false });
+    const started = new Map(weights.map((w) => [w.path, { shape: w.shape, data: w.data }]));
+    let states: ReadonlyMap<string, Tensor> = new Map();
+    RATE.forEach((rate, n) => {
+      const rates = { shape: [5], data: [rate, DECAY, 1 - BETA1 ** (n + 1), 1 - BETA2 ** (n + 1), 1] };
+      const run = evaluate(step.graph, { inputs: new Map([...inputs, [RATES, rates]]), weights: started, states });
+      expectClose(run.outputs.get("loss")!.data, answer(i).losses.slice(n, n + 1), 1e-9, `loss of step ${n + 1}`);
+      states = run.states;
+    });
+    for (const { path } of weights) expectClose(states.get(path)!.data, answer(i).weights[path]!, 1e-8, path);
+  });
+});

@@ -1,0 +1,25 @@
+// A training step compiles for every kind of device, whichever weights learn: what a kernel reads may be computed by one that needs a copy first.
+import { describe, expect, it } from "vitest";
+import { targetOf } from "../../src/cli/targets.js";
+import { DEVICE_CLASSES } from "../../src/program/target.js";
+import { compileTraining } from "../../src/train/programs.js";
+import { exampleSource } from "../autodiff/models.js";
+
+describe.each(DEVICE_CLASSES)("for %s, a training step of moby.mod compiles where", (device) => {
+  it.each(["", "norm", "layers.0", "layers.1", "embed", "layers.1.router", "layers.1.guess"])("%j learns", (only) => {
+    for (const microBatches of [1, 2]) {
+      const { programs } = compileTraining(
+        { source: exampleSource("moby.mod"), file: "moby.mod", set: { depth: "3" } },
+        {
+          optimizer: { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 },
+          clip: 1,
+          microBatches,
+          ...(only === "" ? {} : { trained: (weight: { readonly path: string }) => weight.path.startsWith(only) }),
+        },
+        { target: targetOf(device) },
+      );
+      expect(programs!.trained.length).toBeGreaterThan(0);
+      expect(programs!.trained.every((path) => path.startsWith(only))).toBe(true);
+    }
+  });
+});
