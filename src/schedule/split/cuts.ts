@@ -1,7 +1,7 @@
 // What is too large for one binding, and where it is cut: weights along the columns of their products or the rows that are looked up, logits along their classes.
 import { isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
 import type { Limits } from "../../program/target.js";
-import { resolveSizes } from "../../size/axes.js";
+import { resolveSizes, type Sizes } from "../../size/axes.js";
 import type { TensorType } from "../../ir/types.js";
 import { isPointwise } from "../demand.js";
 import { productWeights } from "../side-by-side.js";
@@ -96,6 +96,7 @@ function columnsOfWeights(node: Node, limit: number): number {
 
 function columnsOfValue(node: Node, { loss }: End, limit: number, bytesOf: (type: TensorType) => number): number {
   const width = widthOf(node);
+  if (width <= LEAST_COLUMNS) return Infinity;
   const bytes = bytesOf(node.types[0]!);
   const byRows = bytes > limit ? Math.max(LEAST_COLUMNS, Math.floor(limit / (bytes / width))) : Infinity;
   return loss && width > MOST_CLASSES ? Math.min(MOST_CLASSES, byRows) : byRows;
@@ -122,8 +123,11 @@ function bytesAtBounds(graph: Graph): (type: TensorType) => number {
   for (const axis of graph.axes)
     if (axis.role !== "sequence" || axis.count.kind === "input") extents.set(axis.name, axis.bound ?? (axis.role === "sequence" ? USUAL_ROWS : 1));
   const live = new Map(graph.live.map((l) => [l.name, l.default]));
-  const sizes = resolveSizes(graph.axes, { extents, lengths: new Map(), live });
-  return ({ shape }) => shape.reduce((n: number, s) => n * sizes.number(s), WORD);
+  let sizes: Sizes | null = null;
+  return ({ shape }) => {
+    const known = (sizes ??= resolveSizes(graph.axes, { extents, lengths: new Map(), live }));
+    return shape.reduce((n: number, s) => n * known.number(s), WORD);
+  };
 }
 
 /** Columns of a panel, at most: parts that begin and end with one waste nothing. */
