@@ -23,6 +23,10 @@ const at = new Option("--at <axis=n,…>", "extents by the names of axes, such a
 const output = new Option("-o, --output <path>", "the file to write");
 const precision = new Option("--precision <type>", "how floats lie in memory; f16 needs a device that has it (default f32)").choices(PRECISIONS);
 
+const COST_NOTE = `Bytes are those that each operator would read and write by itself, and memory
+is that of a program for any device. \`modc plan\` tells both for the kernels of
+one device.`;
+
 function build(finish: (code: ExitCode) => void): Command {
   const program = new Command("modc")
     .description("Compiles Mixture-of-Depths models to GPU kernels and runs them.")
@@ -31,7 +35,7 @@ function build(finish: (code: ExitCode) => void): Command {
     .showHelpAfterError("(modc --help lists the commands)")
     .addHelpText(
       "after",
-      "\nExit codes: 0 fine, 1 fault in source, input or weights, 2 usage, 3 no GPU or GPU lost, 4 check failed, 70 fault of modc, 130 interrupted.\n",
+      "\nExit codes: 0 fine, 1 fault in source, input or weights, 2 usage, 3 no GPU or\nGPU lost, 4 check failed, 70 fault of modc, 130 interrupted.\n",
     );
 
   /** A command on one model file. */
@@ -148,7 +152,9 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--step-tokens <n>", "tokens of a step, for --budget"),
     ...compiling,
     json,
-  ]).action(async (file, flags) => finish(await (await import("./commands/cost.js")).cost(file, flags)));
+  ])
+    .addHelpText("after", `\n${COST_NOTE}\n`)
+    .action(async (file, flags) => finish(await (await import("./commands/cost.js")).cost(file, flags)));
   add("tune [file]", "measure kernels on this device for a model's shapes, or common ones, and store the best for later runs", [
     new Option("--budget <time>", "how long it may take: 90s, 5m, 1h (default 60s)"),
     new Option("-o, --output <path>", "the file to write (default: in the user's folder, where `run` finds it)"),

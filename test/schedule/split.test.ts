@@ -21,7 +21,7 @@ import { split } from "../../src/schedule/split/split.js";
 import { randomModel } from "../random-models.js";
 import { random } from "../random.js";
 import { graphOf as graphFromText } from "./graphs.js";
-import { MODELS, NARROW, SMALL, VOCABULARY } from "./vocabularies.js";
+import { FEED_FORWARD, MODELS, NARROW, SMALL, VOCABULARY } from "./vocabularies.js";
 
 const graphOf = (source: string, entry: "forward" | "objective"): Graph => {
   const { graph, diagnostics, sources } = compile(source, { entry, verify: true });
@@ -112,6 +112,14 @@ describe("parts", () => {
       }
       expect(next).toBe(size);
     }
+  });
+
+  it("of a hidden layer go through its gate, and are put together once", () => {
+    const { graph } = compile(FEED_FORWARD, { set: { hidden: 1024 } });
+    const nodes = nodesOf(split(graph!, NARROW.limits));
+    expect(nodes.filter((n) => isOp(n, "matmul"))).toHaveLength(2 + 2 + 2);
+    expect(nodes.filter((n) => isOp(n, "silu"))).toHaveLength(2);
+    expect(nodes.filter((n) => isOp(n, "concat") && n.types[0]!.shape.at(-1) === 1024)).toHaveLength(1);
   });
 
   it("of what fits there are none", () => {

@@ -56,3 +56,12 @@ model Chosen(vocab: int = ${VOCABULARY}, dim: int = 32) {
   }
 }`,
 };
+
+/** A feed-forward layer of which every weight has 256 KB; gate and up read unlike rows, for two of the same rows would be one product. */
+export const FEED_FORWARD = `import { Linear } from "std"
+model FeedForward(dim: int = 64, hidden: int = 1024) {
+  gate: Linear(dim, hidden)
+  up: Linear(dim, hidden, bias: false)
+  down: Linear(hidden, dim, bias: false)
+  forward(x: f32[B <= 2, T <= 12, dim]) -> f32[B, T, dim] { x + down(silu(gate(x)) * up(tanh(x))) }
+}`;

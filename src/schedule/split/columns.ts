@@ -1,8 +1,8 @@
 // Operators that compute each column of their last dimension from the same column of an input: what is cut into columns stays cut behind them.
 import { isOp, type Node } from "../../ir/graph.js";
 import type { OpAttrs } from "../../ir/vocabulary.js";
-import { ops } from "../../ops/index.js";
 import type { Size } from "../../size/size.js";
+import { isPointwise } from "../demand.js";
 
 /** The last dimension of a value with one result, where it is known; 0 for any other. */
 export function widthOf(node: Node): number {
@@ -16,7 +16,7 @@ const lastOf = (node: Node): number => node.types[0]!.shape.length - 1;
 export function keepsColumns(node: Node, input: Node): boolean {
   const width = widthOf(input);
   if (width < 2 || widthOf(node) !== width) return false;
-  if (ops[node.op].lower.kind === "pointwise") return !isOp(node, "constant");
+  if (isPointwise(node)) return true;
   if (node.inputs[0] !== input || node.inputs.indexOf(input, 1) > 0) return false;
   const last = lastOf(input);
   if (isOp(node, "permute")) return node.attrs.order.at(-1) === last;

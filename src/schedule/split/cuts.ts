@@ -1,8 +1,9 @@
 // What is too large for one binding, and where it is cut: weights along the columns of their products or the rows that are looked up, logits along their classes.
 import { isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
 import type { Limits } from "../../program/target.js";
-import { resolveSizes } from "../../size/axes.js";
+import { resolveSizes, type Sizes } from "../../size/axes.js";
 import type { TensorType } from "../../ir/types.js";
+import { isPointwise } from "../demand.js";
 import { productWeights, shapeOf } from "../side-by-side.js";
 import { keepsColumns, reducesColumns, widthOf } from "./columns.js";
 
@@ -30,6 +31,7 @@ export const MOST_CLASSES = 8192;
 const LEAST_COLUMNS = 1024;
 /** Rows along an axis without a bound, as far as cutting goes. */
 const USUAL_ROWS = 4096;
+/** Of a value in memory, at most. */
 const WORD = 4;
 
 export function findCuts(graph: Graph, limits: Limits): Cuts {
@@ -44,12 +46,18 @@ export function findCuts(graph: Graph, limits: Limits): Cuts {
     const end = ends.get(node);
     const columns = Math.min(columnsOfWeights(node, limit), end ? columnsOfValue(node, end, limit, bytesOf) : Infinity);
     const starts = isOp(node, "matmul") && columns < width && columns > 0;
-    const follows = end !== undefined && node.inputs.some((n) => wide.has(n) && keepsColumns(node, n));
+    const follows = node.inputs.some((n) => wide.has(n) && keepsColumns(node, n)) && (end !== undefined || joinsParts(node, wide));
     if (!starts && !follows) continue;
     wide.add(node);
     if (columns > 0) most.set(width, Math.min(most.get(width) ?? width, columns));
   }
   return { wide, columns: new Map([...most].map(([width, columns]) => [width, rangesOf(width, columns)])), tables: tablesOf(nodes, limit) };
+}
+
+/** Whether a pointwise operator computes of parts alone, as the gate of a wide hidden layer does: what they make is then put together once, not each of them. */
+function joinsParts(node: Node, wide: ReadonlySet<Node>): boolean {
+  const repeats = (n: Node): boolean => isOp(n, "broadcast") || n.types[0]!.shape.every((s) => typeof s === "number");
+  return isPointwise(node) && node.inputs.every((n) => wide.has(n) || widthOf(n) !== widthOf(node) || repeats(n));
 }
 
 /** How the columns of a value end: all of them reach the caller, or are reduced; `loss`: some by cross-entropy. */
@@ -59,7 +67,12 @@ interface End {
 
 function endsOf(graph: Graph, nodes: readonly Node[]): ReadonlyMap<Node, End> {
   const readers = new Map<Node, Node[]>();
-  for (const node of nodes) for (const input of new Set(node.inputs)) readers.set(input, [...(readers.get(input) ?? []), node]);
+  for (const node of nodes)
+    for (const input of new Set(node.inputs)) {
+      const own = readers.get(input);
+      if (own) own.push(node);
+      else readers.set(input, [node]);
+    }
   const results = new Set(graph.outputs.map((o) => o.node));
   const kept = new Set([...graph.states.map((s) => s.next), ...graph.starts.values()]);
   const ends = new Map<Node, End>();
@@ -83,6 +96,7 @@ function columnsOfWeights(node: Node, limit: number): number {
 
 function columnsOfValue(node: Node, { loss }: End, limit: number, bytesOf: (type: TensorType) => number): number {
   const width = widthOf(node);
+  if (width <= LEAST_COLUMNS) return Infinity;
   const bytes = bytesOf(node.types[0]!);
   const byRows = bytes > limit ? Math.max(LEAST_COLUMNS, Math.floor(limit / (bytes / width))) : Infinity;
   return loss && width > MOST_CLASSES ? Math.min(MOST_CLASSES, byRows) : byRows;
@@ -109,8 +123,11 @@ function bytesAtBounds(graph: Graph): (type: TensorType) => number {
   for (const axis of graph.axes)
     if (axis.role !== "sequence" || axis.count.kind === "input") extents.set(axis.name, axis.bound ?? (axis.role === "sequence" ? USUAL_ROWS : 1));
   const live = new Map(graph.live.map((l) => [l.name, l.default]));
-  const sizes = resolveSizes(graph.axes, { extents, lengths: new Map(), live });
-  return ({ shape }) => shape.reduce((n: number, s) => n * sizes.number(s), WORD);
+  let sizes: Sizes | null = null;
+  return ({ shape }) => {
+    const known = (sizes ??= resolveSizes(graph.axes, { extents, lengths: new Map(), live }));
+    return shape.reduce((n: number, s) => n * known.number(s), WORD);
+  };
 }
 
 /** Columns of a panel, at most: parts that begin and end with one waste nothing. */

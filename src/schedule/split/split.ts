@@ -197,8 +197,10 @@ class Splitting {
     let rows: Node | null = null;
     for (const range of ranges) {
       const start = this.#constant(range.start, "u32");
-      const own: Node = this.#node("gather", [this.#weightPart(table, 0, range), range.start === 0 ? indices : this.#node("sub", [indices, start], {})], {});
-      rows = rows ? this.#node("where", [this.#node("ge", [within, start], {}), own, rows], {}) : own;
+      // A part is looked up once those before it are done with, so that no more than two have memory.
+      const after: Node = rows ? this.#node("sub", [this.#node("barrier", [indices, rows], {}), start], {}) : indices;
+      const own: Node = this.#node("gather", [this.#weightPart(table, 0, range), after], {});
+      rows = rows ? this.#node("where", [this.#node("lt", [within, start], {}), rows, own], {}) : own;
     }
     return rows!;
   }
