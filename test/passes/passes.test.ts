@@ -25,7 +25,7 @@ function weightsOf(graph: Graph): ReadonlyMap<string, { readonly shape: readonly
   return new Map(
     weights.map(({ attrs: { path, shape } }) => [
       path,
-      { shape, data: Array.from({ length: shape[0]! * shape[1]! }, (_, i) => Math.cos(i * 1.3 + path.length)) },
+      { shape, data: Array.from({ length: shape.reduce((n, d) => n * d, 1) }, (_, i) => Math.cos(i * 1.3 + path.length)) },
     ]),
   );
 }

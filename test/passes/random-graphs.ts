@@ -170,6 +170,10 @@ function routedStep(kind: number, x: Node, y: Node, c: number, { starts, routes 
       const of = transposed ? [n, last] : [last, n];
       const by = (name: string): Node => make("weight", [], { path: `${name}.${of.join("x")}.${Number(transposed)}`, dtype: "f32", shape: of });
       const [u, v] = [`u${c % 3}`, `v${c % 2}`].map((name) => make("matmul", [x, by(name)], { transposed })) as [Node, Node];
+      if (c % 7 === 0 && !transposed) {
+        const vector = make("weight", [], { path: `w.${last}`, dtype: "f32", shape: [last] });
+        return make("matmul", [x, make("reshape", [vector], { shape: [last, 1] })], { transposed });
+      }
       return c % 4 === 0 ? u : make("mul", [u, v], {});
     }
     case 20: {
