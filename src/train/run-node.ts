@@ -154,20 +154,20 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     cache: corpus.path,
     from: found?.path ?? null,
   };
-  let passage: Extract<TrainEvent, { kind: "validation" }>["passage"] = null;
-  const report = (finished: boolean): Promise<void> =>
-    writing(run.report, async () =>
-      replaceFile(
-        run.report,
-        await reportOf({ log: run.log, model: options.model, settings, passage, shown: passage ? corpus.show(passage.tokens) : [], finished }),
-      ),
-    );
+  let [stepped, next] = [false, -Infinity];
+  const report = async (finished: boolean): Promise<void> => {
+    const began = performance.now();
+    const show = (tokens: readonly number[]): readonly string[] => corpus.show(tokens);
+    await writing(run.report, async () => replaceFile(run.report, await reportOf({ log: run.log, model: options.model, settings, show, finished })));
+    // Of a long run it takes a while: at most a twentieth of the time.
+    next = performance.now() + 20 * (performance.now() - began);
+  };
   for await (const event of loop(await loopOptions(opened))) {
-    if (event.kind === "validation") passage = event.passage;
     if (event.kind === "step" || event.kind === "validation") await log.append(entryOf(event));
+    if (event.kind === "step") stepped = true;
     yield event;
-    if (event.kind === "validation") await report(false);
-    if (event.kind === "end") await report(event.reason === "finished");
+    if (event.kind === "validation" && performance.now() >= next) await report(false);
+    if (event.kind === "end" && stepped) await report(event.reason === "finished");
   }
 }
 
@@ -260,7 +260,8 @@ function entryOf(event: Extract<TrainEvent, { kind: "step" | "validation" }>): L
   if (kind === "validation") {
     const { loss, bitsPerByte, best } = event;
     const rules = Object.fromEntries(Object.entries(event.byRule).map(([rule, { loss: own, tokens, shares }]) => [rule, { loss: own, tokens, shares }]));
-    return { kind, step, loss, bitsPerByte, best, rules };
+    const passage = event.passage && { ...event.passage, routes: event.passage.routes.map((r) => ({ ...r, mask: r.mask.join("") })) };
+    return { kind, step, loss, bitsPerByte, best, rules, passage };
   }
   const { metrics, bitsPerByte, learningRate, live } = event;
   const { loss, losses, gradientNorm, tokens, seconds, flops, agreement, computedShare } = metrics;

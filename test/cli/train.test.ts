@@ -2,8 +2,11 @@
 import { spawn } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { modc, NO_DEVICE, root, temporaryFolder, type Ended } from "./spawn.js";
+
+// Many processes, each of which compiles for the device.
+vi.setConfig({ testTimeout: 300_000 });
 
 const folder = temporaryFolder();
 afterAll(() => folder.remove());
@@ -73,7 +76,7 @@ const sameAs = (output: string, other: string): void => {
 let whole: Ended;
 beforeAll(async () => {
   whole = await modc(begin("whole", "--live-schedule", "capacity=100%@0,25%@50%"));
-}, 240_000);
+}, 300_000);
 
 describe("modc train", () => {
   it("trains: the loss falls far below that of chance, and what it leaves is said", () => {
@@ -158,7 +161,7 @@ describe("modc train", () => {
     const finished = await modc(begun ? again("killed") : args);
     expect(finished.status, finished.stderr).toBe(0);
     sameAs("killed", "whole");
-  }, 240_000);
+  });
 
   it("says what stops it, and loses nothing", async () => {
     const copy = (name: string): string => {
@@ -204,7 +207,7 @@ describe("modc train", () => {
     expect(nowhere.status).toBe(3);
     expect(existsSync(join(folder.path, "inf", "checkpoints", "last"))).toBe(false);
     sameAs("changed", "whole");
-  }, 240_000);
+  });
 
   it("teaches only the weights it is told to", async () => {
     const ended = await modc(begin("only", "--only", "norm.*,layers.0.*", "--steps", "3", "--json"));

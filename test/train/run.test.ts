@@ -106,6 +106,19 @@ describe("a run", () => {
     expect(report).toContain("layers.5.chosen");
   });
 
+  it("that goes on keeps the routes of its last validation in the report", async () => {
+    await undisturbed;
+    const output = place();
+    cpSync(whole, output, { recursive: true, verbatimSymlinks: true });
+    const report = (): string => readFileSync(join(output, "report.html"), "utf8");
+    await runTo(output, { resume: "last" });
+    expect(report()).toBe(readFileSync(join(whole, "report.html"), "utf8"));
+    const stop = new AbortController();
+    await runTo(output, { resume: "last", signal: stop.signal, pretence: { before: () => stop.abort() } }, { steps: 30 });
+    expect(report()).toContain("step 21 of 30");
+    expect(report()).toContain("layers.5.chosen");
+  });
+
   it("without a validation part has neither validation nor best", async () => {
     const output = place();
     expect(kinds(await runTo(output, {}, { validation: 0 }))).toBe("b0c5c10c15c20e20");
@@ -323,8 +336,8 @@ describe("what is wrong is said, and nothing is lost:", () => {
     renameSync(join(output, "log.jsonl"), join(output, "diary"));
     rmSync(join(output, "report.html"));
     mkdirSync(join(output, "report.html"));
-    expect((await fault(runTo(output, { resume: "last" }))).message).toMatch(/^cannot write .*report\.html: /);
-    unchanged(output);
+    expect((await fault(runTo(output, { resume: "last" }, { steps: 21 }))).message).toMatch(/^cannot write .*report\.html: /);
+    expect((await readManifest(join(output, "checkpoints", "step-00000021"))).step).toBe(21);
   });
 });
 
