@@ -174,11 +174,11 @@ export class UnitMaker {
       return pick && more.length === 0 ? this.#resultView(pick, this.layouts.result(node, i)) : null;
     });
   }
-  /** Written so that the one permutation all read it through finds it row-major. */
+  /** Written so that the one permutation of it is found row-major. */
   #resultView(node: Node, result: Value): View | null {
     const { partition, extents } = this.#with;
-    const [reader, ...more] = partition.demand.direct(node);
-    if (!reader || more.length > 0 || !isOp(reader, "permute") || partition.demand.isCopied(reader) || !partition.demand.mayLieAnyhow(node)) return null;
+    const reader = partition.demand.direct(node).find((n): n is Node<"permute"> => isOp(n, "permute"));
+    if (!reader || !partition.demand.isWritten(reader) || !partition.demand.mayLieAnyhow(node)) return null;
     const permuted = rowMajor(extents, result, reader.types[0]!.shape);
     const strides: Size[] = [];
     reader.attrs.order.forEach((d, n) => (strides[d] = permuted.strides[n]!));

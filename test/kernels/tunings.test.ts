@@ -45,6 +45,7 @@ const FAMILIES: { readonly [F in FamilyName]: { readonly tried: readonly Tried[]
   rowSums: { tried: [squares(1, 5), squares(33, 131)].map((of) => ({ op: "sum", of })), sameBits: false },
   scores: { tried: [{ op: "top", of: chosen() }], sameBits: false },
   top: { tried: samplesOf("top", 2), sameBits: true },
+  updates: { tried: [...samplesOf("adamw", 2), ...samplesOf("sgd", 1)], sameBits: true },
 };
 
 describe.each(["default", "swiftshader"] as const)("on the %s device", (which) => {

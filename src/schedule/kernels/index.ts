@@ -114,4 +114,5 @@ export const writesViews: ReadonlyMap<OpName, readonly number[]> = new Map<OpNam
   ["attention", [0]],
   ["attention_kept", [0]],
   ["attention_grad", [0, 1, 2]],
+  ["rope", [0]],
 ]);

@@ -1,5 +1,6 @@
 // Specs of the kernels that move values without looking at them: as 32-bit words, so that all dtypes share them.
 import { multiplySizes, addSizes, type Size } from "../../size/size.js";
+import { stridesOf } from "../index-map.js";
 import type { Step } from "../plan.js";
 import { around, input, KernelBuilder, readValues, result, roundedTo, scratch, storageType, typeAt, work, type Operand, type Spec } from "./spec.js";
 
@@ -121,7 +122,7 @@ export const join: Spec<"join"> = ({ inputs, results, extents }) => {
   return work(steps, [bytes]);
 };
 
-export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places }) => {
+export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places, resultViews }) => {
   const x = typeAt(inputs, 0);
   const width = x.shape.at(-1)!;
   const rows = x.shape.at(-2)!;
@@ -135,5 +136,8 @@ export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places 
     .count("rowCount", rows)
     .count("halfWidth", half)
     .function(roundedTo(typeAt(results, 0).dtype));
+  const lead = x.shape.slice(0, -1);
+  const strides = resultViews[0]?.strides ?? stridesOf(extents, x.shape);
+  kernel.index("placeOf", lead, strides.slice(0, -1)).count("columns", strides.at(-1)!);
   return work([kernel.over(extents.times(extents.times(outer, rows), half))]);
 };

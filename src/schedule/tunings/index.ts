@@ -7,6 +7,7 @@ import { reductions, type ReductionTunings } from "./reductions.js";
 import { rowSums, type RowSumsTuning } from "./row-sums.js";
 import { scores, type ScoreTunings } from "./scores.js";
 import { top, type TopTunings } from "./top.js";
+import { updates, type UpdateTunings } from "./updates.js";
 
 export type { Candidate, Family } from "./family.js";
 export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "./products.js";
@@ -19,11 +20,12 @@ export interface Tunings {
   readonly rowSums: RowSumsTuning;
   readonly scores: ScoreTunings;
   readonly top: TopTunings;
+  readonly updates: UpdateTunings;
 }
 export type FamilyName = keyof Tunings;
 
 /** Total by type. */
-export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { attention, products, reductions, rowSums, scores, top };
+export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { attention, products, reductions, rowSums, scores, top, updates };
 
 /** The tunings of a device on which nobody has measured. */
 export const tuningsFor = (target: Target): Tunings => ({
@@ -33,6 +35,7 @@ export const tuningsFor = (target: Target): Tunings => ({
   rowSums: rowSums.defaults(target),
   scores: scores.defaults(target),
   top: top.defaults(target),
+  updates: updates.defaults(target),
 });
 
 /** What of the tunings a target cannot run, as a clause; null where it can run all. */
@@ -43,7 +46,8 @@ export function misfitOf(tunings: Tunings, target: Target): string | null {
     reductions.misfit(tunings.reductions, target) ??
     rowSums.misfit(tunings.rowSums, target) ??
     scores.misfit(tunings.scores, target) ??
-    top.misfit(tunings.top, target)
+    top.misfit(tunings.top, target) ??
+    updates.misfit(tunings.updates, target)
   );
 }
 
