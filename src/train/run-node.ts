@@ -155,19 +155,30 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     from: found?.path ?? null,
   };
   let [stepped, next] = [false, -Infinity];
-  const report = async (finished: boolean): Promise<void> => {
+  /** A report that cannot be written stops no run: why it cannot, or null. */
+  const report = async (finished: boolean): Promise<string | null> => {
     const began = performance.now();
     const show = (tokens: readonly number[]): readonly string[] => corpus.show(tokens);
-    await writing(run.report, async () => replaceFile(run.report, await reportOf({ log: run.log, model: options.model, settings, show, finished })));
+    const failed = await writing(run.report, async () =>
+      replaceFile(run.report, await reportOf({ log: run.log, model: options.model, settings, show, finished })),
+    ).then(
+      () => null,
+      (fault: unknown) => {
+        if (fault instanceof TrainError && fault.code === "cannot-write") return fault.message;
+        throw fault;
+      },
+    );
     // Of a long run it takes a while: at most a twentieth of the time.
     next = performance.now() + 20 * (performance.now() - began);
+    return failed;
   };
   for await (const event of loop(await loopOptions(opened))) {
     if (event.kind === "step" || event.kind === "validation") await log.append(entryOf(event));
     if (event.kind === "step") stepped = true;
+    const due = event.kind === "end" ? stepped : event.kind === "validation" && performance.now() >= next;
+    const failed = due ? await report(event.kind === "end" && event.reason === "finished") : null;
+    if (failed !== null) yield { kind: "warning", step: event.step, message: failed };
     yield event;
-    if (event.kind === "validation" && performance.now() >= next) await report(false);
-    if (event.kind === "end" && stepped) await report(event.reason === "finished");
   }
 }
 
