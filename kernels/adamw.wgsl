@@ -1,6 +1,6 @@
 // g' = factor · g; m ← m + (1 − β1)(g' − m); v ← β2 · v + (1 − β2) g'²; w ← w (1 − rate · decay) − rate / c1 · m / (√v / √c2 + ε): a step of AdamW.
 // Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are, and as they are where the factor is not finite (told by its bits: WGSL may assume that nothing is NaN).
-// Grid: one workgroup for each 8 · LANES weights, 8 to an invocation, which share what they read of the settings.
+// Grid: one workgroup for each LANES · EACH weights, EACH to an invocation, which share what they read of the settings.
 
 // --- parameters
 struct Sizes { count: u32, towards1: f32, beta2: f32, towards2: f32, eps: f32 }
@@ -11,6 +11,7 @@ struct Sizes { count: u32, towards1: f32, beta2: f32, towards2: f32, eps: f32 }
 @group(0) @binding(4) var<storage, read_write> m: array<f32>;
 @group(0) @binding(5) var<storage, read_write> v: array<f32>;
 const LANES = 64u;
+const EACH = 8u;
 fn count() -> u32 { return sizes.count; }
 /** 1 − β1, β2, 1 − β2, ε. */
 fn towards1() -> f32 { return sizes.towards1; }
@@ -22,9 +23,6 @@ fn value(i: u32) -> f32 { return g[i]; }
 /** Learning rate, decay, 1 − β1^t, 1 − β2^t, factor on g. */
 fn setting(i: u32) -> f32 { return settings[i]; }
 // --- end of parameters
-
-/** Weights of an invocation. */
-const EACH = 8u;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {

@@ -1,6 +1,6 @@
 // g' = factor · g + decay · w; m ← μ · m + g'; w ← w − rate · m, or with Nesterov's momentum − rate · (g' + μ · m): a step of gradient descent.
 // Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are, and as they are where the factor is not finite (told by its bits: WGSL may assume that nothing is NaN).
-// Grid: one workgroup for each 8 · LANES weights, 8 to an invocation, which share what they read of the settings.
+// Grid: one workgroup for each LANES · EACH weights, EACH to an invocation, which share what they read of the settings.
 
 // --- parameters
 struct Sizes { count: u32, momentum: f32 }
@@ -10,6 +10,7 @@ struct Sizes { count: u32, momentum: f32 }
 @group(0) @binding(3) var<storage, read_write> w: array<f32>;
 @group(0) @binding(4) var<storage, read_write> m: array<f32>;
 const LANES = 64u;
+const EACH = 8u;
 fn count() -> u32 { return sizes.count; }
 fn momentum() -> f32 { return sizes.momentum; }
 /** Element i of g, which may be computed from others. */
@@ -19,9 +20,6 @@ fn setting(i: u32) -> f32 { return settings[i]; }
 /** What a weight moves along, from its gradient and its moment. */
 fn direction(gradient: f32, moment: f32) -> f32 { return moment; }
 // --- end of parameters
-
-/** Weights of an invocation. */
-const EACH = 8u;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {

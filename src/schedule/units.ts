@@ -48,7 +48,7 @@ export class UnitMaker {
   }
 
   #expressionUnit(node: Node): Unit | null {
-    const { extents } = this.#with;
+    const { extents, tunings } = this.#with;
     const type = node.types[0]!;
     const expression = this.layouts.expression([node], type.shape, new Set([node]));
     if (!expression) return null;
@@ -73,7 +73,7 @@ export class UnitMaker {
       const count = extents.product(extents.equal.type(type).shape);
       kernel.count("count", count);
       declareValue(kernel, this.layouts.same(expression), extents, inputOf);
-      return work([kernel.over(count)]);
+      return work([kernel.spread(count, tunings.elements)]);
     };
     const nodes = [node, ...operations.map((o) => o.node).filter((n) => n !== node)];
     return { nodes, reads, writes: this.#writes(node), takesOver, key: `= ${name} ${takesOver.join()} ${expressionKey(expression, extents, inputOf)}`, make };

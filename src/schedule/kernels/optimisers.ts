@@ -4,16 +4,12 @@ import { input, KernelBuilder, readValues, result, typeAt, work, type Operand, t
 
 type Context = SpecContext<"adamw" | "sgd">;
 
-/** Weights of an invocation. */
-const EACH = 8;
-
 /** The step with the gradient, the settings and the results, which begin as the inputs of their number; what is not taken over is copied first. */
 function stepOf(context: Context, file: string, results: readonly string[], declare: (kernel: KernelBuilder) => void): Work {
   const { inputs, extents, prologue, places, inPlace, tunings } = context;
   const type = typeAt(inputs, 0);
   const count = extents.product(type.shape);
-  const { lanes } = tunings.updates;
-  const kernel = new KernelBuilder(file, extents).constant("LANES", lanes);
+  const kernel = new KernelBuilder(file, extents);
   readValues(kernel, prologue, { name: "g", type: "f32", place: places[results.length]! });
   kernel.read("settings", "f32", input(places[results.length + 1]!)).function("fn setting(i: u32) -> f32 { return settings[i]; }");
   results.forEach((name, i) => kernel.write(name, "f32", result(i)));
@@ -21,7 +17,7 @@ function stepOf(context: Context, file: string, results: readonly string[], decl
   const copies = results.flatMap((_, i): Step<Operand>[] =>
     inPlace[i] ? [] : [{ kind: "copy", from: input(places[i]!), to: result(i), bytes: extents.bytes(type) }],
   );
-  return work([...copies, kernel.dispatch(extents.ceilDivide(count, EACH * lanes))]);
+  return work([...copies, kernel.spread(count, tunings.elements)]);
 }
 
 export const adamw: Spec<"adamw"> = (context) => {
