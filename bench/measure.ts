@@ -88,8 +88,8 @@ interface Readied extends Measured {
   readonly faults: Map<PeerName, string>;
 }
 
-/** Why some cannot be opened. */
-async function openAll(processes: ReadonlyMap<PeerName, PeerProcess>): Promise<ReadonlyMap<PeerName, string>> {
+/** Opens the device of each: why some cannot be opened. */
+export async function openAll(processes: ReadonlyMap<PeerName, PeerProcess>): Promise<ReadonlyMap<PeerName, string>> {
   const faults = new Map<PeerName, string>();
   for (const [name, peer] of processes) {
     try {

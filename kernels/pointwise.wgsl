@@ -1,6 +1,6 @@
 // y[i] = f(a[…], b[…], …), element by element.
 // Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their index map says.
-// Grid: one invocation for each element of y.
+// Grid: one workgroup for each LANES · EACH elements of y, EACH to an invocation.
 
 // --- parameters
 struct Sizes { count: u32 }
@@ -8,13 +8,16 @@ struct Sizes { count: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+const LANES = 64u;
+const EACH = 1u;
 fn count() -> u32 { return sizes.count; }
 fn value(i: u32) -> f32 { return a[i] + b[i]; }
 // --- end of parameters
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.x + group.y * groups.x) * 64u + lane;
-  if (i >= count()) { return; }
-  y[i] = value(i);
+  let first = (group.x + group.y * groups.x) * (LANES * EACH);
+  // Rolled, for its bound is no constant.
+  let end = min(first + LANES * EACH, count());
+  for (var i = first + lane; i < end; i += LANES) { y[i] = value(i); }
 }

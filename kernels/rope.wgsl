@@ -15,6 +15,9 @@ fn halfWidth() -> u32 { return sizes.half; }
 /** Element i of x, which may be computed from others. */
 fn value(i: u32) -> f32 { return x[i]; }
 fn rounded(v: f32) -> f32 { return v; }
+/** Where a row of y begins, and how far apart its columns are. */
+fn placeOf(row: u32) -> u32 { return row * 2u * sizes.half; }
+fn columns() -> u32 { return 1u; }
 // --- end of parameters
 
 @compute @workgroup_size(64)
@@ -30,6 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let at = row * 2u * h + j;
   let a = value(at);
   let b = value(at + h);
-  y[at] = rounded(a * c - b * s);
-  y[at + h] = rounded(b * c + a * s);
+  let to = placeOf(row) + j * columns();
+  y[to] = rounded(a * c - b * s);
+  y[to + h * columns()] = rounded(b * c + a * s);
 }

@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { replaceFile } from "../replace-file.js";
 import { groupsOf, readRun, type RunResult } from "./collect.js";
 import { figure } from "./figure.js";
+import { keptPlan } from "./kept-plan.js";
 import { planRuns, type PlannedRun } from "./plan.js";
 import { FEW_WINDOWS, isFinished, trainRun, VALIDATION_WINDOWS } from "./run.js";
 import { experimentText } from "./table.js";
@@ -38,7 +39,7 @@ async function main({ only, list, tokensPerParameter }: Options): Promise<void> 
   const say = (text: string): void => void process.stderr.write(`isoflop: ${text}\n`);
   const home = fileURLToPath(new URL(`../.work/isoflop-${tokensPerParameter}/`, import.meta.url));
   const folderOf = (run: PlannedRun): string => join(home, run.id);
-  const all = planRuns(tokensPerParameter);
+  const all = keptPlan(home, planRuns(tokensPerParameter), !list);
   const chosen = all.filter((run) => run.id.startsWith(only));
   if (chosen.length === 0) throw new Error(`--only ${only}: no run has a name that begins so; there are ${all.map((r) => r.id).join(", ")}`);
   for (const run of chosen) {

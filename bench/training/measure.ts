@@ -1,5 +1,5 @@
 // Holds every peer's training steps against the reference, then times those that agree, round by round in turn.
-import { say, firstLine, rotated } from "../measure.js";
+import { firstLine, openAll, rotated, say } from "../measure.js";
 import type { Options } from "../options.js";
 import type { PeakMeter } from "../peak.js";
 import { PeerProcess } from "../process.js";
@@ -7,6 +7,7 @@ import { memoryOf } from "../../src/runtime/index.js";
 import { prepareTraining, trainCases, type TrainCase } from "./cases.js";
 import { CHECKED_STEPS, differencesOf, expectedSteps, STEP_TOLERANCE, WEIGHT_TOLERANCE, type Differences } from "./expected.js";
 import { compileSteps } from "./modc.js";
+import type { PeerName } from "../protocol.js";
 import { TRAINERS, type Standing, type TrainData, type TrainerName } from "./protocol.js";
 
 /** Steps for each wait. */
@@ -49,9 +50,9 @@ export async function measureTraining(group: readonly TrainCase[], options: Opti
   const names = TRAINERS.filter((name) => group.some((c) => c.trainers.includes(name)));
   const processes = new Map(names.map((name) => [name, new PeerProcess(name)]));
   try {
-    for (const peer of processes.values()) await peer.ask({ kind: "open" }, "opened");
+    const unopened = await openAll(processes);
     const readied: Readied[] = [];
-    for (const c of group) readied.push(await ready(c, processes, options, meter));
+    for (const c of group) readied.push(await ready(c, { processes, unopened }, options, meter));
     const rounds = Math.min(options.rounds, ROUNDS);
     for (let round = 0; round < rounds; round++) {
       say(`${group.map((c) => c.id).join(", ")}: round ${round + 1} of ${rounds}`);
@@ -63,7 +64,13 @@ export async function measureTraining(group: readonly TrainCase[], options: Opti
   }
 }
 
-async function ready(c: TrainCase, processes: ReadonlyMap<TrainerName, PeerProcess>, options: Options, meter: PeakMeter): Promise<Readied> {
+interface Peers {
+  readonly processes: ReadonlyMap<TrainerName, PeerProcess>;
+  /** Why some cannot be opened. */
+  readonly unopened: ReadonlyMap<PeerName, string>;
+}
+
+async function ready(c: TrainCase, { processes, unopened }: Peers, options: Options, meter: PeakMeter): Promise<Readied> {
   say(`${c.id}: the reference, and who agrees with it`);
   const data = prepareTraining(c);
   const programs = compileSteps(data, meter.device.target);
@@ -71,6 +78,11 @@ async function ready(c: TrainCase, processes: ReadonlyMap<TrainerName, PeerProce
   const [firsts, differences, faults] = [new Map<TrainerName, number>(), new Map<TrainerName, Differences>(), new Map<TrainerName, string>()];
   const times = new Map<TrainerName, number[]>();
   for (const name of c.trainers) {
+    const closed = unopened.get(name);
+    if (closed !== undefined) {
+      faults.set(name, closed);
+      continue;
+    }
     try {
       const checked = await begin(processes.get(name)!, data);
       const off = differencesOf(wanted, checked.losses, checked.first, checked.last, data.settings.learningRate);

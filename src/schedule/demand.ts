@@ -3,7 +3,7 @@ import { isOp, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
-import { readsViews } from "./kernels/index.js";
+import { readsViews, writesViews } from "./kernels/index.js";
 
 /** `memory`: row-major. `view`: at any strides. `element`: through whatever computes it. */
 export type Mode = "memory" | "view" | "element";
@@ -70,9 +70,11 @@ export class Demand {
   readonly #asked = new Map<Node, Asked>();
   readonly #direct = new Map<Node, Node[]>();
   readonly #copied = new Set<Node>();
+  readonly #blocked: ReadonlySet<Node>;
 
   /** `required`: what must lie row-major whoever reads it. `blocked`: structure that no reader can see through. */
   constructor(order: readonly Node[], required: ReadonlySet<Node>, blocked: ReadonlySet<Node>) {
+    this.#blocked = blocked;
     for (const node of order)
       for (const input of new Set(node.inputs)) {
         const readers = this.#direct.get(input);
@@ -88,6 +90,11 @@ export class Demand {
   #through(node: Node): void {
     const [from, ...others] = node.inputs;
     for (const other of others) this.#add(other, { node, mode: "memory", repeats: false });
+    // What is read row-major through it alone can be written so.
+    if (this.isWritten(node)) {
+      for (const r of this.readers(node)) this.#add(from!, r.mode === "memory" ? { ...r, mode: "view" } : r);
+      return;
+    }
     const copied = !SAME.has(node.op) && (this.#asks(node, "memory") || (node.op === "take" && this.#asks(node, "view")));
     if (copied) {
       this.#copied.add(node);
@@ -113,6 +120,19 @@ export class Demand {
     return ((this.#asked.get(node)?.modes ?? 0) & BITS[mode]) !== 0;
   }
 
+  /** Whether a permutation is of what its operator can write in that order, and no other permutation is of the same. */
+  isWritten(node: Node): boolean {
+    const [from] = node.inputs;
+    if (!isOp(node, "permute") || this.#blocked.has(node)) return false;
+    const picked = isOp(from!, "pick");
+    const maker = picked ? from.inputs[0]! : from!;
+    const result = picked ? from.attrs.result : 0;
+    if (!writesViews.get(maker.op)?.includes(result)) return false;
+    return (
+      this.direct(from!).filter((n) => isOp(n, "permute")).length === 1 &&
+      (!picked || this.direct(maker).filter((n) => isOp(n, "pick") && n.attrs.result === result).length === 1)
+    );
+  }
   /** Those that work with it, whatever structure stands between; of very many the first. */
   readers(node: Node): readonly Reader[] {
     return this.#asked.get(node)?.readers ?? [];

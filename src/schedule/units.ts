@@ -48,7 +48,7 @@ export class UnitMaker {
   }
 
   #expressionUnit(node: Node): Unit | null {
-    const { extents } = this.#with;
+    const { extents, tunings } = this.#with;
     const type = node.types[0]!;
     const expression = this.layouts.expression([node], type.shape, new Set([node]));
     if (!expression) return null;
@@ -74,7 +74,7 @@ export class UnitMaker {
       const count = extents.product(extents.equal.type(type).shape);
       kernel.count("count", count);
       declareValue(kernel, this.layouts.same(expression), extents, { of: inputOf, halves: stored.reads }, half);
-      return work([kernel.over(count)]);
+      return work([kernel.spread(count, tunings.elements)]);
     };
     const nodes = [node, ...operations.map((o) => o.node).filter((n) => n !== node)];
     const halves: Stored = { reads: reads.map((_, i) => !takesOver.includes(i)), writes: [true] };
@@ -182,11 +182,11 @@ export class UnitMaker {
       return pick && more.length === 0 ? this.#resultView(pick, this.layouts.result(node, i)) : null;
     });
   }
-  /** Written so that the one permutation all read it through finds it row-major. */
+  /** Written so that the one permutation of it is found row-major. */
   #resultView(node: Node, result: Value): View | null {
     const { partition, extents } = this.#with;
-    const [reader, ...more] = partition.demand.direct(node);
-    if (!reader || more.length > 0 || !isOp(reader, "permute") || partition.demand.isCopied(reader) || !partition.demand.mayLieAnyhow(node)) return null;
+    const reader = partition.demand.direct(node).find((n): n is Node<"permute"> => isOp(n, "permute"));
+    if (!reader || !partition.demand.isWritten(reader) || !partition.demand.mayLieAnyhow(node)) return null;
     const permuted = rowMajor(extents, result, reader.types[0]!.shape);
     const strides: Size[] = [];
     reader.attrs.order.forEach((d, n) => (strides[d] = permuted.strides[n]!));

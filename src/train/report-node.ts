@@ -9,9 +9,8 @@ export interface ReportOptions {
   readonly log: string;
   readonly model: { readonly name: string; readonly parameters: Readonly<Record<string, string>> };
   readonly settings: TrainSettings;
-  readonly passage: Passage | null;
-  /** Texts of the passage's tokens. */
-  readonly shown: readonly string[];
+  /** Texts of tokens. */
+  readonly show: (tokens: readonly number[]) => readonly string[];
   readonly finished: boolean;
 }
 
@@ -20,7 +19,7 @@ const MOST_POINTS = 400;
 /** Steps that the present speed is taken over. */
 const RECENT = 50;
 
-export async function reportOf({ log, model, settings, passage, shown, finished }: ReportOptions): Promise<string> {
+export async function reportOf({ log, model, settings, show, finished }: ReportOptions): Promise<string> {
   const gather = (): Gathered => new Gathered(settings.steps);
   const [bits, rate, norm, speed] = [gather(), gather(), gather(), gather()];
   const live = new Map<string, Gathered>();
@@ -28,6 +27,7 @@ export async function reportOf({ log, model, settings, passage, shown, finished 
   const validations: Validated[] = [];
   const recent: { readonly tokens: number; readonly seconds: number }[] = [];
   let [step, tokens, seconds, computedShare] = [0, 0, 0, 1];
+  let passage: Passage | null = null;
   const addAll = (to: Map<string, Gathered>, entry: LogEntry, field: string): void => {
     for (const [name, value] of Object.entries(recordOf(entry[field]))) {
       if (!to.has(name)) to.set(name, gather());
@@ -35,7 +35,10 @@ export async function reportOf({ log, model, settings, passage, shown, finished 
     }
   };
   for await (const entry of readLog(log)) {
-    if (entry.kind === "validation") validations.push(validated(entry));
+    if (entry.kind === "validation") {
+      validations.push(validated(entry));
+      passage = passageOf(entry["passage"]);
+    }
     if (entry.kind !== "step") continue;
     const own = { tokens: numberOf(entry["tokens"]), seconds: numberOf(entry["seconds"]) };
     step = entry.step;
@@ -76,7 +79,7 @@ export async function reportOf({ log, model, settings, passage, shown, finished 
     agreement: curves(agreement),
     validations,
     passage,
-    shown,
+    shown: passage ? show(passage.tokens) : [],
     finished,
   });
 }
@@ -119,6 +122,20 @@ function validated(entry: LogEntry): Validated {
         Object.fromEntries(Object.entries(recordOf(recordOf(found)["shares"])).map(([path, share]) => [path, numberOf(share)])),
       ]),
     ),
+  };
+}
+
+/** As the log keeps it, the masks as texts of 0 and 1; null where there is none. */
+function passageOf(value: unknown): Passage | null {
+  const { tokens, routes } = recordOf(value);
+  if (!Array.isArray(tokens) || !Array.isArray(routes)) return null;
+  return {
+    tokens: tokens.map(numberOf),
+    routes: routes
+      .map(recordOf)
+      .flatMap(({ rule, path, mask }) =>
+        (rule === "top-k" || rule === "causal") && typeof path === "string" && typeof mask === "string" ? [{ rule, path, mask: Array.from(mask, Number) }] : [],
+      ),
   };
 }
 

@@ -154,20 +154,31 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     cache: corpus.path,
     from: found?.path ?? null,
   };
-  let passage: Extract<TrainEvent, { kind: "validation" }>["passage"] = null;
-  const report = (finished: boolean): Promise<void> =>
-    writing(run.report, async () =>
-      replaceFile(
-        run.report,
-        await reportOf({ log: run.log, model: options.model, settings, passage, shown: passage ? corpus.show(passage.tokens) : [], finished }),
-      ),
+  let [stepped, next] = [false, -Infinity];
+  /** A report that cannot be written stops no run: why it cannot, or null. */
+  const report = async (finished: boolean): Promise<string | null> => {
+    const began = performance.now();
+    const show = (tokens: readonly number[]): readonly string[] => corpus.show(tokens);
+    const failed = await writing(run.report, async () =>
+      replaceFile(run.report, await reportOf({ log: run.log, model: options.model, settings, show, finished })),
+    ).then(
+      () => null,
+      (fault: unknown) => {
+        if (fault instanceof TrainError && fault.code === "cannot-write") return fault.message;
+        throw fault;
+      },
     );
+    // Of a long run it takes a while: at most a twentieth of the time.
+    next = performance.now() + 20 * (performance.now() - began);
+    return failed;
+  };
   for await (const event of loop(await loopOptions(opened))) {
-    if (event.kind === "validation") passage = event.passage;
     if (event.kind === "step" || event.kind === "validation") await log.append(entryOf(event));
+    if (event.kind === "step") stepped = true;
+    const due = event.kind === "end" ? stepped : event.kind === "validation" && performance.now() >= next;
+    const failed = due ? await report(event.kind === "end" && event.reason === "finished") : null;
+    if (failed !== null) yield { kind: "warning", step: event.step, message: failed };
     yield event;
-    if (event.kind === "validation") await report(false);
-    if (event.kind === "end") await report(event.reason === "finished");
   }
 }
 
@@ -260,7 +271,8 @@ function entryOf(event: Extract<TrainEvent, { kind: "step" | "validation" }>): L
   if (kind === "validation") {
     const { loss, bitsPerByte, best } = event;
     const rules = Object.fromEntries(Object.entries(event.byRule).map(([rule, { loss: own, tokens, shares }]) => [rule, { loss: own, tokens, shares }]));
-    return { kind, step, loss, bitsPerByte, best, rules };
+    const passage = event.passage && { ...event.passage, routes: event.passage.routes.map((r) => ({ ...r, mask: r.mask.join("") })) };
+    return { kind, step, loss, bitsPerByte, best, rules, passage };
   }
   const { metrics, bitsPerByte, learningRate, live } = event;
   const { loss, losses, gradientNorm, tokens, seconds, flops, agreement, computedShare } = metrics;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { beside, compared, finalLoss, groupsOf, readRun, type RunResult } from "../../bench/isoflop/collect.js";
 import { figure } from "../../bench/isoflop/figure.js";
+import { keptPlan } from "../../bench/isoflop/kept-plan.js";
 import { BATCH, CONTEXT, planRuns, SEEDS, SIZES, VARIANTS, type PlannedRun } from "../../bench/isoflop/plan.js";
 import { trainArguments } from "../../bench/isoflop/run.js";
 import { experimentText } from "../../bench/isoflop/table.js";
@@ -43,6 +44,16 @@ describe("the plan", () => {
       expect(b.forward["top-k"] / a.forward["top-k"]).toBeLessThan(0.6);
       expect(b.forward.causal, "with its predictors").toBeGreaterThan(b.forward["top-k"]);
     }
+  });
+
+  it("stays as it was when the first run began", () => {
+    const home = join(folder, "plan");
+    expect(keptPlan(home, plan, false)).toBe(plan);
+    const cheaper = plan.map((run) => ({ ...run, step: run.step / 2, steps: run.steps * 2 }));
+    expect(keptPlan(home, cheaper, false), "nothing is kept by looking").toBe(cheaper);
+    keptPlan(home, plan, true);
+    expect(keptPlan(home, cheaper, true)).toEqual(plan);
+    expect(() => keptPlan(home, plan.slice(1), true)).toThrow("plans other runs");
   });
 
   it("tells `modc train` the seed, the parameters and where to go on", () => {

@@ -40,6 +40,7 @@ const samplesOf = (op: OpName, most: number): readonly Tried[] => samples[op].sl
 /** What each family computes, and whether all its tunings promise the same bits. */
 const FAMILIES: { readonly [F in FamilyName]: { readonly tried: readonly Tried[]; readonly sameBits: boolean } } = {
   attention: { tried: samplesOf("attention", 1), sameBits: false },
+  elements: { tried: [...samplesOf("adamw", 2), ...samplesOf("sgd", 1), ...samplesOf("gelu", 1)], sameBits: true },
   products: { tried: [{ op: "matmul", of: product(35, 67, 139) }], sameBits: true },
   reductions: { tried: [...samplesOf("softmax", 1), ...samplesOf("cross_entropy", 1), ...samplesOf("argmax", 1)], sameBits: false },
   rowSums: { tried: [squares(1, 5), squares(33, 131)].map((of) => ({ op: "sum", of })), sameBits: false },

@@ -1,17 +1,21 @@
 // States take their new values in the memory of the old ones: which plans copy, and that what runs means what the reference says.
+import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import type { Graph } from "../../src/ir/graph.js";
 import { verify } from "../../src/ir/verify.js";
 import { ops } from "../../src/ops/index.js";
 import type { Tensor } from "../../src/ops/define.js";
+import { DEFAULT_LIMITS, type Target } from "../../src/program/target.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { type Device, load } from "../../src/runtime/index.js";
 import type { Plan } from "../../src/schedule/plan.js";
 import { schedule } from "../../src/schedule/schedule.js";
+import { compileTraining } from "../../src/train/programs.js";
 import { testDevice } from "../device.js";
 import { graphOf } from "./graphs.js";
 
+const MESA: Target = { device: "mesa-software", subgroups: [8, 8], f16: false, limits: DEFAULT_LIMITS };
 const kinds = (plan: Plan): string[] => plan.steps.map((s) => (s.kind === "dispatch" ? s.kernel.name : s.kind));
 const state = (name: string): string => `%${name} = state {"name":"${name}","dtype":"f32","shape":[4,4]}()`;
 const [W, M, V] = [state("w"), state("m"), state("v")];
@@ -108,6 +112,25 @@ describe("the memory of a state", () => {
     } finally {
       session.dispose();
     }
+  });
+});
+
+describe("the training step of a whole model", () => {
+  it.each([
+    ["dense", {}],
+    ["routed", { routed: "true" }],
+  ])("%s: replaces its states where they lie, and permutes nothing that is not routed", (_name, set) => {
+    const source = readFileSync(new URL("../../bench/models/decoder.mod", import.meta.url), "utf8");
+    const { programs, diagnostics } = compileTraining(
+      { source, file: "decoder.mod", set: { depth: "2", ...set } },
+      { optimizer: { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 }, clip: 1, microBatches: 1 },
+      { target: MESA },
+    );
+    expect(diagnostics).toEqual([]);
+    const { steps, kernels, states } = programs!.step;
+    const slots = new Set(states.map((s) => s.slot));
+    expect(steps.filter((s) => s.kind === "copy" && slots.has(s.to))).toEqual([]);
+    if (!("routed" in set)) expect(steps.filter((s) => s.kind === "dispatch" && kernels[s.kernel]!.name.startsWith("permute"))).toEqual([]);
   });
 });
 

@@ -106,6 +106,19 @@ describe("a run", () => {
     expect(report).toContain("layers.5.chosen");
   });
 
+  it("that goes on keeps the routes of its last validation in the report", async () => {
+    await undisturbed;
+    const output = place();
+    cpSync(whole, output, { recursive: true, verbatimSymlinks: true });
+    const report = (): string => readFileSync(join(output, "report.html"), "utf8");
+    await runTo(output, { resume: "last" });
+    expect(report()).toBe(readFileSync(join(whole, "report.html"), "utf8"));
+    const stop = new AbortController();
+    await runTo(output, { resume: "last", signal: stop.signal, pretence: { before: () => stop.abort() } }, { steps: 30 });
+    expect(report()).toContain("step 21 of 30");
+    expect(report()).toContain("layers.5.chosen");
+  });
+
   it("without a validation part has neither validation nor best", async () => {
     const output = place();
     expect(kinds(await runTo(output, {}, { validation: 0 }))).toBe("b0c5c10c15c20e20");
@@ -169,12 +182,12 @@ describe("kill -9 at random moments", () => {
       const run = spawn(process.execPath, ["--import", "tsx", child, output, data, JSON.stringify(settings)], { stdio: ["ignore", "pipe", "inherit"] });
       let said = "";
       run.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
-      const ended = new Promise((resolve) => run.once("close", resolve));
+      const ended = new Promise<number | null>((resolve) => run.once("close", resolve));
       await new Promise((resolve) => run.stdout.once("data", resolve));
       x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
       // Later and later, so that it comes to an end.
       const timer = setTimeout(() => run.kill("SIGKILL"), 15 + (x >>> 24) * 0.5 + 25 * killed);
-      await ended;
+      expect([0, null], "it ends well, or is killed").toContain(await ended);
       clearTimeout(timer);
       done = said.includes("done");
       if (!done) killed++;
@@ -323,8 +336,13 @@ describe("what is wrong is said, and nothing is lost:", () => {
     renameSync(join(output, "log.jsonl"), join(output, "diary"));
     rmSync(join(output, "report.html"));
     mkdirSync(join(output, "report.html"));
-    expect((await fault(runTo(output, { resume: "last" }))).message).toMatch(/^cannot write .*report\.html: /);
-    unchanged(output);
+    const events = await runTo(output, { resume: "last" }, { steps: 22 });
+    expect(
+      events.flatMap((e) => (e.kind === "warning" ? [e.message] : [])),
+      "a report stops no run",
+    ).toEqual([1, 2, 3].map(() => expect.stringMatching(/^cannot write .*report\.html: /)).slice(0, events.filter((e) => e.kind === "warning").length));
+    expect(events.some((e) => e.kind === "warning")).toBe(true);
+    expect(events.at(-1)).toMatchObject({ kind: "end", step: 22, reason: "finished" });
   });
 });
 

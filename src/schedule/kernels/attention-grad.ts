@@ -1,7 +1,6 @@
 // The spec of the gradient of attention: one kernel, run once for the rows of the queries and once for those of the keys.
 import { invariant } from "../../diagnostics/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
-import type { TensorType } from "../../ir/types.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes } from "../../size/size.js";
 import type { Extents } from "../extents.js";
@@ -15,18 +14,18 @@ type Context = SpecContext<"attention_grad">;
 
 export const attentionGrad: Spec<"attention_grad"> = (context) => {
   const { inputs, extents } = context;
-  const rows = rowsTable(inputs, extents, scratch(0));
-  const steps = [rows.step, statsTable(inputs, extents, scratch(1)), sideStep(context, "queries"), sideStep(context, "keys")];
+  const rows = rowsTable(context, scratch(0));
+  const steps = [rows.step, statsTable(context, scratch(1)), sideStep(context, "queries"), sideStep(context, "keys")];
   return work(steps, [rows.bytes, extents.times(2, extents.bytes(typeAt(inputs, 7)))]);
 };
 
 /** What both sides read of each query beside its row, in one buffer: there is room for no more. */
-function statsTable(inputs: readonly TensorType[], extents: Extents, to: Operand): Step<Operand> {
+function statsTable({ inputs, extents, tunings }: Context, to: Operand): Step<Operand> {
   const kernel = new KernelBuilder("pointwise", extents, "attention_stats").read("lse", "f32", input(7)).read("delta", "f32", input(8));
   const count = extents.product(typeAt(inputs, 7).shape);
   kernel.write("y", "f32", to).count("queries", count).function("fn count() -> u32 { return 2u * queries(); }");
   kernel.function("fn value(i: u32) -> f32 {\n  if (i < queries()) { return lse[i]; }\n  return delta[i - queries()];\n}");
-  return kernel.over(extents.times(2, count));
+  return kernel.spread(extents.times(2, count), tunings.elements);
 }
 
 /** Whose rows a tile holds, and whose it goes through. */

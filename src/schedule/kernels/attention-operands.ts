@@ -1,5 +1,6 @@
 // The operands of attention: where the rows of its heads lie, and how a kernel reads and writes four columns of one.
 import { invariant } from "../../diagnostics/invariant.js";
+import type { OpName } from "../../ir/vocabulary.js";
 import { packedAxis } from "../../ir/typing.js";
 import type { TensorType } from "../../ir/types.js";
 import { addSizes, divideSizes, isWhole, type Size } from "../../size/size.js";
@@ -76,13 +77,16 @@ export function bindRowsTable(kernel: KernelBuilder, table: Operand): void {
 }
 
 /** The step that writes starts of queries and of keys, then positions of both, inputs 3 to 6, one after the other; and the bytes they take. */
-export function rowsTable(inputs: readonly TensorType[], extents: Extents, table: Operand): { readonly step: Step<Operand>; readonly bytes: Size } {
+export function rowsTable(
+  { inputs, extents, tunings }: Pick<SpecContext<OpName>, "inputs" | "extents" | "tunings">,
+  table: Operand,
+): { readonly step: Step<Operand>; readonly bytes: Size } {
   const kernel = new KernelBuilder("pointwise", extents, "attention_rows");
   bindRowInputs(kernel);
   kernel.write("y", "u32", table).count("batch", extents.batch);
   kernel.function("fn count() -> u32 { return 2u * batch() + 2u + startQ(batch()) + startK(batch()); }").function(ROWS_TABLE);
   const entries = [3, 4, 5, 6].map((i) => extents.product(typeAt(inputs, i).shape)).reduce(addSizes);
-  return { step: kernel.over(entries), bytes: extents.times(4, entries) };
+  return { step: kernel.spread(entries, tunings.elements), bytes: extents.times(4, entries) };
 }
 
 const ROWS_TABLE = `fn value(i: u32) -> u32 {

@@ -24,7 +24,7 @@ export const attention: Spec<"attention"> = (context) => {
 
 /** Also where what is kept goes. */
 export const attentionKept: Spec<"attention_kept"> = (context) => {
-  const table = rowsTable(context.inputs, context.extents, scratch());
+  const table = rowsTable(context, scratch());
   const keep = "fn keep(head: u32, row: u32, x: f32) { lse[head * startQ(batch()) + row] = x; }";
   const step = attentionStep(
     context,

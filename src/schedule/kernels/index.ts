@@ -115,6 +115,7 @@ export const writesViews: ReadonlyMap<OpName, readonly number[]> = new Map<OpNam
   ["attention", [0]],
   ["attention_kept", [0]],
   ["attention_grad", [0, 1, 2]],
+  ["rope", [0]],
 ]);
 
 /** By operator, the inputs that its kernels can read where they are stored as f16. What a kernel computes of an input, it computes of either. */

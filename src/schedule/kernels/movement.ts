@@ -1,5 +1,6 @@
 // Specs of the kernels that move values without looking at them: as 32-bit words, so that all dtypes share them.
 import { multiplySizes, addSizes, type Size } from "../../size/size.js";
+import { stridesOf } from "../index-map.js";
 import type { Step } from "../plan.js";
 import {
   around,
@@ -143,7 +144,7 @@ export const join: Spec<"join"> = ({ inputs, results, extents }) => {
   return work(steps, [bytes]);
 };
 
-export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places, stored }) => {
+export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places, stored, resultViews }) => {
   const x = typeAt(inputs, 0);
   const width = x.shape.at(-1)!;
   const rows = x.shape.at(-2)!;
@@ -157,5 +158,8 @@ export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places,
     .count("rowCount", rows)
     .count("halfWidth", pairs)
     .function(roundedTo(typeAt(results, 0).dtype, half));
+  const lead = x.shape.slice(0, -1);
+  const strides = resultViews[0]?.strides ?? stridesOf(extents, x.shape);
+  kernel.index("placeOf", lead, strides.slice(0, -1)).count("columns", strides.at(-1)!);
   return work([kernel.over(extents.times(extents.times(outer, rows), pairs))]);
 };

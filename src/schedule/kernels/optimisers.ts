@@ -1,41 +1,40 @@
 // Specs of the steps of optimisers: weights and moments are replaced where they lie, or in copies where those are still needed.
 import type { Step } from "../plan.js";
-import { input, KernelBuilder, readValues, result, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
+import { input, KernelBuilder, readValues, result, typeAt, work, type Operand, type Spec, type SpecContext, type Work } from "./spec.js";
 
 type Context = SpecContext<"adamw" | "sgd">;
 
-/** The kernel with the gradient, the settings and the results, which begin as the inputs of their number. */
-function stepKernel({ inputs, extents, prologue, places }: Context, file: string, results: readonly string[]): KernelBuilder {
+/** The step with the gradient, the settings and the results, which begin as the inputs of their number; what is not taken over is copied first. */
+function stepOf(context: Context, file: string, results: readonly string[], declare: (kernel: KernelBuilder) => void): Work {
+  const { inputs, extents, prologue, places, inPlace, tunings } = context;
+  const type = typeAt(inputs, 0);
+  const count = extents.product(type.shape);
   const kernel = new KernelBuilder(file, extents);
   readValues(kernel, prologue, { name: "g", type: "f32", place: places[results.length]! });
   kernel.read("settings", "f32", input(places[results.length + 1]!)).function("fn setting(i: u32) -> f32 { return settings[i]; }");
   results.forEach((name, i) => kernel.write(name, "f32", result(i)));
-  return kernel.count("count", extents.product(typeAt(inputs, 0).shape));
-}
-
-/** What is not taken over is copied first. */
-function withCopies({ inputs, results, extents, places, inPlace }: Context, kernel: KernelBuilder): readonly Step<Operand>[] {
-  const type = typeAt(inputs, 0);
+  declare(kernel.count("count", count));
   const copies = results.flatMap((_, i): Step<Operand>[] =>
     inPlace[i] ? [] : [{ kind: "copy", from: input(places[i]!), to: result(i), bytes: extents.bytes(type) }],
   );
-  return [...copies, kernel.over(extents.product(type.shape))];
+  return work([...copies, kernel.spread(count, tunings.elements)]);
 }
 
 export const adamw: Spec<"adamw"> = (context) => {
   const { beta1, beta2, eps } = context.attrs;
-  const kernel = stepKernel(context, "adamw", ["w", "m", "v"]);
-  kernel
-    .value("towards1", 1 - beta1, "f32")
-    .value("beta2", beta2, "f32")
-    .value("towards2", 1 - beta2, "f32")
-    .value("eps", eps, "f32");
-  return work(withCopies(context, kernel));
+  return stepOf(context, "adamw", ["w", "m", "v"], (kernel) =>
+    kernel
+      .value("towards1", 1 - beta1, "f32")
+      .value("beta2", beta2, "f32")
+      .value("towards2", 1 - beta2, "f32")
+      .value("eps", eps, "f32"),
+  );
 };
 
 export const sgd: Spec<"sgd"> = (context) => {
   const { momentum, nesterov } = context.attrs;
-  const kernel = stepKernel(context, "sgd", ["w", "m"]).value("momentum", momentum, "f32");
-  kernel.function(`fn direction(gradient: f32, moment: f32) -> f32 { return ${nesterov ? "fma(momentum(), moment, gradient)" : "moment"}; }`);
-  return work(withCopies(context, kernel));
+  return stepOf(context, "sgd", ["w", "m"], (kernel) => {
+    kernel.value("momentum", momentum, "f32");
+    kernel.function(`fn direction(gradient: f32, moment: f32) -> f32 { return ${nesterov ? "fma(momentum(), moment, gradient)" : "moment"}; }`);
+  });
 };

@@ -9,6 +9,7 @@ import { printSize, type Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import { collapse } from "../index-map.js";
 import { printCount } from "../text.js";
+import type { ElementTunings } from "../tunings/elements.js";
 import type { Tunings } from "../tunings/index.js";
 import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform, WgslType } from "../plan.js";
 
@@ -255,6 +256,12 @@ export class KernelBuilder {
     const requires = { features: [...this.#features], subgroupSize: this.#subgroupSize };
     const kernel: Kernel = { file: this.#file, name: this.#name, fields: this.#fields, buffers: this.#buffers, declarations: this.#declarations, requires };
     return { kind: "dispatch", kernel, buffers: this.#operands, uniforms: this.#uniforms, workgroups };
+  }
+  /** So many elements shared out by workgroups of LANES invocations, each of which goes through EACH. */
+  spread(elements: Size, { lanes, each }: ElementTunings): Step<Operand> {
+    return this.constant("LANES", lanes)
+      .constant("EACH", each)
+      .dispatch(this.#extents.ceilDivide(elements, lanes * each));
   }
   /** One invocation for each of so many elements. */
   over(elements: Size): Step<Operand> {

@@ -1,6 +1,7 @@
 // Tunings: which algorithm and tile a kernel takes, by class of device and shape. Data, so that they can be measured, shipped and saved.
 import type { Target } from "../../program/target.js";
 import { attention, type AttentionTuning } from "./attention.js";
+import { elements, type ElementTunings } from "./elements.js";
 import type { Candidate, Family } from "./family.js";
 import { products, type ProductTunings } from "./products.js";
 import { reductions, type ReductionTunings } from "./reductions.js";
@@ -14,6 +15,7 @@ export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "
 /** One field for each family of kernels. A new family is a file beside this one, a field here, and an entry in `families`. */
 export interface Tunings {
   readonly attention: AttentionTuning;
+  readonly elements: ElementTunings;
   readonly products: ProductTunings;
   readonly reductions: ReductionTunings;
   readonly rowSums: RowSumsTuning;
@@ -23,11 +25,12 @@ export interface Tunings {
 export type FamilyName = keyof Tunings;
 
 /** Total by type. */
-export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { attention, products, reductions, rowSums, scores, top };
+export const families: { readonly [F in FamilyName]: Family<Tunings[F]> } = { attention, elements, products, reductions, rowSums, scores, top };
 
 /** The tunings of a device on which nobody has measured. */
 export const tuningsFor = (target: Target): Tunings => ({
   attention: attention.defaults(target),
+  elements: elements.defaults(target),
   products: products.defaults(target),
   reductions: reductions.defaults(target),
   rowSums: rowSums.defaults(target),
@@ -39,6 +42,7 @@ export const tuningsFor = (target: Target): Tunings => ({
 export function misfitOf(tunings: Tunings, target: Target): string | null {
   return (
     attention.misfit(tunings.attention, target) ??
+    elements.misfit(tunings.elements, target) ??
     products.misfit(tunings.products, target) ??
     reductions.misfit(tunings.reductions, target) ??
     rowSums.misfit(tunings.rowSums, target) ??

@@ -1,6 +1,6 @@
 // y[i] = f(a[…], b[…], …), element by element.
 // Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their index map says.
-// Grid: one invocation for each element of y.
+// Grid: one workgroup for each LANES · EACH elements of y, EACH to an invocation.
 
 fn modc_f16(x: f32) -> f32 {
   let bits = bitcast<u32>(x);
@@ -33,10 +33,13 @@ fn value(i: u32) -> u32 {
   let v2 = (!v1);
   return u32(v2);
 }
+const LANES = 64u;
+const EACH = 1u;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.x + group.y * groups.x) * 64u + lane;
-  if (i >= count()) { return; }
-  y[i] = value(i);
+  let first = (group.x + group.y * groups.x) * (LANES * EACH);
+  // Rolled, for its bound is no constant.
+  let end = min(first + LANES * EACH, count());
+  for (var i = first + lane; i < end; i += LANES) { y[i] = value(i); }
 }

@@ -1,6 +1,6 @@
 // y[i] = f(a[…], b[…], …), element by element.
 // Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their index map says.
-// Grid: one invocation for each element of y.
+// Grid: one workgroup for each LANES · EACH elements of y, EACH to an invocation.
 
 struct Sizes { count: u32, size1: u32, n0: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
@@ -19,10 +19,13 @@ fn value(i: u32) -> f32 {
   let v1 = (v0 + a2);
   return v1;
 }
+const LANES = 64u;
+const EACH = 1u;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.x + group.y * groups.x) * 64u + lane;
-  if (i >= count()) { return; }
-  y[i] = value(i);
+  let first = (group.x + group.y * groups.x) * (LANES * EACH);
+  // Rolled, for its bound is no constant.
+  let end = min(first + LANES * EACH, count());
+  for (var i = first + lane; i < end; i += LANES) { y[i] = value(i); }
 }

@@ -1,10 +1,11 @@
 // A run of the pretend trainer that takes its time, until it is done or killed; goes on where the one before was.
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { train } from "../../../src/train/run-node.js";
 import { pretendRun } from "../pretend.js";
 
 const [output, data, settings] = process.argv.slice(2) as [string, string, string];
-const resume = existsSync(`${output}/checkpoints/last`) ? "last" : null;
+const saved = existsSync(`${output}/checkpoints`) && readdirSync(`${output}/checkpoints`).some((name) => name.startsWith("step-"));
+const resume = saved ? "last" : null;
 const options = pretendRun(output, data, JSON.parse(settings) as { context: number }, {
   resume,
   pretence: { before: () => new Promise((resolve) => setTimeout(resolve, 3)) },
