@@ -25,6 +25,9 @@ const TRIALS = [
   ["test/syntax/mutations.test.ts", "mutated sources and random signs through parser and formatter", "1100 sources"],
   ["test/syntax/recovery.test.ts", "three mistakes in one source, three messages", "1500 triples"],
   ["test/syntax/format.test.ts", "random programs formatted, with lines and comments scattered", "200 programs"],
+  ["test/train/checkpoint.test.ts", "a writer of checkpoints killed at random moments: what it leaves is whole", "6 kills"],
+  ["test/cli/train.test.ts", "training killed at random moments and resumed: the weights of a run that was not, byte for byte", "2 kills"],
+  ["test/train/flat.test.ts", "memory of a training process stays flat", "500 steps"],
   ["test/program/serialize.test.ts", "damaged compiled programs are refused or unchanged", "2000 programs"],
 ];
 

@@ -4,30 +4,36 @@ import type { Emit } from "../ir/build.js";
 import { isOp, nodesReaching, typeOf, type Node } from "../ir/graph.js";
 import { equalTypes, printType } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
-import { Rereading } from "./rereading.js";
+import { Rereading, type Recompute } from "./rereading.js";
 import type { EmitGrad } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { isFloat } from "../size/dtype.js";
+
+export interface GradientOptions {
+  /** Layers whose results are computed again for the backward pass rather than kept. */
+  readonly recompute?: Recompute;
+}
 
 /**
  * The gradient of the loss (of the sum of its elements) with respect to each leaf, of the leaf's type; none for a leaf that it does not depend on. Leaves are weights and states
  * that stand for weights, and stand in the map in the order in which the walk, from the loss, is done with them. Only what lies between a leaf and the loss gets a cotangent. Contributions are
  * summed in a fixed order, from the last reader to the first; every node comes from where the node comes from whose cotangent it serves. Iterative and linear in the nodes.
  */
-export function gradients(emit: Emit, loss: Node, leaves: readonly Node[]): ReadonlyMap<Node, Node> {
+export function gradients(emit: Emit, loss: Node, leaves: readonly Node[], options: GradientOptions = {}): ReadonlyMap<Node, Node> {
   const order = nodesReaching([loss]);
   const between = dependents(order, new Set(leaves));
   const wanted = new Set(leaves);
   const cotangents = new Cotangents(emit);
-  const reads = new Rereading(emit, order);
+  const reads = new Rereading(emit, order, options.recompute ?? null);
   const found = new Map<Node, Node>();
   if (between.has(loss)) cotangents.add(loss, 0, emit.node("constant", [], { value: 1, ...typeOf(loss) }, loss.origin));
   for (const node of order.toReversed()) {
     const dys = cotangents.of(node);
     if (!dys) continue;
     if (wanted.has(node)) found.set(node, dys[0]!);
-    const dxs = inputCotangents(emit, reads.asRead(node), dys);
+    reads.enter(node, dys);
     if (isOp(node, "put") || isOp(node, "set")) reads.undo(node, dys[0]!);
+    const dxs = inputCotangents(emit, reads.asRead(node), dys);
     dxs.forEach((dx, i) => {
       const input = node.inputs[i]!;
       if (dx && between.has(input)) cotangents.add(input, isOp(node, "pick") ? node.attrs.result : 0, dx);

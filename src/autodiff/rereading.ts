@@ -1,9 +1,11 @@
 // How the backward pass reads what the forward pass computed: some of it is kept, the rest is computed again where it is read.
 import type { Emit } from "../ir/build.js";
 import { typeOf, type Node } from "../ir/graph.js";
-import { equalShapes } from "../ir/typing.js";
+import { equalShapes, packedAxis } from "../ir/typing.js";
+import type { TensorType } from "../ir/types.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
+import { isFloat } from "../size/dtype.js";
 
 /** So many operators in a row are computed again; behind them a value is kept. */
 const MOST_STEPS = 8;
@@ -13,70 +15,128 @@ const RANDOM: ReadonlySet<OpName> = new Set(["random_uniform", "random_normal"])
 /** Those whose gradients read their inputs, and that a kernel can compute with them. */
 const READING: ReadonlySet<OpName> = new Set(["matmul", "contract"]);
 
+/** The name of the layer whose results are computed again, by the call path of a node; null for what is kept. */
+export type Recompute = (path: string) => string | null;
+
 /**
  * Results of products, attention and sums are kept, and the streams that residual additions make; pointwise work on them, norms included, is computed again, behind
- * barriers so that it stays apart from what the forward pass computes. So a forward pass in training runs the kernels of one alone and stores little more.
+ * barriers so that it stays apart from what the forward pass computes. So a forward pass in training runs the kernels of one alone and stores little more. Of a layer
+ * that `recompute` names only what others read of it is kept, and its choices: once its cotangent is there, the rest is computed again.
  *
  * Of y = put(x, route, u) the rows of x that are changed are kept, and x is read as y with these rows in place again, bit for bit: a stream that layers update in place is kept once.
  */
 export class Rereading {
   readonly #emit: Emit;
+  /** Sources, and views of them. */
+  readonly #given = new Set<Node>();
   /** Of what is computed again: how many operators stand between it and what is kept. */
   readonly #steps = new Map<Node, number>();
+  /** Of nodes of layers that are computed again, their layer. */
+  readonly #layers = new Map<Node, string>();
+  /** Of those, what others read. */
+  readonly #boundary = new Set<Node>();
+  /** A cotangent of each layer that the walk has come to. */
+  readonly #after = new Map<string, Node>();
   readonly #now = new Map<Node, Node>();
-  readonly #behind = new Map<Node, Node>();
+  readonly #behind = new Map<string | null, Map<Node, Node>>();
 
   /** `order`: inputs before readers. */
-  constructor(emit: Emit, order: readonly Node[]) {
+  constructor(emit: Emit, order: readonly Node[], recompute: Recompute | null) {
     this.#emit = emit;
     for (const node of order) {
+      if (node.inputs.length === 0 || (VIEWS.has(node.op) && this.#given.has(node.inputs[0]!))) this.#given.add(node);
       const inner = Math.max(0, ...node.inputs.map((n) => this.#steps.get(n) ?? 0));
       const steps = VIEWS.has(node.op) ? inner : isAgain(node) ? inner + 1 : 0;
       if (steps > 0 && steps <= MOST_STEPS) this.#steps.set(node, steps);
+      const layer = node.origin && node.inputs.length > 0 ? (recompute?.(node.origin.path) ?? null) : null;
+      if (layer !== null) this.#layers.set(node, layer);
+      for (const input of node.inputs) if (this.#layers.get(input) !== (layer ?? undefined)) this.#keep(input);
     }
+  }
+
+  /** What others read of a layer, and what it is a view of. */
+  #keep(node: Node): void {
+    let at = node;
+    for (; VIEWS.has(at.op) && !this.#boundary.has(at); at = at.inputs[0]!) this.#boundary.add(at);
+    this.#boundary.add(at);
+  }
+
+  /** The walk has come to a node and knows its cotangents. */
+  enter(node: Node, dys: readonly (Node | null)[]): void {
+    const layer = this.#layers.get(node);
+    const dy = dys.find((d) => d !== null);
+    if (layer !== undefined && dy && !this.#after.has(layer)) this.#after.set(layer, dy);
   }
 
   /** The node with its inputs as they are read once the walk has come to it. */
   asRead(node: Node): Node {
-    if (!READING.has(node.op) && ops[node.op].lower.kind !== "pointwise") return node;
+    const pointwise = ops[node.op].lower.kind === "pointwise";
+    const layer = this.#layers.get(node) ?? null;
+    if (layer === null && !pointwise && !READING.has(node.op)) return node;
     return this.#with(
       node,
-      node.inputs.map((n) => (READING.has(node.op) ? this.#read(n) : this.#apart(n))),
+      node.inputs.map((n) => (pointwise ? this.#apart(n, this.#read(n), layer) : this.#read(n))),
     );
   }
   #with(node: Node, inputs: readonly Node[]): Node {
     return inputs.every((n, i) => n === node.inputs[i]) ? node : this.#emit.node(node.op, inputs, node.attrs, node.origin);
   }
-  #read(node: Node): Node {
-    const known = this.#now.get(node);
-    if (known) return known;
-    if (VIEWS.has(node.op)) return this.#with(node, node.inputs.with(0, this.#read(node.inputs[0]!)));
-    if (!this.#steps.has(node)) return node;
-    const made = this.#with(
-      node,
-      node.inputs.map((n) => this.#apart(n)),
-    );
-    this.#now.set(node, made);
-    return made;
+  /** As the backward pass reads it. Iterative: layers may be deep. */
+  #read(root: Node): Node {
+    const read = new Map<Node, Node>();
+    const stack = [root];
+    for (let node = stack.at(-1); node; node = stack.at(-1)) {
+      const known = read.get(node) ?? this.#now.get(node);
+      const view = VIEWS.has(node.op);
+      const again = this.#isAgain(node);
+      const inputs = known ? [] : again ? node.inputs : view ? node.inputs.slice(0, 1) : [];
+      const waiting = inputs.filter((n) => !read.has(n));
+      if (waiting.length > 0) {
+        stack.push(...waiting);
+        continue;
+      }
+      stack.pop();
+      if (known) read.set(node, known);
+      else if (again) {
+        const layer = this.#layers.get(node) ?? null;
+        const made = this.#with(
+          node,
+          node.inputs.map((n) => this.#apart(n, read.get(n)!, layer, RANDOM.has(node.op))),
+        );
+        read.set(node, made);
+        this.#now.set(node, made);
+      } else read.set(node, view ? this.#with(node, node.inputs.with(0, read.get(node.inputs[0]!)!)) : node);
+    }
+    return read.get(root)!;
   }
-  /** As it is read, and no node that the forward pass reads, unless it is there before. */
-  #apart(node: Node): Node {
-    const read = this.#read(node);
-    if (read !== node || node.inputs.length === 0) return read;
-    let behind = this.#behind.get(node);
-    if (!behind) this.#behind.set(node, (behind = this.#emit.node("barrier", [node], {}, node.origin)));
-    return behind;
+  #isAgain(node: Node): boolean {
+    if (this.#given.has(node) || (this.#layers.has(node) && this.#boundary.has(node))) return false;
+    if (this.#steps.has(node) && !VIEWS.has(node.op)) return true;
+    // What is chosen is chosen once, and a number a row costs little to keep.
+    return this.#layers.has(node) && node.types.some((t) => isFloat(t.dtype)) && !node.types.every(isNumberPerRow);
+  }
+  /** As it is read, and no node that the forward pass reads, unless it is there before; `any`: nor a whole number. */
+  #apart(node: Node, read: Node, layer: string | null, any = false): Node {
+    if (read !== node || this.#given.has(node) || !(any || node.types.every((t) => isFloat(t.dtype)))) return read;
+    let behind = this.#behind.get(layer);
+    if (!behind) this.#behind.set(layer, (behind = new Map()));
+    let made = behind.get(node);
+    const after = layer === null ? [] : [this.#after.get(layer)!];
+    if (!made) behind.set(node, (made = this.#emit.node("barrier", [node, ...after], {}, node.origin)));
+    return made;
   }
 
   /** From here on x is read as what y was made from; `dy`, the cotangent of y, is computed by then, and with it all that reads y. */
   undo(node: Node<"put"> | Node<"set">, dy: Node): void {
     const [x, index] = node.inputs as [Node, Node, Node]; // typing has made sure of three
-    if (x.inputs.length === 0 || this.#steps.has(x)) return;
-    const before = this.#emit.node("take", [x, index], node.attrs, node.origin);
-    const after = this.#emit.node("barrier", [this.#now.get(node) ?? node, dy], {}, node.origin);
+    if (x.inputs.length === 0 || this.#isAgain(x)) return;
+    const rows = this.#emit.node("take", [x, index], node.attrs, node.origin);
+    const [after, before] = [this.#now.get(node) ?? node, rows].map((n) => this.#emit.node("barrier", [n, dy], {}, node.origin)) as [Node, Node]; // two of two
     this.#now.set(x, this.#emit.node("set", [after, index, before], node.attrs, node.origin));
   }
 }
+
+const isNumberPerRow = ({ shape }: TensorType): boolean => shape.every((size) => size === 1 || packedAxis(size) !== null);
 
 /** Whether it is computed again rather than kept. */
 const isAgain = (node: Node): boolean => RANDOM.has(node.op) || (node.inputs.length > 0 && ops[node.op].lower.kind === "pointwise" && !isStream(node));

@@ -5,6 +5,7 @@ import { reachedStarts } from "../ir/reach.js";
 import { ops } from "../ops/index.js";
 import type { DType } from "../size/dtype.js";
 import { gradients } from "./gradients.js";
+import { recomputing } from "./layers.js";
 import { weightsAsStates, weightState } from "./weights-as-states.js";
 
 /** A weight as the model declares it. */
@@ -28,6 +29,8 @@ export interface StepOptions {
   readonly accumulated: boolean;
   /** Which weights learn; by default all that hold floats. */
   readonly trained?: (weight: DeclaredWeight) => boolean;
+  /** Layers (`layersOf`) whose results are computed again for the backward pass rather than kept; by default none. */
+  readonly recompute?: ReadonlySet<string>;
   /** Which of them decay; by default those of two dimensions and more that are not looked up by index, so that norms, biases and embeddings are spared. */
   readonly decays?: (weight: DeclaredWeight) => boolean;
 }
@@ -107,7 +110,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
 }
 
 /** Adds the gradients of a micro-batch to those before it; weights stay as they are. */
-export function accumulateStep(objective: Graph, declared: readonly DeclaredWeight[], options: Pick<StepOptions, "trained">): Graph {
+export function accumulateStep(objective: Graph, declared: readonly DeclaredWeight[], options: Pick<StepOptions, "trained" | "recompute">): Graph {
   const { graph, emit, weights } = prepare(objective, declared, options);
   const keep = emit.node("input", [], { name: KEEP, dtype: "f32", shape: [] });
   const zero = emit.node("constant", [], { value: 0, dtype: "f32", shape: [] });
@@ -123,7 +126,7 @@ export function accumulateStep(objective: Graph, declared: readonly DeclaredWeig
 
 const learns = (weight: DeclaredWeight, { trained }: Pick<StepOptions, "trained">): boolean => weight.dtype === "f32" && (trained?.(weight) ?? true);
 
-function prepare(objective: Graph, declared: readonly DeclaredWeight[], options: Pick<StepOptions, "trained">): Prepared {
+function prepare(objective: Graph, declared: readonly DeclaredWeight[], options: Pick<StepOptions, "trained" | "recompute">): Prepared {
   const graph = weightsAsStates(objective);
   const emit = createEmit(ops, graph.axes);
   const read = new Map(graph.states.map((s) => [s.name, s.next]));
@@ -133,7 +136,7 @@ function prepare(objective: Graph, declared: readonly DeclaredWeight[], options:
     return { own, node: node as Node<"state"> }; // a weight's state keeps its value, so its next one is its node
   });
   const leaves = nodes.filter(({ own }) => learns(own, options) && read.has(weightState(own.path))).map(({ node }) => node);
-  const found = gradients(emit, lossOf(graph), leaves);
+  const found = gradients(emit, lossOf(graph), leaves, options.recompute ? { recompute: recomputing(options.recompute) } : {});
   // In the order of the walk, which is the order of computation: what a gradient is made from is done with before the next.
   const place = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
   const weights = nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null }));

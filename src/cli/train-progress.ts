@@ -65,7 +65,7 @@ export class TrainProgress {
     if (!this.#terminal) say(text);
     else {
       this.clear();
-      process.stderr.write(text.slice(0, Math.max(20, (process.stderr.columns ?? 120) - 1)));
+      process.stderr.write(text.slice(0, Math.max(20, (process.stderr.columns || 120) - 1)));
       this.#shown = true;
       if (last) {
         process.stderr.write("\n");

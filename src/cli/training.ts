@@ -136,7 +136,7 @@ export async function openTrainer({ file, flags, kind, weights, progress }: Trai
       onProgress: (event) => showLoading(event, progress),
     });
     progress.clear();
-    return withDevice(trainer, device);
+    return withDevice(trainer, device, programs.step.tunings);
   } catch (error) {
     progress.clear();
     device.destroy();
@@ -152,7 +152,8 @@ export function showLoading(event: SessionEvent, progress: Progress): void {
 const optimizerOf = ({ optimizer, beta1, beta2, eps, momentum }: TrainSettings) =>
   optimizer === "adamw" ? ({ kind: "adamw", beta1, beta2, eps } as const) : ({ kind: "sgd", momentum, nesterov: false } as const);
 
-const withDevice = (trainer: Trainer, device: Device): Trainer => ({
+const withDevice = (trainer: Trainer, device: Device, tunings: string): Trainer => ({
+  machine: { device: device.info.name, driver: device.info.driver, tunings },
   step: (...given) => trainer.step(...given),
   evaluate: (...given) => trainer.evaluate(...given),
   state: () => trainer.state(),

@@ -1,10 +1,10 @@
 // The tokens of a text: made once, kept in a file that windows are read from, so that no text is ever whole in memory.
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { open, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { TrainError } from "./errors.js";
-import { writing } from "./disk-node.js";
+import { makeFolder, writing } from "./disk-node.js";
 import { changeOf, digestOf, documents, findSources, type SourceFile } from "./sources-node.js";
 import { bytesEncoder, jsonEncoder, type Encoder } from "./tokenizer.js";
 
@@ -139,7 +139,7 @@ async function make(
 ): Promise<Described> {
   const total = files.reduce((n, file) => n + file.bytes, 0);
   return writing(cache, async () => {
-    await mkdir(cache, { recursive: true });
+    await makeFolder(cache);
     const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
     try {
       const writer = await TokenWriter.open(fresh, encoder);

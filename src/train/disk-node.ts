@@ -32,6 +32,18 @@ export async function writing<T>(path: string, body: () => Promise<T>): Promise<
   }
 }
 
+/** Makes a folder and those above it. Node calls a disk that is read-only a folder that is not there: asked for one folder alone, it says what is wrong. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
+    const above = dirname(path);
+    if (above !== path) await makeFolder(above);
+    await mkdir(path);
+  }
+}
+
 /** What writing needs of the file system: tests give one that fails. */
 export interface Disk {
   open(path: string, flags: string): Promise<Pick<FileHandle, "write" | "sync" | "close">>;

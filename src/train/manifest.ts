@@ -31,6 +31,8 @@ export interface Manifest {
   readonly sources: readonly { readonly path: string; readonly file: string }[];
   /** How it is trained: optimiser, schedules, sizes of a step, seeds. */
   readonly settings: Settings;
+  /** What the bits of its numbers depend on beside all that: device, driver, tunings. */
+  readonly machine: Readonly<Record<string, string>>;
   readonly data: { readonly digest: string; readonly position: DataPosition };
   /** Validation loss at this step, by the rule that decides which checkpoint is the best; null: it was not measured here. */
   readonly validation: number | null;
@@ -96,6 +98,7 @@ export function parseManifest(text: string, place: string): Manifest {
         ? value
         : fail("has a setting that is no plain value"),
     ),
+    machine: recordOf(record(root.get("machine"), "machine"), (value) => string(value, "name of a machine")),
     data: {
       digest: string(data.get("digest"), "digest of the data"),
       position: { epoch: whole(position.get("epoch"), "epoch"), window: whole(position.get("window"), "window") },

@@ -1,10 +1,10 @@
 // The folder of a run: its checkpoints, which is the last and the best, and which are kept.
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readlink, symlink } from "node:fs/promises";
+import { readdir, readlink, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Program } from "../program/program.js";
 import { DISCARDED, readCheckpoint, readManifest, UNFINISHED, writeCheckpoint, type Checkpoint, type CheckpointContents } from "./checkpoint-node.js";
-import { disk, syncFolder, writing, type Disk } from "./disk-node.js";
+import { disk, makeFolder, syncFolder, writing, type Disk } from "./disk-node.js";
 import { TrainError } from "./errors.js";
 
 const CHECKPOINTS = "checkpoints";
@@ -38,7 +38,7 @@ export interface RunFolder {
 export async function openRunFolder(path: string, on: Disk = disk): Promise<RunFolder> {
   const folder = join(path, CHECKPOINTS);
   await writing(path, async () => {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     for (const name of await readdir(folder)) if (name.startsWith(UNFINISHED) || name.startsWith(DISCARDED)) await on.remove(join(folder, name));
   });
   const steps = async (): Promise<readonly number[]> =>

@@ -143,7 +143,7 @@ interface Opened {
 
 /** The loop's events, each written to the log before it is told; the report whenever there is a new validation, and at the end. */
 async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undefined> {
-  const { options, run, corpus, parts, settings, log, found } = opened;
+  const { options, run, corpus, parts, settings, trainer, log, found } = opened;
   const from = found?.checkpoint.manifest.step ?? 0;
   yield {
     kind: "begin",
@@ -154,6 +154,9 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     cache: corpus.path,
     from: found?.path ?? null,
   };
+  const otherwise = found ? differenceOf(found.checkpoint.manifest.machine, trainer.machine ?? {}) : null;
+  if (otherwise !== null)
+    yield { kind: "warning", step: from, message: `${otherwise}: results may differ in their last bits from those of a run that went on as it was` };
   let [stepped, next] = [false, -Infinity];
   /** A report that cannot be written stops no run: why it cannot, or null. */
   const report = async (finished: boolean): Promise<string | null> => {
@@ -180,6 +183,12 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     if (failed !== null) yield { kind: "warning", step: event.step, message: failed };
     yield event;
   }
+}
+
+/** How a machine differs from the one before, as a clause; null: not. */
+function differenceOf(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string | null {
+  const changed = Object.keys(now).filter((name) => before[name] !== now[name]);
+  return changed.length === 0 ? null : changed.map((name) => `${name}: ${now[name]!}, the checkpoint's ${before[name] ?? "is not known"}`).join("; ");
 }
 
 async function loopOptions({ options, run, corpus, parts, settings, trainer, log, found }: Opened): Promise<LoopOptions> {
@@ -235,6 +244,7 @@ async function loopOptions({ options, run, corpus, parts, settings, trainer, log
             parameters: model.parameters,
             sources: model.sources,
             settings: settingsRecord(settings),
+            machine: trainer.machine ?? {},
             data: { digest: corpus.digest, position },
             validation,
             weights: model.weights,

@@ -56,6 +56,8 @@ export interface StateTensor {
 export type TrainingState = ReadonlyMap<string, StateTensor>;
 
 export interface Trainer {
+  /** What the bits of its results depend on beside the model: device, driver, tunings. */
+  readonly machine?: Readonly<Record<string, string>>;
   /** One step of the optimiser on the gradients of all micro-batches together. */
   step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics>;
   evaluate(batches: AsyncIterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluation>;

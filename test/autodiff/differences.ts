@@ -1,5 +1,5 @@
 // Gradients against finite differences of the reference, choices held fixed: what every test of gradients shares.
-import { gradients } from "../../src/autodiff/gradients.js";
+import { gradients, type GradientOptions } from "../../src/autodiff/gradients.js";
 import { createEmit } from "../../src/ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type GraphOutput, type Node } from "../../src/ir/graph.js";
 import { reachedStarts } from "../../src/ir/reach.js";
@@ -38,9 +38,9 @@ export const leafOf = (node: Node<"input"> | Node<"weight">): Leaf =>
 export const outputName = ({ kind, name }: Leaf): string => `d ${kind} ${name}`;
 
 /** The graph with the loss as `loss` and the gradients of the leaves beside it, an input's as the caller gives that input. */
-export function differentiated(graph: Graph, loss: Node, leaves: readonly (Node<"input"> | Node<"weight">)[]): Graph {
+export function differentiated(graph: Graph, loss: Node, leaves: readonly (Node<"input"> | Node<"weight">)[], options: GradientOptions = {}): Graph {
   const emit = createEmit(ops, graph.axes);
-  const found = gradients(emit, loss, leaves);
+  const found = gradients(emit, loss, leaves, options);
   const outputs: GraphOutput[] = [{ name: "loss", role: "loss", node: loss, shape: [], packing: null }];
   for (const leaf of leaves) {
     const node = found.get(leaf) ?? emit.node("constant", [], { value: 0, ...typeOf(leaf) });

@@ -1,5 +1,7 @@
 // Gradients of whole models, weight by weight, against finite differences; and that the passes keep them.
 import { describe, expect, it } from "vitest";
+import { layersOf, recomputing } from "../../src/autodiff/layers.js";
+import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
 import { verify } from "../../src/ir/verify.js";
 import { ops } from "../../src/ops/index.js";
 import { optimize } from "../../src/passes/index.js";
@@ -38,9 +40,24 @@ describe.each(MODELS)("$name", (model) => {
     }
   });
 
+  // Sums of a row's 0 and of rows that are not there differ in rounding alone.
+  const expectSame = (found: typeof outputs): void => {
+    for (const [name, { data }] of outputs) found.get(name)!.data.forEach((v, i) => expect(Math.abs(v - data[i]!), `${name}[${i}]`).toBeLessThanOrEqual(1e-12));
+  };
+
   it("has the same gradients after the passes", () => {
-    const after = evaluate(optimize(whole, { verify: true }), { ...given, forced }).outputs;
-    // Sums of a row's 0 and of rows that are not there differ in rounding alone.
-    for (const [name, { data }] of outputs) after.get(name)!.data.forEach((v, i) => expect(Math.abs(v - data[i]!), `${name}[${i}]`).toBeLessThanOrEqual(1e-12));
+    expectSame(evaluate(optimize(whole, { verify: true }), { ...given, forced }).outputs);
+  });
+
+  it("has the same gradients where layers are computed again, their choices made once", () => {
+    const again = differentiated(graph, loss, weights, { recompute: recomputing(new Set(layersOf(graph))) });
+    expect(verify(again, ops)).toEqual([]);
+    expectSame(evaluate(again, { ...given, forced }).outputs);
+    const after = optimize(again, { verify: true });
+    expectSame(evaluate(after, { ...given, forced }).outputs);
+    const choices = (of: Graph): number => nodesOf(of).filter((n) => isOp(n, "top")).length;
+    expect(choices(after)).toBe(choices(optimize(whole)));
+    const products = (of: Graph): number => nodesOf(of).filter((n) => isOp(n, "matmul")).length;
+    if (layersOf(graph).length > 0) expect(products(after)).toBeGreaterThan(products(optimize(whole)));
   });
 });

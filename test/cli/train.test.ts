@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { modc, NO_DEVICE, root, temporaryFolder, type Ended } from "./spawn.js";
 
 // Many processes, each of which compiles for the device.
-vi.setConfig({ testTimeout: 300_000 });
+vi.setConfig({ testTimeout: 300_000 * Number(process.env["SOAK"] ?? "1") });
 
 const folder = temporaryFolder();
 afterAll(() => folder.remove());

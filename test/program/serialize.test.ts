@@ -18,7 +18,8 @@ state "m" f32[4] = zeros next %n
 %h = matmul {"transposed":true}(%rows, %w)
 %c = constant {"value":3,"dtype":"f32","shape":[]}()
 %y = mul(%h, %c)
-result "y" = %y [B, K, 4] packed K 0 1`,
+result "y" = %y [B, K, 4] packed K 0 1
+result "old" = %m [4]`,
       ABOVE,
     ),
   ),

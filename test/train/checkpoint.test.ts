@@ -33,8 +33,8 @@ async function fault(body: Promise<unknown>): Promise<TrainError> {
 /** That a checkpoint holds what step `step` had, to the last bit. */
 async function expectWhole(path: string, step: number): Promise<void> {
   const { manifest, state, unused, sources } = await readCheckpoint(path, MODEL);
-  const { settings, data, parameters, validation } = contentsAt(step);
-  expect(manifest).toMatchObject({ step, settings, data, parameters, validation, unused: ["never.read"] });
+  const { settings, machine, data, parameters, validation } = contentsAt(step);
+  expect(manifest).toMatchObject({ step, settings, machine, data, parameters, validation, unused: ["never.read"] });
   const expected = stateAt(step);
   expect(new Set(state.keys())).toEqual(new Set(expected.keys()));
   for (const [name, { dtype, shape, data }] of expected) {
@@ -138,7 +138,7 @@ describe("what is wrong with a checkpoint is said:", () => {
     for (const key of Object.keys(JSON.parse(text) as object)) {
       for (const value of [undefined, {}, [1], -1, "x"]) {
         if (key === "settings" && !Array.isArray(value) && typeof value === "object") continue; // no settings at all
-        if (key === "parameters" && !Array.isArray(value) && typeof value === "object") continue;
+        if (["parameters", "machine"].includes(key) && !Array.isArray(value) && typeof value === "object") continue;
         if ((key === "model" && value === "x") || (key === "validation" && value === -1)) continue;
         const damaged = JSON.stringify({ ...(JSON.parse(text) as object), [key]: value });
         expect(() => parseManifest(damaged, "P"), `${key}: ${JSON.stringify(value)}`).toThrow(TrainError);
@@ -301,31 +301,35 @@ describe("where the disk refuses,", () => {
 });
 
 describe("kill -9 while checkpoints are written", () => {
-  it("leaves only whole checkpoints, the last among them, and the run goes on", async () => {
-    const path = place();
-    const child = fileURLToPath(new URL("./children/write-checkpoints.ts", import.meta.url));
-    let newest = 0;
-    let x = 12345;
-    for (let round = 0; round < Number(process.env["SOAK"] ?? "1") * 6; round++) {
-      const writer = spawn(process.execPath, ["--import", "tsx", child, path], { stdio: ["ignore", "pipe", "inherit"] });
-      await new Promise<void>((resolve, reject) => {
-        writer.stdout.once("data", () => resolve());
-        writer.once("exit", () => reject(new Error("the writer ended by itself")));
-      });
-      x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-      await new Promise((resolve) => setTimeout(resolve, 20 + (x >>> 24)));
-      const gone = new Promise((resolve) => writer.once("close", resolve));
-      writer.removeAllListeners("exit");
-      writer.kill("SIGKILL");
-      await gone;
-      const seen = readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("step-"));
-      for (const name of seen) await expectWhole(join(path, "checkpoints", name), Number(name.slice(5)));
-      const run = await openRunFolder(path);
-      const { checkpoint } = await resumeFrom(run, null, MODEL);
-      expect(checkpoint.manifest.step).toBeGreaterThanOrEqual(newest);
-      newest = checkpoint.manifest.step;
-      expect(readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("."))).toEqual([]);
-    }
-    expect(newest).toBeGreaterThan(6);
-  }, 120_000);
+  it(
+    "leaves only whole checkpoints, the last among them, and the run goes on",
+    async () => {
+      const path = place();
+      const child = fileURLToPath(new URL("./children/write-checkpoints.ts", import.meta.url));
+      let newest = 0;
+      let x = 12345;
+      for (let round = 0; round < Number(process.env["SOAK"] ?? "1") * 6; round++) {
+        const writer = spawn(process.execPath, ["--import", "tsx", child, path], { stdio: ["ignore", "pipe", "inherit"] });
+        await new Promise<void>((resolve, reject) => {
+          writer.stdout.once("data", () => resolve());
+          writer.once("exit", () => reject(new Error("the writer ended by itself")));
+        });
+        x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+        await new Promise((resolve) => setTimeout(resolve, 20 + (x >>> 24)));
+        const gone = new Promise((resolve) => writer.once("close", resolve));
+        writer.removeAllListeners("exit");
+        writer.kill("SIGKILL");
+        await gone;
+        const seen = readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("step-"));
+        for (const name of seen) await expectWhole(join(path, "checkpoints", name), Number(name.slice(5)));
+        const run = await openRunFolder(path);
+        const { checkpoint } = await resumeFrom(run, null, MODEL);
+        expect(checkpoint.manifest.step).toBeGreaterThanOrEqual(newest);
+        newest = checkpoint.manifest.step;
+        expect(readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("."))).toEqual([]);
+      }
+      expect(newest).toBeGreaterThan(6);
+    },
+    120_000 * Number(process.env["SOAK"] ?? "1"),
+  );
 });

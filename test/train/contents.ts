@@ -46,6 +46,7 @@ export const contentsAt = (step: number): CheckpointContents => ({
     { path: "./lib/é.mod", text: "// ünder\n" },
   ],
   settings: { optimizer: "adamw", "learning rate": 0.001, seed: 7, recompute: null, clip: false },
+  machine: { device: "none", tunings: "0" },
   data: { digest: "ab".repeat(32), position: { epoch: 1, window: 3 * step } },
   validation: 1 / step,
   weights: WEIGHTS,

@@ -161,6 +161,18 @@ describe("a run that goes on", () => {
     expect((await fault(runTo(output, { resume: "last" }, { steps: 10 }))).message).toBe("the checkpoint has done 22 steps, the run is to have 10");
   });
 
+  it("on another machine says that bits may differ", async () => {
+    const output = place();
+    const on = (machine: Record<string, string>): More => ({ createTrainer: async () => Object.assign(new PretendTrainer(), { machine }) });
+    await runTo(output, on({ device: "llvmpipe", tunings: "1" }));
+    const warnings = async (machine: Record<string, string>): Promise<string[]> =>
+      (await runTo(output, { ...on(machine), resume: "last" })).flatMap((e) => (e.kind === "warning" ? [e.message] : []));
+    expect(await warnings({ device: "llvmpipe", tunings: "1" })).toEqual([]);
+    expect(await warnings({ device: "llvmpipe", tunings: "2" })).toEqual([
+      "tunings: 2, the checkpoint's 1: results may differ in their last bits from those of a run that went on as it was",
+    ]);
+  });
+
   it("keeps what an interrupt during validation would have lost", async () => {
     const output = place();
     const stop = new AbortController();

@@ -3,7 +3,7 @@ import type { DType } from "../../size/dtype.js";
 import type { Size } from "../../size/size.js";
 import { stridesOf } from "../index-map.js";
 import type { ReductionTunings } from "../tunings/reductions.js";
-import { around, input, KernelBuilder, readValues, result, roundedTo, storageType, typeAt, work, WORKGROUP, type Spec } from "./spec.js";
+import { around, input, KernelBuilder, readValues, result, roundedTo, scratch, storageType, typeAt, work, WORKGROUP, type Spec } from "./spec.js";
 
 /** Reductions of at most so many elements, known beforehand, are given one invocation each; longer ones a workgroup. */
 const SHORT_REDUCTION = 1024;
@@ -21,38 +21,70 @@ const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
 const LEAST = { u32: "0u", i32: "bitcast<i32>(0x80000000u)", f32: "modc_bits(0xff800000u)" };
 const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f800000u)" };
 
-const reduction =
-  ({ identity, combine }: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> =>
-  ({ attrs, inputs, extents, tunings, prologue, stored }) => {
+/** Reductions of so many elements to one are made in two steps, of parts and of what those give: one workgroup would leave the device idle. */
+const LEAST_PART = 2048;
+const MOST_PARTS = 1024;
+
+/** Into how many equal parts so many elements fall; 1 where they are few, or of an odd number. */
+function partsOf(extent: Size): number {
+  if (typeof extent !== "number") return 1;
+  let parts = 1;
+  while (2 * parts <= MOST_PARTS && extent % (2 * parts) === 0 && extent / (2 * parts) >= LEAST_PART) parts *= 2;
+  return parts;
+}
+
+const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> => {
+  const declare = (kernel: KernelBuilder, dtype: DType, rounds: boolean): void => {
+    kernel.function(`fn identity() -> Value { return ${how.identity(dtype)}; }`);
+    kernel.function(`fn combine(a: Value, b: Value) -> Value { return ${how.combine(dtype)}; }`);
+    kernel.function(`fn rounded(v: Value) -> Value { return ${rounds && dtype === "f16" ? "modc_f16(v)" : "v"}; }`);
+  };
+  return ({ attrs, inputs, extents, tunings, prologue, stored }) => {
     const x = typeAt(inputs, 0);
     const strides = stridesOf(extents, x.shape);
     const along = (kept: boolean): number[] => x.shape.flatMap((_, d) => (attrs.axes.includes(d) === kept ? [] : [d]));
     const [kept, reduced] = [along(true), along(false)];
     const outputs = extents.product(kept.map((d) => x.shape[d]!));
     const extent = extents.product(reduced.map((d) => x.shape[d]!));
-    const short = typeof extent === "number" && extent <= SHORT_REDUCTION;
     const type = storageType(x.dtype);
     const { lanes } = tunings.reductions;
+    const parts = kept.length === 0 ? partsOf(extent) : 1;
+    const walks = (dims: readonly number[]): readonly [readonly Size[], readonly Size[]] => [dims.map((d) => x.shape[d]!), dims.map((d) => strides[d]!)];
+    const part = typeof extent === "number" ? extent / parts : extent;
+    const [over, within] =
+      parts === 1
+        ? [walks(kept), walks(reduced)]
+        : ([
+            [[parts], [part]],
+            [[part], [1]],
+          ] as const);
+    const [made, count] = parts === 1 ? [result(), outputs] : [scratch(), parts];
+    const short = typeof part === "number" && part <= SHORT_REDUCTION;
     // Where neighbours lie side by side and the elements of one do not, neighbours read together.
-    const across = attrs.axes.includes(x.shape.length - 1) ? 1 : Math.min(lanes, MOST_ACROSS);
+    const across = parts > 1 || attrs.axes.includes(x.shape.length - 1) ? 1 : Math.min(lanes, MOST_ACROSS);
     const kernel = short ? new KernelBuilder("reduce", extents) : new KernelBuilder("reduce_long", extents).constant("LANES", lanes).constant("ACROSS", across);
-    readValues(kernel, prologue, { name: "x", type, place: 0, half: stored.reads[0] }).write("y", type, result());
-    kernel.alias("Value", type).count("outputs", outputs).count("extent", extent);
-    kernel.index(
-      "base",
-      kept.map((d) => x.shape[d]!),
-      kept.map((d) => strides[d]!),
-    );
-    kernel.index(
-      "step",
-      reduced.map((d) => x.shape[d]!),
-      reduced.map((d) => strides[d]!),
-    );
-    kernel.function(`fn identity() -> Value { return ${identity(x.dtype)}; }`);
-    kernel.function(`fn combine(a: Value, b: Value) -> Value { return ${combine(x.dtype)}; }`);
-    kernel.function(`fn rounded(v: Value) -> Value { return ${x.dtype === "f16" ? "modc_f16(v)" : "v"}; }`);
-    return work([short ? kernel.over(outputs) : kernel.dispatch(extents.ceilDivide(outputs, across))]);
+    readValues(kernel, prologue, { name: "x", type, place: 0, half: stored.reads[0] }).write("y", type, made);
+    kernel
+      .alias("Value", type)
+      .count("outputs", count)
+      .count("extent", part)
+      .index("base", ...over)
+      .index("step", ...within);
+    declare(kernel, x.dtype, parts === 1);
+    const step = short ? kernel.over(count) : kernel.dispatch(extents.ceilDivide(count, across));
+    if (parts === 1) return work([step]);
+    const last = new KernelBuilder("reduce", extents, "reduce_parts").read("x", type, scratch()).write("y", type, result());
+    last
+      .function(`fn value(i: u32) -> ${type} { return x[i]; }`)
+      .alias("Value", type)
+      .count("outputs", 1)
+      .count("extent", parts)
+      .index("base", [], [])
+      .index("step", [parts], [1]);
+    declare(last, x.dtype, true);
+    return work([step, last.over(1)], [4 * parts]);
   };
+};
 
 export const sum: Spec<"sum"> = reduction({ identity: (t) => `${storageType(t)}(0)`, combine: () => "a + b" });
 export const reduceMax: Spec<"reduce_max"> = reduction({
