@@ -30,7 +30,7 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
     const [named] = unit.nodes;
     invariant(named, "a step computes nothing");
     const [first] = unit.steps;
-    if (first!.kind !== "dispatch" && !unit.computes) return { ...moved(unit), ops: [{ op: first!.kind, origin: places.of(named.origin) }], main: 0 };
+    if (first!.kind !== "dispatch" && !unit.computes) return { ops: [{ op: first!.kind, origin: places.of(named.origin) }], main: 0, ...moved(unit) };
     const nodes = unit.nodes.toSorted((a, b) => (order.get(a) ?? 0) - (order.get(b) ?? 0));
     const operators = nodes.map((n): ProgramOperator => ({ op: n.op, origin: places.of(n.origin) }));
     // Equal steps share their uniforms, and cost the same: layers are counted once.
