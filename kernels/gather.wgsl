@@ -1,6 +1,6 @@
 // y[i, c] = values[min(indices[i], last), c]: rows of a table by index; an empty table gives zeros.
 // Method: values move as they lie, or from one form to the other where table and result lie in memory in two.
-// Grid: one invocation for each element of y.
+// Grid: one invocation for EACH elements of y.
 
 // --- parameters
 struct Sizes { rows: u32, width: u32, table: u32 }
@@ -10,16 +10,20 @@ struct Sizes { rows: u32, width: u32, table: u32 }
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
 alias Word = u32;
 fn wordAt(at: u32) -> Word { return values[at]; }
+const LANES = 64u;
+const EACH = 1u;
 fn rowCount() -> u32 { return sizes.rows; }
 fn width() -> u32 { return sizes.width; }
 fn tableRows() -> u32 { return sizes.table; }
 // --- end of parameters
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.x + group.y * groups.x) * 64u + lane;
-  if (i >= rowCount() * width()) { return; }
-  var v = Word();
-  if (tableRows() > 0u) { v = wordAt(min(indices[i / width()], tableRows() - 1u) * width() + i % width()); }
-  y[i] = v;
+  let first = (group.x + group.y * groups.x) * (LANES * EACH);
+  let end = min(first + LANES * EACH, rowCount() * width());
+  for (var i = first + lane; i < end; i += LANES) {
+    var v = Word();
+    if (tableRows() > 0u) { v = wordAt(min(indices[i / width()], tableRows() - 1u) * width() + i % width()); }
+    y[i] = v;
+  }
 }

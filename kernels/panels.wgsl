@@ -1,6 +1,6 @@
 // y = the matrices of x in panels of so many columns (`PanelLayout`): of each k in turn the values of a panel's columns.
 // Method: values move one by one, from any order and any width.
-// Grid: one invocation for each element of x.
+// Grid: one invocation for EACH elements of x.
 
 // --- parameters
 struct Sizes { matrices: u32, depth: u32, width: u32, first: u32, panels: u32 }
@@ -9,6 +9,8 @@ struct Sizes { matrices: u32, depth: u32, width: u32, first: u32, panels: u32 }
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 /** Columns of a panel. */
 const COLUMNS = 32u;
+const LANES = 64u;
+const EACH = 1u;
 fn matrixCount() -> u32 { return sizes.matrices; }
 fn depth() -> u32 { return sizes.depth; }
 /** Columns of x, the first of them as it is counted in y, and panels of a matrix of y. */
@@ -21,12 +23,14 @@ fn entryOf(i: u32) -> vec2u { return vec2u(i % depth(), i / depth()); }
 fn placeOf(column: u32) -> u32 { return column; }
 // --- end of parameters
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.x + group.y * groups.x) * 64u + lane;
+  let begin = (group.x + group.y * groups.x) * (LANES * EACH);
   let size = depth() * width();
-  if (i >= matrixCount() * size) { return; }
-  let entry = entryOf(i % size);
-  let place = placeOf(first() + entry.y);
-  y[((i / size * panelCount() + place / COLUMNS) * depth() + entry.x) * COLUMNS + place % COLUMNS] = x[i];
+  let end = min(begin + LANES * EACH, matrixCount() * size);
+  for (var i = begin + lane; i < end; i += LANES) {
+    let entry = entryOf(i % size);
+    let place = placeOf(first() + entry.y);
+    y[((i / size * panelCount() + place / COLUMNS) * depth() + entry.x) * COLUMNS + place % COLUMNS] = x[i];
+  }
 }

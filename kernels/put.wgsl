@@ -1,6 +1,6 @@
 // x[o, index[m], c] = merge(x[o, index[m], c], u[o, m, c]): rows of an update go to the chosen rows, in place.
 // Method: indices are distinct, so no two invocations meet; rows that are not chosen are not touched.
-// Grid: one invocation for each element of u.
+// Grid: one invocation for EACH elements of u.
 
 // --- parameters
 struct Sizes { outer: u32, source: u32, to: u32, inner: u32 }
@@ -9,6 +9,8 @@ struct Sizes { outer: u32, source: u32, to: u32, inner: u32 }
 @group(0) @binding(2) var<storage, read> index: array<u32>;
 @group(0) @binding(3) var<storage, read> u: array<f32>;
 alias Value = f32;
+const LANES = 64u;
+const EACH = 1u;
 fn outer() -> u32 { return sizes.outer; }
 fn rowsFrom() -> u32 { return sizes.source; }
 fn rowsTo() -> u32 { return sizes.to; }
@@ -18,13 +20,15 @@ fn value(i: u32) -> Value { return u[i]; }
 fn merge(old: Value, update: Value) -> Value { return old + update; }
 // --- end of parameters
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.x + group.y * groups.x) * 64u + lane;
-  if (i >= outer() * rowsTo() * inner()) { return; }
-  let c = i % inner();
-  let m = (i / inner()) % rowsTo();
-  let o = i / (inner() * rowsTo());
-  let at = (o * rowsFrom() + index[m]) * inner() + c;
-  x[at] = merge(x[at], value(i));
+  let first = (group.x + group.y * groups.x) * (LANES * EACH);
+  let end = min(first + LANES * EACH, outer() * rowsTo() * inner());
+  for (var i = first + lane; i < end; i += LANES) {
+    let c = i % inner();
+    let m = (i / inner()) % rowsTo();
+    let o = i / (inner() * rowsTo());
+    let at = (o * rowsFrom() + index[m]) * inner() + c;
+    x[at] = merge(x[at], value(i));
+  }
 }

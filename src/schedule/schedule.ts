@@ -224,7 +224,7 @@ class Scheduling {
     this.#panels.set(key, made);
     if (layout.total % layout.columns !== 0) this.#push({ kind: "clear", to: made, bytes: made.bytes }, nodes);
     parts.forEach((part, i) => {
-      const step = packPanels(part, elements / (layout.depth * parts[0]!.width), this.#extents);
+      const step = packPanels(part, elements / (layout.depth * parts[0]!.width), this.#extents, this.#tunings.elements);
       this.#push(
         mapStep(step, ({ from }) => (from === "result" ? made : memory[i]!)),
         nodes,

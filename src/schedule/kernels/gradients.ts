@@ -3,7 +3,7 @@ import type { Step } from "../plan.js";
 import { rowsTogether } from "./compute.js";
 import { input, KernelBuilder, readValues, result, roundedTo, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
 
-export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extents, prologue, places }) => {
+export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extents, tunings, prologue, places }) => {
   const [indices, y] = [typeAt(inputs, 0), typeAt(results, 0)];
   const count = extents.product(indices.shape);
   const width = extents.product(y.shape.slice(1));
@@ -14,7 +14,10 @@ export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extent
   sums.read("first", "u32", scratch(0)).read("next", "u32", scratch(1)).write("y", "f32", result());
   sums.count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype, false));
   const none: Step<Operand> = { kind: "clear", to: scratch(0), bytes: extents.times(4, attrs.rows) };
-  return work([none, links.over(count), sums.over(extents.product(y.shape))], [extents.bytes({ dtype: "u32", shape: [attrs.rows] }), extents.times(4, count)]);
+  return work(
+    [none, links.over(count), sums.spread(extents.product(y.shape), tunings.elements)],
+    [extents.bytes({ dtype: "u32", shape: [attrs.rows] }), extents.times(4, count)],
+  );
 };
 
 export const crossEntropyGrad: Spec<"cross_entropy_grad"> = ({ inputs, extents, tunings, inPlace }) => {

@@ -19,7 +19,7 @@ import {
   type Spec,
 } from "./spec.js";
 
-export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents }) => {
+export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tunings }) => {
   const all = around(extents, typeAt(results, 0).shape, attrs.axis);
   const stride = extents.times(all.rows, all.inner);
   let offset: Size = 0;
@@ -28,12 +28,12 @@ export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents }) => {
     const kernel = new KernelBuilder("place", extents).read("x", "u32", input(i)).write("y", "u32", result());
     kernel.count("outer", all.outer).count("inner", part).count("stride", stride).count("offset", offset);
     offset = addSizes(offset, part);
-    return kernel.over(extents.product(type.shape));
+    return kernel.spread(extents.product(type.shape), tunings.elements);
   });
   return work(steps);
 };
 
-export const gather: Spec<"gather"> = ({ inputs, results, extents, stored }) => {
+export const gather: Spec<"gather"> = ({ inputs, results, extents, tunings, stored }) => {
   const [table, indices] = [typeAt(inputs, 0), typeAt(inputs, 1)];
   const [from, to] = [stored.reads[0]!, stored.writes[0]!];
   // Where either is f16, values move as floats.
@@ -48,13 +48,13 @@ export const gather: Spec<"gather"> = ({ inputs, results, extents, stored }) => 
     .count("rowCount", extents.product(indices.shape))
     .count("width", extents.product(table.shape.slice(1)))
     .count("tableRows", table.shape[0]!);
-  return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
+  return work([kernel.spread(extents.product(typeAt(results, 0).shape), tunings.elements)]);
 };
 
 /** Adds or replaces rows of a copy of x, or of x itself where nothing else reads it. */
 const scatter =
   (merge: string): Spec<"put" | "set"> =>
-  ({ attrs, inputs, extents, inPlace, prologue, places, stored }) => {
+  ({ attrs, inputs, extents, tunings, inPlace, prologue, places, stored }) => {
     const [x, u] = [typeAt(inputs, 0), typeAt(inputs, 2)];
     const from = around(extents, x.shape, attrs.dim);
     const rows = u.shape[attrs.dim]!;
@@ -63,7 +63,7 @@ const scatter =
     readValues(kernel, prologue, { name: "u", type, place: places[2]!, half: stored.reads[places[2]!] });
     kernel.alias("Value", type).count("outer", from.outer).count("rowsFrom", from.rows).count("rowsTo", rows).count("inner", from.inner);
     kernel.function(`fn merge(old: Value, update: Value) -> Value { return ${x.dtype === "f16" && merge !== "update" ? `modc_f16(${merge})` : merge}; }`);
-    const dispatch = kernel.over(extents.product(u.shape));
+    const dispatch = kernel.spread(extents.product(u.shape), tunings.elements);
     return work(inPlace[0] ? [dispatch] : [{ kind: "copy", from: input(places[0]!), to: result(), bytes: extents.bytes(x) }, dispatch]);
   };
 
@@ -144,7 +144,7 @@ export const join: Spec<"join"> = ({ inputs, results, extents }) => {
   return work(steps, [bytes]);
 };
 
-export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places, stored, resultViews }) => {
+export const rope: Spec<"rope"> = ({ inputs, results, extents, tunings, prologue, places, stored, resultViews }) => {
   const x = typeAt(inputs, 0);
   const width = x.shape.at(-1)!;
   const rows = x.shape.at(-2)!;
@@ -161,5 +161,5 @@ export const rope: Spec<"rope"> = ({ inputs, results, extents, prologue, places,
   const lead = x.shape.slice(0, -1);
   const strides = resultViews[0]?.strides ?? stridesOf(extents, x.shape);
   kernel.index("placeOf", lead, strides.slice(0, -1)).count("columns", strides.at(-1)!);
-  return work([kernel.over(extents.times(extents.times(outer, rows), pairs))]);
+  return work([kernel.spread(extents.times(extents.times(outer, rows), pairs), tunings.elements)]);
 };

@@ -2,22 +2,23 @@
 import type { PanelLayout } from "../../program/program.js";
 import type { Extents } from "../extents.js";
 import type { Step } from "../plan.js";
+import type { ElementTunings } from "../tunings/elements.js";
 import { input, KernelBuilder, result, type Operand } from "./spec.js";
 
 /** The step that writes so many matrices, input 0, where they belong in result 0; what it does not write of that belongs to others, or is beyond the last column. */
-export function packPanels(layout: PanelLayout, matrices: number, extents: Extents): Step<Operand> {
+export function packPanels(layout: PanelLayout, matrices: number, extents: Extents, tunings: ElementTunings): Step<Operand> {
   const turns = turnsSquares(layout);
   const { depth, width, columns, first, total } = layout;
   const element = turns ? "vec4f" : "f32";
   const kernel = new KernelBuilder(turns ? "panels_transposed" : "panels", extents).read("x", element, input(0)).write("y", element, result());
   kernel.constant("COLUMNS", columns).count("matrixCount", matrices).count("depth", depth).count("width", width).count("first", first);
   kernel.count("panelCount", Math.ceil(total / columns));
-  if (turns) return kernel.function(columnAt(layout)).over((matrices * depth * width) / 16);
+  if (turns) return kernel.function(columnAt(layout)).spread((matrices * depth * width) / 16, tunings);
   const entry = layout.transposed ? "i % depth(), i / depth()" : "i / width(), i % width()";
   return kernel
     .function(`fn entryOf(i: u32) -> vec2u { return vec2u(${entry}); }`)
     .function(placeOf(layout))
-    .over(matrices * depth * width);
+    .spread(matrices * depth * width, tunings);
 }
 
 /** Whether squares of four columns and four k can be turned as a whole. */

@@ -1,4 +1,4 @@
-// Tunings of kernels that go through elements one by one, pointwise expressions and optimisers' steps: how the elements are shared out.
+// Tunings of kernels that go through elements one by one, such as pointwise expressions and optimisers' steps: how the elements are shared out.
 import type { Reader } from "../../program/reader.js";
 import type { DeviceClass, Target } from "../../program/target.js";
 import type { Family } from "./family.js";
