@@ -104,9 +104,10 @@ function build(finish: (code: ExitCode) => void): Command {
     ...compiling,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/run.js")).run(file, flags)));
-  add("init <file>", "write the starting values of a model's weights", [
+  add("init <file>", "write the starting values of a model's weights, or those of a checkpoint, stored otherwise", [
     new Option("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(),
     seed,
+    new Option("--weights <path>", "the values of this file or checkpoint instead of the starting ones"),
     new Option("--floats <type>", "how floats are stored").choices(["f32", "f16", "bf16"]),
     new Option("--paths", "key tensors by their paths, not by what `names` says"),
     set,

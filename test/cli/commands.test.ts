@@ -124,6 +124,18 @@ describe("init", () => {
     await fine("init", "examples/llama.mod", ...sizes, "-o", file, "--paths");
     expect(readSafetensors(readFileSync(file)).tensors.get("layers.0.attn.q.weight")).toMatchObject({ dtype: "F32" });
   });
+
+  it("stores the weights of a checkpoint otherwise, and refuses one of another model", async () => {
+    const [before, after] = [join(folder.path, "before.safetensors"), join(folder.path, "after.safetensors")];
+    await fine("init", "examples/golden.mod", "-o", before, "--seed", "3");
+    expect(await json("init", "examples/golden.mod", "-o", after, "--weights", before, "--floats", "f32")).toMatchObject({ model: "Golden", from: before });
+    expect(readFileSync(after)).toEqual(readFileSync(before));
+    await fine("init", "examples/golden.mod", "-o", after, "--weights", before, "--floats", "f16");
+    for (const { dtype } of readSafetensors(readFileSync(after)).tensors.values()) expect(dtype).toBe("F16");
+    const { status, stderr } = await modc(["init", "examples/moby.mod", "-o", after, "--weights", before]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("embed.table")]);
+    expect((await modc(["init", "examples/golden.mod", "-o", after, "--weights", before, "--seed", "1"])).status).toBe(2);
+  });
 });
 
 describe("cost", () => {

@@ -1,8 +1,9 @@
-// `modc init`: writes the starting values of a model's weights to a safetensors file.
-import { initialWeights } from "../../runtime/index.js";
-import { saveWeights } from "../../runtime/node.js";
+// `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint, stored otherwise.
+import type { ProgramWeight } from "../../program/program.js";
+import { initialWeights, matchWeights, readWeight, type Words } from "../../runtime/index.js";
+import { openWeights, saveWeights } from "../../runtime/node.js";
 import { seedOf } from "../arguments.js";
-import { EXIT, type ExitCode } from "../exit.js";
+import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
 import { asProgramWeight } from "../model-weights.js";
 import { out, outJson } from "../terminal.js";
@@ -10,24 +11,48 @@ import { out, outJson } from "../terminal.js";
 export interface InitFlags extends Pick<ModelFlags, "set" | "model"> {
   readonly output: string;
   readonly seed?: string;
+  readonly weights?: string;
   readonly floats?: "f32" | "f16" | "bf16";
   readonly paths?: boolean;
   readonly json?: boolean;
 }
 
-/** The same file on every machine: values depend on the seed and on each weight's path alone. */
+/** The same file on every machine: starting values depend on the seed and on each weight's path alone. */
 export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
+  if (flags.weights !== undefined && flags.seed !== undefined)
+    throw new UserError("--weights and --seed are two ways to begin", "give one of them", EXIT.usage);
   const seed = seedOf(flags.seed);
   const { model } = await checkFile(file, flags);
   const weights = model.weights.map(asProgramWeight);
-  await saveWeights(flags.output, { weights }, initialWeights(seed), {
-    keys: flags.paths ? "paths" : "mapped",
-    ...(flags.floats === undefined ? {} : { floats: FLOATS[flags.floats] }),
-  });
+  const save = (values: (weight: ProgramWeight) => Words | Promise<Words>): Promise<void> =>
+    saveWeights(flags.output, { weights }, values, {
+      keys: flags.paths ? "paths" : "mapped",
+      ...(flags.floats === undefined ? {} : { floats: FLOATS[flags.floats] }),
+    });
+  if (flags.weights === undefined) await save(initialWeights(seed));
+  else await fromCheckpoint(flags.weights, { weights, ignore: model.ignore }, save);
   const numbers = weights.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
-  if (flags.json) outJson({ output: flags.output, model: model.name, seed, weights: weights.length, parameters: numbers });
-  else out(`${flags.output}: ${weights.length} weights of ${model.name}, ${numbers.toLocaleString("en")} numbers, seed ${seed}`);
+  const origin = flags.weights === undefined ? { seed } : { from: flags.weights };
+  if (flags.json) outJson({ output: flags.output, model: model.name, ...origin, weights: weights.length, parameters: numbers });
+  else
+    out(
+      `${flags.output}: ${weights.length} weights of ${model.name}, ${numbers.toLocaleString("en")} numbers, ${flags.weights === undefined ? `seed ${seed}` : `from ${flags.weights}`}`,
+    );
   return EXIT.fine;
+}
+
+async function fromCheckpoint(
+  path: string,
+  model: Parameters<typeof matchWeights>[0],
+  save: (values: (weight: ProgramWeight) => Promise<Words>) => Promise<void>,
+): Promise<void> {
+  const source = await openWeights(path);
+  try {
+    const matched = matchWeights(model, source);
+    await save((weight) => readWeight(weight, matched.get(weight)!, source));
+  } finally {
+    await source.close();
+  }
 }
 
 const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
