@@ -8,7 +8,9 @@ const LEFT = 56;
 const TOP = 30;
 const BOTTOM = 44;
 const GAP = 64;
-const LEGEND = 26;
+/** Lines of the legend, and how far they lie apart. */
+const LEGEND = 3;
+const LINE = 20;
 
 const STYLE = `text { font: 12px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600 } .note { fill: #6e7781 }
 .axis { stroke: #d0d7de } .line { fill: none; stroke-width: 2 } .topk { stroke-dasharray: 4 4 } .area { opacity: 0.18 }
@@ -40,18 +42,21 @@ export function figure(groups: readonly Group[]): string {
   const panels = sizes.map((size, i) =>
     panel(
       groups.filter((g) => g.costs.size.name === size),
-      `${size} million parameters`,
+      `${size} M parameters`,
       LEFT + i * (width + GAP),
       width,
     ),
   );
   const variants = groups.filter((g) => g.costs.size.name === sizes[0]).map((g) => g.costs.variant);
   const legend = variants.map(({ name, title }, i) => {
-    const x = LEFT + (i % 4) * 200;
-    const y = HEIGHT + 8;
+    const [x, y] = [LEFT + (i % 2) * (width + GAP), HEIGHT + LINE * Math.floor(i / 2) + 8];
     return `<g class="${name}"><path class="line" d="M${x} ${y - 4}h22"/><text x="${x + 28}" y="${y}">(${name}) ${escape(title)}</text></g>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT + LEGEND}" width="${WIDTH}" height="${HEIGHT + LEGEND}" role="img" aria-label="Validation loss over training operations">
+  legend.push(
+    `<text class="note" x="${LEFT}" y="${HEIGHT + LINE * (LEGEND - 1) + 8}">solid: causal rule, mean of the seeds, shaded from the lowest to the highest; dashed: top-k</text>`,
+  );
+  const height = HEIGHT + LINE * LEGEND;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="Validation loss over training operations">
 <style>${STYLE}</style>
 ${[...panels, ...legend].join("\n")}
 </svg>
@@ -60,7 +65,7 @@ ${[...panels, ...legend].join("\n")}
 
 function panel(groups: readonly Group[], title: string, x0: number, width: number): string {
   const lines = groups.map((g) => ({ name: g.costs.variant.name, points: pointsOf(g) })).filter((l) => l.points.length > 0);
-  const parts = [`<text class="title" x="${x0}" y="16">${escape(title)}: validation loss, nats a byte; dashed: top-k</text>`];
+  const parts = [`<text class="title" x="${x0}" y="16">${escape(title)}: validation loss, nats a byte</text>`];
   if (lines.length === 0) return `${parts[0]!}<text class="note" x="${x0}" y="60">no run is finished</text>`;
   const all = lines.flatMap((l) => l.points);
   const most = Math.max(...all.map((p) => p.flops));

@@ -23,6 +23,7 @@ export function gradients(emit: Emit, loss: Node, leaves: readonly Node[], optio
   const order = nodesReaching([loss]);
   const between = dependents(order, new Set(leaves));
   const wanted = new Set(leaves);
+  const uses = usesOf(order, wanted);
   const cotangents = new Cotangents(emit);
   const reads = new Rereading(emit, order, options.recompute ?? null);
   const found = new Map<Node, Node>();
@@ -36,10 +37,22 @@ export function gradients(emit: Emit, loss: Node, leaves: readonly Node[], optio
     const dxs = inputCotangents(emit, reads.asRead(node), dys);
     dxs.forEach((dx, i) => {
       const input = node.inputs[i]!;
-      if (dx && between.has(input)) cotangents.add(input, isOp(node, "pick") ? node.attrs.result : 0, dx);
+      if (!dx || !between.has(input)) return;
+      cotangents.add(input, isOp(node, "pick") ? node.attrs.result : 0, dx);
+      const left = uses.get(input);
+      if (left !== undefined) uses.set(input, left - 1);
+      // A part of a gradient that is not whole for long.
+      if (left !== undefined && left > 1) reads.waitFor(dx);
     });
   }
   return found;
+}
+
+/** How many nodes read each leaf. */
+function usesOf(order: readonly Node[], leaves: ReadonlySet<Node>): Map<Node, number> {
+  const uses = new Map<Node, number>();
+  for (const node of order) for (const input of node.inputs) if (leaves.has(input)) uses.set(input, (uses.get(input) ?? 0) + 1);
+  return uses;
 }
 
 /** The leaves, and what is computed from them through operators that are differentiable. */

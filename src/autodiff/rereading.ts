@@ -38,6 +38,8 @@ export class Rereading {
   /** A cotangent of each layer that the walk has come to. */
   readonly #after = new Map<string, Node>();
   readonly #now = new Map<Node, Node>();
+  readonly #awaited: Node[] = [];
+  readonly #inside = new Map<Node, Node>();
   readonly #behind = new Map<string | null, Map<Node, Node>>();
 
   /** `order`: inputs before readers. */
@@ -75,11 +77,31 @@ export class Rereading {
     if (layer === null && !pointwise && !READING.has(node.op)) return node;
     return this.#with(
       node,
-      node.inputs.map((n) => (pointwise ? this.#apart(n, this.#read(n), layer) : this.#read(n))),
+      node.inputs.map((n) => (pointwise ? this.#within(n, layer) : this.#read(n))),
     );
   }
   #with(node: Node, inputs: readonly Node[]): Node {
     return inputs.every((n, i) => n === node.inputs[i]) ? node : this.#emit.node(node.op, inputs, node.attrs, node.origin);
+  }
+  /**
+   * As pointwise work reads it: computed once more within the kernel that does that, where what products read is in memory. A level of barriers keeps the two apart.
+   * Recursive, but over few steps.
+   */
+  #within(node: Node, layer: string | null): Node {
+    const known = this.#inside.get(node);
+    if (known) return known;
+    if (VIEWS.has(node.op)) return this.#with(node, node.inputs.with(0, this.#within(node.inputs[0]!, layer)));
+    const shared = this.#apart(node, this.#read(node), layer);
+    if (shared === node || node.types.some((t) => isNumberPerRow(t) || !isFloat(t.dtype))) return shared;
+    const made =
+      this.#steps.has(node) && this.#isAgain(node) && !RANDOM.has(node.op)
+        ? this.#with(
+            node,
+            node.inputs.map((n) => this.#within(n, layer)),
+          )
+        : this.#emit.node("barrier", [shared, ...this.#awaited.splice(0)], {}, node.origin);
+    this.#inside.set(node, made);
+    return made;
   }
   /** As the backward pass reads it. Iterative: layers may be deep. */
   #read(root: Node): Node {
@@ -122,8 +144,12 @@ export class Rereading {
     if (!behind) this.#behind.set(layer, (behind = new Map()));
     let made = behind.get(node);
     const after = layer === null ? [] : [this.#after.get(layer)!];
-    if (!made) behind.set(node, (made = this.#emit.node("barrier", [node, ...after], {}, node.origin)));
+    if (!made) behind.set(node, (made = this.#emit.node("barrier", [node, ...after, ...this.#awaited.splice(0)], {}, node.origin)));
     return made;
+  }
+  /** What is read from here on waits for this, so that what it is made from is done with early. */
+  waitFor(node: Node): void {
+    this.#awaited.push(node);
   }
 
   /** From here on x is read as what y was made from; `dy`, the cotangent of y, is computed by then, and with it all that reads y. */

@@ -1,6 +1,7 @@
 // Routing in the form its kernels compute: scores as row sums, statistics of rows before they are gathered, positions and starts with the choice.
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
+import { multiplySizes, type Size } from "../size/size.js";
 import { any, mapGraph, of, op, rewrite, rule, type Emit, type Rule, type Trace } from "./rewrite.js";
 import { hasRows, rowSumBases, rowSumOf } from "./row-sums.js";
 
@@ -10,22 +11,26 @@ import { hasRows, rowSumBases, rowSumOf } from "./row-sums.js";
  */
 export const fuseRouting = (graph: Graph, trace: Trace | null): Graph => statisticsFirst(rewrite(graph, routingRules(graph), trace), trace);
 
+/** A weight, be it loaded or a state. */
+const isKept = (node: Node): boolean => isOp(node, "weight") || isOp(node, "state");
+
 /** The rules for one graph; what it knows of its axes decides about starts. */
 export const routingRules = ({ axes }: Pick<Graph, "axes">): readonly Rule[] => [
   rule("score-as-row-sum", {
     // Σₖ x[i, k] · w[k]: the same terms in the same order. In f16 a product would be rounded, so it stays.
-    match: op("matmul", [any("x"), of("weight", "w")]),
-    when: ({ w }, root) => typeOf(root).shape.at(-1) === 1 && w.attrs.shape.length === 2 && w.attrs.dtype === "f32",
+    match: op("matmul", [any("x"), any("w")]),
+    when: ({ w }, root) => typeOf(root).shape.at(-1) === 1 && isKept(w) && typeOf(w).shape.length === 2 && typeOf(w).dtype === "f32",
     build({ x, w }, emit, root) {
-      const vector = emit("reshape", [w], { shape: [w.attrs.shape[0]! * w.attrs.shape[1]!] });
+      const [rows, columns] = typeOf(w).shape as [Size, Size]; // `when` has made sure of two
+      const vector = emit("reshape", [w], { shape: [multiplySizes(rows, columns)] });
       return emit("sum", [emit("mul", [x, vector], {})], { axes: [typeOf(root).shape.length - 1], keep: true });
     },
   }),
   rule("score-by-vector-as-row-sum", {
     // The same where the weight is a vector to begin with.
-    match: op("matmul", [any("x"), op("reshape", [of("weight", "w")], "column")]),
+    match: op("matmul", [any("x"), op("reshape", [any("w")], "column")]),
     when: ({ w, column }, root) =>
-      typeOf(root).shape.at(-1) === 1 && w.attrs.shape.length === 1 && typeOf(column).shape.length === 2 && w.attrs.dtype === "f32",
+      typeOf(root).shape.at(-1) === 1 && isKept(w) && typeOf(w).shape.length === 1 && typeOf(column).shape.length === 2 && typeOf(w).dtype === "f32",
     build: ({ x, w }, emit, root) => emit("sum", [emit("mul", [x, w], {})], { axes: [typeOf(root).shape.length - 1], keep: true }),
   }),
   rule("positions-with-choice", {

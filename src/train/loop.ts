@@ -51,7 +51,7 @@ export interface LoopOptions {
 type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
 
 /**
- * Trains to the last step, or until `signal` is aborted: the step under way is finished then, and a checkpoint written. Validates every so many steps and after the last; writes
+ * Trains to the last step, or until `signal` is aborted: steps under way, two at most, are finished then, and a checkpoint written. Validates every so many steps and after the last; writes
  * a checkpoint every so many, after the last, and whenever the validation loss is the lowest so far. Throws TrainError where a loss or a gradient is no number: nothing is written then,
  * so that the last checkpoint is a good one.
  */
@@ -61,44 +61,76 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
   let last = options.lastCheckpoint;
   let saved = last === null ? -1 : place.step;
   let warned: string | null = null;
-  let ahead = place.step < steps ? begun(options.batches(place.position)) : null;
+  let ahead: Promise<Submitted> | null = null;
   const stopped = (): boolean => signal?.aborted ?? false;
   const save = async (loss: number | null, isBest: boolean): Promise<Of<"checkpoint">> => {
     last = await checkpoints.save({ step: place.step, position: place.position, validation: loss, isBest });
     saved = place.step;
     return { kind: "checkpoint", step: place.step, path: last, best: isBest, position: place.position };
   };
-  while (place.step < steps && !stopped()) {
-    const { micro, next } = await ahead!;
-    const done = place.step + 1;
-    ahead = done < steps ? begun(options.batches(next)) : null;
-    const settings = options.settings(place.step);
-    const metrics = await trainer.step(micro, settings);
-    const wrong = notFinite(metrics);
-    if (wrong !== null) throw diverged(`step ${done}: ${wrong}: ${await trainer.whyNotFinite(done, micro, settings)}`, last);
-    place = { ...place, step: done, position: next };
-    yield stepEvent(metrics, settings, options);
-    let validated: Of<"validation"> | null = null;
-    if (validation && (done % validation.every === 0 || done === steps) && !stopped()) {
-      validated = await validate(options, place).catch((fault: unknown) => {
-        if (stopped()) return null; // broken off
-        throw fault;
-      });
-      if (validated) {
-        if (validated.best) place = { ...place, best: validated.loss };
-        yield validated;
+  try {
+    while (ahead !== null || (place.step < steps && !stopped())) {
+      const given: Submitted = await (ahead ?? submit(options, place.step, place.position));
+      const { micro, settings, next } = given;
+      const done = place.step + 1;
+      // The device gets the next step while this one still runs, unless something comes between them.
+      ahead = done === steps || stopped() || comesBetween(options, done) ? null : begun(submit(options, done, next));
+      const metrics = await given.result;
+      const wrong = notFinite(metrics);
+      if (wrong !== null) {
+        await ended(ahead);
+        throw diverged(`step ${done}: ${wrong}: ${await trainer.whyNotFinite(done, micro, settings)}`, last);
+      }
+      place = { ...place, step: done, position: next };
+      yield stepEvent(metrics, settings, options);
+      let validated: Of<"validation"> | null = null;
+      if (validation && (done % validation.every === 0 || done === steps) && !stopped()) {
+        validated = await validate(options, place).catch((fault: unknown) => {
+          if (stopped()) return null; // broken off
+          throw fault;
+        });
+        if (validated) {
+          if (validated.best) place = { ...place, best: validated.loss };
+          yield validated;
+        }
+      }
+      if (!stopped() && (validated?.best || done % checkpoints.every === 0 || done === steps)) {
+        const change = await options.changed();
+        if (change !== null && change !== warned) yield { kind: "warning", step: done, message: `${change}; the run goes on with the text as it was` };
+        warned = change;
+        yield await save(validated?.loss ?? null, validated?.best ?? false);
       }
     }
-    if (!stopped() && (validated?.best || done % checkpoints.every === 0 || done === steps)) {
-      const change = await options.changed();
-      if (change !== null && change !== warned) yield { kind: "warning", step: done, message: `${change}; the run goes on with the text as it was` };
-      warned = change;
-      yield await save(validated?.loss ?? null, validated?.best ?? false);
-    }
+  } finally {
+    await ended(ahead);
   }
   if (stopped() && saved !== place.step) yield await save(null, false);
   yield { kind: "end", step: place.step, reason: place.step < steps ? "interrupted" : "finished", checkpoint: last };
 }
+
+/** A step that the device was given. */
+interface Submitted {
+  readonly micro: readonly Batch[];
+  readonly settings: StepSettings;
+  /** The place in the data after it. */
+  readonly next: DataPosition;
+  readonly result: Promise<StepMetrics>;
+}
+
+async function submit({ trainer, batches, settings: settingsAt }: LoopOptions, done: number, position: DataPosition): Promise<Submitted> {
+  const { micro, next } = await batches(position);
+  const settings = settingsAt(done);
+  return { micro, settings, next, result: begun(trainer.step(micro, settings)) };
+}
+
+/** Waits until the device has done a step, however it ends. */
+async function ended(step: Promise<Submitted> | null): Promise<void> {
+  if (step !== null) await Promise.allSettled([step.then(({ result }) => result)]);
+}
+
+/** Whether the weights of so many steps are evaluated or saved. */
+const comesBetween = ({ validation, checkpoints }: LoopOptions, done: number): boolean =>
+  done % checkpoints.every === 0 || (validation !== null && done % validation.every === 0);
 
 /** Work that is waited for later: until then its failure is no unhandled one. */
 function begun<T>(work: Promise<T>): Promise<T> {

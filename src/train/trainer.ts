@@ -75,6 +75,8 @@ class DeviceTrainer implements Trainer {
   readonly #flops: number;
   #steps = 0;
   #lastEnd = 0;
+  /** The step with micro-batches that is under way. */
+  #before: Promise<unknown> = Promise.resolve();
 
   constructor(options: TrainerOptions, sessions: Sessions, flops: number) {
     this.#options = options;
@@ -88,7 +90,7 @@ class DeviceTrainer implements Trainer {
     signal?.throwIfAborted();
     const step = ++this.#steps;
     const began = performance.now();
-    const results = await Promise.all(this.#submit(micro, settings, step));
+    const results = await this.#run(micro, settings, step);
     const ended = performance.now();
     const seconds = (ended - Math.max(began, this.#lastEnd)) / 1000;
     this.#lastEnd = ended;
@@ -118,20 +120,33 @@ class DeviceTrainer implements Trainer {
     };
   }
 
-  /** Hands all micro-batches of a step to the device. */
-  #submit(micro: readonly Batch[], settings: StepSettings, step: number): readonly Promise<Results>[] {
-    const { step: session, accumulate } = this.#sessions;
-    const { microBatches } = this.#options;
-    return micro.map((batch, i) => {
-      const last = i === micro.length - 1;
-      const extra: Record<string, Given> = last
-        ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] } }
-        : { [KEEP]: { data: Float32Array.of(i === 0 ? 0 : 1), shape: [] } };
-      const on = last ? session : accumulate;
-      if (!on) throw new CompilerBug("micro-batches without a program that adds them up");
-      const runSeed = (this.#options.seed + (step - 1) * microBatches + i) >>> 0;
-      return on.run({ ...shaped(batch), ...extra }, { seed: runSeed, observe: observedOf(on), ...(settings.live ? { live: settings.live } : {}) });
+  /**
+   * Runs all micro-batches of a step. Sessions do not wait for each other: so gradients are added up by the time the step begins that takes them, and a step with
+   * micro-batches begins once the one before is done.
+   */
+  async #run(micro: readonly Batch[], settings: StepSettings, step: number): Promise<readonly Results[]> {
+    const one = (i: number): Promise<Results> => this.#submit(micro[i]!, settings, step, i);
+    if (micro.length === 1) return [await one(0)];
+    const turn = this.#before.then(async () => {
+      const before = await Promise.all(micro.slice(1).map((_, i) => one(i)));
+      return [...before, await one(micro.length - 1)];
     });
+    this.#before = Promise.allSettled([turn]);
+    return turn;
+  }
+
+  /** Hands micro-batch i of a step to the device. */
+  #submit(batch: Batch, settings: StepSettings, step: number, i: number): Promise<Results> {
+    const { step: session, accumulate } = this.#sessions;
+    const { microBatches, seed } = this.#options;
+    const last = i === microBatches - 1;
+    const extra: Record<string, Given> = last
+      ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] } }
+      : { [KEEP]: { data: Float32Array.of(i === 0 ? 0 : 1), shape: [] } };
+    const on = last ? session : accumulate;
+    if (!on) throw new CompilerBug("micro-batches without a program that adds them up");
+    const runSeed = (seed + (step - 1) * microBatches + i) >>> 0;
+    return on.run({ ...shaped(batch), ...extra }, { seed: runSeed, observe: observedOf(on), ...(settings.live ? { live: settings.live } : {}) });
   }
 
   #rates(learningRate: number, step: number): Float32Array {

@@ -106,6 +106,12 @@ describe("a weight that is a state", () => {
     const back = b.node("matmul", [again, w], { transposed: false });
     expect(packs(schedule(asStates(b.finish(back, "thrice"))))).toBe(1);
   });
+  it("of one column gives scores as sums over rows", () => {
+    const b = new Bench({ tokens: 9 }, 3);
+    const score = b.node("matmul", [b.rows([], [32]), b.weight("w", "f32", [1, 32])], { transposed: true });
+    const plan = schedule(optimize(asStates(b.finish(score, "score"))));
+    expect(plan.steps.map((s) => s.kind === "dispatch" && s.kernel.file)).toEqual(["row_sums"]);
+  });
   it("is merged with others that are multiplied by the same rows, though gradients read each alone", () => {
     const b = new Bench({ tokens: 9 }, 3);
     const x = b.rows([], [32]);

@@ -13,6 +13,9 @@ export interface Pretence {
 
 export class PretendTrainer implements Trainer {
   #steps = 0;
+  /** Steps that were asked for: they are done one after the other. */
+  #given = 0;
+  #queue: Promise<void> = Promise.resolve();
   #weights = Float32Array.from({ length: 64 * 32 }, (_, i) => i / 2048);
   readonly #pretence: Pretence;
   disposed = false;
@@ -22,7 +25,19 @@ export class PretendTrainer implements Trainer {
   }
 
   async step(micro: readonly Batch[], { learningRate, live }: StepSettings): Promise<StepMetrics> {
-    const step = this.#steps + 1;
+    const step = ++this.#given;
+    const before = this.#queue;
+    let done = (): void => undefined;
+    this.#queue = new Promise((resolve) => (done = resolve));
+    await before;
+    try {
+      return await this.#step(step, micro, { learningRate, ...(live ? { live } : {}) });
+    } finally {
+      done();
+    }
+  }
+
+  async #step(step: number, micro: readonly Batch[], { learningRate, live }: StepSettings): Promise<StepMetrics> {
     await this.#pretence.before?.(step);
     if (this.#pretence.diverges === step) return this.#metrics(step, Number.NaN, micro);
     this.#steps = step;
@@ -87,7 +102,7 @@ export class PretendTrainer implements Trainer {
 
   async restore(state: TrainingState): Promise<void> {
     this.#weights = Float32Array.from(state.get(WEIGHTS[0]!.path)!.data);
-    this.#steps = state.get("step")!.data[0]!;
+    this.#steps = this.#given = state.get("step")!.data[0]!;
   }
 
   async whyNotFinite(): Promise<string> {
@@ -95,6 +110,7 @@ export class PretendTrainer implements Trainer {
   }
 
   dispose(): void {
+    if (this.#given > this.#steps && this.#pretence.diverges === undefined) throw new Error("disposed of with a step under way");
     this.disposed = true;
   }
 }

@@ -119,6 +119,13 @@ describe("a run", () => {
     expect(report()).toContain("layers.5.chosen");
   });
 
+  it("that nobody listens to any more ends after the steps under way", async () => {
+    const trainer = new PretendTrainer({ before: () => new Promise((resolve) => setTimeout(resolve, 5)) });
+    for await (const event of train(pretendRun(place(), data, settings, { createTrainer: async () => trainer })))
+      if (event.kind === "step" && event.step === 2) break;
+    expect(trainer.disposed).toBe(true);
+  });
+
   it("without a validation part has neither validation nor best", async () => {
     const output = place();
     expect(kinds(await runTo(output, {}, { validation: 0 }))).toBe("b0c5c10c15c20e20");

@@ -105,9 +105,11 @@ export function ticks(low: number, high: number, about: number): readonly number
 }
 
 function logTicks(low: number, high: number): readonly number[] {
-  const powers: number[] = [];
-  for (let e = Math.ceil(Math.log10(low)); 10 ** e <= high; e++) powers.push(10 ** e);
-  return powers.length >= 2 ? powers : ticks(low, high, 4).filter((y) => y > 0);
+  const found: number[] = [];
+  const few = high / low > 100;
+  for (let e = Math.floor(Math.log10(low)); 10 ** e <= high; e++)
+    for (const m of few ? [1] : [1, 2, 5]) if (m * 10 ** e >= low && m * 10 ** e <= high) found.push(Number((m * 10 ** e).toPrecision(1)));
+  return found;
 }
 
 /** A round number as briefly as it goes: `0`, `2.5`, `5e-4`. */

@@ -55,7 +55,7 @@ export function renderReport(data: ReportData): string {
     lineChart({
       id: "loss",
       title: "Loss",
-      note: "bits per byte of text; the band spans the steps that share a place",
+      note: `bits per byte of text${data.bitsPerByte.points.some((p) => p.low !== p.high) ? "; the band spans the steps that share a place" : ""}`,
       series: lossSeries(data),
       width: 1040,
       height: 360,
@@ -170,7 +170,10 @@ function shareSeries(validations: readonly Validated[]): readonly Series[] {
 
 const table = (values: Readonly<Record<string, string | number>>): string =>
   `<table>${Object.entries(values)
-    .map(([name, value]) => `<tr><td>${escape(name)}</td><td><code>${escape(String(value))}</code></td></tr>`)
+    .map(
+      ([name, value]) =>
+        `<tr><td>${escape(name)}</td><td><code>${escape(typeof value === "number" ? String(Number(value.toPrecision(12))) : value)}</code></td></tr>`,
+    )
     .join("")}</table>`;
 
 /** `10 k` where `short` says `10.0 k`. */

@@ -58,6 +58,7 @@ table{border-collapse:collapse;margin:10px 0 4px;font-size:13.5px}
 td{padding:3px 24px 3px 0;vertical-align:top}
 td:first-child{color:var(--soft)}
 .tables{display:flex;flex-wrap:wrap;align-items:flex-start;gap:0 40px}
+@media (max-width:640px){.chart{overflow-x:auto}.chart svg{min-width:520px}}
 @media (max-width:560px){.shares .row,.stripes{grid-template-columns:1fr}}
 @media print{body{background:#fff}figure,.tile{break-inside:avoid}}
 `;

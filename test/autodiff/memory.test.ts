@@ -1,0 +1,67 @@
+// Memory of training steps: what routed layers keep, and layers that are computed again.
+import { describe, expect, it } from "vitest";
+import { layerOf, layersOf } from "../../src/autodiff/layers.js";
+import { trainStep } from "../../src/autodiff/train-step.js";
+import { check } from "../../src/check/check.js";
+import { programFor } from "../../src/compile.js";
+import { lower } from "../../src/lower/lower.js";
+import { optimize } from "../../src/passes/index.js";
+import { memoryOf } from "../../src/runtime/memory.js";
+import { exampleSource } from "./models.js";
+
+describe("layers", () => {
+  it("are named by a call path up to its first number", () => {
+    expect(["layers.3.inner.mlp", "layers.12", "shared.0#2.q", "decoder.layers.0.1.mlp", "norm", "", "embed2.table"].map(layerOf)).toEqual([
+      "layers.3",
+      "layers.12",
+      "shared.0#2",
+      "decoder.layers.0",
+      null,
+      null,
+      null,
+    ]);
+  });
+});
+
+interface Run {
+  readonly set: Readonly<Record<string, string>>;
+  readonly max: Readonly<Record<string, number>>;
+  readonly again?: (layers: readonly string[]) => readonly string[];
+}
+
+/** Bytes of what a training step computes, its gradients left out. */
+function activations(source: string, { set, max, again = () => [] }: Run): number {
+  const { model, sources } = check({ file: "model.mod", text: source }, { phase: "train", entry: "objective", set, read: () => null });
+  const objective = lower(model!);
+  const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
+  const step = trainStep(objective, model!.weights, { optimizer, clip: 1, accumulated: false, recompute: new Set(again(layersOf(objective))) });
+  const program = programFor({ graph: optimize(step.graph, { verify: true }), model: model!, sources });
+  const gradients = model!.weights.reduce((bytes, { shape }) => bytes + shape.reduce((a, b) => a * b, 4), 0);
+  return memoryOf(program, { max }).activations - gradients;
+}
+
+const moby = exampleSource("moby.mod");
+const dense = moby.replace("i % 2 == 1", "i < 0");
+
+describe("memory of a training step", () => {
+  const small = { set: { dim: "32", heads: "2", depth: "4", vocab: "32", context: "256" }, max: { B: 4, T: 256 } };
+
+  it.each([
+    ["dense layers", dense],
+    ["routed layers", moby],
+  ])("is the less the more of the %s are computed again", (_name, source) => {
+    const none = activations(source, small);
+    const some = activations(source, { ...small, again: (layers) => layers.slice(0, 1) });
+    const all = activations(source, { ...small, again: (layers) => layers });
+    expect(some).toBeLessThan(none);
+    expect(all).toBeLessThan(Math.min(some, 0.9 * none));
+  });
+
+  it("grows with a routed layer by a fifth at most of what it grows with a dense one beyond the stream", () => {
+    const [T, width] = [1024, 128];
+    const at = (source: string, depth: number): number => activations(source, { set: { depth: `${depth}`, context: `${T}` }, max: { B: 1, T } });
+    const denseLayer = (at(dense, 10) - at(dense, 6)) / 4;
+    const routedLayer = (at(moby, 10) - at(moby, 6)) / 2 - denseLayer;
+    expect(routedLayer).toBeLessThanOrEqual(0.2 * (denseLayer - T * width * 4));
+  });
+});
