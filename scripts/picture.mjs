@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Draws docs/routes.svg: which tokens each layer of examples/moby.mod computes over the first lines of the passage, by the reference, with starting weights.
+// Draws docs/routes.svg: which tokens each layer of examples/moby.mod computes over the first lines of the passage, by the reference, with the weights of examples/moby.safetensors.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,7 +7,7 @@ import { setupOrExit } from "./setup.mjs";
 
 setupOrExit({ driver: false });
 const { compile, evaluate } = await import("../dist/src/index.js");
-const { initialValues } = await import("../dist/src/runtime/index.js");
+const { matchWeights, readSafetensors, readWeight } = await import("../dist/src/runtime/index.js");
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const example = (name) => readFileSync(join(root, "examples", name));
@@ -17,9 +17,13 @@ const { program, graph } = compile(example("moby.mod").toString(), { file: "moby
 const passage = example("moby-dick.txt");
 const start = passage.indexOf("Call me");
 const text = passage.subarray(start, start + COLUMNS);
+const source = readSafetensors(example("moby.safetensors"));
+const matched = matchWeights(program, source);
+const weights = new Map();
+for (const w of program.weights) weights.set(w.path, { shape: w.shape, data: await readWeight(w, matched.get(w), source) });
 const { outputs } = evaluate(graph, {
   inputs: new Map([["tokens", { shape: [1, text.length], data: [...text] }]]),
-  weights: new Map(program.weights.map((w) => [w.path, { shape: w.shape, data: initialValues(w, 0) }])),
+  weights,
 });
 
 const layers = [];

@@ -17,7 +17,7 @@ const example = (name: string): string => relative(process.cwd(), fileURLToPath(
 export async function demo(): Promise<ExitCode> {
   handleStreams();
   try {
-    return await show(example("moby.mod"), example("moby-dick.txt"));
+    return await show(example("moby.mod"), example("moby-dick.txt"), example("moby.safetensors"));
   } catch (fault) {
     const { exit, message, hint } = judge(fault);
     if (message !== null) error(message, hint);
@@ -25,7 +25,7 @@ export async function demo(): Promise<ExitCode> {
   }
 }
 
-async function show(file: string, passage: string): Promise<ExitCode> {
+async function show(file: string, passage: string, weights: string): Promise<ExitCode> {
   await import("../compile.js"); // loading the compiler is not compiling
   const started = performance.now();
   const compiled = await compileFile(file, {});
@@ -34,7 +34,7 @@ async function show(file: string, passage: string): Promise<ExitCode> {
     program: compiled.program,
     forTarget: compiled.forTarget,
     given: await readInputs(compiled.program, { text: [`@${passage}`] }),
-    weights: null,
+    weights,
     live: {},
     seed: 0,
     progress: new Progress(),
@@ -42,9 +42,7 @@ async function show(file: string, passage: string): Promise<ExitCode> {
   out(`${describe(file, compiled, compileMs)}\n`);
   const ran = performance.now();
   const { values, device } = await runOnDevice(job, null);
-  out(
-    `${passage}, run on ${device.name} in ${Math.round(performance.now() - ran)} ms, kernels compiled and weights loaded (they are random: nothing was learned)\n`,
-  );
+  out(`${passage}, run on ${device.name} in ${Math.round(performance.now() - ran)} ms, kernels compiled and ${weights} loaded, which \`modc train\` made\n`);
   out(showRun(compiled.program, job.given, values, columns()));
   const verdict = await verifyRun(job, compiled.graph, values);
   out(`\n${verdictText(verdict)}\n\n${saved(compiled, job)}`);

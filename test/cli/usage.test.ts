@@ -42,7 +42,7 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["frobnicate"], "unknown command 'frobnicate'"],
     [["check"], "missing required argument 'file'"],
     [["check", "examples/moby.mod", "--phase", "dream"], "Allowed choices are infer, train, generate"],
-    [["run", "examples/golden.mod", "--gradients"], "unknown option '--gradients'"],
+    [["run", "examples/golden.mod", "--gradients"], "--gradients needs a loss, which an objective has"],
     [["check", "examples/moby.mod", "--nonsense"], "unknown option '--nonsense'"],
     [["check", "examples/moby.mod", "--set", "depth"], '--set "depth" has no name and value'],
     [["check", "examples/moby.mod", "--set", "depth=2", "--set", "depth=3"], "--set gives depth twice"],
