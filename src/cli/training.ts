@@ -30,6 +30,7 @@ export async function trainingModel(file: string, flags: ModelFlags): Promise<Tr
   const { lower } = await import("../lower/lower.js");
   const inputs = textInputs(model);
   const names = [inputs.tokens.name, ...(inputs.targets ? [inputs.targets.name] : [])];
+  const routed = model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above"));
   const limits = lower(model).inputs.flatMap(({ node, below }) => (names.includes(node.attrs.name) && below !== null ? [below] : []));
   return {
     run: {
@@ -41,11 +42,20 @@ export async function trainingModel(file: string, flags: ModelFlags): Promise<Tr
       inputs: { tokens: inputs.tokens.name, targets: inputs.targets?.name ?? null, signed: inputs.targets?.type.dtype === "i32" } satisfies TextInputs,
       vocabulary: limits.length === 0 ? null : Math.min(...limits),
       own: model.losses.filter((l) => l.own).map((l) => l.path),
-      routed: model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above")),
+      routed,
+      rules: routed && (await canGenerate(file, flags)) ? ["top-k", "causal"] : ["top-k"],
     },
     live: model.live,
     bound: sequenceOf(model)?.bound ?? null,
   };
+}
+
+/** Whether the objective has a causal form; that it has none is no fault of a model that is only trained. */
+async function canGenerate(file: string, flags: ModelFlags): Promise<boolean> {
+  const { check } = await import("../check/check.js");
+  const { model: name, set, read } = compileOptions(file, flags);
+  const options = { phase: "generate", entry: "objective", set, read } as const;
+  return check(readSource(file), name === undefined ? options : { ...options, model: name }).model !== null;
 }
 
 const sequenceOf = (model: Model): Axis | undefined => model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");

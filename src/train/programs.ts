@@ -42,7 +42,7 @@ export interface TrainingPrograms {
   readonly step: Program;
   /** Null where a step is one batch. */
   readonly accumulate: Program | null;
-  /** By rule; a model that routes nothing has one program for both. */
+  /** By rule; a model that routes nothing, or cannot generate, has one program for both. */
   readonly evaluate: Readonly<Record<Rule, Program>>;
   /** Which tokens of a passage each routed layer computes can be told: the model observes its routes. */
   readonly routes: readonly string[];
@@ -65,15 +65,17 @@ export function compileTraining(
   const checked = checkFor(source, "train");
   const { model } = checked;
   if (!model) return { programs: null, diagnostics: checked.diagnostics, sources: checked.sources };
-  const others = { "top-k": checkFor(source, "infer"), causal: checkFor(source, "generate") };
-  for (const other of Object.values(others)) if (!other.model) return { programs: null, diagnostics: other.diagnostics, sources: other.sources };
+  const inferred = checkFor(source, "infer");
+  if (!inferred.model) return { programs: null, diagnostics: inferred.diagnostics, sources: inferred.sources };
+  // A model that cannot generate, an encoder or one without a predictor, can be trained all the same.
+  const causal = checkFor(source, "generate").model;
   const emitted = (graph: Graph, of: Model): Program => programFor({ graph, model: of, sources: checked.sources }, target, ...(tunings ? [tunings] : []));
 
   const objective = lower(model);
   const made = trainStep(objective, model.weights, { ...options, accumulated: options.microBatches > 1 });
   const graph = optimize(made.graph);
-  const evaluation = (rule: Rule): Program => emitted(optimize(weightsAsStates(lower(others[rule].model!))), others[rule].model!);
-  const topK = evaluation("top-k");
+  const evaluation = (of: Model): Program => emitted(optimize(weightsAsStates(lower(of))), of);
+  const topK = evaluation(inferred.model);
   const routed = model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above"));
   const programs: TrainingPrograms = {
     model,
@@ -83,7 +85,7 @@ export function compileTraining(
     idle: made.idle,
     step: emitted(graph, model),
     accumulate: options.microBatches > 1 ? emitted(optimize(accumulateStep(objective, model.weights, options)), model) : null,
-    evaluate: { "top-k": topK, causal: routed ? evaluation("causal") : topK },
+    evaluate: { "top-k": topK, causal: routed && causal ? evaluation(causal) : topK },
     routes: topK.outputs.flatMap((o) => (o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : [])),
     flops: (extents) => ledger(graph, model, { extents }).total.executed.flops,
     probe: () => {

@@ -26,8 +26,10 @@ export interface RunModel extends Pick<Program, "weights" | "ignore"> {
   readonly vocabulary: number | null;
   /** Paths of the objective's own losses. */
   readonly own: readonly string[];
-  /** Whether a layer chooses tokens: then validation is by both rules. */
+  /** Whether a layer chooses tokens. */
   readonly routed: boolean;
+  /** What validation is by: both rules where a layer chooses tokens and the model can generate. */
+  readonly rules: readonly Rule[];
 }
 
 export interface TextOptions {
@@ -195,7 +197,7 @@ async function loopOptions({ options, run, corpus, parts, settings, trainer, log
   const { model } = options;
   const { context, seed, batch: rows } = settings;
   const text = { corpus, inputs: model.inputs, split: parts, rows, context };
-  const rules: readonly Rule[] = model.routed ? ["top-k", "causal"] : ["top-k"];
+  const { rules } = model;
   const held = spread(wholeWindows(parts.boundary, parts.tokens, context), settings.validationWindows);
   const microBatches = async (position: DataPosition): Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }> => {
     const micro: Batch[] = [];

@@ -125,6 +125,7 @@ export const pretendModel: RunModel = {
   vocabulary: 256,
   own: ["next_token"],
   routed: true,
+  rules: ["top-k", "causal"],
 };
 
 /** A run of the pretend trainer. */

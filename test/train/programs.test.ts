@@ -23,3 +23,23 @@ describe.each(DEVICE_CLASSES)("for %s, a training step of moby.mod compiles wher
     }
   });
 });
+
+it("a model that cannot generate is trained and evaluated by top-k alone", () => {
+  const source = `import { Embedding, Layer } from "std"
+model Encoder(dim: int = 8, vocab: int = 7) {
+  embed: Embedding(vocab, dim)
+  layer: Layer(dim, 2, causal: false)
+  forward(tokens: u32[B, T <= 16]) -> f32[B, T, vocab] {
+    x = embed(tokens)
+    chosen = top(x[..., 0], ceil(T / 2))
+    put(x, chosen, layer(take(x, chosen))) @ transpose(embed.table)
+  }
+  objective(tokens: u32[B, T <= 16], targets: u32[B, T]) { loss l = cross_entropy(forward(tokens), targets) }
+}`;
+  const { programs } = compileTraining(
+    { source, file: "encoder.mod" },
+    { optimizer: { kind: "sgd", momentum: 0, nesterov: false }, clip: null, microBatches: 1 },
+    { target: targetOf("portable") },
+  );
+  expect(programs!.evaluate.causal).toBe(programs!.evaluate["top-k"]);
+});

@@ -62,7 +62,7 @@ export async function evaluate(file: string, flags: EvalFlags): Promise<ExitCode
     try {
       expectFits(corpus, { data: flags.data, model: model.run });
       const windows = windowsOf(corpus, context, flags.last, most);
-      const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.routed ? ["top-k", "causal"] : ["top-k"];
+      const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
       const found = new Map<Rule, Evaluated>();
       for (const rule of rules)
         found.set(rule, await evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, signal: stop.signal }, rule));
