@@ -4,10 +4,14 @@ import { layerOf, layersOf } from "../../src/autodiff/layers.js";
 import { trainStep } from "../../src/autodiff/train-step.js";
 import { check } from "../../src/check/check.js";
 import { programFor } from "../../src/compile.js";
+import { nodesOf, type Graph } from "../../src/ir/graph.js";
 import { lower } from "../../src/lower/lower.js";
 import { optimize } from "../../src/passes/index.js";
 import { memoryOf } from "../../src/runtime/memory.js";
+import { differentiated } from "./differences.js";
 import { exampleSource } from "./models.js";
+import { MODELS } from "./sources.js";
+import { trial } from "./trial.js";
 
 describe("layers", () => {
   it("are named by a call path up to its first number", () => {
@@ -63,5 +67,15 @@ describe("memory of a training step", () => {
     const denseLayer = (at(dense, 10) - at(dense, 6)) / 4;
     const routedLayer = (at(moby, 10) - at(moby, 6)) / 2 - denseLayer;
     expect(routedLayer).toBeLessThanOrEqual(0.2 * (denseLayer - T * width * 4));
+  });
+
+  it("holds no random values: they are made again where the backward pass reads them", () => {
+    const { graph, loss, weights } = trial(
+      MODELS.find((m) => m.name.startsWith("dropout"))!,
+      1,
+    );
+    const made = (of: Graph): number => nodesOf(of).filter((n) => n.op === "random_uniform").length;
+    expect(made(optimize(graph))).toBe(2);
+    expect(made(optimize(differentiated(graph, loss, weights)))).toBe(4);
   });
 });

@@ -69,6 +69,14 @@ export const MODELS: readonly ModelCase[] = [
   },
   { name: "a routed layer without a predictor", source: ROUTED, set: {} },
   { name: "random scores", source: scored("random_normal(like: router(x)[..., 0])"), set: {} },
+  {
+    name: "dropout, its random values made again",
+    source: body("Dropped(SwiGLU(dim, 12)), Residual(Layer(dim, heads))").replace(
+      "model Small",
+      "block Dropped(inner: block) {\n  forward(x: f32[...]) -> f32[...] { x + dropout(inner(dropout(x, 0.25)), 0.25) }\n}\n\nmodel Small",
+    ),
+    set: {},
+  },
   { name: "the example 'moby'", source: exampleSource("moby.mod"), set: { vocab: "13", dim: "8", heads: "2", depth: "2", context: "8", capacity: "50%" } },
   {
     name: "the example 'llama'",
