@@ -42,6 +42,17 @@ export function positiveNumber(option: string, text: string): number {
   return value;
 }
 
+const UNITS: ReadonlyMap<string, number> = new Map(["", "K", "M", "G", "T"].map((prefix, power) => [prefix, 1024 ** power]));
+
+/** `2GiB`, `512M`, `1.5 GiB`, `1000000`: bytes, in powers of 1024. */
+export function bytesOf(option: string, text: string): number {
+  const found = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$/i.exec(text);
+  const bytes = found ? Math.floor(Number(found[1]) * UNITS.get(found[2]!.toUpperCase())!) : 0;
+  if (!Number.isSafeInteger(bytes) || bytes < 1)
+    throw usage(`${option} ${JSON.stringify(text)} is no number of bytes`, "write 2GiB, 512MiB, or a number of bytes");
+  return bytes;
+}
+
 /** `3,5,0` */
 export const wholeNumbers = (option: string, text: string): readonly number[] => text.split(",").map((part) => wholeNumber(option, part.trim(), 0, 0xffffffff));
 

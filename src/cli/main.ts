@@ -192,6 +192,8 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--beta2 <x>", "of adamw (default 0.95)"),
     new Option("--eps <x>", "of adamw (default 1e-8)"),
     new Option("--momentum <x>", "of sgd (default 0.9)"),
+    new Option("--recompute <layers>", "layers whose results are computed again rather than kept: none (the default), all, or paths, * for any characters"),
+    new Option("--memory <bytes>", "what training may take on the device, such as 2GiB: as many layers are computed again as that needs"),
     new Option("--clip <norm>", "largest norm of all gradients together (default 1; 0: any)"),
     live,
     new Option("--live-schedule <name=value@step,…>", "a live parameter that changes: capacity=100%@0,12.5%@2000, or @50% of the run (repeatable)").argParser(

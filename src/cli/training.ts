@@ -122,6 +122,8 @@ export async function openTrainer({ file, flags, kind, weights, progress }: Trai
         optimizer,
         clip: settings.clip === 0 ? null : settings.clip,
         microBatches: settings.accumulate,
+        recompute: settings.recompute,
+        ...(settings.memory === 0 ? {} : { budget: { bytes: settings.memory, rows: settings.batch, length: settings.context } }),
         ...(settings.only === "" ? {} : { trained: matching(settings.only) }),
       },
       { target: device.target, tunings: tuningsOn(device, flags) ?? undefined },
@@ -133,6 +135,7 @@ export async function openTrainer({ file, flags, kind, weights, progress }: Trai
     if (programs.trained.length === 0)
       throw new TrainError("bad-option", `no weight learns: ${settings.only === "" ? "the loss depends on none" : `none is called ${settings.only}`}`);
     if (programs.idle.length > 0) say(`note: the loss depends on none of ${listed(programs.idle)}: they stay as they are`);
+    if (programs.recomputed.length > 0) say(`note: ${listed(programs.recomputed)} computed again for the backward pass`);
     const trainer = await createTrainer({
       programs,
       device,

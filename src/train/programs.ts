@@ -3,7 +3,7 @@ import { check } from "../check/check.js";
 import type { Read } from "../check/files.js";
 import type { Model, Phase } from "../check/model.js";
 import { finiteProbe, type Watched } from "../autodiff/non-finite.js";
-import { accumulateStep, type StepOptions, trainStep } from "../autodiff/train-step.js";
+import { accumulateStep, type StepOptions, type TrainStep, trainStep } from "../autodiff/train-step.js";
 import { weightsAsStates } from "../autodiff/weights-as-states.js";
 import { programFor } from "../compile.js";
 import { ledger } from "../cost/ledger.js";
@@ -15,7 +15,12 @@ import { optimize } from "../passes/index.js";
 import type { Program } from "../program/program.js";
 import type { Target } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
+import { memoryOf } from "../runtime/index.js";
+import { chosenLayers, layersWithin, type RecomputeChoice } from "./recompute.js";
 import type { Rule } from "./types.js";
+
+/** Runs that are handed to the device while the one before still runs. */
+export const IN_FLIGHT = 2;
 
 export interface TrainingSource {
   readonly source: string;
@@ -24,6 +29,15 @@ export interface TrainingSource {
   readonly model?: string;
   /** Parameters of the model, as expressions of the language. */
   readonly set?: Readonly<Record<string, string>>;
+}
+
+/** What a training run compiles beside the step's own options. */
+export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "recompute"> {
+  readonly microBatches: number;
+  /** Layers whose results are computed again rather than kept: `none` (the default), `all`, or patterns of paths. */
+  readonly recompute?: RecomputeChoice;
+  /** Bytes on the device that all programs together may take at so many rows of a length: as many layers more are computed again as that needs. */
+  readonly budget?: { readonly bytes: number; readonly rows: number; readonly length: number };
 }
 
 export interface TrainingTarget {
@@ -39,6 +53,8 @@ export interface TrainingPrograms {
   readonly trained: readonly string[];
   /** Weights that should learn and of which the loss is no function. */
   readonly idle: readonly string[];
+  /** Layers whose results are computed again for the backward pass. */
+  readonly recomputed: readonly string[];
   readonly step: Program;
   /** Null where a step is one batch. */
   readonly accumulate: Program | null;
@@ -56,12 +72,11 @@ export type CompiledTraining =
   | { readonly programs: TrainingPrograms; readonly diagnostics: readonly Diagnostic[]; readonly sources: readonly SourceFile[] }
   | { readonly programs: null; readonly diagnostics: readonly Diagnostic[]; readonly sources: readonly SourceFile[] };
 
-/** Compiles a model for training. Never throws for a fault of the source: then `programs` is null and `diagnostics` says why. */
-export function compileTraining(
-  source: TrainingSource,
-  options: Omit<StepOptions, "accumulated"> & { readonly microBatches: number },
-  { target, tunings }: TrainingTarget,
-): CompiledTraining {
+/**
+ * Compiles a model for training. Never throws for a fault of the source: then `programs` is null and `diagnostics` says why. Throws TrainError for layers that there are none of, and for a
+ * budget that does not suffice.
+ */
+export function compileTraining(source: TrainingSource, options: TrainingOptions, { target, tunings }: TrainingTarget): CompiledTraining {
   const checked = checkFor(source, "train");
   const { model } = checked;
   if (!model) return { programs: null, diagnostics: checked.diagnostics, sources: checked.sources };
@@ -72,20 +87,37 @@ export function compileTraining(
   const emitted = (graph: Graph, of: Model): Program => programFor({ graph, model: of, sources: checked.sources }, target, ...(tunings ? [tunings] : []));
 
   const objective = lower(model);
-  const made = trainStep(objective, model.weights, { ...options, accumulated: options.microBatches > 1 });
-  const graph = optimize(made.graph);
+  const { recompute: choice = "none", budget, microBatches, ...own } = options;
+  const stepOf = (
+    recompute: ReadonlySet<string>,
+  ): { readonly made: TrainStep; readonly graph: Graph; readonly step: Program; readonly accumulate: Program | null } => {
+    const made = trainStep(objective, model.weights, { ...own, recompute, accumulated: microBatches > 1 });
+    const graph = optimize(made.graph);
+    const accumulate = microBatches > 1 ? emitted(optimize(accumulateStep(objective, model.weights, { ...own, recompute })), model) : null;
+    return { made, graph, step: emitted(graph, model), accumulate };
+  };
   const evaluation = (of: Model): Program => emitted(optimize(weightsAsStates(lower(of))), of);
   const topK = evaluation(inferred.model);
   const routed = model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above"));
+  const evaluate = { "top-k": topK, causal: routed && causal ? evaluation(causal) : topK };
+  const asked = chosenLayers(objective, choice);
+  const recompute = budget
+    ? layersWithin(objective, budget.bytes, (layers) =>
+        bytesOf({ ...stepOf(new Set([...asked, ...layers])), evaluate }, extentsOf(model, budget.rows, budget.length)),
+      )
+    : asked;
+  const recomputed = new Set([...asked, ...recompute]);
+  const { made, graph, step, accumulate } = stepOf(recomputed);
   const programs: TrainingPrograms = {
     model,
     sources: checked.sources,
     graph,
     trained: made.trained,
     idle: made.idle,
-    step: emitted(graph, model),
-    accumulate: options.microBatches > 1 ? emitted(optimize(accumulateStep(objective, model.weights, options)), model) : null,
-    evaluate: { "top-k": topK, causal: routed && causal ? evaluation(causal) : topK },
+    recomputed: [...recomputed],
+    step,
+    accumulate,
+    evaluate,
     routes: topK.outputs.flatMap((o) => (o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : [])),
     flops: (extents) => ledger(graph, model, { extents }).total.executed.flops,
     probe: () => {
@@ -94,6 +126,30 @@ export function compileTraining(
     },
   };
   return { programs, diagnostics: checked.diagnostics, sources: checked.sources };
+}
+
+/** The batch and the sequence of a model's inputs. */
+export function extentsOf(model: Pick<Model, "axes">, rows: number, length: number): ReadonlyMap<string, number> {
+  return new Map(
+    model.axes.flatMap((axis): [string, number][] => {
+      if (axis.role === "batch") return [[axis.name, rows]];
+      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, length]] : [];
+    }),
+  );
+}
+
+/** Bytes on the device that a trainer takes: of all programs, whose states are those of the step. */
+export function bytesOf(
+  { step, accumulate, evaluate }: Pick<TrainingPrograms, "step" | "accumulate" | "evaluate">,
+  extents: ReadonlyMap<string, number>,
+): number {
+  const max = Object.fromEntries(extents);
+  const others = new Set([...(accumulate ? [accumulate] : []), ...Object.values(evaluate)]);
+  const shared = [...others].map((program) => {
+    const { total, states } = memoryOf(program, { max, inFlight: program === accumulate ? IN_FLIGHT : 1 });
+    return total - states;
+  });
+  return memoryOf(step, { max, inFlight: IN_FLIGHT }).total + shared.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 const checkFor = (source: TrainingSource, phase: Phase) =>

@@ -35,6 +35,10 @@ export interface TrainSettings {
   readonly live: string;
   /** Weights that learn: patterns of paths, `*` for any characters, separated by commas; empty: all. */
   readonly only: string;
+  /** Layers whose results are computed again rather than kept: none, all, or patterns of paths. */
+  readonly recompute: string;
+  /** Bytes that training may take on the device; 0: any. */
+  readonly memory: number;
   readonly validateEvery: number;
   /** Windows that are evaluated, spread over what is held out; 0: all of them. */
   readonly validationWindows: number;
@@ -69,6 +73,8 @@ export function withDefaults(given: Partial<TrainSettings> & { readonly context:
     clip: 1,
     live: "",
     only: "",
+    recompute: "none",
+    memory: 0,
     validateEvery: 100,
     validationWindows: 64,
     checkpointEvery: 500,
@@ -88,6 +94,7 @@ function check(s: TrainSettings): void {
   if (!(Number.isSafeInteger(s.validationWindows) && s.validationWindows >= 0))
     fail(`validationWindows is ${s.validationWindows}: it must be a whole number, 0 for all`);
   if (!(Number.isSafeInteger(s.seed) && s.seed >= 0 && s.seed <= 0xffffffff)) fail(`the seed is ${s.seed}: it must be a whole number below 4294967296`);
+  if (!(Number.isSafeInteger(s.memory) && s.memory >= 0)) fail(`memory is ${s.memory} bytes: it must be a whole number, 0 for any`);
   for (const name of ["beta1", "beta2", "momentum"] as const)
     if (!(s[name] >= 0 && s[name] < 1)) fail(`${name} is ${s[name]}: it must be at least 0 and below 1`);
   for (const name of ["weightDecay", "clip"] as const) if (!(s[name] >= 0 && Number.isFinite(s[name]))) fail(`${name} is ${s[name]}: it must be at least 0`);
@@ -125,7 +132,16 @@ function liveLines(text: string): readonly (readonly [string, string])[] {
 }
 
 /** Settings that change nothing of what was learned so far. */
-const FREE: ReadonlySet<keyof TrainSettings> = new Set(["steps", "decay", "validateEvery", "validationWindows", "checkpointEvery", "keep"]);
+const FREE: ReadonlySet<keyof TrainSettings> = new Set([
+  "steps",
+  "decay",
+  "recompute",
+  "memory",
+  "validateEvery",
+  "validationWindows",
+  "checkpointEvery",
+  "keep",
+]);
 
 /**
  * The settings of a run that goes on: those of its checkpoint, and of what is given only what may change: its length and how often it validates and saves. Throws

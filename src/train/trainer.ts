@@ -4,7 +4,7 @@ import { CompilerBug } from "../diagnostics/invariant.js";
 import type { Watched } from "../autodiff/non-finite.js";
 import { GRADIENT_NORM, KEEP, RATES, type StepOptions } from "../autodiff/train-step.js";
 import { type Device, InputError, load, type Results, type Session, type SessionEvent, type WeightsInput } from "../runtime/index.js";
-import type { TrainingPrograms } from "./programs.js";
+import { extentsOf, IN_FLIGHT, type TrainingPrograms } from "./programs.js";
 import type { Batch, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
 
 /** The name of the state that counts the steps; it lives on the host. */
@@ -25,12 +25,9 @@ export interface TrainerOptions {
   readonly onProgress?: (event: SessionEvent) => void;
 }
 
-/** Steps that are handed to the device while the one before still runs. */
-const IN_FLIGHT = 2;
-
 export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
   const { programs, device, rows, length, seed } = options;
-  const axes = extentsOf(programs, rows, length);
+  const axes = extentsOf(programs.model, rows, length);
   const shared = { max: Object.fromEntries(axes), seed, ...(options.onProgress ? { onProgress: options.onProgress } : {}) };
   const step = await load(programs.step, device, options.weights, { ...shared, inFlight: IN_FLIGHT });
   const others: Session[] = [];
@@ -50,16 +47,6 @@ export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
     for (const session of [...others, step]) session.dispose();
     throw error;
   }
-}
-
-/** The batch and the sequence of a model's inputs. */
-function extentsOf({ model }: TrainingPrograms, rows: number, length: number): ReadonlyMap<string, number> {
-  return new Map(
-    model.axes.flatMap((axis): [string, number][] => {
-      if (axis.role === "batch") return [[axis.name, rows]];
-      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, length]] : [];
-    }),
-  );
 }
 
 interface Sessions {

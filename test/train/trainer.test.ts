@@ -15,10 +15,10 @@ import { random } from "../random.js";
 const SMALL = { dim: "32", heads: "2", depth: "2", vocab: "13", context: "32", capacity: "50%" };
 const [ROWS, LENGTH] = [2, 24];
 const adamw = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
-const options: Omit<StepOptions, "accumulated"> = { optimizer: adamw, clip: 1 };
+const options: Pick<StepOptions, "optimizer" | "clip"> = { optimizer: adamw, clip: 1 };
 const source = exampleSource("moby.mod");
 
-function compiled(device: Device, microBatches = 1, extra: Partial<StepOptions> = {}): TrainingPrograms {
+function compiled(device: Device, microBatches = 1, extra: Pick<StepOptions, "optimizer"> = options): TrainingPrograms {
   const { programs } = compileTraining({ source, file: "moby.mod", set: SMALL }, { ...options, ...extra, microBatches }, { target: device.target });
   expect(programs).not.toBeNull();
   return programs!;

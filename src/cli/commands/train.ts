@@ -3,7 +3,7 @@ import type { TrainEvent } from "../../train/events.js";
 import { train as run } from "../../train/run-node.js";
 import { LEARNING_RATES, parseRatio, type LearningRateKind } from "../../train/schedule.js";
 import type { TrainSettings } from "../../train/settings.js";
-import { positiveNumber, seedOf, splitPair, wholeNumber } from "../arguments.js";
+import { bytesOf, positiveNumber, seedOf, splitPair, wholeNumber } from "../arguments.js";
 import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import type { ModelFlags } from "../frontend.js";
@@ -37,6 +37,8 @@ export interface TrainFlags extends Pick<ModelFlags, "set" | "model">, DeviceFla
   readonly eps?: string;
   readonly momentum?: string;
   readonly clip?: string;
+  readonly recompute?: string;
+  readonly memory?: string;
   readonly live?: readonly string[];
   readonly liveSchedule?: readonly string[];
   readonly only?: string;
@@ -129,6 +131,8 @@ function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
     clip: real("--clip", flags.clip),
     live: live === "" ? undefined : live,
     only: flags.only,
+    recompute: flags.recompute,
+    memory: flags.memory === undefined ? undefined : bytesOf("--memory", flags.memory),
     validateEvery: whole("--validate-every", flags.validateEvery),
     validationWindows: whole("--validation-windows", flags.validationWindows, 0),
     checkpointEvery: whole("--checkpoint-every", flags.checkpointEvery),

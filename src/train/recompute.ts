@@ -1,0 +1,48 @@
+// Which layers compute their results again for the backward pass: those asked for, or as few as a memory budget needs.
+import { layersOf } from "../autodiff/layers.js";
+import type { Graph } from "../ir/graph.js";
+import { formatBytes } from "../runtime/errors.js";
+import { TrainError } from "./errors.js";
+
+/** `none`, `all`, or layers by path, `*` for any characters, separated by commas: `layers.0,layers.2*`. */
+export type RecomputeChoice = string;
+
+/** The layers that a choice names; throws TrainError where it names none of the model's. */
+export function chosenLayers(objective: Graph, choice: RecomputeChoice): ReadonlySet<string> {
+  const layers = layersOf(objective);
+  if (choice === "none") return new Set();
+  if (choice === "all") return new Set(layers);
+  const tests = choice.split(",").map((pattern) => new RegExp(`^${pattern.trim().split("*").map(escaped).join(".*")}$`));
+  const found = layers.filter((layer) => tests.some((t) => t.test(layer)));
+  if (found.length === 0)
+    throw new TrainError("bad-option", `no layer is called ${choice}`, { hint: `the layers are ${listed(layers)}; all and none are choices too` });
+  return new Set(found);
+}
+
+/** As a pattern that stands for itself. */
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+
+const listed = (names: readonly string[]): string =>
+  names.length > 6 ? `${names.slice(0, 6).join(", ")} and ${names.length - 6} more` : names.join(", ") || "none";
+
+/**
+ * The fewest layers, from the first on (their results are kept the longest), with which a step fits so many bytes; `bytesWith` tells what it takes with some. Every layer saves, so the
+ * number is found by halving. Throws TrainError where all of them do not suffice.
+ */
+export function layersWithin(objective: Graph, budget: number, bytesWith: (layers: ReadonlySet<string>) => number): ReadonlySet<string> {
+  const layers = layersOf(objective);
+  const first = (count: number): ReadonlySet<string> => new Set(layers.slice(0, count));
+  if (bytesWith(first(0)) <= budget) return first(0);
+  const least = bytesWith(first(layers.length));
+  if (least > budget)
+    throw new TrainError("bad-option", `training takes ${formatBytes(least)} even where every layer is computed again, ${formatBytes(budget)} are allowed`, {
+      hint: "give smaller batches (--batch, and --accumulate for as many sequences a step) or a shorter --context",
+    });
+  let [low, high] = [0, layers.length]; // too few, enough
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (bytesWith(first(middle)) <= budget) high = middle;
+    else low = middle;
+  }
+  return first(high);
+}

@@ -1,0 +1,73 @@
+// Layers that are computed again: which, how many a budget needs, and that they change nothing but memory.
+import { describe, expect, it } from "vitest";
+import { targetOf } from "../../src/cli/targets.js";
+import { bytesOf, compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "../../src/train/programs.js";
+import { createTrainer } from "../../src/train/trainer.js";
+import type { Batch } from "../../src/train/types.js";
+import { exampleSource } from "../autodiff/models.js";
+import { testDevice } from "../device.js";
+import { random } from "../random.js";
+
+const SMALL = { dim: "32", heads: "2", depth: "4", vocab: "13", context: "64" };
+const [ROWS, LENGTH] = [4, 64];
+const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
+
+function compiled(options: Partial<TrainingOptions> = {}, target = targetOf("portable")): TrainingPrograms {
+  const { programs } = compileTraining(
+    { source: exampleSource("moby.mod"), file: "moby.mod", set: SMALL },
+    { optimizer, clip: 1, microBatches: 1, ...options },
+    { target },
+  );
+  return programs!;
+}
+
+const bytes = (programs: TrainingPrograms): number => bytesOf(programs, extentsOf(programs.model, ROWS, LENGTH));
+
+describe("layers that are computed again", () => {
+  it("are none, all, or those named", () => {
+    expect(compiled().recomputed).toEqual([]);
+    expect(compiled({ recompute: "all" }).recomputed).toEqual(["layers.0", "layers.1", "layers.2", "layers.3"]);
+    expect(compiled({ recompute: "layers.0, *.2" }).recomputed).toEqual(["layers.0", "layers.2"]);
+    expect(() => compiled({ recompute: "blocks.*" })).toThrow(/no layer is called blocks/);
+    expect(() => compiled({ recompute: "layers" })).toThrow(/no layer is called layers/);
+  });
+
+  it("are as few as a budget needs, and a budget that does not suffice says what would", () => {
+    const [none, all] = [bytes(compiled()), bytes(compiled({ recompute: "all" }))];
+    expect(all).toBeLessThan(none);
+    const within = (most: number): TrainingPrograms => compiled({ budget: { bytes: most, rows: ROWS, length: LENGTH } });
+    expect(within(none).recomputed).toEqual([]);
+    const some = within(none - 1);
+    expect(some.recomputed.length).toBeGreaterThan(0);
+    expect(bytes(some)).toBeLessThan(none);
+    expect(bytes(within(all))).toBeLessThanOrEqual(all);
+    expect(() => within(all - 1)).toThrow(/even where every layer is computed again/);
+  });
+
+  it("leave loss and gradients what they are, to rounding", async () => {
+    const device = await testDevice();
+    const rng = random(4);
+    const words = (): Uint32Array => Uint32Array.from({ length: ROWS * LENGTH }, () => rng.below(13));
+    const batch: Batch = { inputs: { tokens: words(), targets: words() }, rows: ROWS, length: LENGTH };
+    const steps = await Promise.all(
+      ["none", "all"].map(async (recompute) => {
+        const trainer = await createTrainer({
+          programs: compiled({ recompute }, device.target),
+          device,
+          optimizer,
+          weightDecay: 0.1,
+          rows: ROWS,
+          length: LENGTH,
+          microBatches: 1,
+          seed: 3,
+        });
+        const found = await trainer.step([batch], { learningRate: 0.01 });
+        trainer.dispose();
+        return found;
+      }),
+    );
+    const [kept, again] = steps as [(typeof steps)[number], (typeof steps)[number]]; // two of two
+    expect(again.loss).toBeCloseTo(kept.loss, 5);
+    expect(again.gradientNorm / kept.gradientNorm).toBeCloseTo(1, 4);
+  });
+});
