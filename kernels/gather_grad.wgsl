@@ -1,16 +1,18 @@
-// y[r, c] = Σ over the list of row r (see gather_links.wgsl) of dy[n, c]: the gradient of a table from those of the rows looked up in it.
-// Method: an invocation follows the list for its column, in blocks of 32 that are added up.
-// Grid: one invocation for EACH elements of y.
+// y[min(indices[n], last row), c] = Σ over the list that n heads (see gather_links.wgsl) of dy[·, c]: the gradient of a table from those of the rows looked up in it.
+// Method: where an index heads a list, an invocation follows it for its column, in blocks of 32 that are added up. y begins as zeros, so rows that nobody looked up cost nothing else.
+// Grid: one invocation for EACH elements of dy.
 
 // --- parameters
-struct Sizes { rows: u32, width: u32 }
+struct Sizes { count: u32, rows: u32, width: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> first: array<u32>;
-@group(0) @binding(2) var<storage, read> next: array<u32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> indices: array<u32>;
+@group(0) @binding(2) var<storage, read> heads: array<u32>;
+@group(0) @binding(3) var<storage, read> next: array<u32>;
+@group(0) @binding(4) var<storage, read> dy: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
 const LANES = 64u;
 const EACH = 1u;
+fn count() -> u32 { return sizes.count; }
 fn tableRows() -> u32 { return sizes.rows; }
 fn width() -> u32 { return sizes.width; }
 /** Element i of dy, which may be computed from others. */
@@ -20,11 +22,13 @@ fn rounded(v: f32) -> f32 { return v; }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let begin = (group.x + group.y * groups.x) * (LANES * EACH);
-  let end = min(begin + LANES * EACH, tableRows() * width());
-  for (var i = begin + lane; i < end; i += LANES) {
+  let first = (group.x + group.y * groups.x) * (LANES * EACH);
+  let end = min(first + LANES * EACH, count() * width());
+  for (var i = first + lane; i < end; i += LANES) {
+    let n = i / width();
+    if (heads[n] == 0u) { continue; }
     let c = i % width();
-    var link = first[i / width()];
+    var link = n + 1u;
     var total = 0.0;
     while (link > 0u) {
       var part = 0.0;
@@ -34,6 +38,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
       total += part;
     }
-    y[i] = rounded(total);
+    y[min(indices[n], tableRows() - 1u) * width() + c] = rounded(total);
   }
 }

@@ -4,6 +4,7 @@ import type { Limits } from "../program/target.js";
 import { MOST_OPERATIONS } from "./absorb.js";
 import { Demand, elementInput, isPointwise, isSingleProduct, isStructure } from "./demand.js";
 import type { Extents } from "./extents.js";
+import { scratchBound } from "./kernels/index.js";
 import { RegionBuilder, type Region } from "./regions.js";
 import { RowGroups, sumsRows, type RowGroup } from "./row-groups.js";
 import { productWeights } from "./side-by-side.js";
@@ -140,7 +141,8 @@ class Partitioning {
   #decide(): void {
     const { limits, required, extents } = this.#with;
     const sizes = new Map<Node, Inner>();
-    const fits = (node: Node, { reads, counted }: Inner): boolean => reads.size + counted.size + node.types.length <= limits.storageBuffersPerStage;
+    const fits = (node: Node, { reads, counted }: Inner): boolean =>
+      reads.size + counted.size + node.types.length + (scratchBound.get(node.op) ?? 0) <= limits.storageBuffersPerStage;
     for (const node of this.#order) {
       if (this.#taken.has(node)) continue;
       const computes = isPointwise(node);

@@ -8,16 +8,18 @@ export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extent
   const count = extents.product(indices.shape);
   const width = extents.product(y.shape.slice(1));
   const links = new KernelBuilder("gather_links", extents).read("indices", "u32", input(places[0]!));
-  links.write("first", "u32", scratch(0)).write("next", "u32", scratch(1)).count("count", count).count("tableRows", attrs.rows);
+  links.write("heads", "u32", scratch(0)).write("next", "u32", scratch(1)).count("count", count).count("tableRows", attrs.rows);
   const sums = new KernelBuilder("gather_grad", extents);
+  sums.readAs("indices", "u32", places[0]!);
   readValues(sums, prologue, { name: "dy", type: "f32", place: places[1]! });
-  sums.read("first", "u32", scratch(0)).read("next", "u32", scratch(1)).write("y", "f32", result());
-  sums.count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype, false));
-  const none: Step<Operand> = { kind: "clear", to: scratch(0), bytes: extents.times(4, attrs.rows) };
-  return work(
-    [none, links.over(count), sums.spread(extents.product(y.shape), tunings.elements)],
-    [extents.bytes({ dtype: "u32", shape: [attrs.rows] }), extents.times(4, count)],
-  );
+  sums.read("heads", "u32", scratch(0)).read("next", "u32", scratch(1)).write("y", "f32", result());
+  sums.count("count", count).count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype, false));
+  const steps: readonly Step<Operand>[] = [
+    { kind: "clear", to: result(), bytes: extents.bytes(y) },
+    links.over(count),
+    sums.spread(extents.times(count, width), tunings.elements),
+  ];
+  return work(steps, [extents.times(4, count), extents.times(4, count)]);
 };
 
 export const crossEntropyGrad: Spec<"cross_entropy_grad"> = ({ inputs, extents, tunings, inPlace }) => {

@@ -133,3 +133,6 @@ export const readsHalves: ReadonlyMap<OpName, readonly number[]> = new Map<OpNam
 
 /** Operators whose kernels can store result 0 as f16. */
 export const writesHalves: ReadonlySet<OpName> = new Set<OpName>(["matmul", "attention", "gather", "rope", "softmax"]);
+
+/** Of operators whose kernels compute the elements of an input: how many buffers beside inputs and results those bind. */
+export const scratchBound: ReadonlyMap<OpName, number> = new Map<OpName, number>([["gather_grad", 2]]);
