@@ -1,4 +1,5 @@
 // From a model's file to what training needs of it: its text inputs, its losses, its live parameters, and a trainer on a device.
+import { namePatterns, unmatched } from "../train/patterns.js";
 import type { Axis } from "../size/axes.js";
 import type { Model, ModelInput } from "../check/model.js";
 import type { SourceFile } from "../diagnostics/span.js";
@@ -132,6 +133,15 @@ export async function openTrainer({ file, flags, kind, weights, progress }: Trai
       showDiagnostics(diagnostics, sources);
       throw new Quit(EXIT.user);
     }
+    const missed =
+      settings.only === ""
+        ? null
+        : unmatched(
+            namePatterns(settings.only),
+            programs.model.weights.map((w) => w.path),
+          );
+    if (missed !== null)
+      throw new TrainError("bad-option", `no weight is called ${missed}`, { hint: `the weights are ${listed(programs.model.weights.map((w) => w.path))}` });
     if (programs.trained.length === 0)
       throw new TrainError("bad-option", `no weight learns: ${settings.only === "" ? "the loss depends on none" : `none is called ${settings.only}`}`);
     if (programs.idle.length > 0) say(`note: the loss depends on none of ${listed(programs.idle)}: they stay as they are`);
@@ -180,20 +190,14 @@ const withDevice = (trainer: Trainer, device: Device, tunings: string): Trainer 
 
 /** Whether a weight's path is one of some patterns. */
 export function matching(patterns: string): (weight: { readonly path: string }) => boolean {
-  const each = patterns.split(",").map(
-    (p) =>
-      new RegExp(
-        `^${p
-          .trim()
-          .split("*")
-          .map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&"))
-          .join(".*")}$`,
-      ),
-  );
-  return ({ path }) => each.some((pattern) => pattern.test(path));
+  const each = namePatterns(patterns);
+  return ({ path }) => each.some((p) => p.test(path));
 }
 
 const listed = (paths: readonly string[]): string => `${paths.slice(0, 4).join(", ")}${paths.length > 4 ? ` and ${paths.length - 4} more` : ""}`;
+
+/** Tokens of a sequence where nobody says: as many as the model allows, within reason. */
+export const usualContext = (bound: number | null): number => Math.min(bound ?? 256, 2048);
 
 /** Starting value of one weight: of a file, or from the seed. */
 export async function startingValue(weight: ProgramWeight, seed: number, weights: string | null, model: Pick<RunModel, "weights" | "ignore">): Promise<Words> {

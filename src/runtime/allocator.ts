@@ -34,7 +34,7 @@ export class Allocator {
     try {
       return await body();
     } finally {
-      this.#running = 0;
+      this.#running--;
     }
   }
 }

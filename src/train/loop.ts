@@ -79,7 +79,10 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
       const wrong = notFinite(metrics);
       if (wrong !== null) {
         await ended(ahead);
-        throw diverged(`step ${done}: ${wrong}: ${await trainer.whyNotFinite(done, micro, settings)}`, last);
+        const why = await trainer
+          .whyNotFinite(done, micro, settings)
+          .catch((fault: unknown) => `what went wrong first cannot be told: ${fault instanceof Error ? fault.message : String(fault)}`);
+        throw diverged(`step ${done}: ${wrong}: ${why}`, last);
       }
       place = { ...place, step: done, position: next };
       yield stepEvent(metrics, settings, options);

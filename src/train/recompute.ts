@@ -3,6 +3,7 @@ import { layersOf } from "../autodiff/layers.js";
 import type { Graph } from "../ir/graph.js";
 import { formatBytes } from "../runtime/errors.js";
 import { TrainError } from "./errors.js";
+import { namePatterns, unmatched } from "./patterns.js";
 
 /** `none`, `all`, or layers by path, `*` for any characters, separated by commas: `layers.0,layers.2*`. */
 export type RecomputeChoice = string;
@@ -12,15 +13,12 @@ export function chosenLayers(objective: Graph, choice: RecomputeChoice): Readonl
   const layers = layersOf(objective);
   if (choice === "none") return new Set();
   if (choice === "all") return new Set(layers);
-  const tests = choice.split(",").map((pattern) => new RegExp(`^${pattern.trim().split("*").map(escaped).join(".*")}$`));
-  const found = layers.filter((layer) => tests.some((t) => t.test(layer)));
-  if (found.length === 0)
-    throw new TrainError("bad-option", `no layer is called ${choice}`, { hint: `the layers are ${listed(layers)}; all and none are choices too` });
-  return new Set(found);
+  const patterns = namePatterns(choice);
+  const missed = unmatched(patterns, layers);
+  if (missed !== null)
+    throw new TrainError("bad-option", `no layer is called ${missed}`, { hint: `the layers are ${listed(layers)}; all and none are choices too` });
+  return new Set(layers.filter((layer) => patterns.some((p) => p.test(layer))));
 }
-
-/** As a pattern that stands for itself. */
-const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
 
 const listed = (names: readonly string[]): string =>
   names.length > 6 ? `${names.slice(0, 6).join(", ")} and ${names.length - 6} more` : names.join(", ") || "none";

@@ -1,6 +1,7 @@
 // A whole run of training: the text, the trainer, the loop, and what it leaves in its folder.
 import type { Program, ProgramWeight } from "../program/program.js";
 import type { Words } from "../runtime/index.js";
+import { lockFolder } from "./lock-node.js";
 import { batchAt, batchesOf, windowBatch, type TextInputs } from "./batches.js";
 import type { Checkpoint } from "./checkpoint-node.js";
 import { openCorpus, type Corpus } from "./corpus-node.js";
@@ -62,6 +63,16 @@ export interface RunOptions extends TextOptions {
 
 /** Trains a model on a text and tells what happens, to the end or until the signal is aborted. Throws TrainError and what the runtime throws. */
 export async function* train(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
+  const unlock = await lockFolder(options.output);
+  try {
+    yield* unlocked(options);
+  } finally {
+    await unlock();
+  }
+}
+
+/** The same, in a folder that is this process's alone. */
+async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { model } = options;
   const run = await openRunFolder(options.output);
   const found = options.resume === null ? null : await resumeFrom(run, options.resume === "last" ? null : options.resume, model);

@@ -8,7 +8,7 @@ import { extentsOf, IN_FLIGHT, type TrainingPrograms } from "./programs.js";
 import type { Batch, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
 
 /** The name of the state that counts the steps; it lives on the host. */
-export const STEP_STATE = "step";
+export const STEP_STATE = "step.count";
 
 export interface TrainerOptions {
   readonly programs: TrainingPrograms;
@@ -62,6 +62,8 @@ class DeviceTrainer implements Trainer {
   readonly #flops: number;
   #steps = 0;
   #lastEnd = 0;
+  /** Of the last step: evaluation is of the model as it trains. */
+  #live: StepSettings["live"];
   /** The step with micro-batches that is under way. */
   #before: Promise<unknown> = Promise.resolve();
 
@@ -76,6 +78,7 @@ class DeviceTrainer implements Trainer {
     if (micro.length !== microBatches) throw new RangeError(`a step takes ${microBatches} micro-batches, not ${micro.length}`);
     signal?.throwIfAborted();
     const step = ++this.#steps;
+    this.#live = settings.live;
     const began = performance.now();
     const results = await this.#run(micro, settings, step);
     const ended = performance.now();
@@ -151,7 +154,7 @@ class DeviceTrainer implements Trainer {
     let first: Evaluation["routes"] | null = null;
     for await (const batch of batches) {
       signal?.throwIfAborted();
-      const results = await session.run(shaped(batch), { observe: routes });
+      const results = await session.run(shaped(batch), { observe: routes, ...(this.#live ? { live: this.#live } : {}) });
       const own = batch.rows * batch.length;
       loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * own;
       tokens += own;
@@ -169,8 +172,9 @@ class DeviceTrainer implements Trainer {
   async state(): Promise<TrainingState> {
     const states = await this.#sessions.step.readStates();
     const tensors = [...states].map(([name, { shape, data }]): [string, StateTensor] => {
-      if (data instanceof Int32Array) throw new CompilerBug(`state ${name} of a training step holds signed numbers`);
-      return [name, { dtype: data instanceof Float32Array ? "f32" : "u32", shape, data }];
+      // Signed numbers by their bits: no step changes them.
+      const words = data instanceof Int32Array ? new Uint32Array(data.buffer, data.byteOffset, data.length) : data;
+      return [name, { dtype: words instanceof Float32Array ? "f32" : "u32", shape, data: words }];
     });
     return new Map([...tensors, [STEP_STATE, { dtype: "u32", shape: [], data: Uint32Array.of(this.#steps) }]]);
   }
@@ -182,7 +186,11 @@ class DeviceTrainer implements Trainer {
     const missing = wanted.filter((name) => !state.has(name));
     if (missing.length > 0)
       throw new InputError(missing[0]!, `the state lacks ${missing.slice(0, 4).join(", ")}${missing.length > 4 ? ` and ${missing.length - 4} more` : ""}`);
-    await this.#sessions.step.writeStates(new Map([...state].filter(([name]) => name !== STEP_STATE)));
+    const signed = new Set(this.#options.programs.step.states.flatMap((s) => (s.dtype === "i32" ? [s.name] : [])));
+    const given = [...state].filter(([name]) => name !== STEP_STATE);
+    await this.#sessions.step.writeStates(
+      new Map(given.map(([name, { data }]) => [name, { data: signed.has(name) ? new Int32Array(data.buffer, data.byteOffset, data.length) : data }])),
+    );
     this.#steps = count.data[0]!;
   }
 

@@ -29,7 +29,7 @@ describe("layers that are computed again", () => {
     expect(compiled({ recompute: "all" }).recomputed).toEqual(["layers.0", "layers.1", "layers.2", "layers.3"]);
     expect(compiled({ recompute: "layers.0, *.2" }).recomputed).toEqual(["layers.0", "layers.2"]);
     expect(() => compiled({ recompute: "blocks.*" })).toThrow(/no layer is called blocks/);
-    expect(() => compiled({ recompute: "layers" })).toThrow(/no layer is called layers/);
+    expect(() => compiled({ recompute: "layers.0, layres.2" })).toThrow(/no layer is called layres.2/);
   });
 
   it("are as few as a budget needs, and a budget that does not suffice says what would", () => {

@@ -16,7 +16,7 @@ import { onDevice } from "../execute.js";
 import { compileFile, type ModelFlags } from "../frontend.js";
 import { table } from "../table.js";
 import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
-import { trainingModel, type TrainingModel } from "../training.js";
+import { trainingModel, type TrainingModel, usualContext } from "../training.js";
 import type { TuningsFlags } from "../tunings.js";
 import { grouped, percent } from "../units.js";
 
@@ -35,7 +35,6 @@ export interface EvalFlags extends Pick<ModelFlags, "set" | "model">, DeviceFlag
   readonly json?: boolean;
 }
 
-const USUAL_CONTEXT = 256;
 const PHASES = { "top-k": "infer", causal: "generate" } as const;
 
 export async function evaluate(file: string, flags: EvalFlags): Promise<ExitCode> {
@@ -44,7 +43,7 @@ export async function evaluate(file: string, flags: EvalFlags): Promise<ExitCode
   const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);
   const most = flags.windows === undefined ? 0 : wholeNumber("--windows", flags.windows, 1, 1e9);
   const model = await trainingModel(file, flags);
-  const context = flags.context === undefined ? (model.bound ?? USUAL_CONTEXT) : wholeNumber("--context", flags.context, 1, 1e9);
+  const context = flags.context === undefined ? usualContext(model.bound) : wholeNumber("--context", flags.context, 1, 1e9);
   if (model.bound !== null && context > model.bound) throw new UserError(`the context is ${context}: ${model.run.name} allows ${model.bound}`);
   if (flags.weights === undefined) say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);
   const cache = mkdtempSync(join(tmpdir(), "modc-eval-"));

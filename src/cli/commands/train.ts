@@ -9,7 +9,7 @@ import { EXIT, UserError, type ExitCode } from "../exit.js";
 import type { ModelFlags } from "../frontend.js";
 import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
 import { TrainProgress, validationText } from "../train-progress.js";
-import { checkAgainst, openTrainer, startingValue, trainingModel } from "../training.js";
+import { checkAgainst, openTrainer, startingValue, trainingModel, usualContext } from "../training.js";
 import type { TuningsFlags } from "../tunings.js";
 
 export interface TrainFlags extends Pick<ModelFlags, "set" | "model">, DeviceFlags, TuningsFlags {
@@ -49,10 +49,6 @@ export interface TrainFlags extends Pick<ModelFlags, "set" | "model">, DeviceFla
   readonly json?: boolean;
 }
 
-/** Tokens of a sequence where nobody says and the model has no bound, and where it has a very large one. */
-const USUAL_CONTEXT = 256;
-const MOST_CONTEXT = 2048;
-
 export async function train(file: string, flags: TrainFlags): Promise<ExitCode> {
   const kind = deviceKind(flags);
   if (kind === "reference") throw new UserError("training needs a device: the reference only runs", null, EXIT.usage);
@@ -79,7 +75,7 @@ export async function train(file: string, flags: TrainFlags): Promise<ExitCode> 
       ...(flags.field === undefined ? {} : { field: flags.field }),
       output: flags.output,
       settings: given,
-      usualContext: Math.min(model.bound ?? USUAL_CONTEXT, MOST_CONTEXT),
+      usualContext: usualContext(model.bound),
       resume,
       createTrainer: (settings) => {
         checkAgainst(settings, model);
@@ -94,6 +90,10 @@ export async function train(file: string, flags: TrainFlags): Promise<ExitCode> 
       kept.add(event);
       shown.show(event);
     }
+  } catch (fault) {
+    // Before the first step there is nothing to keep.
+    if (stop.signal.aborted && fault === stop.signal.reason) return EXIT.interrupted;
+    throw fault;
   } finally {
     restore();
     progress.clear();
