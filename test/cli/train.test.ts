@@ -190,7 +190,7 @@ describe("modc train", () => {
       [begin("x", "--context", "64"), 1, "the context is 64: Small allows 32"],
       [begin("x1", "--live", "speed=1"), 1, "Small has no live parameter speed\n  hint: it has capacity"],
       [begin("x2", "--live", "capacity=2"), 1, "capacity is 2 at step 0: a ratio lies between 0 and 1"],
-      [begin("x3", "--only", "nothing.*"), 1, "no weight learns: none is called nothing.*"],
+      [begin("x3", "--only", "nothing.*"), 1, "no weight is called nothing.*\n  hint: the weights are embed.table"],
       [begin("x4", "--warmup", "30"), 1, "the warm-up takes 30 steps: it must be from 0 to all of the 24"],
       [begin("x5", "--lr", "-1"), 2, '--lr "-1" is no positive number'],
       [begin("x6", "--device", "reference"), 2, "training needs a device"],
