@@ -9,7 +9,7 @@ import { openWeights } from "../runtime/node.js";
 import type { TextInputs } from "../train/batches.js";
 import { TrainError } from "../train/errors.js";
 import type { RunModel } from "../train/run-node.js";
-import { livePoints, type TrainSettings } from "../train/settings.js";
+import { largestLive, livePoints, type TrainSettings } from "../train/settings.js";
 import type { Trainer } from "../train/types.js";
 import { EXIT, Quit, UserError } from "./exit.js";
 import { importReader, readSource } from "./files.js";
@@ -124,7 +124,7 @@ export async function openTrainer({ file, flags, kind, weights, progress }: Trai
         clip: settings.clip === 0 ? null : settings.clip,
         microBatches: settings.accumulate,
         recompute: settings.recompute,
-        ...(settings.memory === 0 ? {} : { budget: { bytes: settings.memory, rows: settings.batch, length: settings.context } }),
+        ...(settings.memory === 0 ? {} : { budget: { bytes: settings.memory, rows: settings.batch, length: settings.context, live: largestLive(settings) } }),
         ...(settings.only === "" ? {} : { trained: matching(settings.only) }),
       },
       { target: device.target, tunings: tuningsOn(device, flags) ?? undefined },
@@ -156,6 +156,7 @@ export async function openTrainer({ file, flags, kind, weights, progress }: Trai
       length: settings.context,
       microBatches: settings.accumulate,
       seed: settings.seed,
+      live: largestLive(settings),
       onProgress: (event) => showLoading(event, progress),
     });
     progress.clear();

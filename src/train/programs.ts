@@ -37,7 +37,7 @@ export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "reco
   /** Layers whose results are computed again rather than kept: `none` (the default), `all`, or patterns of paths. */
   readonly recompute?: RecomputeChoice;
   /** Bytes on the device that all programs together may take at so many rows of a length: as many layers more are computed again as that needs. */
-  readonly budget?: { readonly bytes: number; readonly rows: number; readonly length: number };
+  readonly budget?: { readonly bytes: number; readonly rows: number; readonly length: number; readonly live?: Readonly<Record<string, number>> };
 }
 
 export interface TrainingTarget {
@@ -103,7 +103,7 @@ export function compileTraining(source: TrainingSource, options: TrainingOptions
   const asked = chosenLayers(objective, choice);
   const recompute = budget
     ? layersWithin(objective, budget.bytes, (layers) =>
-        bytesOf({ ...stepOf(new Set([...asked, ...layers])), evaluate }, extentsOf(model, budget.rows, budget.length)),
+        bytesOf({ ...stepOf(new Set([...asked, ...layers])), evaluate }, extentsOf(model, budget.rows, budget.length), budget.live),
       )
     : asked;
   const recomputed = new Set([...asked, ...recompute]);
@@ -138,18 +138,19 @@ export function extentsOf(model: Pick<Model, "axes">, rows: number, length: numb
   );
 }
 
-/** Bytes on the device that a trainer takes: of all programs, whose states are those of the step. */
+/** Bytes on the device that a trainer takes: of all programs, whose states are those of the step. `live`: the largest values that live parameters will have. */
 export function bytesOf(
   { step, accumulate, evaluate }: Pick<TrainingPrograms, "step" | "accumulate" | "evaluate">,
   extents: ReadonlyMap<string, number>,
+  live: Readonly<Record<string, number>> = {},
 ): number {
   const max = Object.fromEntries(extents);
   const others = new Set([...(accumulate ? [accumulate] : []), ...Object.values(evaluate)]);
   const shared = [...others].map((program) => {
-    const { total, states } = memoryOf(program, { max, inFlight: program === accumulate ? IN_FLIGHT : 1 });
+    const { total, states } = memoryOf(program, { max, live, inFlight: program === accumulate ? IN_FLIGHT : 1 });
     return total - states;
   });
-  return memoryOf(step, { max, inFlight: IN_FLIGHT }).total + shared.reduce((sum, bytes) => sum + bytes, 0);
+  return memoryOf(step, { max, live, inFlight: IN_FLIGHT }).total + shared.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 const checkFor = (source: TrainingSource, phase: Phase) =>

@@ -112,6 +112,10 @@ function schedulesOf(s: TrainSettings): { readonly rate: Schedule; readonly live
 export const livePoints = ({ live, steps }: Pick<TrainSettings, "live" | "steps">): ReadonlyMap<string, readonly Point[]> =>
   new Map(liveLines(live).map(([name, text]) => [name, parsePoints(text.includes("@") ? text : `${text}@0`, steps)]));
 
+/** The largest value that each live parameter that is given has. */
+export const largestLive = (settings: Pick<TrainSettings, "live" | "steps">): Readonly<Record<string, number>> =>
+  Object.fromEntries([...livePoints(settings)].map(([name, points]) => [name, Math.max(...points.map((p) => p.value))]));
+
 /** The settings of the step after so many. */
 export function stepSettings(settings: TrainSettings): (done: number) => StepSettings {
   const { rate, live } = schedulesOf(settings);

@@ -22,13 +22,15 @@ export interface TrainerOptions {
   readonly length: number;
   readonly microBatches: number;
   readonly seed: number;
+  /** The largest values that live parameters will have: buffers are made for them. */
+  readonly live?: Readonly<Record<string, number>>;
   readonly onProgress?: (event: SessionEvent) => void;
 }
 
 export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
   const { programs, device, rows, length, seed } = options;
   const axes = extentsOf(programs.model, rows, length);
-  const shared = { max: Object.fromEntries(axes), seed, ...(options.onProgress ? { onProgress: options.onProgress } : {}) };
+  const shared = { max: Object.fromEntries(axes), seed, live: options.live ?? {}, ...(options.onProgress ? { onProgress: options.onProgress } : {}) };
   const step = await load(programs.step, device, options.weights, { ...shared, inFlight: IN_FLIGHT });
   const others: Session[] = [];
   try {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { targetOf } from "../../src/cli/targets.js";
 import { bytesOf, compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "../../src/train/programs.js";
 import { createTrainer } from "../../src/train/trainer.js";
+import { largestLive, withDefaults } from "../../src/train/settings.js";
 import type { Batch } from "../../src/train/types.js";
 import { exampleSource } from "../autodiff/models.js";
 import { testDevice } from "../device.js";
@@ -42,6 +43,17 @@ describe("layers that are computed again", () => {
     expect(bytes(some)).toBeLessThan(none);
     expect(bytes(within(all))).toBeLessThanOrEqual(all);
     expect(() => within(all - 1)).toThrow(/even where every layer is computed again/);
+  });
+
+  it("are counted for the largest values that live parameters will have", () => {
+    const source = exampleSource("moby.mod").replace("capacity: ratio", "live capacity: ratio");
+    const at = (live: Readonly<Record<string, number>>): number => {
+      const { programs } = compileTraining({ source, file: "live.mod", set: SMALL }, { optimizer, clip: 1, microBatches: 1 }, { target: targetOf("portable") });
+      return bytesOf(programs!, extentsOf(programs!.model, ROWS, LENGTH), live);
+    };
+    expect(at({ capacity: 1 })).toBeGreaterThan(at({}));
+    expect(at({ capacity: 0.125 })).toBe(at({}));
+    expect(largestLive(withDefaults({ context: 8, steps: 100, live: "capacity=100%@0,12.5%@50%\nspeed=0.5" }))).toEqual({ capacity: 1, speed: 0.5 });
   });
 
   it("leave loss and gradients what they are, to rounding", async () => {
