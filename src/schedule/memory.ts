@@ -27,6 +27,7 @@ interface OpenSlot {
   /** Bytes at the nominal sizes. */
   capacity: number;
   readonly sizes: Map<string, Size>;
+  readonly lives: Life[];
   readonly label: string;
 }
 
@@ -57,9 +58,9 @@ export function touched<B>(step: Step<B>): readonly B[] {
 }
 
 /**
- * Gives every storage a slot: the fixed ones their own (in the order given, whether a step touches them or not), the others the
- * tightest one that is free at its first step, grown where none is large enough. Fit is judged at nominal sizes, but a slot's
- * size is the largest of all that live in it, so it is right at every size.
+ * Gives every storage a slot: the fixed ones their own (in the order given, whether a step touches them or not), the others, the largest first, the
+ * tightest one in which nothing lives meanwhile. Fit is judged at nominal sizes, but a slot's size is the largest of all that live in it, so it is right at every
+ * size.
  */
 export function assignSlots(
   steps: readonly Step<Storage>[],
@@ -73,7 +74,7 @@ export function assignSlots(
   const slots: OpenSlot[] = [];
   const chosen = new Map<Storage, OpenSlot>();
   const open = (s: Storage): OpenSlot => {
-    const slot: OpenSlot = { index: slots.length, capacity: 0, sizes: new Map(), label: s.fixed ? s.label : "activations" };
+    const slot: OpenSlot = { index: slots.length, capacity: 0, sizes: new Map(), lives: [], label: s.fixed ? s.label : "activations" };
     slots.push(slot);
     return slot;
   };
@@ -85,15 +86,15 @@ export function assignSlots(
   };
   for (const s of fixed) if (!chosen.has(s)) settle(s, open(s));
 
+  // The largest first: what is smaller finds room beside them.
   const lives = livesOf(steps).filter((l) => !chosen.has(l.storage));
-  const ending = new Map<number, Storage[]>();
-  for (const l of lives) ending.set(l.last, [...(ending.get(l.last) ?? []), l.storage]);
-  const free: OpenSlot[] = [];
-  let step = 0;
-  for (const l of lives) {
-    // A value that ends in the step where another begins is still read there.
-    for (; step < l.first; step++) for (const s of ending.get(step) ?? []) release(free, chosen.get(s)!);
-    settle(l.storage, takeTightest(free, nominal(equal.size(l.storage.bytes))) ?? open(l.storage));
+  const sized = lives.map((life) => ({ life, bytes: nominal(equal.size(life.storage.bytes)) }));
+  const shared: OpenSlot[] = [];
+  for (const { life, bytes } of sized.toSorted((x, y) => y.bytes - x.bytes || x.life.first - y.life.first)) {
+    let slot = tightest(shared, life, bytes);
+    if (!slot) shared.push((slot = open(life.storage)));
+    occupy(slot, life);
+    settle(life.storage, slot);
   }
   return {
     slots: slots.map(({ sizes, label }) => ({ bytes: largest([...sizes.values()]), label })),
@@ -105,24 +106,34 @@ export function assignSlots(
   };
 }
 
-/** `free` stays in order of capacity. */
-function release(free: OpenSlot[], slot: OpenSlot): void {
-  free.splice(lowerBound(free, slot.capacity), 0, slot);
+/** The last slot made, and so the smallest, in which nothing lives while the value does, unless it is far too large; null: there is none. */
+function tightest(slots: readonly OpenSlot[], life: Life, bytes: number): OpenSlot | null {
+  for (let i = slots.length - 1; i >= 0; i--) {
+    const slot = slots[i]!;
+    if (slot.capacity > 8 * bytes + 4096) return null; // those before it are larger still
+    if (isFree(slot, life)) return slot;
+  }
+  return null;
 }
 
-/** The smallest that holds so many bytes, unless it is far too large; else the largest of the others, to be grown. */
-function takeTightest(free: OpenSlot[], bytes: number): OpenSlot | null {
-  const at = lowerBound(free, bytes);
-  if (at < free.length && free[at]!.capacity <= 8 * bytes + 4096) return free.splice(at, 1)[0]!;
-  return at > 0 ? free.splice(at - 1, 1)[0]! : null;
+/** A value that ends in the step where another begins is still read there. */
+function isFree({ lives }: OpenSlot, { first, last }: Life): boolean {
+  const next = lowerBound(lives, first);
+  return (next === 0 || lives[next - 1]!.last < first) && (next === lives.length || lives[next]!.first > last);
 }
 
-function lowerBound(free: readonly OpenSlot[], bytes: number): number {
+/** The values in a slot stay in the order in which they begin. */
+function occupy({ lives }: OpenSlot, life: Life): void {
+  lives.splice(lowerBound(lives, life.first), 0, life);
+}
+
+/** The first value that begins at a step or later. */
+function lowerBound(lives: readonly Life[], step: number): number {
   let low = 0;
-  let high = free.length;
+  let high = lives.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (free[middle]!.capacity < bytes) low = middle + 1;
+    if (lives[middle]!.first < step) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -55,9 +55,10 @@ describe("what is stored as f16", () => {
   it("is all that kernels hand to kernels, but the stream and the sums of norms", () => {
     const max = { B: 1, T: 512 };
     const [whole, halved] = [memoryOf(programOf(DENSE), { max }), memoryOf(half(DENSE), { max })];
-    // The 256 inside the network, and q, k and v of 64 each; two streams and a sum of squares stay as they were.
-    expect(whole.activations).toBe(512 * 4 * (256 + 3 * 64 + 2 * 64 + 1));
-    expect(halved.activations).toBe(512 * (2 * (256 + 3 * 64) + 4 * (2 * 64 + 1)));
+    // The 256 inside the network, and q, k and v of 64 each; a sum of squares, and streams where no room is left beside those, stay as they were.
+    expect(whole.activations).toBe(512 * 4 * (256 + 3 * 64 + 64 + 1));
+    // One stream lies in the room of two that are half as large.
+    expect(halved.activations).toBe(512 * (2 * (256 + 3 * 64 + 64) + 4 * (64 + 1)));
     expect([halved.inputs, halved.results, halved.tables]).toEqual([whole.inputs, whole.results, whole.tables]);
   });
 
