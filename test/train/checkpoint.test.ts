@@ -308,7 +308,8 @@ describe("kill -9 while checkpoints are written", () => {
       const child = fileURLToPath(new URL("./children/write-checkpoints.ts", import.meta.url));
       let newest = 0;
       let x = 12345;
-      for (let round = 0; round < Number(process.env["SOAK"] ?? "1") * 6; round++) {
+      const rounds = Number(process.env["SOAK"] ?? "1") * 6;
+      for (let round = 0; round < rounds; round++) {
         const writer = spawn(process.execPath, ["--import", "tsx", child, path], { stdio: ["ignore", "pipe", "inherit"] });
         await new Promise<void>((resolve, reject) => {
           writer.stdout.once("data", () => resolve());
@@ -324,11 +325,11 @@ describe("kill -9 while checkpoints are written", () => {
         for (const name of seen) await expectWhole(join(path, "checkpoints", name), Number(name.slice(5)));
         const run = await openRunFolder(path);
         const { checkpoint } = await resumeFrom(run, null, MODEL);
-        expect(checkpoint.manifest.step).toBeGreaterThanOrEqual(newest);
+        expect(checkpoint.manifest.step).toBeGreaterThan(newest); // each writer has written one at least, however slow the disk
         newest = checkpoint.manifest.step;
         expect(readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("."))).toEqual([]);
       }
-      expect(newest).toBeGreaterThan(6);
+      expect(newest).toBeGreaterThanOrEqual(rounds);
     },
     120_000 * Number(process.env["SOAK"] ?? "1"),
   );
