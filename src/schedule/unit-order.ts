@@ -1,21 +1,28 @@
 // The order of units in which the new value of a state comes once nothing reads the old one any more, so that it can take its memory.
+import { invariant } from "../diagnostics/invariant.js";
 import type { Value } from "./layout.js";
 import type { Unit } from "./unit.js";
 
-export interface OrderOptions {
+type OrderedUnit = Pick<Unit, "nodes" | "reads" | "writes">;
+
+export interface OrderOptions<U extends OrderedUnit> {
   /** The states whose old values reading a value is reading. */
   readonly statesOf: (value: Value) => readonly string[];
   /** The new value of each state. */
   readonly next: ReadonlyMap<string, Value>;
   /** Values that a unit needs beside those it reads: what counts the rows it runs over. */
-  readonly counts: (unit: Unit) => readonly Value[];
+  readonly counts: (unit: U) => readonly Value[];
 }
+
+/** For each unit, others that come before it. */
+type Edges = readonly (readonly number[])[];
 
 /**
  * Units as they were, but that before one that makes the new value of a state there run those that read the old one, with all they need. Where such a unit needs the new
- * value itself, which fusion can bring about, it stays behind; the new value then is copied into place when all is done.
+ * value itself, which fusion can bring about, it stays behind: the memory of the old value then lasts as long as it is read, and the new one is copied into place when
+ * all is done. What a unit reads always comes before it.
  */
-export function updatesAfterReaders(units: readonly Unit[], { statesOf, next, counts }: OrderOptions): readonly Unit[] {
+export function updatesAfterReaders<U extends OrderedUnit>(units: readonly U[], { statesOf, next, counts }: OrderOptions<U>): readonly U[] {
   if (next.size === 0) return units;
   const makers = new Map<Value, number>();
   const readers = new Map<string, number[]>();
@@ -23,31 +30,103 @@ export function updatesAfterReaders(units: readonly Unit[], { statesOf, next, co
     for (const { value } of unit.writes) makers.set(value, i);
     for (const state of new Set(unit.reads.flatMap(statesOf))) readers.set(state, [...(readers.get(state) ?? []), i]);
   });
-  const before = units.map((unit) => [...unit.reads, ...counts(unit)].flatMap((value) => makers.get(value) ?? []));
+  const needs = units.map((unit, i) => [...unit.reads, ...counts(unit)].flatMap((value) => makers.get(value) ?? []).filter((maker) => maker !== i));
+  const waits = units.map((): number[] => []);
   for (const [state, value] of next) {
     const maker = makers.get(value);
-    if (maker !== undefined) before[maker]!.push(...(readers.get(state) ?? []).filter((i) => i !== maker));
+    if (maker !== undefined) waits[maker]!.push(...(readers.get(state) ?? []).filter((i) => i !== maker));
   }
-  return inOrder(units, before);
+  const order = inOrder(withoutCircles(needs, waits));
+  return order.map((i) => units[i]!);
 }
 
-/** Depth first, in the order given; what would close a circle is passed over. */
-function inOrder(units: readonly Unit[], before: readonly (readonly number[])[]): readonly Unit[] {
-  const order: Unit[] = [];
-  const entered = new Uint8Array(units.length);
-  for (const root of units.keys()) {
-    if (entered[root]) continue;
-    entered[root] = 1;
+/** What is needed, and of what is waited for all but what would close a circle. */
+function withoutCircles(needs: Edges, waits: Edges): Edges {
+  const all = needs.map((own, i) => [...own, ...waits[i]!]);
+  const component = componentsOf(all);
+  const before = needs.map((own) => [...own]);
+  // Between components there are no circles; within one, each is tried by itself.
+  waits.forEach((own, i) => before[i]!.push(...own.filter((reader) => component[reader] !== component[i])));
+  waits.forEach((own, i) => {
+    for (const reader of own)
+      if (component[reader] === component[i] && !reaches(before, reader, i, (n) => component[n] === component[i])) before[i]!.push(reader);
+  });
+  return before;
+}
+
+function reaches(before: Edges, from: number, to: number, within: (unit: number) => boolean): boolean {
+  const seen = new Set([from]);
+  const open = [from];
+  for (let at = open.pop(); at !== undefined; at = open.pop()) {
+    if (at === to) return true;
+    for (const next of before[at]!) {
+      if (seen.has(next) || !within(next)) continue;
+      seen.add(next);
+      open.push(next);
+    }
+  }
+  return false;
+}
+
+/** Numbers that are equal for units which lead to each other (Tarjan 1972, without recursion). */
+function componentsOf(before: Edges): Int32Array {
+  const component = new Int32Array(before.length).fill(-1);
+  const place = new Int32Array(before.length).fill(-1);
+  const lowest = new Int32Array(before.length);
+  const open: number[] = [];
+  let [places, components] = [0, 0];
+  const enter = (unit: number): { readonly at: number; next: number } => {
+    place[unit] = lowest[unit] = places++;
+    open.push(unit);
+    return { at: unit, next: 0 };
+  };
+  for (const root of before.keys()) {
+    if (place[root]! >= 0) continue;
+    const stack = [enter(root)];
+    for (let top = stack.at(-1); top; top = stack.at(-1)) {
+      const { at } = top;
+      const other = before[at]![top.next++];
+      if (other !== undefined) {
+        if (place[other]! < 0) stack.push(enter(other));
+        else if (component[other]! < 0) lowest[at] = Math.min(lowest[at]!, place[other]!);
+        continue;
+      }
+      stack.pop();
+      const above = stack.at(-1);
+      if (above) lowest[above.at] = Math.min(lowest[above.at]!, lowest[at]!);
+      if (lowest[at] !== place[at]) continue;
+      for (let member = open.pop(); member !== undefined; member = open.pop()) {
+        component[member] = components;
+        if (member === at) break;
+      }
+      components++;
+    }
+  }
+  return component;
+}
+
+const [UNSEEN, ENTERED, DONE] = [0, 1, 2];
+
+/** Depth first, in the order given. */
+function inOrder(before: Edges): readonly number[] {
+  const order: number[] = [];
+  const state = new Uint8Array(before.length);
+  for (const root of before.keys()) {
+    if (state[root] !== UNSEEN) continue;
+    state[root] = ENTERED;
     const stack = [{ at: root, next: 0 }];
     for (let top = stack.at(-1); top; top = stack.at(-1)) {
       const needed = before[top.at]![top.next++];
       if (needed === undefined) {
-        order.push(units[top.at]!);
+        state[top.at] = DONE;
+        order.push(top.at);
         stack.pop();
-      } else if (!entered[needed]) {
-        entered[needed] = 1;
-        stack.push({ at: needed, next: 0 });
+        continue;
       }
+      invariant(state[needed] !== ENTERED, `kernels ${top.at} and ${needed} need each other`);
+      if (state[needed] === DONE) continue;
+      state[needed] = ENTERED;
+      stack.push({ at: needed, next: 0 });
     }
   }
   return order;
