@@ -34,9 +34,22 @@ export interface Checkpoint {
   readonly sources: readonly { readonly path: string; readonly text: string }[];
 }
 
-/** What the names of folders that are not yet, or no longer, checkpoints begin with. */
+/** What the names of folders that are not yet, or no longer, checkpoints begin with: one that is being written, one that is being replaced, one that is being removed. */
 export const UNFINISHED = ".new-";
-export const DISCARDED = ".old-";
+export const REPLACED = ".old-";
+export const DISCARDED = ".gone-";
+
+/** Whether the folder holds every file that its manifest lists, in its size. */
+export async function isComplete(path: string): Promise<boolean> {
+  try {
+    const { files } = await readManifest(path);
+    for (const file of files) await (await openFile(path, file.name, file.bytes)).close();
+    return true;
+  } catch (fault) {
+    if (fault instanceof TrainError || (fault as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw fault;
+  }
+}
 
 /**
  * Writes a checkpoint as the folder `path`: beside it first, synced, then renamed, so that it is whole or absent whenever the power goes. One of that name is
@@ -51,7 +64,7 @@ export async function writeCheckpoint(path: string, contents: CheckpointContents
       await on.mkdir(fresh);
       await fill(fresh, contents, on);
       await syncFolder(fresh, on);
-      await replace(fresh, path, join(folder, `${DISCARDED}${basename(path)}-${unique}`), on);
+      await replace(fresh, path, join(folder, `${REPLACED}${basename(path)}-${unique}`), on);
     } catch (error) {
       // Best effort: what cannot be removed now is removed when the run goes on.
       await on.remove(fresh).catch(() => undefined);

@@ -1,14 +1,25 @@
 // The folder of a run: its checkpoints, which is the last and the best, and which are kept.
 import { randomBytes } from "node:crypto";
-import { readdir, readlink, symlink } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, readdir, readlink, symlink } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { Program } from "../program/program.js";
-import { DISCARDED, readCheckpoint, readManifest, UNFINISHED, writeCheckpoint, type Checkpoint, type CheckpointContents } from "./checkpoint-node.js";
+import {
+  DISCARDED,
+  isComplete,
+  readCheckpoint,
+  readManifest,
+  REPLACED,
+  UNFINISHED,
+  writeCheckpoint,
+  type Checkpoint,
+  type CheckpointContents,
+} from "./checkpoint-node.js";
 import { disk, makeFolder, syncFolder, writing, type Disk } from "./disk-node.js";
 import { TrainError } from "./errors.js";
 
 const CHECKPOINTS = "checkpoints";
 const NAME = /^step-(\d{8,})$/;
+const SET_ASIDE = /^set-aside-(\d+)$/;
 
 export const nameOf = (step: number): string => `step-${String(step).padStart(8, "0")}`;
 const stepOf = (name: string): number | null => {
@@ -30,48 +41,111 @@ export interface RunFolder {
   /** Steps of all checkpoints, ascending. */
   steps(): Promise<readonly number[]>;
   checkpoint(step: number): string;
-  /** Makes an earlier checkpoint the last: what comes after it will be written anew. */
-  goBackTo(step: number): Promise<void>;
+  /**
+   * Makes a checkpoint the last, and of it and those before it that of the lowest validation loss the best. Those after it, whose steps will be done anew, are set aside in a folder of
+   * their own with the log as it was. Returns that folder; null where there are none.
+   */
+  goBackTo(step: number): Promise<string | null>;
 }
 
-/** Opens a run's folder, making it where it is missing, and clears away what a run that was killed left half-done. Throws TrainError where it cannot be written. */
+/** Opens a run's folder, making it where it is missing, and mends what a run that was killed left half-done. Throws TrainError where it cannot be written. */
 export async function openRunFolder(path: string, on: Disk = disk): Promise<RunFolder> {
   const folder = join(path, CHECKPOINTS);
   await writing(path, async () => {
     await makeFolder(folder);
-    for (const name of await readdir(folder)) if (name.startsWith(UNFINISHED) || name.startsWith(DISCARDED)) await on.remove(join(folder, name));
+    await mend(folder, on);
   });
   const steps = async (): Promise<readonly number[]> =>
     (await readdir(folder))
       .map(stepOf)
       .filter((step) => step !== null)
       .sort((a, b) => a - b);
+  const checkpoint = (step: number): string => join(folder, nameOf(step));
+  const log = join(path, "log.jsonl");
   const point = (which: "last" | "best", step: number): Promise<void> => pointTo(folder, which, nameOf(step), on);
   return {
     path,
     cache: join(path, ".cache"),
-    log: join(path, "log.jsonl"),
+    log,
     report: join(path, "report.html"),
     steps,
-    checkpoint: (step) => join(folder, nameOf(step)),
+    checkpoint,
     find: (which) => pointedAt(folder, which),
-    goBackTo: (step) => writing(folder, () => point("last", step)),
+    goBackTo: (step) =>
+      writing(folder, async () => {
+        const all = await steps();
+        const best = await bestOf(all.filter((s) => s <= step).map(checkpoint));
+        // Those after it go first, so that whatever else is newer than the last belongs to the run.
+        const aside = await setAside(folder, all.filter((s) => s > step).map(nameOf), log, on);
+        await point("last", step);
+        if (best === null) await on.remove(join(folder, "best"));
+        else if (best !== (await pointedAt(folder, "best"))) await point("best", stepOf(basename(best))!);
+        return aside;
+      }),
     async save(contents, { keep, best }) {
       const { step } = contents;
-      await writeCheckpoint(join(folder, nameOf(step)), contents, on);
+      await writeCheckpoint(checkpoint(step), contents, on);
       return writing(folder, async () => {
-        await point("last", step);
+        // The last comes last: where both are not the same any more, `goBackTo` finds out.
         if (best) await point("best", step);
+        await point("last", step);
         await discard(
           folder,
           (await steps()).filter((s) => s <= step),
           keep,
           on,
         );
-        return join(folder, nameOf(step));
+        return checkpoint(step);
       });
     },
   };
+}
+
+/** A checkpoint that was moved aside for another, which then never came, goes back to its place; whatever else is half-done is removed. */
+async function mend(folder: string, on: Disk): Promise<void> {
+  const names = await readdir(folder);
+  for (const name of names) if (name.startsWith(UNFINISHED) || name.startsWith(DISCARDED)) await on.remove(join(folder, name));
+  for (const name of names.filter((n) => n.startsWith(REPLACED))) {
+    const own = /^step-\d+/.exec(name.slice(REPLACED.length))?.[0];
+    if (own !== undefined && !names.includes(own) && (await isComplete(join(folder, name)))) {
+      await on.rename(join(folder, name), join(folder, own));
+      await syncFolder(folder, on);
+    } else await on.remove(join(folder, name));
+  }
+}
+
+/** The first checkpoint of the lowest validation loss; null where none has one. What cannot be read has none. */
+async function bestOf(paths: readonly string[]): Promise<string | null> {
+  let best: { readonly path: string; readonly loss: number } | null = null;
+  for (const path of paths) {
+    const loss = await validationOf(path);
+    if (loss !== null && Number.isFinite(loss) && (best === null || loss < best.loss)) best = { path, loss };
+  }
+  return best?.path ?? null;
+}
+
+async function validationOf(path: string): Promise<number | null> {
+  try {
+    return (await readManifest(path)).validation;
+  } catch (fault) {
+    if (fault instanceof TrainError) return null;
+    throw fault;
+  }
+}
+
+/** Moves checkpoints, the newest first, and a copy of the log to a folder of a name that is new. */
+async function setAside(folder: string, names: readonly string[], log: string, on: Disk): Promise<string | null> {
+  if (names.length === 0) return null;
+  const numbers = (await readdir(folder)).map((name) => Number(SET_ASIDE.exec(name)?.[1] ?? 0));
+  const aside = join(folder, `set-aside-${1 + Math.max(0, ...numbers)}`);
+  await on.mkdir(aside);
+  await copyFile(log, join(aside, basename(log))).catch((cause: unknown) => {
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause; // a run without a log has none to keep
+  });
+  for (const name of names.toReversed()) await on.rename(join(folder, name), join(aside, name));
+  await syncFolder(aside, on);
+  await syncFolder(folder, on);
+  return aside;
 }
 
 /** A link of that name to a checkpoint, replaced in one go. */
@@ -113,7 +187,7 @@ async function names(folder: string): Promise<readonly string[]> {
 }
 
 /**
- * Reads the checkpoint to go on from: the last, or that of a step. Throws TrainError where it is not whole or not of the model, and names an older one that is.
+ * Reads the checkpoint to go on from: the newest, or that of a step. Throws TrainError where it is not whole or not of the model, and names an older one that is.
  */
 export async function resumeFrom(
   run: RunFolder,
@@ -122,7 +196,8 @@ export async function resumeFrom(
 ): Promise<{ readonly path: string; readonly checkpoint: Checkpoint }> {
   const steps = await run.steps();
   const newest = steps.at(-1);
-  const path = step === null ? ((await run.find("last")) ?? (newest === undefined ? null : run.checkpoint(newest))) : run.checkpoint(step);
+  // Newer than what `last` says can only be one that was written whole just before the run was killed.
+  const path = step !== null ? run.checkpoint(step) : newest === undefined ? null : run.checkpoint(newest);
   if (path === null) throw new TrainError("bad-checkpoint", `${run.path} has no checkpoint to resume from`, { hint: "leave --resume out to begin" });
   if (step !== null && !steps.includes(step))
     throw new TrainError("bad-checkpoint", `${run.path} has no checkpoint of step ${step}`, { hint: steps.length > 0 ? `it has ${steps.join(", ")}` : null });
@@ -158,11 +233,5 @@ async function newestWhole(run: RunFolder, steps: readonly number[], model: Pick
 /** Validation loss of the best checkpoint; null where there is none, or it is not whole. */
 export async function bestLoss(run: RunFolder): Promise<number | null> {
   const path = await run.find("best");
-  if (path === null) return null;
-  try {
-    return (await readManifest(path)).validation;
-  } catch (fault) {
-    if (fault instanceof TrainError) return null;
-    throw fault;
-  }
+  return path === null ? null : validationOf(path);
 }

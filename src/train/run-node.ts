@@ -97,13 +97,11 @@ async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, 
     const parts = split(corpus.tokens, settings.context, settings.validation);
     const trainer = await options.createTrainer(settings);
     try {
-      if (found) {
-        await trainer.restore(found.checkpoint.state);
-        await run.goBackTo(found.checkpoint.manifest.step);
-      }
+      if (found) await trainer.restore(found.checkpoint.state);
+      const aside = found ? await run.goBackTo(found.checkpoint.manifest.step) : null;
       const log = await openLog(run.log, found?.checkpoint.manifest.step ?? 0);
       try {
-        yield* recorded({ options, run, corpus, parts, settings, trainer, log, found });
+        yield* recorded({ options, run, corpus, parts, settings, trainer, log, found, aside });
       } finally {
         await log.close();
       }
@@ -152,11 +150,13 @@ interface Opened {
   readonly trainer: Trainer;
   readonly log: Log;
   readonly found: { readonly path: string; readonly checkpoint: Checkpoint } | null;
+  /** Where checkpoints after that one are now; null: there were none. */
+  readonly aside: string | null;
 }
 
 /** The loop's events, each written to the log before it is told; the report whenever there is a new validation, and at the end. */
 async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undefined> {
-  const { options, run, corpus, parts, settings, trainer, log, found } = opened;
+  const { options, run, corpus, parts, settings, trainer, log, found, aside } = opened;
   const from = found?.checkpoint.manifest.step ?? 0;
   yield {
     kind: "begin",
@@ -167,6 +167,7 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     cache: corpus.path,
     from: found?.path ?? null,
   };
+  if (aside !== null) yield { kind: "warning", step: from, message: `the checkpoints after step ${from} are set aside in ${aside}` };
   const otherwise = found ? differenceOf(found.checkpoint.manifest.machine, trainer.machine ?? {}) : null;
   if (otherwise !== null)
     yield { kind: "warning", step: from, message: `${otherwise}: results may differ in their last bits from those of a run that went on as it was` };

@@ -154,6 +154,14 @@ describe("a run that goes on", () => {
     await runTo(output, {}, { keep: 9 });
     const events = await runTo(output, { resume: 10 }, { keep: 9 });
     expect(events[0]).toMatchObject({ step: 10 });
+    expect(events.flatMap((e) => (e.kind === "warning" ? [e.message] : []))).toEqual([
+      `the checkpoints after step 10 are set aside in ${join(output, "checkpoints", "set-aside-1")}`,
+    ]);
+    expect(events.filter((e) => e.kind === "checkpoint").map((e) => [e.step, e.best])).toEqual([
+      [14, true],
+      [15, false],
+      [20, true],
+    ]);
     expect(last(output, "state.safetensors").equals(last(whole, "state.safetensors"))).toBe(true);
     const steps: number[] = [];
     for await (const entry of readLog(join(output, "log.jsonl"))) if (entry.kind === "step") steps.push(entry.step);
