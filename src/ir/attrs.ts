@@ -92,6 +92,7 @@ export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs
   gather: {},
   positions: { axis: "text" },
   segments: { axis: "text" },
+  append: { axis: "text" },
   counts: {},
   unpack: { dim: "number", axis: "text" },
   pack: { dim: "number", axis: "text" },

@@ -66,9 +66,12 @@ export interface GraphOutput {
 export interface State {
   readonly name: string;
   readonly type: TensorType;
-  readonly init: { readonly kind: "zeros" } | { readonly kind: "weight"; readonly path: string };
+  readonly init: StateInit;
   readonly next: Node;
 }
+
+/** How a state begins; `filled`: every element is this value. */
+export type StateInit = { readonly kind: "zeros" } | { readonly kind: "filled"; readonly value: number } | { readonly kind: "weight"; readonly path: string };
 
 export interface Graph {
   readonly name: string;

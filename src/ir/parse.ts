@@ -183,9 +183,15 @@ function parseOutput(role: GraphOutput["role"], text: string, into: Draft): Grap
 
 function parseState(text: string, into: Draft): State {
   const [name, rest] = quoted(text);
-  const [, type, init, path, next] = match(/^(\S+\[[^\]]*\]) = (?:(zeros)|weight (".*")) next (%\d+)$/, rest, '"m" f32[3] = zeros next %4');
+  const [, type, zeros, value, path, next] = match(
+    /^(\S+\[[^\]]*\]) = (?:(zeros)|filled (\S+)|weight (".*")) next (%\d+)$/,
+    rest,
+    '"m" f32[3] = zeros next %4',
+  );
   const [found] = parseTypes(type!);
-  return { name, type: found!, init: init === "zeros" ? { kind: "zeros" } : { kind: "weight", path: parseString(path!) }, next: lookUp(next!, into) };
+  const init: State["init"] =
+    zeros !== undefined ? { kind: "zeros" } : value !== undefined ? { kind: "filled", value: Number(value) } : { kind: "weight", path: parseString(path!) };
+  return { name, type: found!, init, next: lookUp(next!, into) };
 }
 
 const lookUp = (id: string, into: Draft): Node => into.nodes.get(id) ?? fail(`${id} is not defined above`);

@@ -93,6 +93,18 @@ const printOutput = (output: GraphOutput, ref: (node: Node) => string): string =
   `${output.role} ${JSON.stringify(output.name)} = ${printValue(ref(output.node), output.shape, output.packing)}`;
 
 function printState(state: State, ref: (node: Node) => string): string {
-  const init = state.init.kind === "zeros" ? "zeros" : `weight ${JSON.stringify(state.init.path)}`;
-  return `state ${JSON.stringify(state.name)} ${printType(state.type)} = ${init} next ${ref(state.next)}`;
+  return `state ${JSON.stringify(state.name)} ${printType(state.type)} = ${printInit(state.init)} next ${ref(state.next)}`;
+}
+
+function printInit(init: State["init"]): string {
+  switch (init.kind) {
+    case "zeros":
+      return "zeros";
+    case "filled":
+      return `filled ${init.value}`;
+    case "weight":
+      return `weight ${JSON.stringify(init.path)}`;
+    default:
+      return init satisfies never;
+  }
 }

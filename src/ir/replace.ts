@@ -1,5 +1,5 @@
 // A graph whose nodes are others: outputs, states and starts follow.
-import type { Graph, Node } from "./graph.js";
+import { nodesOf, type Graph, type Node } from "./graph.js";
 import { reachedStarts } from "./reach.js";
 
 /** The graph made of the nodes that stand for its own. */
@@ -13,4 +13,14 @@ export function replaceNodes(graph: Graph, now: (node: Node) => Node): Graph {
   // An input that nothing reads is in no order of evaluation and stays as it is.
   const inputs = graph.inputs.map((i) => ({ ...i, node: now(i.node) as Node<"input"> }));
   return { ...graph, inputs, outputs, states, starts };
+}
+
+/** The graph in which some nodes are others of their types, and all that is computed from them follows. */
+export function substituteNodes(graph: Graph, others: ReadonlyMap<Node, Node>): Graph {
+  const now = new Map<Node, Node>();
+  for (const node of nodesOf(graph)) {
+    const inputs = node.inputs.map((n) => now.get(n)!);
+    now.set(node, others.get(node) ?? (inputs.every((n, i) => n === node.inputs[i]) ? node : { ...node, inputs }));
+  }
+  return replaceNodes(graph, (node) => now.get(node) ?? node);
 }

@@ -113,6 +113,11 @@ export interface OpAttrs {
   positions: { readonly axis: string };
   /** starts → u32[N]: the sequence of each row. */
   segments: { readonly axis: string };
+  /**
+   * counts u32[B], starts(axis) (, starts of a longer axis) → u32[N]: the place of each row in its sequence, behind the rows that the sequence had before, `counts`;
+   * with the third input, the row of the longer axis at that place.
+   */
+  append: { readonly axis: string };
   /** starts → u32[B] */
   counts: None;
   /** x[…, N, …], starts → [B, …, T, …]: B in front, the packed dimension `dim` padded with zeros to the longest sequence. */

@@ -5,7 +5,7 @@ import type { InferContext, OpTable } from "./define.js";
 import { arity, bytesOf, costPerResult, expectDim, expectDtype, expectSequence, expectType, mismatch, replaceDim, rowsType, startsShape } from "./shapes.js";
 import { at, countOf, stored, tensor } from "./tensors.js";
 
-type Sequences = "positions" | "segments" | "counts" | "unpack" | "pack" | "mask";
+type Sequences = "positions" | "segments" | "append" | "counts" | "unpack" | "pack" | "mask";
 
 const ANY = ["f32", "f16", "u32", "i32", "bool"] as const;
 
@@ -35,6 +35,29 @@ export const sequences: Pick<OpTable, Sequences> = {
       const out = tensor("u32", [starts.at(-1)!]);
       eachRow(starts, (b, row) => {
         out.data[row] = b;
+      });
+      return [out];
+    },
+    grad: null,
+    lower: { kind: "kernel" },
+  },
+  append: {
+    doc: "the place of each row behind those that its sequence had before; with the starts of a longer axis, its row there",
+    infer(inputs, { axis }, context) {
+      if (inputs.length !== 3) arity(inputs, 2);
+      expectSequence(context, axis);
+      expectType(inputs, 0, "u32", [context.batch]);
+      expectType(inputs, 1, "u32", startsShape(context));
+      if (inputs.length === 3) expectType(inputs, 2, "u32", startsShape(context));
+      return [rowsType(axis)];
+    },
+    cost: costPerResult(0),
+    evaluate(inputs) {
+      const [counts, starts] = [at(inputs, 0).data, at(inputs, 1).data];
+      const longer = inputs.length === 3 ? at(inputs, 2).data : null;
+      const out = tensor("u32", [starts.at(-1)!]);
+      eachRow(starts, (b, row) => {
+        out.data[row] = (longer?.[b] ?? 0) + counts[b]! + row - starts[b]!;
       });
       return [out];
     },

@@ -175,7 +175,8 @@ export interface ProgramState {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly SizeText[];
-  readonly init: { readonly kind: "zeros" } | { readonly kind: "weight"; readonly path: string };
+  /** `filled`: every element is this value, a whole number of 32 bits. */
+  readonly init: { readonly kind: "zeros" } | { readonly kind: "filled"; readonly value: number } | { readonly kind: "weight"; readonly path: string };
   readonly slot: number;
 }
 

@@ -231,18 +231,32 @@ class ProgramReader {
   }
   #state(r: Reader, weights: ReadonlySet<string>): ProgramState {
     r.fields(["name", "dtype", "shape", "init", "slot"]);
-    const init = r.get("init");
-    const kind = init.get("kind").oneOf(["zeros", "weight"]);
-    init.fields(kind === "zeros" ? ["kind"] : ["kind", "path"]);
-    const path = kind === "zeros" ? null : init.get("path").string();
-    if (path !== null && !weights.has(path)) init.get("path").fail(`is ${JSON.stringify(path)}, which is no weight`);
     return {
       name: r.get("name").string(),
       dtype: r.get("dtype").oneOf(DTYPES),
       shape: this.#symbols.shape(r.get("shape")),
-      init: path === null ? { kind: "zeros" } : { kind: "weight", path },
+      init: this.#stateInit(r.get("init"), weights),
       slot: this.#slot(r.get("slot")),
     };
+  }
+  #stateInit(r: Reader, weights: ReadonlySet<string>): ProgramState["init"] {
+    const kind = r.get("kind").oneOf(["zeros", "filled", "weight"]);
+    switch (kind) {
+      case "zeros":
+        r.fields(["kind"]);
+        return { kind };
+      case "filled":
+        r.fields(["kind", "value"]);
+        return { kind, value: r.get("value").integer(0, 0xffffffff) };
+      case "weight": {
+        r.fields(["kind", "path"]);
+        const path = r.get("path").string();
+        if (!weights.has(path)) r.get("path").fail(`is ${JSON.stringify(path)}, which is no weight`);
+        return { kind, path };
+      }
+      default:
+        return kind satisfies never;
+    }
   }
   #table(r: Reader): ProgramTable {
     const kind = r.get("kind").oneOf([...COUNTED, "k", "span", "size", "live", "seed", "rope"]);

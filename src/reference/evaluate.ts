@@ -19,6 +19,8 @@ export interface EvaluateOptions {
   readonly inputs: ReadonlyMap<string, Given>;
   /** By path; their values, whatever their dtype, in row-major order. */
   readonly weights: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: ArrayLike<number> }>;
+  /** Of axes along which no input lies. */
+  readonly extents?: ReadonlyMap<string, number>;
   /** Tokens of each sequence, 0 to T; without it all are full. */
   readonly lengths?: ArrayLike<number>;
   /** Live parameters; without a value, their default. */
@@ -82,7 +84,7 @@ class Run {
     const given = new Map(graph.inputs.map((input) => [input.name, givenInput(options, input.name, input.node.attrs.dtype)]));
     for (const name of options.inputs.keys()) if (!given.has(name)) throw new InputError(`there is no input ${name}`);
     const live = new Map(graph.live.map((l) => [l.name, options.live?.get(l.name) ?? l.default]));
-    this.#run = runSizes(graph, given, options.lengths ?? null, live);
+    this.#run = runSizes(graph, given, { lengths: options.lengths ?? null, live, extents: options.extents ?? new Map() });
     this.#sizes = this.#resolve();
     for (const input of graph.inputs) {
       const { packing, name } = input;
@@ -170,8 +172,11 @@ class Run {
     if (given) return given;
     const state = this.#graph.states.find((s) => s.name === name);
     invariant(state, `state ${name} is declared`);
-    if (state.init.kind === "weight") return this.#weight(state.init.path, type);
-    return tensor(type.dtype, shapeOf(type.shape, this.#context(undefined)));
+    const { init } = state;
+    if (init.kind === "weight") return this.#weight(init.path, type);
+    const begins = tensor(type.dtype, shapeOf(type.shape, this.#context(undefined)));
+    if (init.kind === "filled") begins.data.fill(init.value);
+    return begins;
   }
 
   #results(node: Node): readonly Tensor[] {

@@ -49,9 +49,16 @@ export function toTensor(name: string, given: Given, dtype: DType): Tensor {
   return store(tensor(dtype, shape, values));
 }
 
+/** What the shapes of the inputs do not tell of a run: extents of axes along which none lies. */
+export interface Beside {
+  readonly lengths: ArrayLike<number> | null;
+  readonly live: ReadonlyMap<string, Rational>;
+  readonly extents: ReadonlyMap<string, number>;
+}
+
 /** Extents and lengths of the run, from the shapes of the inputs. */
-export function runSizes(graph: Graph, inputs: ReadonlyMap<string, Tensor>, lengths: ArrayLike<number> | null, live: ReadonlyMap<string, Rational>): RunSizes {
-  const extents = new Map<string, number>();
+export function runSizes(graph: Graph, inputs: ReadonlyMap<string, Tensor>, { lengths, live, extents: given }: Beside): RunSizes {
+  const extents = new Map(given);
   for (const input of graph.inputs) readExtents(input, inputs.get(input.name)!, graph, extents);
   const first = graph.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
   const batch = graph.axes.find((a) => a.role === "batch");

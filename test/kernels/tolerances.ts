@@ -91,6 +91,7 @@ export const tolerances: { readonly [K in OpName]: Tolerance } = {
   gather: exact,
   positions: exact,
   segments: exact,
+  append: exact,
   counts: exact,
   unpack: exact,
   pack: exact,

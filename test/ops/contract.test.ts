@@ -19,7 +19,10 @@ const costOf = <K extends OpName>(node: Node<K>): Cost => ops[node.op].cost(inpu
 /** Sizes of the sample's run; counts that only a run tells are bounds. */
 function sizesOf({ graph, options }: Case) {
   const given = new Map(graph.inputs.map((i) => [i.name, toTensor(i.name, options.inputs.get(i.name)!, i.node.attrs.dtype)]));
-  return resolveSizes(graph.axes, runSizes(graph, given, options.lengths ?? null, new Map(graph.live.map((l) => [l.name, l.default]))));
+  return resolveSizes(
+    graph.axes,
+    runSizes(graph, given, { lengths: options.lengths ?? null, live: new Map(graph.live.map((l) => [l.name, l.default])), extents: new Map() }),
+  );
 }
 
 describe.each(Object.keys(samples))("%s", (op) => {

@@ -60,7 +60,9 @@ const rope = (b: Bench, before: readonly number[], width: number, axis = "T", dt
   return b.node("rope", [axis === "T" ? x : b.node("take", [x, b.index(axis)], { dim: before.length }), b.positions(axis), table], {});
 };
 
-type Family = "positions" | "segments" | "counts" | "unpack" | "pack" | "mask" | "rope" | "attention";
+const countsOf = (b: Bench, axis: string): Node => b.node("counts", [b.starts(axis)], {});
+
+type Family = "positions" | "segments" | "append" | "counts" | "unpack" | "pack" | "mask" | "rope" | "attention";
 
 export const sequenceSamples: Samples<Family> = {
   positions: [
@@ -92,6 +94,31 @@ export const sequenceSamples: Samples<Family> = {
       setting: { ...UNEQUAL, axes: { K: NONE } },
       build: (b) => (b.top("K"), b.node("segments", [b.starts("K")], { axis: "K" })),
       expected: [[]],
+    },
+  ],
+  append: [
+    {
+      name: "places behind as many as there are",
+      setting: UNEQUAL,
+      build: (b) => b.node("append", [countsOf(b, "T"), b.starts("T")], { axis: "T" }),
+      expected: [[2, 3, 0, 0, 4, 5, 6, 7, 0, 0, 0, 0]],
+    },
+    {
+      name: "rows of a longer axis, for a route of unequal counts",
+      setting: { batch: 3, tokens: 4, lengths: [0, 4, 1], axes: { K: TOP_2 } },
+      build: (b) => (b.top("K"), b.node("append", [countsOf(b, "T"), b.starts("K"), b.starts("T")], { axis: "K" })),
+      expected: [[0, 0, 4, 5, 5, 0]],
+    },
+    {
+      name: "an empty route",
+      setting: { ...UNEQUAL, axes: { K: NONE } },
+      build: (b) => (b.top("K"), b.node("append", [countsOf(b, "T"), b.starts("K")], { axis: "K" })),
+      expected: [[]],
+    },
+    {
+      name: "seven sequences",
+      setting: SEVEN,
+      build: (b) => b.node("append", [countsOf(b, "T"), b.starts("T"), b.starts("T")], { axis: "T" }),
     },
   ],
   counts: [

@@ -88,6 +88,16 @@ const rowsOfStarts =
 export const positions: Spec<"positions"> = rowsOfStarts("n - starts[sequence]");
 export const segments: Spec<"segments"> = rowsOfStarts("sequence");
 
+export const append: Spec<"append"> = ({ inputs, results, extents }) => {
+  const kernel = new KernelBuilder("segments", extents, "append").read("starts", "u32", input(1)).read("counts", "u32", input(0));
+  if (inputs.length === 3) kernel.read("longer", "u32", input(2));
+  kernel.write("y", "u32", result()).count("batch", extents.batch);
+  kernel.function(
+    `fn value(n: u32, sequence: u32) -> u32 { return ${inputs.length === 3 ? "longer[sequence] + " : ""}counts[sequence] + n - starts[sequence]; }`,
+  );
+  return work([kernel.over(extents.product(typeAt(results, 0).shape))]);
+};
+
 export const counts: Spec<"counts"> = ({ extents }) => {
   const kernel = new KernelBuilder("counts", extents).read("starts", "u32", input(0)).write("y", "u32", result());
   return work([kernel.count("batch", extents.batch).over(extents.batch)]);

@@ -1,0 +1,60 @@
+// Small language models of every kind of routing that phase generate accepts.
+
+const LM = (imports: string, members: string, layers: string, context = 24): string => `
+import { Attention, Embedding, GeluMLP, Layer, Linear, MoD, Predictor, Residual, RMSNorm } from "std"
+${imports}
+model Tiny(vocab: int = 13, dim: int = 16) {
+  embed: Embedding(vocab, dim)
+  ${members}
+  norm: RMSNorm(dim)
+  forward(tokens: u32[B, T <= ${context}]) -> f32[B, T, vocab] {
+    x = embed(tokens)
+    ${layers}
+    norm(x) @ transpose(embed.table)
+  }
+}
+`;
+
+/** A routed layer whose rule is given: which tokens it takes. */
+const RULED = (rule: string): string => `
+block Ruled(inner: block, dim: int) {
+  guess: Predictor(dim)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    likely = guess(x)[..., 0]
+    chosen = above(likely, ${rule})
+    put(x, chosen, inner(take(x, chosen)))
+  }
+}`;
+
+const NESTED = `
+block Inner(dim: int) {
+  attn: Attention(dim, 2)
+  deep: MoD(Attention(dim, 2), dim, 50%)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { deep(x) - x + attn(x) }
+}`;
+
+/** Noise by position, and a layer that looks at positions. */
+const PLACED = `
+block Placed(dim: int) {
+  inner: Attention(dim, 2)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    inner(x + 0.1 * random_normal(like: x) + sin(f32(position(x)))[..., None])
+  }
+}`;
+
+export const MODELS: Readonly<Record<string, string>> = {
+  dense: LM("", "layers: [for i in 0..2: Residual(Layer(dim, 4, kv_heads: 2, hidden: 24))]", "for layer in layers { x = layer(x) }"),
+  "mixture of depths": LM(
+    "",
+    "layers: [for i in 0..4: if i % 2 == 1 then MoD(Layer(dim, 2, hidden: 24), dim, 50%) else Residual(Layer(dim, 2, hidden: 24))]",
+    "for layer in layers { x = layer(x) }",
+  ),
+  "every layer routed": LM("", "layers: [for i in 0..3: MoD(Layer(dim, 2, hidden: 24), dim, 50%)]", "for layer in layers { x = layer(x) }"),
+  "routes that take nothing": LM(RULED("1000.0"), "one: Ruled(Layer(dim, 2), dim)\n  two: Residual(Layer(dim, 2))", "x = two(one(x))"),
+  "routes that take everything": LM(RULED("-1000.0"), "one: Ruled(Layer(dim, 2), dim)\n  two: Residual(Layer(dim, 2))", "x = two(one(x))"),
+  "nested routes": LM(NESTED, "outer: MoD(Inner(dim), dim, 50%)", "x = outer(x)"),
+  "one block called twice": LM("", "shared: MoD(Layer(dim, 2, hidden: 24), dim, 25%)", "x = shared(shared(x))"),
+  "windows of attention": LM("", "one: Residual(Attention(dim, 2, window: 3))\n  two: MoD(Attention(dim, 2, window: 5), dim, 50%)", "x = two(one(x))"),
+  "routed work without attention": LM("", "one: MoD(GeluMLP(dim, 32), dim, 50%)\n  two: Residual(Attention(dim, 2))", "x = two(one(x))"),
+  "noise and positions": LM(PLACED, "one: Residual(Placed(dim))\n  two: MoD(Placed(dim), dim, 50%)", "x = two(one(x))"),
+};
