@@ -1,6 +1,6 @@
-// y[i, c] = values[min(indices[i], last), c]: rows of a table by index; an empty table gives zeros.
+// y[i, c] = values[min(indices[i], last), c]: rows of a table by index, in words of one or four elements; an empty table gives zeros.
 // Method: values move as they lie, or from one form to the other where table and result lie in memory in two.
-// Grid: one invocation for EACH elements of y.
+// Grid: one invocation for EACH words of y.
 
 // --- parameters
 struct Sizes { rows: u32, width: u32, table: u32 }

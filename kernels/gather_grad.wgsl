@@ -1,6 +1,7 @@
 // y[min(indices[n], last row), c] = Σ over the list that n heads (see gather_links.wgsl) of dy[·, c]: the gradient of a table from those of the rows looked up in it.
-// Method: where an index heads a list, an invocation follows it for its column, in blocks of 32 that are added up. y begins as zeros, so rows that nobody looked up cost nothing else.
-// Grid: one invocation for EACH elements of dy.
+// Method: where an index heads a list, an invocation follows it for COLUMNS neighbouring columns, in blocks of 32 that are added up. y begins as zeros, so rows that nobody looked up cost
+// nothing else.
+// Grid: one invocation for EACH times COLUMNS elements of dy.
 
 // --- parameters
 struct Sizes { count: u32, rows: u32, width: u32 }
@@ -12,6 +13,8 @@ struct Sizes { count: u32, rows: u32, width: u32 }
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 const LANES = 64u;
 const EACH = 1u;
+/** 1, or 4 where the width is a multiple of it. */
+const COLUMNS = 1u;
 fn count() -> u32 { return sizes.count; }
 fn tableRows() -> u32 { return sizes.rows; }
 fn width() -> u32 { return sizes.width; }
@@ -20,24 +23,32 @@ fn value(i: u32) -> f32 { return dy[i]; }
 fn rounded(v: f32) -> f32 { return v; }
 // --- end of parameters
 
+fn columnsFrom(at: u32) -> vec4f {
+  if (COLUMNS == 1u) { return vec4f(value(at), 0.0, 0.0, 0.0); }
+  return vec4f(value(at), value(at + 1u), value(at + 2u), value(at + 3u));
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let first = (group.x + group.y * groups.x) * (LANES * EACH);
-  let end = min(first + LANES * EACH, count() * width());
+  let across = width() / COLUMNS;
+  let end = min(first + LANES * EACH, count() * across);
   for (var i = first + lane; i < end; i += LANES) {
-    let n = i / width();
+    let n = i / across;
     if (heads[n] == 0u) { continue; }
-    let c = i % width();
+    let c = (i % across) * COLUMNS;
     var link = n + 1u;
-    var total = 0.0;
+    var total = vec4f();
     while (link > 0u) {
-      var part = 0.0;
+      var part = vec4f();
       for (var left = 32u; left > 0u && link > 0u; left--) {
-        part += value((link - 1u) * width() + c);
+        let at = (link - 1u) * width() + c;
+        part += columnsFrom(at);
         link = next[link - 1u];
       }
       total += part;
     }
-    y[min(indices[n], tableRows() - 1u) * width() + c] = rounded(total);
+    let at = min(indices[n], tableRows() - 1u) * width() + c;
+    for (var j = 0u; j < COLUMNS; j++) { y[at + j] = rounded(total[j]); }
   }
 }

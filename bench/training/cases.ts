@@ -41,12 +41,13 @@ const decoder = (routed: boolean): TrainCase => ({
   trainers: TRAINERS,
 });
 
-const layer = (routed: boolean): TrainCase => ({
-  id: routed ? "train-layer-mod" : "train-layer-dense",
-  title: routed ? "one MoD layer, T = 1024" : "one dense layer, T = 1024",
+/** By one sequence a step what does not depend on tokens, AdamW above all, weighs most; four are nearer to how one trains. */
+const layer = (routed: boolean, B: 1 | 4): TrainCase => ({
+  id: `train-layer-${routed ? "mod" : "dense"}${B === 1 ? "" : `-${B}`}`,
+  title: `one ${routed ? "MoD" : "dense"} layer, B = ${B}, T = 1024`,
   model: "layer",
   routed,
-  B: 1,
+  B,
   T: 1024,
   dim: 512,
   heads: 8,
@@ -54,7 +55,7 @@ const layer = (routed: boolean): TrainCase => ({
   trainers: ["modc"],
 });
 
-export const trainCases: readonly TrainCase[] = [decoder(false), decoder(true), layer(false), layer(true)];
+export const trainCases: readonly TrainCase[] = [decoder(false), decoder(true), layer(false, 1), layer(true, 1), layer(false, 4), layer(true, 4)];
 
 /** Draws weights and batches. */
 export function prepareTraining({ id, model: name, routed, B, T, dim, heads, depth }: TrainCase): TrainData {

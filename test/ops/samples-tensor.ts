@@ -341,6 +341,7 @@ export const tensorSamples: Samples<Family> = {
       setting: UNEQUAL,
       build: (b) => b.node("gather", [b.weight("table", "f32", [31, 17]), b.rows([], [], "u32", (r) => r.below(31))], {}),
     },
+    { name: "rows of whole fours", build: (b) => b.node("gather", [b.weight("table", "f32", [31, 12]), b.rows([], [], "u32", (r) => r.below(31))], {}) },
     { name: "single values", build: (b) => b.node("gather", [b.data("i32", [7]), b.data("u32", [3, 2], (r) => r.below(7))], {}) },
     { name: "one index", build: (b) => b.node("gather", [b.data("bool", [5, 3]), b.data("u32", [], [4])], {}) },
     { name: "f16", build: (b) => b.node("gather", [b.weight("table", "f16", [5, 3, 2]), b.data("u32", [7], (r) => r.below(5))], {}) },

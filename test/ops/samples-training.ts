@@ -114,6 +114,11 @@ export const trainingSamples: Samples<Family> = {
       build: (b) => b.node("gather_grad", [b.rows([], [], "u32", (r) => r.below(9)), b.rows([], [17])], { rows: 8 }),
     },
     {
+      name: "rows of whole fours",
+      setting: SEVEN,
+      build: (b) => b.node("gather_grad", [b.rows([], [], "u32", (r) => r.below(9)), b.rows([], [12])], { rows: 8 }),
+    },
+    {
       name: "one row for very many",
       setting: { tokens: 700 },
       build: (b) => b.node("gather_grad", [b.rows([], [], "u32", (r) => (r.below(9) === 0 ? r.below(100) : 3)), b.rows([], [5])], { rows: 100 }),

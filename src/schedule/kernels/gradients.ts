@@ -13,11 +13,12 @@ export const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extent
   sums.readAs("indices", "u32", places[0]!);
   readValues(sums, prologue, { name: "dy", type: "f32", place: places[1]! });
   sums.read("heads", "u32", scratch(0)).read("next", "u32", scratch(1)).write("y", "f32", result());
-  sums.count("count", count).count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype, false));
+  const columns = typeof width === "number" && width % 4 === 0 ? 4 : 1;
+  sums.constant("COLUMNS", columns).count("count", count).count("tableRows", attrs.rows).count("width", width).function(roundedTo(y.dtype, false));
   const steps: readonly Step<Operand>[] = [
     { kind: "clear", to: result(), bytes: extents.bytes(y) },
     links.over(count),
-    sums.spread(extents.times(count, width), tunings.elements),
+    sums.spread(extents.times(count, extents.ceilDivide(width, columns)), tunings.elements),
   ];
   return work(steps, [extents.times(4, count), extents.times(4, count)]);
 };

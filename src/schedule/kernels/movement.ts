@@ -36,19 +36,19 @@ export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tuning
 export const gather: Spec<"gather"> = ({ inputs, results, extents, tunings, stored }) => {
   const [table, indices] = [typeAt(inputs, 0), typeAt(inputs, 1)];
   const [from, to] = [stored.reads[0]!, stored.writes[0]!];
-  // Where either is f16, values move as floats.
-  const word = from || to ? "f32" : "u32";
+  const width = extents.product(table.shape.slice(1));
+  // Four words at once where a row is whole fours of them: an index is read once for them. Where either is f16, values move as floats.
+  const fours = !from && !to && typeof width === "number" && width % 4 === 0;
+  const word = fours ? "vec4u" : from || to ? "f32" : "u32";
+  const words = (size: Size): Size => (fours ? extents.ceilDivide(size, 4) : size);
   const kernel = new KernelBuilder("gather", extents)
     .read("values", from ? "f16" : word, input(0))
     .read("indices", "u32", input(1))
     .write("y", to ? "f16" : word, result());
   kernel.function(`alias Word = ${to ? "f16" : word};`);
   kernel.function(`fn wordAt(at: u32) -> Word { return ${from === to ? "values[at]" : to ? toHalf("values[at]") : fromStored("values[at]", from)}; }`);
-  kernel
-    .count("rowCount", extents.product(indices.shape))
-    .count("width", extents.product(table.shape.slice(1)))
-    .count("tableRows", table.shape[0]!);
-  return work([kernel.spread(extents.product(typeAt(results, 0).shape), tunings.elements)]);
+  kernel.count("rowCount", extents.product(indices.shape)).count("width", words(width)).count("tableRows", table.shape[0]!);
+  return work([kernel.spread(words(extents.product(typeAt(results, 0).shape)), tunings.elements)]);
 };
 
 /** Adds or replaces rows of a copy of x, or of x itself where nothing else reads it. */
