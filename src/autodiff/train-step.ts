@@ -31,6 +31,8 @@ export interface StepOptions {
   readonly trained?: (weight: DeclaredWeight) => boolean;
   /** Layers (`layersOf`) whose results are computed again for the backward pass rather than kept; by default none. */
   readonly recompute?: ReadonlySet<string>;
+  /** Whether a step may be begun before it is known how the one before ended (`FOLLOWS`); by default not. */
+  readonly inFlight?: boolean;
   /** Which of them decay; by default those of two dimensions and more that are not looked up by index, so that norms, biases and embeddings are spared. */
   readonly decays?: (weight: DeclaredWeight) => boolean;
 }
@@ -42,6 +44,10 @@ export interface StepOptions {
 export const RATES = "step.rates";
 /** f32[]: 0 for the first micro-batch of a step, whose gradients replace those of the step before; 1 for others. */
 export const KEEP = "step.keep";
+/** f32[], where steps are in flight: 1 for a step that was begun before it was known how the one before ended, 0 for others. */
+export const FOLLOWS = "step.follows";
+/** The state f32[] that says whether the step before was one that changed nothing: 1 then. What follows such a step changes nothing either. */
+export const HELD = "step.held";
 /** Result of a step: the norm of all gradients together, before clipping. */
 export const GRADIENT_NORM = "gradient.norm";
 
@@ -91,7 +97,10 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
     ],
     {},
   );
-  const factor = emit.node("mul", [share, clipping(emit, norm, lossOf(graph), options.clip)], {});
+  const held = options.inFlight ? holding(emit) : null;
+  const fine = finite(emit, [norm, emit.node("abs", [lossOf(graph)], {})], held);
+  if (held) states.push({ name: HELD, type: typeOf(held.state), init: { kind: "zeros" }, next: emit.node("where", [fine, scalar(0), scalar(1)], {}) });
+  const factor = emit.node("mul", [share, emit.node("where", [fine, clipping(emit, norm, options.clip), scalar(NaN)], {})], {});
   const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]!] : [])));
   for (const { own, node, gradient } of learning) {
     const decays = options.decays ? options.decays(own) : own.shape.length >= 2 && !lookedUp.has(node);
@@ -100,7 +109,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
     );
   }
   const inOrder = (some: readonly DeclaredWeight[]): readonly string[] => declared.filter((own) => some.includes(own)).map((own) => own.path);
-  const inputs: GraphInput[] = [...graph.inputs, plainInput(rates)];
+  const inputs: GraphInput[] = [...graph.inputs, plainInput(rates), ...(held ? [plainInput(held.follows)] : [])];
   const outputs = [...graph.outputs, { name: GRADIENT_NORM, role: "result" as const, node: norm, shape: [], packing: null }];
   return {
     graph: withStarts(graph, { ...graph, inputs, outputs, states }),
@@ -170,16 +179,32 @@ function normOf(emit: Emit, all: readonly Node[]): Node {
 /** The largest f32 there is: what lies beyond is infinite or NaN. */
 const LARGEST = 3.4028234663852886e38;
 
-/**
- * What gradients are multiplied by: min(1, clip / (norm + 1e-6)) as PyTorch's `clip_grad_norm_` has it; NaN where the norm or the loss is not finite, at which
- * the optimisers change nothing.
- */
-function clipping(emit: Emit, norm: Node, loss: Node, clip: number | null): Node {
+/** What gradients are multiplied by: min(1, clip / (norm + 1e-6)) as PyTorch's `clip_grad_norm_` has it. */
+function clipping(emit: Emit, norm: Node, clip: number | null): Node {
   const scalar = (value: number): Node => emit.node("constant", [], { value, dtype: "f32", shape: [] });
-  const factor =
-    clip === null ? scalar(1) : emit.node("min", [scalar(1), emit.node("div", [scalar(clip), emit.node("add", [norm, scalar(1e-6)], {})], {})], {});
-  const finite = [norm, emit.node("abs", [loss], {})].map((x) => emit.node("le", [x, scalar(LARGEST)], {}));
-  return emit.node("where", [emit.node("and", finite, {}), factor, scalar(NaN)], {});
+  if (clip === null) return scalar(1);
+  return emit.node("min", [scalar(1), emit.node("div", [scalar(clip), emit.node("add", [norm, scalar(1e-6)], {})], {})], {});
+}
+
+interface Holding {
+  readonly state: Node<"state">;
+  readonly follows: Node<"input">;
+  /** Whether this step follows one that changed nothing. */
+  readonly held: Node;
+}
+
+function holding(emit: Emit): Holding {
+  const state = emit.node("state", [], { name: HELD, dtype: "f32", shape: [] });
+  const follows = emit.node("input", [], { name: FOLLOWS, dtype: "f32", shape: [] });
+  const held = emit.node("gt", [emit.node("mul", [state, follows], {}), emit.node("constant", [], { value: 0, dtype: "f32", shape: [] })], {});
+  return { state, follows, held };
+}
+
+/** Whether a step may change anything: these are finite, and nothing holds it. Where it may not, gradients are multiplied by NaN, at which the optimisers change nothing. */
+function finite(emit: Emit, values: readonly Node[], holds: Holding | null): Node {
+  const largest = emit.node("constant", [], { value: LARGEST, dtype: "f32", shape: [] });
+  const each: readonly Node[] = [...values.map((x) => emit.node("le", [x, largest], {})), ...(holds ? [emit.node("not", [holds.held], {})] : [])];
+  return each.reduce((all, one) => emit.node("and", [all, one], {}));
 }
 
 /** [learning rate, decay, (AdamW: both corrections), factor]. */

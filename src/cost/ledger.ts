@@ -10,7 +10,7 @@ import { madeWhenPacked } from "../schedule/side-by-side.js";
 import { resolveSizes, type RunSizes } from "../size/axes.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
-import { multiplySizes, type Size } from "../size/size.js";
+import { multiplySizes, printSize, type Size } from "../size/size.js";
 import { morConvention } from "./convention.js";
 import { MODEL_GROUP, groupOf } from "./group.js";
 import { resolveShares, type SizeValues } from "./shares.js";
@@ -102,6 +102,23 @@ export function ledger(graph: Graph, model: Pick<Model, "weights">, options: Led
     rows: rows.sort((a, b) => Number(a.name === MODEL_GROUP) - Number(b.name === MODEL_GROUP)),
     total: totalOf(rows),
     embeddingParameters: model.weights.filter((w) => tables.has(w.path)).reduce((sum, w) => sum + elementsOf(w.shape), 0),
+  };
+}
+
+/** The operations of an optimized graph, as `executed` counts them, for as many sizes and live values as one asks: what depends on neither is done once. */
+export function flopsOf(graph: Graph): (run: Pick<RunSizes, "extents"> & { readonly live?: ReadonlyMap<string, Rational> }) => number {
+  const nodes = nodesOf(graph);
+  const unmade = madeWhenPacked(nodes, callerReads(graph));
+  const times = new Map<string, { readonly size: Size; count: number }>();
+  for (const node of nodes) {
+    if (unmade.has(node)) continue;
+    const { flops } = costOf(node);
+    if (flops !== 0) entry(times, printSize(flops), () => ({ size: flops, count: 0 })).count++;
+  }
+  return ({ extents, live: given }) => {
+    const live = new Map(graph.live.map((l) => [l.name, given?.get(l.name) ?? l.default]));
+    const sizes = resolveSizes(graph.axes, { extents, lengths: new Map(), live }, "expected");
+    return [...times.values()].reduce((sum, { size, count }) => sum + count * q.toNumber(sizes.rational(size)), 0);
   };
 }
 

@@ -6,7 +6,7 @@ import { finiteProbe, type Watched } from "../autodiff/non-finite.js";
 import { accumulateStep, type StepOptions, type TrainStep, trainStep } from "../autodiff/train-step.js";
 import { weightsAsStates } from "../autodiff/weights-as-states.js";
 import { programFor } from "../compile.js";
-import { ledger } from "../cost/ledger.js";
+import { flopsOf } from "../cost/ledger.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Graph } from "../ir/graph.js";
@@ -16,6 +16,7 @@ import type { Program } from "../program/program.js";
 import type { Target } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { memoryOf } from "../runtime/index.js";
+import type { Rational } from "../size/rational.js";
 import { chosenLayers, layersWithin, type RecomputeChoice } from "./recompute.js";
 import type { Rule } from "./types.js";
 
@@ -32,7 +33,7 @@ export interface TrainingSource {
 }
 
 /** What a training run compiles beside the step's own options. */
-export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "recompute"> {
+export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "recompute" | "inFlight"> {
   readonly microBatches: number;
   /** Layers whose results are computed again rather than kept: `none` (the default), `all`, or patterns of paths. */
   readonly recompute?: RecomputeChoice;
@@ -62,10 +63,19 @@ export interface TrainingPrograms {
   readonly evaluate: Readonly<Record<Rule, Program>>;
   /** Which tokens of a passage each routed layer computes can be told: the model observes its routes. */
   readonly routes: readonly string[];
-  /** Floating-point operations of one step at these sizes, as its kernels do them. */
-  flops(extents: ReadonlyMap<string, number>): number;
-  /** The program that tells which value is not finite, and what it watches. Compiled when asked for. */
+  /** Floating-point operations of one step at these sizes, all its micro-batches together, as kernels do them; live parameters that are not given have their defaults. */
+  flops(extents: ReadonlyMap<string, number>, live?: ReadonlyMap<string, Rational>): number;
+  /** The program that tells which value of a micro-batch is not finite, and what it watches. Compiled when asked for. */
   probe(): { readonly program: Program; readonly watched: readonly Watched[] };
+}
+
+/** The step, and what comes before it where it has micro-batches. */
+interface Compiled {
+  readonly made: TrainStep;
+  readonly graph: Graph;
+  readonly adding: Graph | null;
+  readonly step: Program;
+  readonly accumulate: Program | null;
 }
 
 export type CompiledTraining =
@@ -88,13 +98,11 @@ export function compileTraining(source: TrainingSource, options: TrainingOptions
 
   const objective = lower(model);
   const { recompute: choice = "none", budget, microBatches, ...own } = options;
-  const stepOf = (
-    recompute: ReadonlySet<string>,
-  ): { readonly made: TrainStep; readonly graph: Graph; readonly step: Program; readonly accumulate: Program | null } => {
-    const made = trainStep(objective, model.weights, { ...own, recompute, accumulated: microBatches > 1 });
+  const stepOf = (recompute: ReadonlySet<string>): Compiled => {
+    const made = trainStep(objective, model.weights, { ...own, recompute, accumulated: microBatches > 1, inFlight: true });
     const graph = optimize(made.graph);
-    const accumulate = microBatches > 1 ? emitted(optimize(accumulateStep(objective, model.weights, { ...own, recompute })), model) : null;
-    return { made, graph, step: emitted(graph, model), accumulate };
+    const adding = microBatches > 1 ? optimize(accumulateStep(objective, model.weights, { ...own, recompute })) : null;
+    return { made, graph, adding, step: emitted(graph, model), accumulate: adding && emitted(adding, model) };
   };
   const evaluation = (of: Model): Program => emitted(optimize(weightsAsStates(lower(of))), of);
   const topK = evaluation(inferred.model);
@@ -107,7 +115,8 @@ export function compileTraining(source: TrainingSource, options: TrainingOptions
       )
     : asked;
   const recomputed = new Set([...asked, ...recompute]);
-  const { made, graph, step, accumulate } = stepOf(recomputed);
+  const { made, graph, adding, step, accumulate } = stepOf(recomputed);
+  const [stepFlops, addingFlops] = [flopsOf(graph), adding && flopsOf(adding)];
   const programs: TrainingPrograms = {
     model,
     sources: checked.sources,
@@ -119,9 +128,10 @@ export function compileTraining(source: TrainingSource, options: TrainingOptions
     accumulate,
     evaluate,
     routes: topK.outputs.flatMap((o) => (o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : [])),
-    flops: (extents) => ledger(graph, model, { extents }).total.executed.flops,
+    flops: (extents, live = new Map()) => stepFlops({ extents, live }) + (microBatches - 1) * (addingFlops?.({ extents, live }) ?? 0),
     probe: () => {
-      const { graph: probe, watched } = finiteProbe(made.graph);
+      // Of a micro-batch by itself: what was added up would only tell that one of them went wrong.
+      const { graph: probe, watched } = finiteProbe(trainStep(objective, model.weights, { ...own, recompute: recomputed, accumulated: false }).graph);
       return { program: emitted(optimize(probe), model), watched };
     },
   };

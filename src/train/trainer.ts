@@ -2,8 +2,9 @@
 import { LineTable } from "../codegen/lines.js";
 import { CompilerBug } from "../diagnostics/invariant.js";
 import type { Watched } from "../autodiff/non-finite.js";
-import { GRADIENT_NORM, KEEP, RATES, type StepOptions } from "../autodiff/train-step.js";
+import { FOLLOWS, GRADIENT_NORM, HELD, KEEP, RATES, type StepOptions } from "../autodiff/train-step.js";
 import { type Device, InputError, load, type Results, type Session, type SessionEvent, type WeightsInput } from "../runtime/index.js";
+import { checkLive } from "../runtime/extents.js";
 import { extentsOf, IN_FLIGHT, type TrainingPrograms } from "./programs.js";
 import type { Batch, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
 
@@ -44,7 +45,7 @@ export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
       if (!known) others.push(session);
       rules.set(rule, session);
     }
-    return new DeviceTrainer(options, { step, accumulate, rules, others }, programs.flops(axes) * options.microBatches);
+    return new DeviceTrainer(options, { step, accumulate, rules, others });
   } catch (error) {
     for (const session of [...others, step]) session.dispose();
     throw error;
@@ -58,21 +59,31 @@ interface Sessions {
   readonly others: readonly Session[];
 }
 
+/** A step of the optimiser that is begun. */
+interface Begun {
+  readonly settings: StepSettings;
+  readonly step: number;
+  /** Whether it is not known yet how the one before ended. */
+  readonly follows: boolean;
+}
+
 class DeviceTrainer implements Trainer {
   readonly #options: TrainerOptions;
   readonly #sessions: Sessions;
-  readonly #flops: number;
+  /** Of the last step, and the live parameters it had. */
+  #flops: { readonly live: string; readonly count: number } | null = null;
   #steps = 0;
+  /** Steps that were begun and of which it is not known how they ended. */
+  #underWay = 0;
   #lastEnd = 0;
   /** Of the last step: evaluation is of the model as it trains. */
   #live: StepSettings["live"];
   /** The step with micro-batches that is under way. */
   #before: Promise<unknown> = Promise.resolve();
 
-  constructor(options: TrainerOptions, sessions: Sessions, flops: number) {
+  constructor(options: TrainerOptions, sessions: Sessions) {
     this.#options = options;
     this.#sessions = sessions;
-    this.#flops = flops;
   }
 
   async step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics> {
@@ -82,7 +93,8 @@ class DeviceTrainer implements Trainer {
     const step = ++this.#steps;
     this.#live = settings.live;
     const began = performance.now();
-    const results = await this.#run(micro, settings, step);
+    const follows = this.#underWay++ > 0;
+    const results = await this.#run(micro, { settings, step, follows }).finally(() => this.#underWay--);
     const ended = performance.now();
     const seconds = (ended - Math.max(began, this.#lastEnd)) / 1000;
     this.#lastEnd = ended;
@@ -102,7 +114,7 @@ class DeviceTrainer implements Trainer {
       gradientNorm: Number(results.at(-1)![GRADIENT_NORM]!.data[0]),
       tokens,
       seconds,
-      flops: this.#flops,
+      flops: this.#flopsWith(settings.live),
       agreement: named("", ".agreement"),
       computedShare: shareOf(
         results,
@@ -112,12 +124,21 @@ class DeviceTrainer implements Trainer {
     };
   }
 
+  /** Operations of a step with these live parameters. */
+  #flopsWith(live: StepSettings["live"]): number {
+    const { programs, rows, length } = this.#options;
+    const key = JSON.stringify(live ?? {});
+    if (this.#flops?.live !== key)
+      this.#flops = { live: key, count: programs.flops(extentsOf(programs.model, rows, length), checkLive(programs.step, live, null)) };
+    return this.#flops.count;
+  }
+
   /**
    * Runs all micro-batches of a step. Sessions do not wait for each other: so gradients are added up by the time the step begins that takes them, and a step with
    * micro-batches begins once the one before is done.
    */
-  async #run(micro: readonly Batch[], settings: StepSettings, step: number): Promise<readonly Results[]> {
-    const one = (i: number): Promise<Results> => this.#submit(micro[i]!, settings, step, i);
+  async #run(micro: readonly Batch[], begun: Begun): Promise<readonly Results[]> {
+    const one = (i: number): Promise<Results> => this.#submit(micro[i]!, begun, i);
     if (micro.length === 1) return [await one(0)];
     const turn = this.#before.then(async () => {
       const before = await Promise.all(micro.slice(1).map((_, i) => one(i)));
@@ -128,12 +149,12 @@ class DeviceTrainer implements Trainer {
   }
 
   /** Hands micro-batch i of a step to the device. */
-  #submit(batch: Batch, settings: StepSettings, step: number, i: number): Promise<Results> {
+  #submit(batch: Batch, { settings, step, follows }: Begun, i: number): Promise<Results> {
     const { step: session, accumulate } = this.#sessions;
     const { microBatches, seed } = this.#options;
     const last = i === microBatches - 1;
     const extra: Record<string, Given> = last
-      ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] } }
+      ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] }, [FOLLOWS]: { data: Float32Array.of(follows ? 1 : 0), shape: [] } }
       : { [KEEP]: { data: Float32Array.of(i === 0 ? 0 : 1), shape: [] } };
     const on = last ? session : accumulate;
     if (!on) throw new CompilerBug("micro-batches without a program that adds them up");
@@ -172,7 +193,7 @@ class DeviceTrainer implements Trainer {
   }
 
   async state(): Promise<TrainingState> {
-    const states = await this.#sessions.step.readStates();
+    const states = await this.#sessions.step.readStates(this.#kept());
     const tensors = [...states].map(([name, { shape, data }]): [string, StateTensor] => {
       // Signed numbers by their bits: no step changes them.
       const words = data instanceof Int32Array ? new Uint32Array(data.buffer, data.byteOffset, data.length) : data;
@@ -184,8 +205,7 @@ class DeviceTrainer implements Trainer {
   async restore(state: TrainingState): Promise<void> {
     const count = state.get(STEP_STATE);
     if (!count || count.data.length !== 1) throw new InputError(STEP_STATE, `the state of a training run has one number called ${STEP_STATE}`);
-    const wanted = this.#options.programs.step.states.map((s) => s.name);
-    const missing = wanted.filter((name) => !state.has(name));
+    const missing = this.#kept().filter((name) => !state.has(name));
     if (missing.length > 0)
       throw new InputError(missing[0]!, `the state lacks ${missing.slice(0, 4).join(", ")}${missing.length > 4 ? ` and ${missing.length - 4} more` : ""}`);
     const signed = new Set(this.#options.programs.step.states.flatMap((s) => (s.dtype === "i32" ? [s.name] : [])));
@@ -194,6 +214,11 @@ class DeviceTrainer implements Trainer {
       new Map(given.map(([name, { data }]) => [name, { data: signed.has(name) ? new Int32Array(data.buffer, data.byteOffset, data.length) : data }])),
     );
     this.#steps = count.data[0]!;
+  }
+
+  /** Names of the states that outlive a step: no step is held that begins when it is known how the one before ended. */
+  #kept(): readonly string[] {
+    return this.#options.programs.step.states.flatMap(({ name }) => (name === HELD ? [] : [name]));
   }
 
   async whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string> {
@@ -206,12 +231,15 @@ class DeviceTrainer implements Trainer {
         const runSeed = (seed + (step - 1) * micro.length + i) >>> 0;
         const { finite } = await session.run({ ...shaped(batch), ...rates }, { seed: runSeed, ...(settings.live ? { live: settings.live } : {}) });
         const at = finite!.data.findIndex((flag) => flag !== 0);
-        if (at >= 0) return describe(watched[at]!, programs);
+        const which = micro.length > 1 ? ` (micro-batch ${i + 1} of ${micro.length})` : "";
+        if (at >= 0) return `${describe(watched[at]!, programs)}${which}`;
       }
     } finally {
       session.dispose();
     }
-    return "every value was finite when the step was repeated";
+    return micro.length > 1
+      ? "every value of each micro-batch was finite when the step was repeated: their gradients are too large together"
+      : "every value was finite when the step was repeated";
   }
 
   dispose(): void {

@@ -58,12 +58,15 @@ export type TrainingState = ReadonlyMap<string, StateTensor>;
 export interface Trainer {
   /** What the bits of its results depend on beside the model: device, driver, tunings. */
   readonly machine?: Readonly<Record<string, string>>;
-  /** One step of the optimiser on the gradients of all micro-batches together. */
+  /**
+   * One step of the optimiser on the gradients of all micro-batches together. One that gives no finite loss changes nothing, and neither does one that was begun before it was known how such a
+   * step ended.
+   */
   step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics>;
   evaluate(batches: AsyncIterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluation>;
   state(): Promise<TrainingState>;
   restore(state: TrainingState): Promise<void>;
-  /** Of a step that gave no finite loss, which value went wrong first: the layer, the operator and its line. Such a step changed nothing. */
+  /** Of a step that gave no finite loss, which value went wrong first: the layer, the operator and its line. All steps begun since must have ended. */
   whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string>;
   dispose(): void;
 }
