@@ -27,6 +27,7 @@ const ORDER = [
   "compile",
   "index",
   "runtime",
+  "huggingface",
   "tune",
   "train",
   "cli",

@@ -45,7 +45,15 @@ export function judge(error: unknown): Verdict {
 }
 
 function exitOf(name: string, code: unknown): ExitCode | null {
-  if (name === "InputError" || name === "ProgramError" || name === "TrainError" || name === "TuningsError" || name === "WeightsError") return EXIT.user;
+  if (
+    name === "CheckpointError" ||
+    name === "InputError" ||
+    name === "ProgramError" ||
+    name === "TrainError" ||
+    name === "TuningsError" ||
+    name === "WeightsError"
+  )
+    return EXIT.user;
   if (name === "TargetError") return EXIT.usage;
   switch (code) {
     case "no-device":

@@ -10,7 +10,8 @@ import type { Tunings } from "../schedule/tunings/index.js";
 import { pairs } from "./arguments.js";
 import { EXIT, Quit, UserError } from "./exit.js";
 import type { Read } from "../check/files.js";
-import { importReader, readSource } from "./files.js";
+import { importReader } from "./files.js";
+import { modelName, readModel } from "./model-file.js";
 import { say, useColor } from "./terminal.js";
 
 /** What `--set --phase --enter --model` give, as commander leaves them. */
@@ -34,11 +35,11 @@ export function compileOptions(file: string, flags: ModelFlags): CompileOptions 
   if (flags.gradients && (flags.enter ?? (phase === "train" ? "objective" : "forward")) !== "objective")
     throw new UserError("--gradients needs a loss, which an objective has", "give --phase train, or --enter objective", EXIT.usage);
   return {
-    file,
+    file: modelName(file),
     phase,
     ...(flags.gradients ? { gradients: true } : {}),
     set: pairs("--set", flags.set ?? []),
-    read: importReader(file),
+    read: importReader(modelName(file)),
     ...(flags.enter === undefined ? {} : { entry: flags.enter }),
     ...(flags.model === undefined ? {} : { model: flags.model }),
   };
@@ -61,7 +62,7 @@ export type Finished = Compiled & {
 
 /** Compiles a file; prints what there is to say, and quits where it does not compile. */
 export async function compileFile(file: string, flags: ModelFlags & PrecisionFlags): Promise<Finished> {
-  const source = readSource(file);
+  const source = await readModel(file);
   const precision = flags.precision ?? "f32";
   const options = { ...compileOptions(file, flags), precision };
   const { compile, programFor } = await import("../compile.js");
@@ -80,7 +81,7 @@ export async function compileFile(file: string, flags: ModelFlags & PrecisionFla
 
 /** Checks a file only; prints what there is to say, and quits where there is no model. */
 export async function checkFile(file: string, flags: ModelFlags): Promise<{ readonly model: Model; readonly sources: readonly SourceFile[] }> {
-  const source = readSource(file);
+  const source = await readModel(file);
   const { phase = "infer", entry, model: name, set, read } = compileOptions(file, flags);
   const { check } = await import("../check/check.js");
   const { model, diagnostics, sources } = check(source, {

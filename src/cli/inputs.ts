@@ -17,6 +17,8 @@ export interface InputFlags {
   readonly input?: readonly string[];
   readonly text?: readonly string[];
   readonly lengths?: string;
+  /** The tokenizer of a checkpoint's folder. */
+  readonly tokenizer?: string;
 }
 
 export interface GivenInputs {
@@ -37,6 +39,8 @@ export async function readInputs(program: Program, flags: InputFlags): Promise<G
     if (inputs.has(name)) throw new UserError(`--input gives ${name} twice`);
     inputs.set(name, await readTensor(declared, value));
   }
+  if (flags.text?.length && flags.tokenizer !== undefined)
+    throw new UserError(`--text gives bytes, and the model of this folder reads the tokens of ${flags.tokenizer}`, "give --input tokens=[[…]]");
   const texts = flags.text?.length ? textTokens(program, flags.text, inputs) : null;
   for (const { name } of program.inputs) if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));
   const given = flags.lengths === undefined ? null : wholeNumbers("--lengths", flags.lengths);

@@ -17,7 +17,10 @@ const live = new Option("--live <name=value>", "a live parameter: 0.5, 12.5% or 
 const device = new Option("--device <kind>", "where to run; by default the best there is").choices(["gpu", "software", "swiftshader", "reference"]);
 const requireGpu = new Option("--require-gpu", "fail (3) where there is no hardware GPU");
 const tunings = new Option("--tunings <path>", "a file that `modc tune` wrote, or none (default: what was measured on the device before)");
-const weights = new Option("--weights <path>", "a safetensors file, an index of shards, or a folder with either");
+const weights = new Option(
+  "--weights <path>",
+  "a safetensors file, an index of shards, or a folder with either (default: those of the folder, where the model is one)",
+);
 const batch = new Option("--batch <n>", "sequences (default 1)");
 const at = new Option("--at <axis=n,…>", "extents by the names of axes, such as B=1,T=2048");
 const output = new Option("-o, --output <path>", "the file to write");
@@ -56,7 +59,7 @@ function build(finish: (code: ExitCode) => void): Command {
   ];
 
   add("check <file>", "find errors and warnings, in infer and, where there is an objective, in train", [...compiling, json]).action(async (file, flags) =>
-    finish((await import("./commands/check.js")).check(file, flags)),
+    finish(await (await import("./commands/check.js")).check(file, flags)),
   );
   add("fmt <files...>", "print files in the canonical form, in place", [
     new Option("--check", "write nothing; fail (1) where a file would change"),
@@ -114,6 +117,10 @@ function build(finish: (code: ExitCode) => void): Command {
     model,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/init.js")).init(file, flags)));
+  add("import <folder>", "write the .mod file that a checkpoint's config.json describes", [
+    new Option("-o, --output <path>", "the file to write (default: print it)"),
+    json,
+  ]).action(async (folder, flags) => finish((await import("./commands/import.js")).importFolder(folder, flags)));
   add("plan <file>", "print each kernel: what was fused into it, from which lines, its tuning, its memory, its cost", [
     batch,
     new Option("--length <n>", "tokens of each sequence (default 512, or as many as the model allows)"),
@@ -199,7 +206,7 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--live-schedule <name=value@step,…>", "a live parameter that changes: capacity=100%@0,12.5%@2000, or @50% of the run (repeatable)").argParser(
       collect,
     ),
-    new Option("--only <patterns>", "weights that learn: paths, * for any characters, separated by commas (default all)"),
+    new Option("--only <patterns>", "weights that learn: paths or names in them such as router,guess, * for any characters, separated by commas (default all)"),
     new Option("--validate-every <steps>", "default 100"),
     new Option("--validation-windows <n>", "sequences of a validation, spread over what is held out (default 64; 0: all)"),
     new Option("--checkpoint-every <steps>", "default 500; also at the end and whenever validation is the best so far"),

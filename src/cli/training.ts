@@ -1,5 +1,5 @@
 // From a model's file to what training needs of it: its text inputs, its losses, its live parameters, and a trainer on a device.
-import { namePatterns, unmatched } from "../train/patterns.js";
+import { weightPatterns, unmatched } from "../train/patterns.js";
 import type { Axis } from "../size/axes.js";
 import type { Model, ModelInput } from "../check/model.js";
 import type { SourceFile } from "../diagnostics/span.js";
@@ -12,8 +12,9 @@ import type { RunModel } from "../train/run-node.js";
 import { largestLive, livePoints, type TrainSettings } from "../train/settings.js";
 import type { Trainer } from "../train/types.js";
 import { EXIT, Quit, UserError } from "./exit.js";
-import { importReader, readSource } from "./files.js";
+import { importReader } from "./files.js";
 import { checkFile, compileOptions, showDiagnostics, type ModelFlags } from "./frontend.js";
+import { modelName, readModel } from "./model-file.js";
 import { asProgramWeight } from "./model-weights.js";
 import type { TuningsFlags } from "./tunings.js";
 import { say, type Progress } from "./terminal.js";
@@ -37,7 +38,7 @@ export async function trainingModel(file: string, flags: ModelFlags): Promise<Tr
     run: {
       name: model.name,
       parameters: Object.fromEntries(model.parameters.map(({ name, value }) => [name, value])),
-      sources: ownSources(file, sources),
+      sources: ownSources(modelName(file), sources),
       weights: model.weights.map(asProgramWeight),
       ignore: model.ignore,
       inputs: { tokens: inputs.tokens.name, targets: inputs.targets?.name ?? null, signed: inputs.targets?.type.dtype === "i32" } satisfies TextInputs,
@@ -56,7 +57,7 @@ async function canGenerate(file: string, flags: ModelFlags): Promise<boolean> {
   const { check } = await import("../check/check.js");
   const { model: name, set, read } = compileOptions(file, flags);
   const options = { phase: "generate", entry: "objective", set, read } as const;
-  return check(readSource(file), name === undefined ? options : { ...options, model: name }).model !== null;
+  return check(await readModel(file), name === undefined ? options : { ...options, model: name }).model !== null;
 }
 
 const sequenceOf = (model: Model): Axis | undefined => model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
@@ -113,12 +114,12 @@ export async function openTrainer({ file, flags, kind, weights, progress }: Trai
     const { compileTraining } = await import("../train/programs.js");
     const { createTrainer } = await import("../train/trainer.js");
     const { tuningsOn } = await import("./tunings.js");
-    const source = readSource(file);
+    const source = await readModel(file);
     const { set, read } = compileOptions(file, flags);
     const optimizer = optimizerOf(settings);
     progress.report("compiling");
     const { programs, diagnostics, sources } = compileTraining(
-      { source: source.text, file, read, set, ...(flags.model === undefined ? {} : { model: flags.model }) },
+      { source: source.text, file: source.file, read, set, ...(flags.model === undefined ? {} : { model: flags.model }) },
       {
         optimizer,
         clip: settings.clip === 0 ? null : settings.clip,
@@ -137,7 +138,7 @@ export async function openTrainer({ file, flags, kind, weights, progress }: Trai
       settings.only === ""
         ? null
         : unmatched(
-            namePatterns(settings.only),
+            weightPatterns(settings.only),
             programs.model.weights.map((w) => w.path),
           );
     if (missed !== null)
@@ -191,7 +192,7 @@ const withDevice = (trainer: Trainer, device: Device, tunings: string): Trainer 
 
 /** Whether a weight's path is one of some patterns. */
 export function matching(patterns: string): (weight: { readonly path: string }) => boolean {
-  const each = namePatterns(patterns);
+  const each = weightPatterns(patterns);
   return ({ path }) => each.some((p) => p.test(path));
 }
 

@@ -5,15 +5,16 @@ export interface NamePattern {
   test(name: string): boolean;
 }
 
-export const namePatterns = (texts: string): readonly NamePattern[] =>
+export const namePatterns = (texts: string): readonly NamePattern[] => patterns(texts, (expression) => `^${expression}$`);
+
+/** Patterns of weights: of whole paths, or of any run of their segments, so that `router` is every weight of members of that name. */
+export const weightPatterns = (texts: string): readonly NamePattern[] => patterns(texts, (expression) => `^(?:.*\\.)?${expression}(?:\\..*)?$`);
+
+const patterns = (texts: string, around: (expression: string) => string): readonly NamePattern[] =>
   texts.split(",").map((part) => {
     const text = part.trim();
-    const expression = new RegExp(
-      `^${text
-        .split("*")
-        .map((s) => s.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`))
-        .join(".*")}$`,
-    );
+    const parts = text.split("*").map((s) => s.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`));
+    const expression = new RegExp(around(parts.join(".*")));
     return { text, test: (name) => expression.test(name) };
   });
 

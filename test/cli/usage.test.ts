@@ -70,7 +70,7 @@ describe("files that cannot be read exit with 1", () => {
   };
   it.each<[string, () => string, string]>([
     ["none", () => join(folder.path, "none.mod"), "there is no such file"],
-    ["a folder", () => folder.path, "it is a folder"],
+    ["a folder", () => folder.path, "is a folder without config.json or model.mod"],
     ["a file for a folder", () => join(folder.file("plain.mod", MODEL), "x.mod"), "its folder is not one"],
     ["invalid UTF-8", () => folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1")), "is not UTF-8 text: byte 6 begins no character"],
     ["an import that is not UTF-8", () => folder.file("importer.mod", `import { n } from "./latin.mod"\n${MODEL}`), "is not UTF-8 text"],

@@ -5,8 +5,8 @@ import { lineAndColumn, type SourceFile } from "../../diagnostics/span.js";
 import type { Block, Member } from "../../syntax/ast.js";
 import { parse } from "../../syntax/parse.js";
 import { EXIT, type ExitCode } from "../exit.js";
-import { readSource } from "../files.js";
 import { compileOptions, showDiagnostics, type ModelFlags } from "../frontend.js";
+import { readModel } from "../model-file.js";
 import { out, outJson } from "../terminal.js";
 
 export interface CheckFlags extends ModelFlags {
@@ -14,8 +14,8 @@ export interface CheckFlags extends ModelFlags {
 }
 
 /** Several models are checked one after the other unless `--model` chooses; a file without one is a library, whose text and names are checked. */
-export function check(file: string, flags: CheckFlags): ExitCode {
-  const source = readSource(file);
+export async function check(file: string, flags: CheckFlags): Promise<ExitCode> {
+  const source = await readModel(file);
   const models = parse(source)
     .file.declarations.filter((d) => d.kind === "block")
     .filter((d) => d.model);

@@ -14,6 +14,7 @@ import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { onDevice } from "../execute.js";
 import { compileFile, type ModelFlags } from "../frontend.js";
+import { withFolder } from "../model-file.js";
 import { table } from "../table.js";
 import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
 import { trainingModel, type TrainingModel, usualContext } from "../training.js";
@@ -37,7 +38,8 @@ export interface EvalFlags extends Pick<ModelFlags, "set" | "model">, DeviceFlag
 
 const PHASES = { "top-k": "infer", causal: "generate" } as const;
 
-export async function evaluate(file: string, flags: EvalFlags): Promise<ExitCode> {
+export async function evaluate(file: string, given: EvalFlags): Promise<ExitCode> {
+  const flags = withFolder(file, given);
   if (deviceKind(flags) === "reference")
     throw new UserError("a text is evaluated on a device: `modc run --device reference` runs one passage", null, EXIT.usage);
   const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);

@@ -12,6 +12,7 @@ import { chosenExtents, printExtents, type ExtentFlags } from "../extents.js";
 import { writeText } from "../files.js";
 import type { ModelFlags, PrecisionFlags } from "../frontend.js";
 import { type GivenInputs, readInputs, type InputFlags } from "../inputs.js";
+import { withFolder } from "../model-file.js";
 import { madeInputs } from "../made-inputs.js";
 import { layerOf, pathOf, sourcesOf } from "../planned.js";
 import { faultOf, programOf } from "../program.js";
@@ -41,7 +42,8 @@ interface Measured {
   readonly extents: ReadonlyMap<string, number>;
 }
 
-export async function profile(file: string, flags: ProfileFlags): Promise<ExitCode> {
+export async function profile(file: string, asked: ProfileFlags): Promise<ExitCode> {
+  const flags = withFolder(file, asked);
   const kind = deviceKind(flags);
   if (kind === "reference") throw new UserError("the reference cannot be profiled: it runs on no device", null, EXIT.usage);
   const repeat = flags.repeat === undefined ? 9 : wholeNumber("--repeat", flags.repeat, 1, 1000);

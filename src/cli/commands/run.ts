@@ -7,6 +7,7 @@ import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { runOnDevice, runOnReference, type Job, type Times, type Value, type Values } from "../execute.js";
 import type { ModelFlags, PrecisionFlags } from "../frontend.js";
+import { withFolder } from "../model-file.js";
 import { readInputs, type InputFlags } from "../inputs.js";
 import { faultOf, programOf } from "../program.js";
 import { showRun } from "../show.js";
@@ -28,7 +29,8 @@ export interface RunFlags extends ModelFlags, PrecisionFlags, DeviceFlags, Input
 /** Runs after the first that `--time` takes the middle of. */
 const STEADY_RUNS = 9;
 
-export async function run(file: string, flags: RunFlags): Promise<ExitCode> {
+export async function run(file: string, given: RunFlags): Promise<ExitCode> {
+  const flags = withFolder(file, given);
   const kind = deviceKind(flags);
   if (flags.time && kind === "reference") throw new UserError("--time measures a device, and --device reference uses none", null, EXIT.usage);
   if (flags.time) await import("../../compile.js"); // loading the compiler is not compiling

@@ -7,6 +7,7 @@ import { bytesOf, positiveNumber, seedOf, splitPair, wholeNumber } from "../argu
 import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import type { ModelFlags } from "../frontend.js";
+import { withFolder } from "../model-file.js";
 import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
 import { TrainProgress, validationText } from "../train-progress.js";
 import { checkAgainst, openTrainer, startingValue, trainingModel, usualContext } from "../training.js";
@@ -49,11 +50,12 @@ export interface TrainFlags extends Pick<ModelFlags, "set" | "model">, DeviceFla
   readonly json?: boolean;
 }
 
-export async function train(file: string, flags: TrainFlags): Promise<ExitCode> {
+export async function train(file: string, asked: TrainFlags): Promise<ExitCode> {
+  const flags = withFolder(file, asked);
   const kind = deviceKind(flags);
   if (kind === "reference") throw new UserError("training needs a device: the reference only runs", null, EXIT.usage);
   const resume = flags.resume === undefined ? null : flags.resume === true ? "last" : wholeNumber("--resume", flags.resume, 0, Number.MAX_SAFE_INTEGER);
-  if (resume !== null && flags.weights !== undefined)
+  if (resume !== null && asked.weights !== undefined)
     throw new UserError("--resume goes on with the weights of the run: --weights contradicts it", null, EXIT.usage);
   const given = settingsOf(flags);
   const model = await trainingModel(file, flags);
@@ -66,7 +68,7 @@ export async function train(file: string, flags: TrainFlags): Promise<ExitCode> 
     stop.abort();
   });
   const kept = new Kept();
-  const weights = flags.weights ?? null;
+  const weights = resume === null ? (flags.weights ?? null) : null;
   try {
     const events = run({
       model: model.run,

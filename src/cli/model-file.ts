@@ -1,0 +1,34 @@
+// What a command takes for a model: a `.mod` file, or a checkpoint's folder, which brings its weights and its tokenizer.
+import { statSync } from "node:fs";
+import type { SourceFile } from "../diagnostics/span.js";
+import { checkpointFiles, type CheckpointFiles } from "../huggingface/files-node.js";
+import { readSource } from "./files.js";
+
+/** What a checkpoint's folder holds; null where the path is no folder. */
+export function folderOf(path: string): CheckpointFiles | null {
+  return isFolder(path) ? checkpointFiles(path) : null;
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false; // why it cannot be reached is told where it is read
+  }
+}
+
+/** What the model's text is called in messages; what it imports is found beside it. */
+export const modelName = (path: string): string => folderOf(path)?.model ?? path;
+
+/** The text of a model: a file's, or what a checkpoint's configuration describes. */
+export async function readModel(path: string): Promise<SourceFile> {
+  return folderOf(path) === null ? readSource(path) : (await import("../huggingface/folder-node.js")).checkpointSource(path);
+}
+
+/** Flags with the weights and the tokenizer of the folder where neither says otherwise. */
+export function withFolder<F extends { readonly weights?: string; readonly tokenizer?: string }>(path: string, flags: F): F {
+  const folder = folderOf(path);
+  if (folder === null) return flags;
+  const [weights, tokenizer] = [flags.weights ?? folder.weights, flags.tokenizer ?? folder.tokenizer];
+  return { ...flags, ...(weights === null ? {} : { weights }), ...(tokenizer === null ? {} : { tokenizer }) };
+}

@@ -1,0 +1,148 @@
+// `config.json` of a decoder, read as what its layers compute. What modc does not know is refused by field and value.
+import { CheckpointError } from "./errors.js";
+import { families, type Biases, type Family } from "./families.js";
+import { Fields } from "./fields.js";
+import { rotaryOf, type Rotary } from "./rotary.js";
+
+/** What the layers of a decoder are made of. */
+export interface DecoderConfig {
+  readonly family: Family;
+  /** Tokens there are. */
+  readonly vocab: number;
+  /** Width of the stream. */
+  readonly dim: number;
+  /** Width inside the network on each token. */
+  readonly hidden: number;
+  readonly depth: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** The most tokens of a sequence. */
+  readonly context: number;
+  /** Of the norms. */
+  readonly eps: number;
+  readonly activation: Activation;
+  readonly biases: Biases;
+  /** Whether logits are products with the embedding. */
+  readonly tied: boolean;
+  /** How far each layer sees; 0: no limit. */
+  readonly windows: readonly number[];
+  readonly rotary: Rotary;
+}
+
+/** A function of the language. */
+export type Activation = "silu" | "gelu" | "gelu_tanh" | "relu";
+
+const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
+  ["silu", "silu"],
+  ["swish", "silu"],
+  ["gelu", "gelu"],
+  ["gelu_new", "gelu_tanh"],
+  ["gelu_pytorch_tanh", "gelu_tanh"],
+  ["relu", "relu"],
+]);
+
+/** Types of weights that are read. */
+const DTYPES = new Set(["float32", "float16", "bfloat16"]);
+
+/** Reads a configuration. Throws CheckpointError that names the field and its value. */
+export function parseConfig(text: string, file = "config.json"): DecoderConfig {
+  const config = Fields.parse(text, file);
+  const family = familyOf(config);
+  const needed = (name: string): number => config.whole(name) ?? config.missing(name);
+  const [vocab, dim, hidden, depth, heads] = [
+    needed("vocab_size"),
+    needed("hidden_size"),
+    needed("intermediate_size"),
+    needed("num_hidden_layers"),
+    needed("num_attention_heads"),
+  ];
+  const kvHeads = config.whole("num_key_value_heads") ?? family.kvHeads ?? heads;
+  if (heads % kvHeads !== 0) config.refuse("num_key_value_heads", `it must divide num_attention_heads, ${heads}`);
+  const headDim = config.whole("head_dim") ?? family.headDim ?? dim / heads;
+  if (!Number.isInteger(headDim)) config.refuse("num_attention_heads", `it must divide hidden_size, ${dim}, where there is no head_dim`);
+  if (headDim % 2 !== 0) config.refuse(config.has("head_dim") ? "head_dim" : "hidden_size", `heads of width ${headDim} have no pairs to rotate`);
+  const positions = config.whole("max_position_embeddings") ?? family.positions;
+  const rotary = rotaryOf(config, { headDim, positions, theta: 10000 });
+  const act = config.text("hidden_act") ?? "silu";
+  const read: DecoderConfig = {
+    family,
+    vocab,
+    dim,
+    hidden,
+    depth,
+    heads,
+    kvHeads,
+    headDim,
+    context: Math.max(positions, rotary.reach ?? 0),
+    eps: config.positive("rms_norm_eps") ?? 1e-6,
+    activation: ACTIVATIONS.get(act) ?? config.refuse("hidden_act", `modc knows ${[...ACTIVATIONS.keys()].join(", ")}`),
+    biases: family.biases(config),
+    tied: config.flag("tie_word_embeddings") ?? false,
+    windows: family.windows(config, depth),
+    rotary,
+  };
+  refuseOthers(config);
+  return read;
+}
+
+function familyOf(config: Fields): Family {
+  const type = config.text("model_type") ?? config.missing("model_type");
+  const known = [...families.keys()].join(", ");
+  const family = families.get(type);
+  if (!family)
+    return config.refuse(
+      "model_type",
+      `modc knows ${known}`,
+      "a model of another kind can be written as a .mod file: see docs/language.md and examples/llama.mod",
+    );
+  const other = (config.texts("architectures") ?? []).find((name) => name !== family.architecture);
+  return other === undefined ? family : config.refuse("architectures", `modc reads ${family.architecture}`);
+}
+
+/** Read above or in the family. */
+const READ = [
+  "model_type architectures vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim",
+  "max_position_embeddings rms_norm_eps hidden_act tie_word_embeddings attention_bias mlp_bias rope_theta rope_scaling rope_parameters",
+  "partial_rotary_factor sliding_window use_sliding_window max_window_layers layer_types",
+];
+
+/** Says nothing of what a pass over tokens computes: training, generation (read from its own file), bookkeeping. */
+const SILENT = [
+  "_name_or_path name_or_path transformers_version torch_dtype dtype initializer_range attention_dropout hidden_dropout resid_pdrop embd_pdrop",
+  "bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id unk_token_id use_cache pretraining_tp return_dict output_attentions output_hidden_states",
+  "is_decoder is_encoder_decoder torchscript chunk_size_feed_forward problem_type task_specific_params finetuning_task id2label label2id tokenizer_class prefix",
+  "max_length min_length do_sample temperature top_k top_p typical_p num_beams num_beam_groups num_return_sequences diversity_penalty repetition_penalty length_penalty",
+  "no_repeat_ngram_size encoder_no_repeat_ngram_size remove_invalid_values forced_bos_token_id forced_eos_token_id suppress_tokens begin_suppress_tokens bad_words_ids",
+  "exponential_decay_length_penalty early_stopping output_scores return_dict_in_generate tf_legacy_loss use_bfloat16 pruned_heads attn_implementation",
+  "_attn_implementation _attn_implementation_autoset is_llama_config transformers.js_config unsloth_version unsloth_fixed rope_interleaved use_mrope",
+];
+
+const words = (lines: readonly string[]): ReadonlySet<string> => new Set(lines.flatMap((line) => line.split(" ")));
+const [read, silent] = [words(READ), words(SILENT)];
+
+/** A field that nobody here knows may change what is computed, unless it says no. */
+function refuseOthers(config: Fields): void {
+  if (config.flag("rope_interleaved") === true) config.refuse("rope_interleaved", "modc rotates the halves of a head, not neighbours");
+  if (config.flag("use_mrope") === true) config.refuse("use_mrope", "modc knows positions in one dimension");
+  if (config.raw("quantization_config") !== null)
+    config.refuse("quantization_config", "modc reads float32, float16 and bfloat16 weights, none that are quantized");
+  for (const name of ["torch_dtype", "dtype"]) {
+    const dtype = config.text(name);
+    if (dtype !== null && !DTYPES.has(dtype)) config.refuse(name, `modc reads ${[...DTYPES].join(", ")}`);
+  }
+  const unknown = config.names.find((name) => !read.has(name) && !silent.has(name) && !isOff(config, name));
+  if (unknown !== undefined) config.refuse(unknown, "modc does not know this field", "if it changes nothing that is computed, take it out of config.json");
+}
+
+function isOff(config: Fields, name: string): boolean {
+  const value = config.raw(name);
+  return value === false || value === "" || (Array.isArray(value) && value.length === 0) || (value instanceof Map && value.size === 0);
+}
+
+/** A number as the language writes a float. */
+export function floatText(value: number): string {
+  if (!Number.isFinite(value)) throw new CheckpointError("bad-config", `${value} is no number that a model can be written with`);
+  const plain = value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
+  return /[.e]/.test(plain) ? plain : `${plain}.0`;
+}

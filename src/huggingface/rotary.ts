@@ -1,0 +1,109 @@
+// Rotary positions of a checkpoint: the base, or the angles that its scaling makes of it.
+//
+// The kinds are those of Hugging Face's `rope_scaling`, called `rope_parameters` since version 5: "default", "linear" (Chen et al. 2023, arXiv
+// 2306.15595), "llama3" (the Llama 3.1 model card) and "yarn" (Peng et al. 2023, arXiv 2309.00071).
+import { ropeFrequencies } from "../size/rope.js";
+import type { Fields } from "./fields.js";
+
+export interface Rotary {
+  readonly theta: number;
+  /** Radians a position of each pair, head_dim / 2 of them; null: those of theta. */
+  readonly frequencies: readonly number[] | null;
+  /** Multiplies sine and cosine. */
+  readonly scale: number;
+  /** For people: `llama3, factor 32`; null where nothing is scaled. */
+  readonly scaling: string | null;
+  /** Positions that the scaling reaches, where it says so. */
+  readonly reach: number | null;
+}
+
+export interface RotaryContext {
+  readonly headDim: number;
+  /** `max_position_embeddings`. */
+  readonly positions: number;
+  /** Base where the configuration gives none. */
+  readonly theta: number;
+}
+
+/** Fields that every kind may have. */
+const COMMON = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
+const OF_KIND: ReadonlyMap<string, readonly string[]> = new Map([
+  ["default", []],
+  ["linear", ["factor"]],
+  ["llama3", ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"]],
+  ["yarn", ["factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate", "original_max_position_embeddings"]],
+]);
+
+/** Reads both spellings. Throws CheckpointError for a kind or a field that modc does not know. */
+export function rotaryOf(config: Fields, context: RotaryContext): Rotary {
+  const [older, newer] = [config.object("rope_scaling"), config.object("rope_parameters")];
+  const fields = newer ?? older;
+  const theta = fields?.positive("rope_theta") ?? config.positive("rope_theta") ?? context.theta;
+  const plain: Rotary = { theta, frequencies: null, scale: 1, scaling: null, reach: null };
+  whole(config);
+  if (fields === null) return plain;
+  const field = fields.raw("rope_type") === null && fields.raw("type") !== null ? "type" : "rope_type";
+  const kind = fields.text(field) ?? "default";
+  const known = OF_KIND.get(kind) ?? fields.refuse(field, `modc knows ${[...OF_KIND.keys()].join(", ")}`);
+  whole(fields);
+  // The default kind written out with the fields of another means nothing by them.
+  const allowed = kind === "default" ? [...OF_KIND.values()].flat() : known;
+  const unknown = fields.names.find((name) => !COMMON.includes(name) && !allowed.includes(name));
+  if (unknown !== undefined) fields.refuse(unknown, `modc does not know this field of ${kind} scaling`);
+  const base = ropeFrequencies({ width: context.headDim, theta, frequencies: null });
+  switch (kind) {
+    case "linear": {
+      const factor = fields.positive("factor") ?? fields.missing("factor");
+      return { ...plain, frequencies: base.map((f) => f / factor), scaling: `linear, factor ${factor}` };
+    }
+    case "llama3":
+      return { ...plain, ...llama3(fields, base) };
+    case "yarn":
+      return { ...plain, ...yarn(fields, base, { ...context, theta }) };
+    default:
+      return plain;
+  }
+}
+
+function whole(fields: Fields): void {
+  const share = fields.number("partial_rotary_factor");
+  if (share !== null && share !== 1) fields.refuse("partial_rotary_factor", "modc rotates whole heads only");
+}
+
+type Scaled = Pick<Rotary, "frequencies" | "scale" | "scaling" | "reach">;
+
+/** Long waves are slowed by the factor, short ones stay, and those between are blended by how often they turn in the original context. */
+function llama3(fields: Fields, base: readonly number[]): Scaled {
+  const factor = fields.positive("factor") ?? fields.missing("factor");
+  const low = fields.positive("low_freq_factor") ?? fields.missing("low_freq_factor");
+  const high = fields.positive("high_freq_factor") ?? fields.missing("high_freq_factor");
+  const original = fields.whole("original_max_position_embeddings") ?? fields.missing("original_max_position_embeddings");
+  if (high <= low) fields.refuse("high_freq_factor", `it must be above low_freq_factor, ${low}`);
+  const frequencies = base.map((f) => {
+    const turns = (original * f) / (2 * Math.PI);
+    const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    return ((1 - kept) * f) / factor + kept * f;
+  });
+  return { frequencies, scale: 1, scaling: `llama3, factor ${factor} of ${original} positions`, reach: null };
+}
+
+/** Pairs that turn often stay, those that turn seldom are slowed by the factor, with a ramp between; attention is sharpened by the scale. */
+function yarn(fields: Fields, base: readonly number[], { headDim, positions, theta }: RotaryContext): Scaled {
+  const factor = fields.positive("factor") ?? fields.missing("factor");
+  const original = fields.whole("original_max_position_embeddings") ?? positions;
+  const [fast, slow] = [fields.positive("beta_fast") ?? 32, fields.positive("beta_slow") ?? 1];
+  /** The dimension whose pair turns so often in the original context. */
+  const dimensionOf = (turns: number): number => (headDim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const truncate = fields.flag("truncate") ?? true;
+  const low = Math.max(0, truncate ? Math.floor(dimensionOf(fast)) : dimensionOf(fast));
+  const high = Math.min(headDim - 1, truncate ? Math.ceil(dimensionOf(slow)) : dimensionOf(slow));
+  const width = low === high ? 0.001 : high - low;
+  const frequencies = base.map((f, i) => {
+    const slowed = Math.min(1, Math.max(0, (i - low) / width));
+    return slowed * (f / factor) + (1 - slowed) * f;
+  });
+  const sharpened = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
+  const [m, all] = [fields.number("mscale") ?? 0, fields.number("mscale_all_dim") ?? 0];
+  const scale = fields.positive("attention_factor") ?? (m !== 0 && all !== 0 ? sharpened(m) / sharpened(all) : sharpened(1));
+  return { frequencies, scale, scaling: `yarn, factor ${factor} of ${original} positions`, reach: Math.round(factor * original) };
+}

@@ -1,0 +1,95 @@
+// Checkpoint folders on the command line: opened wherever a model is taken, imported, and what is wrong with one.
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { VARIANTS, writeFolder } from "../huggingface/folders.js";
+import { modc, modcAll, temporaryFolder } from "./spawn.js";
+
+const temporary = temporaryFolder();
+afterAll(temporary.remove);
+const place = (...names: readonly string[]): string => join(temporary.path, ...names);
+const folder = place("qwen3");
+const sharded = VARIANTS.find((v) => v.name === "Qwen3, windows by layer types")!;
+const TOKENS = ["--input", "tokens=[[5,6,7,8,9,10,11,12,13,14]]"];
+
+beforeAll(() => writeFolder(folder, sharded, 7));
+
+/** A copy of the folder with something done to it. */
+function broken(name: string, harm: (path: string) => void): string {
+  const copy = place(name);
+  mkdirSync(copy);
+  for (const file of readdirSync(folder)) copyFileSync(join(folder, file), join(copy, file));
+  harm(copy);
+  return copy;
+}
+
+describe("a checkpoint's folder", () => {
+  it("is checked, costed, and run with its own weights, as the reference does", async () => {
+    const [checked, costed, run] = await modcAll([
+      { args: ["check", folder] },
+      { args: ["cost", folder, "--at", "B=1,T=64"] },
+      { args: ["run", folder, ...TOKENS, "--check"] },
+    ]);
+    expect(checked).toMatchObject({ status: 0, stderr: "", stdout: `${folder}: Qwen3 (infer), Qwen3 (train): no errors, no warnings\n` });
+    expect(costed!.status).toBe(0);
+    expect(costed!.stdout).toContain("Qwen3, infer forward, B=1 T=64");
+    expect(run!.status).toBe(0);
+    expect(run!.stderr).toMatch(/^Qwen3, infer forward, on .*: B=1 T=10$/m);
+    expect(run!.stderr).not.toContain("no --weights");
+    expect(run!.stdout).toContain("check: agrees with the reference");
+  });
+
+  it("is imported as a file that computes the same with its weights", async () => {
+    const file = place("imported.mod");
+    const imported = await modc(["import", folder, "-o", file]);
+    expect(imported).toMatchObject({ status: 0, stdout: `${file}: Qwen3, of ${folder}; its weights are the folder's\n` });
+    expect((await modc(["import", folder])).stdout).toBe(readFileSync(file, "utf8"));
+    const [whole, apart] = await modcAll([{ args: ["run", folder, ...TOKENS, "--json"] }, { args: ["run", file, "--weights", folder, ...TOKENS, "--json"] }]);
+    expect(apart!.status).toBe(0);
+    expect(apart!.stdout).toBe(whole!.stdout);
+  });
+
+  it("with a model.mod is what that says", async () => {
+    const own = broken("own", (path) => writeFileSync(join(path, "model.mod"), "model Own() { forward(x: f32[B, T]) -> f32[B, T] { x } }\n"));
+    expect((await modc(["check", own])).stdout).toBe(`${own}: Own (infer): no errors, no warnings\n`);
+  });
+
+  it("that is broken is refused with what is wrong", async () => {
+    const shard = "model-00002-of-00002.safetensors";
+    const cases: readonly (readonly [string, string, string])[] = [
+      ["a missing shard", broken("a", (p) => rmSync(join(p, shard))), `${shard}: there is no such file`],
+      [
+        "a shard outside",
+        broken("b", (p) => {
+          const index = join(p, "model.safetensors.index.json");
+          writeFileSync(index, readFileSync(index, "utf8").replaceAll(shard, `../qwen3/${shard}`));
+        }),
+        `shard "../qwen3/${shard}" lies outside the folder of the index`,
+      ],
+      [
+        "a weight in no shard",
+        broken("c", (p) => {
+          const index = join(p, "model.safetensors.index.json");
+          writeFileSync(index, readFileSync(index, "utf8").replace(/,?"model\.norm\.weight":"[^"]*"/, ""));
+        }),
+        'holds "model.norm.weight", which model.safetensors.index.json does not place there',
+      ],
+      [
+        "another width",
+        broken("d", (p) => writeFileSync(join(p, "config.json"), JSON.stringify({ ...sharded.config, intermediate_size: 128 }))),
+        'wrong shape: "model.layers.0.mlp.gate_proj.weight" is [112, 64], the model has [128, 64]',
+      ],
+      ["no configuration", broken("e", (p) => rmSync(join(p, "config.json"))), "is a folder without config.json or model.mod"],
+      [
+        "an unknown kind",
+        broken("f", (p) => writeFileSync(join(p, "config.json"), JSON.stringify({ ...sharded.config, model_type: "gpt2" }))),
+        'config.json: model_type is "gpt2": modc knows llama, mistral, qwen2, qwen3',
+      ],
+    ];
+    const ended = await modcAll(cases.map(([, path]) => ({ args: ["run", path, ...TOKENS] })));
+    cases.forEach(([what, , message], i) => {
+      expect(ended[i]!.status, `${what}: ${ended[i]!.stderr}`).toBe(1);
+      expect(ended[i]!.stderr, what).toContain(message);
+    });
+  });
+});

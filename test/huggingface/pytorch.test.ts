@@ -1,0 +1,103 @@
+// Checkpoint folders against PyTorch's own reading of the same files. Skipped, and saying so, where Python has no torch.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import { checkpointSource } from "../../src/huggingface/folder-node.js";
+import type { Program } from "../../src/program/program.js";
+import { load, matchWeights, readWeight } from "../../src/runtime/index.js";
+import { openWeights } from "../../src/runtime/node.js";
+import { testDevice } from "../device.js";
+import { compiled, furthest, reference, type Weights } from "../end-to-end/model.js";
+import { random } from "../random.js";
+import { VARIANTS, writeFolder } from "./folders.js";
+
+const SCRIPT = fileURLToPath(new URL("decoders.py", import.meta.url));
+/** Debian's own first, for which its package python3-torch is. */
+const python = ["/usr/bin/python3", "python3"].find((command) => spawnSync(command, ["-c", "import torch"]).status === 0);
+const note = python ? "" : " (skipped: python3 has no torch; on Debian it is python3-torch)";
+
+const [BATCH, TOKENS, STEPS, PROMPTS] = [2, 40, 64, 4];
+/** 32-bit sums against 64-bit ones, for logits of deviation 1.6: found within 2.5e-5. */
+const TOLERANCE = 1e-4;
+/** A step whose best token is ahead by less could go either way: prompts with such a step are passed over. */
+const LEAST_MARGIN = 20 * TOLERANCE;
+
+interface Answer {
+  readonly logits: readonly number[];
+  readonly greedy: readonly { readonly tokens: readonly number[]; readonly margin: number }[];
+}
+
+const root = mkdtempSync(join(tmpdir(), "modc-huggingface-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const cases = VARIANTS.map((variant, i) => {
+  const rng = random(100 + i);
+  const tokens = (n: number): number[] => Array.from({ length: n }, () => rng.below(96));
+  return {
+    name: variant.name,
+    folder: join(root, String(i)),
+    tokens: Array.from({ length: BATCH }, () => tokens(TOKENS)),
+    prompts: Array.from({ length: PROMPTS }, (_, p) => tokens(1 + 4 * p)),
+  };
+});
+
+function ask(): readonly Answer[] {
+  VARIANTS.forEach((variant, i) => writeFolder(cases[i]!.folder, variant, i + 1));
+  const jobs = cases.map(({ folder, tokens, prompts }) => ({ folder, tokens, prompts, steps: STEPS }));
+  const { status, stdout, stderr } = spawnSync(python!, [SCRIPT], { input: JSON.stringify(jobs), encoding: "utf8", maxBuffer: 2 ** 28 });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as readonly Answer[]; // the script's own form
+}
+
+async function weightsOf(program: Program, folder: string): Promise<Weights> {
+  const source = await openWeights(folder);
+  try {
+    const matched = matchWeights(program, source);
+    const read = program.weights.map(async (w) => [w.path, { shape: w.shape, data: Float32Array.from(await readWeight(w, matched.get(w)!, source)) }] as const);
+    return new Map(await Promise.all(read));
+  } finally {
+    await source.close();
+  }
+}
+
+// Importing torch alone may take long.
+describe.skipIf(!python)(`PyTorch${note}`, { timeout: 240_000 }, () => {
+  let asked: readonly Answer[] | null = null;
+  const answer = (i: number): Answer => (asked ??= ask())[i]!;
+
+  it.each(cases.map(({ name }, i) => ({ name, i })))("has the logits and the greedy text of $name", async ({ i }) => {
+    const { folder, tokens, prompts } = cases[i]!;
+    const { logits, greedy } = answer(i);
+    const source = checkpointSource(folder);
+    const { program, graph } = compiled(source.text, { file: source.file });
+
+    // 64 bits on both sides: other orders of summation only.
+    const given = { shape: [BATCH, TOKENS], data: Uint32Array.from(tokens.flat()) };
+    const exact = reference(graph, await weightsOf(program, folder), { inputs: { tokens: given } }).outputs.get("logits")!;
+    const compare = (data: ArrayLike<number>, tolerance: number): void => {
+      expect(data.length).toBe(logits.length);
+      const { ratio, text } = furthest(data, logits, tolerance, 0);
+      expect(ratio, text).toBeLessThan(1);
+    };
+    compare(exact.data, 1e-12);
+
+    const session = await load(program, await testDevice(), folder, { max: { B: BATCH, T: 16 + STEPS } });
+    compare((await session.run({ tokens })).logits!.data, TOLERANCE);
+
+    const chosen = greedy.findIndex(({ margin }) => margin > LEAST_MARGIN);
+    expect(chosen, `no prompt of ${name(i)} is without a near-tie`).toBeGreaterThanOrEqual(0);
+    const text = [...prompts[chosen]!];
+    for (let step = 0; step < STEPS; step++) {
+      const { data } = (await session.run({ tokens: [text] })).logits!;
+      const last = data.slice(data.length - 96);
+      text.push(last.indexOf(Math.max(...last)));
+    }
+    expect(text.slice(prompts[chosen]!.length)).toEqual(greedy[chosen]!.tokens);
+    session.dispose();
+  });
+});
+
+const name = (i: number): string => cases[i]!.name;
