@@ -7,6 +7,7 @@ import { checkLive, checkMax, type LiveValue } from "./extents.js";
 import { placeOutputs, selectOutputs } from "./outputs.js";
 import { inputAxes, parseAxes, SizeTable } from "./sizes.js";
 import { stagingBytes } from "./staging.js";
+import { readingBytes } from "./states.js";
 import { uniformBytes } from "./uniforms.js";
 
 /** Bytes on the device, by what they are for. A slot that serves two is counted under the first. */
@@ -23,7 +24,10 @@ export interface MemoryUse {
   readonly uniforms: number;
   /** Where results are read back through. */
   readonly staging: number;
+  /** All that a session has as long as it lives. */
   readonly total: number;
+  /** Where states are read back through: only while that is done, and so no part of `total`. */
+  readonly reading: number;
 }
 
 export interface MemoryOptions {
@@ -64,13 +68,14 @@ export function memoryAt(program: Program, axes: readonly Axis[], run: RunSizes)
   return { slots: slots.map((index) => bufferBytes(values[index]!)), staging: stagingBytes(bytes) };
 }
 
-type Part = Exclude<keyof MemoryUse, "uniforms" | "staging" | "total">;
+type Part = Exclude<keyof MemoryUse, "uniforms" | "staging" | "total" | "reading">;
 
 function summarise(program: Program, { slots, staging }: BufferSizes, uniforms: number, inFlight: number): MemoryUse {
   const parts = partsOf(program);
   const sums: Record<Part, number> = { weights: 0, states: 0, inputs: 0, results: 0, tables: 0, activations: 0 };
   slots.forEach((bytes, slot) => (sums[parts[slot]!] += bytes));
-  return { ...sums, uniforms, staging: inFlight * staging, total: slots.reduce((n, b) => n + b, 0) + uniforms + inFlight * staging };
+  const total = slots.reduce((n, b) => n + b, 0) + uniforms + inFlight * staging;
+  return { ...sums, uniforms, staging: inFlight * staging, total, reading: readingBytes(program.states) };
 }
 
 /** What each slot is for. */

@@ -49,10 +49,16 @@ export function sharedStates(program: Program, owner: { readonly program: Progra
 /** Bytes read back in one piece, so that the buffer for it stays small. */
 const PIECE = 16 * 1024 * 1024;
 
-/** Reads the states of these names, one after the other, through a buffer of their own. */
+/** Bytes of the buffer through which states are read, one after the other; 0 where there are none, and of those whose extents depend on the run, which cannot be read. */
+export function readingBytes(states: readonly ProgramState[]): number {
+  const sizes = states.map((s) => 4 * s.shape.reduce<number>((n, d) => (typeof d === "number" ? n * d : 0), 1));
+  return states.length === 0 ? 0 : Math.max(16, Math.min(PIECE, Math.max(...sizes)));
+}
+
+/** Reads the states of these names, one after the other, through a buffer that is made for it. */
 export async function readStates(device: Device, buffers: Buffers, states: readonly ProgramState[]): Promise<ReadonlyMap<string, StateValue>> {
-  const most = states.reduce((n, s) => Math.max(n, 4 * elementsOf(shapeOf(s))), 16);
-  const staging = device.gpu.createBuffer({ label: "states", size: Math.min(PIECE, most), usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
+  if (states.length === 0) return new Map();
+  const staging = device.gpu.createBuffer({ label: "states", size: readingBytes(states), usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
   const values = new Map<string, StateValue>();
   try {
     for (const state of states) {

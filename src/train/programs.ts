@@ -148,7 +148,10 @@ export function extentsOf(model: Pick<Model, "axes">, rows: number, length: numb
   );
 }
 
-/** Bytes on the device that a trainer takes: of all programs, whose states are those of the step. `live`: the largest values that live parameters will have. */
+/**
+ * Bytes on the device that a trainer takes at most: of all programs, whose states are those of the step, and what a checkpoint reads them through. `live`: the largest values that live parameters
+ * will have.
+ */
 export function bytesOf(
   { step, accumulate, evaluate }: Pick<TrainingPrograms, "step" | "accumulate" | "evaluate">,
   extents: ReadonlyMap<string, number>,
@@ -160,7 +163,8 @@ export function bytesOf(
     const { total, states } = memoryOf(program, { max, live, inFlight: program === accumulate ? IN_FLIGHT : 1 });
     return total - states;
   });
-  return memoryOf(step, { max, live, inFlight: IN_FLIGHT }).total + shared.reduce((sum, bytes) => sum + bytes, 0);
+  const { total, reading } = memoryOf(step, { max, live, inFlight: IN_FLIGHT });
+  return total + reading + shared.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 const checkFor = (source: TrainingSource, phase: Phase) =>

@@ -63,11 +63,16 @@ describe("what a session allocates", () => {
     ["the same at its bounds", moby, {}],
   ];
   it.each(programs)("is what was predicted, to the byte: %s", async (_name, program, max) => {
-    const { total, ...parts } = memoryOf(program, { max, uniformAlignment: device.info.limits.minUniformBufferOffsetAlignment });
+    const { total, reading, ...parts } = memoryOf(program, { max, uniformAlignment: device.info.limits.minUniformBufferOffsetAlignment });
     const session = await load(program, device, undefined, { max });
     expect(made.reduce((n, b) => n + b.size, 0)).toBe(total);
     expect(session.memory).toEqual({ buffers: made.length, bytes: total });
     expect(Object.values(parts).reduce((n, b) => n + b, 0)).toBe(total);
+    made = [];
+    const before = live;
+    await session.readStates();
+    expect(made.map((b) => b.size)).toEqual(program.states.length > 0 ? [reading] : []);
+    expect(live, "what states were read through is gone").toBe(before);
     session.dispose();
     expect([session.memory.bytes, live]).toEqual([0, 0]);
   });
@@ -77,6 +82,12 @@ describe("what a session allocates", () => {
     expect(short!.weights).toBe(long!.weights);
     expect(long!.activations).toBeGreaterThan(6 * short!.activations);
     expect(memoryOf(moby, { max: { B: 4, T: 64 } }).activations).toBeGreaterThan(3 * short!.activations);
+  });
+
+  it("states are read through a buffer of the largest, 16 MiB at most", () => {
+    const of = (...shapes: readonly (readonly number[])[]): number =>
+      memoryOf({ ...stateProgram, states: shapes.map((shape, i) => ({ ...stateProgram.states[0]!, name: `s${i}`, shape })) }).reading;
+    expect([of(), of([]), of([10, 10], [5]), of([3000, 3000], [1])]).toEqual([0, 16, 400, 16 * 1024 * 1024]);
   });
 
   it("an extent or a live parameter that does not fit is refused in one sentence", () => {

@@ -1,7 +1,8 @@
 // Layers that are computed again: which, how many a budget needs, and that they change nothing but memory.
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../src/cli/targets.js";
-import { bytesOf, compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "../../src/train/programs.js";
+import { memoryOf } from "../../src/runtime/index.js";
+import { bytesOf, compileTraining, extentsOf, IN_FLIGHT, type TrainingOptions, type TrainingPrograms } from "../../src/train/programs.js";
 import { createTrainer } from "../../src/train/trainer.js";
 import { largestLive, withDefaults } from "../../src/train/settings.js";
 import type { Batch } from "../../src/train/types.js";
@@ -43,6 +44,15 @@ describe("layers that are computed again", () => {
     expect(bytes(some)).toBeLessThan(none);
     expect(bytes(within(all))).toBeLessThanOrEqual(all);
     expect(() => within(all - 1)).toThrow(/even where every layer is computed again/);
+  });
+
+  it("leave room for what a checkpoint reads states through", () => {
+    const programs = compiled();
+    const { step } = programs;
+    const max = Object.fromEntries(extentsOf(programs.model, ROWS, LENGTH));
+    const largest = 4 * Math.max(...step.states.map((s) => s.shape.reduce<number>((n, d) => n * Number(d), 1)));
+    const rest = [...new Set(Object.values(programs.evaluate))].map((p) => memoryOf(p, { max })).reduce((sum, { total, states }) => sum + total - states, 0);
+    expect(bytes(programs) - rest - memoryOf(step, { max, inFlight: IN_FLIGHT }).total).toBe(largest);
   });
 
   it("are counted for the largest values that live parameters will have", () => {
