@@ -187,6 +187,16 @@ export interface OpAttrs {
   /** w, m, g (one shape, f32), f32[3] = learning rate, weight decay, factor on g → w, m after a step of gradient descent with momentum. */
   sgd: { readonly momentum: number; readonly nesterov: boolean };
 
+  // --- sampling
+  /**
+   * logits f32[S, V], settings f32[S, 7] (`size/sampling.ts`), seeds u32[S, 2], positions u32[S], bias f32[S, V], seen u32[S, ceil(V / 32)] (`mark`) → the
+   * next token u32[S], and f32[S] the log of its probability under the logits as they came (0 where not asked for). Draws depend on seed and position alone.
+   * Where the largest adjusted logit is NaN or infinite the first such is taken; where that of the logits is, the log-probability is NaN.
+   */
+  sample: None;
+  /** A set of tokens for each sequence u32[S, words], tokens u32[N], starts, or tokens u32[S] alone → the set with the tokens of each sequence added; tokens beyond its words are none. */
+  mark: None;
+
   // --- random; keyed by seed, stream, position and channel, never by row or batch
   /** seed, positions u32[N] (or nothing where no packed dimension exists) → f32 of `shape`, packed dimension `dim` (or null). */
   random_uniform: { readonly shape: readonly Size[]; readonly dim: number | null; readonly stream: number };

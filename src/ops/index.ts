@@ -10,6 +10,7 @@ import { products } from "./products.js";
 import { randoms } from "./random.js";
 import { reductions } from "./reduce.js";
 import { routing } from "./routing.js";
+import { sampling } from "./sampling.js";
 import { sequences } from "./sequences.js";
 import { sources } from "./sources.js";
 import { structure } from "./structure.js";
@@ -30,5 +31,6 @@ export const ops: OpTable = {
   ...gradients,
   ...attentionGradients,
   ...optimisers,
+  ...sampling,
   ...randoms,
 };

@@ -96,8 +96,8 @@ export type WgslType = "f32" | "u32" | "i32";
 export interface Buffer {
   readonly name: string;
   readonly access: "read" | "read_write";
-  /** `vec4u`: four words. `vec2u`: four f16 values, packed in two words. */
-  readonly element: WgslType | "f16" | "vec4f" | "vec4u" | "vec2u";
+  /** `vec4u`: four words. `vec2u`: four f16 values, packed in two words. `atomic<u32>`: words that several invocations change. */
+  readonly element: WgslType | "f16" | "vec4f" | "vec4u" | "vec2u" | "atomic<u32>";
 }
 
 /** What varies between the uses of a kernel's file: declarations, and nothing in the bodies. */

@@ -127,6 +127,8 @@ export const tolerances: { readonly [K in OpName]: Tolerance } = {
   },
   adamw: { relative: 1e-6, absolute: 3e-7, why: "a dozen roundings; a weight and its step may cancel" },
   sgd: { relative: 5e-7, absolute: 5e-7, why: "three multiply-adds, whose terms may cancel" },
+  sample: { relative: 2e-6, absolute: 2e-6, why: "log-probabilities: exp of a difference, an exact sum and a logarithm; tokens are whole numbers, and exact" },
+  mark: exact,
   random_uniform: { relative: 0, absolute: 0, why: "whole numbers over 2^24: exact" },
   random_normal: { relative: 2e-6, absolute: 3e-7, why: "own logarithm and cosine on exact arguments" },
 };

@@ -5,6 +5,7 @@ import { Bench, type Case, type Setting } from "./bench.js";
 import { lossSamples } from "./samples-losses.js";
 import { pointwiseSamples } from "./samples-pointwise.js";
 import { routingSamples } from "./samples-routing.js";
+import { samplingSamples } from "./samples-sampling.js";
 import { sequenceSamples } from "./samples-sequence.js";
 import { tensorSamples } from "./samples-tensor.js";
 import { trainingSamples } from "./samples-training.js";
@@ -27,6 +28,7 @@ export const samples: { readonly [K in OpName]: readonly Sample<K>[] } = {
   ...routingSamples,
   ...trainingSamples,
   ...lossSamples,
+  ...samplingSamples,
 };
 
 /** All samples in one list, each with its operator. */

@@ -9,6 +9,7 @@ import { adamw, sgd } from "./optimisers.js";
 import { matmul } from "./products.js";
 import { randomNormal, randomUniform } from "./random.js";
 import { above, span, top } from "./routing.js";
+import { mark, sample } from "./sampling.js";
 import type { Spec } from "./spec.js";
 
 /** Total by type: null where the operator's record says source, view or pointwise or structure, which expressions see through, and for contractions, which are products by then. */
@@ -97,12 +98,14 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   adamw,
   sgd,
   class_sums: classSums,
+  sample,
+  mark,
   random_uniform: randomUniform,
   random_normal: randomNormal,
 };
 
 /** Operators whose kernels can write into the memory of their record's `inPlace` inputs. */
-export const worksInPlace: ReadonlySet<OpName> = new Set<OpName>(["put", "set", "cross_entropy_grad", "adamw", "sgd"]);
+export const worksInPlace: ReadonlySet<OpName> = new Set<OpName>(["put", "set", "cross_entropy_grad", "adamw", "sgd", "mark"]);
 
 /** Of operators whose kernels read inputs that are views, slices and permutations of another value, where they lie: those inputs. */
 export const readsViews: ReadonlyMap<OpName, readonly number[]> = new Map<OpName, readonly number[]>([
