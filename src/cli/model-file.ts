@@ -2,7 +2,8 @@
 import { statSync } from "node:fs";
 import type { SourceFile } from "../diagnostics/span.js";
 import { checkpointFiles, type CheckpointFiles } from "../huggingface/files-node.js";
-import { readSource } from "./files.js";
+import type { Read } from "../check/files.js";
+import { importReader, readSource } from "./files.js";
 
 /** What a checkpoint's folder holds; null where the path is no folder. */
 export function folderOf(path: string): CheckpointFiles | null {
@@ -24,6 +25,14 @@ export const modelName = (path: string): string => folderOf(path)?.model ?? path
 export async function readModel(path: string): Promise<SourceFile> {
   return folderOf(path) === null ? readSource(path) : (await import("../huggingface/folder-node.js")).checkpointSource(path);
 }
+
+/** A model's text, and how what it imports is read. */
+export interface ModelText {
+  readonly source: SourceFile;
+  readonly read: Read;
+}
+
+export const modelText = async (path: string): Promise<ModelText> => ({ source: await readModel(path), read: importReader(modelName(path)) });
 
 /** Flags with the weights and the tokenizer of the folder where neither says otherwise. */
 export function withFolder<F extends { readonly weights?: string; readonly tokenizer?: string }>(path: string, flags: F): F {

@@ -10,11 +10,12 @@ import type { TextInputs } from "../train/batches.js";
 import { TrainError } from "../train/errors.js";
 import type { RunModel } from "../train/run-node.js";
 import { largestLive, livePoints, type TrainSettings } from "../train/settings.js";
+import type { Tunings } from "../schedule/tunings/index.js";
 import type { Trainer } from "../train/types.js";
 import { EXIT, Quit, UserError } from "./exit.js";
-import { importReader } from "./files.js";
-import { checkFile, compileOptions, showDiagnostics, type ModelFlags } from "./frontend.js";
-import { modelName, readModel } from "./model-file.js";
+import { pairs } from "./arguments.js";
+import { checkText, showDiagnostics, type ModelFlags } from "./frontend.js";
+import type { ModelText } from "./model-file.js";
 import { asProgramWeight } from "./model-weights.js";
 import type { TuningsFlags } from "./tunings.js";
 import { say, type Progress } from "./terminal.js";
@@ -27,8 +28,8 @@ export interface TrainingModel {
 }
 
 /** Reads and checks a model's objective; prints what there is to say, and quits where there is none. */
-export async function trainingModel(file: string, flags: ModelFlags): Promise<TrainingModel> {
-  const { model, sources } = await checkFile(file, { ...flags, phase: "train", enter: "objective" });
+export async function trainingModel(text: ModelText, flags: ModelFlags): Promise<TrainingModel> {
+  const { model, sources } = await checkText(text, { ...flags, phase: "train", enter: "objective" });
   const { lower } = await import("../lower/lower.js");
   const inputs = textInputs(model);
   const names = [inputs.tokens.name, ...(inputs.targets ? [inputs.targets.name] : [])];
@@ -38,14 +39,15 @@ export async function trainingModel(file: string, flags: ModelFlags): Promise<Tr
     run: {
       name: model.name,
       parameters: Object.fromEntries(model.parameters.map(({ name, value }) => [name, value])),
-      sources: ownSources(modelName(file), sources),
+      set: pairs("--set", flags.set ?? []),
+      sources: ownSources(text, sources),
       weights: model.weights.map(asProgramWeight),
       ignore: model.ignore,
       inputs: { tokens: inputs.tokens.name, targets: inputs.targets?.name ?? null, signed: inputs.targets?.type.dtype === "i32" } satisfies TextInputs,
       vocabulary: limits.length === 0 ? null : Math.min(...limits),
       own: model.losses.filter((l) => l.own).map((l) => l.path),
       routed,
-      rules: routed && (await canGenerate(file, flags)) ? ["top-k", "causal"] : ["top-k"],
+      rules: routed && (await canGenerate(text, flags)) ? ["top-k", "causal"] : ["top-k"],
     },
     live: model.live,
     bound: sequenceOf(model)?.bound ?? null,
@@ -53,19 +55,17 @@ export async function trainingModel(file: string, flags: ModelFlags): Promise<Tr
 }
 
 /** Whether the objective has a causal form; that it has none is no fault of a model that is only trained. */
-async function canGenerate(file: string, flags: ModelFlags): Promise<boolean> {
+async function canGenerate({ source, read }: ModelText, { model: name, set = [] }: ModelFlags): Promise<boolean> {
   const { check } = await import("../check/check.js");
-  const { model: name, set, read } = compileOptions(file, flags);
-  const options = { phase: "generate", entry: "objective", set, read } as const;
-  return check(await readModel(file), name === undefined ? options : { ...options, model: name }).model !== null;
+  const options = { phase: "generate", entry: "objective", set: pairs("--set", set), read } as const;
+  return check(source, name === undefined ? options : { ...options, model: name }).model !== null;
 }
 
 const sequenceOf = (model: Model): Axis | undefined => model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
 
 /** The files a model was read from, its own first, without the library and the values of `--set`. */
-function ownSources(file: string, sources: readonly SourceFile[]): RunModel["sources"] {
-  const read = importReader(file);
-  const own = sources.find((s) => s.file === file)!;
+function ownSources({ source, read }: ModelText, sources: readonly SourceFile[]): RunModel["sources"] {
+  const own = sources.find((s) => s.file === source.file)!;
   const imported = sources.filter((s) => s !== own && typeof read(s.file) === "string");
   return [own, ...imported].map(({ file: path, text }) => ({ path, text }));
 }
@@ -98,24 +98,26 @@ export function checkAgainst(settings: TrainSettings, { bound, live, run }: Trai
 }
 
 export interface TrainerContext {
-  readonly file: string;
+  readonly text: ModelText;
   readonly flags: ModelFlags & TuningsFlags;
   readonly kind: DeviceKind | null;
   /** Starting values; null: from the seed. */
   readonly weights: string | null;
+  /** Tunings that the run kept, which it takes unless it is told otherwise; null: none. */
+  readonly kept: string | null;
   readonly progress: Progress;
 }
 
 /** A trainer on the best device of a kind, which is gone with it. */
-export async function openTrainer({ file, flags, kind, weights, progress }: TrainerContext, settings: TrainSettings): Promise<Trainer> {
+export async function openTrainer({ text, flags, kind, weights, kept, progress }: TrainerContext, settings: TrainSettings): Promise<Trainer> {
   progress.report("opening the device");
   const device = await openDevice(kind === null ? {} : { kind });
   try {
     const { compileTraining } = await import("../train/programs.js");
     const { createTrainer } = await import("../train/trainer.js");
-    const { tuningsOn } = await import("./tunings.js");
-    const source = await readModel(file);
-    const { set, read } = compileOptions(file, flags);
+    const tunings = await tuningsOf(device, flags, kept);
+    const { source, read } = text;
+    const set = pairs("--set", flags.set ?? []);
     const optimizer = optimizerOf(settings);
     progress.report("compiling");
     const { programs, diagnostics, sources } = compileTraining(
@@ -128,7 +130,7 @@ export async function openTrainer({ file, flags, kind, weights, progress }: Trai
         ...(settings.memory === 0 ? {} : { budget: { bytes: settings.memory, rows: settings.batch, length: settings.context, live: largestLive(settings) } }),
         ...(settings.only === "" ? {} : { trained: matching(settings.only) }),
       },
-      { target: device.target, tunings: tuningsOn(device, flags) ?? undefined },
+      { target: device.target, tunings },
     );
     if (!programs) {
       showDiagnostics(diagnostics, sources);
@@ -161,7 +163,8 @@ export async function openTrainer({ file, flags, kind, weights, progress }: Trai
       onProgress: (event) => showLoading(event, progress),
     });
     progress.clear();
-    return withDevice(trainer, device, programs.step.tunings);
+    const { tuningsFile, printTunings } = await import("../schedule/tunings/file.js");
+    return withDevice(trainer, device, { digest: programs.step.tunings, text: printTunings(tuningsFile(device.info, device.target, tunings)) });
   } catch (error) {
     progress.clear();
     device.destroy();
@@ -177,8 +180,17 @@ export function showLoading(event: SessionEvent, progress: Progress): void {
 const optimizerOf = ({ optimizer, beta1, beta2, eps, momentum }: TrainSettings) =>
   optimizer === "adamw" ? ({ kind: "adamw", beta1, beta2, eps } as const) : ({ kind: "sgd", momentum, nesterov: false } as const);
 
-const withDevice = (trainer: Trainer, device: Device, tunings: string): Trainer => ({
-  machine: { device: device.info.name, driver: device.info.driver, tunings },
+/** Those that are named, else those that the run kept, else what there is for the device. */
+async function tuningsOf(device: Device, flags: TuningsFlags, kept: string | null): Promise<Tunings> {
+  const { keptTunings, tuningsOn } = await import("./tunings.js");
+  const { tuningsFor } = await import("../schedule/tunings/index.js");
+  const own = kept === null || flags.tunings !== undefined ? null : keptTunings(kept, device);
+  return own ?? tuningsOn(device, flags) ?? tuningsFor(device.target);
+}
+
+const withDevice = (trainer: Trainer, device: Device, tunings: { readonly digest: string; readonly text: string }): Trainer => ({
+  machine: { device: device.info.name, driver: device.info.driver, tunings: tunings.digest },
+  tunings: tunings.text,
   step: (...given) => trainer.step(...given),
   evaluate: (...given) => trainer.evaluate(...given),
   state: () => trainer.state(),

@@ -9,17 +9,18 @@ import { WeightsError } from "../runtime/errors.js";
 import { writeHeader } from "../runtime/weights/safetensors.js";
 import { disk, syncFolder, writeSynced, writing, type Disk } from "./disk-node.js";
 import { TrainError } from "./errors.js";
-import { MANIFEST, MODEL, MOST_MANIFEST_BYTES, parseManifest, printManifest, STATE, type Manifest, type ManifestFile } from "./manifest.js";
+import { MANIFEST, MODEL, MOST_MANIFEST_BYTES, parseManifest, printManifest, STATE, TUNINGS, type Manifest, type ManifestFile } from "./manifest.js";
 import type { StateTensor, TrainingState } from "./types.js";
 
 /** What is kept of a run at a step. */
 export interface CheckpointContents extends Omit<Manifest, "files" | "sources" | "unused"> {
-  /** The model's source and what it imports, the model's own first. */
-  readonly sources: readonly { readonly path: string; readonly text: string }[];
+  readonly sources: Sources;
   /** Every weight the model declares. */
   readonly weights: readonly ProgramWeight[];
   /** Of the trainer: weights by their paths, and everything else that a step reads and changes. */
   readonly state: TrainingState;
+  /** The tunings of its programs, as the text of a file of them; null: they are not known. */
+  readonly tunings: string | null;
   /** Values of a weight that the trainer does not hold, because nothing that is trained reads it. */
   readonly unusedValues: (weight: ProgramWeight) => Words | Promise<Words>;
 }
@@ -31,8 +32,13 @@ export interface Checkpoint {
   readonly state: TrainingState;
   /** Weights that the trainer does not hold. */
   readonly unused: ReadonlyMap<string, Words>;
-  readonly sources: readonly { readonly path: string; readonly text: string }[];
+  readonly sources: Sources;
+  /** The text of a file of tunings; null: there is none. */
+  readonly tunings: string | null;
 }
+
+/** The model's source and what it imports, the model's own first. */
+export type Sources = readonly { readonly path: string; readonly text: string }[];
 
 /** What the names of folders that are not yet, or no longer, checkpoints begin with: one that is being written, one that is being replaced, one that is being removed. */
 export const UNFINISHED = ".new-";
@@ -75,7 +81,7 @@ export async function writeCheckpoint(path: string, contents: CheckpointContents
 }
 
 async function fill(folder: string, contents: CheckpointContents, on: Disk): Promise<void> {
-  const { sources, weights, state, unusedValues, ...said } = contents;
+  const { sources, weights, state, unusedValues, tunings, ...said } = contents;
   const files: ManifestFile[] = [];
   const write = async (name: string, pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> => {
     const hash = createHash("sha256");
@@ -96,6 +102,7 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
     await write(file, [new TextEncoder().encode(text)]);
     written.push({ path, file });
   }
+  if (tunings !== null) await write(TUNINGS, [new TextEncoder().encode(tunings)]);
   const valueOf = (weight: ProgramWeight): Words | Promise<Words> => state.get(weight.path)?.data ?? unusedValues(weight);
   const entries = weights.map((weight) => ({ weight, key: weight.keys[0] ?? weight.path, dtype: stored(weight), shape: weight.shape }));
   await write(
@@ -190,10 +197,24 @@ export async function readCheckpoint(path: string, model: Pick<Program, "weights
         state.set(name, { dtype: dtype === "F32" ? "f32" : "u32", shape, data });
       }
     });
-    const sources = [];
-    for (const { path: name, file } of manifest.sources) sources.push({ path: name, text: await readFile(join(path, file), "utf8") });
-    return { manifest, state, unused, sources };
+    const tunings = manifest.files.some((file) => file.name === TUNINGS) ? await readFile(join(path, TUNINGS), "utf8") : null;
+    return { manifest, state, unused, sources: await textsOf(path, manifest), tunings };
   });
+}
+
+/** The sources a checkpoint keeps, checked. Throws TrainError. */
+export async function readSources(path: string, manifest: Manifest): Promise<Sources> {
+  return reading(path, async () => {
+    const names = new Set(manifest.sources.map((s) => s.file));
+    for (const file of manifest.files) if (names.has(file.name)) await checkFile(path, file);
+    return textsOf(path, manifest);
+  });
+}
+
+async function textsOf(path: string, manifest: Manifest): Promise<Sources> {
+  const sources = [];
+  for (const { path: name, file } of manifest.sources) sources.push({ path: name, text: await readFile(join(path, file), "utf8") });
+  return sources;
 }
 
 /** A file of the folder itself: no link. `bytes` null: of any size. */

@@ -6,6 +6,7 @@ import type { DataPosition } from "./windows.js";
 export const MANIFEST = "manifest.json";
 export const MODEL = "model.safetensors";
 export const STATE = "state.safetensors";
+export const TUNINGS = "tunings.json";
 const FORMAT = "modc-checkpoint";
 const VERSION = 1;
 
@@ -22,6 +23,16 @@ export interface ManifestFile {
   readonly sha256: string;
 }
 
+/** Where text and parameters came from when the run was begun: what one that goes on takes where it is told nothing else. */
+export interface Begun {
+  /** A path from the root, or a package. */
+  readonly data: string;
+  readonly tokenizer: string | null;
+  readonly field: string | null;
+  /** Parameters that were given, as expressions. */
+  readonly set: Readonly<Record<string, string>>;
+}
+
 export interface Manifest {
   /** Steps done. */
   readonly step: number;
@@ -34,6 +45,8 @@ export interface Manifest {
   /** What the bits of its numbers depend on beside all that: device, driver, tunings. */
   readonly machine: Readonly<Record<string, string>>;
   readonly data: { readonly digest: string; readonly position: DataPosition };
+  /** Null: the checkpoint is older than this was kept. */
+  readonly begun: Begun | null;
   /** Validation loss at this step, by the rule that decides which checkpoint is the best; null: it was not measured here. */
   readonly validation: number | null;
   /** Paths of weights that no step changes, because nothing that is trained reads them. */
@@ -66,6 +79,13 @@ export function parseManifest(text: string, place: string): Manifest {
       ? name
       : fail(`names ${JSON.stringify(name)}, which is no file of a checkpoint`);
   };
+  const orNull = (value: Json | undefined, name: string): string | null => (value === null ? null : string(value, name));
+  const begunOf = (begun: JsonObject): Begun => ({
+    data: string(begun.get("data"), "name of a text"),
+    tokenizer: orNull(begun.get("tokenizer"), "name of a tokenizer"),
+    field: orNull(begun.get("field"), "name of a field"),
+    set: recordOf(record(begun.get("set"), "parameters that were given"), (value) => string(value, "value of a parameter")),
+  });
   const root = record(json, "object");
   if (root.get("format") !== FORMAT) fail(`is not one of modc's`);
   if (root.get("version") !== VERSION) fail(`has version ${JSON.stringify(root.get("version") ?? null)}, this modc reads ${VERSION}`);
@@ -103,6 +123,7 @@ export function parseManifest(text: string, place: string): Manifest {
       digest: string(data.get("digest"), "digest of the data"),
       position: { epoch: whole(position.get("epoch"), "epoch"), window: whole(position.get("window"), "window") },
     },
+    begun: (root.get("begun") ?? null) === null ? null : begunOf(record(root.get("begun"), "beginning")),
     validation: validation === null || typeof validation === "number" ? validation : fail("has no validation loss"),
     unused: list(root.get("unused"), "unused weights").map((path) => string(path, "path of a weight")),
     files,

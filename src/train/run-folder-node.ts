@@ -2,22 +2,11 @@
 import { randomBytes } from "node:crypto";
 import { copyFile, readdir, readlink, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
-import type { Program } from "../program/program.js";
-import {
-  DISCARDED,
-  isComplete,
-  readCheckpoint,
-  readManifest,
-  REPLACED,
-  UNFINISHED,
-  writeCheckpoint,
-  type Checkpoint,
-  type CheckpointContents,
-} from "./checkpoint-node.js";
+import { DISCARDED, isComplete, readManifest, REPLACED, UNFINISHED, writeCheckpoint, type CheckpointContents } from "./checkpoint-node.js";
 import { disk, makeFolder, syncFolder, writing, type Disk } from "./disk-node.js";
 import { TrainError } from "./errors.js";
 
-const CHECKPOINTS = "checkpoints";
+export const CHECKPOINTS = "checkpoints";
 const NAME = /^step-(\d{8,})$/;
 const SET_ASIDE = /^set-aside-(\d+)$/;
 
@@ -184,50 +173,6 @@ async function discard(folder: string, steps: readonly number[], keep: number, o
 async function names(folder: string): Promise<readonly string[]> {
   const found = await Promise.all([pointedAt(folder, "last"), pointedAt(folder, "best")]);
   return found.flatMap((path) => (path === null ? [] : [path.slice(folder.length + 1)]));
-}
-
-/**
- * Reads the checkpoint to go on from: the newest, or that of a step. Throws TrainError where it is not whole or not of the model, and names an older one that is.
- */
-export async function resumeFrom(
-  run: RunFolder,
-  step: number | null,
-  model: Pick<Program, "weights" | "ignore">,
-): Promise<{ readonly path: string; readonly checkpoint: Checkpoint }> {
-  const steps = await run.steps();
-  const newest = steps.at(-1);
-  // Newer than what `last` says can only be one that was written whole just before the run was killed.
-  const path = step !== null ? run.checkpoint(step) : newest === undefined ? null : run.checkpoint(newest);
-  if (path === null) throw new TrainError("bad-checkpoint", `${run.path} has no checkpoint to resume from`, { hint: "leave --resume out to begin" });
-  if (step !== null && !steps.includes(step))
-    throw new TrainError("bad-checkpoint", `${run.path} has no checkpoint of step ${step}`, { hint: steps.length > 0 ? `it has ${steps.join(", ")}` : null });
-  try {
-    return { path, checkpoint: await readCheckpoint(path, model) };
-  } catch (fault) {
-    if (!(fault instanceof TrainError)) throw fault;
-    const older = await newestWhole(
-      run,
-      steps.filter((s) => run.checkpoint(s) !== path),
-      model,
-    );
-    const hint =
-      older === null
-        ? "no other checkpoint of the run is whole and of this model"
-        : `the checkpoint of step ${older} is whole: --resume ${older} goes on from it`;
-    throw new TrainError(fault.code, fault.message, { hint, cause: fault });
-  }
-}
-
-async function newestWhole(run: RunFolder, steps: readonly number[], model: Pick<Program, "weights" | "ignore">): Promise<number | null> {
-  for (const step of [...steps].reverse()) {
-    try {
-      await readCheckpoint(run.checkpoint(step), model);
-      return step;
-    } catch (fault) {
-      if (!(fault instanceof TrainError)) throw fault;
-    }
-  }
-  return null;
 }
 
 /** Validation loss of the best checkpoint; null where there is none, or it is not whole. */

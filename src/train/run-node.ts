@@ -11,7 +11,10 @@ import type { TrainEvent } from "./events.js";
 import { openLog, type Log, type LogEntry } from "./log-node.js";
 import { diverged, loop, type LoopOptions } from "./loop.js";
 import { reportOf } from "./report-node.js";
-import { bestLoss, openRunFolder, resumeFrom, type RunFolder } from "./run-folder-node.js";
+import type { Begun } from "./manifest.js";
+import { resumeFrom, type Before } from "./resume-node.js";
+import { bestLoss, openRunFolder, type RunFolder } from "./run-folder-node.js";
+import { lastingName } from "./sources-node.js";
 import { resumed, settingsRecord, stepSettings, withDefaults, type TrainSettings } from "./settings.js";
 import type { Batch, Rule, Trainer, TrainingState } from "./types.js";
 import { split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
@@ -20,6 +23,8 @@ import { split, START, wholeWindows, type DataPosition, type Split } from "./win
 export interface RunModel extends Pick<Program, "weights" | "ignore"> {
   readonly name: string;
   readonly parameters: Readonly<Record<string, string>>;
+  /** Those that were given, as expressions. */
+  readonly set: Readonly<Record<string, string>>;
   /** Its source and what it imports, its own first. */
   readonly sources: readonly { readonly path: string; readonly text: string }[];
   readonly inputs: TextInputs;
@@ -52,8 +57,8 @@ export interface RunOptions extends TextOptions {
   readonly usualContext: number;
   /** The checkpoint to go on from: the last, or that of a step. Null: begin. */
   readonly resume: "last" | number | null;
-  /** Called once, when everything else is known to be right. */
-  readonly createTrainer: (settings: TrainSettings) => Promise<Trainer>;
+  /** Called once, when everything else is known to be right. `tunings`: those of the checkpoint that the run goes on from, as it keeps them; null: there are none. */
+  readonly createTrainer: (settings: TrainSettings, tunings: string | null) => Promise<Trainer>;
   /** Starting value of a weight that the trainer does not hold. */
   readonly initialValues: (weight: ProgramWeight, seed: number) => Words | Promise<Words>;
   /** Aborted: the step under way is finished and a checkpoint written. */
@@ -75,10 +80,10 @@ export async function* train(options: RunOptions): AsyncGenerator<TrainEvent, vo
 async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { model } = options;
   const run = await openRunFolder(options.output);
-  const found = options.resume === null ? null : await resumeFrom(run, options.resume === "last" ? null : options.resume, model);
+  const same = (before: Before, path: string): void => expectSameModel(model, before, path);
+  const found = options.resume === null ? null : await resumeFrom(run, options.resume === "last" ? null : options.resume, model, same);
   if (!found && (await run.steps()).length > 0)
     throw new TrainError("bad-option", `${options.output} holds a run already`, { hint: "--resume goes on with it; else give another folder" });
-  if (found) expectSameModel(model, found.checkpoint, found.path);
   const settings = found ? resumed(found.checkpoint.manifest.settings, options.settings) : withDefaults({ context: options.usualContext, ...options.settings });
   if (found && found.checkpoint.manifest.step > settings.steps)
     throw new TrainError("bad-option", `the checkpoint has done ${found.checkpoint.manifest.step} steps, the run is to have ${settings.steps}`);
@@ -92,10 +97,10 @@ async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, 
     expectFits(corpus, options);
     if (found && corpus.digest !== found.checkpoint.manifest.data.digest)
       throw new TrainError("bad-data", `${options.data} is not the text that the run was begun with`, {
-        hint: "give the same text, tokenizer and field, or begin another run from the checkpoint's weights: --weights",
+        hint: "leave --data, --tokenizer and --field out to take the run's own, or begin another run from the checkpoint's weights: --weights",
       });
     const parts = split(corpus.tokens, settings.context, settings.validation);
-    const trainer = await options.createTrainer(settings);
+    const trainer = await options.createTrainer(settings, found?.checkpoint.tunings ?? null);
     try {
       if (found) await trainer.restore(found.checkpoint.state);
       const aside = found ? await run.goBackTo(found.checkpoint.manifest.step) : null;
@@ -119,8 +124,16 @@ export const textOptions = ({ data, tokenizer, field }: TextOptions): TextOption
   ...(field === undefined ? {} : { field }),
 });
 
-function expectSameModel(model: RunModel, { manifest, sources }: Checkpoint, path: string): void {
-  const hint = "begin another run from its weights: --weights";
+/** What a run that goes on needs not be told again. */
+const begunBy = ({ data, tokenizer, field, model }: RunOptions): Begun => ({
+  data: lastingName(data),
+  tokenizer: tokenizer === undefined ? null : lastingName(tokenizer),
+  field: field ?? null,
+  set: model.set,
+});
+
+function expectSameModel(model: RunModel, { manifest, sources }: Before, path: string): void {
+  const hint = "leave the model and --set out to take the run's own, or begin another run from its weights: --weights";
   const fail = (what: string): never => {
     throw new TrainError("bad-checkpoint", `the model is not the one of ${path}: ${what}`, { hint });
   };
@@ -260,9 +273,11 @@ async function loopOptions({ options, run, corpus, parts, settings, trainer, log
             settings: settingsRecord(settings),
             machine: trainer.machine ?? {},
             data: { digest: corpus.digest, position },
+            begun: begunBy(options),
             validation,
             weights: model.weights,
             state,
+            tunings: trainer.tunings ?? null,
             unusedValues: (weight) => found?.checkpoint.unused.get(weight.path) ?? options.initialValues(weight, seed),
           },
           { keep: settings.keep, best: isBest },

@@ -167,7 +167,7 @@ export function resumed(kept: Settings, given: Partial<TrainSettings>): TrainSet
       "bad-option",
       `the run was begun with ${changed.map((name) => `${name} ${JSON.stringify(before[name])}, not ${JSON.stringify(given[name])}`).join("; ")}`,
       {
-        hint: "leave it out to go on as it was, or begin another run from the checkpoint's weights: --weights",
+        hint: `only ${[...FREE].join(", ")} may change; leave others out to go on as it was, or begin another run from the checkpoint's weights: --weights`,
       },
     );
   return withDefaults({ ...before, ...given });

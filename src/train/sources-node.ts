@@ -44,6 +44,12 @@ export async function findSources(data: string, from = process.cwd()): Promise<r
   return files;
 }
 
+/** A name that means the same wherever it is read: the whole path where it is one, else the package. */
+export function lastingName(data: string, from = process.cwd()): string {
+  const path = resolve(from, data);
+  return existsSync(path) ? path : data;
+}
+
 /** A path that exists, else a package that is installed where the command runs or in a folder above. */
 function placeOf(data: string, from: string): string {
   const path = resolve(from, data);

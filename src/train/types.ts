@@ -58,6 +58,8 @@ export type TrainingState = ReadonlyMap<string, StateTensor>;
 export interface Trainer {
   /** What the bits of its results depend on beside the model: device, driver, tunings. */
   readonly machine?: Readonly<Record<string, string>>;
+  /** The tunings of its programs, as the text of a file of them: checkpoints keep it. */
+  readonly tunings?: string;
   /**
    * One step of the optimiser on the gradients of all micro-batches together. One that gives no finite loss changes nothing, and neither does one that was begun before it was known how such a
    * step ended.

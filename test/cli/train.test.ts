@@ -181,7 +181,7 @@ describe("modc train", () => {
       [
         ["train", changed, "--data", data, "-o", join(folder.path, "changed"), "--resume"],
         1,
-        "changed.mod has changed\n  hint: begin another run from its weights: --weights",
+        "changed.mod has changed\n  hint: leave the model and --set out to take the run's own, or begin another run from its weights: --weights",
       ],
       [again("changed", "--lr", "1"), 1, "the run was begun with lr 0.02, not 1"],
       [["train", model, "--data", short, "-o", join(folder.path, "short")], 1, "the text has 9 tokens"],

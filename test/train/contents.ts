@@ -48,6 +48,8 @@ export const contentsAt = (step: number): CheckpointContents => ({
   settings: { optimizer: "adamw", "learning rate": 0.001, seed: 7, recompute: null, clip: false },
   machine: { device: "none", tunings: "0" },
   data: { digest: "ab".repeat(32), position: { epoch: 1, window: 3 * step } },
+  begun: { data: "@some/package", tokenizer: null, field: "body", set: { dim: "16 * 2" } },
+  tunings: `{ "step": ${step} }\n`,
   validation: 1 / step,
   weights: WEIGHTS,
   state: stateAt(step),

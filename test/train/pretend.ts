@@ -118,6 +118,7 @@ export class PretendTrainer implements Trainer {
 export const pretendModel: RunModel = {
   name: "Small",
   parameters: { dim: "32", capacity: "12.5%" },
+  set: { dim: "32" },
   sources: [{ path: "small.mod", text: "model Small() {}\n" }],
   weights: WEIGHTS,
   ignore: [],

@@ -289,7 +289,7 @@ describe("what is wrong is said, and nothing is lost:", () => {
     const output = await fresh();
     const { message, hint } = await fault(runTo(output, { resume: "last" }, { batch: 4, lr: 1 }));
     expect(message).toBe("the run was begun with batch 2, not 4; lr 0.001, not 1");
-    expect(hint).toContain("leave it out");
+    expect(hint).toContain("leave others out");
     await runTo(output, { resume: "last" }, { validateEvery: 3, checkpointEvery: 2, keep: 9, validationWindows: 0 });
     const kept = settingsRecord(withDefaults(settings));
     expect(resumed(kept, { steps: 30 })).toEqual({ ...withDefaults(settings), steps: 30 });

@@ -15,9 +15,9 @@ export async function fault(body: Promise<unknown>): Promise<TrainError> {
 
 /** That a checkpoint holds what step `step` had, to the last bit. */
 export async function expectWhole(path: string, step: number): Promise<void> {
-  const { manifest, state, unused, sources } = await readCheckpoint(path, MODEL);
-  const { settings, machine, data, parameters, validation } = contentsAt(step);
-  expect(manifest).toMatchObject({ step, settings, machine, data, parameters, validation, unused: ["never.read"] });
+  const { manifest, state, unused, sources, tunings } = await readCheckpoint(path, MODEL);
+  const { settings, machine, data, begun, parameters, validation } = contentsAt(step);
+  expect(manifest).toMatchObject({ step, settings, machine, data, begun, parameters, validation, unused: ["never.read"] });
   const expected = stateAt(step);
   expect(new Set(state.keys())).toEqual(new Set(expected.keys()));
   for (const [name, { dtype, shape, data }] of expected) {
@@ -29,5 +29,5 @@ export async function expectWhole(path: string, step: number): Promise<void> {
     ).toBe(true);
   }
   expect(unused).toEqual(new Map([["never.read", Float32Array.of(1, 2, 3)]]));
-  expect(sources).toEqual(contentsAt(step).sources);
+  expect([sources, tunings]).toEqual([contentsAt(step).sources, contentsAt(step).tunings]);
 }

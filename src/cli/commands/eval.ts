@@ -14,7 +14,7 @@ import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { onDevice } from "../execute.js";
 import { compileFile, type ModelFlags } from "../frontend.js";
-import { withFolder } from "../model-file.js";
+import { modelText, withFolder } from "../model-file.js";
 import { table } from "../table.js";
 import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
 import { trainingModel, type TrainingModel, usualContext } from "../training.js";
@@ -44,7 +44,7 @@ export async function evaluate(file: string, given: EvalFlags): Promise<ExitCode
     throw new UserError("a text is evaluated on a device: `modc run --device reference` runs one passage", null, EXIT.usage);
   const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);
   const most = flags.windows === undefined ? 0 : wholeNumber("--windows", flags.windows, 1, 1e9);
-  const model = await trainingModel(file, flags);
+  const model = await trainingModel(await modelText(file), flags);
   const context = flags.context === undefined ? usualContext(model.bound) : wholeNumber("--context", flags.context, 1, 1e9);
   if (model.bound !== null && context > model.bound) throw new UserError(`the context is ${context}: ${model.run.name} allows ${model.bound}`);
   if (flags.weights === undefined) say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);

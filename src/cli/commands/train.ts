@@ -1,5 +1,6 @@
 // `modc train`: trains a model on a text, shows how it goes, and leaves checkpoints, a log and a report in a folder.
 import type { TrainEvent } from "../../train/events.js";
+import { before } from "../../train/resume-node.js";
 import { train as run } from "../../train/run-node.js";
 import { LEARNING_RATES, parseRatio, type LearningRateKind } from "../../train/schedule.js";
 import type { TrainSettings } from "../../train/settings.js";
@@ -7,14 +8,14 @@ import { bytesOf, positiveNumber, seedOf, splitPair, wholeNumber } from "../argu
 import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import type { ModelFlags } from "../frontend.js";
-import { withFolder } from "../model-file.js";
+import { askedFor } from "../resumed.js";
 import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
 import { TrainProgress, validationText } from "../train-progress.js";
 import { checkAgainst, openTrainer, startingValue, trainingModel, usualContext } from "../training.js";
 import type { TuningsFlags } from "../tunings.js";
 
 export interface TrainFlags extends Pick<ModelFlags, "set" | "model">, DeviceFlags, TuningsFlags {
-  readonly data: string;
+  readonly data?: string;
   readonly output: string;
   readonly tokenizer?: string;
   readonly field?: string;
@@ -50,15 +51,15 @@ export interface TrainFlags extends Pick<ModelFlags, "set" | "model">, DeviceFla
   readonly json?: boolean;
 }
 
-export async function train(file: string, asked: TrainFlags): Promise<ExitCode> {
-  const flags = withFolder(file, asked);
-  const kind = deviceKind(flags);
+export async function train(file: string | undefined, asked: TrainFlags): Promise<ExitCode> {
+  const kind = deviceKind(asked);
   if (kind === "reference") throw new UserError("training needs a device: the reference only runs", null, EXIT.usage);
-  const resume = flags.resume === undefined ? null : flags.resume === true ? "last" : wholeNumber("--resume", flags.resume, 0, Number.MAX_SAFE_INTEGER);
+  const resume = asked.resume === undefined ? null : asked.resume === true ? "last" : wholeNumber("--resume", asked.resume, 0, Number.MAX_SAFE_INTEGER);
   if (resume !== null && asked.weights !== undefined)
     throw new UserError("--resume goes on with the weights of the run: --weights contradicts it", null, EXIT.usage);
-  const given = settingsOf(flags);
-  const model = await trainingModel(file, flags);
+  const given = settingsOf(asked);
+  const { text, flags } = await askedFor(file, asked, resume === null ? null : await before(asked.output, resume === "last" ? null : resume));
+  const model = await trainingModel(text, flags);
   const progress = new Progress();
   const shown = new TrainProgress();
   const stop = new AbortController();
@@ -79,9 +80,9 @@ export async function train(file: string, asked: TrainFlags): Promise<ExitCode> 
       settings: given,
       usualContext: usualContext(model.bound),
       resume,
-      createTrainer: (settings) => {
+      createTrainer: (settings, tunings) => {
         checkAgainst(settings, model);
-        return openTrainer({ file, flags, kind, weights, progress }, settings);
+        return openTrainer({ text, flags, kind, weights, kept: tunings, progress }, settings);
       },
       initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
       signal: stop.signal,
