@@ -27,6 +27,7 @@ const ORDER = [
   "compile",
   "index",
   "runtime",
+  "generate",
   "huggingface",
   "tune",
   "train",
@@ -39,10 +40,11 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   // The border: a page that ships a compiled model carries these and no compiler.
   program: ["size"],
   runtime: ["size", "program"],
+  generate: ["size", "program", "runtime"],
   // The checker knows the language, not what becomes of it.
   check: ["size", "embedded", "diagnostics", "syntax", "grammar"],
   // The public face of the compiler; the runtime has one of its own.
-  index: ORDER.filter((room) => !["runtime", "tune", "train", "cli"].includes(room)),
+  index: ORDER.filter((room) => !["runtime", "generate", "tune", "train", "cli"].includes(room)),
 };
 
 const sources = [...filesUnder("src", ".ts"), ...filesUnder("grammar", ".ts")].filter((file) => !file.endsWith(".d.ts") && file !== "src/embedded.ts");

@@ -1,7 +1,7 @@
 // The choice of the next token, and which tokens a sequence has seen. The order is that of Hugging Face transformers (`_get_logits_processor`): bias, repetition
 // penalty, temperature, top-k, top-p, min-p. What stays is always all tokens from some logit on, so equals stay or go together, and the largest stays.
-import { printType } from "../ir/typing.js";
-import { addSizes, multiplySizes, type Size } from "../size/size.js";
+import { packedAxis, printType } from "../ir/typing.js";
+import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import { SAMPLING_COLUMNS, sampleWord, seenWords, type SamplingColumn } from "../size/sampling.js";
 import type { OpTable, Tensor } from "./define.js";
 import { arity, bytesOf, elements, expectDtype, expectPacked, expectType, mismatch, startsShape } from "./shapes.js";
@@ -68,7 +68,8 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
       if (packed) {
         expectPacked(tokens.shape, 0);
         expectType(inputs, 2, "u32", startsShape(context));
-        expectType(inputs, 0, "u32", [context.batch, seen.shape[1]!]);
+        if (!equalSizes(seen.shape[0]!, context.batch) && packedAxis(seen.shape[0]!) === null)
+          mismatch(`a set must be one for each sequence, found ${printType(seen)}`);
       } else expectType(inputs, 1, "u32", [seen.shape[0]!]);
       if (tokens.shape.length !== 1) mismatch(`tokens must be numbers in a row, found ${printType(tokens)}`);
       return [seen];
@@ -83,7 +84,7 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
       const words = seen.shape[1]!;
       const out = tensor("u32", seen.shape, seen.data.slice());
       const starts = inputs.length === 3 ? at(inputs, 2).data : null;
-      for (let b = 0; b < seen.shape[0]!; b++)
+      for (let b = 0; b < (starts ? Math.min(seen.shape[0]!, starts.length - 1) : seen.shape[0]!); b++)
         for (let row = starts ? starts[b]! : b; row < (starts ? starts[b + 1]! : b + 1); row++) {
           const token = tokens[row]!;
           const word = b * words + (token >>> 5);
