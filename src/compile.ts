@@ -82,7 +82,8 @@ export function programFor(
   return emit(schedule(graph, target ?? portable(precision), tunings, precision), { model, sources });
 }
 
-function checkOptions(options: CompileOptions): CheckOptions {
+/** What the checker is told of the options. */
+export function checkOptions(options: CompileOptions): CheckOptions {
   const set = new Map(Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]));
   return {
     phase: options.phase ?? "infer",

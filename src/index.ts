@@ -1,5 +1,6 @@
 // The public API: the compiler and its stages. The runtime is `modc/runtime`.
 export { compile, type CompileOptions, type Compiled } from "./compile.js";
+export { compileGeneration, GenerationError, type CompiledGeneration, type CompileGenerationOptions } from "./compile-generation.js";
 export { check, type CheckOptions } from "./check/check.js";
 export type { Entry, Model, Phase } from "./check/model.js";
 export { emit } from "./codegen/emit.js";
@@ -15,6 +16,7 @@ export { verify } from "./ir/verify.js";
 export { lower } from "./lower/lower.js";
 export { ops } from "./ops/index.js";
 export { optimize, passes } from "./passes/index.js";
+export { parseGeneration, printGeneration, type Generation } from "./program/generation.js";
 export type { Program } from "./program/program.js";
 export { PORTABLE, TargetError, type Precision, type Target } from "./program/target.js";
 export { parseProgram, printProgram } from "./program/serialize.js";

@@ -25,6 +25,7 @@ const ORDER = [
   "codegen",
   "cost",
   "compile",
+  "compile-generation",
   "index",
   "runtime",
   "generate",

@@ -94,6 +94,7 @@ export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs
   segments: { axis: "text" },
   append: { axis: "text" },
   counts: {},
+  last: { axis: "text" },
   unpack: { dim: "number", axis: "text" },
   pack: { dim: "number", axis: "text" },
   mask: { dim: "number", fill: "number" },

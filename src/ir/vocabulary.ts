@@ -124,6 +124,8 @@ export interface OpAttrs {
   unpack: { readonly dim: number; readonly axis: string };
   /** [B, …, T, …], starts → […, N, …]: the inverse; `dim` is the packed dimension of the result. */
   pack: { readonly dim: number; readonly axis: string };
+  /** starts of any axis → u32[rows(axis)], `axis` having one row for each sequence: the last row of the sequence there; of one without rows, the last before. */
+  last: { readonly axis: string };
   /** x[B, …, T, …], starts → x with `fill` where the index along `dim` is not below the sequence's count. */
   mask: { readonly dim: number; readonly fill: number };
 

@@ -170,7 +170,7 @@ class Caching {
       capacity: keyed || axis === this.#root ? capacityOf(name) : null,
       counts,
       positions: keyed && axis !== this.#root ? positionsState(name) : null,
-      path: this.#graph.starts.get(name)?.origin?.path ?? "",
+      path: axis === this.#root ? "" : (this.#graph.starts.get(name)?.origin?.path ?? ""),
     });
     const added = this.#emit.node("counts", [this.#startsOf(name)], {});
     this.#states.set(counts, { name: counts, type, init: { kind: "zeros" }, next: this.#emit.node("add", [before, added], {}) });

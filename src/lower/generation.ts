@@ -2,11 +2,11 @@
 // the same states, and choose a token for each sequence from the logits of its last row.
 import { createEmit, type Emit } from "../ir/build.js";
 import { typeOf, type Graph, type GraphInput, type GraphOutput, type Node, type State } from "../ir/graph.js";
-import { equalSizes, axisSize, rowsSize } from "../size/size.js";
 import { reachedStarts } from "../ir/reach.js";
-import { ops } from "../ops/index.js";
 import { substituteNodes } from "../ir/replace.js";
+import { ops } from "../ops/index.js";
 import type { Axis } from "../size/axes.js";
+import { axisSize, equalSizes, rowsSize } from "../size/size.js";
 import { GenerationError, withCaches, type CachedAxis, type CachedLayer } from "./caches.js";
 
 /** Results of both graphs: the token chosen for each sequence, u32[B, 1], and the logarithm of its probability, f32[B, 1]. */
@@ -16,9 +16,13 @@ export const LOG_PROBABILITY = "logprob";
 export const LOGITS = "logits";
 /** u32[B]: the rows that each sequence has on an axis after the run. */
 export const countOutput = (axis: string): string => `count.${axis}`;
+/** The token chosen last for each sequence. */
+export const TOKEN_STATE = "generate.token";
+/** An axis of one row for each sequence: that of what is chosen for it. */
+export const SEQUENCES = "generate.sequence";
 
 export interface GenerationGraphs {
-  /** Reads `input`, any number of tokens of each sequence, 0 included. */
+  /** Reads `input`, any number of tokens of each sequence, 0 included; of such a sequence the token stays, and the logits mean nothing. */
   readonly prompt: Graph;
   /** Reads the token that was chosen before, of each sequence or of none. */
   readonly step: Graph;
@@ -34,26 +38,14 @@ export interface GenerationOptions {
   readonly logits?: "last" | "all";
 }
 
-/** A row for each sequence, whatever its length. */
-const SEQUENCES = "generate.sequence";
-/** At most one row for each sequence: its last. */
-const LAST = "generate.last";
-/** The token chosen last for each sequence. */
-export const TOKEN_STATE = "generate.token";
-
 /** From the graph of `forward` in phase generate. Throws GenerationError where it is no model of one token after another. */
 export function generationGraphs(graph: Graph, { logits = "last" }: GenerationOptions = {}): GenerationGraphs {
   const { input, result, vocabulary } = interfaceOf(graph);
-  const cached = withCaches({
-    ...graph,
-    outputs: [result],
-    starts: reachedStarts({ outputs: [result], states: [] }, (axis) => graph.starts.get(axis) ?? null),
-  });
+  const starts = reachedStarts({ outputs: [result], states: [] }, (axis) => graph.starts.get(axis) ?? null);
+  const cached = withCaches({ ...graph, outputs: [result], starts });
   const root = cached.axes[0]!.axis;
-  const prompt = new Choosing(cached.graph, root, { last: true, logits }).withOutputs(cached.axes);
-  // A step has one row at most, which is the last one.
-  const fed = new Choosing(shortened(cached.graph, root), root, { last: false, logits: "last" });
-  const step = fed.withOutputs(cached.axes);
+  const prompt = new Choosing(cached.graph, root, logits).withOutputs(cached.axes);
+  const step = new Choosing(shortened(cached.graph, root), root, "last").withOutputs(cached.axes);
   return { prompt, step: fedBack(step, input, root), input: input.name, vocabulary, axes: cached.axes, layers: cached.layers };
 }
 
@@ -82,76 +74,56 @@ class Choosing {
   readonly #axes: readonly Axis[];
   readonly #emit: Emit;
   readonly #logits: "last" | "all";
-  /** The axis of the rows that tokens are chosen from. */
-  readonly #from: string;
 
-  constructor(graph: Graph, root: string, { last, logits }: { readonly last: boolean; readonly logits: "last" | "all" }) {
+  constructor(graph: Graph, root: string, logits: "last" | "all") {
     this.#graph = graph;
     this.#root = root;
     this.#logits = logits;
-    const sequences: Axis = { role: "sequence", name: SEQUENCES, bound: 1, count: { kind: "input" } };
-    const lastRows: Axis = { role: "sequence", name: LAST, bound: 1, count: { kind: "span", parent: root, start: -1, stop: null } };
-    this.#axes = [...graph.axes, ...(last ? [lastRows] : []), sequences];
-    this.#from = last ? LAST : root;
+    this.#axes = [...graph.axes, { role: "sequence", name: SEQUENCES, bound: 1, count: { kind: "input" } }];
     this.#emit = createEmit(ops, this.#axes);
   }
 
   withOutputs(cached: readonly CachedAxis[]): Graph {
-    const emit = this.#emit;
-    const [logits] = this.#graph.outputs;
-    const rows = this.#lastRows(logits!.node);
-    const chosen = emit.node("argmax", [rows], { axis: 1, keep: false });
-    const type = { dtype: "u32", shape: [rowsSize(SEQUENCES)] } as const;
-    const before = emit.node("state", [], { name: TOKEN_STATE, ...type });
-    const sequence = emit.node("segments", [this.#startsOf(this.#from)], { axis: this.#from });
-    const next = emit.node("set", [before, sequence, chosen], { dim: 0 });
-    const token: State = { name: TOKEN_STATE, type, init: { kind: "zeros" }, next };
-    const probability = emit.node("neg", [emit.node("cross_entropy", [rows, chosen], {})], {});
-    const [batch] = logits!.shape;
-    const packing = (axis: string): GraphOutput["packing"] => ({ axis, batchDim: 0, tokenDim: 1 });
-    const from = packing(this.#from);
+    const [all] = this.#graph.outputs;
+    const rows = this.#emit.node("take", [all!.node, this.#emit.node("last", [this.#startsOf(this.#root)], { axis: SEQUENCES })], { dim: 0 });
+    const chosen = this.#emit.node("argmax", [rows], { axis: 1, keep: false });
+    const token = this.#token(chosen);
+    const probability = this.#emit.node("neg", [this.#emit.node("cross_entropy", [rows, chosen], {})], {});
+    const [batch, , vocabulary] = all!.shape;
+    const packing = { axis: SEQUENCES, batchDim: 0, tokenDim: 1 };
     const counts = cached.map(({ axis, counts: name }): GraphOutput => {
       const { next: node } = this.#graph.states.find((s) => s.name === name)!; // every axis is counted
       return { name: countOutput(axis), role: "observe", node, shape: typeOf(node).shape, packing: null };
     });
     const outputs: readonly GraphOutput[] = [
-      { name: TOKEN, role: "result", node: next, shape: [batch!, axisSize(SEQUENCES)], packing: packing(SEQUENCES) },
-      { name: LOG_PROBABILITY, role: "observe", node: probability, shape: [batch!, axisSize(this.#from)], packing: from },
+      { name: TOKEN, role: "result", node: token.next, shape: [batch!, axisSize(SEQUENCES)], packing },
+      { name: LOG_PROBABILITY, role: "observe", node: probability, shape: [batch!, axisSize(SEQUENCES)], packing },
       this.#logits === "all"
-        ? { ...logits!, name: LOGITS, role: "observe" }
-        : { name: LOGITS, role: "observe", node: rows, shape: [batch!, axisSize(this.#from), logits!.shape[2]!], packing: from },
+        ? { ...all!, name: LOGITS, role: "observe" }
+        : { name: LOGITS, role: "observe", node: rows, shape: [batch!, axisSize(SEQUENCES), vocabulary!], packing },
       ...counts,
     ];
-    return complete({ ...this.#graph, axes: this.#axes, outputs, states: [...this.#graph.states, token] }, emit);
+    const states = [...this.#graph.states, token];
+    const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));
+    return { ...this.#graph, axes: this.#axes, outputs, states, starts };
   }
 
-  #lastRows(logits: Node): Node {
-    if (this.#from === this.#root) return logits;
-    const made = this.#emit.node("span", [this.#startsOf(this.#root)], { axis: LAST });
-    return this.#emit.node("take", [logits, this.#emit.pick(made, 0)], { dim: 0 });
+  /** What was chosen for the sequences that had rows; the token of others stays. */
+  #token(chosen: Node): State {
+    const type = { dtype: "u32", shape: [rowsSize(SEQUENCES)] } as const;
+    const before = this.#emit.node("state", [], { name: TOKEN_STATE, ...type });
+    const sequence = this.#emit.node("segments", [this.#startsOf(SEQUENCES)], { axis: SEQUENCES });
+    const rows = this.#emit.node("gather", [this.#emit.node("counts", [this.#startsOf(this.#root)], {}), sequence], {});
+    const any = this.#emit.node("gt", [rows, this.#emit.node("constant", [], { value: 0, dtype: "u32", shape: [] })], {});
+    return { name: TOKEN_STATE, type, init: { kind: "zeros" }, next: this.#emit.node("where", [any, chosen, before], {}) };
+  }
+
+  #isSequence(name: string): boolean {
+    return this.#axes.some((a) => a.name === name && a.role === "sequence");
   }
   #startsOf(axis: string): Node {
-    if (axis !== LAST) return this.#graph.starts.get(axis) ?? this.#emit.node("starts", [], { axis });
-    return this.#emit.pick(this.#emit.node("span", [this.#startsOf(this.#root)], { axis: LAST }), 1);
+    return this.#graph.starts.get(axis) ?? this.#emit.node("starts", [], { axis });
   }
-}
-
-/** The starts of every axis that it mentions; the host knows those that no node makes. */
-function complete(graph: Graph, emit: Emit): Graph {
-  const makers = new Map(graph.starts);
-  const sequence = (axis: string): boolean => graph.axes.some((a) => a.name === axis && a.role === "sequence");
-  const last = (axis: string): Node => emit.pick(emit.node("span", [makers.get(parentOf(graph, axis))!], { axis }), 1);
-  const starts = reachedStarts(graph, (axis) => {
-    if (!sequence(axis)) return null;
-    return makers.get(axis) ?? (axis === LAST ? last(axis) : emit.node("starts", [], { axis }));
-  });
-  return { ...graph, starts };
-}
-
-function parentOf(graph: Graph, name: string): string {
-  const axis = graph.axes.find((a) => a.name === name);
-  if (axis?.role !== "sequence" || axis.count.kind !== "span") throw new GenerationError(`${name} is no span`);
-  return axis.count.parent;
 }
 
 /** With one token a sequence at most. */

@@ -5,7 +5,7 @@ import type { InferContext, OpTable } from "./define.js";
 import { arity, bytesOf, costPerResult, expectDim, expectDtype, expectSequence, expectType, mismatch, replaceDim, rowsType, startsShape } from "./shapes.js";
 import { at, countOf, stored, tensor } from "./tensors.js";
 
-type Sequences = "positions" | "segments" | "append" | "counts" | "unpack" | "pack" | "mask";
+type Sequences = "positions" | "segments" | "append" | "counts" | "last" | "unpack" | "pack" | "mask";
 
 const ANY = ["f32", "f16", "u32", "i32", "bool"] as const;
 
@@ -79,6 +79,23 @@ export const sequences: Pick<OpTable, Sequences> = {
           "u32",
           [starts.length - 1],
           Float64Array.from({ length: starts.length - 1 }, (_, b) => starts[b + 1]! - starts[b]!),
+        ),
+      ];
+    },
+    grad: null,
+    lower: { kind: "kernel" },
+  },
+  last: {
+    doc: "the last row of each sequence, along an axis that has one row for each; of a sequence without rows the last before, or the first of all",
+    infer: (inputs, { axis }, context) => rowsOf(inputs, axis, context),
+    cost: costPerResult(0),
+    evaluate(inputs) {
+      const starts = at(inputs, 0).data;
+      return [
+        tensor(
+          "u32",
+          [starts.length - 1],
+          starts.slice(1).map((end) => Math.max(end, 1) - 1),
         ),
       ];
     },

@@ -41,8 +41,10 @@ export function printProgram(program: Program): string {
 }
 
 /** Reads a program back. Throws ProgramError, with the place in the data, for anything a compiler would not have written. */
-export function parseProgram(text: string): Program {
-  const root = Reader.parse(text);
+export const parseProgram = (text: string): Program => readProgram(Reader.parse(text));
+
+/** A program within other data. */
+export function readProgram(root: Reader): Program {
   root.fields([
     "format",
     "version",

@@ -14,6 +14,19 @@ export const bufferBytes = (bytes: number): number => Math.max(LEAST_BYTES, Math
 const SMALLER = "give smaller sizes with `max`, or shorter inputs; logits are cut finer where the model bounds the length of its inputs";
 const COMPILE_FOR_IT = "compile with `target: device.target`, so that weights are loaded in parts that this device can bind";
 
+/** A slot of another session. */
+export interface SharedSlot {
+  readonly buffers: Buffers;
+  readonly slot: number;
+}
+
+/** Bytes that keep what they hold when a buffer is replaced: where they lay, and where they lie then; multiples of 4. */
+export interface Move {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: number;
+}
+
 export class Buffers {
   readonly #device: Device;
   readonly #allocator: Allocator;
@@ -27,16 +40,17 @@ export class Buffers {
   readonly #buffers: GPUBuffer[] = [];
   /** Bytes of each slot's buffer; 0 before the first. */
   readonly #bytes: number[];
-  /** Slots whose buffers are another session's. */
-  readonly #shared: ReadonlySet<number>;
+  /** Slots whose buffers are another session's, and the buffer that each was when it was last looked for. */
+  readonly #shared: ReadonlyMap<number, SharedSlot>;
+  readonly #seen = new Map<number, GPUBuffer>();
   #destroyed = false;
 
-  /** `shared`: buffers of another session, by the slots that they stand for. */
+  /** `shared`: slots of another session, by those that they stand for. */
   constructor(
     device: Device,
     allocator: Allocator,
     program: Pick<Program, "slots" | "steps" | "target">,
-    { lasting, shared }: { readonly lasting: ReadonlySet<number>; readonly shared: ReadonlyMap<number, GPUBuffer> },
+    { lasting, shared }: { readonly lasting: ReadonlySet<number>; readonly shared: ReadonlyMap<number, SharedSlot> },
   ) {
     this.#device = device;
     this.#allocator = allocator;
@@ -49,19 +63,28 @@ export class Buffers {
     const bound = program.slots.map(() => false);
     for (const step of program.steps) if (step.kind === "dispatch") for (const slot of step.slots) bound[slot] = true;
     this.#bound = bound;
-    this.#shared = new Set(shared.keys());
-    for (const [slot, buffer] of shared) {
-      this.#buffers[slot] = buffer;
-      this.#bytes[slot] = buffer.size;
-    }
+    this.#shared = shared;
   }
 
   buffer(slot: number): GPUBuffer {
-    return this.#buffers[slot]!;
+    const own = this.#shared.get(slot);
+    return own ? own.buffers.buffer(own.slot) : this.#buffers[slot]!;
   }
 
   bytes(slot: number): number {
-    return this.#bytes[slot]!;
+    const own = this.#shared.get(slot);
+    return own ? own.buffers.bytes(own.slot) : this.#bytes[slot]!;
+  }
+
+  /** Slots whose buffers the session that owns them has replaced since this was asked last. */
+  replacedElsewhere(): ReadonlySet<number> {
+    const replaced = new Set<number>();
+    for (const slot of this.#shared.keys()) {
+      const now = this.buffer(slot);
+      if (this.#seen.get(slot) !== now) replaced.add(slot);
+      this.#seen.set(slot, now);
+    }
+    return replaced;
   }
 
   /** The first slot that this device cannot hold at these sizes, as an error; null where all fit. */
@@ -78,19 +101,22 @@ export class Buffers {
   }
 
   /**
-   * Makes every slot at least as large as needed, and returns those that are new. Throws LimitError before anything is made, OutOfMemoryError, with
-   * the buffers as they were, where the device has no room, DisposedError where they were destroyed meanwhile.
+   * Makes every slot at least as large as needed, and those of `moves` anew: what such a slot held goes where its moves say. Returns the slots that are new. Throws
+   * LimitError before anything is made, OutOfMemoryError, with the buffers as they were, where the device has no room, DisposedError where they were destroyed
+   * meanwhile.
    */
-  async ensure(needed: readonly number[]): Promise<ReadonlySet<number>> {
-    const grown = needed.map((_, slot) => slot).filter((slot) => this.#buffers[slot] === undefined || needed[slot]! > this.#bytes[slot]!);
+  async ensure(needed: readonly number[], moves: ReadonlyMap<number, readonly Move[]> = new Map()): Promise<ReadonlySet<number>> {
+    const isNew = (slot: number): boolean =>
+      moves.has(slot) || needed[slot]! > this.bytes(slot) || (this.#buffers[slot] === undefined && !this.#shared.has(slot));
+    const grown = needed.map((_, slot) => slot).filter(isNew);
     if (grown.length === 0) return new Set();
     const fault = this.limitFault(needed);
     if (fault) throw fault;
-    if (grown.some((slot) => this.#shared.has(slot))) throw new Error("modc bug: a shared state is too small");
+    if (grown.some((slot) => this.#shared.has(slot))) throw new Error("modc bug: a shared slot is too small");
     const { gpu } = this.#device;
     const made: GPUBuffer[] = [];
     const scopes: Promise<GPUError | null>[] = [];
-    const sizes = grown.map((slot) => bufferBytes(needed[slot]!));
+    const sizes = grown.map((slot) => Math.max(bufferBytes(needed[slot]!), this.#bytes[slot]!));
     grown.forEach((slot, i) => {
       gpu.pushErrorScope("out-of-memory");
       made.push(
@@ -111,7 +137,7 @@ export class Buffers {
       for (const buffer of made) this.#allocator.destroy(buffer);
       throw new DisposedError();
     }
-    this.#keepContents(grown, made);
+    this.#keepContents(grown, made, moves);
     grown.forEach((slot, i) => {
       const old = this.#buffers[slot];
       if (old) this.#allocator.destroy(old);
@@ -122,19 +148,19 @@ export class Buffers {
   }
 
   /** States keep what they hold: the old contents come first in the larger buffer. */
-  #keepContents(grown: readonly number[], made: readonly GPUBuffer[]): void {
+  #keepContents(grown: readonly number[], made: readonly GPUBuffer[], moves: ReadonlyMap<number, readonly Move[]>): void {
     const kept = grown.map((slot, i) => ({ slot, i })).filter(({ slot }) => this.#lasting.has(slot) && this.#buffers[slot] !== undefined);
     if (kept.length === 0) return;
     const encoder = this.#device.gpu.createCommandEncoder();
-    for (const { slot, i } of kept) encoder.copyBufferToBuffer(this.#buffers[slot]!, 0, made[i]!, 0, this.#bytes[slot]);
+    for (const { slot, i } of kept)
+      for (const { from, to, bytes } of moves.get(slot) ?? [{ from: 0, to: 0, bytes: this.#bytes[slot]! }])
+        encoder.copyBufferToBuffer(this.#buffers[slot]!, from, made[i]!, to, bytes);
     this.#device.gpu.queue.submit([encoder.finish()]);
   }
 
   destroy(): void {
     this.#destroyed = true;
-    this.#buffers.forEach((buffer, slot) => {
-      if (!this.#shared.has(slot)) this.#allocator.destroy(buffer);
-    });
+    for (const buffer of this.#buffers) if (buffer) this.#allocator.destroy(buffer);
     this.#buffers.length = 0;
     this.#bytes.fill(0);
   }

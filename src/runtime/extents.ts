@@ -11,9 +11,14 @@ import { inputAxes, lengthsAxis, rationalOf, sizeOfText } from "./sizes.js";
 export type LiveValue = number | string;
 
 /** Extents of all input axes; throws InputError where shapes disagree with each other, the program or a bound. */
-export function inferExtents(program: Program, axes: readonly Axis[], inputs: ReadonlyMap<string, FlatInput>): ReadonlyMap<string, number> {
-  const extents = new Map<string, number>();
-  const givenBy = new Map<string, string>();
+export function inferExtents(
+  program: Program,
+  axes: readonly Axis[],
+  inputs: ReadonlyMap<string, FlatInput>,
+  given: Readonly<Record<string, number>> = {},
+): ReadonlyMap<string, number> {
+  const extents = new Map(checkMax(axes, given, "extents"));
+  const givenBy = new Map([...extents.keys()].map((axis) => [axis, "the extents"]));
   const byName = new Map(inputAxes(axes).map((a) => [a.name, a]));
   for (const input of program.inputs) {
     const { shape } = inputs.get(input.name)!;
@@ -30,7 +35,8 @@ export function inferExtents(program: Program, axes: readonly Axis[], inputs: Re
         throw new InputError(input.name, `${axis.name} is ${known} in ${givenBy.get(axis.name)!}, but ${shape[i]} in ${input.name}`);
     });
   }
-  for (const axis of byName.values()) if (!extents.has(axis.name)) throw new Error(`modc bug: no input tells the extent of ${axis.name}`);
+  for (const axis of byName.values())
+    if (!extents.has(axis.name)) throw new InputError(axis.name, `no input tells the extent of ${axis.name}`, `give it in \`extents: { ${axis.name}: … }\``);
   for (const input of program.inputs) checkFixed(input.name, inputs.get(input.name)!.shape, input.shape, extents);
   return extents;
 }
@@ -126,14 +132,15 @@ export function checkSeed(seed: number): number {
 }
 
 /** Extents by axis; throws InputError for an axis that is none, or beyond its bound. */
-export function checkMax(axes: readonly Axis[], max: Readonly<Record<string, number>> | undefined): ReadonlyMap<string, number> {
+export function checkMax(axes: readonly Axis[], max: Readonly<Record<string, number>> | undefined, what = "max"): ReadonlyMap<string, number> {
   const given = new Map(Object.entries(max ?? {}));
   const known = inputAxes(axes);
   for (const [name, extent] of given) {
     const axis = known.find((a) => a.name === name);
-    if (!axis) throw new InputError(null, `max: the model has no axis ${name}`, `it has ${known.map((a) => a.name).join(", ") || "none"}`);
-    if (!Number.isSafeInteger(extent) || extent < 1) throw new InputError(null, `max: ${name} is ${String(extent)}: it must be a whole number of at least 1`);
-    if (axis.bound !== null && extent > axis.bound) throw new InputError(null, `max: ${name} is ${extent}: the model allows ${axis.bound}`);
+    if (!axis) throw new InputError(null, `${what}: the model has no axis ${name}`, `it has ${known.map((a) => a.name).join(", ") || "none"}`);
+    if (!Number.isSafeInteger(extent) || extent < 1)
+      throw new InputError(null, `${what}: ${name} is ${String(extent)}: it must be a whole number of at least 1`);
+    if (axis.bound !== null && extent > axis.bound) throw new InputError(null, `${what}: ${name} is ${extent}: the model allows ${axis.bound}`);
   }
   return given;
 }

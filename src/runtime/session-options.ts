@@ -26,6 +26,8 @@ export interface LoadOptions {
   readonly seed?: number;
   /** A session whose states this one shares by name: what either writes, the other reads. It must outlive this one. */
   readonly statesOf?: Session;
+  /** A session whose weights this one reads, where both keep them alike; others are loaded here too. It must outlive this one. */
+  readonly weightsOf?: Session;
   /** How many runs may be under way on the device at once, each with a buffer that its results are read back through. Default 1. */
   readonly inFlight?: number;
   /** Ends loading between two steps of it. */
@@ -34,6 +36,8 @@ export interface LoadOptions {
 }
 
 export interface RunOptions extends OutputSelection {
+  /** Extents of axes that no input tells: `{ B: 4 }`. */
+  readonly extents?: Readonly<Record<string, number>>;
   /** Tokens of each sequence, u32[B], 0 to T; without it every sequence has T. */
   readonly lengths?: readonly number[] | Uint32Array | Int32Array;
   readonly live?: Readonly<Record<string, LiveValue>>;

@@ -1,10 +1,9 @@
 // A session: a program with its weights on a device, its buffers made once, ready to run again and again.
-import { expectProgram } from "../program/expect.js";
 import type { Program, ProgramOutput } from "../program/program.js";
-import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
-import { printRational, type Rational } from "../size/rational.js";
+import type { Axis, RunSizes } from "../size/axes.js";
+import type { Rational } from "../size/rational.js";
 import { Allocator } from "./allocator.js";
-import { Buffers } from "./buffers.js";
+import { Buffers, type Move } from "./buffers.js";
 import { checked } from "./checked.js";
 import type { Device } from "./device.js";
 import { DisposedError, InputError } from "./errors.js";
@@ -15,47 +14,16 @@ import { copiesOf, neededSteps, placeOutputs, readOutput, type Result, selectOut
 import { compilePipelines } from "./pipelines.js";
 import { keepingStates } from "./profile/states.js";
 import { profileSteps, type Profile, type ProfileOptions } from "./profile/profile.js";
-import { checkRequirements } from "./requirements.js";
-import { inputAxes, parseAxes, SizeTable } from "./sizes.js";
+import { type Resolved, Resolver } from "./resolver.js";
+import { parseAxes, SizeTable } from "./sizes.js";
 import type { Inputs, LoadOptions, Results, RunOptions, SessionEvent } from "./session-options.js";
 import { Staging } from "./staging.js";
-import { readStates, sharedStates, type StateValue, writeStates } from "./states.js";
+import { StateRoom } from "./state-room.js";
+import { readStates, sharedStates, sharedWeights, type StateValue, writeStates } from "./states.js";
 import { Steps } from "./steps.js";
 import { Tables } from "./tables.js";
 import type { Words } from "./weights/convert.js";
-import { locateWeights, uploadWeights, type WeightsInput, type WeightValues } from "./weights.js";
-
-/**
- * Puts a program on a device: checks that it fits, makes all buffers, compiles all kernels, reads the weights. Throws ProgramError for what is no program,
- * UnsupportedError or LimitError before anything is allocated, WeightsError before any weight is read where a checkpoint does not fit, OutOfMemoryError, KernelError, DeviceLostError.
- */
-export async function load(program: Program, device: Device, weights?: WeightsInput, options: LoadOptions = {}): Promise<Session> {
-  expectProgram(program);
-  if (device.lostError) throw device.lostError;
-  options.signal?.throwIfAborted();
-  checkRequirements(program, device);
-  const session = new Session(program, device, options);
-  const values = await locateWeights(program, weights, checkSeed(options.seed ?? 0));
-  try {
-    await session.prepare(values, options);
-    return session;
-  } catch (error) {
-    session.dispose();
-    throw device.lostError ?? error;
-  } finally {
-    await values.close();
-  }
-}
-
-/** The sizes of a run. */
-interface Resolved {
-  /** Equal for runs of equal sizes. */
-  readonly key: string;
-  readonly run: RunSizes;
-  readonly sizes: Sizes;
-  /** Of each distinct size. */
-  readonly values: Float64Array;
-}
+import { uploadWeights, type WeightValues } from "./weights.js";
 
 /** What one call of `run` asks for. */
 interface Call {
@@ -71,6 +39,9 @@ export class Session {
   readonly device: Device;
   readonly #axes: readonly Axis[];
   readonly #table = new SizeTable();
+  readonly #resolver: Resolver;
+  /** Of the session whose states these are. */
+  readonly #room: StateRoom;
   /** Size of each slot's bytes. */
   readonly #slotBytes: readonly number[];
   readonly #allocator: Allocator;
@@ -89,6 +60,7 @@ export class Session {
   /** Runs that the device has, and whose results are not read yet. */
   readonly #reading = new Set<Promise<unknown>>();
   readonly #statesOf: Session | null;
+  readonly #weightsOf: Session | null;
   readonly #shared: ReadonlySet<number>;
   #disposed = false;
 
@@ -102,18 +74,22 @@ export class Session {
     this.#live = checkLive(program, options.live, null);
     this.#slotBytes = program.slots.map((s) => this.#table.index(s.bytes));
     for (const output of program.outputs) for (const size of output.shape) this.#table.index(size);
+    this.#resolver = new Resolver(this.#axes, this.#table, this.#live);
     const lasting = new Set([...program.states.map((s) => s.slot), ...program.weights.flatMap((w) => w.slots.map((s) => s.slot))]);
-    const { statesOf, inFlight = 1 } = options;
+    const { statesOf, weightsOf, inFlight = 1 } = options;
     if (!Number.isSafeInteger(inFlight) || inFlight < 1 || inFlight > 8) throw new InputError(null, `inFlight is a whole number from 1 to 8, not ${inFlight}`);
     this.#statesOf = statesOf ?? null;
-    if (statesOf) statesOf.#expectAlive();
-    const shared = statesOf ? sharedStates(program, { program: statesOf.program, buffers: statesOf.#buffers }) : new Map<number, GPUBuffer>();
+    this.#weightsOf = weightsOf ?? null;
+    for (const owner of [statesOf, weightsOf]) if (owner) owner.#expectAlive();
+    const of = (session: Session): { readonly program: Program; readonly buffers: Buffers } => ({ program: session.program, buffers: session.#buffers });
+    const shared = new Map([...(statesOf ? sharedStates(program, of(statesOf)) : []), ...(weightsOf ? sharedWeights(program, of(weightsOf)) : [])]);
     this.#shared = new Set(shared.keys());
     this.#allocator = new Allocator(device.gpu);
     this.#buffers = new Buffers(device, this.#allocator, program, { lasting, shared });
     this.#staging = new Staging(device, this.#allocator, { count: inFlight });
     this.#prediction = new Prediction(program, this.#axes, device.info.limits.minUniformBufferOffsetAlignment, { shared: this.#shared, inFlight });
     this.#tables = new Tables(device, program, this.#axes, this.#buffers);
+    this.#room = statesOf ? statesOf.#room : new StateRoom(program, this.#axes, this.#resolveMost(options.max).run);
   }
 
   /** Buffers made so far and the bytes of those in use: the same after every run that needs no more room. */
@@ -132,6 +108,8 @@ export class Session {
       this.#steps = new Steps(this.device, this.#allocator, this.program, this.#table, pipelines);
       this.#steps.bind(this.#buffers);
       this.#staging.ensure(this.#stagingOf(most));
+      this.#buffers.replacedElsewhere();
+      if (!this.#statesOf) this.#room.begin(this.device, this.#buffers);
     });
     this.#prediction.expect(most.run, this.#allocator.bytes);
     await uploadWeights(this.device, this.program, this.#buffers, weights, {
@@ -157,13 +135,53 @@ export class Session {
         if (!found) throw new InputError(name, `the program has no state ${name}`);
         return found;
       });
-      return readStates(this.device, this.#buffers, states);
+      return readStates(this.device, this.#buffers, states, this.#room.shapeOf);
     });
   }
 
   /** Replaces values of states, once the runs before have ended; those not named stay. Throws InputError, with nothing written, for what does not fit. */
   writeStates(values: ReadonlyMap<string, Pick<StateValue, "data">>): Promise<void> {
-    return this.#afterAll(async () => writeStates(this.device, this.#buffers, this.program.states, values));
+    return this.#afterAll(async () => writeStates(this.device, this.#buffers, this.program.states, values, this.#room.shapeOf));
+  }
+
+  /**
+   * States as they begin, but for those that begin as weights, at these extents of the axes they lie along; others stay. The sessions that share them must have no run under
+   * way. Throws InputError, LimitError, OutOfMemoryError.
+   */
+  resetStates(extents: Readonly<Record<string, number>> = {}): Promise<void> {
+    return this.#changeRoom(
+      extents,
+      () => new Map(),
+      () => this.#room.begin(this.device, this.#buffers),
+    );
+  }
+
+  /** Room for more rows in the states along these axes: the rows that each sequence has stay its first. As `resetStates` otherwise. */
+  growStates(extents: Readonly<Record<string, number>>): Promise<void> {
+    return this.#changeRoom(
+      extents,
+      (run) => this.#room.movesTo(run),
+      (moves) => this.#room.beginRows(this.device, this.#buffers, moves),
+    );
+  }
+
+  #changeRoom(
+    extents: Readonly<Record<string, number>>,
+    movesTo: (run: RunSizes) => ReadonlyMap<number, readonly Move[]>,
+    begin: (moves: ReadonlyMap<number, readonly Move[]>) => void,
+  ): Promise<void> {
+    if (this.#statesOf) return this.#statesOf.#changeRoom(extents, movesTo, begin);
+    return this.#afterAll(async () => {
+      const resolved = this.#resolver.resolve(this.#room.with(extents), null);
+      const moves = movesTo(resolved.run);
+      const grown = await this.#buffers.ensure(this.#bytesOf(resolved), moves);
+      this.#staging.ensure(this.#stagingOf(resolved));
+      if (grown.size > 0) this.#prediction.expect(resolved.run, this.#allocator.bytes);
+      this.#room.set(resolved.run);
+      begin(moves);
+      this.#newBuffers(grown);
+      this.#current = null;
+    });
   }
 
   /**
@@ -203,12 +221,10 @@ export class Session {
     this.#expectAlive();
     options.signal?.throwIfAborted();
     const inputs = flattenAll(this.program, given);
-    const extents = inferExtents(this.program, this.#axes, inputs);
-    const resolved = this.#resolve({
-      extents,
-      lengths: checkLengths(options.lengths, this.#axes, extents),
-      live: checkLive(this.program, options.live, this.#live),
-    });
+    const extents = inferExtents(this.program, this.#axes, inputs, options.extents);
+    const lengths = checkLengths(options.lengths, this.#axes, extents);
+    const resolved = this.#resolver.resolve({ extents, lengths, live: checkLive(this.program, options.live, this.#live) }, this.#current);
+    this.#room.expect(resolved.run);
     return {
       resolved,
       seed: checkSeed(options.seed ?? this.#seed),
@@ -291,7 +307,7 @@ export class Session {
 
   #expectAlive(): void {
     if (this.#disposed) throw new DisposedError();
-    if (this.#statesOf) this.#statesOf.#expectAlive();
+    for (const owner of [this.#statesOf, this.#weightsOf]) if (owner) owner.#expectAlive();
     if (this.device.lostError) throw this.device.lostError;
   }
 
@@ -303,26 +319,9 @@ export class Session {
     this.#staging.destroy();
   }
 
-  #resolve(run: RunSizes): Resolved {
-    const key = [...run.extents, ...[...run.lengths].map(([a, l]) => `${a}: ${l.join()}`), ...[...run.live].map(([n, v]) => `${n}=${printRational(v)}`)].join(
-      " ",
-    );
-    if (this.#current?.key === key) return this.#current;
-    const sizes = resolveSizes(this.#axes, run);
-    return { key, run, sizes, values: this.#table.values(sizes) };
-  }
-
   /** Sizes at the extents given, else at the bounds; where those bounds are too large for the device, at 1: such buffers grow when they must. */
   #resolveMost(max: LoadOptions["max"]): Resolved {
-    const given = checkMax(this.#axes, max);
-    const at = (otherwise: (bound: number | null) => number): Resolved =>
-      this.#resolve({
-        extents: new Map(inputAxes(this.#axes).map((a) => [a.name, given.get(a.name) ?? otherwise(a.bound)])),
-        lengths: new Map(),
-        live: this.#live,
-      });
-    const bounds = at((bound) => bound ?? 1);
-    return this.#buffers.limitFault(this.#bytesOf(bounds)) ? at(() => 1) : bounds;
+    return this.#resolver.most(checkMax(this.#axes, max), (resolved) => this.#buffers.limitFault(this.#bytesOf(resolved)) === null);
   }
 
   #bytesOf({ values }: Resolved): readonly number[] {
@@ -339,9 +338,10 @@ export class Session {
 
   /** Makes room for a run; the slots that are new. */
   async #grow(resolved: Resolved): Promise<ReadonlySet<number>> {
-    if (resolved === this.#current) return new Set();
+    const replaced = this.#buffers.replacedElsewhere();
+    if (resolved === this.#current) return replaced;
     const before = this.#allocator.made;
-    const grown = await this.#buffers.ensure(this.#bytesOf(resolved));
+    const grown = new Set([...replaced, ...(await this.#buffers.ensure(this.#bytesOf(resolved)))]);
     if (this.#disposed) return grown;
     this.#staging.ensure(this.#stagingOf(resolved));
     const buffers = this.#allocator.made - before;
@@ -356,16 +356,19 @@ export class Session {
     // Not yet current where anything below throws.
     const changed = resolved !== this.#current;
     this.#current = null;
-    if (grown.size > 0) {
-      this.#steps!.bind(this.#buffers);
-      this.#tables.forget();
-    }
+    this.#newBuffers(grown);
     if (changed) {
       this.#steps!.setSizes(resolved.values);
       this.#tables.write(resolved.run, resolved.sizes);
     }
     this.#tables.writeSeed(seed);
     this.#current = resolved;
+  }
+
+  #newBuffers(slots: ReadonlySet<number>): void {
+    if (slots.size === 0) return;
+    this.#steps!.bind(this.#buffers);
+    this.#tables.forget();
   }
 
   #writeInputs(words: readonly Words[]): void {

@@ -1,7 +1,7 @@
 // The states of a session as the host sees them: read whole, written whole, and shared between sessions by name.
 import type { Program, ProgramState } from "../program/program.js";
 import type { DType } from "../size/dtype.js";
-import type { Buffers } from "./buffers.js";
+import type { Buffers, SharedSlot } from "./buffers.js";
 import type { Device } from "./device.js";
 import { InputError } from "./errors.js";
 import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
@@ -15,50 +15,71 @@ export interface StateValue {
   readonly data: Words;
 }
 
-/** States whose extents depend on no axis: such can be read, written and shared. */
-function shapeOf(state: ProgramState): readonly number[] {
-  return state.shape.map((size) => {
-    if (typeof size !== "number") throw new InputError(state.name, `state ${state.name} has a size that depends on the run: ${size}`);
-    return size;
-  });
-}
+/** The shape that a state has now. */
+export type StateShape = (state: ProgramState) => readonly number[];
 
 const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 /**
- * The buffers of `owner`'s states by the slots that `program` has for states of the same name. Throws InputError where the owner lacks one, or has it in
+ * The slots of `owner`'s states by those that `program` has for states of the same name. Throws InputError where the owner lacks one, or has it in
  * another shape.
  */
-export function sharedStates(program: Program, owner: { readonly program: Program; readonly buffers: Buffers }): ReadonlyMap<number, GPUBuffer> {
+export function sharedStates(program: Program, owner: { readonly program: Program; readonly buffers: Buffers }): ReadonlyMap<number, SharedSlot> {
   const owned = new Map(owner.program.states.map((s) => [s.name, s]));
   return new Map(
     program.states.map((state) => {
       const own = owned.get(state.name);
       if (!own) throw new InputError(state.name, `the session whose states are shared has no state ${state.name}`);
-      const [wanted, found] = [shapeOf(state), shapeOf(own)];
+      const [wanted, found] = [state.shape, own.shape];
       if (wanted.join() !== found.join() || state.dtype !== own.dtype)
         throw new InputError(
           state.name,
           `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ${own.dtype}[${found.join(", ")}] where it is shared from`,
         );
-      return [state.slot, owner.buffers.buffer(own.slot)];
+      return [state.slot, { buffers: owner.buffers, slot: own.slot }];
     }),
   );
+}
+
+/** The slots of `owner` that hold the same weights, in the same layouts, as slots of `program`. */
+export function sharedWeights(program: Program, owner: { readonly program: Program; readonly buffers: Buffers }): ReadonlyMap<number, SharedSlot> {
+  const owned = new Map([...weightsBySlot(owner.program)].map(([slot, held]) => [held, slot]));
+  return new Map(
+    [...weightsBySlot(program)].flatMap(([slot, held]): [number, SharedSlot][] => {
+      const own = owned.get(held);
+      return own === undefined ? [] : [[slot, { buffers: owner.buffers, slot: own }]];
+    }),
+  );
+}
+
+/** What lies in each slot of weights, as text. */
+function weightsBySlot({ weights }: Program): ReadonlyMap<number, string> {
+  const held = new Map<number, string[]>();
+  for (const { path, slots } of weights)
+    for (const { slot, valueBytes, layout, part } of slots) held.set(slot, [...(held.get(slot) ?? []), JSON.stringify([path, valueBytes, layout, part])]);
+  return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
 }
 
 /** Bytes read back in one piece, so that the buffer for it stays small. */
 const PIECE = 16 * 1024 * 1024;
 
-/** Bytes of the buffer through which states are read, one after the other; 0 where there are none, and of those whose extents depend on the run, which cannot be read. */
+/** Bytes of the buffer through which states are read, one after the other; 0 where there are none, and of those whose extents depend on the run none are counted. */
 export function readingBytes(states: readonly ProgramState[]): number {
-  const sizes = states.map((s) => 4 * s.shape.reduce<number>((n, d) => (typeof d === "number" ? n * d : 0), 1));
-  return states.length === 0 ? 0 : Math.max(16, Math.min(PIECE, Math.max(...sizes)));
+  return bytesThrough(states, (s) => s.shape.map((d) => (typeof d === "number" ? d : 0)));
 }
 
+const bytesThrough = (states: readonly ProgramState[], shapeOf: StateShape): number =>
+  states.length === 0 ? 0 : Math.max(16, Math.min(PIECE, Math.max(...states.map((s) => 4 * elementsOf(shapeOf(s))))));
+
 /** Reads the states of these names, one after the other, through a buffer that is made for it. */
-export async function readStates(device: Device, buffers: Buffers, states: readonly ProgramState[]): Promise<ReadonlyMap<string, StateValue>> {
+export async function readStates(
+  device: Device,
+  buffers: Buffers,
+  states: readonly ProgramState[],
+  shapeOf: StateShape,
+): Promise<ReadonlyMap<string, StateValue>> {
   if (states.length === 0) return new Map();
-  const staging = device.gpu.createBuffer({ label: "states", size: readingBytes(states), usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
+  const staging = device.gpu.createBuffer({ label: "states", size: bytesThrough(states, shapeOf), usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
   const values = new Map<string, StateValue>();
   try {
     for (const state of states) {
@@ -82,7 +103,13 @@ export async function readStates(device: Device, buffers: Buffers, states: reado
 }
 
 /** Writes these values; throws InputError, before anything is written, for a name that is no state or a value that does not fit. */
-export function writeStates(device: Device, buffers: Buffers, states: readonly ProgramState[], values: ReadonlyMap<string, Pick<StateValue, "data">>): void {
+export function writeStates(
+  device: Device,
+  buffers: Buffers,
+  states: readonly ProgramState[],
+  values: ReadonlyMap<string, Pick<StateValue, "data">>,
+  shapeOf: StateShape,
+): void {
   const byName = new Map(states.map((s) => [s.name, s]));
   const writes = [...values].map(([name, { data }]) => {
     const state = byName.get(name);

@@ -64,7 +64,7 @@ export async function uploadWeights(
   weights: WeightValues,
   options: {
     readonly signal: AbortSignal | undefined;
-    /** Slots of states that another session has filled. */
+    /** Slots of states and weights that another session has filled. */
     readonly shared: ReadonlySet<number>;
     readonly progress: (done: number, total: number) => void;
   },
@@ -80,7 +80,7 @@ export async function uploadWeights(
   for (const weight of program.weights) {
     options.signal?.throwIfAborted();
     const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, valueBytes: 4, layout: { kind: "given" }, part: null }));
-    const slots = [...weight.slots, ...starting];
+    const slots = [...weight.slots.filter((s) => !options.shared.has(s.slot)), ...starting];
     if (slots.length > 0) {
       const words = await weights.values(weight);
       if (device.lostError) throw device.lostError;

@@ -178,8 +178,8 @@ describe("graphs of generation", () => {
     const { prompt } = generationGraphs(lowered(MODELS["dense"]!));
     const text = printGraph(optimize(prompt));
     // The hidden layer of the last feed-forward network, and the queries of the last attention.
-    expect(text).toMatch(/matmul.*: f32\[rows\(generate\.last\), 48\]/);
-    expect(text).toMatch(/attention.*: f32\[4, rows\(generate\.last\), 4\]/);
+    expect(text).toMatch(/matmul.*: f32\[rows\(generate\.sequence\), 48\]/);
+    expect(text).toMatch(/attention.*: f32\[4, rows\(generate\.sequence\), 4\]/);
   });
 
   it("are refused where a model is none of one token after another", () => {

@@ -92,6 +92,7 @@ export const tolerances: { readonly [K in OpName]: Tolerance } = {
   positions: exact,
   segments: exact,
   append: exact,
+  last: exact,
   counts: exact,
   unpack: exact,
   pack: exact,

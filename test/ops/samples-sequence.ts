@@ -62,7 +62,7 @@ const rope = (b: Bench, before: readonly number[], width: number, axis = "T", dt
 
 const countsOf = (b: Bench, axis: string): Node => b.node("counts", [b.starts(axis)], {});
 
-type Family = "positions" | "segments" | "append" | "counts" | "unpack" | "pack" | "mask" | "rope" | "attention";
+type Family = "positions" | "segments" | "append" | "counts" | "last" | "unpack" | "pack" | "mask" | "rope" | "attention";
 
 export const sequenceSamples: Samples<Family> = {
   positions: [
@@ -128,6 +128,14 @@ export const sequenceSamples: Samples<Family> = {
       setting: { ...SEVEN, axes: { K: TOP_2 } },
       build: (b) => (b.top("K"), b.node("counts", [b.starts("K")], {})),
       expected: [[2, 1, 0, 2, 2, 2, 2]],
+    },
+  ],
+  last: [
+    {
+      name: "unequal lengths",
+      setting: { batch: 3, tokens: 4, lengths: [2, 4, 1], axes: { S: TOP_1 } },
+      build: (b) => (b.top("S"), b.node("last", [b.starts("T")], { axis: "S" })),
+      expected: [[1, 5, 6]],
     },
   ],
   unpack: [

@@ -4,7 +4,7 @@ import { attention, attentionKept } from "./attention.js";
 import { attentionGrad } from "./attention-grad.js";
 import { argmax, classSums, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
 import { crossEntropyGrad, gatherGrad } from "./gradients.js";
-import { append, concat, counts, gather, join, mask, pack, positions, put, rope, routeMask, segments, set, unpack } from "./movement.js";
+import { append, concat, counts, gather, join, last, mask, pack, positions, put, rope, routeMask, segments, set, unpack } from "./movement.js";
 import { adamw, sgd } from "./optimisers.js";
 import { matmul } from "./products.js";
 import { randomNormal, randomUniform } from "./random.js";
@@ -76,6 +76,7 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   segments,
   append,
   counts,
+  last,
   unpack,
   pack,
   mask,

@@ -103,6 +103,13 @@ export const counts: Spec<"counts"> = ({ extents }) => {
   return work([kernel.count("batch", extents.batch).over(extents.batch)]);
 };
 
+export const last: Spec<"last"> = ({ results, extents, tunings }) => {
+  const kernel = new KernelBuilder("pointwise", extents, "last").read("starts", "u32", input(0)).write("y", "u32", result());
+  const count = extents.product(typeAt(results, 0).shape);
+  kernel.count("count", count).function("fn value(i: u32) -> u32 { return max(starts[i + 1u], 1u) - 1u; }");
+  return work([kernel.spread(count, tunings.elements)]);
+};
+
 /** The counts that tell [B, outer, T, inner] from its packed rows. */
 function sideBySide(kernel: KernelBuilder, outer: Size, longest: Size, inner: Size, batch: Size): KernelBuilder {
   return kernel.count("batch", batch).count("outer", outer).count("longest", longest).count("inner", inner);

@@ -1,0 +1,89 @@
+// From text to a model that generates: the two programs that read a prompt and add tokens, compiled together.
+import { check } from "./check/check.js";
+import { checkOptions, programFor, type CompileOptions } from "./compile.js";
+import type { Model } from "./check/model.js";
+import type { Diagnostic } from "./diagnostics/diagnostic.js";
+import type { SourceFile } from "./diagnostics/span.js";
+import type { Graph } from "./ir/graph.js";
+import { countOutput, generationGraphs, SEQUENCES, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
+import { lower } from "./lower/lower.js";
+import { optimize } from "./passes/index.js";
+import { GENERATION_FORMAT, GENERATION_VERSION, type Generation } from "./program/generation.js";
+import { portable } from "./program/target.js";
+import { checkTunings, expectFit } from "./schedule/tunings/file.js";
+import type { Axis } from "./size/axes.js";
+import { multiply, ONE, toNumber, type Rational } from "./size/rational.js";
+
+export { GenerationError } from "./lower/caches.js";
+
+/** As those of `compile`; the phase is generate, the entry forward. */
+export interface CompileGenerationOptions extends Omit<CompileOptions, "phase" | "entry" | "gradients">, GenerationOptions {}
+
+export interface CompiledGeneration {
+  /** Null where the source has errors. */
+  readonly generation: Generation | null;
+  /** The optimized graphs its programs were made from. */
+  readonly graphs: GenerationGraphs | null;
+  readonly model: Model | null;
+  /** Errors and warnings, in order of place. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Every file read, and a pseudo-file for each parameter that was set. */
+  readonly sources: readonly SourceFile[];
+}
+
+/**
+ * Compiles a `.mod` source to generate. Never throws for a fault of the source; throws GenerationError for a model that is none of one token after another: its `forward`
+ * takes u32[B, T] and gives f32[B, T, vocabulary], and all its choices are made from the token alone.
+ */
+export function compileGeneration(source: string, options: CompileGenerationOptions = {}): CompiledGeneration {
+  const tunings = options.tunings === undefined ? null : checkTunings(options.tunings);
+  const target = options.target ?? tunings?.target ?? portable(options.precision);
+  if (tunings) expectFit(tunings.tunings, target);
+  const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions({ ...options, phase: "generate", entry: "forward" }));
+  const { model, diagnostics, sources } = checked;
+  if (!model) return { generation: null, graphs: null, model: null, diagnostics, sources };
+  const made = generationGraphs(lower(model), options);
+  const verify = options.verify ?? false;
+  const graphs: GenerationGraphs = { ...made, prompt: optimize(made.prompt, { verify }), step: optimize(made.step, { verify }) };
+  const program = (graph: Graph): Generation["prompt"] => programFor({ graph, model, sources }, target, tunings?.tunings, options.precision);
+  const { axes } = made.prompt;
+  const [root] = made.axes;
+  const generation: Generation = {
+    format: GENERATION_FORMAT,
+    version: GENERATION_VERSION,
+    prompt: program(graphs.prompt),
+    step: program(graphs.step),
+    input: made.input,
+    vocabulary: made.vocabulary,
+    context: axisNamed(axes, root!.axis).bound,
+    batchAxis: axes.find((a) => a.role === "batch")!.name, // else there were no graphs
+    tokenAxis: root!.axis,
+    sequenceAxis: SEQUENCES,
+    axes: made.axes.map(({ axis, capacity, positions, path }) => ({
+      axis,
+      capacity,
+      count: countOutput(axis),
+      positions,
+      path,
+      expected: toNumber(expectedOf(axes, axis)),
+    })),
+    layers: made.layers.map(({ path, axis, keys, values }) => ({ path, axis, bytes: bytesOf(made.prompt, keys) + bytesOf(made.prompt, values) })),
+  };
+  return { generation, graphs, model, diagnostics, sources };
+}
+
+const axisNamed = (axes: readonly Axis[], name: string): Axis => axes.find((a) => a.name === name)!; // names come from these axes
+
+/** The share of the model's tokens on an axis, through all the routes between. */
+function expectedOf(axes: readonly Axis[], name: string): Rational {
+  let share = ONE;
+  for (let axis = axisNamed(axes, name); axis.role === "sequence" && axis.count.kind === "above"; axis = axisNamed(axes, axis.count.parent))
+    share = multiply(share, axis.count.expected);
+  return share;
+}
+
+/** Bytes of a row of a state; kept in f32 whatever the model's dtype. */
+function bytesOf(graph: Graph, state: string): number {
+  const [, heads, width] = graph.states.find((s) => s.name === state)!.type.shape;
+  return 4 * Number(heads) * Number(width);
+}

@@ -1,0 +1,93 @@
+// What a generation came to: time, tokens of each layer, memory of its caches, operations.
+import type { Generation } from "../program/generation.js";
+import type { Capacity } from "./capacity.js";
+import { flopsOf, type StepSizes } from "./flops.js";
+import type { Summary } from "./types.js";
+
+/** Attentions on each axis; a route without any counts as a layer, and all tokens take none for that reason alone. */
+export const layersOn = ({ axes, layers }: Pick<Generation, "axes" | "layers">): readonly number[] =>
+  axes.map(({ axis }, i) => Math.max(layers.filter((l) => l.axis === axis).length, i === 0 ? 0 : 1));
+
+/** When things happened, in milliseconds. */
+export class Timing {
+  readonly #begin = performance.now();
+  #first = this.#begin;
+  #last = this.#begin;
+
+  /** The prompts are read. */
+  first(): void {
+    this.#first = this.#last = performance.now();
+  }
+  token(): void {
+    this.#last = performance.now();
+  }
+  get firstToken(): number {
+    return this.#first - this.#begin;
+  }
+  get generation(): number {
+    return this.#last - this.#first;
+  }
+}
+
+export interface Done {
+  /** Tokens of each prompt, and those added to each. */
+  readonly prompts: readonly number[];
+  readonly given: Uint32Array;
+  /** Rows of the prompts on each axis. */
+  readonly read: readonly (readonly number[])[];
+  readonly capacity: Capacity;
+  readonly timing: Timing;
+}
+
+const sum = (list: Iterable<number>): number => {
+  let total = 0;
+  for (const n of list) total += n;
+  return total;
+};
+
+export function summarise(generation: Generation, { prompts, given, read, capacity, timing }: Done): Summary {
+  const { axes, layers } = generation;
+  const totals = axes.map((_, i) => sum(capacity.known(i)));
+  const bytes = axes.map(({ axis }) => layers.reduce((n, l) => n + (l.axis === axis ? l.bytes : 0), 0));
+  const rows = axes.map(({ capacity: name }) => (name === null ? 0 : capacity.extents[name]! * prompts.length));
+  const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((n, v, i) => n + v * b[i]!, 0);
+  const own = layersOn(generation);
+  return {
+    promptTokens: sum(prompts),
+    generatedTokens: sum(given),
+    firstToken: timing.firstToken,
+    generation: timing.generation,
+    routes: axes.map(({ path }, i) => ({ path, layers: own[i]!, tokens: totals[i]! })),
+    cache: { used: dot(bytes, totals), allocated: dot(bytes, rows), dense: sum(bytes) * totals[0]! },
+    flops: flopsPerToken(generation, totals, read, prompts.length),
+  };
+}
+
+/** Of the steps alone: rows are what was added since the prompts were read, caches as long as on average. */
+function flopsPerToken(generation: Generation, totals: readonly number[], read: readonly (readonly number[])[], sequences: number): Summary["flops"] {
+  const { step, axes, sequenceAxis, batchAxis } = generation;
+  const before = read.map(sum);
+  const added = totals.map((n, i) => n - before[i]!);
+  const steps = added[0]!;
+  if (steps === 0) return null;
+  const mean = totals.map((n, i) => Math.round((n + before[i]!) / 2 / sequences));
+  const at = (count: (axis: number) => number, length: (axis: number) => number): StepSizes => ({
+    rows: new Map([...axes.map(({ axis }, i) => [axis, count(i)] as const), [sequenceAxis, steps]]),
+    extents: new Map([...axes.flatMap(({ capacity }, i) => (capacity === null ? [] : [[capacity, length(i)] as const])), [batchAxis, steps]]),
+  });
+  const own = flopsOf(
+    step,
+    at(
+      (i) => added[i]!,
+      (i) => mean[i]!,
+    ),
+  );
+  const dense = flopsOf(
+    step,
+    at(
+      () => steps,
+      () => mean[0]!,
+    ),
+  );
+  return { own: own / steps, dense: dense / steps };
+}

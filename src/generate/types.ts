@@ -1,0 +1,65 @@
+// What is asked of a generation and what it gives.
+import type { LiveValue, SessionEvent, WeightsInput } from "../runtime/index.js";
+
+export interface GeneratorOptions {
+  /** Tokens of a prompt that are read at once, at most. Default 256. */
+  readonly chunk?: number;
+  /** Steps that the device is given before the first of them is answered, 1 to 8: waiting costs a turn of the event loop each time. Default 8. */
+  readonly ahead?: number;
+  readonly live?: Readonly<Record<string, LiveValue>>;
+  /** For weights where none are given, and for the model's own random values: a u32. Default 0. */
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (event: SessionEvent) => void;
+}
+
+export interface GenerateOptions {
+  /** Tokens added to each sequence, at most; without it until it ends or the context is full. Needed where the model has no longest context. */
+  readonly maxTokens?: number;
+  /** Tokens that end a sequence. */
+  readonly ends?: readonly number[];
+  /** Ends the generation: the iterator throws its reason, and the device is left idle. */
+  readonly signal?: AbortSignal;
+}
+
+/** Why a sequence ended: `end`, a token that ends a text; `length`, as many tokens as were asked for; `context`, the model reads no more. */
+export type Finish = "end" | "length" | "context";
+
+export interface GeneratedToken {
+  /** Which of the prompts it continues. */
+  readonly sequence: number;
+  /** Its place among the tokens added to that. */
+  readonly index: number;
+  readonly token: number;
+  /** The natural logarithm of its probability. */
+  readonly logprob: number;
+  /** How many layers computed the token before it, from which it was chosen; null where that was read with others of its prompt. */
+  readonly depth: number | null;
+  /** Why this is the last of its sequence; null: it is not. */
+  readonly finish: Finish | null;
+}
+
+/** Tokens on an axis at the end, of all sequences. */
+export interface RouteUse {
+  /** The call that chooses; "" for all tokens. */
+  readonly path: string;
+  /** Attentions on it, at least 1. */
+  readonly layers: number;
+  readonly tokens: number;
+}
+
+export interface Summary {
+  readonly promptTokens: number;
+  readonly generatedTokens: number;
+  /** Milliseconds from the call to the first token, and from then to the last. */
+  readonly firstToken: number;
+  readonly generation: number;
+  /** All tokens first, then each route. Tokens that were chosen last have not been read, and are not counted. */
+  readonly routes: readonly RouteUse[];
+  /** Bytes of keys and values: of the tokens that took each layer, of all memory set aside, and of a model in which every token takes every layer. */
+  readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
+  /** Floating-point operations of a generated token on average, and where every token takes every layer; null where none was read. */
+  readonly flops: { readonly own: number; readonly dense: number } | null;
+}
+
+export type { WeightsInput };

@@ -1,0 +1,129 @@
+// How large the states of a session are, and where their rows lie: fixed when it is loaded, and changed on request between runs.
+//
+// A state along a sequence axis holds the rows of each sequence one after the other, so where the axis grows, the rows of all sequences but the first move.
+import type { Program, ProgramState } from "../program/program.js";
+import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
+import type { Rational } from "../size/rational.js";
+import { atomsOf, type Size } from "../size/size.js";
+import type { Buffers, Move } from "./buffers.js";
+import type { Device } from "./device.js";
+import { InputError } from "./errors.js";
+import { checkMax } from "./extents.js";
+import { inputAxes, sizeOfText } from "./sizes.js";
+
+export class StateRoom {
+  readonly #program: Program;
+  readonly #axes: readonly Axis[];
+  readonly #live: ReadonlyMap<string, Rational>;
+  /** Axes that a state's shape depends on. */
+  readonly #along: readonly string[];
+  #run: RunSizes;
+  #sizes: Sizes;
+
+  /** `run`: the sizes that the states are made for. */
+  constructor(program: Program, axes: readonly Axis[], run: RunSizes) {
+    this.#program = program;
+    this.#axes = axes;
+    this.#live = run.live;
+    this.#along = [...new Set(program.states.flatMap((s) => s.shape.flatMap((text) => axesOf(sizeOfText(text)))))];
+    [this.#run, this.#sizes] = this.#at(run);
+  }
+  #at(run: RunSizes): readonly [RunSizes, Sizes] {
+    const full = { ...run, lengths: new Map() };
+    return [full, resolveSizes(this.#axes, full)];
+  }
+
+  /** The shape of a state now; also of one of a program that shares it. */
+  readonly shapeOf = (state: Pick<ProgramState, "shape">): readonly number[] => state.shape.map((text) => this.#sizes.number(sizeOfText(text)));
+
+  /** Throws InputError where a run would find the states in other places. */
+  expect({ extents }: RunSizes): void {
+    for (const axis of this.#along) {
+      const [wanted, found] = [extents.get(axis), this.#run.extents.get(axis)];
+      if (wanted !== found)
+        throw new InputError(
+          null,
+          `${axis} is ${wanted} in this run, the states are made for ${found}`,
+          "give the session other states by resetStates or growStates",
+        );
+    }
+  }
+
+  /** The sizes of the states at other extents; axes not named stay as they are. Throws InputError for a name that is none, or no extent. */
+  with(extents: Readonly<Record<string, number>>): RunSizes {
+    const given = checkMax(this.#axes, extents);
+    return {
+      extents: new Map(inputAxes(this.#axes).map((a) => [a.name, given.get(a.name) ?? this.#run.extents.get(a.name)!])),
+      lengths: new Map(),
+      live: this.#live,
+    };
+  }
+
+  /** The states are at these sizes now. */
+  set(run: RunSizes): void {
+    [this.#run, this.#sizes] = this.#at(run);
+  }
+
+  /** Where the rows of each sequence move, of the states that are not where they were, by slot. */
+  movesTo(run: RunSizes): ReadonlyMap<number, readonly Move[]> {
+    const [, after] = this.#at(run);
+    const moves = new Map<number, readonly Move[]>();
+    for (const state of this.#program.states) {
+      const shape = this.shapeOf(state);
+      const now = state.shape.map((text) => after.number(sizeOfText(text)));
+      if (now.every((n, d) => n === shape[d])) continue;
+      moves.set(state.slot, rowMoves(state, this.#sizes, after, shape, now));
+    }
+    return moves;
+  }
+
+  /** Writes how the states begin: those of these slots, and there only the rows beyond what they had, or all of all. */
+  begin(device: Device, buffers: Buffers): void {
+    const encoder = device.gpu.createCommandEncoder();
+    for (const { init, slot } of this.#program.states) if (init.kind === "zeros") encoder.clearBuffer(buffers.buffer(slot));
+    device.gpu.queue.submit([encoder.finish()]);
+    for (const state of this.#program.states) fill(device, buffers, state, 0, buffers.bytes(state.slot));
+  }
+
+  /** Writes how the rows begin that states of these slots did not have before; what is new is zero anyway. */
+  beginRows(device: Device, buffers: Buffers, moved: ReadonlyMap<number, readonly Move[]>): void {
+    for (const state of this.#program.states) {
+      const kept = moved.get(state.slot)?.toSorted((a, b) => a.to - b.to);
+      if (!kept) continue;
+      let end = 0;
+      for (const { to, bytes } of [...kept, { to: buffers.bytes(state.slot), bytes: 0 }]) {
+        if (to > end) fill(device, buffers, state, end, to - end);
+        end = to + bytes;
+      }
+    }
+  }
+}
+
+const axesOf = (size: Size): readonly string[] => [...atomsOf(size)].flatMap((a) => (a.kind === "live" ? [] : [a.axis]));
+
+function fill(device: Device, buffers: Buffers, { init, slot, dtype }: ProgramState, from: number, bytes: number): void {
+  if (init.kind !== "filled") return;
+  const values = dtype === "f32" || dtype === "f16" ? new Float32Array(bytes / 4) : new Uint32Array(bytes / 4);
+  device.gpu.queue.writeBuffer(buffers.buffer(slot), from, values.fill(init.value));
+}
+
+/** Of a state whose first dimension may be the rows of a sequence axis: each sequence's, as many as there are before and after. */
+function rowMoves({ name, shape: texts }: ProgramState, before: Sizes, after: Sizes, shape: readonly number[], now: readonly number[]): readonly Move[] {
+  const [first] = texts;
+  const size = sizeOfText(first ?? 1);
+  const [atom, ...more] = [...atomsOf(size)];
+  if (shape.slice(1).some((n, d) => n !== now[d + 1]) || atom === undefined || more.length > 0 || atom.kind === "live")
+    throw new InputError(name, `state ${name} cannot keep its values at another size`);
+  const width = 4 * shape.slice(1).reduce((n, s) => n * s, 1);
+  if (atom.kind === "axis") return [{ from: 0, to: 0, bytes: Math.min(shape[0]!, now[0]!) * width }];
+  const [old, wanted] = [before.sequence(atom.axis).counts, after.sequence(atom.axis).counts];
+  const moves: Move[] = [];
+  let [from, to] = [0, 0];
+  for (let b = 0; b < Math.min(old.length, wanted.length); b++) {
+    const bytes = Math.min(old[b]!, wanted[b]!) * width;
+    if (bytes > 0) moves.push({ from, to, bytes });
+    from += old[b]! * width;
+    to += wanted[b]! * width;
+  }
+  return moves;
+}

@@ -1,0 +1,108 @@
+// Tokens that a device generates, held against the reference: one pass over the whole text under the causal rule, in 64 bits.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { compileGeneration, type CompileGenerationOptions } from "../../src/compile-generation.js";
+import { createGenerator, type GeneratedToken, type Generator, parseGeneration, printGeneration } from "../../src/generate/index.js";
+import { lower } from "../../src/lower/lower.js";
+import type { Graph } from "../../src/ir/graph.js";
+import type { Program } from "../../src/program/program.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import { type Device, openDevice } from "../../src/runtime/index.js";
+import { random } from "../random.js";
+import { MODELS } from "./models.js";
+
+let device: Device;
+beforeAll(async () => {
+  device = await openDevice();
+});
+afterAll(() => device.destroy());
+
+type Weights = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+
+/** Normal; vectors around 1. */
+function randomWeights(program: Program, seed: number): Weights {
+  const rng = random(seed);
+  return new Map(
+    program.weights.map(({ path, shape }) => {
+      const scale = 1.5 / Math.sqrt(shape.at(-1) ?? 1);
+      const value = path.endsWith("guess.down.bias") ? () => 0 : shape.length < 2 ? () => 1 + 0.2 * rng.normal() : () => rng.normal() * scale;
+      return [path, { shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) }];
+    }),
+  );
+}
+
+interface Made {
+  readonly generator: Generator;
+  readonly whole: Graph;
+  readonly weights: Weights;
+}
+
+async function made(
+  source: string,
+  weightsOf: (program: Program) => Promise<Weights> | Weights,
+  options: CompileGenerationOptions & { chunk?: number } = {},
+): Promise<Made> {
+  const { generation, model } = compileGeneration(source, { target: device.target, ...options });
+  const weights = await weightsOf(generation!.prompt);
+  // What is shipped is text.
+  const shipped = parseGeneration(printGeneration(generation!));
+  const generator = await createGenerator(shipped, device, (w) => weights.get(w.path)!.data, { seed: 5, ...(options.chunk && { chunk: options.chunk }) });
+  return { generator, whole: lower(model!), weights };
+}
+
+async function collected(generator: Generator, prompts: readonly number[][], maxTokens: number): Promise<GeneratedToken[][]> {
+  const tokens: GeneratedToken[][] = prompts.map(() => []);
+  for await (const token of generator.generate(prompts, { maxTokens })) tokens[token.sequence]!.push(token);
+  return tokens;
+}
+
+/** What 32-bit sums through a few small layers leave of a logit, and of a route's score. */
+const LOGIT = 2e-3;
+const SCORE = 1e-4;
+
+/** Each token is the best there, or as good; its log-probability is right; each route took as many tokens. Returns how many sequences a near-tie of a route left out. */
+function expectReference({ generator, whole, weights }: Made, prompts: readonly number[][], tokens: readonly GeneratedToken[][]): number {
+  let left = 0;
+  const used = whole.axes.filter((a) => a.role === "sequence" && a.count.kind === "above").map((a) => a.name);
+  const totals = new Map(used.map((axis) => [axis, 0]));
+  prompts.forEach((prompt, b) => {
+    const added = tokens[b]!.map((t) => t.token);
+    expect(tokens[b]!.map((t) => t.index)).toEqual(added.map((_, i) => i));
+    const text = [...prompt, ...added.slice(0, -1)];
+    const { outputs, routes } = evaluate(whole, { inputs: new Map([["tokens", [text]]]), weights, seed: 5 });
+    if ([...routes.values()].some((r) => r.margins[0]! < SCORE)) {
+      left++;
+      return;
+    }
+    const { data, shape } = outputs.get("output")!;
+    const width = shape[2]!;
+    added.forEach((token, i) => {
+      const row = data.subarray((prompt.length - 1 + i) * width, (prompt.length + i) * width);
+      const best = row.reduce((a, v) => Math.max(a, v), -Infinity);
+      expect(best - row[token]!, `sequence ${b}, token ${i}`).toBeLessThan(LOGIT);
+      const sum = row.reduce((s, v) => s + Math.exp(v - best), 0);
+      expect(Math.abs(tokens[b]![i]!.logprob - (row[token]! - best - Math.log(sum))), `sequence ${b}, token ${i}`).toBeLessThan(LOGIT);
+    });
+    for (const [axis, route] of routes) totals.set(axis, totals.get(axis)! + route.used.index.data.length);
+  });
+  const { routes } = generator.summary!;
+  expect(routes[0]!.tokens).toBe(prompts.reduce((n, p, b) => n + p.length + tokens[b]!.length - 1, 0));
+  // Axes of routes come in the order of the layers, as they do in the graph.
+  if (left === 0) expect(routes.slice(1).map((r) => r.tokens)).toEqual([...totals.values()]);
+  return left;
+}
+
+const PROMPTS = [[3, 1, 4, 1, 5, 9, 2], [6, 5], [3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6], [2], [7, 1, 8, 2, 8]];
+
+describe("on a device", () => {
+  for (const [name, source] of Object.entries(MODELS))
+    it(`prompt and steps are the whole sequence: ${name}`, async () => {
+      const model = await made(source, (program) => randomWeights(program, 11), { chunk: 5 });
+      let left = 0;
+      for (const batch of [1, 2, 5]) {
+        const prompts = PROMPTS.slice(0, batch);
+        left += expectReference(model, prompts, await collected(model.generator, prompts, 7));
+      }
+      expect(left).toBeLessThan(2);
+      model.generator.dispose();
+    });
+});

@@ -1,0 +1,204 @@
+// The generator as its caller sees it: order, ends, errors, abort, and what it makes on the device.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { compileGeneration } from "../../src/compile-generation.js";
+import { Capacity } from "../../src/generate/capacity.js";
+import { createGenerator, type GeneratedToken, type Generation, type Generator, type GeneratorOptions } from "../../src/generate/index.js";
+import { type Device, initialWeights, InputError, memoryOf, openDevice } from "../../src/runtime/index.js";
+import { MODELS } from "./models.js";
+
+let device: Device;
+let mixed: Generation;
+beforeAll(async () => {
+  device = await openDevice();
+  mixed = compileGeneration(MODELS["mixture of depths"]!, { target: device.target }).generation!;
+});
+afterAll(() => device.destroy());
+
+const PROMPTS = [[3, 1, 4, 1, 5, 9, 2], [6, 5], [3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6], [2], [7, 1, 8, 2, 8]];
+
+/** Larger than weights begin with, so that routes and tokens differ. */
+const open = (options: GeneratorOptions = {}, generation = mixed): Promise<Generator> =>
+  createGenerator(generation, device, (w) => initialWeights(3)(w).map((v) => 6 * v), options);
+
+async function all(generator: Generator, prompts: readonly ArrayLike<number>[], options: Parameters<Generator["generate"]>[1]): Promise<GeneratedToken[]> {
+  const tokens: GeneratedToken[] = [];
+  for await (const token of generator.generate(prompts, options)) tokens.push(token);
+  return tokens;
+}
+const of = (tokens: readonly GeneratedToken[], sequence: number): readonly GeneratedToken[] => tokens.filter((t) => t.sequence === sequence);
+
+describe("a generation", () => {
+  it("does not depend on the batch, nor on how prompts are cut, nor on how many steps are under way", async () => {
+    const generator = await open();
+    const together = await all(generator, PROMPTS, { maxTokens: 9 });
+    for (const [b, prompt] of PROMPTS.entries()) {
+      const alone = await all(generator, [prompt], { maxTokens: 9 });
+      expect(alone.map((t) => [t.token, t.finish])).toEqual(of(together, b).map((t) => [t.token, t.finish]));
+      alone.forEach((t, i) => expect(Math.abs(t.logprob - of(together, b)[i]!.logprob)).toBeLessThan(1e-5));
+      expect(alone.slice(1).map((t) => t.depth)).toEqual(
+        of(together, b)
+          .slice(1)
+          .map((t) => t.depth),
+      );
+    }
+    generator.dispose();
+    for (const options of [{ chunk: 1 }, { chunk: 3, ahead: 1 }, { ahead: 3 }]) {
+      const other = await open(options);
+      const tokens = await all(other, PROMPTS, { maxTokens: 9 });
+      for (const b of PROMPTS.keys()) expect(of(tokens, b).map((t) => t.token)).toEqual(of(together, b).map((t) => t.token));
+      other.dispose();
+    }
+  });
+
+  it("ends at a token that ends texts, at the length asked for, and where the context is full; sequences end apart", async () => {
+    const generator = await open();
+    const free = await all(generator, PROMPTS, { maxTokens: 9 });
+    const end = of(free, 2)[4]!.token;
+    const tokens = await all(generator, PROMPTS, { maxTokens: 9, ends: [end] });
+    for (const b of PROMPTS.keys()) {
+      const wanted = of(free, b).map((t) => t.token);
+      const at = wanted.indexOf(end);
+      expect(of(tokens, b).map((t) => t.token)).toEqual(at < 0 ? wanted : wanted.slice(0, at + 1));
+      expect(of(tokens, b).map((t) => t.finish)).toEqual(of(tokens, b).map((_, i, list) => (i + 1 < list.length ? null : at < 0 ? "length" : "end")));
+    }
+    // The context is 24: what is chosen from the last token that fits is the last.
+    const full = await all(generator, [PROMPTS[2]!, Array.from({ length: 24 }, (_, i) => i % 13)], {});
+    expect(of(full, 0)).toHaveLength(13);
+    expect(of(full, 1)).toHaveLength(1);
+    expect(full.filter((t) => t.finish !== null).map((t) => t.finish)).toEqual(["context", "context"]);
+    expect(full.filter((t) => t.sequence === 0 && t.index < 13).map((t) => t.index)).toEqual(Array.from({ length: 13 }, (_, i) => i));
+    generator.dispose();
+  });
+
+  it("makes no buffer for a token, and none again for what it has done before", async () => {
+    const dense = compileGeneration(MODELS["dense"]!, { target: device.target }).generation!;
+    const generator = await open({}, dense);
+    const buffers: number[] = [];
+    for await (const _ of generator.generate([[1, 2, 3]], { maxTokens: 20 })) buffers.push(generator.memory.buffers);
+    // The buffers of steps are made for the first of them.
+    expect(new Set(buffers.slice(1)).size).toBe(1);
+    const bytes = generator.memory.bytes;
+    await all(generator, [[4, 5]], { maxTokens: 20 });
+    expect(generator.memory).toEqual({ buffers: buffers[1], bytes });
+    generator.dispose();
+  });
+
+  it("keeps one copy of the weights and of the caches, which both programs read", async () => {
+    const generator = await open({ ahead: 3 });
+    const max = { B: 1, "generate.sequence": 1, "T.capacity": 16, "K.capacity": 16, "K2.capacity": 16 };
+    const uniformAlignment = device.info.limits.minUniformBufferOffsetAlignment;
+    const prompt = memoryOf(mixed.prompt, { max: { ...max, T: 24 }, uniformAlignment });
+    const step = memoryOf(mixed.step, { max: { ...max, T: 1 }, uniformAlignment, inFlight: 3 });
+    expect(generator.memory.bytes).toBe(prompt.total + step.total - step.weights - step.states);
+    generator.dispose();
+  });
+
+  it("says what it came to", async () => {
+    const generator = await open();
+    const tokens = await all(generator, PROMPTS, { maxTokens: 9 });
+    const { promptTokens, generatedTokens, routes, cache, flops } = generator.summary!;
+    expect([promptTokens, generatedTokens]).toEqual([27, 45]);
+    const [every, one, two] = routes;
+    expect([every!.layers, one!.layers, two!.layers]).toEqual([2, 1, 1]);
+    expect([every!.path, one!.path, two!.path]).toEqual(["", "layers.1", "layers.3"]);
+    expect(every!.tokens).toBe(27 + 45 - 5);
+    // Keys and values of 16 values each in f32.
+    const bytes = 2 * 16 * 4;
+    expect(cache.used).toBe(bytes * (2 * every!.tokens + one!.tokens + two!.tokens));
+    expect(cache.dense).toBe(bytes * 4 * every!.tokens);
+    expect(cache.allocated).toBeGreaterThanOrEqual(cache.used);
+    expect(flops!.own).toBeLessThan(flops!.dense);
+    // The dense layers compute every token, the routed ones some.
+    const depths = tokens.flatMap((t) => t.depth ?? []);
+    expect(Math.min(...depths)).toBeGreaterThanOrEqual(2);
+    expect(Math.max(...depths)).toBeLessThanOrEqual(4);
+    expect(new Set(depths).size).toBeGreaterThan(1);
+    generator.dispose();
+  });
+});
+
+describe("a generation that is ended early", () => {
+  it("throws the reason of its signal, and leaves the generator fit for another", async () => {
+    const generator = await open();
+    const wanted = (await all(generator, [[1, 2, 3]], { maxTokens: 12 })).map((t) => t.token);
+    const controller = new AbortController();
+    const seen: number[] = [];
+    const ended = (async () => {
+      for await (const { token } of generator.generate([[1, 2, 3]], { maxTokens: 12, signal: controller.signal }))
+        if (seen.push(token) === 3) controller.abort(new Error("enough"));
+    })();
+    await expect(ended).rejects.toThrow("enough");
+    expect(seen).toEqual(wanted.slice(0, seen.length));
+    for await (const _ of generator.generate([[1, 2, 3]], { maxTokens: 12 })) break;
+    expect((await all(generator, [[1, 2, 3]], { maxTokens: 12 })).map((t) => t.token)).toEqual(wanted);
+    generator.dispose();
+  });
+
+  it("refuses prompts and options that are none, before anything runs", async () => {
+    const generator = await open();
+    const refused = async (prompts: readonly (readonly number[])[], options: Parameters<Generator["generate"]>[1], message: RegExp): Promise<void> => {
+      const run = all(generator, prompts, options);
+      await expect(run).rejects.toThrow(InputError);
+      await expect(run).rejects.toThrow(message);
+    };
+    await refused([], {}, /no prompt/);
+    await refused([[1], []], {}, /prompt 1 is empty/);
+    await refused([[1, 13]], {}, /token 1 of the prompt is 13: .* from 0 to 12/);
+    await refused([[1.5]], {}, /token 0 of the prompt is 1\.5/);
+    await refused([Array.from({ length: 25 }, () => 1)], {}, /has 25 tokens, the model reads at most 24/);
+    await refused([[1]], { maxTokens: 0 }, /maxTokens is 0/);
+    await refused([[1]], { ends: [-1] }, /-1/);
+    const first = generator.generate([[1]], {});
+    await first.next();
+    await refused([[1]], {}, /busy/);
+    await first.return({} as never);
+    expect(await all(generator, [[1]], { maxTokens: 2 })).toHaveLength(2);
+    generator.dispose();
+    await expect(open({ chunk: 0 })).rejects.toThrow(/chunk is 0/);
+    await expect(open({ ahead: 9 })).rejects.toThrow(/ahead is 9/);
+  });
+});
+
+describe("capacity", () => {
+  const axes = [
+    { axis: "T", capacity: "T.capacity", count: "count.T", positions: null, path: "", expected: 1 },
+    { axis: "K", capacity: "K.capacity", count: "count.K", positions: "p", path: "layers.1", expected: 0.125 },
+  ];
+  it("is the share that is expected, and grows before a run could overflow it", () => {
+    const capacity = new Capacity({ axes, context: 4096 }, 2, 4096);
+    expect(capacity.extents).toEqual({ "T.capacity": 4096, "K.capacity": 512 });
+    const chunk = Uint32Array.of(256, 100);
+    expect(capacity.fits(chunk)).toBe(true);
+    capacity.give(chunk);
+    capacity.hear(chunk, [chunk, [30, 10]]);
+    capacity.give(chunk);
+    // 30 are known, 256 were given since and may all have taken the route.
+    expect(capacity.fits(Uint32Array.of(226, 0))).toBe(true);
+    expect(capacity.fits(Uint32Array.of(227, 0))).toBe(false);
+    capacity.grow(Uint32Array.of(227, 0));
+    expect(capacity.extents).toEqual({ "T.capacity": 4096, "K.capacity": 784 });
+    capacity.hear(chunk, [Uint32Array.of(512, 200), [60, 20]]);
+    expect(capacity.fits(Uint32Array.of(724, 0))).toBe(true);
+  });
+});
+
+describe("the trained moby", () => {
+  it("goes on as the text it was trained on does, whatever the length of the prompt", async () => {
+    const folder = join(import.meta.dirname, "../../examples");
+    const { generation } = compileGeneration(readFileSync(join(folder, "moby.mod"), "utf8"), { target: device.target });
+    const generator = await createGenerator(generation!, device, join(folder, "moby.safetensors"));
+    const text = readFileSync(join(folder, "moby-dick.txt")).subarray(0, 256);
+    const lengths = [1, 100, 255, 256];
+    const together = await all(
+      generator,
+      lengths.map((n) => text.subarray(0, n)),
+      { maxTokens: 16 },
+    );
+    expect(lengths.map((_, b) => of(together, b).length)).toEqual([16, 16, 2, 1]);
+    const written = String.fromCharCode(...of(together, 1).map((t) => t.token));
+    expect(written).toMatch(/^[ -~\r\n]{16}$/);
+    generator.dispose();
+  });
+});
