@@ -5,7 +5,7 @@ import type { Model } from "./check/model.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import type { SourceFile } from "./diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
-import { countOutput, generationGraphs, SEQUENCES, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
+import { countOutput, generationGraphs, SAMPLING_STATES, SEQUENCES, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
 import { lower } from "./lower/lower.js";
 import { optimize } from "./passes/index.js";
 import { GENERATION_FORMAT, GENERATION_VERSION, type Generation } from "./program/generation.js";
@@ -59,6 +59,7 @@ export function compileGeneration(source: string, options: CompileGenerationOpti
     batchAxis: axes.find((a) => a.role === "batch")!.name, // else there were no graphs
     tokenAxis: root!.axis,
     sequenceAxis: SEQUENCES,
+    sampling: { settings: SAMPLING_STATES.settings, seeds: SAMPLING_STATES.seeds, bias: SAMPLING_STATES.bias },
     axes: made.axes.map(({ axis, capacity, positions, path }) => ({
       axis,
       capacity,

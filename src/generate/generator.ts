@@ -1,8 +1,10 @@
 // A model that generates, on a device: prompts are read in chunks, then tokens are added a step at a time, several steps ahead of what the host has heard.
 import type { Generation } from "../program/generation.js";
 import { type Device, InputError, load, type Results, type Session } from "../runtime/index.js";
+import { SAMPLING_COLUMNS } from "../size/sampling.js";
 import { Capacity } from "./capacity.js";
 import { checkOptions, checkPrompts, type Limits } from "./check.js";
+import { samplingTables, type SamplingTables } from "./options.js";
 import { layersOn, summarise, Timing } from "./summary.js";
 import type { Finish, GeneratedToken, GenerateOptions, GeneratorOptions, Summary, WeightsInput } from "./types.js";
 
@@ -38,6 +40,15 @@ interface Pending {
   readonly results: Promise<Results>;
 }
 
+/** What one generation is asked for. */
+interface Asked {
+  readonly prompts: readonly ArrayLike<number>[];
+  /** Tokens to be added to each, at most. */
+  readonly most: readonly number[];
+  readonly options: GenerateOptions;
+  readonly sampling: SamplingTables;
+}
+
 export class Generator {
   readonly generation: Generation;
   readonly #prompt: Session;
@@ -71,9 +82,10 @@ export class Generator {
    */
   async *generate(prompts: readonly ArrayLike<number>[], options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, Summary> {
     const most = checkPrompts(this.generation, prompts, options);
+    const sampling = samplingTables(options.sampling ?? {}, prompts.length, this.generation.vocabulary);
     if (this.#busy) throw new InputError(null, "the generator is busy with another generation", "leave its iterator first, or make another generator");
     this.#busy = true;
-    const run = new Run(this.generation, { prompt: this.#prompt, step: this.#step }, this.#limits, prompts, most, options);
+    const run = new Run(this.generation, { prompt: this.#prompt, step: this.#step }, this.#limits, { prompts, most, options, sampling });
     try {
       yield* run.tokens();
       this.#summary = run.summary();
@@ -100,6 +112,7 @@ class Run {
   /** Tokens to be added to each sequence, at most. */
   readonly #most: readonly number[];
   readonly #options: GenerateOptions;
+  readonly #sampling: SamplingTables;
   readonly #ends: ReadonlySet<number>;
   readonly #capacity: Capacity;
   readonly #timing = new Timing();
@@ -116,9 +129,7 @@ class Run {
     generation: Generation,
     { prompt, step }: { readonly prompt: Session; readonly step: Session },
     limits: Limits,
-    prompts: readonly ArrayLike<number>[],
-    most: readonly number[],
-    options: GenerateOptions,
+    { prompts, most, options, sampling }: Asked,
   ) {
     this.#generation = generation;
     this.#prompt = prompt;
@@ -127,6 +138,7 @@ class Run {
     this.#prompts = prompts;
     this.#most = most;
     this.#options = options;
+    this.#sampling = sampling;
     this.#ends = new Set(options.ends);
     this.#capacity = new Capacity(generation, prompts.length, Math.max(...prompts.map((p, b) => p.length + most[b]! - 1)));
     this.#given = new Uint32Array(prompts.length);
@@ -149,6 +161,10 @@ class Run {
   async *#read(): AsyncGenerator<GeneratedToken, void> {
     const { batchAxis, input } = this.#generation;
     await this.#prompt.resetStates({ [batchAxis]: this.#prompts.length, ...this.#capacity.extents });
+    const { settings, seeds, bias } = this.#generation.sampling;
+    const tables = [[settings, this.#sampling.settings] as const, [seeds, this.#sampling.seeds] as const];
+    const biases = this.#sampling.bias ? [[bias, this.#sampling.bias] as const] : [];
+    await this.#prompt.writeStates(new Map([...tables, ...biases].map(([name, data]) => [name, { data }])));
     const longest = Math.max(...this.#prompts.map((p) => p.length));
     const first: { readonly token: number; readonly logprob: number; readonly depth: number | null }[] = [];
     for (let from = 0; from < longest; from += this.#limits.chunk) {
@@ -211,7 +227,8 @@ class Run {
     const full = last && (this.#options.maxTokens === undefined || index + 1 < this.#options.maxTokens);
     const finish: Finish | null = this.#ends.has(token) ? "end" : full ? "context" : last ? "length" : null;
     if (finish !== null) this.#ended[sequence] = 1;
-    return { sequence, index, token, logprob, depth, finish };
+    const asked = this.#sampling.settings[sequence * SAMPLING_COLUMNS.length + SAMPLING_COLUMNS.indexOf("logProbability")] === 1;
+    return { sequence, index, token, logprob: asked ? logprob : null, depth, finish };
   }
 
   /** What is asked of every run. */

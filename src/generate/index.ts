@@ -1,4 +1,6 @@
 // The public API of generation, without the compiler: programs compiled beforehand, a device and weights give tokens.
 export { parseGeneration, printGeneration, type Generation } from "../program/generation.js";
 export { createGenerator, type Generator } from "./generator.js";
+export type { SamplingOptions } from "./options.js";
+export { ByteText, StopMatcher, type Streamed } from "./stop.js";
 export type { Finish, GeneratedToken, GenerateOptions, GeneratorOptions, RouteUse, Summary } from "./types.js";

@@ -1,4 +1,5 @@
 // What is asked of a generation and what it gives.
+import type { SamplingOptions } from "./options.js";
 import type { LiveValue, SessionEvent, WeightsInput } from "../runtime/index.js";
 
 export interface GeneratorOptions {
@@ -14,6 +15,8 @@ export interface GeneratorOptions {
 }
 
 export interface GenerateOptions {
+  /** How tokens are chosen, of all sequences or of each. By default the most likely. */
+  readonly sampling?: SamplingOptions | readonly SamplingOptions[];
   /** Tokens added to each sequence, at most; without it until it ends or the context is full. Needed where the model has no longest context. */
   readonly maxTokens?: number;
   /** Tokens that end a sequence. */
@@ -31,8 +34,8 @@ export interface GeneratedToken {
   /** Its place among the tokens added to that. */
   readonly index: number;
   readonly token: number;
-  /** The natural logarithm of its probability. */
-  readonly logprob: number;
+  /** The natural logarithm of its probability, where sampling is to tell it; else null. */
+  readonly logprob: number | null;
   /** How many layers computed the token before it, from which it was chosen; null where that was read with others of its prompt. */
   readonly depth: number | null;
   /** Why this is the last of its sequence; null: it is not. */

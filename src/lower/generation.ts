@@ -6,10 +6,11 @@ import { reachedStarts } from "../ir/reach.js";
 import { substituteNodes } from "../ir/replace.js";
 import { ops } from "../ops/index.js";
 import type { Axis } from "../size/axes.js";
+import { SAMPLING_COLUMNS, seenWords } from "../size/sampling.js";
 import { axisSize, equalSizes, rowsSize } from "../size/size.js";
 import { GenerationError, withCaches, type CachedAxis, type CachedLayer } from "./caches.js";
 
-/** Results of both graphs: the token chosen for each sequence, u32[B, 1], and the logarithm of its probability, f32[B, 1]. */
+/** Results of both graphs: the token chosen for each sequence, u32[B, 1], and the logarithm of its probability, f32[B, 1], 0 where its settings do not ask for it. */
 export const TOKEN = "token";
 export const LOG_PROBABILITY = "logprob";
 /** Logits: those of each sequence's last row, f32[B, 1, V], or of all rows, f32[B, T, V]. */
@@ -18,6 +19,8 @@ export const LOGITS = "logits";
 export const countOutput = (axis: string): string => `count.${axis}`;
 /** The token chosen last for each sequence. */
 export const TOKEN_STATE = "generate.token";
+/** What tokens are chosen by, a row for each sequence (`sample`): states that the host writes, and the set of tokens in the text so far. */
+export const SAMPLING_STATES = { settings: "sampling.settings", seeds: "sampling.seeds", bias: "sampling.bias", seen: "sampling.seen" } as const;
 /** An axis of one row for each sequence: that of what is chosen for it. */
 export const SEQUENCES = "generate.sequence";
 
@@ -86,10 +89,10 @@ class Choosing {
   withOutputs(cached: readonly CachedAxis[]): Graph {
     const [all] = this.#graph.outputs;
     const rows = this.#emit.node("take", [all!.node, this.#emit.node("last", [this.#startsOf(this.#root)], { axis: SEQUENCES })], { dim: 0 });
-    const chosen = this.#emit.node("argmax", [rows], { axis: 1, keep: false });
-    const token = this.#token(chosen);
-    const probability = this.#emit.node("neg", [this.#emit.node("cross_entropy", [rows, chosen], {})], {});
     const [batch, , vocabulary] = all!.shape;
+    const [choice, sampling] = this.#sampled(rows, Number(vocabulary), cached[0]!);
+    const token = this.#token(this.#emit.pick(choice, 0));
+    const probability = this.#emit.pick(choice, 1);
     const packing = { axis: SEQUENCES, batchDim: 0, tokenDim: 1 };
     const counts = cached.map(({ axis, counts: name }): GraphOutput => {
       const { next: node } = this.#graph.states.find((s) => s.name === name)!; // every axis is counted
@@ -103,9 +106,30 @@ class Choosing {
         : { name: LOGITS, role: "observe", node: rows, shape: [batch!, axisSize(SEQUENCES), vocabulary!], packing },
       ...counts,
     ];
-    const states = [...this.#graph.states, token];
+    const states = [...this.#graph.states, token, ...sampling];
     const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));
     return { ...this.#graph, axes: this.#axes, outputs, states, starts };
+  }
+
+  /** A token and its log-probability from each row of logits, and the states they are chosen by. Draws are numbered by the length of the text. */
+  #sampled(rows: Node, vocabulary: number, { counts }: CachedAxis): readonly [Node<"sample">, readonly State[]] {
+    const { settings, seeds, bias, seen } = SAMPLING_STATES;
+    const state = (name: string, dtype: "f32" | "u32", width: number): Node<"state"> =>
+      this.#emit.node("state", [], { name, dtype, shape: [rowsSize(SEQUENCES), width] });
+    const kept = [state(settings, "f32", SAMPLING_COLUMNS.length), state(seeds, "u32", 2), state(bias, "f32", vocabulary)] as const;
+    const before = state(seen, "u32", seenWords(vocabulary));
+    const marked = this.#emit.node("mark", [before, this.#tokens(), this.#startsOf(this.#root)], {});
+    const length = this.#graph.states.find((s) => s.name === counts)!.next; // every axis is counted
+    const position = this.#emit.node("gather", [length, this.#emit.node("segments", [this.#startsOf(SEQUENCES)], { axis: SEQUENCES })], {});
+    const states = [...kept, before].map((node): State => {
+      const { name } = node.attrs;
+      return { name, type: typeOf(node), init: { kind: "zeros" }, next: node === before ? marked : node };
+    });
+    return [this.#emit.node("sample", [rows, kept[0], kept[1], position, kept[2], marked], {}), states];
+  }
+  #tokens(): Node {
+    const { node } = this.#graph.inputs[0]!; // there is one
+    return node.attrs.dtype === "u32" ? node : this.#emit.node("cast", [node], { dtype: "u32" });
   }
 
   /** What was chosen for the sequences that had rows; the token of others stays. */

@@ -22,6 +22,8 @@ export interface Generation {
   readonly tokenAxis: string;
   /** An axis of one row for each sequence, whose extent is always 1. */
   readonly sequenceAxis: string;
+  /** States that say how tokens are chosen, a row for each sequence: f32[…, 7] and u32[…, 2] (`size/sampling.ts`), f32[…, vocabulary]. */
+  readonly sampling: { readonly settings: string; readonly seeds: string; readonly bias: string };
   /** That of all tokens first, then those of routes. */
   readonly axes: readonly GenerationAxis[];
   /** Attentions, in order of computation. */
@@ -53,7 +55,21 @@ export interface GenerationLayer {
 /** Throws ProgramError, with the place in the data, for anything a compiler would not have written. */
 export function parseGeneration(text: string): Generation {
   const root = Reader.parse(text);
-  root.fields(["format", "version", "prompt", "step", "input", "vocabulary", "context", "batchAxis", "tokenAxis", "sequenceAxis", "axes", "layers"]);
+  root.fields([
+    "format",
+    "version",
+    "prompt",
+    "step",
+    "input",
+    "vocabulary",
+    "context",
+    "batchAxis",
+    "tokenAxis",
+    "sequenceAxis",
+    "sampling",
+    "axes",
+    "layers",
+  ]);
   if (root.get("format").string() !== GENERATION_FORMAT) root.get("format").fail(`must be ${JSON.stringify(GENERATION_FORMAT)}`);
   const version = root.get("version").integer(0);
   if (version !== GENERATION_VERSION) root.get("version").fail(`is ${version}: this version of modc reads ${GENERATION_VERSION}`);
@@ -64,6 +80,9 @@ export function parseGeneration(text: string): Generation {
     return programs.every((p) => names(p).includes(name)) ? name : r.fail(`is ${JSON.stringify(name)}, which is no ${what} of both programs`);
   };
   const axis = (r: Reader): string => known(r, (p) => p.axes.map((a) => a.name), "axis");
+  const state = (r: Reader): string => known(r, (p) => p.states.map((s) => s.name), "state");
+  const sampling = root.get("sampling");
+  sampling.fields(["settings", "seeds", "bias"]);
   const input = root.get("input").string();
   if (!prompt.inputs.some((i) => i.name === input)) root.get("input").fail(`is ${JSON.stringify(input)}, which the prompt does not read`);
   const axes = root.get("axes").list((r): GenerationAxis => {
@@ -72,7 +91,7 @@ export function parseGeneration(text: string): Generation {
       axis: axis(r.get("axis")),
       capacity: r.get("capacity").orNull(axis),
       count: known(r.get("count"), (p) => p.outputs.map((o) => o.name), "result"),
-      positions: r.get("positions").orNull((s) => known(s, (p) => p.states.map((state) => state.name), "state")),
+      positions: r.get("positions").orNull(state),
       path: r.get("path").string(),
       expected: r.get("expected").number(),
     };
@@ -90,6 +109,7 @@ export function parseGeneration(text: string): Generation {
     batchAxis: axis(root.get("batchAxis")),
     tokenAxis: axis(root.get("tokenAxis")),
     sequenceAxis: axis(root.get("sequenceAxis")),
+    sampling: { settings: state(sampling.get("settings")), seeds: state(sampling.get("seeds")), bias: state(sampling.get("bias")) },
     axes,
     layers: root.get("layers").list((r): GenerationLayer => {
       r.fields(["path", "axis", "bytes"]);

@@ -51,7 +51,7 @@ async function made(
 
 async function collected(generator: Generator, prompts: readonly number[][], maxTokens: number): Promise<GeneratedToken[][]> {
   const tokens: GeneratedToken[][] = prompts.map(() => []);
-  for await (const token of generator.generate(prompts, { maxTokens })) tokens[token.sequence]!.push(token);
+  for await (const token of generator.generate(prompts, { maxTokens, sampling: { logprobs: true } })) tokens[token.sequence]!.push(token);
   return tokens;
 }
 
@@ -80,7 +80,7 @@ function expectReference({ generator, whole, weights }: Made, prompts: readonly 
       const best = row.reduce((a, v) => Math.max(a, v), -Infinity);
       expect(best - row[token]!, `sequence ${b}, token ${i}`).toBeLessThan(LOGIT);
       const sum = row.reduce((s, v) => s + Math.exp(v - best), 0);
-      expect(Math.abs(tokens[b]![i]!.logprob - (row[token]! - best - Math.log(sum))), `sequence ${b}, token ${i}`).toBeLessThan(LOGIT);
+      expect(Math.abs(tokens[b]![i]!.logprob! - (row[token]! - best - Math.log(sum))), `sequence ${b}, token ${i}`).toBeLessThan(LOGIT);
     });
     for (const [axis, route] of routes) totals.set(axis, totals.get(axis)! + route.used.index.data.length);
   });

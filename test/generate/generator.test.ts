@@ -32,11 +32,11 @@ const of = (tokens: readonly GeneratedToken[], sequence: number): readonly Gener
 describe("a generation", () => {
   it("does not depend on the batch, nor on how prompts are cut, nor on how many steps are under way", async () => {
     const generator = await open();
-    const together = await all(generator, PROMPTS, { maxTokens: 9 });
+    const together = await all(generator, PROMPTS, { maxTokens: 9, sampling: { logprobs: true } });
     for (const [b, prompt] of PROMPTS.entries()) {
-      const alone = await all(generator, [prompt], { maxTokens: 9 });
+      const alone = await all(generator, [prompt], { maxTokens: 9, sampling: { logprobs: true } });
       expect(alone.map((t) => [t.token, t.finish])).toEqual(of(together, b).map((t) => [t.token, t.finish]));
-      alone.forEach((t, i) => expect(Math.abs(t.logprob - of(together, b)[i]!.logprob)).toBeLessThan(1e-5));
+      alone.forEach((t, i) => expect(Math.abs(t.logprob! - of(together, b)[i]!.logprob!)).toBeLessThan(1e-5));
       expect(alone.slice(1).map((t) => t.depth)).toEqual(
         of(together, b)
           .slice(1)
@@ -46,7 +46,7 @@ describe("a generation", () => {
     generator.dispose();
     for (const options of [{ chunk: 1 }, { chunk: 3, ahead: 1 }, { ahead: 3 }]) {
       const other = await open(options);
-      const tokens = await all(other, PROMPTS, { maxTokens: 9 });
+      const tokens = await all(other, PROMPTS, { maxTokens: 9, sampling: { logprobs: true } });
       for (const b of PROMPTS.keys()) expect(of(tokens, b).map((t) => t.token)).toEqual(of(together, b).map((t) => t.token));
       other.dispose();
     }
@@ -54,7 +54,7 @@ describe("a generation", () => {
 
   it("ends at a token that ends texts, at the length asked for, and where the context is full; sequences end apart", async () => {
     const generator = await open();
-    const free = await all(generator, PROMPTS, { maxTokens: 9 });
+    const free = await all(generator, PROMPTS, { maxTokens: 9, sampling: { logprobs: true } });
     const end = of(free, 2)[4]!.token;
     const tokens = await all(generator, PROMPTS, { maxTokens: 9, ends: [end] });
     for (const b of PROMPTS.keys()) {
@@ -69,6 +69,30 @@ describe("a generation", () => {
     expect(of(full, 1)).toHaveLength(1);
     expect(full.filter((t) => t.finish !== null).map((t) => t.finish)).toEqual(["context", "context"]);
     expect(full.filter((t) => t.sequence === 0 && t.index < 13).map((t) => t.index)).toEqual(Array.from({ length: 13 }, (_, i) => i));
+    generator.dispose();
+  });
+
+  it("draws by the options of each sequence: the same text for a seed, whatever the batch", async () => {
+    const generator = await open();
+    const sampling = { temperature: 1.5, topK: 8, repetitionPenalty: 1.2, seed: 41 };
+    const drawn = await all(generator, PROMPTS, { maxTokens: 9, sampling });
+    const greedy = await all(generator, PROMPTS, { maxTokens: 9 });
+    expect(drawn.map((t) => t.token)).not.toEqual(greedy.map((t) => t.token));
+    expect(drawn.every((t) => t.logprob === null)).toBe(true);
+    for (const b of [0, 3]) {
+      const alone = await all(generator, [PROMPTS[b]!], { maxTokens: 9, sampling: { ...sampling, seed: 41 + b } });
+      expect(alone.map((t) => t.token)).toEqual(of(drawn, b).map((t) => t.token));
+    }
+    // A token that never comes, and one that always does.
+    const never = await all(generator, PROMPTS, { maxTokens: 9, sampling: { ...sampling, logitBias: { [drawn[0]!.token]: -Infinity } } });
+    expect(never.some((t) => t.token === drawn[0]!.token)).toBe(false);
+    const always = await all(generator, PROMPTS.slice(0, 2), { maxTokens: 4, sampling: [{ logitBias: { 7: 1e6 } }, {}] });
+    expect(of(always, 0).map((t) => t.token)).toEqual([7, 7, 7, 7]);
+    expect(of(always, 1).map((t) => t.token)).toEqual(
+      of(greedy, 1)
+        .slice(0, 4)
+        .map((t) => t.token),
+    );
     generator.dispose();
   });
 
@@ -97,7 +121,7 @@ describe("a generation", () => {
 
   it("says what it came to", async () => {
     const generator = await open();
-    const tokens = await all(generator, PROMPTS, { maxTokens: 9 });
+    const tokens = await all(generator, PROMPTS, { maxTokens: 9, sampling: { logprobs: true } });
     const { promptTokens, generatedTokens, routes, cache, flops } = generator.summary!;
     expect([promptTokens, generatedTokens]).toEqual([27, 45]);
     const [every, one, two] = routes;
@@ -150,6 +174,7 @@ describe("a generation that is ended early", () => {
     await refused([Array.from({ length: 25 }, () => 1)], {}, /has 25 tokens, the model reads at most 24/);
     await refused([[1]], { maxTokens: 0 }, /maxTokens is 0/);
     await refused([[1]], { ends: [-1] }, /-1/);
+    await refused([[1]], { sampling: { topP: 2 } }, /topP must be from 0 to 1/);
     const first = generator.generate([[1]], {});
     await first.next();
     await refused([[1]], {}, /busy/);

@@ -7,10 +7,11 @@ import { parseGraph } from "../../src/ir/parse.js";
 import { printGraph } from "../../src/ir/print.js";
 import { assertSound } from "../../src/ir/verify.js";
 import { GenerationError } from "../../src/lower/caches.js";
-import { countOutput, generationGraphs, LOGITS, TOKEN, type GenerationGraphs } from "../../src/lower/generation.js";
+import { countOutput, generationGraphs, LOGITS, SAMPLING_STATES, TOKEN, type GenerationGraphs } from "../../src/lower/generation.js";
 import { lower } from "../../src/lower/lower.js";
 import type { Tensor } from "../../src/ops/define.js";
 import { ops } from "../../src/ops/index.js";
+import { tensor } from "../../src/ops/tensors.js";
 import { optimize } from "../../src/passes/index.js";
 import { evaluate, type EvaluateOptions } from "../../src/reference/evaluate.js";
 import { random } from "../random.js";
@@ -43,11 +44,14 @@ class Continued {
   readonly #graphs: GenerationGraphs;
   readonly #weights: Weights;
   readonly #extents: ReadonlyMap<string, number>;
-  #states: ReadonlyMap<string, Tensor> = new Map();
+  #states: ReadonlyMap<string, Tensor>;
 
   constructor(graphs: GenerationGraphs, weights: Weights, batch: number, capacity: number) {
     this.#graphs = graphs;
     this.#weights = weights;
+    // The largest logit, with its log-probability.
+    const settings = Float64Array.from({ length: 7 * batch }, (_, i) => [0, 0, 1, 0, 1, 0, 1][i % 7]!);
+    this.#states = new Map([[SAMPLING_STATES.settings, tensor("f32", [batch, 7], settings)]]);
     const capacities = graphs.axes.flatMap((a) => (a.capacity === null ? [] : [[a.capacity, capacity] as const]));
     this.#extents = new Map([["B", batch], ["generate.sequence", 1], ...capacities]);
   }
