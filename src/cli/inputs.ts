@@ -4,8 +4,9 @@ import { converts, fromBytes, type Words } from "../runtime/weights/convert.js";
 import { openWeights } from "../runtime/weights-node.js";
 import { splitPair, wholeNumbers } from "./arguments.js";
 import { UserError } from "./exit.js";
-import { readBytes, readText } from "./files.js";
+import { readText } from "./files.js";
 import { say } from "./terminal.js";
+import { textReader, type TextReader } from "./text-reader.js";
 
 /** Values in a row with their shape. */
 export interface GivenTensor {
@@ -17,15 +18,22 @@ export interface InputFlags {
   readonly input?: readonly string[];
   readonly text?: readonly string[];
   readonly lengths?: string;
-  /** The tokenizer of a checkpoint's folder. */
+  /** A `tokenizer.json` for `text`; without one, bytes. */
   readonly tokenizer?: string;
+}
+
+/** Texts that were read as tokens. */
+export interface GivenTexts {
+  /** Those of each text, as far as they are used. */
+  readonly tokens: readonly (readonly number[])[];
+  readonly reader: TextReader;
 }
 
 export interface GivenInputs {
   readonly inputs: ReadonlyMap<string, GivenTensor>;
   readonly lengths: readonly number[] | null;
-  /** The bytes of each text, as far as they are used; null where the tokens are no text. */
-  readonly texts: readonly Uint8Array[] | null;
+  /** Null where the tokens are no text. */
+  readonly texts: GivenTexts | null;
   /** The extent of each axis that a shape names. */
   readonly extents: ReadonlyMap<string, number>;
 }
@@ -39,9 +47,7 @@ export async function readInputs(program: Program, flags: InputFlags): Promise<G
     if (inputs.has(name)) throw new UserError(`--input gives ${name} twice`);
     inputs.set(name, await readTensor(declared, value));
   }
-  if (flags.text?.length && flags.tokenizer !== undefined)
-    throw new UserError(`--text gives bytes, and the model of this folder reads the tokens of ${flags.tokenizer}`, "give --input tokens=[[…]]");
-  const texts = flags.text?.length ? textTokens(program, flags.text, inputs) : null;
+  const texts = flags.text?.length ? textTokens(program, flags.text, inputs, await textReader(flags.tokenizer)) : null;
   for (const { name } of program.inputs) if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));
   const given = flags.lengths === undefined ? null : wholeNumbers("--lengths", flags.lengths);
   if (given && texts) throw new UserError("--lengths and --text contradict each other: texts have their own lengths");
@@ -122,7 +128,7 @@ async function fromSafetensors(input: ProgramInput, path: string): Promise<Given
 
 interface TextInputs {
   readonly tokens: ProgramInput;
-  /** The input that wants the byte after each token; null where there is none. */
+  /** The input that wants the token after each token; null where there is none. */
   readonly targets: ProgramInput | null;
 }
 
@@ -134,35 +140,36 @@ function textInputs(program: Program): TextInputs | null {
   return tokens && !another ? { tokens, targets } : null;
 }
 
-/** Byte-level tokens: one for each byte of UTF-8. Texts longer than the model's bound are cut, and it is said. */
-function textTokens(program: Program, given: readonly string[], inputs: Map<string, GivenTensor>): readonly Uint8Array[] {
+/** Texts longer than the model's bound are cut, and it is said. */
+function textTokens(program: Program, given: readonly string[], inputs: Map<string, GivenTensor>, reader: TextReader): GivenTexts {
   const fed = textInputs(program);
   if (!fed) throw new UserError("--text needs a model with one input of tokens, u32[B, T]", takes(program));
   const { tokens, targets } = fed;
   const axis = program.axes.find((a) => a.name === tokens.packing?.axis);
-  // With targets, the last byte is only a target.
+  // With targets, the last token is only a target.
   const bound = (axis?.bound ?? Infinity) + (targets ? 1 : 0);
   const texts = given.map((text) => {
-    const bytes = text.startsWith("@") ? readBytes(text.slice(1)) : new TextEncoder().encode(text);
-    if (bytes.length <= (targets ? 1 : 0)) throw new UserError(`--text ${JSON.stringify(text)} is ${bytes.length === 0 ? "empty" : "too short for a target"}`);
-    if (bytes.length > bound) say(`note: ${text.startsWith("@") ? text.slice(1) : "the text"} has ${bytes.length} bytes, the model reads the first ${bound}`);
-    return bytes.subarray(0, bound);
+    const read = Array.from(reader.encode(text));
+    if (read.length <= (targets ? 1 : 0)) throw new UserError(`--text ${JSON.stringify(text)} is ${read.length === 0 ? "empty" : "too short for a target"}`);
+    if (read.length > bound)
+      say(`note: ${text.startsWith("@") ? text.slice(1) : "the text"} has ${read.length} ${reader.unit}s, the model reads the first ${bound}`);
+    return read.slice(0, bound);
   });
   const longest = Math.max(...texts.map((t) => t.length)) - (targets ? 1 : 0);
   const feed = (input: ProgramInput, from: number): void => {
     if (inputs.has(input.name)) throw new UserError(`--text and --input both give ${input.name}`);
     const data = new Uint32Array(texts.length * longest);
-    texts.forEach((t, b) => data.set(t.subarray(from, from + longest), b * longest));
+    texts.forEach((t, b) => data.set(t.slice(from, from + longest), b * longest));
     inputs.set(input.name, { shape: [texts.length, longest], data });
   };
   feed(tokens, 0);
   if (targets) feed(targets, 1);
-  return targets ? texts.map((t) => t.subarray(0, t.length - 1)) : texts;
+  return { tokens: targets ? texts.map((t) => t.slice(0, -1)) : texts, reader };
 }
 
 /** Null where all are equally long. */
-function lengthsOf(texts: readonly Uint8Array[] | null): readonly number[] | null {
-  const lengths = texts?.map((t) => t.length) ?? [];
+function lengthsOf(texts: GivenTexts | null): readonly number[] | null {
+  const lengths = texts?.tokens.map((t) => t.length) ?? [];
   return lengths.some((n) => n !== lengths[0]) ? lengths : null;
 }
 

@@ -54,7 +54,8 @@ function build(finish: (code: ExitCode) => void): Command {
   const gradients = new Option("--gradients", "with an objective: the gradient of its loss for every weight, as results grad.<path>");
   const inputs = [
     new Option("--input <name=value>", "JSON, @file.json or @file.safetensors (repeatable)").argParser(collect),
-    new Option("--text <text>", "text, or @file, for a model that reads bytes (repeatable: a batch)").argParser(collect),
+    new Option("--text <text>", "text, or @file, for a model that reads bytes or has a tokenizer (repeatable: a batch)").argParser(collect),
+    new Option("--tokenizer <path>", "a tokenizer.json for --text (default: that of the folder, where the model is one, else bytes)"),
     new Option("--lengths <n,n,…>", "tokens of each sequence"),
   ];
 

@@ -58,26 +58,29 @@ export function printableBytes(bytes: Uint8Array): string {
   for (let i = 0; i < bytes.length;) {
     const length = bytes[i]! < 0x80 ? 1 : bytes[i]! < 0xe0 ? 2 : bytes[i]! < 0xf0 ? 3 : 4;
     const character = new TextDecoder().decode(bytes.subarray(i, i + length));
-    // Combining and wide characters would shift what stands below.
-    const narrow = /^[\u0020-\u007e\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027]$/.test(character);
     const width = Math.min(length, bytes.length - i);
-    cells.push(narrow ? character : " ", ...Array<string>(width - 1).fill(" "));
+    cells.push(isNarrow(character) ? character : " ", ...Array<string>(width - 1).fill(" "));
     i += width;
   }
   return cells.join("");
 }
 
-/** Strips below the text, in pieces of `width` columns. `tokens` is the length of the sequence. Routes chosen on one that is not observed have counts only. */
-export function drawRoutes(routes: readonly ShownRoute[], sequence: number, tokens: number, text: Uint8Array | null, width: number): string {
+/** Combining and wide characters would shift what stands below. */
+const isNarrow = (character: string): boolean => /^[\u0020-\u007e\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027]$/.test(character);
+
+/** Tokens of text as one column each: the first character of each that prints. */
+export const printablePieces = (pieces: readonly string[]): string => pieces.map((piece) => Array.from(piece.trim()).find(isNarrow) ?? " ").join("");
+
+/** Strips below the text, a column for each token, in pieces of `width` columns. `tokens` is the length of the sequence. Routes chosen on one that is not observed have counts only. */
+export function drawRoutes(routes: readonly ShownRoute[], sequence: number, tokens: number, text: string | null, width: number): string {
   const drawn = routes.filter((r) => r.absolute);
   const labelOf = (r: ShownRoute): string => `${r.path} ${r.chosen[sequence]?.length ?? 0}/${tokens}`;
   const margin = Math.max(0, ...drawn.map((r) => labelOf(r).length)) + 2;
   const piece = Math.max(16, width - margin);
-  const shown = text ? printableBytes(text) : null;
   const strips = drawn.map((r) => strip(r.chosen[sequence] ?? [], tokens));
   const lines: string[] = routes.filter((r) => !r.absolute).map((r) => `${labelOf(r)}, of a route that is not observed`);
   for (let from = 0; drawn.length > 0 && from < tokens; from += piece) {
-    if (shown !== null) lines.push(`${"".padEnd(margin)}${shown.slice(from, from + piece)}`.trimEnd());
+    if (text !== null) lines.push(`${"".padEnd(margin)}${text.slice(from, from + piece)}`.trimEnd());
     strips.forEach((s, i) => lines.push(`${(from === 0 ? labelOf(drawn[i]!) : "").padEnd(margin)}${s.slice(from, from + piece)}`));
     if (from + piece < tokens) lines.push("");
   }

@@ -1,7 +1,7 @@
 // Results as a person reads them.
 import type { Program } from "../program/program.js";
 import type { Value, Values } from "./execute.js";
-import type { GivenInputs } from "./inputs.js";
+import type { GivenInputs, GivenTexts } from "./inputs.js";
 import { drawRoutes, observedRoutes } from "./routes.js";
 
 /** The whole of what a run gave: results, losses, and a picture of the routes. */
@@ -18,7 +18,7 @@ export function showRun(program: Program, given: GivenInputs, values: Values, wi
 
   function showSequence({ sequence, tokens }: { readonly sequence: number; readonly tokens: number }): string {
     const title = routes[0]!.chosen.length > 1 ? `sequence ${sequence}: ` : "";
-    return `\n${title}tokens computed (█) and skipped (·)\n${drawRoutes(routes, sequence, tokens, given.texts?.[sequence] ?? null, width)}`;
+    return `\n${title}tokens computed (█) and skipped (·)\n${drawRoutes(routes, sequence, tokens, stripOf(given.texts, sequence), width)}`;
   }
 }
 
@@ -35,9 +35,14 @@ export function sequencesOf(given: GivenInputs, batch: number): readonly { reado
 const MOST_NEXT = 5;
 
 /** Logits of a byte-level model at the end of each text: the most likely bytes to come. */
-function showNext(name: string, { shape, data }: Value, texts: readonly Uint8Array[]): string {
+const stripOf = (texts: GivenTexts | null, sequence: number): string | null => {
+  const tokens = texts?.tokens[sequence];
+  return texts && tokens ? texts.reader.strip(tokens) : null;
+};
+
+function showNext(name: string, { shape, data }: Value, { tokens, reader }: GivenTexts): string {
   const [, T, V] = shape as [number, number, number];
-  return texts
+  return tokens
     .map((text, b) => {
       const start = (b * T + text.length - 1) * V;
       const logits = Array.from({ length: V }, (_, v) => data[start + v]!);
@@ -45,16 +50,10 @@ function showNext(name: string, { shape, data }: Value, texts: readonly Uint8Arr
       const weights = logits.map((x) => Math.exp(x - most));
       const sum = weights.reduce((a, w) => a + w, 0);
       const best = [...weights.keys()].sort((i, j) => weights[j]! - weights[i]! || i - j).slice(0, MOST_NEXT);
-      const after = texts.length > 1 ? ` after sequence ${b}` : "";
-      return `${name}: most likely next bytes${after}: ${best.map((v) => `${showByte(v)} ${((100 * weights[v]!) / sum).toFixed(1)}%`).join("  ")}`;
+      const after = tokens.length > 1 ? ` after sequence ${b}` : "";
+      return `${name}: most likely next ${reader.unit}s${after}: ${best.map((v) => `${reader.show(v)} ${((100 * weights[v]!) / sum).toFixed(1)}%`).join("  ")}`;
     })
     .join("\n");
-}
-
-/** `'a'`, `'\n'`, `0xc3` */
-function showByte(byte: number): string {
-  if (byte === 10) return "'\\n'";
-  return byte >= 0x20 && byte < 0x7f ? `'${String.fromCharCode(byte)}'` : `0x${byte.toString(16).padStart(2, "0")}`;
 }
 
 const MOST_VALUES = 64;

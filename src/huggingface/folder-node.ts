@@ -2,10 +2,14 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { SourceFile } from "../diagnostics/span.js";
+import type { ChatTemplate } from "../tokenizer/chat.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { openTokenizer } from "../tokenizer/tokenizer-node.js";
 import { parseConfig, type DecoderConfig } from "./config.js";
 import { decoderSource } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
-import { MODEL_FILE } from "./files-node.js";
+import { checkpointFiles, MODEL_FILE } from "./files-node.js";
+import { parseGenerationConfig, type GenerationDefaults } from "./generation.js";
 
 const CONFIG = "config.json";
 /** Beyond any configuration a person or a program wrote. */
@@ -25,6 +29,30 @@ export function checkpointConfig(folder: string): DecoderConfig {
     hint: "give a .mod file, or a checkpoint's folder as Hugging Face stores it",
   });
 }
+
+/** How a folder's text begins, ends and is chosen. */
+export interface CheckpointText {
+  /** Null where the folder has no `tokenizer.json`. */
+  readonly tokenizer: Tokenizer | null;
+  /** Null where it has no template. */
+  readonly chat: ChatTemplate | null;
+  /** Its tokens that end a text are those of `generation_config.json`, else of `config.json`, else of the tokenizer. */
+  readonly generation: GenerationDefaults;
+}
+
+/** Opens what a folder has for texts. Throws CheckpointError and TokenizerError. */
+export async function checkpointText(folder: string): Promise<CheckpointText> {
+  const files = checkpointFiles(folder);
+  const opened = files.tokenizer === null ? null : await openTokenizer(files.tokenizer);
+  const config = join(folder, CONFIG);
+  const read = (file: string): GenerationDefaults => parseGenerationConfig(readConfigText(file), file);
+  const own = files.generationConfig === null ? NO_DEFAULTS : read(files.generationConfig);
+  const ends = own.ends.length > 0 || !existsSync(config) ? own.ends : read(config).ends;
+  const last = opened === null || opened.end === null ? [] : [opened.end];
+  return { tokenizer: opened?.tokenizer ?? null, chat: opened?.chat ?? null, generation: { ...own, ends: ends.length > 0 ? ends : last } };
+}
+
+const NO_DEFAULTS: GenerationDefaults = { ends: [], maxTokens: null, sampling: {}, unheeded: [] };
 
 /** Text of a small file in UTF-8, without a byte-order mark. Throws CheckpointError. */
 export function readConfigText(path: string): string {

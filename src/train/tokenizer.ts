@@ -1,4 +1,7 @@
 // From text to tokens: bytes as they are, or through a `tokenizer.json`, a piece of a document at a time.
+import { TokenizerError } from "../tokenizer/errors.js";
+import { piecesOf } from "../tokenizer/text-stream.js";
+import { parseTokenizer } from "../tokenizer/tokenizer.js";
 import { TrainError } from "./errors.js";
 
 /** A way to turn documents into tokens. */
@@ -11,7 +14,7 @@ export interface Encoder {
   readonly separator: number | null;
   /** Tokens of a document that comes in pieces; `place` names it in messages. */
   encode(pieces: AsyncIterable<Uint8Array>, place: string): AsyncIterable<ArrayLike<number>>;
-  /** The text each of some tokens stands for, for people; that of a character of several tokens stands with the first. */
+  /** The text each of some tokens stands for, for people; that of a character of several tokens stands with one of them. */
   show(tokens: readonly number[]): readonly string[];
 }
 
@@ -51,27 +54,26 @@ const ENDS = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>"]
  * the usual names. A document longer than 65,536 characters is tokenized in pieces that end with a line.
  */
 export async function jsonEncoder(json: string, file: string, digest: string): Promise<Encoder> {
-  const { Tokenizer } = await import("@huggingface/tokenizers");
-  let tokenizer: InstanceType<typeof Tokenizer>;
-  try {
-    const config: unknown = JSON.parse(json);
-    if (typeof config !== "object" || config === null || !("model" in config)) throw new Error("it has no model");
-    tokenizer = new Tokenizer(config, {});
-  } catch (cause) {
-    throw new TrainError("bad-data", `${file} is no tokenizer that modc can read: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
-  const ids = [...tokenizer.get_vocab().values()];
-  const largest = ids.reduce((a, b) => Math.max(a, b), 0);
-  const separator = ENDS.map((token) => tokenizer.token_to_id(token)).find((id) => id !== undefined) ?? null;
+  const tokenizer = await asTraining(() => parseTokenizer(json, file));
+  const separator = ENDS.map((token) => tokenizer.idOf(token)).find((id) => id !== null) ?? null;
   return {
     name: `tokenizer ${digest}`,
-    width: largest < 256 ? 1 : largest < 65536 ? 2 : 4,
+    width: tokenizer.vocabulary <= 256 ? 1 : tokenizer.vocabulary <= 65536 ? 2 : 4,
     separator,
-    show: (tokens) => tokens.map((token) => tokenizer.decode([token], { skip_special_tokens: false })),
+    show: (tokens) => piecesOf(tokenizer, tokens),
     async *encode(pieces, place) {
-      for await (const text of textPieces(pieces, place)) yield tokenizer.encode(text, { add_special_tokens: false }).ids;
+      for await (const text of textPieces(pieces, place)) yield await asTraining(async () => tokenizer.encode(text));
     },
   };
+}
+
+/** Faults of a tokenizer are faults of the data here. */
+async function asTraining<T>(body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (cause) {
+    throw cause instanceof TokenizerError ? new TrainError("bad-data", cause.message, { hint: cause.hint, cause }) : cause;
+  }
 }
 
 /** Text of UTF-8 bytes, cut behind line ends. Throws TrainError for what is no UTF-8. */

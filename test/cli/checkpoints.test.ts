@@ -12,6 +12,12 @@ const folder = place("qwen3");
 const sharded = VARIANTS.find((v) => v.name === "Qwen3, windows by layer types")!;
 const TOKENS = ["--input", "tokens=[[5,6,7,8,9,10,11,12,13,14]]"];
 
+/** Words split at spaces. */
+const SMALL_TOKENIZER = JSON.stringify({
+  pre_tokenizer: { type: "Whitespace" },
+  model: { type: "WordLevel", vocab: { the: 0, whale: 1, white: 2, "[UNK]": 3 }, unk_token: "[UNK]" },
+});
+
 beforeAll(() => writeFolder(folder, sharded, 7));
 
 /** A copy of the folder with something done to it. */
@@ -91,5 +97,23 @@ describe("a checkpoint's folder", () => {
       expect(ended[i]!.status, `${what}: ${ended[i]!.stderr}`).toBe(1);
       expect(ended[i]!.stderr, what).toContain(message);
     });
+  });
+});
+
+describe("a checkpoint's tokenizer", () => {
+  it("reads --text, and says which tokens may follow", async () => {
+    const own = broken("text", (path) => writeFileSync(join(path, "tokenizer.json"), SMALL_TOKENIZER));
+    const { status, stdout, stderr } = await modc(["run", own, "--text", "the white whale"]);
+    expect([status, stderr]).toEqual([0, expect.stringContaining("B=1 T=3")]);
+    expect(stdout).toMatch(/^logits: most likely next tokens: (?:\S+(?: \d+)? \d+\.\d% *){5}$/m);
+    const apart = await modc(["run", own, "--weights", folder, "--input", "tokens=[[0,2,1]]", "--json"]);
+    const through = await modc(["run", own, "--text", "the white whale", "--json"]);
+    expect(through.stdout).toBe(apart.stdout);
+  });
+
+  it("that is broken is told", async () => {
+    const own = broken("bad-tokenizer", (path) => writeFileSync(join(path, "tokenizer.json"), "{}"));
+    const { status, stderr } = await modc(["run", own, "--text", "the white whale"]);
+    expect([status, stderr]).toEqual([1, `error: ${join(own, "tokenizer.json")} is no tokenizer that modc can read: it has no model\n`]);
   });
 });

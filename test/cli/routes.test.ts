@@ -1,6 +1,6 @@
 // The picture of the routes, and the verdict on a run.
 import { describe, expect, it } from "vitest";
-import { drawRoutes, observedRoutes, printableBytes, strip } from "../../src/cli/routes.js";
+import { drawRoutes, observedRoutes, printableBytes, printablePieces, strip } from "../../src/cli/routes.js";
 import { showValue } from "../../src/cli/show.js";
 import { modc, temporaryFolder } from "./spawn.js";
 
@@ -17,7 +17,7 @@ describe("strips", () => {
   it("show each token once", () => expect(strip([0, 3], 5)).toBe("█··█·"));
 
   it("stand below the text byte for byte, in pieces as wide as the terminal", () => {
-    expect(drawRoutes([route("a", [0, 17]), route("bc", [1])], 0, 20, bytes("abcdefghijklmnopqrst"), 24)).toBe(
+    expect(drawRoutes([route("a", [0, 17]), route("bc", [1])], 0, 20, "abcdefghijklmnopqrst", 24)).toBe(
       ["         abcdefghijklmnop", "a 2/20   █···············", "bc 1/20  ·█··············", "", "         qrst", "         ·█··", "         ····"].join("\n"),
     );
   });
@@ -26,6 +26,7 @@ describe("strips", () => {
     expect(printableBytes(bytes("a\nb\u2014é\u0007z"))).toBe("a b—  é  z");
     expect(printableBytes(Uint8Array.of(0xe2, 0x80))).toBe("  ");
     expect(printableBytes(bytes("\u4e2d"))).toBe("   ");
+    expect(printablePieces(["The", " wh", "\n", "\u4e2d", "", " \u4e2da"])).toBe("Tw   a");
   });
 
   it("a route within a route shows positions of the model's input", async () => {

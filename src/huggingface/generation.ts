@@ -1,0 +1,73 @@
+// `generation_config.json`: which tokens end a text, and how tokens are chosen where nobody says otherwise.
+import { Fields } from "./fields.js";
+
+/** Defaults of a checkpoint, by the names that options of sampling have; what it does not say is not there. */
+export interface GenerationDefaults {
+  /** Tokens that end a text. */
+  readonly ends: readonly number[];
+  /** Tokens added at most; null where it says nothing. */
+  readonly maxTokens: number | null;
+  /** Empty: the largest logit is taken. */
+  readonly sampling: {
+    readonly temperature?: number;
+    readonly topK?: number;
+    readonly topP?: number;
+    readonly minP?: number;
+    readonly repetitionPenalty?: number;
+  };
+  /** Fields that change how Hugging Face generates, and that modc does not heed, as `name = value`. */
+  readonly unheeded: readonly string[];
+}
+
+/** What would change a text, with the values that change nothing. */
+const UNHEEDED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
+  ["num_beams", [1]],
+  ["num_beam_groups", [1]],
+  ["penalty_alpha", []],
+  ["typical_p", [1]],
+  ["epsilon_cutoff", [0]],
+  ["eta_cutoff", [0]],
+  ["no_repeat_ngram_size", [0]],
+  ["encoder_repetition_penalty", [1]],
+  ["min_length", [0]],
+  ["min_new_tokens", [0]],
+  ["bad_words_ids", []],
+  ["suppress_tokens", []],
+  ["begin_suppress_tokens", []],
+  ["forced_bos_token_id", []],
+  ["forced_eos_token_id", []],
+  ["sequence_bias", []],
+  ["guidance_scale", [1]],
+  ["exponential_decay_length_penalty", []],
+]);
+
+/** Where Hugging Face draws tokens and the file says nothing. */
+const TOP_K = 50;
+
+/** Reads a `generation_config.json`, or of a `config.json` what it says of generation. Throws CheckpointError that names the field and its value. */
+export function parseGenerationConfig(text: string, file = "generation_config.json"): GenerationDefaults {
+  const config = Fields.parse(text, file);
+  const share = (name: string): number | null => {
+    const value = config.number(name);
+    return value === null || (value >= 0 && value <= 1) ? value : config.refuse(name, "it must be a share from 0 to 1");
+  };
+  const penalty = config.positive("repetition_penalty");
+  const drawn = config.flag("do_sample") ?? false;
+  const temperature = config.number("temperature") ?? 1;
+  if (temperature < 0) config.refuse("temperature", "it must be 0 or above");
+  const [topK, topP, minP] = [config.whole("top_k", 0) ?? TOP_K, share("top_p") ?? 1, share("min_p") ?? 0];
+  return {
+    ends: config.wholes("eos_token_id") ?? [],
+    maxTokens: config.whole("max_new_tokens"),
+    sampling: {
+      ...(drawn ? { temperature, topK, topP, minP } : {}),
+      ...(penalty === null || penalty === 1 ? {} : { repetitionPenalty: penalty }),
+    },
+    unheeded: config.names.flatMap((name) => {
+      const harmless = UNHEEDED.get(name);
+      const value = config.raw(name);
+      const idle = harmless === undefined || harmless.includes(value) || (Array.isArray(value) && value.length === 0);
+      return idle ? [] : [`${name} = ${JSON.stringify(value)}`];
+    }),
+  };
+}

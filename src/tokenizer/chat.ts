@@ -1,0 +1,89 @@
+// Chat templates: messages become the text that a model was trained to go on from.
+import { Template } from "@huggingface/jinja";
+import { TokenizerError } from "./errors.js";
+
+export interface Message {
+  readonly role: string;
+  readonly content: string;
+}
+
+export interface ChatOptions {
+  /** Whether the text ends where the model is to answer; true without it. */
+  readonly answer?: boolean;
+  /** Further variables of the template, such as `enable_thinking`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
+}
+
+/** A template with the special tokens it may name. */
+export interface ChatTemplate {
+  /** The prompt of messages; it holds its special tokens as text. Throws TokenizerError where the template refuses them. */
+  prompt(messages: readonly Message[], options?: ChatOptions): string;
+}
+
+/** What a `tokenizer_config.json` says of chats: names of special tokens, and the template; null where it has none. */
+export interface ChatConfig {
+  readonly template: string | null;
+  /** `bos_token`, `eos_token` and the like, as text. */
+  readonly specials: ReadonlyMap<string, string>;
+}
+
+const SPECIALS = ["bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"] as const;
+
+/** Reads a `tokenizer_config.json`. Throws TokenizerError. */
+export function parseChatConfig(json: string, file: string): ChatConfig {
+  let config: unknown;
+  try {
+    config = JSON.parse(json);
+  } catch (cause) {
+    throw new TokenizerError("bad-tokenizer", `${file} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+  if (typeof config !== "object" || config === null || Array.isArray(config)) throw new TokenizerError("bad-tokenizer", `${file} is no JSON object`);
+  const fields = new Map<string, unknown>(Object.entries(config));
+  const specials = new Map<string, string>();
+  for (const name of SPECIALS) {
+    const token = tokenText(fields.get(name) ?? null);
+    if (token === undefined) throw new TokenizerError("bad-tokenizer", `${file}: ${name} is neither a string nor an object with its content`);
+    if (token !== null) specials.set(name, token);
+  }
+  return { template: templateOf(fields.get("chat_template") ?? null, file), specials };
+}
+
+/** A string, or an object that has it as its content; undefined: neither. */
+function tokenText(value: unknown): string | null | undefined {
+  if (value === null || typeof value === "string") return value;
+  const content = typeof value === "object" && "content" in value ? value.content : undefined;
+  return typeof content === "string" ? content : undefined;
+}
+
+/** A template, or a list of named ones, of which `default` is meant. */
+function templateOf(value: unknown, file: string): string | null {
+  if (value === null || typeof value === "string") return value;
+  if (!Array.isArray(value)) throw new TokenizerError("bad-tokenizer", `${file}: chat_template is neither a string nor a list of named templates`);
+  for (const entry of value as readonly unknown[])
+    if (typeof entry === "object" && entry !== null && "name" in entry && entry.name === "default" && "template" in entry && typeof entry.template === "string")
+      return entry.template;
+  throw new TokenizerError("bad-tokenizer", `${file}: chat_template has no template called default`);
+}
+
+/** Compiles a template; `file` names where it is from. Throws TokenizerError where it is none. */
+export function chatTemplate(template: string, specials: ReadonlyMap<string, string>, file: string): ChatTemplate {
+  const compiled = trying(`the chat template of ${file} cannot be read`, () => new Template(template));
+  return {
+    prompt(messages, { answer = true, variables = {} } = {}) {
+      if (messages.length === 0) throw new TokenizerError("bad-text", "a chat without messages has no prompt");
+      const given = { ...Object.fromEntries(specials), messages, add_generation_prompt: answer, ...variables };
+      const prompt: unknown = trying(`the chat template of ${file} refuses the messages`, () => compiled.render(given));
+      if (typeof prompt !== "string") throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`);
+      return prompt;
+    },
+  };
+}
+
+/** Templates are programs from outside: whatever they throw is their fault. */
+function trying<T>(what: string, body: () => T): T {
+  try {
+    return body();
+  } catch (cause) {
+    throw new TokenizerError("bad-template", `${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,6 @@
+// The public API of tokenizers, in Node: text to tokens and back, text as it comes, prompts of chats.
+export { chatTemplate, type ChatOptions, type ChatTemplate, type Message } from "./chat.js";
+export { TokenizerError, type TokenizerErrorCode } from "./errors.js";
+export { piecesOf, TextStream } from "./text-stream.js";
+export { bytesTokenizer, parseTokenizer, type Tokenizer } from "./tokenizer.js";
+export { openTokenizer, type OpenedTokenizer } from "./tokenizer-node.js";

