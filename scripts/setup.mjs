@@ -125,10 +125,14 @@ function packagesOf(path) {
 /** Compiles `src` and `grammar` into `dist`, where they have changed. */
 export function build() {
   embed();
-  const fingerprint = fingerprintOf(["src", "grammar", "tsconfig.json", "tsconfig.build.json", "package-lock.json"]);
+  const current = () => fingerprintOf(["src", "grammar", "scripts/bundle.mjs", "tsconfig.json", "tsconfig.build.json", "package-lock.json"]);
   const stamp = join(root, "dist", ".fingerprint");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint) return;
-  say("building (tsc)");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === current()) return;
+  say("building (esbuild, tsc)");
+  // A process of its own, for esbuild takes plugins only where one can wait for it.
+  if (spawnSync(process.execPath, [join(root, "scripts", "bundle.mjs")], { cwd: root, stdio: ["ignore", 2, 2] }).status !== 0)
+    throw new SetupError("the runtime of built packages could not be bundled");
+  const fingerprint = current();
   // Built beside its place and then renamed, so that a running modc never sees half a build. The same depth keeps source maps right.
   const fresh = join(root, `.dist-${process.pid}`);
   const old = join(root, `.dist-${process.pid}-old`);

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 // The command line: which commands there are and what they take. Each is loaded only when it is called, so that `modc --version` is quick.
-import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { DEVICE_CLASSES, PRECISIONS } from "../program/target.js";
 import { collect } from "./arguments.js";
 import { EXIT, judge, type ExitCode } from "./exit.js";
 import { error, handleStreams, say } from "./terminal.js";
+import { modcVersion } from "./version.js";
 
 const set = new Option("--set <name=value>", "a parameter of the model; the value is an expression of the language (repeatable)").argParser(collect);
 const phase = new Option("--phase <phase>", "what the program is for").choices(["infer", "train", "generate"]);
@@ -33,7 +33,7 @@ one device.`;
 function build(finish: (code: ExitCode) => void): Command {
   const program = new Command("modc")
     .description("Compiles Mixture-of-Depths models to GPU kernels and runs them.")
-    .version(version(), "-V, --version", "print the version")
+    .version(modcVersion(), "-V, --version", "print the version")
     .helpCommand(false)
     .showHelpAfterError("(modc --help lists the commands)")
     .addHelpText(
@@ -92,6 +92,16 @@ function build(finish: (code: ExitCode) => void): Command {
     ...compiling,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/compile.js")).compile(file, flags)));
+  add("build <file>", "write a model and its weights as a package that runs in Node and in any page, without modc", [
+    new Option("--weights <path>", "a safetensors file, an index of shards, or a folder with either").makeOptionMandatory(),
+    new Option("-o, --output <folder>", "the folder to write").makeOptionMandatory(),
+    new Option("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)"),
+    new Option("--name <name>", "the package's name (default: the model's)"),
+    new Option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),
+    precision,
+    ...compiling,
+    json,
+  ]).action(async (file, flags) => finish(await (await import("./commands/build.js")).build(file, flags)));
   add("run <file>", "run a model: a .mod file, or a program that `compile` wrote (.json)", [
     ...inputs,
     tunings,
@@ -251,11 +261,6 @@ function build(finish: (code: ExitCode) => void): Command {
     finish((await import("./commands/doc.js")).doc(what, name, flags)),
   );
   return program;
-}
-
-function version(): string {
-  const { version: found } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string }; // our own file
-  return found;
 }
 
 async function main(argv: readonly string[]): Promise<void> {

@@ -11,6 +11,19 @@ export type RuntimeErrorCode =
   | "bad-weights"
   | "disposed";
 
+/** The class of each code: by its text, for a bundler renames classes. */
+const NAMES: { readonly [C in RuntimeErrorCode]: string } = {
+  "no-device": "NoDeviceError",
+  "device-lost": "DeviceLostError",
+  "out-of-memory": "OutOfMemoryError",
+  "limit-exceeded": "LimitError",
+  "kernel-refused": "KernelError",
+  unsupported: "UnsupportedError",
+  "bad-input": "InputError",
+  "bad-weights": "WeightsError",
+  disposed: "DisposedError",
+};
+
 /** What every error of the runtime has: a code, a message of one sentence, and, where there is a mend, a hint. */
 export class RuntimeError extends Error {
   readonly code: RuntimeErrorCode;
@@ -19,7 +32,7 @@ export class RuntimeError extends Error {
 
   constructor(code: RuntimeErrorCode, message: string, options: { readonly hint?: string | null; readonly cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.name = new.target.name;
+    this.name = NAMES[code];
     this.code = code;
     this.hint = options.hint ?? null;
   }

@@ -30,7 +30,24 @@ describe("version and help", () => {
   it("help lists every command and the exit codes", async () => {
     const { status, stdout } = await modc(["--help"]);
     expect(status).toBe(0);
-    for (const command of ["check", "fmt", "ir", "wgsl", "compile", "run", "init", "plan", "profile", "cost", "train", "eval", "explain", "doctor", "doc"])
+    for (const command of [
+      "check",
+      "fmt",
+      "ir",
+      "wgsl",
+      "compile",
+      "build",
+      "run",
+      "init",
+      "plan",
+      "profile",
+      "cost",
+      "train",
+      "eval",
+      "explain",
+      "doctor",
+      "doc",
+    ])
       expect(stdout).toMatch(new RegExp(`^  ${command} `, "m"));
     expect(stdout).toContain("Exit codes: 0 fine");
   });

@@ -1,0 +1,2 @@
+/** Writes src/bundled.ts, where it is not what the sources make. */
+export function bundle(): Promise<void>;

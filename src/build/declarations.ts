@@ -1,0 +1,133 @@
+// `index.d.ts` of a built package: the model's own inputs and results as types.
+import type { Program, ProgramInput, ProgramOutput, SizeText } from "../program/program.js";
+import type { DType } from "../size/dtype.js";
+
+/** The types a page or a program in Node sees. The same for the same programs. */
+export function declarations(run: Program): string {
+  const results = run.outputs.filter((o) => o.role !== "observe");
+  const observed = run.outputs.filter((o) => o.role === "observe");
+  const live = run.live.map((l) => `    ${propertyOf(l.name)}?: LiveValue;\n`).join("");
+  return `${HEAD}
+/** Inputs of \`run\`. */
+export interface Inputs {
+${run.inputs.map((i) => `  /** ${inputText(i, run)} */\n  readonly ${propertyOf(i.name)}: InputValue;\n`).join("")}}
+
+/** Results of \`run\`. */
+export interface Outputs {
+${[...results.map((o) => outputText(o, false)), ...observed.map((o) => outputText(o, true))].join("")}}
+
+/** Live parameters: they may change from run to run. */
+export interface Live {
+${live}}
+
+/** Extents that buffers are made for. */
+export interface Max {
+${run.axes.flatMap((a) => (a.role === "sequence" && a.count.kind !== "input" ? [] : [`  readonly ${a.name}?: number;\n`])).join("")}}
+${TAIL}`;
+}
+
+const shapeText = (dtype: DType, shape: readonly SizeText[]): string => (shape.length === 0 ? dtype : `${dtype}[${shape.join(", ")}]`);
+
+function inputText({ dtype, shape, least, below }: ProgramInput, { axes }: Program): string {
+  const bounds = axes.flatMap((a) => (a.bound !== null && shape.some((s) => s === a.name) ? [`${a.name} ≤ ${a.bound}`] : []));
+  const range = below === null ? [] : [`whole numbers from ${least} to ${below - 1}`];
+  return `${shapeText(dtype, shape)}${[...bounds, ...range].map((t) => `, ${t}`).join("")}.`;
+}
+
+function outputText({ name, dtype, shape }: ProgramOutput, observed: boolean): string {
+  const note = observed ? ", where it is asked for by `observe` or `outputs`" : "";
+  return `  /** ${shapeText(dtype, shape)}${note}. */\n  readonly ${propertyOf(name)}${observed ? "?" : ""}: Result<${ARRAYS[dtype]}>;\n`;
+}
+
+const ARRAYS: { readonly [D in DType]: string } = { f32: "Float32Array", f16: "Float32Array", u32: "Uint32Array", i32: "Int32Array", bool: "Uint8Array" };
+
+/** Names of parameters and results may be anything an identifier is, and paths with dots: quoted where TypeScript needs it. */
+const propertyOf = (name: string): string => (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? name : JSON.stringify(name));
+
+const HEAD = `// Made by modc build; do not edit.
+export type NumberArray = Float32Array | Float64Array | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
+/** Arrays within arrays, all of one length on each level. */
+export type Nested = number | boolean | readonly Nested[];
+/** Nested arrays; values one after the other (row-major) with their shape; or, for one dimension, a typed array. */
+export type InputValue = Nested | NumberArray | { readonly data: NumberArray | readonly number[] | readonly boolean[]; readonly shape: readonly number[] };
+/** A number, or a ratio such as "12.5%" or "1/8". */
+export type LiveValue = number | string;
+
+/** Values of one result, row-major. */
+export interface Result<A> {
+  readonly dtype: "f32" | "f16" | "u32" | "i32" | "bool";
+  readonly shape: readonly number[];
+  readonly data: A;
+  /** The same as nested arrays; a scalar is a number or boolean. */
+  toArray(): Nested;
+}
+`;
+
+const TAIL = `
+export interface RunOptions {
+  /** Tokens of each sequence, u32[B], 0 to T; without it every sequence has T. */
+  readonly lengths?: readonly number[] | Uint32Array | Int32Array;
+  readonly live?: Live;
+  /** Of random values, a u32. */
+  readonly seed?: number;
+  /** Exactly these results, by name. */
+  readonly outputs?: readonly (keyof Outputs & string)[];
+  /** Observed values besides: all of them, or those whose names are, or begin with, one of these. */
+  readonly observe?: boolean | readonly string[];
+  readonly signal?: AbortSignal;
+}
+
+export interface LoadProgress {
+  /** Bytes of files, kernels compiled, weights on the device. */
+  readonly stage: "download" | "kernels" | "weights";
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface LoadOptions {
+  /** Your own device. By default the best there is: \`navigator.gpu\` in a page, the package \`webgpu\` in Node. */
+  readonly device?: GPUDeviceLike;
+  readonly max?: Max;
+  readonly live?: Live;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: LoadProgress) => void;
+}
+
+/** A GPUDevice, said so that these types need no others. */
+export interface GPUDeviceLike {
+  readonly queue: object;
+  readonly lost: Promise<unknown>;
+  createBuffer(descriptor: never): object;
+}
+
+/** What every error of the runtime has beside its message. */
+export interface ModelError extends Error {
+  readonly code:
+    | "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported" | "bad-input" | "bad-weights" | "disposed"
+    | "corrupted" | "download-failed" | "bad-package";
+  /** How to mend it; null where nothing simple helps. */
+  readonly hint: string | null;
+}
+
+/** The model on a device. */
+export interface LoadedModel {
+  /** Runs it once. Rejects with a ModelError. */
+  run(inputs: Inputs, options?: RunOptions): Promise<Outputs>;
+  /** The name of the device. */
+  readonly device: string;
+  /** Resolves when the device is gone, after which \`run\` rejects with the same error: load again. */
+  readonly lost: Promise<ModelError>;
+  /** Frees everything it holds on the device, and the device where \`load\` opened it. */
+  dispose(): void;
+}
+
+export interface Model {
+  readonly name: string;
+  /** Fetches the files, holding each against its hash, and puts the model on a device. Rejects with a ModelError. */
+  load(options?: LoadOptions): Promise<LoadedModel>;
+}
+
+declare const model: Model;
+export default model;
+export declare const load: Model["load"];
+`;

@@ -1,0 +1,98 @@
+// A package on disk: written to a new folder beside its place and then renamed, so that a build is there whole or not at all.
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { MANIFEST, MANIFEST_FORMAT } from "../packaged/manifest.js";
+import type { WriteFile } from "./package.js";
+
+/** The folder cannot be written, or holds what no build has made. */
+export class FolderError extends Error {
+  override readonly name = "FolderError";
+  readonly hint: string | null;
+  constructor(message: string, hint: string | null = null, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.hint = hint;
+  }
+}
+
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["ENOSPC", "the disk is full"],
+  ["EROFS", "the disk is read-only"],
+  ["EACCES", "permission denied"],
+  ["EPERM", "permission denied"],
+  ["ENOTDIR", "its folder is not one"],
+  ["EDQUOT", "the disk quota is used up"],
+]);
+
+/** Calls `body` with a way to write files, and puts them at `path` when it is done; whatever is thrown before leaves `path` as it was. */
+export async function writeFolder<T>(path: string, body: (write: WriteFile) => Promise<T>): Promise<T> {
+  const place = resolve(path);
+  await expectReplaceable(path, place);
+  const fresh = join(dirname(place), `.${basename(place)}-${randomBytes(6).toString("hex")}`);
+  const old = `${fresh}-old`;
+  try {
+    await reaching(path, () => mkdir(fresh, { recursive: true }));
+    const made = await body((name, bytes) =>
+      reaching(path, async () => {
+        await mkdir(dirname(join(fresh, name)), { recursive: true });
+        await writeFile(join(fresh, name), bytes);
+      }),
+    );
+    await reaching(path, async () => {
+      const replaces = await exists(place);
+      if (replaces) await rename(place, old);
+      try {
+        await rename(fresh, place);
+      } catch (error) {
+        if (replaces) await rename(old, place);
+        throw error;
+      }
+    });
+    return made;
+  } finally {
+    await rm(fresh, { recursive: true, force: true });
+    await rm(old, { recursive: true, force: true });
+  }
+}
+
+/** Nothing but an empty folder or an earlier build is written over. */
+async function expectReplaceable(path: string, place: string): Promise<void> {
+  let names: readonly string[];
+  try {
+    names = await readdir(place);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === "ENOENT") return;
+    throw new FolderError(`cannot write ${path}: ${code === "ENOTDIR" ? "it is a file" : (REASONS.get(code ?? "") ?? String(code))}`, null, cause);
+  }
+  if (names.length === 0 || (names.includes(MANIFEST) && (await isManifest(join(place, MANIFEST))))) return;
+  throw new FolderError(`${path} holds files that are no build of modc`, "name an empty folder, or one that does not exist");
+}
+
+async function isManifest(path: string): Promise<boolean> {
+  return (await readFile(path, "utf8")).includes(JSON.stringify(MANIFEST_FORMAT));
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await readdir(path);
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw cause;
+  }
+}
+
+async function reaching<T>(path: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === undefined) throw cause;
+    throw new FolderError(
+      `cannot write ${path}: ${REASONS.get(code) ?? code}`,
+      code === "ENOSPC" ? "free some space, or write elsewhere with --output" : null,
+      cause,
+    );
+  }
+}

@@ -1,0 +1,31 @@
+// Programs as a package stores them: each kernel's text once, in a file of its own.
+import type { Program } from "../program/program.js";
+import { printProgram } from "../program/serialize.js";
+
+export interface StoredPrograms {
+  /** `program.json`. */
+  readonly text: string;
+  /** WGSL by the names of their files. */
+  readonly kernels: ReadonlyMap<string, string>;
+}
+
+/** `programs`: by what they are for. */
+export function storePrograms(programs: ReadonlyMap<string, Program>): StoredPrograms {
+  const files = new Map<string, string>(); // of each text
+  const counts = new Map<string, number>();
+  const fileOf = (name: string, wgsl: string): string => {
+    let file = files.get(wgsl);
+    if (file === undefined) {
+      const base = name.replace(/\.\d+$/, "").replace(/[^A-Za-z0-9_-]/g, "_");
+      const n = counts.get(base) ?? 0;
+      counts.set(base, n + 1);
+      files.set(wgsl, (file = `kernels/${base}.${n}.wgsl`));
+    }
+    return file;
+  };
+  const texts = [...programs].map(([use, program]) => {
+    const kernels = program.kernels.map((k) => ({ ...k, wgsl: fileOf(k.name, k.wgsl) }));
+    return `${JSON.stringify(use)}: ${printProgram({ ...program, kernels })}`;
+  });
+  return { text: `{\n${texts.join(",\n")}}\n`, kernels: new Map([...files].map(([wgsl, file]) => [file, wgsl])) };
+}

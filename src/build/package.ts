@@ -1,0 +1,158 @@
+// A model as a package that needs no compiler: its files, one after the other, the same for the same input.
+import type { Program } from "../program/program.js";
+import { formatBytes } from "../runtime/errors.js";
+import { fileDtype, toBytes } from "../runtime/weights/convert.js";
+import { matchWeights, readWeight } from "../runtime/weights/match.js";
+import type { WeightSource } from "../runtime/weights/source.js";
+import { sha256 } from "../packaged/hash.js";
+import { MANIFEST, MANIFEST_FORMAT, MANIFEST_VERSION, PROGRAMS, type Manifest, type ManifestFile, type ManifestTensor } from "../packaged/manifest.js";
+import { declarations } from "./declarations.js";
+import { storePrograms } from "./kernels.js";
+import { readme } from "./readme.js";
+
+export interface PackageInput {
+  /** The package's name for npm. */
+  readonly name: string;
+  /** What was built from, for people: `moby.mod`. */
+  readonly source: string;
+  /** `run`, whose weights are those of all. */
+  readonly programs: ReadonlyMap<string, Program>;
+  readonly weights: WeightSource;
+  /** Files of the runtime by name. */
+  readonly runtime: Readonly<Record<string, string>>;
+  /** Of modc. */
+  readonly version: string;
+  /** The largest shard of weights. */
+  readonly shardBytes: number;
+}
+
+/** Writes one file of the package; names have slashes. */
+export type WriteFile = (name: string, bytes: Uint8Array) => Promise<void>;
+
+/** Hands over every file, the manifest last. Throws WeightsError where weights do not fit. */
+export async function buildPackage(input: PackageInput, write: WriteFile, progress: (done: number, total: number) => void = () => {}): Promise<Manifest> {
+  const run = input.programs.get("run");
+  if (!run) throw new Error("modc bug: a package without a program to run");
+  const files: ManifestFile[] = [];
+  const put = async (name: string, contents: string | Uint8Array): Promise<void> => {
+    const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents;
+    await write(name, bytes);
+    files.push({ name, bytes: bytes.length, sha256: await sha256(bytes) });
+  };
+  const { text, kernels } = storePrograms(input.programs);
+  await put(PROGRAMS, text);
+  for (const [name, wgsl] of kernels) await put(name, wgsl);
+  const { shards, tensors } = await putWeights(input, run, put, progress);
+  for (const [name, source] of Object.entries(input.runtime)) await put(`runtime/${name}`, `// The runtime of modc ${input.version}, MIT licence.\n${source}`);
+  const loaded = [MANIFEST, PROGRAMS, ...kernels.keys(), ...shards];
+  await put("index.js", indexText(run.model, loaded));
+  await put("index.d.ts", declarations(run));
+  const weightBytes = tensors.reduce((sum, t) => sum + t.bytes, 0);
+  await put("README.md", readme({ ...input, run, weights: formatBytes(weightBytes) }));
+  await put("package.json", packageText(input, run));
+  const manifest: Manifest = { format: MANIFEST_FORMAT, version: MANIFEST_VERSION, model: run.model, files: files.sort(byName), shards, tensors };
+  await write(MANIFEST, new TextEncoder().encode(manifestText(manifest)));
+  return manifest;
+}
+
+const byName = (a: ManifestFile, b: ManifestFile): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+
+/** Weights in the order they are loaded in, as the checkpoint stores their values, cut where a shard is full. */
+async function putWeights(
+  { weights, shardBytes }: PackageInput,
+  run: Program,
+  put: (name: string, bytes: Uint8Array) => Promise<void>,
+  progress: (done: number, total: number) => void,
+): Promise<{ readonly shards: readonly string[]; readonly tensors: readonly ManifestTensor[] }> {
+  const matched = matchWeights(run, weights);
+  const shards: string[] = [];
+  const tensors: ManifestTensor[] = [];
+  let held: Uint8Array[] = [];
+  let bytes = 0;
+  let offset = 0;
+  const flush = async (): Promise<void> => {
+    if (bytes === 0) return;
+    const name = `weights/${String(shards.length).padStart(5, "0")}.bin`;
+    shards.push(name);
+    await put(name, concat(held, bytes));
+    held = [];
+    bytes = 0;
+  };
+  for (const weight of run.weights) {
+    const keys = matched.get(weight)!;
+    const values = await stored(weight, keys, weights);
+    tensors.push({ key: weight.path, dtype: values.dtype, shape: [...weight.shape], offset, bytes: values.bytes.length });
+    offset += values.bytes.length;
+    // A shard begins anew where what comes next would not fit; what fits in none is spread.
+    if (bytes > 0 && bytes + values.bytes.length > shardBytes) await flush();
+    for (let at = 0; at < values.bytes.length; at += shardBytes) {
+      const piece = values.bytes.subarray(at, at + shardBytes);
+      held.push(piece);
+      bytes += piece.length;
+      if (bytes >= shardBytes) await flush();
+    }
+    progress(tensors.length, run.weights.length);
+  }
+  await flush();
+  return { shards, tensors };
+}
+
+/** Bytes as the checkpoint has them where it holds the values once; copies are compared. */
+async function stored(
+  weight: Program["weights"][number],
+  keys: readonly string[],
+  source: WeightSource,
+): Promise<{ readonly dtype: string; readonly bytes: Uint8Array }> {
+  const [key] = keys;
+  if (key !== undefined && keys.length === 1) return { dtype: source.tensors.get(key)!.dtype, bytes: await source.read(key) };
+  const dtype = fileDtype(weight.dtype);
+  return { dtype, bytes: toBytes(await readWeight(weight, keys, source), dtype) };
+}
+
+function concat(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+/** A line for each file and tensor. */
+function manifestText(manifest: Manifest): string {
+  const lines = Object.entries(manifest).map(([key, value]: [string, unknown]) => {
+    const text = Array.isArray(value) && value.length > 0 ? `[\n${value.map((v) => `  ${JSON.stringify(v)}`).join(",\n")}\n]` : JSON.stringify(value);
+    return `${JSON.stringify(key)}: ${text}`;
+  });
+  return `{\n${lines.join(",\n")}\n}\n`;
+}
+
+/** Each place spelled out, so that a bundler finds the files and takes them along. */
+const indexText = (model: string, files: readonly string[]): string => `// Made by modc build; do not edit.
+import { createModel } from "./runtime/index.js";
+
+const files = {
+${files.map((name) => `  ${JSON.stringify(name)}: new URL(${JSON.stringify(`./${name}`)}, import.meta.url),\n`).join("")}};
+
+const model = createModel(${JSON.stringify(model)}, files);
+export default model;
+export const load = model.load;
+`;
+
+function packageText({ name, source }: PackageInput, { model }: Program): string {
+  const text = {
+    name,
+    version: "1.0.0",
+    description: `The model ${model}, compiled from ${source} by modc`,
+    type: "module",
+    sideEffects: false,
+    exports: { ".": { types: "./index.d.ts", default: "./index.js" }, "./package.json": "./package.json" },
+    types: "./index.d.ts",
+    files: ["index.js", "index.d.ts", MANIFEST, PROGRAMS, "kernels", "weights", "runtime"],
+    engines: { node: ">=20.19" },
+    peerDependencies: { webgpu: ">=0.3.0" },
+    peerDependenciesMeta: { webgpu: { optional: true } },
+  };
+  return `${JSON.stringify(text, null, 2)}\n`;
+}

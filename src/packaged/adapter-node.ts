@@ -1,0 +1,28 @@
+// Opening a device in Node for a built package: through Dawn, as the package `webgpu` brings it.
+import type { OpenDeviceOptions, OpenedAdapter } from "../runtime/device.js";
+import { NoDeviceError } from "../runtime/errors.js";
+
+// What `create()` returns must stay referenced as long as a device of it lives.
+let instance: Promise<GPU> | null = null;
+
+/** The best adapter there is; throws NoDeviceError. */
+export async function openNodeAdapter(_options: OpenDeviceOptions): Promise<OpenedAdapter> {
+  const gpu = await (instance ??= create());
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter)
+    throw new NoDeviceError("no GPU adapter was found", {
+      hint: "install a Vulkan driver (on Debian and Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers), or give your own device",
+    });
+  return { adapter, keep: [gpu], waitFor: (software) => (software ? "backoff" : "native") };
+}
+
+async function create(): Promise<GPU> {
+  try {
+    return (await import("webgpu")).create([]);
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
+    throw missing
+      ? new NoDeviceError("the package webgpu is not installed", { hint: "npm install webgpu, or give your own device", cause })
+      : new NoDeviceError(`Dawn does not run on this system: ${cause instanceof Error ? cause.message.split("\n")[0]! : String(cause)}`, { cause });
+  }
+}

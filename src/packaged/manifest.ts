@@ -1,0 +1,77 @@
+// The manifest of a built package: every file with its size and hash, and where in which shard each weight lies.
+import { Reader } from "../program/reader.js";
+import { FILE_DTYPES, type TensorEntry } from "../runtime/weights/source.js";
+import { PackageError } from "./errors.js";
+
+export const MANIFEST = "manifest.json";
+export const PROGRAMS = "program.json";
+export const MANIFEST_FORMAT = "modc-package";
+export const MANIFEST_VERSION = 1;
+
+export interface ManifestFile {
+  readonly name: string;
+  readonly bytes: number;
+  /** SHA-256, 64 hexadecimal digits. */
+  readonly sha256: string;
+}
+
+export interface ManifestTensor extends TensorEntry {
+  /** Path of the weight in the model. */
+  readonly key: string;
+  /** From the beginning of the first shard, as if all were one file. */
+  readonly offset: number;
+}
+
+export interface Manifest {
+  readonly format: typeof MANIFEST_FORMAT;
+  readonly version: typeof MANIFEST_VERSION;
+  readonly model: string;
+  /** Every file of the package but the manifest, by name. */
+  readonly files: readonly ManifestFile[];
+  /** Names of the files that hold weights, in order. */
+  readonly shards: readonly string[];
+  /** In the order of their places. */
+  readonly tensors: readonly ManifestTensor[];
+}
+
+const MOST_RANK = 16;
+
+/** Reads a manifest as if an enemy had written it; throws PackageError. */
+export function parseManifest(text: string): Manifest {
+  const refuse = (what: string, options?: ErrorOptions): PackageError =>
+    new PackageError("bad-package", MANIFEST, `${MANIFEST} is none of a built package: ${what}`, options);
+  const root = Reader.parse(text, refuse);
+  root.fields(["format", "version", "model", "files", "shards", "tensors"]);
+  if (root.get("format").string() !== MANIFEST_FORMAT) root.get("format").fail(`must be ${JSON.stringify(MANIFEST_FORMAT)}`);
+  const version = root.get("version").integer(0);
+  if (version !== MANIFEST_VERSION) root.get("version").fail(`is ${version}: this runtime reads ${MANIFEST_VERSION}`);
+  root.get("files").unique("name");
+  root.get("tensors").unique("key");
+  const files = root.get("files").list(readFile);
+  const sizes = new Map(files.map((f) => [f.name, f.bytes]));
+  const shards = root.get("shards").list((r) => {
+    const name = r.string();
+    return sizes.has(name) ? name : r.fail(`is ${JSON.stringify(name)}, which is no file`);
+  });
+  const whole = shards.reduce((sum, name) => sum + sizes.get(name)!, 0);
+  const tensors = root.get("tensors").list((r) => readTensor(r, whole));
+  return { format: MANIFEST_FORMAT, version: MANIFEST_VERSION, model: root.get("model").string(), files, shards, tensors };
+}
+
+function readFile(r: Reader): ManifestFile {
+  r.fields(["name", "bytes", "sha256"]);
+  const sha256 = r.get("sha256").string();
+  if (!/^[0-9a-f]{64}$/.test(sha256)) r.get("sha256").fail("is no SHA-256");
+  return { name: r.get("name").string(), bytes: r.get("bytes").integer(0), sha256 };
+}
+
+function readTensor(r: Reader, whole: number): ManifestTensor {
+  r.fields(["key", "dtype", "shape", "offset", "bytes"]);
+  const dtype = r.get("dtype").string();
+  const width = FILE_DTYPES.get(dtype) ?? r.get("dtype").fail(`is ${JSON.stringify(dtype)}, which is no type`);
+  const shape = r.get("shape").list((s) => s.integer(0), MOST_RANK);
+  const bytes = r.get("bytes").integer(0, whole);
+  if (shape.reduce((n, d) => n * d, width) !== bytes) r.get("bytes").fail("do not fit the shape");
+  const offset = r.get("offset").integer(0, whole - bytes);
+  return { key: r.get("key").string(), dtype, shape, offset, bytes };
+}

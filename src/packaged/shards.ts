@@ -1,0 +1,35 @@
+// The weights of a built package: cut into shards, of which one at a time is held.
+import type { TensorEntry, WeightSource } from "../runtime/weights/source.js";
+import { WeightsError } from "../runtime/errors.js";
+import type { Manifest } from "./manifest.js";
+
+/** `shard` gives the bytes of a file, checked. */
+export function shardedWeights(manifest: Manifest, shard: (name: string) => Promise<Uint8Array>): WeightSource {
+  const sizes = new Map(manifest.files.map((f) => [f.name, f.bytes]));
+  const tensors = new Map(manifest.tensors.map((t) => [t.key, t]));
+  let held: { readonly name: string; readonly bytes: Promise<Uint8Array> } | null = null;
+  const bytesOf = (name: string): Promise<Uint8Array> => {
+    if (held?.name !== name) held = { name, bytes: shard(name) };
+    return held.bytes;
+  };
+  return {
+    name: "the package's weights",
+    tensors: tensors satisfies ReadonlyMap<string, TensorEntry>,
+    async read(key) {
+      const tensor = tensors.get(key);
+      if (!tensor) throw new WeightsError(`the package has no weight ${key}`);
+      const bytes = new Uint8Array(tensor.bytes);
+      let begin = 0; // of the shard, counted from the first one's beginning
+      for (const name of manifest.shards) {
+        const end = begin + sizes.get(name)!;
+        const [from, to] = [Math.max(begin, tensor.offset), Math.min(end, tensor.offset + tensor.bytes)];
+        if (from < to) bytes.set((await bytesOf(name)).subarray(from - begin, to - begin), from - tensor.offset);
+        begin = end;
+      }
+      return bytes;
+    },
+    async close() {
+      held = null;
+    },
+  };
+}

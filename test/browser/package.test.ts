@@ -1,0 +1,187 @@
+// A built package in browsers: the numbers of Node under a strict content security policy, through a bundler too, and a clear message where something is missing.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { compile } from "../../src/compile.js";
+import { load, openDevice } from "../../src/runtime/index.js";
+import { modc, root } from "../cli/spawn.js";
+import { launch, programPath, type BrowserName, type TestBrowser, type TestPage } from "./browsers.js";
+import { serve, type Fault, type Served } from "./serve.js";
+
+const TEXT = "Call me Ishmael. Some years ago";
+/** Absolute, of logits up to 20: another implementation of WebGPU rounds otherwise (issue: 1e-4). */
+const TOLERANCE = 1e-4;
+
+const PAGE = `<!doctype html><title>test</title><link rel="icon" href="/icon.svg"><script type="module" src="/page.js"></script>`;
+/** The page's own device is on \`window\`, so that a test can lose it. */
+const SCRIPT = `import model from "./index.js";
+const tokens = [[...new TextEncoder().encode(${JSON.stringify(TEXT)})]];
+const told = (e) => ({ name: e.name, code: e.code, message: e.message, hint: e.hint });
+window.logits = async () => {
+  const loaded = await model.load();
+  const { output } = await loaded.run({ tokens });
+  loaded.dispose();
+  return { shape: output.shape, data: Array.from(output.data) };
+};
+window.failure = async () => { try { await model.load(); return null; } catch (e) { return told(e); } };
+window.lose = async () => {
+  const device = await (await navigator.gpu.requestAdapter()).requestDevice();
+  const loaded = await model.load({ device });
+  await loaded.run({ tokens });
+  device.destroy();
+  const lost = told(await loaded.lost);
+  const after = await loaded.run({ tokens }).then(() => null, told);
+  loaded.dispose();
+  const again = await window.logits();
+  return { lost, after, again: again.shape };
+};
+window.ready = true;
+`;
+
+const folder = mkdtempSync(join(tmpdir(), "modc-browser-"));
+const built = join(folder, "moby");
+let expected: Float32Array;
+
+beforeAll(async () => {
+  const { status, stderr } = await modc(["build", "examples/moby.mod", "--weights", "examples/moby.safetensors", "-o", built, "--shard", "1MiB"]);
+  expect([status, stderr]).toEqual([0, ""]);
+  const { program } = compile(readFileSync(join(root, "examples", "moby.mod"), "utf8"));
+  const device = await openDevice();
+  const session = await load(program!, device, join(root, "examples", "moby.safetensors"));
+  expected = (await session.run({ tokens: [[...new TextEncoder().encode(TEXT)]] }))["output"]!.data as Float32Array; // of f32
+  session.dispose();
+  device.destroy();
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A page over the built package, once its script has run. */
+async function openPage(browser: TestBrowser, served: Served): Promise<TestPage> {
+  const page = await browser.open();
+  await page.goto(served.url);
+  for (let i = 0; (await page.evaluate("window.ready === true")) !== true; i++) {
+    if (i > 200) throw new Error(`the page does not start: ${page.errors.join("; ")}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return page;
+}
+
+const ICON = { "/icon.svg": '<svg xmlns="http://www.w3.org/2000/svg"/>' };
+const pages = { "/": PAGE, "/page.js": SCRIPT, ...ICON };
+
+function expectLogits(found: unknown): void {
+  const { shape, data } = found as { readonly shape: readonly number[]; readonly data: readonly number[] }; // what `logits` returns
+  expect(shape).toEqual([1, TEXT.length, 256]);
+  let worst = 0;
+  data.forEach((value, i) => (worst = Math.max(worst, Math.abs(value - expected[i]!))));
+  expect(data).toHaveLength(expected.length);
+  expect(worst).toBeLessThan(TOLERANCE);
+}
+
+for (const name of ["chromium", "firefox-esr"] as const satisfies readonly BrowserName[]) {
+  const installed = programPath(name) !== null;
+  const note = installed ? "" : ` (skipped: ${name} is not installed; on Debian apt-get install ${name})`;
+  describe.skipIf(!installed)(`a built package in ${name}${note}`, { timeout: 180_000 }, () => {
+    let browser: TestBrowser;
+    beforeAll(async () => void (browser = await launch(name)), 120_000);
+    afterAll(() => browser?.close());
+
+    const over = async (fault: Fault | undefined, body: (page: TestPage) => Promise<void>, at = built): Promise<void> => {
+      const served = await serve(at, { pages, ...(fault ? { fault } : {}) });
+      try {
+        await body(await openPage(browser, served));
+      } finally {
+        await served.close();
+      }
+    };
+
+    it("gives the logits of Node, under a strict content security policy", async () => {
+      await over(undefined, async (page) => {
+        expectLogits(await page.evaluate("window.logits()"));
+        expect(page.errors).toEqual([]);
+      });
+    });
+
+    if (name === "firefox-esr") return; // the rest is the package's own code, whatever the browser
+
+    it("says so where there is no WebGPU", async () => {
+      await over(undefined, async (page) => {
+        await page.evaluate("Object.defineProperty(navigator, 'gpu', { value: undefined })");
+        expect(await page.evaluate("window.failure()")).toEqual({
+          name: "NoDeviceError",
+          code: "no-device",
+          message: "this browser has no WebGPU",
+          hint: "use a current Chrome, Edge, Safari or Firefox, over https or localhost",
+        });
+      });
+    });
+
+    it("refuses a corrupted shard", async () => {
+      const corrupt: Fault = (_, response, file) => {
+        if (!file.endsWith("00001.bin")) return false;
+        const bytes = readFileSync(file);
+        bytes[1000]! ^= 1;
+        response.end(bytes);
+        return true;
+      };
+      await over(corrupt, async (page) => {
+        expect(await page.evaluate("window.failure()")).toMatchObject({
+          name: "PackageError",
+          code: "corrupted",
+          message: expect.stringMatching(/^weights\/00001\.bin is not the file/),
+        });
+      });
+    });
+
+    it("goes on with a download that broke off", async () => {
+      let left = 2;
+      const breaks: Fault = (request, response, file) => {
+        if (!file.endsWith("00000.bin") || left-- <= 0) return false;
+        const whole = readFileSync(file);
+        const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+        response.writeHead(from > 0 ? 206 : 200, { "content-length": whole.length - from });
+        response.write(whole.subarray(from, from + 100_000), () => setTimeout(() => response.destroy(), 50));
+        return true;
+      };
+      await over(breaks, async (page) => expectLogits(await page.evaluate("window.logits()")));
+    });
+
+    it("tells of a lost device, and loads again", async () => {
+      await over(undefined, async (page) => {
+        expect(await page.evaluate("window.lose()")).toMatchObject({
+          lost: { name: "DeviceLostError", code: "device-lost" },
+          after: { name: "DeviceLostError", code: "device-lost" },
+          again: [1, TEXT.length, 256],
+        });
+      });
+    });
+
+    it("gives the same through a bundler", async () => {
+      const project = join(folder, "bundled");
+      mkdirSync(join(project, "node_modules"), { recursive: true });
+      symlinkSync(built, join(project, "node_modules", "moby"), "dir");
+      writeFileSync(join(project, "package.json"), `{ "type": "module" }`);
+      writeFileSync(join(project, "index.html"), PAGE.replace("/page.js", "./page.js").replace(/<link[^>]*>/, ""));
+      writeFileSync(join(project, "page.js"), SCRIPT.replace("./index.js", "moby"));
+      const { build } = await import("vite");
+      const warnings: string[] = [];
+      const logger = {
+        info: () => {},
+        warn: (text: string) => void warnings.push(text),
+        warnOnce: (text: string) => void warnings.push(text),
+        error: (text: string) => void warnings.push(text),
+        clearScreen: () => {},
+        hasErrorLogged: () => false,
+        hasWarned: false,
+      };
+      await build({ root: project, customLogger: logger, build: { target: "es2022" } });
+      expect(warnings).toEqual([]);
+      const served = await serve(join(project, "dist"), { pages: { "/": readFileSync(join(project, "dist", "index.html"), "utf8"), ...ICON } });
+      try {
+        expectLogits(await (await openPage(browser, served)).evaluate("window.logits()"));
+      } finally {
+        await served.close();
+      }
+    });
+  });
+}

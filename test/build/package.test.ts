@@ -1,0 +1,108 @@
+// Packages: the same from the same input, every file as the manifest says, weights whole however they are cut.
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { runtimeFiles } from "../../src/bundled.js";
+import { parseManifest } from "../../src/packaged/manifest.js";
+import { readPrograms } from "../../src/packaged/programs.js";
+import { shardedWeights } from "../../src/packaged/shards.js";
+import { packageOf, programOf, startingWeights } from "./packages.js";
+
+const MOBY = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
+const program = programOf(MOBY, { dim: 32, depth: 2 });
+const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
+
+describe("a package", () => {
+  it("is the same for the same input, byte for byte", async () => {
+    const [a, b] = [await packageOf(program), await packageOf(programOf(MOBY, { dim: 32, depth: 2 }))];
+    expect([...a.files.keys()]).toEqual([...b.files.keys()]);
+    for (const [name, bytes] of a.files)
+      expect(createHash("sha256").update(bytes).digest("hex"), name).toBe(createHash("sha256").update(b.files.get(name)!).digest("hex"));
+  });
+
+  it("has a manifest that names every other file, with its size and hash", async () => {
+    const { manifest, files } = await packageOf(program);
+    expect(parseManifest(text(files.get("manifest.json")))).toEqual(manifest);
+    expect(manifest.files.map((f) => f.name)).toEqual([...files.keys()].filter((name) => name !== "manifest.json").sort());
+    for (const { name, bytes, sha256 } of manifest.files) {
+      expect(files.get(name)!.length, name).toBe(bytes);
+      expect(createHash("sha256").update(files.get(name)!).digest("hex"), name).toBe(sha256);
+    }
+  });
+
+  it("names in index.js whatever is loaded", async () => {
+    const { manifest, files } = await packageOf(program);
+    const index = text(files.get("index.js"));
+    for (const name of [...manifest.shards, ...[...files.keys()].filter((n) => n.endsWith(".wgsl")), "program.json", "manifest.json"])
+      expect(index).toContain(`new URL("./${name}", import.meta.url)`);
+  });
+
+  it("gives the program back as it was", async () => {
+    const { files } = await packageOf(program);
+    const programs = await readPrograms(text(files.get("program.json")), async (name) => text(files.get(name)));
+    expect(programs.get("run")).toEqual(program);
+  });
+
+  it("holds each kernel's text once, whichever programs have it", async () => {
+    const { files } = await packageOf(program, {
+      programs: new Map([
+        ["run", program],
+        ["again", program],
+      ]),
+    });
+    const kernels = [...files].filter(([name]) => name.startsWith("kernels/")).map(([, bytes]) => text(bytes));
+    expect(new Set(kernels).size).toBe(kernels.length);
+    expect(kernels.length).toBe(new Set(program.kernels.map((k) => k.wgsl)).size);
+  });
+
+  it.each([1024, 4096, 5000, 1 << 24])("gives back every weight from shards of at most %i bytes", async (shardBytes) => {
+    const { manifest, files } = await packageOf(program, { shardBytes });
+    for (const name of manifest.shards) expect(files.get(name)!.length).toBeLessThanOrEqual(shardBytes);
+    const asked: string[] = [];
+    const source = shardedWeights(manifest, async (name) => (asked.push(name), files.get(name)!));
+    const wanted = startingWeights(program);
+    for (const { path } of program.weights) expect(await source.read(path), path).toEqual(await wanted.read(path));
+    // In the order they are loaded in no shard is fetched twice.
+    expect(asked).toEqual([...new Set(asked)]);
+  });
+});
+
+describe("a manifest that no build has written is refused", () => {
+  const whole = packageOf(program).then(({ files }) => text(files.get("manifest.json")));
+  it.each([
+    ["other text", () => "{", /it is not JSON/],
+    ["another format", (t: string) => t.replace("modc-package", "zip"), /format must be "modc-package"/],
+    ["another version", (t: string) => t.replace('"version": 1', '"version": 2'), /version is 2: this runtime reads 1/],
+    ["a hash that is none", (t: string) => t.replace(/"sha256":"[0-9a-f]{64}"/, '"sha256":"abc"'), /files\[0\]\.sha256 is no SHA-256/],
+    [
+      "a shard that is no file",
+      (t: string) => t.replace('"shards": [\n  "weights/00000.bin"', '"shards": [\n  "../secret"'),
+      /shards\[0\] is "\.\.\/secret", which is no file/,
+    ],
+    ["a weight beyond the shards", (t: string) => t.replace(/"offset":0,/, '"offset":1e9,'), /tensors\[0\]\.offset must be a whole number from 0/],
+    ["a weight whose bytes do not fit its shape", (t: string) => t.replace(/"shape":\[(\d+)/, '"shape":[1$1'), /tensors\[0\]\.bytes do not fit the shape/],
+  ])("%s", async (_, change, message) => {
+    const changed = change(await whole);
+    expect(changed).not.toBe(await whole);
+    expect(() => parseManifest(changed)).toThrow(message);
+  });
+});
+
+describe("the runtime in a package", () => {
+  const sizes = Object.entries(runtimeFiles).map(([name, source]) => [name, gzipSync(source, { level: 9 }).length] as const);
+  const all = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
+  it(`takes at most 40 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
+    expect(all).toBeLessThanOrEqual(40_000);
+  });
+
+  it("evaluates no text as code, and imports nothing but what Node has", () => {
+    for (const [name, source] of Object.entries(runtimeFiles)) {
+      expect(source, name).not.toMatch(/\beval\(|new Function\b|\bFunction\(/);
+      for (const [, from] of source.matchAll(/(?:(?:^|[;\n])(?:import|export)\b[^;"]*\bfrom\s*|\bimport\()"([^"]+)"/g)) {
+        if (name === "node.js") expect(["node:fs/promises", "webgpu"].includes(from!) || from!.startsWith("./shared-"), from).toBe(true);
+        else expect(from).toMatch(/^\.\/shared-/);
+      }
+    }
+  });
+});

@@ -1,0 +1,124 @@
+// What users install: the packed modc and a built model, checked by the tools that check packages, used from TypeScript, in Node and through a bundler.
+import { join } from "node:path";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { modc, root } from "../cli/spawn.js";
+import { packModc, project } from "./project.js";
+
+const TEXT = "Call me Ishmael. Some years ago";
+const DEPENDENCIES = ["webgpu", "chevrotain", "@chevrotain", "commander", "@huggingface"];
+
+describe("a project that installs modc and a model", () => {
+  const own = project(DEPENDENCIES);
+  let tarball = "";
+  beforeAll(async () => {
+    tarball = packModc(own);
+    const { status, stderr } = await modc([
+      "build",
+      "examples/moby.mod",
+      "--weights",
+      "examples/moby.safetensors",
+      "-o",
+      join(own.path, "node_modules", "moby"),
+      "--shard",
+      "1MiB",
+    ]);
+    expect([status, stderr]).toEqual([0, ""]);
+  });
+  afterAll(own.remove);
+
+  it.each(["modc", "moby"])("publint has nothing to say of %s", async (name) => {
+    const { messages, pkg } = await publint({ pkgDir: join(own.path, "node_modules", name), pack: false, strict: true });
+    expect(messages.map((m) => formatMessage(m, pkg))).toEqual([]);
+  });
+
+  it("attw finds no wrong types", () => {
+    for (const args of [[tarball], ["--pack", "node_modules/moby"]]) {
+      const { status, stdout, stderr } = own.run("attw", [...args, "--profile", "esm-only"]); // another status than 0 for any problem
+      expect(status, `${stdout}${stderr}`).toBe(0);
+    }
+  });
+
+  it("both run in Node, and give the same", () => {
+    own.write(
+      "both.mjs",
+      `import { readFileSync } from "node:fs";
+import model from "moby";
+import { compile, formatDiagnostics } from "modc";
+import { load, openDevice } from "modc/runtime";
+const tokens = [[...new TextEncoder().encode(${JSON.stringify(TEXT)})]];
+const stages = new Set();
+const built = await model.load({ onProgress: ({ stage, done, total }) => { if (done > total) throw new Error(stage); stages.add(stage); } });
+const a = (await built.run({ tokens })).output;
+built.dispose();
+const root = ${JSON.stringify(root)};
+const { program, diagnostics } = compile(readFileSync(root + "/examples/moby.mod", "utf8"));
+if (!program) throw new Error(formatDiagnostics(diagnostics));
+const device = await openDevice();
+const session = await load(program, device, root + "/examples/moby.safetensors");
+const b = (await session.run({ tokens })).output;
+session.dispose();
+device.destroy();
+console.log(JSON.stringify({ name: model.name, shape: a.shape, same: Buffer.compare(Buffer.from(a.data.buffer), Buffer.from(b.data.buffer)) === 0, stages: [...stages] }));
+`,
+    );
+    const { status, stdout, stderr } = own.run("node", ["both.mjs"]);
+    expect(status, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toEqual({ name: "Moby", shape: [1, TEXT.length, 256], same: true, stages: ["download", "kernels", "weights"] });
+  });
+
+  it.each(["nodenext", "bundler"])("type-check, with %s resolution", (resolution) => {
+    own.write(
+      "use.ts",
+      `import model, { type LoadedModel } from "moby";
+import { compile } from "modc";
+import { load, openDevice } from "modc/runtime";
+export async function logits(text: Uint8Array, device?: GPUDevice): Promise<Float32Array> {
+  const loaded: LoadedModel = await model.load({ max: { B: 1, T: text.length }, ...(device ? { device } : {}) });
+  const { output } = await loaded.run({ tokens: { data: Uint32Array.from(text), shape: [1, text.length] } });
+  return output.data;
+}
+export async function own(source: string): Promise<string> {
+  const { program } = compile(source);
+  const session = await load(program!, await openDevice());
+  return session.program.model;
+}
+`,
+    );
+    own.write("wrong.ts", `import model from "moby";\nexport const wrong = (await model.load()).run({ text: [[1]] });\n`);
+    const flags = [
+      "--noEmit",
+      "--strict",
+      "--target",
+      "es2022",
+      "--module",
+      resolution === "nodenext" ? "nodenext" : "esnext",
+      "--moduleResolution",
+      resolution,
+      "--types",
+      "",
+    ];
+    const right = own.run("tsc", [...flags, "use.ts"]);
+    expect(right.stdout).toBe("");
+    const wrong = own.run("tsc", [...flags, "wrong.ts"]);
+    expect(wrong.stdout).toMatch(/wrong\.ts\(2,.*'text' does not exist in type 'Inputs'/);
+  });
+
+  it("the model without the package webgpu says what to install", () => {
+    const bare = project([]);
+    try {
+      bare.write(
+        "run.mjs",
+        `import model from ${JSON.stringify(join(own.path, "copy", "index.js"))};\ntry { await model.load(); } catch (e) { console.log(e.code, "|", e.message, "|", e.hint); }\n`,
+      );
+      own.run("node", ["-e", `require("node:fs").cpSync("node_modules/moby", "copy", { recursive: true })`]);
+      own.run("node", ["-e", `require("node:fs").renameSync("node_modules/webgpu", "node_modules/-webgpu")`]);
+      const { stdout, stderr } = bare.run("node", ["run.mjs"]);
+      expect(stdout, stderr).toBe("no-device | the package webgpu is not installed | npm install webgpu, or give your own device\n");
+    } finally {
+      own.run("node", ["-e", `require("node:fs").renameSync("node_modules/-webgpu", "node_modules/webgpu")`]);
+      bare.remove();
+    }
+  });
+});
