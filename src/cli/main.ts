@@ -132,6 +132,15 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("-o, --output <path>", "the file to write (default: print it)"),
     json,
   ]).action(async (folder, flags) => finish((await import("./commands/import.js")).importFolder(folder, flags)));
+  add("convert <folder>", "turn a dense checkpoint into a routed model that computes the same at the start", [
+    new Option("-o, --output <folder>", "the folder to write: model.mod, model.safetensors, and the tokenizer's files").makeOptionMandatory(),
+    new Option("--mod <setting...>", "every=2: each second layer is routed; capacity=12.5%: what training is to come to").default(
+      ["every=2", "capacity=12.5%"],
+      "every=2 capacity=12.5%",
+    ),
+    seed,
+    json,
+  ]).action(async (folder, flags) => finish(await (await import("./commands/convert.js")).convert(folder, flags)));
   add("plan <file>", "print each kernel: what was fused into it, from which lines, its tuning, its memory, its cost", [
     batch,
     new Option("--length <n>", "tokens of each sequence (default 512, or as many as the model allows)"),

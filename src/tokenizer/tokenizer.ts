@@ -41,7 +41,9 @@ export async function parseTokenizer(json: string, file: string, config: string 
   const { Tokenizer: Library } = await import("@huggingface/tokenizers");
   let library: InstanceType<typeof Library>;
   try {
-    library = new Library(complete(JSON.parse(json)), parseObject(config));
+    const described = complete(JSON.parse(json));
+    // Of a WordLevel model the library takes the token for what is unknown from the other file.
+    library = new Library(described, { ...parseObject(config), unk_token: described.model.unk_token });
     if (library.get_vocab().size === 0) throw new Error("it has no tokens");
   } catch (cause) {
     throw new TokenizerError("bad-tokenizer", `${file} is no tokenizer that modc can read: ${cause instanceof Error ? cause.message : String(cause)}`, {
@@ -50,15 +52,17 @@ export async function parseTokenizer(json: string, file: string, config: string 
   }
   const ids = [...library.get_vocab().values()];
   const vocabulary = ids.reduce((a, b) => Math.max(a, b), -1) + 1;
-  const idsOf = (text: string, template: boolean): readonly number[] => library.encode(text, { add_special_tokens: template }).ids;
+  const read = (text: string, template: boolean): { readonly ids: readonly number[]; readonly tokens: readonly string[] } =>
+    library.encode(text, { add_special_tokens: template });
   const special = new Set([...library.get_added_tokens_decoder()].flatMap(([id, token]) => (token.special ? [id] : [])));
   return {
     vocabulary,
     encode(text, { template = false } = {}) {
-      const ids = idsOf(text, template);
-      if (!hasHole(ids)) return ids;
-      const character = [...new Set(text)].find((c) => hasHole(idsOf(c, false))) ?? text.slice(0, 40);
-      throw new TokenizerError("bad-text", `${file} has no token for ${JSON.stringify(character)}, nor one for what is unknown`);
+      const { ids, tokens } = read(text, template);
+      const at = holeIn(ids);
+      if (at < 0) return ids;
+      const whole = tokens[at] === HOLE ? [...new Set(text)].find((c) => holeIn(read(c, false).ids) >= 0) : tokens[at];
+      throw new TokenizerError("bad-text", `${file} has no token for ${JSON.stringify(whole ?? text.slice(0, 40))}, nor one for what is unknown`);
     },
     decode(tokens, { special: withSpecial = false } = {}) {
       const wrong = tokens.find((token) => !isToken(token, vocabulary) || library.id_to_token(token) === undefined);
@@ -76,10 +80,10 @@ const MODELS = new Set<unknown>(["BPE", "Unigram", "WordLevel", "WordPiece", und
 /** Stands for what a vocabulary has no token for, and is none of it: the library would leave such characters out, and say nothing. */
 const HOLE = "\u0000 unknown";
 /** The library gives no number where there is neither a token nor one for what is unknown. */
-const hasHole = (ids: readonly (number | undefined)[]): boolean => ids.includes(undefined);
+const holeIn = (ids: readonly (number | undefined)[]): number => ids.indexOf(undefined);
 
 /** With the fields that may be left out, which the library asks for. */
-function complete(read: unknown): object {
+function complete(read: unknown): Readonly<Record<string, unknown>> & { readonly model: { readonly unk_token?: unknown } } {
   if (typeof read !== "object" || read === null || !("model" in read)) throw new Error("it has no model");
   const { model } = read;
   if (typeof model !== "object" || model === null) throw new Error("its model is no object");

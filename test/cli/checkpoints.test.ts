@@ -1,7 +1,9 @@
 // Checkpoint folders on the command line: opened wherever a model is taken, imported, and what is wrong with one.
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fromBytes } from "../../src/runtime/weights/convert.js";
+import { readSafetensors } from "../../src/runtime/index.js";
 import { VARIANTS, writeFolder } from "../huggingface/folders.js";
 import { modc, modcAll, temporaryFolder } from "./spawn.js";
 
@@ -115,5 +117,46 @@ describe("a checkpoint's tokenizer", () => {
     const own = broken("bad-tokenizer", (path) => writeFileSync(join(path, "tokenizer.json"), "{}"));
     const { status, stderr } = await modc(["run", own, "--text", "the white whale"]);
     expect([status, stderr]).toEqual([1, `error: ${join(own, "tokenizer.json")} is no tokenizer that modc can read: it has no model\n`]);
+  });
+});
+
+describe("a converted checkpoint", () => {
+  it("is a folder like others, whose routing alone is trained", { timeout: 120_000 }, async () => {
+    const own = broken("dense", (path) => writeFileSync(join(path, "tokenizer.json"), SMALL_TOKENIZER));
+    const output = place("routed");
+    const converted = await modc(["convert", own, "-o", output, "--mod", "every=3", "capacity=25%"]);
+    expect(converted).toMatchObject({ status: 0, stderr: "" });
+    expect(converted.stdout).toBe(
+      `${output}: Qwen3, 1 of 3 layers routed; 593 numbers of 151,761 are new\n` +
+        `train what is new: modc train ${output} --only router,guess --live-schedule capacity=100%@0,25%@50% --data … -o …\n`,
+    );
+    const data = temporary.file("text.txt", "the white whale, the whale, white the whale\n".repeat(40));
+    const run = place("run");
+    const schedule = ["--only", "router,guess", "--live-schedule", "capacity=100%@0,25%@50%", "--lr", "0.05", "--weight-decay", "0"];
+    const trained = await modc(["train", output, ...schedule, "--data", data, "-o", run, "--steps", "4", "--batch", "2", "--context", "12"]);
+    expect([trained.status, trained.stderr]).toEqual([0, expect.not.stringContaining("error")]);
+    const [before, after] = [join(output, "model.safetensors"), join(run, "checkpoints", "last", "model.safetensors")].map((path) =>
+      readSafetensors(readFileSync(path)),
+    );
+    const changed: string[] = [];
+    for (const [key, { dtype }] of before!.tensors) {
+      const was = fromBytes(await before!.read(key), dtype, "f32") as Float32Array; // floats convert
+      const is = fromBytes(await after!.read(key), after!.tensors.get(key)!.dtype, "f32") as Float32Array;
+      if (!was.every((value, at) => value === is[at])) changed.push(key);
+    }
+    expect(changed).toEqual(["router.weight", "guess.up.weight", "guess.up.bias", "guess.down.weight", "guess.down.bias"].map((p) => `layers.2.${p}`));
+  });
+
+  it("is refused where it is asked for wrongly", async () => {
+    const output = place("nothing");
+    const ended = await modcAll(
+      [["every=0"], ["capacity=0%"], ["capacity=150%"], ["often=2"], ["every=2", "every=3"], ["every=4"]].map((mod) => ({
+        args: ["convert", folder, "-o", output, "--mod", ...mod],
+      })),
+    );
+    expect(ended.map(({ status }) => status)).toEqual([2, 2, 2, 2, 2, 1]);
+    expect(ended[1]!.stderr).toContain("--mod capacity=0% is no share of the tokens");
+    expect(ended[3]!.stderr).toContain("--mod often=2: it takes every and capacity");
+    expect(existsSync(output)).toBe(false);
   });
 });

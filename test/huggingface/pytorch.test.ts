@@ -6,12 +6,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { checkpointSource } from "../../src/huggingface/folder-node.js";
-import type { Program } from "../../src/program/program.js";
-import { load, matchWeights, readWeight } from "../../src/runtime/index.js";
-import { openWeights } from "../../src/runtime/node.js";
+import { load } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
-import { compiled, furthest, reference, type Weights } from "../end-to-end/model.js";
+import { compiled, furthest, reference } from "../end-to-end/model.js";
 import { random } from "../random.js";
+import { weightsOf } from "./folder-weights.js";
 import { VARIANTS, writeFolder } from "./folders.js";
 
 const SCRIPT = fileURLToPath(new URL("decoders.py", import.meta.url));
@@ -50,17 +49,6 @@ function ask(): readonly Answer[] {
   const { status, stdout, stderr } = spawnSync(python!, [SCRIPT], { input: JSON.stringify(jobs), encoding: "utf8", maxBuffer: 2 ** 28 });
   if (status !== 0) throw new Error(stderr);
   return JSON.parse(stdout) as readonly Answer[]; // the script's own form
-}
-
-async function weightsOf(program: Program, folder: string): Promise<Weights> {
-  const source = await openWeights(folder);
-  try {
-    const matched = matchWeights(program, source);
-    const read = program.weights.map(async (w) => [w.path, { shape: w.shape, data: Float32Array.from(await readWeight(w, matched.get(w)!, source)) }] as const);
-    return new Map(await Promise.all(read));
-  } finally {
-    await source.close();
-  }
 }
 
 // Importing torch alone may take long.

@@ -68,6 +68,13 @@ describe("the tokenizer of a checkpoint", () => {
     const small = await parseTokenizer(JSON.stringify(bare), "small.json");
     expect(small.encode("aa")).toEqual([0, 0]);
     expect(() => small.encode("aéb")).toThrow('small.json has no token for "é", nor one for what is unknown');
+    const words = (unk: object) =>
+      parseTokenizer(
+        JSON.stringify({ pre_tokenizer: { type: "Whitespace" }, model: { type: "WordLevel", vocab: { the: 0, "[UNK]": 1 }, ...unk } }),
+        "words.json",
+      );
+    expect((await words({ unk_token: "[UNK]" })).encode("the whale")).toEqual([0, 1]);
+    await expect(words({}).then((t) => t.encode("the whale"))).rejects.toThrow('words.json has no token for "whale", nor one for what is unknown');
   });
 
   it("that is broken is refused with what is wrong", async () => {

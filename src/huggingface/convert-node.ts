@@ -1,0 +1,108 @@
+// A dense checkpoint as a Mixture-of-Depths model that computes the same at the start: its text, its weights, its tokenizer. Node only.
+import { randomBytes } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { check } from "../check/check.js";
+import type { ModelWeight } from "../check/model.js";
+import { invariant } from "../diagnostics/invariant.js";
+import type { ProgramWeight } from "../program/program.js";
+import { initialWeights, matchWeights, readWeight, type Words } from "../runtime/index.js";
+import { openWeights, saveWeights } from "../runtime/node.js";
+import { decoderSource, type Routing } from "./decoder-source.js";
+import { CheckpointError } from "./errors.js";
+import { checkpointFiles, MODEL_FILE } from "./files-node.js";
+import { checkpointConfig, checkpointText } from "./folder-node.js";
+
+export interface ConvertOptions {
+  readonly routing: Routing;
+  /** Of the predictors' inner weights, which nothing of the dense model determines. */
+  readonly seed: number;
+}
+
+export interface Converted {
+  /** The model's name. */
+  readonly model: string;
+  /** Layers, and how many of them are routed. */
+  readonly layers: number;
+  readonly routed: number;
+  /** Numbers in all weights, and those that are new. */
+  readonly parameters: number;
+  readonly added: number;
+}
+
+/** Logits of a predictor at the start: sigmoid(2) = 0.88, so every token is kept, and training can soon say otherwise. */
+const KEEP = 2;
+
+/** Where new weights begin: no score, so that each gate is 1 + 0.2 · tanh(0) = 1, and predictors that keep every token. Others follow from the seed. */
+const STARTS: readonly (readonly [ending: string, value: number])[] = [
+  [".router.weight", 0],
+  [".guess.down.weight", 0],
+  [".guess.down.bias", KEEP],
+];
+
+/** Whether a weight is of the routing: the dense model has none such. */
+const isNew = ({ path }: { readonly path: string }): boolean => /^layers\.\d+\.(?:router|guess)\./.test(path);
+
+/** Writes a folder that commands open as they open the dense one. It appears whole, or not at all. Throws CheckpointError and WeightsError. */
+export async function convertFolder(folder: string, output: string, { routing, seed }: ConvertOptions): Promise<Converted> {
+  if (existsSync(output) && readdirSync(output).length > 0)
+    throw new CheckpointError("bad-option", `${output} is there already`, { hint: "name a folder that is not, or that is empty" });
+  const config = checkpointConfig(folder);
+  if (routing.every > config.depth)
+    throw new CheckpointError("bad-option", `every is ${routing.every}: ${folder} has ${config.depth} layers, and none would be routed`);
+  const files = checkpointFiles(folder);
+  if (files.weights === null) throw new CheckpointError("bad-folder", `${folder} has no weights: neither model.safetensors nor model.safetensors.index.json`);
+  const text = decoderSource(config, routing);
+  const { model } = check({ file: MODEL_FILE, text }, { phase: "infer", read: () => null });
+  invariant(model !== null, "the routed model of a configuration does not check");
+  const weights = model.weights.map(asProgramWeight);
+  const fresh = `${output.replace(/[/\\]+$/, "")}.${randomBytes(6).toString("hex")}.tmp`;
+  mkdirSync(fresh);
+  try {
+    writeFileSync(join(fresh, MODEL_FILE), text);
+    await writeWeights(files.weights, join(fresh, "model.safetensors"), weights, model.ignore, seed);
+    for (const file of [files.tokenizer, files.tokenizerConfig, files.chatTemplate, files.generationConfig])
+      if (file !== null) copyFileSync(file, join(fresh, basename(file)));
+    if (files.generationConfig === null) await writeEnds(folder, fresh);
+    if (existsSync(output)) rmSync(output, { recursive: true });
+    renameSync(fresh, output);
+  } catch (error) {
+    rmSync(fresh, { recursive: true, force: true });
+    throw error;
+  }
+  const count = (some: readonly ProgramWeight[]): number => some.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
+  return {
+    model: model.name,
+    layers: config.depth,
+    routed: Math.floor(config.depth / routing.every),
+    parameters: count(weights),
+    added: count(weights.filter(isNew)),
+  };
+}
+
+const asProgramWeight = ({ path, dtype, shape, init, keys }: ModelWeight): ProgramWeight => ({ path, dtype, shape, init, keys, slots: [] });
+
+/** In the type the checkpoint has its weights in, where it is one; else F32. */
+async function writeWeights(from: string, to: string, weights: readonly ProgramWeight[], ignore: readonly string[], seed: number): Promise<void> {
+  const source = await openWeights(from);
+  try {
+    const matched = matchWeights({ weights: weights.filter((w) => !isNew(w)), ignore }, source);
+    const [dtype, ...others] = new Set([...source.tensors.values()].map((t) => t.dtype));
+    const floats = others.length === 0 && (dtype === "F16" || dtype === "BF16") ? dtype : "F32";
+    const fromSeed = initialWeights(seed);
+    const values = (weight: ProgramWeight): Words | Promise<Words> => {
+      if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source);
+      const start = STARTS.find(([ending]) => weight.path.endsWith(ending));
+      return start === undefined ? fromSeed(weight) : new Float32Array(weight.shape.reduce((n, d) => n * d, 1)).fill(start[1]);
+    };
+    await saveWeights(to, { weights }, values, { floats });
+  } finally {
+    await source.close();
+  }
+}
+
+/** What `config.json` says of the end of a text, which is not copied, for it describes the dense model. */
+async function writeEnds(from: string, to: string): Promise<void> {
+  const { ends } = (await checkpointText(from)).generation;
+  if (ends.length > 0) writeFileSync(join(to, "generation_config.json"), `${JSON.stringify({ eos_token_id: ends })}\n`);
+}
