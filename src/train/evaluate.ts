@@ -1,5 +1,5 @@
 // The mean loss of a program over batches of text, and how much its routed layers compute.
-import type { Session } from "../runtime/index.js";
+import type { Results, Session } from "../runtime/index.js";
 import type { Batch } from "./types.js";
 
 export interface Evaluated {
@@ -15,17 +15,24 @@ export async function evaluateText(
   session: Session,
   { losses, routes }: { readonly losses: readonly string[]; readonly routes: readonly string[] },
   batches: AsyncIterable<Batch>,
-  options: { readonly signal?: AbortSignal; readonly onBatch?: (tokens: number) => void } = {},
+  options: {
+    readonly signal?: AbortSignal;
+    readonly onBatch?: (tokens: number) => void;
+    /** Told what each batch gave, losses and observed routes. */
+    readonly onResults?: (results: Results, batch: Batch) => void;
+  } = {},
 ): Promise<Evaluated> {
   const chosen = new Map(routes.map((path) => [path, 0]));
   let [sum, tokens] = [0, 0];
-  for await (const { inputs, rows, length } of batches) {
+  for await (const batch of batches) {
+    const { inputs, rows, length } = batch;
     options.signal?.throwIfAborted();
     const given = Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
     const results = await session.run(given, { observe: routes });
     const own = rows * length;
     for (const name of losses) sum += Number(results[name]!.data[0]) * own;
     for (const path of routes) for (const n of results[`${path}.count`]!.data) chosen.set(path, chosen.get(path)! + n);
+    options.onResults?.(results, batch);
     tokens += own;
     options.onBatch?.(tokens);
   }

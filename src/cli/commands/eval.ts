@@ -1,142 +1,22 @@
 // `modc eval`: loss, perplexity and bits per byte of a model on a text, under either rule.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { batchesOf } from "../../train/batches.js";
-import { openCorpus, type Corpus } from "../../train/corpus-node.js";
-import { evaluateText, type Evaluated } from "../../train/evaluate.js";
-import { expectFits } from "../../train/run-node.js";
-import { parseRatio } from "../../train/schedule.js";
-import type { Rule } from "../../train/types.js";
-import { split, wholeWindows, type Window } from "../../train/windows.js";
-import { pairs, seedOf, wholeNumber } from "../arguments.js";
-import { deviceKind, type DeviceFlags } from "../device.js";
-import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { onDevice } from "../execute.js";
-import { compileFile, type ModelFlags } from "../frontend.js";
-import { modelText, withFolder } from "../model-file.js";
+import { evaluateRules, nameOf, type EvaluationFlags, type Found } from "../evaluation.js";
+import { EXIT, type ExitCode } from "../exit.js";
 import { table } from "../table.js";
-import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
-import { trainingModel, type TrainingModel, usualContext } from "../training.js";
-import type { TuningsFlags } from "../tunings.js";
+import { out, outJson } from "../terminal.js";
 import { grouped, percent } from "../units.js";
 
-export interface EvalFlags extends Pick<ModelFlags, "set" | "model">, DeviceFlags, TuningsFlags {
-  readonly data: string;
-  readonly tokenizer?: string;
-  readonly field?: string;
-  readonly weights?: string;
-  readonly rule?: Rule;
-  readonly batch?: string;
-  readonly context?: string;
-  readonly last?: string;
-  readonly windows?: string;
-  readonly seed?: string;
-  readonly live?: readonly string[];
+export interface EvalFlags extends EvaluationFlags {
   readonly json?: boolean;
 }
 
-const PHASES = { "top-k": "infer", causal: "generate" } as const;
-
-export async function evaluate(file: string, given: EvalFlags): Promise<ExitCode> {
-  const flags = withFolder(file, given);
-  if (deviceKind(flags) === "reference")
-    throw new UserError("a text is evaluated on a device: `modc run --device reference` runs one passage", null, EXIT.usage);
-  const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);
-  const most = flags.windows === undefined ? 0 : wholeNumber("--windows", flags.windows, 1, 1e9);
-  const model = await trainingModel(await modelText(file), flags);
-  const context = flags.context === undefined ? usualContext(model.bound) : wholeNumber("--context", flags.context, 1, 1e9);
-  if (model.bound !== null && context > model.bound) throw new UserError(`the context is ${context}: ${model.run.name} allows ${model.bound}`);
-  if (flags.weights === undefined) say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);
-  const cache = mkdtempSync(join(tmpdir(), "modc-eval-"));
-  const progress = new Progress();
-  const stop = new AbortController();
-  const restore = onInterrupt(() => stop.abort());
-  try {
-    const corpus = await openCorpus({
-      data: flags.data,
-      ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
-      ...(flags.field === undefined ? {} : { field: flags.field }),
-      cache,
-      signal: stop.signal,
-    });
-    try {
-      expectFits(corpus, { data: flags.data, model: model.run });
-      const windows = windowsOf(corpus, context, flags.last, most);
-      const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
-      const found = new Map<Rule, Evaluated>();
-      for (const rule of rules)
-        found.set(rule, await evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, signal: stop.signal }, rule));
-      report(model, corpus, found, flags.json ?? false);
-      return EXIT.fine;
-    } finally {
-      await corpus.close();
-    }
-  } catch (fault) {
-    if (stop.signal.aborted) return EXIT.interrupted;
-    throw fault;
-  } finally {
-    restore();
-    progress.clear();
-    rmSync(cache, { recursive: true, force: true });
-  }
+export async function evaluate(file: string, flags: EvalFlags): Promise<ExitCode> {
+  const found = await evaluateRules(file, flags);
+  if (found === null) return EXIT.interrupted;
+  report(found, flags.json ?? false);
+  return EXIT.fine;
 }
 
-/** Of the whole text, or of the last share of it, which training holds out; `most` of them, evenly apart; 0: all. */
-function windowsOf({ tokens }: Corpus, context: number, last: string | undefined, most: number): readonly Window[] {
-  const share = last === undefined ? 0 : parseRatio(last.trim());
-  if (share === null || share < 0 || share >= 1) throw new UserError(`--last ${JSON.stringify(last)} is no share of the text, such as 5%`, null, EXIT.usage);
-  if (tokens < 2) throw new UserError("the text has one token: nothing follows it");
-  const from = share === 0 ? 0 : split(tokens, context, share).boundary;
-  const windows = wholeWindows(from, tokens, context);
-  return most === 0 || most >= windows.length ? windows : Array.from({ length: most }, (_, i) => windows[Math.floor((i * windows.length) / most)]!);
-}
-
-interface Job {
-  readonly file: string;
-  readonly flags: EvalFlags;
-  readonly model: TrainingModel;
-  readonly corpus: Corpus;
-  readonly windows: readonly Window[];
-  readonly rows: number;
-  readonly context: number;
-  readonly progress: Progress;
-  readonly signal: AbortSignal;
-}
-
-async function evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, signal }: Job, rule: Rule): Promise<Evaluated> {
-  const { program, forTarget } = await compileFile(file, { ...flags, phase: PHASES[rule], enter: "objective" });
-  const extents = new Map(
-    program.axes.flatMap((axis): [string, number][] => {
-      if (axis.role === "batch") return [[axis.name, Math.min(rows, windows.length)]];
-      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, context]] : [];
-    }),
-  );
-  const kind = deviceKind(flags);
-  const job = {
-    program,
-    forTarget,
-    tunings: flags.tunings,
-    weights: flags.weights ?? null,
-    live: pairs("--live", flags.live ?? []),
-    seed: seedOf(flags.seed),
-    progress,
-    extents,
-  };
-  const total = windows.reduce((n, w) => n + w.length, 0);
-  return onDevice(job, kind === "reference" ? null : kind, ({ session }) => {
-    const routes = program.outputs.flatMap((o) => (o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : []));
-    const losses = model.run.own.map((path) => `loss.${path}`);
-    return evaluateText(session, { losses, routes }, batchesOf(windows, { corpus, inputs: model.run.inputs, rows, context }), {
-      signal,
-      onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
-    });
-  });
-}
-
-const nameOf = (rule: Rule): string => (rule === "causal" ? "the causal rule" : "top-k");
-
-function report(model: TrainingModel, corpus: Corpus, found: ReadonlyMap<Rule, Evaluated>, json: boolean): void {
+function report({ model, corpus, rules: found }: Found, json: boolean): void {
   const bits = (loss: number): number => (loss / Math.LN2) * (corpus.tokens / corpus.bytes);
   if (json) {
     const rules = [...found].map(([rule, { loss, tokens, shares }]) => [rule, { loss, perplexity: Math.exp(loss), bitsPerByte: bits(loss), tokens, shares }]);
