@@ -151,7 +151,12 @@ export async function runOnReference(job: Job, graph: Graph, forced?: ReadonlyMa
   return evaluation;
 }
 
-async function readWeights({ program, weights, seed }: Job): Promise<ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>> {
+/** Values of every weight: of the checkpoint, or the starting ones. */
+export async function readWeights({
+  program,
+  weights,
+  seed,
+}: Pick<Job, "program" | "weights" | "seed">): Promise<ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>> {
   const entry = (w: ProgramWeight, data: Words): [string, { readonly shape: readonly number[]; readonly data: Words }] => [w.path, { shape: w.shape, data }];
   if (weights === null) return new Map(program.weights.map((w) => entry(w, initialValues(w, seed))));
   const source = await openWeights(weights);

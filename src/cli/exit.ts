@@ -49,6 +49,7 @@ function exitOf(name: string, code: unknown): ExitCode | null {
     name === "CheckpointError" ||
     name === "InputError" ||
     name === "ProgramError" ||
+    name === "ReproductionError" ||
     name === "TokenizerError" ||
     name === "TrainError" ||
     name === "TuningsError" ||

@@ -260,6 +260,22 @@ function build(finish: (code: ExitCode) => void): Command {
     model,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/eval.js")).evaluate(file, flags)));
+  add("verify <file>", "prove on this device that a model computes what it means; or look again at a fault that was written (.json)", [
+    weights,
+    at,
+    data(),
+    ...text,
+    new Option("--last <share>", "of --data only the last so much, such as 5%: what training holds out"),
+    new Option("--windows <n>", "of --data so many sequences, evenly apart (default 16)"),
+    new Option("-o, --output <path>", "where the smallest file that shows a fault goes (default modc-fault.json)"),
+    seed,
+    tunings,
+    device,
+    requireGpu,
+    set,
+    model,
+    json,
+  ]).action(async (file, flags) => finish(await (await import("./commands/verify.js")).verify(file, flags)));
   add("explain [code]", "explain a diagnostic's code; without one, list them", [json]).action(async (code, flags) =>
     finish((await import("./commands/explain.js")).explain(code, flags)),
   );

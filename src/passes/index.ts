@@ -36,6 +36,8 @@ export const passes: readonly Pass[] = [
 ];
 
 export interface OptimizeOptions {
+  /** Others than the usual ones: for trials of what a faulty pass would look like. */
+  readonly passes?: readonly Pass[];
   /** The last pass to run; `lower` runs none. */
   readonly after?: string;
   /** Verify the graph before the first and after each pass; throws where it is malformed. */
@@ -54,7 +56,7 @@ export function optimize(graph: Graph, options: OptimizeOptions = {}): Graph {
   let current = graph;
   if (options.verify) assertSound(current, ops, "lower");
   if (after === "lower") return current;
-  for (const pass of passes) {
+  for (const pass of options.passes ?? passes) {
     current = pass.run(current, trace ? (...fired) => trace(pass.name, ...fired) : null);
     if (options.verify) assertSound(current, ops, pass.name);
     if (pass.name === after) break;

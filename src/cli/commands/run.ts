@@ -14,7 +14,8 @@ import { showRun } from "../show.js";
 import type { TuningsFlags } from "../tunings.js";
 import { columns, out, outJson, Progress, say } from "../terminal.js";
 import { milliseconds } from "../units.js";
-import { verifyRun, type Verdict } from "../verify.js";
+import type { Verdict } from "../../verify/compare.js";
+import { verifyRun } from "../verify.js";
 
 export interface RunFlags extends ModelFlags, PrecisionFlags, DeviceFlags, InputFlags, TuningsFlags {
   readonly weights?: string;

@@ -1,0 +1,59 @@
+// Runs graphs on a device as the user's programs run there, and on the reference, with the same inputs and weights.
+import { emit } from "../codegen/emit.js";
+import type { Graph } from "../ir/graph.js";
+import type { Program, ProgramWeight } from "../program/program.js";
+import { evaluate, type Choice, type Evaluation } from "../reference/evaluate.js";
+import { load, type Device, type Session, type Words } from "../runtime/index.js";
+import { schedule } from "../schedule/schedule.js";
+import type { Tunings } from "../schedule/tunings/index.js";
+import type { RunInputs, Values } from "./compare.js";
+
+export type Weights = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>;
+
+/** A device and how programs for it are made. */
+export interface Machine {
+  readonly device: Device;
+  /** Those of the device's class unless others are given. */
+  readonly tunings?: Tunings | undefined;
+  /** What becomes of each program before it is loaded: for trials of what a fault would look like. */
+  readonly amend?: ((program: Program) => Program) | undefined;
+}
+
+/** A program on a device. */
+export interface Loaded {
+  readonly program: Program;
+  run(given: RunInputs): Promise<Values>;
+  dispose(): void;
+}
+
+export function programOn(machine: Machine, graph: Graph): Program {
+  const program = emit(schedule(graph, machine.device.target, machine.tunings));
+  return machine.amend ? machine.amend(program) : program;
+}
+
+/** Compiles a graph and puts it on the device, every output observed. */
+export async function loadGraph(machine: Machine, graph: Graph, weights: Weights): Promise<Loaded> {
+  const program = programOn(machine, graph);
+  const session: Session = await load(program, machine.device, (weight: ProgramWeight) => weights.get(weight.path)!.data, {});
+  return {
+    program,
+    async run({ inputs, lengths }) {
+      const results = await session.run(
+        new Map([...inputs].map(([name, { shape, data }]) => [name, { shape, data: Array.from(data) }])),
+        lengths ? { observe: true, lengths } : { observe: true },
+      );
+      return new Map(program.outputs.map(({ name }) => [name, results[name]!]));
+    },
+    dispose: () => session.dispose(),
+  };
+}
+
+/** The same in 64 bits. */
+export function evaluateGraph(graph: Graph, given: RunInputs, weights: Weights, forced?: ReadonlyMap<string, Choice>): Evaluation {
+  return evaluate(graph, {
+    inputs: given.inputs,
+    weights,
+    ...(given.lengths ? { lengths: given.lengths } : {}),
+    ...(forced ? { forced } : {}),
+  });
+}

@@ -1,0 +1,63 @@
+// Whether the passes keep what a graph evaluates to, in 64 bits; and if not, which one changes it first, and at which node.
+import type { Graph, Node } from "../ir/graph.js";
+import type { Pass } from "../passes/index.js";
+import { largestDifference, type RunInputs } from "./compare.js";
+import { endingIn, partOf } from "./extract.js";
+import { evaluateGraph, type Weights } from "./machine.js";
+import { valuesOf, type Part, withCuts } from "./part.js";
+import { firstDiffering } from "./search.js";
+
+/** Passes reorder sums, in 64 bits: thousands of terms come to some 1e-13. */
+export const PASS_TOLERANCE = 1e-9;
+
+export interface PassFault {
+  readonly pass: string;
+  /** Largest difference of results, as a share of the largest magnitude. */
+  readonly difference: number;
+  /** The node behind which they differ, and the smallest part that shows it. */
+  readonly node: Node;
+  readonly part: Part;
+}
+
+export interface PassesChecked {
+  /** The graph after all passes. */
+  readonly optimized: Graph;
+  readonly difference: number;
+  readonly fault: PassFault | null;
+}
+
+export async function checkPasses(lowered: Graph, passes: readonly Pass[], given: RunInputs, weights: Weights): Promise<PassesChecked> {
+  const optimized = passes.reduce((graph, pass) => pass.run(graph, null), lowered);
+  const difference = between(lowered, optimized, given, weights);
+  if (difference <= PASS_TOLERANCE) return { optimized, difference, fault: null };
+  let before = lowered;
+  for (const pass of passes) {
+    const after = pass.run(before, null);
+    const own = between(before, after, given, weights);
+    if (!(own <= PASS_TOLERANCE)) return { optimized, difference, fault: await located(before, pass, own, given, weights) };
+    before = after;
+  }
+  // Each pass within bounds and all of them beyond: the last one is named.
+  const last = passes.at(-1)!;
+  return { optimized, difference, fault: await located(lowered, last, difference, given, weights) };
+}
+
+/** Of results and losses. */
+function between(a: Graph, b: Graph, given: RunInputs, weights: Weights): number {
+  const [x, y] = [evaluateGraph(a, given, weights).outputs, evaluateGraph(b, given, weights).outputs];
+  const all = a.outputs.map(({ name }) => largestDifference(y.get(name)!.data, x.get(name)!.data));
+  return all.reduce((m, d) => (Number.isNaN(d) || d > m ? d : m), 0);
+}
+
+async function located(before: Graph, pass: Pass, difference: number, given: RunInputs, weights: Weights): Promise<PassFault> {
+  const changes = (graph: Graph, inputs: RunInputs): boolean => !(between(graph, pass.run(graph, null), inputs, weights) <= PASS_TOLERANCE);
+  const differing = before.outputs.map((o) => (o.node.op === "pick" ? o.node.inputs[0]! : o.node)).find((n) => changes(endingIn(before, [n]), given));
+  const whole = { graph: before, given };
+  if (!differing) return { pass: pass.name, difference, node: before.outputs[0]!.node, part: whole };
+  const node = await firstDiffering(before, differing, (n) => changes(endingIn(before, [n]), given));
+  for (let depth = 1; depth <= 64; depth *= 2) {
+    const part = withCuts(partOf(before, node, depth), given, valuesOf(before, partOf(before, node, depth).cuts, given, weights));
+    if (changes(part.graph, part.given)) return { pass: pass.name, difference, node, part };
+  }
+  return { pass: pass.name, difference, node, part: { graph: endingIn(before, [node]), given } };
+}

@@ -1,0 +1,51 @@
+// Finds the first node of a graph at which two computations differ.
+import { nodesReaching, type Graph, type Node } from "../ir/graph.js";
+import { computedNodes } from "./extract.js";
+
+/** Whether the results of a node differ. */
+export type Differs = (node: Node) => boolean | Promise<boolean>;
+
+/**
+ * A node that differs while all it is computed from agrees, reached from one that differs. What differs usually makes all that follows differ, so halving the nodes
+ * in order of computation finds it in few trials; where it does not, the inputs are tried one by one.
+ */
+export async function firstDiffering(graph: Graph, from: Node, differs: Differs): Promise<Node> {
+  const tried = new Map<Node, boolean>();
+  const test = async (node: Node): Promise<boolean> => {
+    let known = tried.get(node);
+    if (known === undefined) tried.set(node, (known = await differs(node)));
+    return known;
+  };
+  let found = from;
+  for (;;) {
+    const before = computedNodes(graph, [found]).filter((n) => n !== found);
+    let [agreeing, differing] = [-1, before.length];
+    while (differing - agreeing > 1) {
+      const middle = (agreeing + differing) >> 1;
+      if (await test(before[middle]!)) differing = middle;
+      else agreeing = middle;
+    }
+    const earlier = before[differing] ?? (await anyOf(nearest(found, new Set(before)), test));
+    if (earlier === null) return found;
+    found = earlier;
+  }
+}
+
+async function anyOf(nodes: readonly Node[], test: (node: Node) => Promise<boolean>): Promise<Node | null> {
+  for (const node of nodes) if (await test(node)) return node;
+  return null;
+}
+
+/** Of some nodes those that are read first on the way to a node. */
+function nearest(node: Node, among: ReadonlySet<Node>): readonly Node[] {
+  const found = new Set<Node>();
+  const pending = [...node.inputs];
+  const seen = new Set<Node>();
+  for (let n = pending.pop(); n; n = pending.pop()) {
+    if (seen.has(n)) continue;
+    seen.add(n);
+    if (among.has(n)) found.add(n);
+    else pending.push(...n.inputs);
+  }
+  return nodesReaching([node]).filter((n) => found.has(n));
+}
