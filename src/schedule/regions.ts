@@ -313,9 +313,11 @@ export class RegionBuilder {
     const { demand } = this.#with;
     return demand.direct(node).some((n) => this.#frameOf.has(n) || n === this.#scatter || (isOp(n, "sum") && this.#sums.has(n)) || this.#turns(node));
   }
+  /** Takes a node out, and with it what turns it. */
   #drop(node: Node): void {
     this.#frameOf.delete(node);
     this.#absorbed.delete(node);
+    for (const { of, node: rotation } of this.#rotations.values()) if (of === node) this.#rotations.delete(rotation);
   }
   /** Gives up what joined last; false where there is nothing left to give up. */
   #shrink(): boolean {

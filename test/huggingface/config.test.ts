@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../src/huggingface/config.js";
 import { decoderSource } from "../../src/huggingface/decoder-source.js";
+import { compileGeneration } from "../../src/compile-generation.js";
 import { check } from "../../src/check/check.js";
 import { VARIANTS, type Config } from "./folders.js";
 
@@ -55,6 +56,11 @@ describe("a configuration", () => {
         expect(weights.filter((w) => /router|guess/.test(w.path)).length, name).toBe(routing === null ? 0 : 5);
         expect(weights.find((w) => w.path === "layers.1.inner.attn.k.weight")!.keys, name).toEqual(["model.layers.1.self_attn.k_proj.weight"]);
       }
+  });
+
+  it("with biases before rotations compiles to a generation: a region that gives up a value gives up what turns it", () => {
+    const qwen2 = VARIANTS.find((v) => v.name === "Qwen2")!;
+    expect(compileGeneration(decoderSource(read(qwen2.config))).generation).not.toBeNull();
   });
 
   it("leaves out what its family has by default", () => {
