@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { compileGeneration } from "../../src/compile-generation.js";
+import { createGenerator } from "../../src/generate/index.js";
 import { convertFolder } from "../../src/huggingface/convert-node.js";
 import { checkpointSource, checkpointText } from "../../src/huggingface/folder-node.js";
 import { load, readSafetensors } from "../../src/runtime/index.js";
@@ -62,6 +64,21 @@ describe("a converted checkpoint", () => {
       session.dispose();
     },
   );
+
+  it("generates what the dense one does", async () => {
+    const folder = dense("Qwen2, windows in the last layer");
+    await convertFolder(folder, place("generating"), { routing: ROUTING, seed: 1 });
+    const texts: number[][] = [];
+    for (const from of [folder, place("generating")]) {
+      const generator = await createGenerator(compileGeneration(checkpointSource(from).text).generation!, await testDevice(), from);
+      const text: number[] = [];
+      for await (const { token } of generator.generate([[5, 9, 4]], { maxTokens: 24 })) text.push(token);
+      texts.push(text);
+      generator.dispose();
+    }
+    expect(texts[0]!.length).toBe(24);
+    expect(texts[1]).toEqual(texts[0]);
+  });
 
   it("has the weights of the dense one bit for bit, in their type and under their keys, and new ones that follow from the seed", async () => {
     const folder = dense("Llama");
