@@ -225,7 +225,7 @@ class Run {
     const index = this.#given[sequence]!++;
     const last = index + 1 === this.#most[sequence];
     const full = last && (this.#options.maxTokens === undefined || index + 1 < this.#options.maxTokens);
-    const finish: Finish | null = this.#ends.has(token) ? "end" : full ? "context" : last ? "length" : null;
+    const finish: Finish | null = this.#ends.has(token) ? "end" : this.#options.until?.(sequence, token) ? "stop" : full ? "context" : last ? "length" : null;
     if (finish !== null) this.#ended[sequence] = 1;
     const asked = this.#sampling.settings[sequence * SAMPLING_COLUMNS.length + SAMPLING_COLUMNS.indexOf("logProbability")] === 1;
     return { sequence, index, token, logprob: asked ? logprob : null, depth, finish };

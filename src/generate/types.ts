@@ -21,12 +21,14 @@ export interface GenerateOptions {
   readonly maxTokens?: number;
   /** Tokens that end a sequence. */
   readonly ends?: readonly number[];
+  /** Told of each token that ends no text yet, in order; true makes it the last of its sequence. For ends that tokens alone do not show, such as stop strings. */
+  readonly until?: (sequence: number, token: number) => boolean;
   /** Ends the generation: the iterator throws its reason, and the device is left idle. */
   readonly signal?: AbortSignal;
 }
 
-/** Why a sequence ended: `end`, a token that ends a text; `length`, as many tokens as were asked for; `context`, the model reads no more. */
-export type Finish = "end" | "length" | "context";
+/** Why a sequence ended: `end`, a token that ends a text; `stop`, a stop string, or else `until`; `length`, as many tokens as were asked for; `context`, the model reads no more. */
+export type Finish = "end" | "stop" | "length" | "context";
 
 export interface GeneratedToken {
   /** Which of the prompts it continues. */
