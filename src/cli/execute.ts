@@ -136,17 +136,19 @@ export async function runOnReference(job: Job, graph: Graph, forced?: ReadonlyMa
   const { program, given, progress } = job;
   const axes = parseAxes(program);
   checkLengths(given.lengths ?? undefined, axes, given.extents);
-  const { evaluate } = await import("../reference/evaluate.js");
+  const { evaluateInTurns } = await import("../reference/evaluate.js");
   progress.report("running the reference");
   const weights = await readWeights(job);
-  const evaluation = evaluate(graph, {
+  const options = {
     inputs: given.inputs,
     weights,
     live: checkLive(program, job.live, null),
     seed: job.seed,
     ...(given.lengths ? { lengths: given.lengths } : {}),
     ...(forced ? { forced } : {}),
-  });
+  };
+  // An interrupt is heard between two turns.
+  const evaluation = await evaluateInTurns(graph, options, () => new Promise((resolve) => void setImmediate(resolve)));
   progress.clear();
   return evaluation;
 }

@@ -62,7 +62,26 @@ export interface Evaluation {
 
 /** Runs a graph. Throws InputError where inputs, weights or lengths do not fit it. */
 export function evaluate(graph: Graph, options: EvaluateOptions): Evaluation {
-  return new Run(graph, options).finish();
+  const steps = new Run(graph, options).steps();
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** Milliseconds of work without a pause, as far as operations end. */
+const LONGEST_TURN = 50;
+
+/** The same, with `pause` called now and then between two operations: to let a user interrupt it, say. */
+export async function evaluateInTurns(graph: Graph, options: EvaluateOptions, pause: () => Promise<void>): Promise<Evaluation> {
+  const steps = new Run(graph, options).steps();
+  for (let last = performance.now(); ; ) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    if (performance.now() - last < LONGEST_TURN) continue;
+    await pause();
+    last = performance.now();
+  }
 }
 
 class Run {
@@ -98,7 +117,8 @@ class Run {
     return resolveSizes(this.#graph.axes, this.#run, "bound", this.#known);
   }
 
-  finish(): Evaluation {
+  /** Evaluates a node at each step. */
+  *steps(): Generator<void, Evaluation> {
     const uses = usesOf(this.#graph, this.#nodes);
     for (const node of this.#nodes) {
       this.#values.set(node, this.#evaluate(node));
@@ -108,6 +128,7 @@ class Run {
         // A value is dropped after its last use, so that deep models fit in memory.
         if (left === 0) this.#values.delete(input);
       }
+      yield;
     }
     return {
       outputs: new Map(this.#graph.outputs.map((o) => [o.name, this.#output(o)])),
