@@ -24,30 +24,47 @@ const nodeApart = {
   },
 };
 
+const shared = {
+  absWorkingDir: root,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  platform: "neutral",
+  target: "es2022",
+  outdir: "runtime",
+  legalComments: "none",
+  charset: "utf8",
+  write: false,
+  logLevel: "error",
+};
+
 /** The files of the runtime by name; the same from the same sources. */
-async function bundled() {
+const runtime = {
+  ...shared,
+  entryPoints: [
+    { in: "src/packaged/index.ts", out: "index" },
+    { in: "node-part", out: "node" },
+  ],
+  splitting: true,
+  external: ["node:*", "webgpu"],
+  chunkNames: "shared-[hash]",
+  plugins: [nodeApart],
+};
+
+/** What the licences of the libraries in the tokenizer's part ask for. */
+const NOTICE = `/*
+@huggingface/tokenizers: Apache License 2.0, https://www.apache.org/licenses/LICENSE-2.0
+
+@huggingface/jinja:
+${readFileSync(join(root, "node_modules", "@huggingface", "jinja", "LICENSE"), "utf8").trim()}
+*/`;
+
+/** By itself, so that nothing of it is in the runtime of a model without a tokenizer. */
+const tokenizer = { ...shared, banner: { js: NOTICE }, mainFields: ["module", "main"], entryPoints: [{ in: "src/packaged/tokenizer.ts", out: "tokenizer" }] };
+
+async function bundled(options) {
   const { build } = await import("esbuild");
-  const { outputFiles } = await build({
-    absWorkingDir: root,
-    entryPoints: [
-      { in: "src/packaged/index.ts", out: "index" },
-      { in: "node-part", out: "node" },
-    ],
-    bundle: true,
-    splitting: true,
-    minify: true,
-    format: "esm",
-    platform: "neutral",
-    target: "es2022",
-    external: ["node:*", "webgpu"],
-    outdir: "runtime",
-    chunkNames: "shared-[hash]",
-    legalComments: "none",
-    charset: "utf8",
-    write: false,
-    logLevel: "error",
-    plugins: [nodeApart],
-  });
+  const { outputFiles } = await build(options);
   return outputFiles
     .map(({ path, text }) => [path.slice(join(root, "runtime").length + 1), text.replaceAll(IMPORT, UNSEEN_IMPORT)])
     .sort(([a], [b]) => (a < b ? -1 : 1));
@@ -55,10 +72,12 @@ async function bundled() {
 
 /** Leaves the file alone where nothing changed, so that builds stay quick. */
 export async function bundle() {
-  const files = (await bundled()).map(([name, text]) => `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`).join("");
+  const record = (files) => `{\n${files.map(([name, text]) => `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`).join("")}}`;
+  const [runtimeFiles, tokenizerFiles] = [await bundled(runtime), await bundled(tokenizer)];
   const text =
     `// Made by scripts/bundle.mjs from src/packaged, and what it imports; do not edit.\n` +
-    `/** Files of the runtime that built packages carry. */\nexport const runtimeFiles: Readonly<Record<string, string>> = {\n${files}};\n`;
+    `/** Files of the runtime that built packages carry. */\nexport const runtimeFiles: Readonly<Record<string, string>> = ${record(runtimeFiles)};\n\n` +
+    `/** Those that packages with a tokenizer carry besides. */\nexport const tokenizerFiles: Readonly<Record<string, string>> = ${record(tokenizerFiles)};\n`;
   const path = join(root, "src", "bundled.ts");
   let old = "";
   try {

@@ -47,7 +47,7 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   program: ["size"],
   runtime: ["size", "program"],
   generate: ["size", "program", "runtime"],
-  packaged: ["size", "program", "runtime", "generate"],
+  packaged: ["size", "program", "runtime", "tokenizer", "generate"],
   build: ["size", "program", "runtime", "generate", "packaged", "bundled"],
   // The checker knows the language, not what becomes of it.
   check: ["size", "embedded", "diagnostics", "syntax", "grammar"],

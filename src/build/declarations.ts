@@ -1,9 +1,11 @@
 // `index.d.ts` of a built package: the model's own inputs and results as types.
+import { GENERATE_MEMBER, GENERATION_TYPES, USE_MEMBER } from "./declarations-generation.js";
+import type { Programs } from "../packaged/programs.js";
 import type { Program, ProgramInput, ProgramOutput, SizeText } from "../program/program.js";
 import type { DType } from "../size/dtype.js";
 
 /** The types a page or a program in Node sees. The same for the same programs. */
-export function declarations(run: Program): string {
+export function declarations({ run, generation }: Programs): string {
   const results = run.outputs.filter((o) => o.role !== "observe");
   const observed = run.outputs.filter((o) => o.role === "observe");
   const live = run.live.map((l) => `    ${propertyOf(l.name)}?: LiveValue;\n`).join("");
@@ -23,7 +25,7 @@ ${live}}
 /** Extents that buffers are made for. */
 export interface Max {
 ${run.axes.flatMap((a) => (a.role === "sequence" && a.count.kind !== "input" ? [] : [`  readonly ${a.name}?: number;\n`])).join("")}}
-${TAIL}`;
+${generation === null ? "" : GENERATION_TYPES}${tail(generation !== null)}`;
 }
 
 const shapeText = (dtype: DType, shape: readonly SizeText[]): string => (shape.length === 0 ? dtype : `${dtype}[${shape.join(", ")}]`);
@@ -63,7 +65,7 @@ export interface Result<A> {
 }
 `;
 
-const TAIL = `
+const tail = (generates: boolean): string => `
 export interface RunOptions {
   /** Tokens of each sequence, u32[B], 0 to T; without it every sequence has T. */
   readonly lengths?: readonly number[] | Uint32Array | Int32Array;
@@ -87,7 +89,7 @@ export interface LoadProgress {
 export interface LoadOptions {
   /** Your own device. By default the best there is: \`navigator.gpu\` in a page, the package \`webgpu\` in Node. */
   readonly device?: GPUDeviceLike;
-  readonly max?: Max;
+${generates ? USE_MEMBER : ""}  readonly max?: Max;
   readonly live?: Live;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LoadProgress) => void;
@@ -104,7 +106,7 @@ export interface GPUDeviceLike {
 export interface ModelError extends Error {
   readonly code:
     | "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported" | "bad-input" | "bad-weights" | "disposed"
-    | "corrupted" | "download-failed" | "bad-package";
+    | "corrupted" | "download-failed" | "bad-package"${generates ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token"' : ""};
   /** How to mend it; null where nothing simple helps. */
   readonly hint: string | null;
 }
@@ -113,7 +115,7 @@ export interface ModelError extends Error {
 export interface LoadedModel {
   /** Runs it once. Rejects with a ModelError. */
   run(inputs: Inputs, options?: RunOptions): Promise<Outputs>;
-  /** The name of the device. */
+${generates ? GENERATE_MEMBER : ""}  /** The name of the device. */
   readonly device: string;
   /** Resolves when the device is gone, after which \`run\` rejects with the same error: load again. */
   readonly lost: Promise<ModelError>;

@@ -1,5 +1,7 @@
 // Programs as a package stores them: each kernel's text once, in a file of its own.
+import type { Programs } from "../packaged/programs.js";
 import type { Program } from "../program/program.js";
+import { printGeneration } from "../program/generation.js";
 import { printProgram } from "../program/serialize.js";
 
 export interface StoredPrograms {
@@ -9,8 +11,7 @@ export interface StoredPrograms {
   readonly kernels: ReadonlyMap<string, string>;
 }
 
-/** `programs`: by what they are for. */
-export function storePrograms(programs: ReadonlyMap<string, Program>): StoredPrograms {
+export function storePrograms({ run, generation }: Programs): StoredPrograms {
   const files = new Map<string, string>(); // of each text
   const counts = new Map<string, number>();
   const fileOf = (name: string, wgsl: string): string => {
@@ -23,9 +24,10 @@ export function storePrograms(programs: ReadonlyMap<string, Program>): StoredPro
     }
     return file;
   };
-  const texts = [...programs].map(([use, program]) => {
-    const kernels = program.kernels.map((k) => ({ ...k, wgsl: fileOf(k.name, k.wgsl) }));
-    return `${JSON.stringify(use)}: ${printProgram({ ...program, kernels })}`;
-  });
+  const stored = (program: Program): Program => ({ ...program, kernels: program.kernels.map((k) => ({ ...k, wgsl: fileOf(k.name, k.wgsl) })) });
+  const texts = [
+    `"run": ${printProgram(stored(run))}`,
+    `"generation": ${generation ? printGeneration({ ...generation, prompt: stored(generation.prompt), step: stored(generation.step) }) : "null\n"}`,
+  ];
   return { text: `{\n${texts.join(",\n")}}\n`, kernels: new Map([...files].map(([wgsl, file]) => [file, wgsl])) };
 }

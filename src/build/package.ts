@@ -5,7 +5,19 @@ import { fileDtype, toBytes } from "../runtime/weights/convert.js";
 import { matchWeights, readWeight } from "../runtime/weights/match.js";
 import type { WeightSource } from "../runtime/weights/source.js";
 import { sha256 } from "../packaged/hash.js";
-import { MANIFEST, MANIFEST_FORMAT, MANIFEST_VERSION, PROGRAMS, type Manifest, type ManifestFile, type ManifestTensor } from "../packaged/manifest.js";
+import {
+  DEFAULTS,
+  MANIFEST,
+  MANIFEST_FORMAT,
+  MANIFEST_VERSION,
+  PROGRAMS,
+  TOKENIZER_FILES,
+  type Manifest,
+  type ManifestFile,
+  type ManifestTensor,
+} from "../packaged/manifest.js";
+import type { Programs } from "../packaged/programs.js";
+import { NO_DEFAULTS, type Defaults, type TokenizerTexts } from "../packaged/text.js";
 import { declarations } from "./declarations.js";
 import { storePrograms } from "./kernels.js";
 import { readme } from "./readme.js";
@@ -15,11 +27,16 @@ export interface PackageInput {
   readonly name: string;
   /** What was built from, for people: `moby.mod`. */
   readonly source: string;
-  /** `run`, whose weights are those of all. */
-  readonly programs: ReadonlyMap<string, Program>;
+  /** All of the same weights. */
+  readonly programs: Programs;
   readonly weights: WeightSource;
-  /** Files of the runtime by name. */
+  /** Null where the model has none. */
+  readonly tokenizer: TokenizerTexts | null;
+  /** How the model generates where nobody says otherwise. */
+  readonly defaults: Defaults;
+  /** Files of the runtime by name, and those of its tokenizer. */
   readonly runtime: Readonly<Record<string, string>>;
+  readonly tokenizerRuntime: Readonly<Record<string, string>>;
   /** Of modc. */
   readonly version: string;
   /** The largest shard of weights. */
@@ -31,8 +48,8 @@ export type WriteFile = (name: string, bytes: Uint8Array) => Promise<void>;
 
 /** Hands over every file, the manifest last. Throws WeightsError where weights do not fit. */
 export async function buildPackage(input: PackageInput, write: WriteFile, progress: (done: number, total: number) => void = () => {}): Promise<Manifest> {
-  const run = input.programs.get("run");
-  if (!run) throw new Error("modc bug: a package without a program to run");
+  const { run, generation } = input.programs;
+  const tokenizer = generation === null ? null : input.tokenizer;
   const files: ManifestFile[] = [];
   const put = async (name: string, contents: string | Uint8Array): Promise<void> => {
     const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents;
@@ -43,17 +60,27 @@ export async function buildPackage(input: PackageInput, write: WriteFile, progre
   await put(PROGRAMS, text);
   for (const [name, wgsl] of kernels) await put(name, wgsl);
   const { shards, tensors } = await putWeights(input, run, put, progress);
-  for (const [name, source] of Object.entries(input.runtime)) await put(`runtime/${name}`, `// The runtime of modc ${input.version}, MIT licence.\n${source}`);
-  const loaded = [MANIFEST, PROGRAMS, ...kernels.keys(), ...shards];
-  await put("index.js", indexText(run.model, loaded));
-  await put("index.d.ts", declarations(run));
+  const texts = tokenizer === null ? [] : Object.entries(TOKENIZER_FILES).flatMap(([part, name]) => textEntry(name, tokenizer[part as keyof TokenizerTexts]));
+  if (generation !== null && JSON.stringify(input.defaults) !== JSON.stringify(NO_DEFAULTS)) texts.push([DEFAULTS, `${JSON.stringify(input.defaults)}\n`]);
+  for (const [name, contents] of texts) await put(name, contents);
+  const head = `// The runtime of modc ${input.version}, MIT licence.\n`;
+  for (const [name, source] of Object.entries(input.runtime)) await put(`runtime/${name}`, `${head}${source}`);
+  if (tokenizer !== null) for (const [name, source] of Object.entries(input.tokenizerRuntime)) await put(`runtime/${name}`, `${head}${source}`);
+  const loaded = [MANIFEST, PROGRAMS, ...kernels.keys(), ...texts.map(([name]) => name), ...shards];
+  await put("index.js", indexText(run.model, loaded, tokenizer !== null));
+  await put("index.d.ts", declarations(input.programs));
   const weightBytes = tensors.reduce((sum, t) => sum + t.bytes, 0);
-  await put("README.md", readme({ ...input, run, weights: formatBytes(weightBytes) }));
-  await put("package.json", packageText(input, run));
+  await put("README.md", readme({ ...input, weights: formatBytes(weightBytes), chat: tokenizer !== null && hasTemplate(tokenizer) }));
+  await put("package.json", packageText(input, [...files.map((f) => f.name), MANIFEST]));
   const manifest: Manifest = { format: MANIFEST_FORMAT, version: MANIFEST_VERSION, model: run.model, files: files.sort(byName), shards, tensors };
   await write(MANIFEST, new TextEncoder().encode(manifestText(manifest)));
   return manifest;
 }
+
+const textEntry = (name: string, text: string | null): [string, string][] => (text === null ? [] : [[name, text]]);
+
+/** In a file of its own, or in the configuration. */
+const hasTemplate = ({ template, config }: TokenizerTexts): boolean => template !== null || (config !== null && /"chat_template"\s*:\s*["[]/.test(config));
 
 const byName = (a: ManifestFile, b: ManifestFile): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
@@ -129,27 +156,27 @@ function manifestText(manifest: Manifest): string {
 }
 
 /** Each place spelled out, so that a bundler finds the files and takes them along. */
-const indexText = (model: string, files: readonly string[]): string => `// Made by modc build; do not edit.
+const indexText = (model: string, files: readonly string[], tokenizer: boolean): string => `// Made by modc build; do not edit.
 import { createModel } from "./runtime/index.js";
 
 const files = {
 ${files.map((name) => `  ${JSON.stringify(name)}: new URL(${JSON.stringify(`./${name}`)}, import.meta.url),\n`).join("")}};
 
-const model = createModel(${JSON.stringify(model)}, files);
+const model = createModel(${JSON.stringify(model)}, files${tokenizer ? ', () => import("./runtime/tokenizer.js")' : ""});
 export default model;
 export const load = model.load;
 `;
 
-function packageText({ name, source }: PackageInput, { model }: Program): string {
+function packageText({ name, source, programs: { run } }: PackageInput, files: readonly string[]): string {
   const text = {
     name,
     version: "1.0.0",
-    description: `The model ${model}, compiled from ${source} by modc`,
+    description: `The model ${run.model}, compiled from ${source} by modc`,
     type: "module",
     sideEffects: false,
     exports: { ".": { types: "./index.d.ts", default: "./index.js" }, "./package.json": "./package.json" },
     types: "./index.d.ts",
-    files: ["index.js", "index.d.ts", MANIFEST, PROGRAMS, "kernels", "weights", "runtime"],
+    files: [...new Set(files.map((file) => file.split("/")[0]!))].filter((file) => file !== "README.md"),
     engines: { node: ">=20.19" },
     peerDependencies: { webgpu: ">=0.3.0" },
     peerDependenciesMeta: { webgpu: { optional: true } },

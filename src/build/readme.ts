@@ -1,16 +1,18 @@
 // The README of a built package.
-import type { Program } from "../program/program.js";
+import type { Programs } from "../packaged/programs.js";
 
 export interface ReadmeInput {
   readonly name: string;
   readonly source: string;
-  readonly run: Program;
+  readonly programs: Programs;
   readonly version: string;
   /** Their bytes, for people. */
   readonly weights: string;
+  /** Whether it has a chat template. */
+  readonly chat: boolean;
 }
 
-export function readme({ name, source, run, version, weights }: ReadmeInput): string {
+export function readme({ name, source, programs: { run, generation }, version, weights, chat }: ReadmeInput): string {
   const parameters = run.parameters.map((p) => `${p.name} = ${p.value}`).join(", ");
   const inputs = run.inputs.map((i) => `${i.name}: …`).join(", ");
   const result = run.outputs.find((o) => o.role === "result")?.name ?? "output";
@@ -23,7 +25,7 @@ import model from "${name}";
 
 const loaded = await model.load({ onProgress: ({ stage, done, total }) => console.log(stage, done, total) });
 const { ${result} } = await loaded.run({ ${inputs} });
-console.log(${result}.shape, ${result}.data);
+console.log(${result}.shape, ${result}.data);${generation === null ? "" : generating(chat)}
 loaded.dispose();
 \`\`\`
 
@@ -33,3 +35,7 @@ loaded.dispose();
 - Types of inputs and results are in \`index.d.ts\`, kernels as text in \`kernels/\`.
 `;
 }
+
+const generating = (chat: boolean): string => `
+
+for await (const { text } of loaded.generate(${chat ? '[{ role: "user", content: "…" }]' : '"…"'}, { maxTokens: 100, sampling: { temperature: 0.8, seed: 1 } })) console.log(text);`;

@@ -93,7 +93,8 @@ function build(finish: (code: ExitCode) => void): Command {
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/compile.js")).compile(file, flags)));
   add("build <file>", "write a model and its weights as a package that runs in Node and in any page, without modc", [
-    new Option("--weights <path>", "a safetensors file, an index of shards, or a folder with either").makeOptionMandatory(),
+    new Option("--weights <path>", "a safetensors file, an index of shards, or a folder with either (default: those of the folder, where the model is one)"),
+    new Option("--tokenizer <path>", "a tokenizer.json to take along (default: that of the folder, where the model is one, else bytes)"),
     new Option("-o, --output <folder>", "the folder to write").makeOptionMandatory(),
     new Option("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)"),
     new Option("--name <name>", "the package's name (default: the model's)"),

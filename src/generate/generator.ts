@@ -16,9 +16,9 @@ export async function createGenerator(generation: Generation, device: Device, we
   const limits = checkOptions(generation, options);
   const { batchAxis, tokenAxis, sequenceAxis } = generation;
   const max = { [batchAxis]: 1, [sequenceAxis]: 1, ...new Capacity(generation, 1, 1).extents };
-  const { live, seed, signal, onProgress } = options;
+  const { live, seed, signal, onProgress, weightsOf } = options;
   const shared = { ...(live && { live }), ...(seed !== undefined && { seed }), ...(signal && { signal }), ...(onProgress && { onProgress }) };
-  const prompt = await load(generation.prompt, device, weights, { ...shared, max: { ...max, [tokenAxis]: limits.chunk } });
+  const prompt = await load(generation.prompt, device, weights, { ...shared, ...(weightsOf && { weightsOf }), max: { ...max, [tokenAxis]: limits.chunk } });
   try {
     const step = await load(generation.step, device, weights, {
       ...shared,

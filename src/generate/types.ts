@@ -1,6 +1,6 @@
 // What is asked of a generation and what it gives.
 import type { SamplingOptions } from "./options.js";
-import type { LiveValue, SessionEvent, WeightsInput } from "../runtime/index.js";
+import type { LiveValue, Session, SessionEvent, WeightsInput } from "../runtime/index.js";
 
 export interface GeneratorOptions {
   /** Tokens of a prompt that are read at once, at most. Default 256. */
@@ -10,6 +10,8 @@ export interface GeneratorOptions {
   readonly live?: Readonly<Record<string, LiveValue>>;
   /** For weights where none are given, and for the model's own random values: a u32. Default 0. */
   readonly seed?: number;
+  /** A session of the same model whose weights the generator reads, where both keep them alike. It must outlive the generator. */
+  readonly weightsOf?: Session;
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: SessionEvent) => void;
 }

@@ -5,6 +5,14 @@ import { PackageError } from "./errors.js";
 
 export const MANIFEST = "manifest.json";
 export const PROGRAMS = "program.json";
+/** How the model generates where nobody says otherwise. */
+export const DEFAULTS = "generation.json";
+/** Files that describe a tokenizer, as far as the model has them. */
+export const TOKENIZER_FILES = {
+  tokenizer: "tokenizer/tokenizer.json",
+  config: "tokenizer/tokenizer_config.json",
+  template: "tokenizer/chat_template.jinja",
+} as const;
 export const MANIFEST_FORMAT = "modc-package";
 export const MANIFEST_VERSION = 1;
 

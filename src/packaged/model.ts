@@ -1,15 +1,16 @@
-// A built model: loads its package's files onto a device, and runs.
+// A built model: loads its package's files onto a device, runs and generates.
+import { createGenerator, generateText, type GeneratedText, type GenerateTextOptions, type Generator, type Summary } from "../generate/index.js";
 import { openDevice, type Device } from "../runtime/device.js";
-import type { DeviceLostError } from "../runtime/errors.js";
+import { InputError, UnsupportedError, type DeviceLostError } from "../runtime/errors.js";
 import type { LiveValue } from "../runtime/extents.js";
-import type { Inputs, Results, RunOptions } from "../runtime/session-options.js";
+import type { Inputs, Results, RunOptions, SessionEvent } from "../runtime/session-options.js";
 import { load as loadSession } from "../runtime/load.js";
 import type { Session } from "../runtime/session.js";
 import { readFile, readManifest, textOf, type FileOptions, type Places } from "./files.js";
-import { PackageError } from "./errors.js";
-import { PROGRAMS, type Manifest } from "./manifest.js";
+import { DEFAULTS, PROGRAMS, TOKENIZER_FILES, type Manifest } from "./manifest.js";
 import { readPrograms, type Programs } from "./programs.js";
 import { shardedWeights } from "./shards.js";
+import { openText, type Message, type OpenedText, type TokenizerPart } from "./text.js";
 
 /** What loading has done so far: bytes of files, kernels compiled, weights on the device. */
 export interface LoadProgress {
@@ -21,20 +22,29 @@ export interface LoadProgress {
 export interface LoadModelOptions {
   /** Your own device. By default the best there is: through `navigator.gpu` in a page, through the package `webgpu` in Node. */
   readonly device?: GPUDevice;
-  /** Extents of axes that buffers are made for, such as `{ B: 1, T: 256 }`; a larger run grows them. */
+  /** What it is loaded for; without it for both, as far as the model generates. */
+  readonly use?: "run" | "generate";
+  /** Extents of axes that buffers of `run` are made for, such as `{ B: 1, T: 256 }`; a larger run grows them. */
   readonly max?: Readonly<Record<string, number>>;
   readonly live?: Readonly<Record<string, LiveValue>>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LoadProgress) => void;
 }
 
+/** A text, tokens, or a conversation where the model is to answer. */
+export type Prompt = string | ArrayLike<number> | readonly Message[];
+
+export type ModelGenerateOptions = GenerateTextOptions;
+
 /** A model on a device. */
 export interface LoadedModel {
   /** Runs it once: inputs and results by name. */
   run(inputs: Inputs, options?: RunOptions): Promise<Results>;
+  /** Goes on from a prompt, or from each of several; a token at a time, as they come. */
+  generate(prompt: Prompt | { readonly prompts: readonly Prompt[] }, options?: ModelGenerateOptions): AsyncGenerator<GeneratedText, Summary>;
   /** The name of the device. */
   readonly device: string;
-  /** Resolves when the device is gone, after which `run` rejects with the same error: load again. */
+  /** Resolves when the device is gone, after which `run` and `generate` reject with the same error: load again. */
   readonly lost: Promise<DeviceLostError>;
   /** Frees everything it holds on the device, and the device where `load` opened it. */
   dispose(): void;
@@ -45,59 +55,112 @@ export interface PackagedModel {
   load(options?: LoadModelOptions): Promise<LoadedModel>;
 }
 
-/** `places`: where the files of the package lie. */
-export function createModel(name: string, places: Places): PackagedModel {
-  return { name, load: (options = {}) => load(places, options) };
+/** `places`: where the files of the package lie. `tokenizer` loads that part of the runtime, where the package has it. */
+export function createModel(name: string, places: Places, tokenizer: (() => Promise<TokenizerPart>) | null = null): PackagedModel {
+  return { name, load: (options = {}) => load(places, tokenizer, options) };
 }
 
-async function load(places: Places, options: LoadModelOptions): Promise<LoadedModel> {
-  const { signal } = options;
+async function load(places: Places, tokenizer: (() => Promise<TokenizerPart>) | null, options: LoadModelOptions): Promise<LoadedModel> {
+  const { signal, live, use } = options;
   signal?.throwIfAborted();
   const report = options.onProgress ?? (() => {});
   // The device first: without one nothing needs to be fetched.
   const device = await openDevice(options.device ? { device: options.device } : {});
   try {
-    const { manifest, programs, read } = await open(places, signal, report);
-    const run = programs.get("run");
-    if (!run) throw new PackageError("bad-package", PROGRAMS, `${PROGRAMS} has no program to run`);
+    const { manifest, programs, read, files } = await open(places, signal, report);
+    const { generation } = programs;
+    if (use === "generate" && generation === null) throw doesNotGenerate();
+    const text = generation && use !== "run" ? await openText(manifest, generation.vocabulary, files, tokenizer) : null;
     const weights = shardedWeights(manifest, read);
-    const session = await loadSession(run, device, weights, {
-      ...(options.max ? { max: options.max } : {}),
-      ...(options.live ? { live: options.live } : {}),
-      ...(signal ? { signal } : {}),
-      onProgress: (event) => {
-        if (event.kind !== "grow") report({ stage: event.kind, done: event.done, total: event.total });
-      },
-    });
+    const shared = {
+      ...(live && { live }),
+      ...(signal && { signal }),
+      onProgress: (event: SessionEvent) => void (event.kind !== "grow" && report({ stage: event.kind, done: event.done, total: event.total })),
+    };
+    const session = use === "generate" ? null : await loadSession(programs.run, device, weights, { ...shared, ...(options.max && { max: options.max }) });
+    const generator =
+      generation && use !== "run" ? await createGenerator(generation, device, weights, { ...shared, ...(session && { weightsOf: session }) }) : null;
     await weights.close();
-    return loaded(session, device);
+    return new Loaded({ device, session, generator, text, generates: generation !== null });
   } catch (error) {
-    device.destroy();
+    device.destroy(); // and with it whatever a session holds there
     throw error;
   }
 }
 
-const loaded = (session: Session, device: Device): LoadedModel => ({
-  run: (inputs, options) => session.run(inputs, options),
-  device: device.info.name,
-  lost: device.lost,
-  dispose() {
-    session.dispose();
+const doesNotGenerate = (): UnsupportedError => new UnsupportedError("the model does not generate", "it was built to run only: call run");
+
+interface Parts {
+  readonly device: Device;
+  /** Null where it is not loaded to run. */
+  readonly session: Session | null;
+  /** Null where it is not loaded to generate, as is the text. */
+  readonly generator: Generator | null;
+  readonly text: OpenedText | null;
+  /** Whether the package has programs for that. */
+  readonly generates: boolean;
+}
+
+class Loaded implements LoadedModel {
+  readonly device: string;
+  readonly lost: Promise<DeviceLostError>;
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.device = parts.device.info.name;
+    this.lost = parts.device.lost;
+    this.#parts = parts;
+  }
+
+  async run(inputs: Inputs, options?: RunOptions): Promise<Results> {
+    const { session } = this.#parts;
+    if (!session) throw new UnsupportedError('the model was loaded with use: "generate"', "load it without `use`");
+    return session.run(inputs, options);
+  }
+
+  async *generate(asked: Prompt | { readonly prompts: readonly Prompt[] }, options: ModelGenerateOptions = {}): AsyncGenerator<GeneratedText, Summary> {
+    const { generator, text: opened, generates } = this.#parts;
+    if (!generates) throw doesNotGenerate();
+    if (!generator || !opened) throw new UnsupportedError('the model was loaded with use: "run"', "load it without `use`");
+    const { text, defaults } = opened;
+    const prompts = (typeof asked === "object" && "prompts" in asked ? asked.prompts : [asked]).map((prompt) => this.#tokens(prompt));
+    return yield* generateText(generator, text, prompts, {
+      ends: defaults.ends,
+      sampling: defaults.sampling,
+      ...(defaults.maxTokens !== null && { maxTokens: defaults.maxTokens }),
+      ...options,
+    });
+  }
+
+  #tokens(prompt: Prompt): string | ArrayLike<number> {
+    if (!isChat(prompt)) return prompt;
+    const chat = this.#parts.text?.text.chat;
+    if (!chat) throw new InputError("prompt", "the package has no chat template", "give a text, or tokens as numbers");
+    return chat(prompt);
+  }
+
+  dispose(): void {
+    const { generator, session, device } = this.#parts;
+    generator?.dispose();
+    session?.dispose();
     device.destroy();
-  },
-});
+  }
+}
+
+const isChat = (prompt: Prompt): prompt is readonly Message[] => typeof prompt !== "string" && typeof prompt[0] === "object";
 
 interface Opened {
   readonly manifest: Manifest;
   readonly programs: Programs;
   /** The bytes of a file, checked. */
   readonly read: (name: string) => Promise<Uint8Array>;
+  readonly files: FileOptions;
 }
 
 async function open(places: Places, signal: AbortSignal | undefined, report: (progress: LoadProgress) => void): Promise<Opened> {
   const came = new Map<string, number>();
   let total = 0;
-  const options: FileOptions = {
+  const files: FileOptions = {
     places,
     signal,
     progress(file, bytes) {
@@ -105,22 +168,22 @@ async function open(places: Places, signal: AbortSignal | undefined, report: (pr
       if (total > 0) report({ stage: "download", done: [...came.values()].reduce((a, b) => a + b, 0), total });
     },
   };
-  const manifest = await readManifest(options);
+  const manifest = await readManifest(files);
   came.clear();
-  const text = await readFile(manifest, PROGRAMS, options);
+  const text = await readFile(manifest, PROGRAMS, files);
   const kernels = new Map<string, Promise<string>>();
-  const wanted = new Set([...manifest.shards, PROGRAMS, ...manifest.files.map((f) => f.name).filter((name) => name.endsWith(".wgsl"))]);
-  total = manifest.files.reduce((sum, f) => (wanted.has(f.name) ? sum + f.bytes : sum), 0);
+  const others = new Set<string>([...manifest.shards, PROGRAMS, DEFAULTS, ...Object.values(TOKENIZER_FILES)]);
+  total = manifest.files.reduce((sum, { name, bytes }) => (others.has(name) || name.endsWith(".wgsl") ? sum + bytes : sum), 0);
   const read = async (name: string): Promise<Uint8Array> => {
-    const bytes = await readFile(manifest, name, options);
-    options.progress(name, bytes.length);
+    const bytes = await readFile(manifest, name, files);
+    files.progress(name, bytes.length);
     return bytes;
   };
-  options.progress(PROGRAMS, text.length);
+  files.progress(PROGRAMS, text.length);
   const kernel = (name: string): Promise<string> => {
     let found = kernels.get(name);
     if (!found) kernels.set(name, (found = read(name).then((bytes) => textOf(name, bytes))));
     return found;
   };
-  return { manifest, programs: await readPrograms(textOf(PROGRAMS, text), kernel), read };
+  return { manifest, programs: await readPrograms(textOf(PROGRAMS, text), kernel), read, files };
 }

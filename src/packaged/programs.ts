@@ -1,33 +1,36 @@
 // The programs of a built package as they lie in `program.json`: with the names of kernel files in place of their text.
+import type { Generation } from "../program/generation.js";
 import type { Program } from "../program/program.js";
-import { parseProgram } from "../program/serialize.js";
 import { PackageError } from "./errors.js";
 import { PROGRAMS } from "./manifest.js";
 
-/** Programs by what they are for. */
-export type Programs = ReadonlyMap<string, Program>;
+export interface Programs {
+  readonly run: Program;
+  /** Null where the model does not generate. */
+  readonly generation: Generation | null;
+}
 
-/** The programs with the texts of their kernels filled in. Throws PackageError and ProgramError for what no build would have written. */
+/**
+ * The programs with the texts of their kernels filled in. The text has the hash that the manifest names, so it is what was built; a session refuses what it does not know. Throws
+ * PackageError for what holds no programs.
+ */
 export async function readPrograms(text: string, kernel: (file: string) => Promise<string>): Promise<Programs> {
   const bad = (what: string): PackageError => new PackageError("bad-package", PROGRAMS, `${PROGRAMS} holds no programs: ${what}`);
-  let root: unknown;
+  let root: { readonly run?: Program; readonly generation?: Generation | null } | null;
   try {
-    root = JSON.parse(text);
+    root = JSON.parse(text) as typeof root; // as `storePrograms` writes it
   } catch {
     throw bad("it is not JSON");
   }
-  if (!isRecord(root)) throw bad("it is no object");
-  const read = async (value: unknown): Promise<Program> => {
-    if (!isRecord(value) || !Array.isArray(value["kernels"])) throw bad("one has no kernels");
-    const kernels = await Promise.all(
-      value["kernels"].map(async (k: unknown) => {
-        if (!isRecord(k) || typeof k["wgsl"] !== "string") throw bad("a kernel names no file");
-        return { ...k, wgsl: await kernel(k["wgsl"]) };
-      }),
-    );
-    return parseProgram(JSON.stringify({ ...value, kernels }));
+  const filled = async (program: Program | undefined): Promise<Program> => {
+    if (!Array.isArray(program?.kernels)) throw bad("one has no kernels");
+    return { ...program, kernels: await Promise.all(program.kernels.map(async (k) => ({ ...k, wgsl: await kernel(k.wgsl) }))) };
   };
-  return new Map(await Promise.all(Object.entries(root).map(async ([name, value]) => [name, await read(value)] as const)));
+  const generation = root?.generation;
+  const [run, prompt, step] = await Promise.all([
+    filled(root?.run),
+    generation ? filled(generation.prompt) : null,
+    generation ? filled(generation.step) : null,
+  ]);
+  return { run, generation: generation && prompt && step ? { ...generation, prompt, step } : null };
 }
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value);

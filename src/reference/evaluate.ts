@@ -75,7 +75,7 @@ const LONGEST_TURN = 50;
 /** The same, with `pause` called now and then between two operations: to let a user interrupt it, say. */
 export async function evaluateInTurns(graph: Graph, options: EvaluateOptions, pause: () => Promise<void>): Promise<Evaluation> {
   const steps = new Run(graph, options).steps();
-  for (let last = performance.now(); ; ) {
+  for (let last = performance.now(); ;) {
     const { done, value } = steps.next();
     if (done) return value;
     if (performance.now() - last < LONGEST_TURN) continue;

@@ -3,7 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { compileGeneration } from "../../src/compile-generation.js";
 import { compile } from "../../src/compile.js";
+import { createGenerator } from "../../src/generate/index.js";
 import { load, openDevice } from "../../src/runtime/index.js";
 import { modc, root } from "../cli/spawn.js";
 import { launch, programPath, type BrowserName, type TestBrowser, type TestPage } from "./browsers.js";
@@ -19,15 +21,22 @@ const SCRIPT = `import model from "./index.js";
 const tokens = [[...new TextEncoder().encode(${JSON.stringify(TEXT)})]];
 const told = (e) => ({ name: e.name, code: e.code, message: e.message, hint: e.hint });
 window.logits = async () => {
-  const loaded = await model.load();
+  const loaded = await model.load({ use: "run" });
   const { output } = await loaded.run({ tokens });
   loaded.dispose();
   return { shape: output.shape, data: Array.from(output.data) };
 };
+window.text = async () => {
+  const loaded = await model.load({ use: "generate" });
+  let text = "";
+  for await (const token of loaded.generate(${JSON.stringify(TEXT)}, { maxTokens: 24 })) text += token.text;
+  loaded.dispose();
+  return text;
+};
 window.failure = async () => { try { await model.load(); return null; } catch (e) { return told(e); } };
 window.lose = async () => {
   const device = await (await navigator.gpu.requestAdapter()).requestDevice();
-  const loaded = await model.load({ device });
+  const loaded = await model.load({ device, use: "run" });
   await loaded.run({ tokens });
   device.destroy();
   const lost = told(await loaded.lost);
@@ -42,6 +51,7 @@ window.ready = true;
 const folder = mkdtempSync(join(tmpdir(), "modc-browser-"));
 const built = join(folder, "moby");
 let expected: Float32Array;
+let expectedText = "";
 
 beforeAll(async () => {
   const { status, stderr } = await modc(["build", "examples/moby.mod", "--weights", "examples/moby.safetensors", "-o", built, "--shard", "1MiB"]);
@@ -51,6 +61,12 @@ beforeAll(async () => {
   const session = await load(program!, device, join(root, "examples", "moby.safetensors"));
   expected = (await session.run({ tokens: [[...new TextEncoder().encode(TEXT)]] }))["output"]!.data as Float32Array; // of f32
   session.dispose();
+  const { generation } = compileGeneration(readFileSync(join(root, "examples", "moby.mod"), "utf8"));
+  const generator = await createGenerator(generation!, device, join(root, "examples", "moby.safetensors"));
+  const bytes: number[] = [];
+  for await (const { token } of generator.generate([new TextEncoder().encode(TEXT)], { maxTokens: 24 })) bytes.push(token);
+  expectedText = new TextDecoder().decode(Uint8Array.from(bytes));
+  generator.dispose();
   device.destroy();
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -95,9 +111,10 @@ for (const name of ["chromium", "firefox-esr"] as const satisfies readonly Brows
       }
     };
 
-    it("gives the logits of Node, under a strict content security policy", async () => {
+    it("gives the logits and the greedy text of Node, under a strict content security policy", async () => {
       await over(undefined, async (page) => {
         expectLogits(await page.evaluate("window.logits()"));
+        expect(await page.evaluate("window.text()")).toBe(expectedText);
         expect(page.errors).toEqual([]);
       });
     });

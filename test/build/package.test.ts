@@ -3,14 +3,15 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { runtimeFiles } from "../../src/bundled.js";
+import { runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
 import { parseManifest } from "../../src/packaged/manifest.js";
 import { readPrograms } from "../../src/packaged/programs.js";
 import { shardedWeights } from "../../src/packaged/shards.js";
-import { packageOf, programOf, startingWeights } from "./packages.js";
+import { generationOf, packageOf, programOf, startingWeights } from "./packages.js";
 
 const MOBY = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
 const program = programOf(MOBY, { dim: 32, depth: 2 });
+const generation = generationOf(MOBY, { dim: 32, depth: 2 });
 const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
 
 describe("a package", () => {
@@ -38,22 +39,17 @@ describe("a package", () => {
       expect(index).toContain(`new URL("./${name}", import.meta.url)`);
   });
 
-  it("gives the program back as it was", async () => {
-    const { files } = await packageOf(program);
+  it("gives the programs back as they were", async () => {
+    const { files } = await packageOf(program, { programs: { run: program, generation } });
     const programs = await readPrograms(text(files.get("program.json")), async (name) => text(files.get(name)));
-    expect(programs.get("run")).toEqual(program);
+    expect(programs).toEqual({ run: program, generation });
   });
 
   it("holds each kernel's text once, whichever programs have it", async () => {
-    const { files } = await packageOf(program, {
-      programs: new Map([
-        ["run", program],
-        ["again", program],
-      ]),
-    });
+    const { files } = await packageOf(program, { programs: { run: program, generation } });
     const kernels = [...files].filter(([name]) => name.startsWith("kernels/")).map(([, bytes]) => text(bytes));
     expect(new Set(kernels).size).toBe(kernels.length);
-    expect(kernels.length).toBe(new Set(program.kernels.map((k) => k.wgsl)).size);
+    expect(kernels.length).toBe(new Set([program, generation.prompt, generation.step].flatMap((p) => p.kernels.map((k) => k.wgsl))).size);
   });
 
   it.each([1024, 4096, 5000, 1 << 24])("gives back every weight from shards of at most %i bytes", async (shardBytes) => {
@@ -96,9 +92,17 @@ describe("the runtime in a package", () => {
     expect(all).toBeLessThanOrEqual(40_000);
   });
 
+  const tokenizer = Object.entries(tokenizerFiles).map(([name, source]) => `${name} ${gzipSync(source, { level: 9 }).length} bytes`);
+  it(`leaves to packages with a tokenizer what those need: ${tokenizer.join(", ")}`, () => {
+    expect(Object.keys(tokenizerFiles)).toEqual(["tokenizer.js"]);
+    expect(tokenizerFiles["tokenizer.js"]).not.toMatch(/\bimport\b[^"'`]{0,40}["'`]/);
+    for (const source of Object.values(runtimeFiles)) expect(source).not.toContain("pre_tokenizer");
+  });
+
   it("evaluates no text as code, and imports nothing but what Node has", () => {
-    for (const [name, source] of Object.entries(runtimeFiles)) {
+    for (const [name, source] of [...Object.entries(runtimeFiles), ...Object.entries(tokenizerFiles)])
       expect(source, name).not.toMatch(/\beval\(|new Function\b|\bFunction\(/);
+    for (const [name, source] of Object.entries(runtimeFiles)) {
       for (const [, from] of source.matchAll(/(?:(?:^|[;\n])(?:import|export)\b[^;"]*\bfrom\s*|\bimport\()"([^"]+)"/g)) {
         if (name === "node.js") expect(["node:fs/promises", "webgpu"].includes(from!) || from!.startsWith("./shared-"), from).toBe(true);
         else expect(from).toMatch(/^\.\/shared-/);

@@ -1,9 +1,12 @@
 // Packages for tests: built in memory, with their files by name.
 import { compile } from "../../src/compile.js";
 import { buildPackage, type PackageInput } from "../../src/build/package.js";
-import { runtimeFiles } from "../../src/bundled.js";
+import { runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
+import { compileGeneration } from "../../src/compile-generation.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import type { Manifest } from "../../src/packaged/manifest.js";
+import { NO_DEFAULTS } from "../../src/packaged/text.js";
+import type { Generation } from "../../src/program/generation.js";
 import type { Program } from "../../src/program/program.js";
 import { initialValues } from "../../src/runtime/index.js";
 import { fileDtype, toBytes } from "../../src/runtime/weights/convert.js";
@@ -13,6 +16,12 @@ export function programOf(source: string, set: Readonly<Record<string, string | 
   const { program, diagnostics, sources } = compile(source, { set });
   if (!program) throw new Error(formatDiagnostics(diagnostics, { sources }));
   return program;
+}
+
+export function generationOf(source: string, set: Readonly<Record<string, string | number>> = {}): Generation {
+  const { generation, diagnostics, sources } = compileGeneration(source, { set });
+  if (!generation) throw new Error(formatDiagnostics(diagnostics, { sources }));
+  return generation;
 }
 
 /** Starting values of a seed, as a checkpoint. */
@@ -39,9 +48,12 @@ export async function packageOf(program: Program, options: Partial<PackageInput>
     {
       name: "a-model",
       source: "a.mod",
-      programs: new Map([["run", program]]),
+      programs: { run: program, generation: null },
+      tokenizer: null,
+      defaults: NO_DEFAULTS,
       weights: startingWeights(program),
       runtime: runtimeFiles,
+      tokenizerRuntime: tokenizerFiles,
       version: "0.0.0",
       shardBytes: 4096,
       ...options,

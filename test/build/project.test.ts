@@ -51,6 +51,8 @@ const tokens = [[...new TextEncoder().encode(${JSON.stringify(TEXT)})]];
 const stages = new Set();
 const built = await model.load({ onProgress: ({ stage, done, total }) => { if (done > total) throw new Error(stage); stages.add(stage); } });
 const a = (await built.run({ tokens })).output;
+let text = "";
+for await (const token of built.generate(${JSON.stringify(TEXT)}, { maxTokens: 8 })) text += token.text;
 built.dispose();
 const root = ${JSON.stringify(root)};
 const { program, diagnostics } = compile(readFileSync(root + "/examples/moby.mod", "utf8"));
@@ -60,12 +62,12 @@ const session = await load(program, device, root + "/examples/moby.safetensors")
 const b = (await session.run({ tokens })).output;
 session.dispose();
 device.destroy();
-console.log(JSON.stringify({ name: model.name, shape: a.shape, same: Buffer.compare(Buffer.from(a.data.buffer), Buffer.from(b.data.buffer)) === 0, stages: [...stages] }));
+console.log(JSON.stringify({ name: model.name, shape: a.shape, length: text.length, same: Buffer.compare(Buffer.from(a.data.buffer), Buffer.from(b.data.buffer)) === 0, stages: [...stages] }));
 `,
     );
     const { status, stdout, stderr } = own.run("node", ["both.mjs"]);
     expect(status, stderr).toBe(0);
-    expect(JSON.parse(stdout)).toEqual({ name: "Moby", shape: [1, TEXT.length, 256], same: true, stages: ["download", "kernels", "weights"] });
+    expect(JSON.parse(stdout)).toEqual({ name: "Moby", shape: [1, TEXT.length, 256], length: 8, same: true, stages: ["download", "kernels", "weights"] });
   });
 
   it.each(["nodenext", "bundler"])("type-check, with %s resolution", (resolution) => {
@@ -78,6 +80,15 @@ export async function logits(text: Uint8Array, device?: GPUDevice): Promise<Floa
   const loaded: LoadedModel = await model.load({ max: { B: 1, T: text.length }, ...(device ? { device } : {}) });
   const { output } = await loaded.run({ tokens: { data: Uint32Array.from(text), shape: [1, text.length] } });
   return output.data;
+}
+export async function* words(prompt: string, signal: AbortSignal): AsyncGenerator<string, number> {
+  const loaded = await model.load({ use: "generate", signal });
+  const tokens = loaded.generate({ prompts: [prompt, [32]] }, { maxTokens: 4, stop: ["."], sampling: { temperature: 0.8, seed: 3 }, signal });
+  for (;;) {
+    const next = await tokens.next();
+    if (next.done) return next.value.generatedTokens;
+    yield next.value.finish === "stop" ? "" : next.value.text;
+  }
 }
 export async function own(source: string): Promise<string> {
   const { program } = compile(source);

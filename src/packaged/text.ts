@@ -1,0 +1,78 @@
+// Between texts and tokens of a built model: bytes, or the tokenizer that its package brings.
+import { ByteText, type SamplingOptions, type TextCodec } from "../generate/index.js";
+import { InputError } from "../runtime/errors.js";
+import { readFile, textOf, type FileOptions } from "./files.js";
+import { DEFAULTS, TOKENIZER_FILES, type Manifest } from "./manifest.js";
+
+export interface Message {
+  readonly role: string;
+  readonly content: string;
+}
+
+export interface ModelText extends TextCodec {
+  /** Tokens of a conversation, where the model is to answer; null where the package has no chat template. */
+  readonly chat: ((messages: readonly Message[]) => ArrayLike<number>) | null;
+}
+
+/** The texts of the files that a tokenizer is described by; null for what the package does not have. */
+export interface TokenizerTexts {
+  readonly tokenizer: string;
+  readonly config: string | null;
+  readonly template: string | null;
+}
+
+/** The part of the runtime that only packages with a tokenizer carry. */
+export interface TokenizerPart {
+  readText(texts: TokenizerTexts): Promise<ModelText>;
+}
+
+/** How the model generates where nobody says otherwise, as `generation.json` has it. */
+export interface Defaults {
+  /** Tokens that end a text. */
+  readonly ends: readonly number[];
+  readonly maxTokens: number | null;
+  readonly sampling: SamplingOptions;
+}
+
+export const NO_DEFAULTS: Defaults = { ends: [], maxTokens: null, sampling: {} };
+
+/** Each byte of UTF-8 is a token. */
+const BYTES = 256;
+const byteText: ModelText = {
+  encode: (text) => new TextEncoder().encode(text),
+  decoder() {
+    const bytes = new ByteText();
+    return { add: (token) => bytes.push([token]), finish: () => bytes.end() };
+  },
+  chat: null,
+};
+
+const noText: ModelText = {
+  encode() {
+    throw new InputError("prompt", "the package has no tokenizer, and its model reads no bytes", "give tokens as numbers");
+  },
+  decoder: () => ({ add: () => "", finish: () => "" }),
+  chat: null,
+};
+
+export interface OpenedText {
+  readonly text: ModelText;
+  readonly defaults: Defaults;
+}
+
+/** Reads what the package has for texts. `part` loads the tokenizer's part of the runtime, where there is one. Throws PackageError, and what the tokenizer throws. */
+export async function openText(manifest: Manifest, vocabulary: number, options: FileOptions, part: (() => Promise<TokenizerPart>) | null): Promise<OpenedText> {
+  const read = async (name: string): Promise<string | null> =>
+    manifest.files.some((f) => f.name === name) ? textOf(name, await readFile(manifest, name, options)) : null;
+  const [tokenizer, config, template, defaults] = await Promise.all([
+    read(TOKENIZER_FILES.tokenizer),
+    read(TOKENIZER_FILES.config),
+    read(TOKENIZER_FILES.template),
+    read(DEFAULTS),
+  ]);
+  const bytes = vocabulary === BYTES ? byteText : noText;
+  return {
+    text: part !== null && tokenizer !== null ? await (await part()).readText({ tokenizer, config, template }) : bytes,
+    defaults: defaults === null ? NO_DEFAULTS : (JSON.parse(defaults) as Defaults), // of the hash that was built
+  };
+}

@@ -1,0 +1,22 @@
+// The tokenizer of a built package and its chat template: a part of the runtime of its own, for packages whose model has one.
+import { chatTemplate, parseChatConfig } from "../tokenizer/chat.js";
+import { TextStream } from "../tokenizer/text-stream.js";
+import { parseTokenizer } from "../tokenizer/tokenizer.js";
+import { TOKENIZER_FILES } from "./manifest.js";
+import type { ModelText, TokenizerTexts } from "./text.js";
+
+export { TokenizerError } from "../tokenizer/errors.js";
+
+/** Throws TokenizerError where the files describe no tokenizer. */
+export async function readText({ tokenizer: json, config, template }: TokenizerTexts): Promise<ModelText> {
+  const tokenizer = await parseTokenizer(json, TOKENIZER_FILES.tokenizer, config);
+  const read = config === null ? null : parseChatConfig(config, TOKENIZER_FILES.config);
+  const text = template ?? read?.template ?? null;
+  const chat = text === null ? null : chatTemplate(text, read?.specials ?? new Map(), template === null ? TOKENIZER_FILES.config : TOKENIZER_FILES.template);
+  return {
+    encode: (prompt) => tokenizer.encode(prompt, { template: true }),
+    decoder: () => new TextStream(tokenizer),
+    // The template writes the special tokens itself.
+    chat: chat && ((messages) => tokenizer.encode(chat.prompt(messages))),
+  };
+}

@@ -1,0 +1,179 @@
+// A built package generates what the generator it was made from does: texts from bytes, through a tokenizer and a chat template, by the defaults of its checkpoint.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createGenerator, type Generation } from "../../src/generate/index.js";
+import type { LoadedModel, LoadModelOptions, PackagedModel } from "../../src/packaged/model.js";
+import { load, openDevice } from "../../src/runtime/index.js";
+import { generationOf, packageOf, programOf, startingWeights, type BuiltPackage } from "../build/packages.js";
+import { root } from "../cli/spawn.js";
+import { SENTENCE_PIECE } from "../tokenizer/files.js";
+
+const MOBY = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
+const SMALL = { dim: 32, depth: 2, context: 64 };
+/** As many tokens as SENTENCE_PIECE has. */
+const PIECES = { ...SMALL, vocab: 275 };
+const folder = mkdtempSync(join(tmpdir(), "modc-generate-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** As a user's program has it: through the files on disk. */
+async function onDisk(name: string, { files }: BuiltPackage): Promise<PackagedModel> {
+  const place = join(folder, name);
+  for (const [file, bytes] of files) {
+    mkdirSync(dirname(join(place, file)), { recursive: true });
+    writeFileSync(join(place, file), bytes);
+  }
+  return ((await import(pathToFileURL(join(place, "index.js")).href)) as { readonly default: PackagedModel }).default; // what modc build writes
+}
+
+async function loaded<T>(model: PackagedModel, body: (loaded: LoadedModel) => Promise<T>, options: LoadModelOptions = {}): Promise<T> {
+  const own = await model.load(options);
+  try {
+    return await body(own);
+  } finally {
+    own.dispose();
+  }
+}
+
+type Generated = Awaited<ReturnType<typeof collect>>;
+async function collect(tokens: ReturnType<LoadedModel["generate"]>) {
+  const texts: string[] = [];
+  const ids: number[][] = [];
+  for (;;) {
+    const next = await tokens.next();
+    if (next.done) return { texts, ids, summary: next.value };
+    const { sequence, text, token } = next.value;
+    texts[sequence] = (texts[sequence] ?? "") + text;
+    (ids[sequence] ??= []).push(token);
+  }
+}
+
+/** What the generator gives for tokens, by the most likely one. */
+async function expected(
+  generation: Generation,
+  weights: ReturnType<typeof startingWeights>,
+  prompt: readonly number[],
+  maxTokens: number,
+): Promise<readonly number[]> {
+  const device = await openDevice();
+  const generator = await createGenerator(generation, device, weights);
+  const tokens: number[] = [];
+  for await (const { token } of generator.generate([prompt], { maxTokens })) tokens.push(token);
+  generator.dispose();
+  device.destroy();
+  return tokens;
+}
+
+beforeAll(() => {
+  mkdirSync(join(folder, "node_modules"));
+  symlinkSync(join(root, "node_modules", "webgpu"), join(folder, "node_modules", "webgpu"), "dir");
+});
+
+describe("of a model that reads bytes", { timeout: 60_000 }, () => {
+  const run = programOf(MOBY, SMALL);
+  const generation = generationOf(MOBY, SMALL);
+  const weights = startingWeights(run);
+  let model: PackagedModel;
+  beforeAll(async () => void (model = await onDisk("bytes", await packageOf(run, { programs: { run, generation }, weights }))));
+
+  it("goes on from a text as the generator does, and runs as a session does", async () => {
+    const bytes = [...new TextEncoder().encode("Call me")];
+    const wanted = await expected(generation, weights, bytes, 12);
+    const device = await openDevice();
+    const session = await load(run, device, weights);
+    const logits = (await session.run({ tokens: [bytes] }))["output"]!.data;
+    session.dispose();
+    device.destroy();
+    await loaded(model, async (own) => {
+      const { ids, texts, summary } = await collect(own.generate("Call me", { maxTokens: 12 }));
+      expect(ids).toEqual([wanted]);
+      expect(texts).toEqual([new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(wanted))]);
+      expect(summary).toMatchObject({ promptTokens: 7, generatedTokens: 12 });
+      expect((await own.run({ tokens: [bytes] }))["output"]!.data).toEqual(logits);
+    });
+  });
+
+  it("goes on from several prompts, each as it does alone", async () => {
+    const prompts = ["Call me", [83, 111], "Ishmael. Some"];
+    await loaded(
+      model,
+      async (own) => {
+        const alone: Generated[] = [];
+        for (const prompt of prompts) alone.push(await collect(own.generate(prompt, { maxTokens: 8 })));
+        const { ids } = await collect(own.generate({ prompts }, { maxTokens: 8 }));
+        expect(ids).toEqual(alone.map((a) => a.ids[0]));
+      },
+      { use: "generate" },
+    );
+  });
+
+  it("says what it was not loaded for", async () => {
+    await loaded(
+      model,
+      async (own) => {
+        await expect(own.run({ tokens: [[1]] })).rejects.toThrow('loaded with use: "generate"');
+      },
+      { use: "generate" },
+    );
+    await loaded(
+      model,
+      async (own) => {
+        await expect(collect(own.generate("a"))).rejects.toThrow('loaded with use: "run"');
+      },
+      { use: "run" },
+    );
+    const plain = await onDisk("plain", await packageOf(run, { weights }));
+    await loaded(plain, async (own) => {
+      await expect(collect(own.generate("a"))).rejects.toThrow("the model does not generate");
+    });
+    await expect(plain.load({ use: "generate" })).rejects.toThrow("the model does not generate");
+    await loaded(
+      model,
+      async (own) => {
+        await expect(collect(own.generate([{ role: "user", content: "a" }]))).rejects.toThrow("no chat template");
+      },
+      {
+        use: "generate",
+      },
+    );
+  });
+});
+
+describe("of a model with a tokenizer", { timeout: 60_000 }, () => {
+  const run = programOf(MOBY, PIECES);
+  const generation = generationOf(MOBY, PIECES);
+  const weights = startingWeights(run, 11);
+  const config = JSON.stringify({ bos_token: "<s>", eos_token: "</s>", chat_template: "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}" });
+  const tokenizer = { tokenizer: SENTENCE_PIECE, config, template: null };
+  let model: PackagedModel;
+  beforeAll(async () => {
+    const defaults = { ends: [2], maxTokens: 9, sampling: { temperature: 0.7, topK: 40 } };
+    model = await onDisk("pieces", await packageOf(run, { programs: { run, generation }, weights, tokenizer, defaults }));
+  });
+
+  it("reads prompts and chats through it, and generates by the checkpoint's defaults", async () => {
+    const the = [1, 273]; // <s> and the merged ▁the, which stands behind the bytes and single characters
+    const wanted = await expected(generation, weights, the, 6);
+    await loaded(
+      model,
+      async (own) => {
+        const greedy = { sampling: {}, maxTokens: 6, ends: [] };
+        const text = await collect(own.generate("the", greedy));
+        expect(text.ids).toEqual([wanted]);
+        expect((await collect(own.generate([{ role: "user", content: "the" }], greedy))).ids).toEqual([wanted]);
+        const drawn = await collect(own.generate("the", { ends: [] }));
+        expect(drawn.ids[0]).toHaveLength(9);
+        expect(drawn.ids[0]).not.toEqual(wanted);
+        expect((await collect(own.generate("the", { ends: [], sampling: { temperature: 0.7, topK: 40 } }))).ids).toEqual(drawn.ids);
+      },
+      { use: "generate" },
+    );
+  });
+
+  it("says by code what a tokenizer refuses", async () => {
+    const broken = await onDisk("broken", await packageOf(run, { programs: { run, generation }, weights, tokenizer: { ...tokenizer, tokenizer: "{}" } }));
+    await expect(broken.load()).rejects.toMatchObject({ name: "TokenizerError", code: "bad-tokenizer" });
+  });
+});
