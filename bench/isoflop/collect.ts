@@ -16,26 +16,19 @@ export interface Validation {
 export interface RunResult {
   readonly run: PlannedRun;
   readonly validations: readonly Validation[];
-  /** Milliseconds of a step, the median. */
-  readonly stepTime: number;
 }
-
-/** Steps at the beginning that are not timed: kernels are compiled then. */
-const UNTIMED = 5;
 
 export async function readRun(run: PlannedRun, folder: string): Promise<RunResult> {
   const validations: Validation[] = [];
-  const times: number[] = [];
   const path = join(folder, "log.jsonl");
   for await (const entry of readLog(path)) {
-    if (entry.kind === "step" && entry.step > UNTIMED) times.push(1000 * numberOf(entry["seconds"], path));
     if (entry.kind !== "validation") continue;
     const rules = entry["rules"] as Readonly<Partial<Record<Rule, { readonly loss: number }>>>; // as the loop writes them
     const topK = numberOf(rules["top-k"]?.loss, path);
     validations.push({ step: entry.step, loss: { "top-k": topK, causal: rules.causal ? numberOf(rules.causal.loss, path) : topK } });
   }
   if (validations.at(-1)?.step !== run.steps) throw new Error(`${path}: the last validation is not that of step ${run.steps}`);
-  return { run, validations, stepTime: times.length === 0 ? NaN : spreadOf(times).median };
+  return { run, validations };
 }
 
 function numberOf(value: unknown, path: string): number {

@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { replaceFile } from "../replace-file.js";
-import { groupsOf, readRun, type RunResult } from "./collect.js";
+import { groupsOf, readRun } from "./collect.js";
 import { figure } from "./figure.js";
-import { keptPlan } from "./kept-plan.js";
+import { keepResult, keepTimes, keptPlan, keptResult, keptTimes } from "./kept.js";
 import { planRuns, type PlannedRun } from "./plan.js";
 import { FEW_WINDOWS, isFinished, trainRun, VALIDATION_WINDOWS } from "./run.js";
 import { experimentText } from "./table.js";
+import { measureSteps } from "./times.js";
 
 /** As Hoffmann et al. 2022 (arXiv 2203.15556) found best. */
 const TOKENS_PER_PARAMETER = 20;
@@ -16,45 +17,50 @@ const TOKENS_PER_PARAMETER = 20;
 const usage = `npm run isoflop -- [--only run] [--list] [--tokens-per-parameter n]
   --only run                 only runs whose name begins with this: variant, size, seed (a, b-0.4, a-0.2-1)
   --list                     train nothing: say what there is to do, and write what is finished
+  --times                    train nothing: measure how long steps take, and write that
   --tokens-per-parameter n   of the dense models (default ${TOKENS_PER_PARAMETER}); another number has folders of its own and writes no files: to see that everything works
-Stopped at any moment, it goes on where it was when it is called again.`;
+Stopped at any moment, it goes on where it was when it is called again. What a run ended with stays in bench/isoflop/results/, and such a run is not trained again.`;
 
 interface Options {
   readonly only: string;
   readonly list: boolean;
+  readonly times: boolean;
   readonly tokensPerParameter: number;
 }
 
 function readOptions(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],
-    options: { only: { type: "string" }, list: { type: "boolean" }, "tokens-per-parameter": { type: "string" } },
+    options: { only: { type: "string" }, list: { type: "boolean" }, times: { type: "boolean" }, "tokens-per-parameter": { type: "string" } },
   });
   const tokens = Number(values["tokens-per-parameter"] ?? TOKENS_PER_PARAMETER);
   if (!(tokens > 0 && Number.isFinite(tokens))) throw new Error("--tokens-per-parameter: it must be a number above 0");
-  return { only: values.only ?? "", list: values.list ?? false, tokensPerParameter: tokens };
+  return { only: values.only ?? "", list: values.list ?? false, times: values.times ?? false, tokensPerParameter: tokens };
 }
 
-async function main({ only, list, tokensPerParameter }: Options): Promise<void> {
+async function main({ only, list, times, tokensPerParameter }: Options): Promise<void> {
   const say = (text: string): void => void process.stderr.write(`isoflop: ${text}\n`);
   const home = fileURLToPath(new URL(`../.work/isoflop-${tokensPerParameter}/`, import.meta.url));
+  const real = tokensPerParameter === TOKENS_PER_PARAMETER;
+  const kept = real ? fileURLToPath(new URL("results/", import.meta.url)) : join(home, "results");
   const folderOf = (run: PlannedRun): string => join(home, run.id);
-  const all = keptPlan(home, planRuns(tokensPerParameter), !list);
+  const all = keptPlan(kept, planRuns(tokensPerParameter), !list);
   const chosen = all.filter((run) => run.id.startsWith(only));
   if (chosen.length === 0) throw new Error(`--only ${only}: no run has a name that begins so; there are ${all.map((r) => r.id).join(", ")}`);
+  if (times) keepTimes(kept, await measureSteps(chosen, say));
   for (const run of chosen) {
-    const finished = isFinished(folderOf(run), run);
-    say(`${run.id}: ${run.steps} steps of ${(run.step / 1e9).toFixed(2)} GFLOP${finished ? ", finished" : ""}`);
-    if (!finished && !list)
-      await trainRun(run, { folder: folderOf(run), windows: tokensPerParameter === TOKENS_PER_PARAMETER ? VALIDATION_WINDOWS : FEW_WINDOWS });
+    const done = keptResult(kept, run) !== null;
+    say(`${run.id}: ${run.steps} steps of ${(run.step / 1e9).toFixed(2)} GFLOP${done ? ", finished" : ""}`);
+    if (done) continue;
+    if (!list && !times && !isFinished(folderOf(run), run)) await trainRun(run, { folder: folderOf(run), windows: real ? VALIDATION_WINDOWS : FEW_WINDOWS });
+    if (isFinished(folderOf(run), run)) keepResult(kept, await readRun(run, folderOf(run)));
   }
-  const results: RunResult[] = [];
-  for (const run of all) if (isFinished(folderOf(run), run)) results.push(await readRun(run, folderOf(run)));
+  const results = all.flatMap((run) => keptResult(kept, run) ?? []);
   if (results.length === 0) return;
   const groups = groupsOf(all, results);
-  const text = experimentText(groups, tokensPerParameter);
+  const text = experimentText(groups, tokensPerParameter, keptTimes(kept));
   process.stdout.write(text);
-  if (tokensPerParameter !== TOKENS_PER_PARAMETER) return;
+  if (!real) return;
   replaceFile("isoflop.md", text);
   replaceFile("isoflop.svg", figure(groups));
   say("wrote bench/isoflop.md and bench/isoflop.svg");

@@ -1,12 +1,13 @@
 // What the experiment found, in Markdown.
 import type { Spread } from "../statistics.js";
-import { spreadOf } from "../statistics.js";
 import { milliseconds, table } from "../tables.js";
 import { beside, compared, finalLoss, RULES, type Group, type Rule, type Verdict } from "./collect.js";
+import type { StepTimes } from "./kept.js";
 import { BATCH, CONTEXT, SEEDS, type VariantName } from "./plan.js";
+import { modelOf } from "./times.js";
 import { DATA, LEARNING_RATE, VALIDATION_WINDOWS } from "./run.js";
 
-export function experimentText(groups: readonly Group[], tokensPerParameter: number): string {
+export function experimentText(groups: readonly Group[], tokensPerParameter: number, times: StepTimes | null): string {
   const finished = groups.reduce((n, g) => n + g.results.length, 0);
   const planned = groups.length * SEEDS.length;
   const sections = [
@@ -16,6 +17,7 @@ export function experimentText(groups: readonly Group[], tokensPerParameter: num
       `For each size the dense model (a) sees ${tokensPerParameter} tokens for each parameter beside the embedding; the others train for as many steps as cost the same number of operations, counted by modc's ledger on the graph of the step: forward, backward, predictors and optimiser. More steps see more of the text.`,
       "*top-k* lets a layer look at the whole sequence to choose its tokens, as in training; *causal* is the rule that generation uses, where each token says of itself whether it is computed: by the predictor (b, c), by its random number (d).",
       `${finished === planned ? `Each has ${SEEDS.length} seeds` : `**${finished} of ${planned} runs are finished**; each is to have ${SEEDS.length} seeds`}: the table gives their mean and the range. A difference counts where the ranges do not touch, else it is *not distinguishable*.`,
+      ...(times === null ? [] : [`*ms a step* is a median measured apart from the runs, all variants in turns in one process, on ${times.device}.`]),
     ].join("\n\n"),
     table(
       [
@@ -30,7 +32,7 @@ export function experimentText(groups: readonly Group[], tokensPerParameter: num
         ...RULES.map((r) => `loss, ${r} (nats a byte)`),
         "against a, causal",
       ],
-      groups.map(rowOf(groups)),
+      groups.map(rowOf(groups, times)),
     ),
     ...paperSection(groups),
   ];
@@ -38,9 +40,9 @@ export function experimentText(groups: readonly Group[], tokensPerParameter: num
 }
 
 const rowOf =
-  (groups: readonly Group[]) =>
+  (groups: readonly Group[], times: StepTimes | null) =>
   (group: Group): readonly string[] => {
-    const { costs, steps, results } = group;
+    const { costs, steps } = group;
     return [
       `(${costs.variant.name}) ${costs.variant.title}, ${costs.size.name} M`,
       (costs.parameters / 1000).toFixed(0) + " k",
@@ -49,11 +51,18 @@ const rowOf =
       (costs.step / 1e9).toFixed(2),
       String(steps),
       ((steps * BATCH * CONTEXT) / 1e6).toFixed(1),
-      results.length === 0 ? "" : milliseconds(spreadOf(results.map((r) => r.stepTime)).median),
+      stepTime(group, groups, times),
       ...RULES.map((rule) => lossText(finalLoss(group, rule), group, rule)),
       costs.variant.name === "a" ? "" : verdictText(compared(group, beside(groups, group, "a"), "causal")),
     ];
   };
+
+/** And what part of the dense model's it is. */
+function stepTime({ costs }: Group, groups: readonly Group[], times: StepTimes | null): string {
+  const [own, dense] = [costs, beside(groups, { costs } as Group, "a").costs].map((c) => times?.medians[modelOf(c)]);
+  if (own === undefined || dense === undefined) return "";
+  return costs.variant.name === "a" ? milliseconds(own) : `${milliseconds(own)} (${(own / dense).toFixed(2)} ×)`;
+}
 
 function lossText(spread: Spread | null, { results }: Group, rule: Rule): string {
   if (!spread) return "";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { beside, compared, finalLoss, groupsOf, readRun, type RunResult } from "../../bench/isoflop/collect.js";
 import { figure } from "../../bench/isoflop/figure.js";
-import { keptPlan } from "../../bench/isoflop/kept-plan.js";
+import { keepResult, keptPlan, keptResult } from "../../bench/isoflop/kept.js";
 import { BATCH, CONTEXT, planRuns, SEEDS, SIZES, VARIANTS, type PlannedRun } from "../../bench/isoflop/plan.js";
 import { trainArguments } from "../../bench/isoflop/run.js";
 import { experimentText } from "../../bench/isoflop/table.js";
@@ -72,7 +72,6 @@ const ended = (id: string, topK: number, causal: number): RunResult => {
   const run = of(id);
   return {
     run,
-    stepTime: 10,
     validations: [
       { step: Math.floor(run.steps / 2), loss: { "top-k": topK + 1, causal: causal + 1 } },
       { step: run.steps, loss: { "top-k": topK, causal } },
@@ -102,11 +101,13 @@ describe("what it found", () => {
   });
 
   it("is told in a table and a figure, unfinished runs as such", () => {
-    const text = experimentText(groups, 20);
+    const text = experimentText(groups, 20, { device: "a device", medians: { "a-0.2": 300, "b-0.2": 150 } });
     expect(text).toContain("**5 of 16 runs are finished**");
     expect(text).toMatch(
       /\| \(b\) MoD 12\.5%, every second layer, 0\.2 M \|.*\| 1\.7500 \(1\.7000 to 1\.8000\) \| 2\.0000 \(1\.9500 to 2\.0500\) \| not distinguishable \|/,
     );
+    expect(text).toMatch(/\| \(a\) dense, 0\.2 M \|.*\| 300 \|/);
+    expect(text).toContain("| 150 (0.50 ×) |");
     expect(text).toMatch(/\| \(d\) .*0\.2 M \|.*3\.0000 \(one seed\).*\| not yet \|/);
     const svg = figure(groups);
     expect(svg.match(/class="line topk"/g)).toHaveLength(3);
@@ -123,12 +124,15 @@ describe("a log", () => {
   };
   const validation = (step: number): object => ({ kind: "validation", step, loss: 2, rules: { "top-k": { loss: 1.5 }, causal: { loss: 2 } } });
 
-  it("gives validations by rule, and the median of the steps after the first", async () => {
-    const steps = Array.from({ length: 20 }, (_, i) => ({ kind: "step", step: i + 1, seconds: i < 5 ? 100 : i % 2 === 0 ? 0.1 : 0.2 }));
-    const { validations, stepTime } = await readRun(run, write([...steps, validation(run.steps)]));
-    expect(validations).toEqual([{ step: run.steps, loss: { "top-k": 1.5, causal: 2 } }]);
-    expect(stepTime).toBeGreaterThan(99);
-    expect(stepTime).toBeLessThan(201);
+  it("gives validations by rule, which stay when the run's folder is gone", async () => {
+    const steps = Array.from({ length: 20 }, (_, i) => ({ kind: "step", step: i + 1, seconds: 1 }));
+    const result = await readRun(run, write([...steps, validation(run.steps)]));
+    expect(result.validations).toEqual([{ step: run.steps, loss: { "top-k": 1.5, causal: 2 } }]);
+    const kept = join(folder, "kept");
+    expect(keptResult(kept, run)).toBeNull();
+    keepResult(kept, result);
+    expect(keptResult(kept, run)).toEqual(result);
+    expect(keptResult(kept, { ...run, steps: run.steps + 1 })).toBeNull();
   });
 
   it("that does not reach the last step, or holds no number, is refused", async () => {

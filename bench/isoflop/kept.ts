@@ -1,0 +1,54 @@
+// What stays of the experiment: its plan as it was when its first run began, what each run ended with, and times of steps.
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { RunResult, Validation } from "./collect.js";
+import type { PlannedRun } from "./plan.js";
+
+/** The plan that a folder keeps, so that a compiler that has changed since changes neither steps nor costs of what is compared; where it keeps none, this one, which it keeps from now on if `begins`. */
+export function keptPlan(folder: string, planned: readonly PlannedRun[], begins: boolean): readonly PlannedRun[] {
+  const path = join(folder, "plan.json");
+  if (existsSync(path)) {
+    const kept = readJson(path) as readonly PlannedRun[]; // written below
+    const [a, b] = [kept, planned].map((plan) => plan.map((run) => run.id).join());
+    if (a !== b) throw new Error(`${path} plans other runs (${a}): move the folder away to begin again`);
+    return kept;
+  }
+  if (begins) writeJson(path, planned);
+  return planned;
+}
+
+/** What a finished run ended with; null: it is not finished, or was one of another number of steps. */
+export function keptResult(folder: string, run: PlannedRun): RunResult | null {
+  const path = join(folder, `${run.id}.json`);
+  if (!existsSync(path)) return null;
+  const { steps, validations } = readJson(path) as { readonly steps: number; readonly validations: readonly Validation[] }; // written below
+  return steps === run.steps ? { run, validations } : null;
+}
+
+export function keepResult(folder: string, { run, validations }: RunResult): void {
+  writeJson(join(folder, `${run.id}.json`), { steps: run.steps, validations });
+}
+
+/** Milliseconds of a step by variant and size, and the device. */
+export interface StepTimes {
+  readonly device: string;
+  readonly medians: Readonly<Record<string, number>>;
+}
+
+export function keptTimes(folder: string): StepTimes | null {
+  const path = join(folder, "step-times.json");
+  return existsSync(path) ? (readJson(path) as StepTimes) : null; // written below
+}
+
+export function keepTimes(folder: string, times: StepTimes): void {
+  writeJson(join(folder, "step-times.json"), times);
+}
+
+const readJson = (path: string): unknown => JSON.parse(readFileSync(path, "utf8"));
+
+/** All of it or nothing. */
+function writeJson(path: string, value: unknown): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.draft`, `${JSON.stringify(value, null, 1)}\n`);
+  renameSync(`${path}.draft`, path);
+}
