@@ -16,6 +16,12 @@ const nodeApart = {
   setup(build) {
     build.onResolve({ filter: /-node\.js$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: NODE_PART, external: true } : null));
     build.onResolve({ filter: /^node-part$/ }, () => ({ path: "node-part", namespace: "node-part" }));
+    build.onResolve({ filter: /^page(?:-tokenizer)?$/ }, ({ path }) => ({ path, namespace: "page" }));
+    build.onLoad({ filter: /.*/, namespace: "page" }, ({ path }) => ({
+      contents: `import { start } from "./src/packaged/page.js";\n${path === "page" ? "start(null);" : 'import * as tokenizer from "./src/packaged/tokenizer.js";\nstart(tokenizer);'}\n`,
+      resolveDir: root,
+      loader: "js",
+    }));
     build.onLoad({ filter: /.*/, namespace: "node-part" }, () => ({
       contents: `export { openNodeAdapter } from "./src/packaged/adapter-node.js";\nexport { readBytes } from "./src/packaged/files-node.js";\n`,
       resolveDir: root,
@@ -60,24 +66,38 @@ ${readFileSync(join(root, "node_modules", "@huggingface", "jinja", "LICENSE"), "
 */`;
 
 /** By itself, so that nothing of it is in the runtime of a model without a tokenizer. */
-const tokenizer = { ...shared, banner: { js: NOTICE }, mainFields: ["module", "main"], entryPoints: [{ in: "src/packaged/tokenizer.ts", out: "tokenizer" }] };
+const tokenizer = { ...shared, mainFields: ["module", "main"], entryPoints: [{ in: "src/packaged/tokenizer.ts", out: "tokenizer" }] };
+
+/** The scripts of pages with a model in them. */
+const page = {
+  ...shared,
+  mainFields: ["module", "main"],
+  external: ["node:*", "webgpu"],
+  entryPoints: [
+    { in: "page", out: "page" },
+    { in: "page-tokenizer", out: "page-tokenizer" },
+  ],
+  plugins: [nodeApart],
+};
 
 async function bundled(options) {
   const { build } = await import("esbuild");
   const { outputFiles } = await build(options);
   return outputFiles
     .map(({ path, text }) => [path.slice(join(root, "runtime").length + 1), text.replaceAll(IMPORT, UNSEEN_IMPORT)])
+    .map(([name, text]) => [name, name.includes("tokenizer") ? `${NOTICE}\n${text}` : text])
     .sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** Leaves the file alone where nothing changed, so that builds stay quick. */
 export async function bundle() {
   const record = (files) => `{\n${files.map(([name, text]) => `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`).join("")}}`;
-  const [runtimeFiles, tokenizerFiles] = [await bundled(runtime), await bundled(tokenizer)];
+  const [runtimeFiles, tokenizerFiles, pageFiles] = [await bundled(runtime), await bundled(tokenizer), await bundled(page)];
   const text =
     `// Made by scripts/bundle.mjs from src/packaged, and what it imports; do not edit.\n` +
     `/** Files of the runtime that built packages carry. */\nexport const runtimeFiles: Readonly<Record<string, string>> = ${record(runtimeFiles)};\n\n` +
-    `/** Those that packages with a tokenizer carry besides. */\nexport const tokenizerFiles: Readonly<Record<string, string>> = ${record(tokenizerFiles)};\n`;
+    `/** Those that packages with a tokenizer carry besides. */\nexport const tokenizerFiles: Readonly<Record<string, string>> = ${record(tokenizerFiles)};\n\n` +
+    `/** Scripts of pages with a model in them, by whether it has a tokenizer. */\nexport const pageFiles: Readonly<Record<string, string>> = ${record(pageFiles)};\n`;
   const path = join(root, "src", "bundled.ts");
   let old = "";
   try {

@@ -95,7 +95,8 @@ function build(finish: (code: ExitCode) => void): Command {
   add("build <file>", "write a model and its weights as a package that runs in Node and in any page, without modc", [
     new Option("--weights <path>", "a safetensors file, an index of shards, or a folder with either (default: those of the folder, where the model is one)"),
     new Option("--tokenizer <path>", "a tokenizer.json to take along (default: that of the folder, where the model is one, else bytes)"),
-    new Option("-o, --output <folder>", "the folder to write").makeOptionMandatory(),
+    new Option("-o, --output <folder>", "the folder to write"),
+    new Option("--single-file <page.html>", "a page with everything in it, which works from disk; for small models that generate"),
     new Option("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)"),
     new Option("--name <name>", "the package's name (default: the model's)"),
     new Option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),

@@ -1,8 +1,12 @@
 // `modc build`: a model and its weights as a package that runs in Node and in any page, without the compiler.
+import { statSync } from "node:fs";
 import { basename } from "node:path";
-import { buildPackage } from "../../build/package.js";
+import { buildPackage, type PackageInput, type WriteFile } from "../../build/package.js";
+import type { Manifest } from "../../packaged/manifest.js";
+import { writeText } from "../files.js";
 import { FolderError, writeFolder } from "../../build/folder-node.js";
-import { runtimeFiles, tokenizerFiles } from "../../bundled.js";
+import { pageText } from "../../build/page.js";
+import { pageFiles, runtimeFiles, tokenizerFiles } from "../../bundled.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { openWeights } from "../../runtime/node.js";
 import type { Generation } from "../../program/generation.js";
@@ -11,7 +15,7 @@ import { bytesOf } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { compileFile, compileOptions, type ModelFlags, type PrecisionFlags } from "../frontend.js";
 import { readModel, withFolder } from "../model-file.js";
-import { packageText } from "../package-text.js";
+import { packageText, type PackageText } from "../package-text.js";
 import { out, outJson, Progress, say } from "../terminal.js";
 import { readTunings, type TuningsFlags } from "../tunings.js";
 import { modcVersion } from "../version.js";
@@ -19,7 +23,8 @@ import { modcVersion } from "../version.js";
 export interface BuildFlags extends ModelFlags, PrecisionFlags, TuningsFlags {
   readonly weights?: string;
   readonly tokenizer?: string;
-  readonly output: string;
+  readonly output?: string;
+  readonly singleFile?: string;
   readonly shard?: string;
   readonly name?: string;
   readonly json?: boolean;
@@ -30,6 +35,8 @@ const LEAST_SHARD_BYTES = 1024;
 
 export async function build(file: string, given: BuildFlags): Promise<ExitCode> {
   const flags = withFolder(file, given);
+  if (flags.output === undefined && flags.singleFile === undefined)
+    throw new UserError("nothing says what to write", "-o <folder> writes a package, --single-file <page.html> a page that works from disk", EXIT.usage);
   if (flags.weights === undefined)
     throw new UserError("--weights is missing: a package holds a model's weights", "`modc init` writes untrained ones", EXIT.usage);
   const shardBytes = flags.shard === undefined ? SHARD_BYTES : bytesOf("--shard", flags.shard);
@@ -48,6 +55,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
   if (typeof generation === "string") say(`note: the package runs the model, but does not generate: ${generation}`);
   const programs = { run, generation: typeof generation === "string" ? null : generation };
   const text = await packageText(file, flags.tokenizer);
+  if (flags.singleFile !== undefined) expectPage(generation, text);
   const progress = new Progress();
   const weights = await openWeights(flags.weights);
   try {
@@ -62,17 +70,21 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       version: modcVersion(),
       shardBytes,
     };
-    const manifest = await writeFolder(flags.output, (write) =>
-      buildPackage(input, write, (done, total) => progress.report("writing weights", `${done}/${total}`)),
-    );
+    const built = (write: WriteFile): Promise<Manifest> => buildPackage(input, write, (done, total) => progress.report("writing weights", `${done}/${total}`));
+    if (flags.singleFile !== undefined) await writePage(flags.singleFile, input, built);
+    const manifest = flags.output === undefined ? null : await writeFolder(flags.output, built);
     progress.clear();
-    const bytes = manifest.files.reduce((sum, f) => sum + f.bytes, 0);
-    const [generates, shards] = [programs.generation !== null, manifest.shards];
-    if (flags.json) outJson({ output: flags.output, name, model: manifest.model, phase: run.phase, generates, files: manifest.files, shards, bytes });
-    else
-      out(
-        `${flags.output}: package ${name} of ${manifest.model}, ${generates ? `runs (${run.phase}) and generates` : `runs (${run.phase})`}: ${manifest.files.length + 1} files, ${formatBytes(bytes)}, weights in ${shards.length} shard${shards.length === 1 ? "" : "s"}`,
-      );
+    const bytes = manifest === null ? 0 : manifest.files.reduce((sum, f) => sum + f.bytes, 0);
+    const [generates, shards, page] = [programs.generation !== null, manifest?.shards ?? [], flags.singleFile ?? null];
+    if (flags.json)
+      outJson({ output: flags.output ?? null, page, name, model: run.model, phase: run.phase, generates, files: manifest?.files ?? [], shards, bytes });
+    else {
+      if (manifest !== null)
+        out(
+          `${flags.output!}: package ${name} of ${run.model}, ${generates ? `runs (${run.phase}) and generates` : `runs (${run.phase})`}: ${manifest.files.length + 1} files, ${formatBytes(bytes)}, weights in ${shards.length} shard${shards.length === 1 ? "" : "s"}`,
+        );
+      if (page !== null) out(`${page}: a page that goes on from a text, ${formatBytes(statSync(page).size)}: open it in a browser with WebGPU`);
+    }
     return EXIT.fine;
   } catch (fault) {
     throw fault instanceof FolderError ? new UserError(fault.message, fault.hint) : fault;
@@ -81,6 +93,34 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
     await weights.close();
   }
 }
+
+/** Weights of a page are text in it, and all of them in memory. */
+const MOST_PAGE_BYTES = 64 * 1024 * 1024;
+
+function expectPage(generation: Generation | string, { tokenizer }: PackageText): asserts generation is Generation {
+  if (typeof generation === "string")
+    throw new UserError("--single-file: a page goes on from a text, and this model does not generate", "-o writes a package that runs it");
+  if (tokenizer === null && generation.vocabulary !== 256)
+    throw new UserError(`--single-file: the model has ${generation.vocabulary} tokens, and no tokenizer is given`, "give --tokenizer a tokenizer.json");
+}
+
+async function writePage(path: string, input: PackageInput, built: (write: WriteFile) => Promise<Manifest>): Promise<void> {
+  const files = new Map<string, Uint8Array>();
+  const { tensors } = await built(async (name, bytes) => void files.set(name, bytes));
+  const weights = tensors.reduce((sum, t) => sum + t.bytes, 0);
+  if (weights > MOST_PAGE_BYTES)
+    throw new UserError(
+      `--single-file: the weights have ${formatBytes(weights)}, a page holds at most ${formatBytes(MOST_PAGE_BYTES)}`,
+      "-o writes a package, with weights in shards",
+    );
+  const { run, generation } = input.programs;
+  const script = pageFiles[input.tokenizer === null ? "page.js" : "page-tokenizer.js"]!; // as scripts/bundle.mjs makes them
+  const page = { ...input, files, model: run.model, generation: generation!, script, weights: formatBytes(weights), prompt: PROMPT };
+  writeText(path, await pageText(page));
+}
+
+/** What the page begins with. */
+const PROMPT = "Call me";
 
 /** The programs that generate; or why the model has none. */
 async function generationOf(file: string, flags: BuildFlags, tunings: TuningsFile | null): Promise<Generation | string> {

@@ -1,0 +1,86 @@
+// A model as one page that works from disk: its package's files, the runtime and a form to try it with, all in one file.
+import { sha256Base64 } from "../packaged/hash.js";
+import { PROGRAMS } from "../packaged/manifest.js";
+import type { Generation } from "../program/generation.js";
+import { PAGE_STYLE } from "./page-style.js";
+
+export interface PageInput {
+  /** Files of the package by name, its manifest among them. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly model: string;
+  /** What was built from, for people. */
+  readonly source: string;
+  readonly generation: Generation;
+  /** The page's script. */
+  readonly script: string;
+  /** Of modc. */
+  readonly version: string;
+  /** Their bytes, for people. */
+  readonly weights: string;
+  readonly prompt: string;
+}
+
+/** The page. It has leave to run its own script and nothing else, and asks nothing of any server. */
+export async function pageText({ files, model, source, generation, script, version, weights, prompt }: PageInput): Promise<string> {
+  const loaded = [...files].filter(
+    ([name]) => name === "manifest.json" || name === PROGRAMS || /^(?:kernels|weights|tokenizer)\/|^generation\.json$/.test(name),
+  );
+  const contents = {
+    model,
+    layers: generation.layers.length,
+    always: generation.layers.filter((layer) => layer.axis === generation.tokenAxis).length,
+    files: Object.fromEntries(loaded.map(([name, bytes]) => [name, `data:application/octet-stream;base64,${base64(bytes)}`])),
+  };
+  // esbuild leaves no end of a script in a string; a text that had one all the same would end the page's.
+  const own = script.replaceAll(/<\/(script)/gi, "<\\/$1");
+  const policy = [
+    "default-src 'none'",
+    `script-src 'sha256-${await sha256Base64(own)}'`,
+    `style-src 'sha256-${await sha256Base64(PAGE_STYLE)}'`,
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ");
+  return `<!doctype html>
+<!-- Made by modc ${version} from ${escape(source)}. The runtime in it is under the MIT licence. -->
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<title>${escape(model)}</title>
+<style>${PAGE_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>${escape(model)}</h1>
+<p>Compiled from ${escape(source)} by modc ${escape(version)}: ${weights} of weights, which run on this machine's GPU through WebGPU. The stronger a token is shaded, the more of the ${contents.layers} layers computed it.</p>
+<form id="form">
+<label for="prompt">Text to go on from</label>
+<textarea id="prompt" rows="3" spellcheck="false" required>${escape(prompt)}</textarea>
+<div class="row">
+<label>Tokens <input id="most" type="number" min="1" max="${generation.context ?? 4096}" value="${Math.min(200, generation.context ?? 200)}"></label>
+<label>Temperature <input id="temperature" type="number" min="0" max="4" step="0.1" value="0.7"></label>
+<label>Seed <input id="seed" type="number" min="0" step="1" value="1"></label>
+<button id="go" disabled>Generate</button>
+</div>
+</form>
+<p id="status" role="status">This page needs JavaScript.</p>
+<div id="output" aria-label="Generated text" aria-live="off" tabindex="0"></div>
+</main>
+<script type="application/json" id="contents">${JSON.stringify(contents).replaceAll("<", "\\u003c")}</script>
+<script type="module">${own}</script>
+</body>
+</html>
+`;
+}
+
+const escape = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;").replaceAll("--", "&#45;&#45;");
+
+/** RFC 4648. */
+function base64(bytes: Uint8Array): string {
+  let text = "";
+  const PIECE = 0x8000 - (0x8000 % 3); // so that pieces fit together
+  for (let at = 0; at < bytes.length; at += PIECE) text += btoa(String.fromCharCode(...bytes.subarray(at, at + PIECE)));
+  return text;
+}
