@@ -1,12 +1,10 @@
 // The TextMate grammar for editors, made from the tokens: keywords and operators stand in one place.
-import { DTYPES, foreignOperators, lexerTokens, PARAM_KINDS, RESERVED, type TokenType } from "./tokens.js";
+import { foreignOperators, lexerTokens, type TokenType } from "./tokens.js";
+import { CONSTANTS, DECLARING, DTYPES, PARAM_KINDS, RESERVED, WORD_OPERATORS } from "./words.js";
 
 const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 const words = (list: readonly string[]): string => `\\b(?:${list.join("|")})\\b`;
 
-const CONSTANTS = ["true", "false", "None"] as const;
-const WORD_OPERATORS = ["and", "or", "not"] as const;
-const DECLARING = ["import", "from", "const", "block", "model", "live", "names", "ignore"] as const;
 const named = (list: readonly string[]): string[] => RESERVED.filter((w) => list.includes(w));
 
 /** Signs of the language, longest first, without brackets, comma and `;`. */

@@ -1,36 +1,8 @@
 // The words of the language: one token type each, with the text people see when a message names it.
 import { createToken, EOF, Lexer, type CustomPatternMatcherFunc, type IToken, type TokenType } from "chevrotain";
+import type { Reserved } from "./words.js";
 
-/** Reserved everywhere. `weight` is not here: it is a keyword only where it heads a member. */
-export const RESERVED = [
-  "import",
-  "from",
-  "const",
-  "block",
-  "model",
-  "live",
-  "names",
-  "ignore",
-  "for",
-  "in",
-  "if",
-  "then",
-  "else",
-  "and",
-  "or",
-  "not",
-  "true",
-  "false",
-  "None",
-  "loss",
-  "observe",
-] as const;
-
-export type Reserved = (typeof RESERVED)[number];
-
-/** Names with a fixed meaning where the grammar asks for a type or a kind; elsewhere they are names like any other. */
-export const DTYPES = ["f32", "f16", "u32", "i32", "bool"] as const;
-export const PARAM_KINDS = ["int", "float", "ratio", "bool", "string", "block"] as const;
+export { DTYPES, PARAM_KINDS, RESERVED, type Reserved } from "./words.js";
 
 /** Abstract: what ends a statement, a member, a declaration or an entry of `names`. */
 export const Separator = createToken({ name: "Separator", pattern: Lexer.NA, label: "the end of the line" });

@@ -151,7 +151,7 @@ export function build() {
 }
 
 /** A hash of names and contents, so that neither a checkout nor a copy of the tree looks like a change. */
-function fingerprintOf(paths) {
+export function fingerprintOf(paths) {
   const hash = createHash("sha256");
   const visit = (path) => {
     const full = join(root, path);

@@ -4,11 +4,13 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { installPackages } from "../playground/packages.mjs";
 import { setupOrExit } from "./setup.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 setupOrExit();
+installPackages();
 const bin = (name) => join(root, "node_modules", ".bin", name);
 const passes = (title, command, args) => {
   process.stdout.write(`\n${title}\n`);
@@ -21,6 +23,7 @@ const checks = [
   passes("lint (oxlint)", bin("oxlint"), ["--type-aware", "--deny-warnings"]),
   passes("format (oxfmt)", bin("oxfmt"), ["--check", "."]),
   passes("types (tsc)", bin("tsc"), ["-p", "."]),
+  passes("types of the playground (tsc)", bin("tsc"), ["-p", "playground"]),
 ];
 
 const report = join(root, "node_modules", ".cache", "modc", "test-report.json");

@@ -78,10 +78,9 @@ function roomOf(file: string): Room {
 }
 
 /** Every module a file names: static, type-only, re-exported, dynamic, and in type positions; not what stands in a string. */
-const importsOf = (file: string): string[] =>
-  [...text.get(file)!.matchAll(/^(?:import|export)\b[^;"`]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm)].map(
-    (m) => (m[1] ?? m[2] ?? m[3])!,
-  );
+const importsOf = (file: string): string[] => namesIn(text.get(file)!);
+const namesIn = (text: string): string[] =>
+  [...text.matchAll(/^(?:import|export)\b[^;"`]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm)].map((m) => (m[1] ?? m[2] ?? m[3])!);
 
 const found = (pattern: RegExp, allowed: (file: string) => boolean): string[] =>
   sources.flatMap((file) =>
@@ -143,6 +142,34 @@ describe("imports point one way", () => {
   });
 });
 
+describe("the playground", () => {
+  const pages = filesUnder("playground/src", ".ts").filter((file) => !file.endsWith(".d.ts"));
+  const imported = pages.flatMap((file) => namesIn(readFileSync(join(root, file), "utf8")).map((name) => ({ file, name })));
+  const within = (name: string, file: string): string =>
+    relative(root, resolve(root, dirname(file), name))
+      .split(sep)
+      .join("/");
+
+  it("imports of modc what a page can have, and nothing of the command line", () => {
+    expect(imported.length).toBeGreaterThan(50);
+    const wrong = imported.filter(({ file, name }) => name.startsWith("node:") || name.endsWith("-node.js") || within(name, file).startsWith("src/cli/"));
+    expect(wrong).toEqual([]);
+  });
+
+  it("is what nothing else imports", () => {
+    expect(sources.filter((file) => importsOf(file).some((name) => name.includes("playground/")))).toEqual([]);
+  });
+
+  it("has the editor in its folder, and the layout of pictures in one file", () => {
+    const places: readonly (readonly [RegExp, (file: string) => boolean])[] = [
+      [/^@(codemirror|lezer)\//, (file) => file.startsWith("playground/src/editor/")],
+      [/^@dagrejs\//, (file) => file === "playground/src/compiler/layout.ts"],
+    ];
+    const wrong = imported.filter(({ file, name }) => !name.startsWith(".") && !places.some(([pattern, allowed]) => pattern.test(name) && allowed(file)));
+    expect(wrong).toEqual([]);
+  });
+});
+
 /** The comment a file begins with, in one line. */
 function headOf(lines: readonly string[]): string {
   const head = lines[0]?.startsWith("#!") ? lines.slice(1) : lines;
@@ -155,7 +182,15 @@ function headOf(lines: readonly string[]): string {
 }
 
 describe("files", () => {
-  const all = [...sources, ...filesUnder("test", ".ts"), ...filesUnder("scripts", ".mjs"), ...filesUnder("bench", ".ts"), ...filesUnder("examples", ".ts")];
+  const all = [
+    ...sources,
+    ...filesUnder("test", ".ts"),
+    ...filesUnder("scripts", ".mjs"),
+    ...filesUnder("bench", ".ts"),
+    ...filesUnder("examples", ".ts"),
+    ...filesUnder("playground", ".ts"),
+    ...filesUnder("playground", ".mjs"),
+  ];
   const linesOf = (file: string): string[] => (text.get(file) ?? readFileSync(join(root, file), "utf8")).split("\n");
 
   it("have at most 400 lines, unless a program wrote them", () => {

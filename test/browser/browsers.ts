@@ -28,7 +28,7 @@ export interface TestBrowser {
   close(): Promise<void>;
 }
 
-const CHROMIUM = [
+export const CHROMIUM: readonly string[] = [
   "--no-sandbox",
   "--disable-quic",
   "--no-first-run",
@@ -46,7 +46,7 @@ export function launch(name: BrowserName): Promise<TestBrowser> {
 
 async function launchChromium(executablePath: string): Promise<TestBrowser> {
   const { chromium } = await import("playwright-core");
-  const browser = await chromium.launch({ executablePath, args: CHROMIUM, headless: true });
+  const browser = await chromium.launch({ executablePath, args: [...CHROMIUM], headless: true });
   return {
     async open(viewport = { width: 1280, height: 800 }) {
       const page = await browser.newPage({ viewport });

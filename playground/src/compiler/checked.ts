@@ -1,0 +1,61 @@
+// What the editor shows of a source: the compiler's findings at their places, and the parameters one can set.
+import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
+import { formatDiagnostics } from "../../../src/diagnostics/format.js";
+import { parse } from "../../../src/syntax/parse.js";
+import type { Source } from "../worker/protocol.js";
+import { compiledOf, FILE } from "./memo.js";
+
+export interface Problem {
+  readonly severity: "error" | "warning";
+  readonly code: string;
+  readonly message: string;
+  /** Hint and notes, a line each. */
+  readonly more: readonly string[];
+  /** Offsets into the source; null: it lies in a parameter that was set. */
+  readonly at: { readonly from: number; readonly to: number } | null;
+}
+
+export interface Parameter {
+  readonly name: string;
+  /** What the source says; empty: nothing. */
+  readonly usual: string;
+  readonly doc: string | null;
+}
+
+export interface Checked {
+  readonly problems: readonly Problem[];
+  /** As a terminal would show them. */
+  readonly report: string;
+  /** The model as far as it can be read; null: there is none. */
+  readonly model: { readonly name: string; readonly parameters: readonly Parameter[] } | null;
+  /** Numbers in all weights; null where the source has errors. */
+  readonly weights: number | null;
+}
+
+export function checkedOf(source: Source): Checked {
+  const { checked } = compiledOf(source);
+  const { diagnostics, sources, model } = checked;
+  return {
+    problems: diagnostics.map(problemOf),
+    report: formatDiagnostics(diagnostics, { sources }),
+    model: modelOf(source.text),
+    weights: model === null ? null : model.weights.reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0),
+  };
+}
+
+function problemOf({ severity, code, message, hint, notes, span }: Diagnostic): Problem {
+  const more = [...(hint === null ? [] : [`hint: ${hint}`]), ...notes.map((n) => `note: ${n.text}`)];
+  return { severity, code, message, more, at: span.file === FILE ? { from: span.start, to: span.end } : null };
+}
+
+function modelOf(text: string): Checked["model"] {
+  const { file } = parse({ file: FILE, text });
+  const found = file.declarations.find((d) => d.kind === "block" && d.model);
+  if (found?.kind !== "block") return null;
+  const parameters = found.params.map((p) => ({
+    name: p.name.text,
+    usual: p.default === null ? "" : text.slice(p.default.span.start, p.default.span.end),
+    doc: p.doc,
+  }));
+  return { name: found.name.text, parameters };
+}

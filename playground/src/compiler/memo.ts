@@ -1,0 +1,66 @@
+// What was compiled last: each stage is computed once for a source, when it is first asked for.
+import { check, type Checked } from "../../../src/check/check.js";
+import { programFor } from "../../../src/compile.js";
+import type { Graph } from "../../../src/ir/graph.js";
+import { lower } from "../../../src/lower/lower.js";
+import { passes, stages } from "../../../src/passes/index.js";
+import type { Program } from "../../../src/program/program.js";
+import type { Source } from "../worker/protocol.js";
+
+/** The name a source has in messages. */
+export const FILE = "model.mod";
+
+/** The graph after a pass, and the rules that fired in it. */
+export interface Stage {
+  readonly name: string;
+  /** What the pass is for. */
+  readonly doc: string;
+  readonly graph: Graph;
+  readonly fired: ReadonlyMap<string, number>;
+}
+
+export interface Compiled {
+  readonly checked: Checked;
+  /** From the graph as it is lowered to the optimized one; empty where the source has errors. */
+  readonly stages: () => readonly Stage[];
+  /** The optimized graph, and the program of it for any device; null where the source has errors. */
+  readonly graph: () => Graph | null;
+  readonly program: () => Program | null;
+}
+
+let last: { readonly key: string; readonly compiled: Compiled } | null = null;
+
+export function compiledOf({ text, set, phase }: Source): Compiled {
+  const key = JSON.stringify([text, set, phase]);
+  if (last?.key !== key) last = { key, compiled: begin({ text, set, phase }) };
+  return last.compiled;
+}
+
+function begin({ text, set, phase }: Source): Compiled {
+  const given = Object.assign(Object.create(null) as Record<string, string>, set); // a parameter may have any name
+  const checked = check({ file: FILE, text }, { phase, set: given, read: () => null });
+  const { model, sources } = checked;
+  const all = once(() => (model ? stagesOf(lower(model)) : []));
+  const graph = (): Graph | null => all().at(-1)?.graph ?? null;
+  const program = once(() => {
+    const optimized = graph();
+    return model && optimized && programFor({ graph: optimized, model, sources });
+  });
+  return { checked, stages: all, graph, program };
+}
+
+function stagesOf(lowered: Graph): readonly Stage[] {
+  const found: Stage[] = [{ name: stages[0]!, doc: "the model as operators on packed rows, before any pass", graph: lowered, fired: new Map() }];
+  for (const pass of passes) {
+    const { name, doc } = pass;
+    const fired = new Map<string, number>();
+    const graph = pass.run(found.at(-1)!.graph, (rule) => void fired.set(rule, (fired.get(rule) ?? 0) + 1));
+    found.push({ name, doc, graph, fired });
+  }
+  return found;
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => (made ??= { value: make() }).value;
+}

@@ -1,0 +1,24 @@
+// The compiler's worker: what the page can ask about a source.
+import type { CompilerCalls } from "../worker/protocol.js";
+import { serve, type Server, type WorkerScope } from "../worker/serve.js";
+import { completionsAt, helpAt } from "./assist.js";
+import { checkedOf } from "./checked.js";
+import { kernelsOf } from "./kernels.js";
+import { ledgerOf } from "./ledger.js";
+import { pictureOf } from "./picture.js";
+import { stageOf } from "./stages.js";
+
+export const serveCompiler = (scope: WorkerScope): Server =>
+  serve<CompilerCalls>(scope, {
+    check: (source) => checkedOf(source),
+    picture: async (source) => {
+      const { layOut } = await import("./layout.js");
+      const parts = pictureOf(source);
+      return parts && layOut(parts);
+    },
+    stage: ({ stage, ...source }) => stageOf(source, stage),
+    kernels: (source) => kernelsOf(source),
+    ledger: ({ extents, ...source }) => ledgerOf(source, extents),
+    complete: (ask) => completionsAt(ask),
+    help: (ask) => helpAt(ask),
+  });

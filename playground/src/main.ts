@@ -1,0 +1,81 @@
+// The page: an editor, and beside it in tabs what becomes of the model.
+import type { Phase } from "../../src/check/model.js";
+import type { Checked } from "./compiler/checked.js";
+import { choice, field, h } from "./dom.js";
+import { Editor } from "./editor/editor.js";
+import { examples, FIRST } from "./examples.js";
+import { ParameterForm } from "./parameters.js";
+import { ProblemList } from "./problems.js";
+import { Tabs } from "./tabs.js";
+import { themeButton } from "./theme.js";
+import { kernelsView } from "./views/kernels.js";
+import { ledgerView } from "./views/ledger.js";
+import { pictureView } from "./views/picture.js";
+import { stagesView } from "./views/stages.js";
+import type { View, ViewContext } from "./views/view.js";
+import { Workspace } from "./workspace.js";
+import type { CompilerCalls, Source } from "./worker/protocol.js";
+import { Remote } from "./worker/remote.js";
+
+const PHASES: readonly { readonly value: Phase; readonly label: string }[] = [
+  { value: "infer", label: "infer: the whole sequence" },
+  { value: "generate", label: "generate: the causal rule" },
+  { value: "train", label: "train: with the objective" },
+];
+
+function start(): void {
+  const compiler = new Remote<CompilerCalls>(new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "compiler" }));
+  const first = examples.find((e) => e.name === FIRST)!;
+  const editor = new Editor(compiler, first.text, () => workspace.typed());
+  const announcer = h("div", { role: "status", "aria-live": "polite", class: "hidden" });
+  const say = (text: string): void => void (announcer.textContent = text);
+  const problems = new ProblemList((at) => editor.reveal(at));
+  const parameters = new ParameterForm((set) => workspace.change({ set }));
+  const context: ViewContext = { compiler, reveal: (at) => editor.reveal(at), say };
+  const views: readonly View[] = [pictureView(context), stagesView(context), kernelsView(context), ledgerView(context)];
+  const tabs = new Tabs("What becomes of the model", views, () => void showTab());
+
+  /** The last source without errors. */
+  let good: Source | null = null;
+  async function showTab(): Promise<void> {
+    const view = views.find((v) => v.id === tabs.shown)!;
+    if (!good) return;
+    const source = good;
+    view.panel.classList.toggle("stale", JSON.stringify(source) !== JSON.stringify(workspace.source));
+    try {
+      await view.show(source);
+      document.documentElement.dataset["shown"] = view.id;
+    } catch (error) {
+      problems.fail(error instanceof Error ? error.message : String(error));
+    }
+  }
+  const checked = (source: Source, found: Checked): void => {
+    editor.showProblems(found.problems);
+    problems.show(found);
+    parameters.show(found.model?.parameters ?? [], workspace.set);
+    if (found.weights !== null) good = source;
+    document.documentElement.dataset["checked"] = String(Number(document.documentElement.dataset["checked"] ?? 0) + 1);
+    void showTab();
+  };
+  const workspace = new Workspace(compiler, () => editor.text, { checked, failed: (message) => problems.fail(message) });
+
+  const open = (name: string): void => {
+    const example = examples.find((e) => e.name === name);
+    if (!example) return;
+    parameters.small = example.small;
+    editor.text = example.text;
+    workspace.change({ set: {} });
+  };
+  const phase = choice(PHASES, "infer", (value) => workspace.change({ phase: PHASES.find((p) => p.value === value)!.value }));
+  const picker = choice(
+    examples.map(({ name }) => ({ value: name, label: `${name}.mod` })),
+    FIRST,
+    open,
+  );
+  document.querySelector("#tools")!.append(field("Example", picker), field("Phase", phase), h("span", { class: "push" }), themeButton());
+  document.querySelector("#source")!.append(editor.element, parameters.element, problems.element);
+  document.querySelector("#panels")!.append(tabs.element, announcer);
+  void workspace.check();
+}
+
+start();

@@ -1,0 +1,53 @@
+// What the compiler found, as a list below the editor: each finding leads to its place.
+import type { Checked } from "./compiler/checked.js";
+import { h } from "./dom.js";
+import { short } from "./views/numbers.js";
+
+export class ProblemList {
+  readonly element: HTMLElement;
+  readonly #state = h("div", { class: "state", role: "status", "aria-live": "polite" });
+  readonly #list = h("ul", { class: "problems", "aria-label": "Errors and warnings" });
+  readonly #reveal: (at: { readonly from: number; readonly to: number }) => void;
+
+  constructor(reveal: (at: { readonly from: number; readonly to: number }) => void) {
+    this.#reveal = reveal;
+    this.element = h("div", {}, this.#list, this.#state);
+  }
+
+  show({ problems, model, weights }: Checked): void {
+    const count = (severity: string): number => problems.filter((p) => p.severity === severity).length;
+    const [errors, warnings] = [count("error"), count("warning")];
+    this.#list.replaceChildren(
+      ...problems.map(({ severity, code, message, more, at }) =>
+        h(
+          "li",
+          { class: severity },
+          h(
+            "button",
+            { type: "button", disabled: at === null, onclick: () => at && this.#reveal(at) },
+            h("b", {}, `${severity} `),
+            `${at === null ? "in the parameters: " : ""}${message} `,
+            h("small", {}, [code, ...more].join(" · ")),
+          ),
+        ),
+      ),
+    );
+    const found = [
+      ...(errors > 0 ? [`${errors} error${errors === 1 ? "" : "s"}`] : []),
+      ...(warnings > 0 ? [`${warnings} warning${warnings === 1 ? "" : "s"}`] : []),
+    ];
+    const size = weights === null ? "" : `${model?.name ?? "the model"} compiles: ${short(weights)} numbers in its weights`;
+    this.#say([...found, ...(size === "" ? [] : [size])].join("; "), errors > 0 ? "bad" : warnings > 0 ? "warned" : "");
+  }
+
+  /** A fault of the playground, not of the source. */
+  fail(message: string): void {
+    this.#say(message, "bad");
+  }
+
+  #say(text: string, tone: string): void {
+    this.#state.className = `state ${tone}`;
+    // The same again would be read out again.
+    if (this.#state.textContent !== text) this.#state.textContent = text;
+  }
+}

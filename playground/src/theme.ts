@@ -1,0 +1,43 @@
+// Light and dark: as the system has it, until the reader says otherwise.
+import { h } from "./dom.js";
+
+const KEY = "modc-theme";
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+/** Browsers may refuse storage; then the choice lasts as long as the page. */
+function stored(): string | null {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
+
+function store(theme: string): void {
+  try {
+    localStorage.setItem(KEY, theme);
+  } catch {
+    // Nothing is lost but the memory of it.
+  }
+}
+
+/** A button that changes between the two. */
+export function themeButton(): HTMLButtonElement {
+  let chosen = stored();
+  const button = h("button", { type: "button", class: "icon" });
+  const show = (): void => {
+    const theme = chosen ?? (dark.matches ? "dark" : "light");
+    document.documentElement.dataset["theme"] = theme;
+    button.textContent = theme === "dark" ? "☀" : "☾";
+    button.setAttribute("aria-label", theme === "dark" ? "Light theme" : "Dark theme");
+    button.title = theme === "dark" ? "Light theme" : "Dark theme";
+  };
+  button.addEventListener("click", () => {
+    chosen = document.documentElement.dataset["theme"] === "dark" ? "light" : "dark";
+    store(chosen);
+    show();
+  });
+  dark.addEventListener("change", show);
+  show();
+  return button;
+}

@@ -1,0 +1,65 @@
+// What page and workers say to each other: calls by name, each with what is asked, told meanwhile and answered.
+import type { Phase } from "../../../src/check/model.js";
+import type { Assist, Completion, Help } from "../compiler/assist.js";
+import type { Checked } from "../compiler/checked.js";
+import type { Kernel } from "../compiler/kernels.js";
+import type { LedgerTable } from "../compiler/ledger.js";
+import type { Picture } from "../compiler/layout.js";
+import type { StageText } from "../compiler/stages.js";
+
+/** A program of the language as the page has it. */
+export interface Source {
+  readonly text: string;
+  /** Parameters of the model, as expressions of the language. */
+  readonly set: Readonly<Record<string, string>>;
+  readonly phase: Phase;
+}
+
+/** Answers are null where the source has errors. */
+export interface CompilerCalls {
+  readonly check: { readonly ask: Source; readonly event: never; readonly answer: Checked };
+  readonly picture: { readonly ask: Source; readonly event: never; readonly answer: Picture | null };
+  readonly stage: { readonly ask: Source & { readonly stage: string }; readonly event: never; readonly answer: StageText | null };
+  readonly kernels: { readonly ask: Source; readonly event: never; readonly answer: readonly Kernel[] | null };
+  readonly ledger: {
+    readonly ask: Source & { readonly extents: Readonly<Record<string, number>> };
+    readonly event: never;
+    readonly answer: LedgerTable | null;
+  };
+  readonly complete: {
+    readonly ask: Assist;
+    readonly event: never;
+    readonly answer: { readonly from: number; readonly options: readonly Completion[] } | null;
+  };
+  readonly help: { readonly ask: Assist; readonly event: never; readonly answer: Help | null };
+}
+
+type Calls = CompilerCalls;
+export type Ask<C extends Record<keyof C, { ask: unknown }>, K extends keyof C> = C[K]["ask"];
+
+/** From the page. */
+export type Request =
+  | { readonly kind: "call"; readonly id: number; readonly name: string; readonly ask: unknown }
+  /** Ends the call as soon as it can be. */
+  | { readonly kind: "cancel"; readonly id: number };
+
+/** From a worker. */
+export type Reply =
+  | { readonly kind: "event"; readonly id: number; readonly event: unknown }
+  | { readonly kind: "answer"; readonly id: number; readonly answer: unknown }
+  | { readonly kind: "failure"; readonly id: number; readonly failure: Failure };
+
+/** An error, as far as it can be sent. */
+export interface Failure {
+  readonly name: string;
+  readonly message: string;
+  /** What one can do about it; null: nobody knows. */
+  readonly hint: string | null;
+}
+
+/** What does the calls of a table. */
+export type Handlers<C extends { readonly [K in keyof C]: { readonly ask: unknown; readonly event: unknown; readonly answer: unknown } }> = {
+  readonly [K in keyof C]: (ask: C[K]["ask"], tell: (event: C[K]["event"]) => void, signal: AbortSignal) => C[K]["answer"] | Promise<C[K]["answer"]>;
+};
+
+export type { Calls };

@@ -1,0 +1,56 @@
+// What is documented under a name: the library's blocks, built-in functions, and what a file declares. For `modc doc` and editors.
+import type { Declaration, File, Param, ParamKind } from "../syntax/ast.js";
+import { families } from "./builtins/index.js";
+import { compileTimeFunctions } from "./compile-time.js";
+import { libraryFile, librarySources } from "./library.js";
+
+export interface Documented {
+  readonly name: string;
+  readonly kind: "block" | "model" | "const" | "function";
+  readonly signature: string;
+  readonly doc: string | null;
+  readonly parameters: readonly { readonly name: string; readonly doc: string | null }[];
+}
+
+/** Everything `"std"` gives. */
+export const libraryDocs = (): readonly Documented[] =>
+  [...librarySources.values()].flatMap(({ file, text }) => {
+    const tree = libraryFile(file);
+    return tree ? documentedIn(tree, text) : [];
+  });
+
+/** What a file declares, from its tree and the text it was read from. */
+export const documentedIn = (file: File, text: string): readonly Documented[] => file.declarations.map((d) => declared(d, text));
+
+function declared(d: Declaration, text: string): Documented {
+  if (d.kind === "const")
+    return {
+      name: d.name.text,
+      kind: "const",
+      signature: `const ${d.name.text} = ${text.slice(d.value.span.start, d.value.span.end)}`,
+      doc: d.doc,
+      parameters: [],
+    };
+  const kind = d.model ? "model" : "block";
+  const parameters = d.params.map((p) => ({ name: p.name.text, doc: p.doc }));
+  return { name: d.name.text, kind, signature: `${kind} ${d.name.text}(${d.params.map((p) => parameterText(p, text)).join(", ")})`, doc: d.doc, parameters };
+}
+
+/** A parameter as it was written: `live capacity: ratio = 12.5%`. */
+export const parameterText = (p: Param, text: string): string =>
+  `${p.live ? "live " : ""}${p.name.text}: ${kindOf(p.type)}${p.default ? ` = ${text.slice(p.default.span.start, p.default.span.end)}` : ""}`;
+
+const kindOf = (kind: ParamKind): string => (kind.kind === "list" ? `[${kindOf(kind.of)}]` : kind.kind);
+
+/** Built-in functions, of tensors and then those of compile-time values alone. The documentation of each begins with its signature. */
+export function functionDocs(): readonly Documented[] {
+  const tensors = [...families.values()].flatMap((family) => [...family].map(([name, { doc: text }]) => functionEntry(name, text, "\n")));
+  const numbers = [...compileTimeFunctions].filter(([name]) => !tensors.some((e) => e.name === name)).map(([name, text]) => functionEntry(name, text, ":"));
+  return [...tensors, ...numbers];
+}
+
+function functionEntry(name: string, text: string, separator: string): Documented {
+  const end = text.indexOf(separator);
+  const [signature, rest] = end < 0 ? [text, null] : [text.slice(0, end), text.slice(end + 1).trim()];
+  return { name, kind: "function", signature, doc: rest, parameters: [] };
+}

@@ -1,0 +1,159 @@
+// What the playground's compiler tells the page, of examples and of programs nobody has seen.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { completionsAt, helpAt } from "../../playground/src/compiler/assist.js";
+import { checkedOf } from "../../playground/src/compiler/checked.js";
+import { diffLines } from "../../playground/src/compiler/diff.js";
+import { kernelsOf } from "../../playground/src/compiler/kernels.js";
+import { ledgerOf } from "../../playground/src/compiler/ledger.js";
+import { layOut } from "../../playground/src/compiler/layout.js";
+import { pictureOf, type Parts } from "../../playground/src/compiler/picture.js";
+import { stageOf } from "../../playground/src/compiler/stages.js";
+import { compile } from "../../src/compile.js";
+import { printGraph } from "../../src/ir/print.js";
+import { stages } from "../../src/passes/index.js";
+import { root } from "../cli/spawn.js";
+import { SMALL } from "../../playground/src/small.js";
+
+const textOf = (name: string): string => readFileSync(join(root, "examples", name), "utf8");
+const examples = readdirSync(join(root, "examples")).filter((f) => f.endsWith(".mod"));
+const sourceOf = (name: string) => ({ text: textOf(name), set: SMALL[name.slice(0, -4)] ?? {}, phase: "infer" as const });
+
+describe("a comparison of lines", () => {
+  const line = fc.constantFrom("a", "b", "c", "%1 = d", "%2 = d");
+  const lines = fc.array(line, { maxLength: 30 });
+
+  it("gives back both texts, and as few changes as a table of all common parts", () => {
+    fc.assert(
+      fc.property(lines, lines, (a, b) => {
+        const found = diffLines(a, b, (l) => l, 1000)!;
+        expect(found.filter((l) => l.change !== "added").map((l) => l.text)).toEqual(a);
+        expect(found.filter((l) => l.change !== "removed").map((l) => l.text)).toEqual(b);
+        expect(found.filter((l) => l.change === "same")).toHaveLength(longestCommon(a, b));
+      }),
+      { seed: 7, numRuns: 300 },
+    );
+  });
+
+  it("gives up where more lines differ than it may look at", () => {
+    expect(diffLines(["a", "b", "c"], ["d", "e", "f"], (l) => l, 5)).toBeNull();
+    expect(diffLines(["a", "b", "c"], ["d", "e", "f"], (l) => l, 6)).toHaveLength(6);
+  });
+});
+
+function longestCommon(a: readonly string[], b: readonly string[]): number {
+  const table = Array.from({ length: a.length + 1 }, () => new Array<number>(b.length + 1).fill(0));
+  for (let i = 1; i <= a.length; i++)
+    for (let j = 1; j <= b.length; j++) table[i]![j] = a[i - 1] === b[j - 1] ? table[i - 1]![j - 1]! + 1 : Math.max(table[i - 1]![j]!, table[i]![j - 1]!);
+  return table[a.length]![b.length]!;
+}
+
+describe.each(examples)("%s", (name) => {
+  const source = sourceOf(name);
+
+  it("compiles at the sizes that fit a page", () => {
+    const { problems, weights, model } = checkedOf(source);
+    expect(problems.filter((p) => p.severity === "error")).toEqual([]);
+    expect(weights).toBeLessThan(20e6);
+    expect(Object.keys(source.set).filter((key) => !model!.parameters.some((p) => p.name === key))).toEqual([]);
+  });
+
+  it("has a picture in which data flow from every input to every result, and every route has a way round", () => {
+    const parts = pictureOf(source)!;
+    const picture = layOut(parts);
+    expect(picture.parts.every((p) => p.width > 0 && p.x >= 0 && p.x <= picture.width && p.y >= 0 && p.y <= picture.height)).toBe(true);
+    for (const input of parts.parts.filter((p) => p.kind === "input")) expect(reachedFrom(parts, input.id)).toContain("output:output");
+    const puts = parts.parts.filter((p) => p.kind === "put");
+    expect(puts.every((put) => parts.wires.some((w) => w.to === put.id && w.kind === "skip"))).toBe(true);
+    expect(parts.parts.some((p) => p.kind === "route")).toBe(name !== "llama.mod");
+  });
+
+  it("has the graphs of the compiler after each pass, kernels and costs", () => {
+    const { graph, program, sources } = compile(source.text, { ...source, file: "model.mod" });
+    const last = stageOf(source, "")!;
+    expect(last.stage).toBe(stages.at(-1));
+    const text = last.lines.flatMap((l) => (l.change === "removed" ? [] : [l.text.replace(/ {2}\/\/.*/, "")]));
+    expect(text).toEqual(
+      printGraph(graph!, { place: null })
+        .trimEnd()
+        .split("\n")
+        .map((l) => l.replace(/ {2}\/\/.*/, "")),
+    );
+    expect(sources.length).toBeGreaterThan(0);
+    for (const stage of stages.slice(1)) {
+      const { lines, fired, compared } = stageOf(source, stage)!;
+      expect(compared).toBe(true);
+      // A pass of rules changes something where one fires.
+      if (fired.length > 0) expect(lines.some((l) => l.change !== "same")).toBe(true);
+    }
+    expect(kernelsOf(source)!.map((k) => k.wgsl)).toEqual(program!.kernels.map((k) => k.wgsl));
+    const table = ledgerOf(source)!;
+    expect(table.total.executed.flops).toBeGreaterThan(0);
+    expect(table.total.executed.flops).toBeLessThanOrEqual(table.total.dense.flops);
+  });
+});
+
+function reachedFrom({ wires }: Parts, start: string): readonly string[] {
+  const seen = new Set([start]);
+  for (const id of seen) for (const wire of wires) if (wire.from === id) seen.add(wire.to);
+  return [...seen];
+}
+
+describe("faults of a source", () => {
+  it("stand at their places, with code and hint", () => {
+    const text = textOf("golden.mod");
+    const { problems, weights } = checkedOf({ text, set: {}, phase: "generate" });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatchObject({ severity: "error", code: "non-causal-choice" });
+    expect(text.slice(problems[0]!.at!.from, problems[0]!.at!.to)).toBe("top(score, 2)");
+    expect(problems[0]!.more.join()).toContain("above(likely");
+    expect(weights).toBeNull();
+  });
+
+  it("have no place in the source where they lie in a parameter that was set", () => {
+    const { problems } = checkedOf({ text: textOf("moby.mod"), set: { dim: "wide" }, phase: "infer" });
+    expect(problems).toMatchObject([{ severity: "error", at: null }]);
+    // A link may give any name.
+    const set = JSON.parse(`{"__proto__": "1"}`) as Record<string, string>;
+    expect(checkedOf({ text: textOf("moby.mod"), set, phase: "infer" }).problems).toMatchObject([{ severity: "error", at: null }]);
+  });
+});
+
+describe("help while one types", () => {
+  const moby = textOf("moby.mod");
+  const labelsAt = (text: string, mark = "|"): readonly string[] =>
+    completionsAt({ text: text.replace(mark, ""), at: text.indexOf(mark) })?.options.map((o) => o.label) ?? [];
+
+  it("offers what can be seen at a place: locals, members, parameters, blocks of the library, functions", () => {
+    const labels = labelsAt(moby.replace("norm(x) @", "| norm(x) @"));
+    for (const name of ["x", "tokens", "embed", "layers", "norm", "vocab", "capacity", "MoD", "softmax", "Moby", "GeluMLP"])
+      expect(labels, name).toContain(name);
+    expect(labels).not.toContain("targets"); // of the other function
+  });
+
+  it("offers members behind a dot, parameters within a call, the library's names in an import, and nothing in a comment or string", () => {
+    expect(labelsAt(moby.replace("embed.table", "embed.|"))).toEqual(["table", "forward"]);
+    expect(labelsAt(moby.replace("Layer(dim, heads)", "Layer(dim, |heads)"))).toContain("kv_heads:");
+    expect(labelsAt(moby.replace("import { Embedding", "import { |Embedding"))).toContain("SwiGLU");
+    expect(labelsAt(moby.replace("/// A byte", "/// A |byte"))).toEqual([]);
+    expect(labelsAt(moby.replace('"std"', '"s|td"'))).toEqual([]);
+  });
+
+  it("goes on offering members while the block that is written cannot be read", () => {
+    labelsAt(moby.replace("x = embed(tokens)", "x = embed(tokens)|"));
+    const labels = labelsAt(moby.replace("x = embed(tokens)", "y = (embed(tokens) + |"));
+    expect(labels).toContain("layers");
+  });
+
+  it("says what a name means: blocks of the library, functions, members, locals", () => {
+    const at = (word: string, text = moby) => helpAt({ text, at: text.lastIndexOf(word) + 1 });
+    expect(at("MoD")).toMatchObject({ signature: expect.stringMatching(/^block MoD\(inner: block/), doc: expect.stringContaining("2404.02258") });
+    expect(at("MoD")!.parameters.map((p) => p.name)).toEqual(["inner", "dim", "capacity", "gate"]);
+    expect(at("cross_entropy")).toMatchObject({ signature: expect.stringMatching(/^cross_entropy\(/) });
+    expect(at("table")).toMatchObject({ signature: "table: f32[vocab, dim]" });
+    expect(at("Moby")).toMatchObject({ doc: expect.stringContaining("byte-level decoder") });
+    expect(at("byte-level")).toBeNull();
+  });
+});

@@ -1,0 +1,121 @@
+// The playground in a browser: everything one does there, under a strict policy and without a word to any other machine.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { root } from "../cli/spawn.js";
+import { installed, openPlayground, SITE, type Playground } from "./site.js";
+
+const examples = readdirSync(join(root, "examples"))
+  .filter((f) => f.endsWith(".mod"))
+  .map((f) => f.slice(0, -4));
+
+const note = installed ? "" : " (skipped: chromium is not installed; on Debian apt-get install chromium)";
+
+describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_000 }, () => {
+  let playground: Playground;
+  let page: Page;
+  beforeAll(async () => {
+    playground = await openPlayground();
+    page = await playground.open();
+  }, 120_000);
+  afterAll(() => playground?.close());
+  afterEach(() => expect(playground.faults).toEqual([]));
+
+  const state = (): Promise<string | null> => page.locator(".state").textContent();
+  /** Does something that has the compiler look again, and waits until it has. */
+  const checking = async (act: () => Promise<unknown>): Promise<void> => {
+    const before = await page.locator("html").getAttribute("data-checked");
+    await act();
+    await page.waitForFunction((n) => document.documentElement.dataset["checked"] !== n, before);
+  };
+  const tab = (name: string) => page.getByRole("tab", { name, exact: true });
+
+  it.each(examples)("compiles %s and draws it", async (name) => {
+    await checking(() => page.getByLabel("Example").selectOption(name));
+    expect(await state()).toMatch(/^(\d+ warnings?; )?\w+ compiles: .* numbers in its weights$/);
+    const title = /(\w+) compiles/.exec((await state())!)![1]!;
+    const picture = page.getByRole("group", { name: `Picture of ${title}` });
+    await picture.waitFor();
+    expect(await picture.locator(".part").count()).toBeGreaterThan(3);
+    expect(await picture.locator(".part.route").count()).toBe(name === "llama" ? 0 : await picture.locator(".part.put").count());
+  });
+
+  it("shows an error at its line while one types, and what is there to complete", async () => {
+    await checking(() => page.getByLabel("Example").selectOption("moby"));
+    await page.locator(".editor .cm-line", { hasText: "norm(x) @ transpose" }).click();
+    await page.keyboard.press("Home");
+    await checking(() => page.keyboard.type("y = nrom(x)\n"));
+    const marked = page.locator(".editor .cm-line", { has: page.locator(".cm-lintRange-error") });
+    await marked.waitFor();
+    expect(await marked.allTextContents()).toEqual(["    y = nrom(x)"]);
+    expect(await page.locator(".problems li.error").allTextContents()).toEqual([expect.stringContaining("nrom")]);
+    expect(await state()).toBe("1 error");
+    await page.keyboard.press("ArrowUp");
+    await page.keyboard.press("End");
+    await checking(() => page.keyboard.press("Control+z"));
+    await page.keyboard.type(" + rea");
+    await page.locator(".cm-tooltip-autocomplete li", { hasText: "rearrange" }).first().waitFor();
+    await page.keyboard.press("Escape");
+    await checking(() => page.getByLabel("Example").selectOption("golden"));
+    await checking(() => page.getByLabel("Example").selectOption("moby"));
+    await page.locator(".editor .cm-line", { hasText: "cross_entropy" }).getByText("cross_entropy").hover();
+    await page.locator(".cm-tooltip .help", { hasText: "cross_entropy(" }).waitFor();
+  });
+
+  it("shows the graph after any pass with what changed, kernels, and the ledger", async () => {
+    await tab("IR").click();
+    const reader = page.locator("#panel-ir .cm-content");
+    await page.getByLabel("Graph", { exact: true }).selectOption("fuse-routing");
+    await page.getByLabel("changes only").check();
+    await reader.locator(".line-added", { hasText: "= sum" }).first().waitFor();
+    expect(await reader.locator(".line-removed").count()).toBeGreaterThan(0);
+    expect(await page.locator("#panel-ir .note").textContent()).toMatch(/\d+ lines less, \d+ more/);
+    await tab("Kernels").click();
+    await page.locator("#panel-kernels .cm-line", { hasText: "@compute" }).waitFor();
+    await tab("Ledger").click();
+    await page.getByRole("row", { name: /^layers\.1/ }).waitFor();
+    await page.getByLabel("B (sequences)").fill("2");
+    await page.getByLabel("B (sequences)").blur();
+    const total = page.getByRole("row", { name: /^total/ });
+    await expect.poll(async () => await total.textContent()).toMatch(/1\.0\d G/); // twice 0.52
+  });
+
+  it("recompiles by parameters that are filled in, and by phase", async () => {
+    await page.getByText("Parameters", { exact: true }).click();
+    await checking(async () => {
+      await page.getByLabel("depth").fill("2");
+      await page.keyboard.press("Tab");
+    });
+    expect(await state()).toMatch(/compiles: 5\d\d k numbers/);
+    await checking(() => page.getByLabel("Phase").selectOption("train"));
+    await tab("Picture").click();
+    await page.locator(".part.output", { hasText: "loss next_token" }).waitFor();
+    await checking(() => page.getByRole("button", { name: "As written" }).click());
+    await checking(() => page.getByLabel("Phase").selectOption("infer"));
+    expect(await state()).toMatch(/compiles: 1\.61 M numbers/);
+  });
+
+  it("goes by keyboard: from tab to tab, and from a part of the picture to its line", async () => {
+    await tab("Picture").focus();
+    await page.keyboard.press("ArrowRight");
+    expect(await tab("IR").getAttribute("aria-selected")).toBe("true");
+    await page.keyboard.press("Home");
+    expect(await tab("Picture").getAttribute("aria-selected")).toBe("true");
+    await page.getByRole("button", { name: /^norm, block/ }).focus();
+    await page.keyboard.press("Enter");
+    await page.locator(".editor .cm-activeLine", { hasText: "RMSNorm(dim)" }).waitFor();
+  });
+
+  it("is as small as it should be", () => {
+    const files = readdirSync(join(SITE, "assets")).map((name) => ({ name, bytes: gzipSync(readFileSync(join(SITE, "assets", name)), { level: 9 }).length }));
+    const sum = (of: (name: string) => boolean): number => files.reduce((n, f) => n + (of(f.name) ? f.bytes : 0), 0);
+    const compiler = sum((name) => name.startsWith("compiler-"));
+    const all = sum((name) => /\.(js|css)$/.test(name));
+    process.stdout.write(`playground, gzipped: compiler ${(compiler / 1000).toFixed(1)} kB, code in all ${(all / 1000).toFixed(1)} kB\n`);
+    expect(compiler).toBeGreaterThan(100_000);
+    expect(compiler).toBeLessThan(250_000);
+    expect(all).toBeLessThan(500_000);
+  });
+});
