@@ -9,6 +9,14 @@ export interface Streamed {
   readonly stop: string | null;
 }
 
+/** Throws InputError for an empty stop string, or one with half a character. */
+export function checkStops(stops: readonly string[]): void {
+  for (const stop of stops) {
+    if (typeof stop !== "string" || stop === "") throw new InputError("stop", "a stop string must be a text of at least one character");
+    if (HALF.test(stop)) throw new InputError("stop", `a stop string must hold whole characters, found ${JSON.stringify(stop)}`);
+  }
+}
+
 /**
  * Finds stop strings in a text that comes in pieces, of whatever length: what is found does not depend on where pieces end. The text ends before the stop string
  * that is complete first; of those that end at the same place, before the longest. Text that may yet be the beginning of a stop string is held back, and so is half a
@@ -21,10 +29,7 @@ export class StopMatcher {
 
   /** Throws InputError for an empty stop string, or one with half a character. */
   constructor(stops: readonly string[]) {
-    for (const stop of stops) {
-      if (typeof stop !== "string" || stop === "") throw new InputError("stop", "a stop string must be a text of at least one character");
-      if (HALF.test(stop)) throw new InputError("stop", `a stop string must hold whole characters, found ${JSON.stringify(stop)}`);
-    }
+    checkStops(stops);
     this.#stops = [...new Set(stops)];
   }
 

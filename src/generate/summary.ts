@@ -33,7 +33,7 @@ export interface Done {
   /** Tokens of each prompt, and those added to each. */
   readonly prompts: readonly number[];
   readonly given: Uint32Array;
-  /** Rows of the prompts on each axis. */
+  /** Rows of the prompts on each axis; empty where they were not read to their end. */
   readonly read: readonly (readonly number[])[];
   readonly capacity: Capacity;
   readonly timing: Timing;
@@ -66,6 +66,7 @@ export function summarise(generation: Generation, { prompts, given, read, capaci
 /** Of the steps alone: rows are what was added since the prompts were read, caches as long as on average. */
 function flopsPerToken(generation: Generation, totals: readonly number[], read: readonly (readonly number[])[], sequences: number): Summary["flops"] {
   const { step, axes, sequenceAxis, batchAxis } = generation;
+  if (read.length === 0) return null;
   const before = read.map(sum);
   const added = totals.map((n, i) => n - before[i]!);
   const steps = added[0]!;

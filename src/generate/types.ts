@@ -38,10 +38,12 @@ export interface GeneratedToken {
   /** Its place among the tokens added to that. */
   readonly index: number;
   readonly token: number;
-  /** The natural logarithm of its probability, where sampling is to tell it; else null. */
+  /** The natural logarithm of its probability, where sampling is to tell it; else null. NaN, asked for or not, where the logits were no numbers. */
   readonly logprob: number | null;
   /** How many layers computed the token before it, from which it was chosen; null where that was read with others of its prompt. */
   readonly depth: number | null;
+  /** Whether that token took each route of the summary, all tokens first; null as `depth` is. */
+  readonly routes: readonly boolean[] | null;
   /** Why this is the last of its sequence; null: it is not. */
   readonly finish: Finish | null;
 }

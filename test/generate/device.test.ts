@@ -55,13 +55,17 @@ async function collected(generator: Generator, prompts: readonly number[][], max
   return tokens;
 }
 
+/** The axis of all tokens. */
+const ROOT = "T";
+
 /** What 32-bit sums through a few small layers leave of a logit, and of a route's score. */
 const LOGIT = 2e-3;
 const SCORE = 1e-4;
 
 /** Each token is the best there, or as good; its log-probability is right; each route took as many tokens. Returns how many sequences a near-tie of a route left out. */
-function expectReference({ generator, whole, weights }: Made, prompts: readonly number[][], tokens: readonly GeneratedToken[][]): number {
+async function expectReference({ generator, whole, weights }: Made, prompts: readonly number[][], tokens: readonly GeneratedToken[][]): Promise<number> {
   let left = 0;
+  const taken = await generator.taken();
   const used = whole.axes.filter((a) => a.role === "sequence" && a.count.kind === "above").map((a) => a.name);
   const totals = new Map(used.map((axis) => [axis, 0]));
   prompts.forEach((prompt, b) => {
@@ -82,7 +86,17 @@ function expectReference({ generator, whole, weights }: Made, prompts: readonly 
       const sum = row.reduce((s, v) => s + Math.exp(v - best), 0);
       expect(Math.abs(tokens[b]![i]!.logprob! - (row[token]! - best - Math.log(sum))), `sequence ${b}, token ${i}`).toBeLessThan(LOGIT);
     });
-    for (const [axis, route] of routes) totals.set(axis, totals.get(axis)! + route.used.index.data.length);
+    for (const [axis, route] of routes) {
+      totals.set(axis, totals.get(axis)! + route.used.index.data.length);
+      const at = generator.generation.axes.findIndex((a) => a.axis === axis);
+      const positions = whole.axes.some((a) => a.name === axis && a.role === "sequence" && a.count.kind === "above" && a.count.parent === ROOT) && taken[at];
+      if (positions) expect([...positions[b]!]).toEqual([...route.used.index.data]);
+      // What each step says of the token it read.
+      const steps = tokens[b]!.flatMap((t, i) => (t.routes?.[at] && positions ? [prompt.length + i - 1] : []));
+      const read = tokens[b]![0]!.routes === null ? prompt.length : prompt.length - 1;
+      if (positions) expect(steps).toEqual([...positions[b]!].filter((p) => p >= read));
+    }
+    expect(taken[0]![b]).toHaveLength(text.length);
   });
   const { routes } = generator.summary!;
   expect(routes[0]!.tokens).toBe(prompts.reduce((n, p, b) => n + p.length + tokens[b]!.length - 1, 0));
@@ -100,7 +114,7 @@ describe("on a device", () => {
       let left = 0;
       for (const batch of [1, 2, 5]) {
         const prompts = PROMPTS.slice(0, batch);
-        left += expectReference(model, prompts, await collected(model.generator, prompts, 7));
+        left += await expectReference(model, prompts, await collected(model.generator, prompts, 7));
       }
       expect(left).toBeLessThan(2);
       model.generator.dispose();

@@ -155,8 +155,26 @@ describe("a generation that is ended early", () => {
     })();
     await expect(ended).rejects.toThrow("enough");
     expect(seen).toEqual(wanted.slice(0, seen.length));
+    // What was given by then is counted.
+    expect([generator.summary!.promptTokens, generator.summary!.generatedTokens]).toEqual([3, seen.length]);
+    expect(generator.summary!.routes[0]!.tokens).toBeGreaterThanOrEqual(3 + seen.length - 1);
     for await (const _ of generator.generate([[1, 2, 3]], { maxTokens: 12 })) break;
     expect((await all(generator, [[1, 2, 3]], { maxTokens: 12 })).map((t) => t.token)).toEqual(wanted);
+    generator.dispose();
+  });
+
+  it("has a summary where not even the prompt was read", async () => {
+    const generator = await open();
+    const tokens = generator.generate([[1, 2, 3]], { signal: AbortSignal.abort(new Error("never")) });
+    await expect(tokens.next()).rejects.toThrow("never");
+    expect(generator.summary).toMatchObject({ promptTokens: 3, generatedTokens: 0, flops: null });
+    expect((await generator.taken()).map((route) => route?.map((p) => p.length))).toEqual([[0], [0], [0]]);
+    generator.dispose();
+  });
+
+  it("says that logits are no numbers, asked or not", async () => {
+    const generator = await createGenerator(mixed, device, (w) => (w.path.startsWith("norm.") ? initialWeights(3)(w).map(() => NaN) : initialWeights(3)(w)));
+    expect((await all(generator, [[1, 2]], { maxTokens: 2 })).map((t) => t.logprob)).toEqual([NaN, NaN]);
     generator.dispose();
   });
 
