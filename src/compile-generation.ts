@@ -9,8 +9,10 @@ import { countOutput, generationGraphs, SAMPLING_STATES, SEQUENCES, type Generat
 import { lower } from "./lower/lower.js";
 import { optimize } from "./passes/index.js";
 import { GENERATION_FORMAT, GENERATION_VERSION, type Generation } from "./program/generation.js";
-import { portable } from "./program/target.js";
+import type { Program } from "./program/program.js";
+import { portable, type Target } from "./program/target.js";
 import { checkTunings, expectFit } from "./schedule/tunings/file.js";
+import type { Tunings } from "./schedule/tunings/index.js";
 import type { Axis } from "./size/axes.js";
 import { multiply, ONE, toNumber, type Rational } from "./size/rational.js";
 
@@ -31,6 +33,12 @@ export interface CompiledGeneration {
   readonly sources: readonly SourceFile[];
 }
 
+/** A model that generates, checked and optimized, before it is known what for. */
+export interface GenerationModel extends Omit<CompiledGeneration, "generation"> {
+  /** Its programs for a device; null where the source has errors. */
+  readonly forTarget: ((target: Target, tunings?: Tunings) => Generation) | null;
+}
+
 /**
  * Compiles a `.mod` source to generate. Never throws for a fault of the source; throws GenerationError for a model that is none of one token after another: its `forward`
  * takes u32[B, T] and gives f32[B, T, vocabulary], and all its choices are made from the token alone.
@@ -39,20 +47,33 @@ export function compileGeneration(source: string, options: CompileGenerationOpti
   const tunings = options.tunings === undefined ? null : checkTunings(options.tunings);
   const target = options.target ?? tunings?.target ?? portable(options.precision);
   if (tunings) expectFit(tunings.tunings, target);
+  const { forTarget, ...compiled } = generationModel(source, options);
+  return { ...compiled, generation: forTarget && forTarget(target, tunings?.tunings) };
+}
+
+/** As `compileGeneration`, for a target that is not known yet, or for several; `target` and `tunings` of the options mean nothing. */
+export function generationModel(source: string, options: CompileGenerationOptions = {}): GenerationModel {
   const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions({ ...options, phase: "generate", entry: "forward" }));
   const { model, diagnostics, sources } = checked;
-  if (!model) return { generation: null, graphs: null, model: null, diagnostics, sources };
+  if (!model) return { forTarget: null, graphs: null, model: null, diagnostics, sources };
   const made = generationGraphs(lower(model), options);
   const verify = options.verify ?? false;
   const graphs: GenerationGraphs = { ...made, prompt: optimize(made.prompt, { verify }), step: optimize(made.step, { verify }) };
-  const program = (graph: Graph): Generation["prompt"] => programFor({ graph, model, sources }, target, tunings?.tunings, options.precision);
+  const forTarget = (target: Target, tunings?: Tunings): Generation => {
+    const program = (graph: Graph): Program => programFor({ graph, model, sources }, target, tunings, options.precision);
+    return generationOf(made, program(graphs.prompt), program(graphs.step));
+  };
+  return { forTarget, graphs, model, diagnostics, sources };
+}
+
+function generationOf(made: GenerationGraphs, prompt: Program, step: Program): Generation {
   const { axes } = made.prompt;
   const [root] = made.axes;
-  const generation: Generation = {
+  return {
     format: GENERATION_FORMAT,
     version: GENERATION_VERSION,
-    prompt: program(graphs.prompt),
-    step: program(graphs.step),
+    prompt,
+    step,
     input: made.input,
     vocabulary: made.vocabulary,
     context: axisNamed(axes, root!.axis).bound,
@@ -70,7 +91,6 @@ export function compileGeneration(source: string, options: CompileGenerationOpti
     })),
     layers: made.layers.map(({ path, axis, keys, values }) => ({ path, axis, bytes: bytesOf(made.prompt, keys) + bytesOf(made.prompt, values) })),
   };
-  return { generation, graphs, model, diagnostics, sources };
 }
 
 const axisNamed = (axes: readonly Axis[], name: string): Axis => axes.find((a) => a.name === name)!; // names come from these axes

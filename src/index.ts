@@ -1,6 +1,13 @@
 // The public API: the compiler and its stages. The runtime is `modc/runtime`.
 export { compile, type CompileOptions, type Compiled } from "./compile.js";
-export { compileGeneration, GenerationError, type CompiledGeneration, type CompileGenerationOptions } from "./compile-generation.js";
+export {
+  compileGeneration,
+  GenerationError,
+  generationModel,
+  type CompiledGeneration,
+  type CompileGenerationOptions,
+  type GenerationModel,
+} from "./compile-generation.js";
 export { check, type CheckOptions } from "./check/check.js";
 export type { Entry, Model, Phase } from "./check/model.js";
 export { emit } from "./codegen/emit.js";

@@ -34,6 +34,7 @@ const ORDER = [
   "packaged",
   "build",
   "huggingface",
+  "session",
   "tune",
   "verify",
   "train",
@@ -52,7 +53,7 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   // The checker knows the language, not what becomes of it.
   check: ["size", "embedded", "diagnostics", "syntax", "grammar"],
   // The public face of the compiler; the runtime has one of its own.
-  index: ORDER.filter((room) => !["bundled", "runtime", "generate", "packaged", "build", "tune", "verify", "train", "cli"].includes(room)),
+  index: ORDER.filter((room) => !["bundled", "runtime", "generate", "packaged", "build", "session", "tune", "verify", "train", "cli"].includes(room)),
 };
 
 const sources = [...filesUnder("src", ".ts"), ...filesUnder("grammar", ".ts")].filter(

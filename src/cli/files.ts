@@ -1,8 +1,9 @@
 // Reading and writing files for the commands, with one sentence for whatever goes wrong.
-import { readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve, sep } from "node:path";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
+import { importsBeside } from "../session/imports-node.js";
 import { UserError } from "./exit.js";
 
 const REASONS: ReadonlyMap<string, string> = new Map([
@@ -69,24 +70,5 @@ export const writeText = (path: string, text: string): void => reaching("write",
 /** A `.mod` file under the name it was given by. */
 export const readSource = (path: string): SourceFile => ({ file: path, text: readText(path) });
 
-/**
- * Reads files that a root file imports, by their path relative to its folder: null where there is none. Files whose real path leaves that folder
- * are refused, links included.
- */
-export function importReader(root: string): Read {
-  const folder = dirname(resolve(root));
-  return (path) => {
-    const full = join(folder, path);
-    let real: string;
-    try {
-      real = realpathSync(full);
-    } catch {
-      return null; // the compiler says where it is imported
-    }
-    const home = realpathSync(folder);
-    if (!real.startsWith(home.endsWith(sep) ? home : home + sep)) {
-      return { refused: `it is a link to ${real}, outside the folder of the file that is compiled` };
-    }
-    return readText(full);
-  };
-}
+/** Reads files that a root file imports, of its own folder only. */
+export const importReader = (root: string): Read => importsBeside(root, readText);

@@ -1,0 +1,121 @@
+// Opens a model to generate: a `.mod` file or a checkpoint's folder, its weights, its tokenizer, a device. Node only.
+import { readFileSync, statSync } from "node:fs";
+import type { Read } from "../check/files.js";
+import { generationModel } from "../compile-generation.js";
+import type { SourceFile } from "../diagnostics/span.js";
+import { createGenerator, type GeneratorOptions } from "../generate/index.js";
+import { checkpointFiles } from "../huggingface/files-node.js";
+import { checkpointSource, checkpointText } from "../huggingface/folder-node.js";
+import type { GenerationDefaults } from "../huggingface/generation.js";
+import type { Precision } from "../program/target.js";
+import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../runtime/index.js";
+import type { Tunings } from "../schedule/tunings/index.js";
+import { bytesTokenizer } from "../tokenizer/tokenizer.js";
+import { openTokenizer } from "../tokenizer/tokenizer-node.js";
+import { SessionError, SourceError } from "./errors.js";
+import { importsBeside } from "./imports-node.js";
+import { TextSession, type SessionTexts } from "./session.js";
+
+export interface OpenSessionOptions extends GeneratorOptions {
+  /** By default those of the folder, where the model is one; a file without weights begins with those of `seed`, which have learned nothing. */
+  readonly weights?: WeightsInput;
+  /** A `tokenizer.json`, or the folder of one. By default that of the folder, where the model is one; else each byte is a token. */
+  readonly tokenizer?: string;
+  /** Which model, where the file declares several. */
+  readonly model?: string;
+  /** Parameters of the model: `{ depth: 12 }`. */
+  readonly set?: Readonly<Record<string, string | number | boolean>>;
+  /** How floats lie in memory. Default f32. */
+  readonly precision?: Precision;
+  /** One that is open, or which to open. By default the best there is. */
+  readonly device?: Device | OpenDeviceOptions;
+  /** For the device that was opened; by default those of its class. */
+  readonly tunings?: (device: Device) => Tunings | null;
+}
+
+/** A model's text, how what it imports is read, and how its texts are. */
+export interface SessionSource {
+  readonly source: SourceFile;
+  readonly read: Read;
+  readonly texts: Omit<SessionTexts, "tokenizer"> & { readonly tokenizer: SessionTexts["tokenizer"] | null };
+  /** Null: starting ones. */
+  readonly weights: WeightsInput | null;
+}
+
+/**
+ * Opens a `.mod` file, or a folder as Hugging Face stores a checkpoint. Throws SourceError for errors of the source, GenerationError for a model that is none of one token after
+ * another, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and `openDevice` throw.
+ */
+export async function openSession(path: string, options: OpenSessionOptions = {}): Promise<TextSession> {
+  const folder = isFolder(path);
+  const source = folder ? checkpointSource(path) : { file: path, text: readText(path) };
+  const texts = await sessionTexts(path, options.tokenizer ?? null);
+  const weights = options.weights ?? (folder ? checkpointFiles(path).weights : null);
+  return createSession({ source, read: importsBeside(source.file, readText), texts, weights }, options);
+}
+
+/** How texts of a model are read: by the tokenizer that is named, else by its folder's, else by none. Throws CheckpointError and TokenizerError. */
+export async function sessionTexts(path: string, tokenizer: string | null): Promise<SessionSource["texts"]> {
+  const own = isFolder(path) ? await checkpointText(path) : null;
+  const defaults = own?.generation ?? NO_DEFAULTS;
+  if (tokenizer === null) return { tokenizer: own?.tokenizer ?? null, chat: own?.chat ?? null, defaults };
+  const opened = await openTokenizer(tokenizer);
+  const ends = opened.end === null ? [] : [opened.end];
+  return { tokenizer: opened.tokenizer, chat: opened.chat, defaults: { ...defaults, ends: defaults.ends.length > 0 ? defaults.ends : ends } };
+}
+
+/** Compiles a model for a device and puts it there. Throws as `openSession` does. */
+export async function createSession({ source, read, texts, weights }: SessionSource, options: OpenSessionOptions = {}): Promise<TextSession> {
+  const { set, model: name, precision, device: wanted = {}, tunings, ...rest } = options;
+  const compiled = generationModel(source.text, {
+    file: source.file,
+    read,
+    ...(set && { set }),
+    ...(name !== undefined && { model: name }),
+    ...(precision !== undefined && { precision }),
+  });
+  const { forTarget, graphs, model, diagnostics, sources } = compiled;
+  if (!forTarget || !graphs || !model) throw new SourceError(diagnostics, sources);
+  const tokenizer = texts.tokenizer ?? bytesFor(graphs.vocabulary);
+  const device = wanted instanceof Device ? wanted : await openDevice(wanted);
+  const close = (): void => {
+    if (device !== wanted) device.destroy();
+  };
+  try {
+    const generator = await createGenerator(forTarget(device.target, tunings?.(device) ?? undefined), device, weights ?? undefined, rest);
+    return new TextSession({ name: model.name, texts: { ...texts, tokenizer }, diagnostics, sources, generator, close });
+  } catch (fault) {
+    close();
+    throw fault;
+  }
+}
+
+/** Without a tokenizer a model is one of bytes. */
+function bytesFor(vocabulary: number): SessionTexts["tokenizer"] {
+  if (vocabulary === bytesTokenizer.vocabulary) return bytesTokenizer;
+  throw new SessionError(`the model has ${vocabulary} tokens and no tokenizer: only one of 256 reads bytes`, {
+    hint: "name the tokenizer.json that it was trained with",
+  });
+}
+
+const NO_DEFAULTS: GenerationDefaults = { ends: [], maxTokens: null, sampling: {}, unheeded: [] };
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false; // why it cannot be reached is told where it is read
+  }
+}
+
+/** Text in UTF-8; a byte-order mark is dropped. Throws SessionError. */
+function readText(path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException; // as the file system's errors have it
+    const reason =
+      code === "ENOENT" ? "there is no such file" : code === "ERR_ENCODING_INVALID_ENCODED_DATA" ? "it is not UTF-8 text" : (code ?? String(cause));
+    throw new SessionError(`cannot read ${path}: ${reason}`, { cause });
+  }
+}
