@@ -35,6 +35,13 @@ function wholeIn(what: string, text: string, low: number, high: number): number 
 /** The seed of weights and random values: a u32. */
 export const seedOf = (text: string | undefined): number => (text === undefined ? 0 : wholeNumber("--seed", text, 0, 0xffffffff));
 
+/** Any finite number. */
+export function anyNumber(option: string, text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw usage(`${option} ${JSON.stringify(text)} is no number`);
+  return value;
+}
+
 /** A positive number such as 16.5e18. */
 export function positiveNumber(option: string, text: string): number {
   const value = Number(text);

@@ -47,9 +47,11 @@ export function judge(error: unknown): Verdict {
 function exitOf(name: string, code: unknown): ExitCode | null {
   if (
     name === "CheckpointError" ||
+    name === "GenerationError" ||
     name === "InputError" ||
     name === "ProgramError" ||
     name === "ReproductionError" ||
+    name === "SessionError" ||
     name === "TokenizerError" ||
     name === "TrainError" ||
     name === "TuningsError" ||

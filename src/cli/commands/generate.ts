@@ -1,0 +1,204 @@
+// `modc generate`: goes on from prompts, streams what is generated, and tells what it came to.
+import type { GeneratedText, Summary } from "../../generate/index.js";
+import { createSession, sessionTexts, type SessionSource } from "../../session/open-node.js";
+import { SourceError } from "../../session/errors.js";
+import { tokensOf } from "../../session/prompts.js";
+import type { TextSession } from "../../session/session.js";
+import { piecesOf } from "../../tokenizer/text-stream.js";
+import { pairs, seedOf } from "../arguments.js";
+import { DepthText } from "../depth.js";
+import { deviceKind, type DeviceFlags } from "../device.js";
+import { EXIT, Quit, UserError, type ExitCode } from "../exit.js";
+import { writeText } from "../files.js";
+import { compileOptions, showDiagnostics, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { jsonLine, jsonLines, oneText, severalTexts, type Shown } from "../generated.js";
+import { summaryLines } from "../generation-summary.js";
+import { heated } from "../heated.js";
+import { renderHeatmap } from "../heatmap.js";
+import { modelText, withFolder } from "../model-file.js";
+import { promptsOf, type PromptFlags } from "../prompts.js";
+import { samplingOf, type SamplingFlags } from "../sampling.js";
+import { columns, onInterrupt, Progress, say, useColor } from "../terminal.js";
+import { tuningsOn, type TuningsFlags } from "../tunings.js";
+import { milliseconds, percent } from "../units.js";
+
+export interface GenerateFlags extends Pick<ModelFlags, "set" | "model">, PrecisionFlags, DeviceFlags, TuningsFlags, PromptFlags, SamplingFlags {
+  readonly weights?: string;
+  readonly tokenizer?: string;
+  readonly live?: readonly string[];
+  readonly showDepth?: boolean;
+  readonly heatmap?: string;
+  readonly json?: boolean;
+}
+
+/** Where neither flags nor checkpoint say how long a text may become. */
+const USUAL_TOKENS = 256;
+
+export async function generate(file: string, flags: GenerateFlags): Promise<ExitCode> {
+  if (deviceKind(flags) === "reference")
+    throw new UserError("tokens are generated on a device: `modc run --device reference` computes one pass", null, EXIT.usage);
+  const chosen = samplingOf(flags);
+  const prompts = promptsOf(flags);
+  const progress = new Progress();
+  const session = await open(file, flags, progress);
+  const stop = new AbortController();
+  const restore = onInterrupt(() => stop.abort());
+  const events: GeneratedText[][] = prompts.map(() => []);
+  const shown = shownBy(session, flags, prompts.length);
+  try {
+    // What the tokenizer or the template refuses is said before anything runs.
+    const { tokenizer, chat, defaults } = session.texts;
+    const tokens = prompts.map((p) => tokensOf(p, tokenizer, chat));
+    const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
+    progress.report("reading the prompt");
+    const interrupted = await listen(
+      session.generate({ prompts: tokens }, { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal }),
+      stop.signal,
+      (event) => {
+        progress.clear();
+        events[event.sequence]!.push(event);
+        shown.add(event);
+      },
+    );
+    shown.end();
+    const summary = session.summary;
+    if (summary) report(session, summary, events, flags, interrupted);
+    if (flags.heatmap !== undefined && summary) {
+      writeText(flags.heatmap, await heatmap(session, summary, tokens, events));
+      say(`${flags.heatmap} shows which layers computed which tokens`);
+    }
+    return interrupted ? EXIT.interrupted : EXIT.fine;
+  } finally {
+    progress.clear();
+    restore();
+    session.dispose();
+  }
+}
+
+async function open(file: string, flags: GenerateFlags, progress: Progress): Promise<TextSession> {
+  const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
+  const { set, model, read } = compileOptions(file, flags);
+  const { source } = await modelText(file);
+  const texts = await sessionTexts(file, flags.tokenizer ?? null);
+  const given: SessionSource = { source, read, texts, weights: weights ?? null };
+  for (const option of texts.defaults.unheeded) say(`note: generation_config.json says ${option}, which modc does not heed`);
+  const seed = seedOf(flags.seed);
+  if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
+  const kind = deviceKind(flags);
+  try {
+    const session = await createSession(given, {
+      set,
+      seed,
+      live: pairs("--live", flags.live ?? []),
+      ...(model === undefined ? {} : { model }),
+      ...(flags.precision === undefined ? {} : { precision: flags.precision }),
+      device: kind === null || kind === "reference" ? {} : { kind },
+      tunings: (device) => tuningsOn(device, flags),
+      onProgress: (event) => {
+        if (event.kind !== "grow") progress.report(event.kind === "kernels" ? "compiling kernels" : "loading weights", `${event.done}/${event.total}`);
+      },
+    });
+    showDiagnostics(session.diagnostics, session.sources);
+    return session;
+  } catch (fault) {
+    progress.clear();
+    if (!(fault instanceof SourceError)) throw fault;
+    showDiagnostics(fault.diagnostics, fault.sources);
+    throw new Quit(EXIT.user);
+  }
+}
+
+/** Hands on what comes; returns whether it was interrupted. */
+async function listen(events: AsyncIterable<GeneratedText>, signal: AbortSignal, tell: (event: GeneratedText) => void): Promise<boolean> {
+  try {
+    for await (const event of events) tell(event);
+    return false;
+  } catch (fault) {
+    if (signal.aborted) return true;
+    throw fault;
+  }
+}
+
+function shownBy(session: TextSession, { json, showDepth }: GenerateFlags, sequences: number): Shown {
+  const write = (text: string): void => void process.stdout.write(text);
+  if (json) return jsonLines(write);
+  const depth = showDepth ? new DepthText(session.generation, useColor(process.stdout)) : null;
+  const safe = process.stdout.isTTY;
+  return sequences === 1 ? oneText(write, depth, safe) : severalTexts(write, sequences, depth, safe);
+}
+
+function report(session: TextSession, summary: Summary, events: readonly (readonly GeneratedText[])[], flags: GenerateFlags, interrupted: boolean): void {
+  const broken = events.flat().find((e) => Number.isNaN(e.logprob));
+  if (broken) say(`warning: the model's logits are no numbers from token ${broken.index} of sequence ${broken.sequence} on: are its weights right?`);
+  const finishes = events.map((own) => own.at(-1)?.finish ?? "interrupted");
+  if (flags.json) {
+    const texts = events.map((own, sequence) => ({
+      sequence,
+      text: own.map((e) => e.text).join(""),
+      tokens: own.map((e) => e.token),
+      finish: own.at(-1)?.finish ?? null,
+    }));
+    process.stdout.write(`${jsonLine({ model: session.name, device: session.device.info.name, texts, interrupted, summary })}\n`);
+    return;
+  }
+  say(
+    `${session.name} on ${session.device.info.name}: ${finishes.length === 1 ? `ended by ${ENDED[finishes[0]!]}` : finishes.map((f, b) => `[${b}] ended by ${ENDED[f]}`).join(", ")}`,
+  );
+  for (const line of summaryLines(summary, finishes.length, columns())) say(line);
+  if (flags.logprobs) for (const line of likelihoods(events)) say(line);
+  if (flags.showDepth) say(`depth   ${new DepthText(session.generation, useColor()).legend()} layers computed what chose a token`);
+}
+
+const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted", string>> = {
+  end: "a token that ends a text",
+  stop: "a stop string",
+  length: "the number of tokens asked for",
+  context: "the model's context",
+  interrupted: "an interrupt",
+};
+
+/** How likely what was chosen was, under the logits as they came. */
+const likelihoods = (events: readonly (readonly GeneratedText[])[]): readonly string[] =>
+  events.flatMap((own, b) => {
+    if (own.length === 0) return [];
+    const mean = own.reduce((sum, e) => sum + (e.logprob ?? 0), 0) / own.length;
+    return [`logprob ${events.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ${Math.exp(-mean).toPrecision(4)}`];
+  });
+
+async function heatmap(
+  session: TextSession,
+  summary: Summary,
+  prompts: readonly ArrayLike<number>[],
+  events: readonly (readonly GeneratedText[])[],
+): Promise<string> {
+  const taken = await session.taken();
+  const texts = prompts.flatMap((prompt, b) => {
+    const own = events[b]!;
+    if (own.length === 0) return [];
+    const shown = piecesOf(session.texts.tokenizer, [...Array.from(prompt), ...own.map((e) => e.token)]);
+    return [
+      {
+        shown,
+        ...heated(
+          session.generation,
+          prompt.length,
+          own,
+          taken.map((route) => route?.[b] ?? null),
+        ),
+      },
+    ];
+  });
+  const { firstToken, generation, generatedTokens, flops, cache } = summary;
+  const later = generatedTokens - events.length;
+  return renderHeatmap({
+    model: session.name,
+    device: session.device.info.name,
+    facts: [
+      ["first token after", `${milliseconds(firstToken)} ms`],
+      ...(later > 0 ? [["then", `${((1000 * later) / generation).toPrecision(3)} tokens/s`] as const] : []),
+      ...(flops ? [["operations, against dense", percent(flops.own, flops.dense)] as const] : []),
+      ["cache, against dense", percent(cache.used, cache.dense)],
+    ],
+    texts,
+  });
+}

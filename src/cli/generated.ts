@@ -1,0 +1,66 @@
+// Generated text on standard output as it comes: one text as it is, several by lines with their numbers, or JSON lines.
+import type { GeneratedText } from "../generate/index.js";
+import type { DepthText } from "./depth.js";
+
+/** Where text goes. */
+export type Write = (text: string) => void;
+
+/** Takes what is generated, token by token. */
+export interface Shown {
+  add(event: GeneratedText): void;
+  /** Nothing more comes, of whatever is not complete. */
+  end(): void;
+}
+
+/** One text, which ends with its line. `safe`: what would move a terminal's cursor is replaced. */
+export function oneText(write: Write, depth: DepthText | null, safe: boolean): Shown {
+  let inLine = false;
+  return {
+    add(event) {
+      const text = safe ? printable(event.text) : event.text;
+      if (text === "") return;
+      inLine = !text.endsWith("\n");
+      write(depth ? depth.show(text, event.depth) : text);
+    },
+    end: () => {
+      if (inLine) write("\n");
+    },
+  };
+}
+
+/** Several texts: each line as soon as it is whole, behind the number of its sequence. */
+export function severalTexts(write: Write, sequences: number, depth: DepthText | null, safe: boolean): Shown {
+  const lines = Array<string>(sequences).fill("");
+  const any = Array<boolean>(sequences).fill(false);
+  const width = String(sequences - 1).length;
+  const flush = (b: number): void => {
+    write(`[${String(b).padStart(width)}] ${lines[b]!}\n`);
+    lines[b] = "";
+    any[b] = true;
+  };
+  return {
+    add({ sequence, text, depth: layers, finish }) {
+      const parts = (safe ? printable(text) : text).split("\n");
+      parts.forEach((part, i) => {
+        lines[sequence] += depth ? depth.show(part, layers) : part;
+        if (i + 1 < parts.length) flush(sequence);
+      });
+      // A text that ends without a character is a line too.
+      if (finish !== null && (lines[sequence] !== "" || !any[sequence])) flush(sequence);
+    },
+    end: () => lines.forEach((line, b) => line !== "" && flush(b)),
+  };
+}
+
+/** A JSON object a line for each token. */
+export const jsonLines = (write: Write): Shown => ({
+  add: (event) => write(`${jsonLine(event)}\n`),
+  end: () => {},
+});
+
+/** JSON in one line, numbers that JSON lacks as strings. */
+export const jsonLine = (value: unknown): string => JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v));
+
+/** Signs that a terminal obeys rather than shows, but for line ends and tabs. */
+// eslint-disable-next-line no-control-regex
+const printable = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd");

@@ -1,0 +1,148 @@
+// How generated tokens are shown: as lines, as colours, as a page.
+import { describe, expect, it } from "vitest";
+import { DepthText } from "../../src/cli/depth.js";
+import { jsonLine, oneText, severalTexts } from "../../src/cli/generated.js";
+import { summaryLines } from "../../src/cli/generation-summary.js";
+import { heated } from "../../src/cli/heated.js";
+import { renderHeatmap } from "../../src/cli/heatmap.js";
+import type { GeneratedText, Generation, Summary } from "../../src/generate/index.js";
+
+const event = (sequence: number, text: string, depth: number | null = null, finish: GeneratedText["finish"] = null): GeneratedText => ({
+  sequence,
+  index: 0,
+  token: 0,
+  logprob: null,
+  depth,
+  routes: null,
+  finish,
+  text,
+});
+
+/** Two layers for all tokens, then a routed one, then a route without attention. */
+const GENERATION: Pick<Generation, "axes" | "layers"> = {
+  axes: [
+    { axis: "T", capacity: "T.capacity", count: "count.T", positions: null, path: "", expected: 1 },
+    { axis: "K", capacity: "K.capacity", count: "count.K", positions: "p", path: "one", expected: 0.5 },
+    { axis: "K2", capacity: null, count: "count.K2", positions: null, path: "two", expected: 0.5 },
+  ],
+  layers: [
+    { path: "a", axis: "T", bytes: 8 },
+    { path: "one.b", axis: "K", bytes: 8 },
+    { path: "c", axis: "T", bytes: 8 },
+  ],
+};
+
+describe("text", () => {
+  const written = (body: (write: (text: string) => void) => void): string => {
+    let all = "";
+    body((text) => (all += text));
+    return all;
+  };
+
+  it("of one sequence is as it comes and ends with its line", () => {
+    const show = (texts: readonly string[], safe = false): string =>
+      written((write) => {
+        const shown = oneText(write, null, safe);
+        for (const text of texts) shown.add(event(0, text));
+        shown.end();
+      });
+    expect(show(["a", "", "b\n", "c"])).toBe("ab\nc\n");
+    expect(show(["a\n"])).toBe("a\n");
+    expect(show([])).toBe("");
+    // A terminal is not told to move its cursor.
+    expect(show(["\u001b[2Jx\r\ty\u009b"], true)).toBe("\ufffd[2Jx\ufffd\ty\ufffd\n");
+  });
+
+  it("of several is lines with their numbers, each when it is whole", () => {
+    const all = written((write) => {
+      const shown = severalTexts(write, 11, null, false);
+      shown.add(event(0, "one"));
+      shown.add(event(10, "x\n\ny"));
+      shown.add(event(0, " line\nhalf"));
+      shown.add(event(10, "", null, "stop"));
+      shown.add(event(3, "", null, "end"));
+      shown.end();
+    });
+    expect(all).toBe("[10] x\n[10] \n[ 0] one line\n[10] y\n[ 3] \n[ 0] half\n");
+  });
+
+  it("shows depths in front of line ends, from the layers that every token takes to all of them", () => {
+    const plain = new DepthText(GENERATION, false);
+    expect([plain.least, plain.most]).toEqual([2, 4]);
+    expect(plain.show("a\nb", 3)).toBe("a³\nb³");
+    expect([plain.show("\n", 3), plain.show("x", null), plain.show("", 2)]).toEqual(["\n", "x", ""]);
+    expect(plain.legend()).toBe("² ³ ⁴");
+    const colored = new DepthText(GENERATION, true);
+    expect(colored.show("a\n", 2)).toBe("\u001b[48;5;255;38;5;16ma\u001b[0m\n");
+    expect(colored.show("a", 4)).toBe("\u001b[48;5;27;38;5;231ma\u001b[0m");
+    // Where no layer is routed there is one depth.
+    const dense = new DepthText({ axes: GENERATION.axes.slice(0, 1), layers: GENERATION.layers.filter((l) => l.axis === "T") }, false);
+    expect(dense.legend()).toBe("²");
+  });
+
+  it("as JSON has what JSON lacks as strings, in one line", () => {
+    expect(jsonLine({ a: [NaN, -Infinity, 1.5], b: "x\ny" })).toBe('{"a":["NaN","-Infinity",1.5],"b":"x\\ny"}');
+  });
+});
+
+describe("tokens and layers", () => {
+  // Three tokens of prompt; the last of three that were added was not read.
+  const routes = (two: boolean): GeneratedText["routes"] => [true, false, two];
+  const events = [{ routes: null }, { routes: routes(true) }, { routes: routes(false) }];
+  const found = heated(GENERATION, 3, events, [[0, 1, 2, 3, 4, 5], [1, 4, 5], null]);
+
+  it("are what caches hold, and where nothing is kept what steps said; what was computed after the end is left out", () => {
+    expect(found).toEqual({
+      prompt: 3,
+      layers: [
+        { path: "a", marks: [1, 1, 1, 1, 1, null] },
+        { path: "one.b", marks: [0, 1, 0, 0, 1, null] },
+        { path: "c", marks: [1, 1, 1, 1, 1, null] },
+        { path: "two", marks: [null, null, null, 1, 0, null] },
+      ],
+    });
+  });
+
+  it("are a page that escapes what comes from outside and needs no other file", () => {
+    const shown = ["<b>", " ", "\n", "é", "", "&"];
+    const html = renderHeatmap({ model: "A<b>", device: "d&", facts: [["x", "1"]], texts: [{ ...found, shown }] });
+    expect(html).toContain("<h1>A&lt;b&gt;</h1>");
+    expect(html.match(/<span class="k /g)).toHaveLength(6);
+    expect(html.match(/class="k p\d+ g"/g)).toHaveLength(3);
+    expect(html).toContain('title="token 4: 3 of 4 layers: a, one.b, c"');
+    expect(html).toContain('title="token 1: 3 of 4 layers: a, one.b, c; not known of two"');
+    expect(html).toContain('title="token 5: chosen last, and not read"');
+    // Known shares: of tokens that were read.
+    expect(html).toContain(`<code>one.b</code><div><div class="bar c2"><i style="width:40.00%">`);
+    expect(html).toContain(`<code>two</code><div><div class="bar c2"><i style="width:50.00%">`);
+    expect(html).not.toContain("<b>&lt;b&gt;<b>");
+    expect(html).not.toMatch(/https?:|<script|<link|<img/);
+  });
+});
+
+describe("a summary", () => {
+  const summary: Summary = {
+    promptTokens: 10,
+    generatedTokens: 21,
+    firstToken: 50,
+    generation: 200,
+    routes: [
+      { path: "", layers: 2, tokens: 30 },
+      { path: "one", layers: 1, tokens: 6 },
+    ],
+    cache: { used: 1536, allocated: 4096, dense: 3072 },
+    flops: { own: 1.5e6, dense: 3e6 },
+  };
+  it("tells time, layers, work and cache, within the columns there are", () => {
+    expect(summaryLines(summary, 1, 110)).toEqual([
+      "time    first token after 50.0 ms (10 tokens of prompt, 200 tokens/s), then 20 tokens at 100 tokens/s",
+      "layers  of 30 tokens: one 20.0%",
+      "work    1.500 MFLOP a generated token, 50.0% of the 3.000 MFLOP with nothing skipped",
+      "cache   1.5 KiB, 50.0% of the 3 KiB with nothing skipped; 4 KiB set aside",
+    ]);
+    expect(summaryLines(summary, 1, 60)[1]).toBe("        then 20 tokens at 100 tokens/s");
+    // Nothing was read, or nothing is routed.
+    expect(summaryLines({ ...summary, generatedTokens: 0, flops: null, routes: summary.routes.map((r) => ({ ...r, tokens: 0 })) }, 1, 100)).toHaveLength(2);
+    expect(summaryLines({ ...summary, routes: summary.routes.slice(0, 1) }, 1, 110)).toHaveLength(3);
+  });
+});
