@@ -1,5 +1,5 @@
 // Reading and writing files for the commands, with one sentence for whatever goes wrong.
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
@@ -66,6 +66,15 @@ function firstInvalid(bytes: Uint8Array): number {
 }
 
 export const writeText = (path: string, text: string): void => reaching("write", path, () => writeFileSync(path, text));
+
+/** Throws where a file could not be put at `path`, so that it is told before minutes of work and not after them. Changes nothing. */
+export const ensureWritable = (path: string): void =>
+  reaching("write", path, () => {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new UserError(`cannot write ${path}: it is a folder`);
+    const folder = dirname(path);
+    if (!statSync(folder).isDirectory()) throw new UserError(`cannot write ${path}: its folder is not one`);
+    accessSync(folder, constants.W_OK);
+  });
 
 /** A `.mod` file under the name it was given by. */
 export const readSource = (path: string): SourceFile => ({ file: path, text: readText(path) });

@@ -22,8 +22,8 @@ const TARGETS: { readonly [C in DeviceClass]: Target } = {
 
 export const targetOf = (device: DeviceClass): Target => TARGETS[device];
 
-/** `mesa-software, subgroups of 8, f16` */
+/** `mesa-software, subgroups of 8, shader-f16`: the last says what the device has, not what a program uses. */
 export function printTarget({ device, subgroups, f16 }: Target): string {
   const width = subgroups === null ? [] : [`subgroups of ${subgroups[0] === subgroups[1] ? subgroups[0] : subgroups.join(" to ")}`];
-  return [device, ...width, ...(f16 ? ["f16"] : [])].join(", ");
+  return [device, ...width, ...(f16 ? ["shader-f16"] : [])].join(", ");
 }

@@ -47,7 +47,10 @@ interface Job {
 /** Never throws for what happens on the way: what was measured is not lost by it. */
 export async function tune(device: Device, { graph, base, budgetSeconds, signal, onProgress }: TuneOptions): Promise<Tuned> {
   const { target } = device;
-  const [products, attentions] = [candidates("products", target), candidates("attention", target)];
+  const products = candidates("products", target);
+  // What is in use already would race against itself, and noise would look like a gain.
+  const used = JSON.stringify(base.attention);
+  const attentions = candidates("attention", target).filter((c) => JSON.stringify(c.tunings) !== used);
   const asItIs: Contender = { name: "as it is", tunings: base };
   const jobs: readonly Job[] = [
     ...(graph ? productShapes(graph) : COMMON_SHAPES).map((shape) => ({

@@ -31,8 +31,8 @@ describe("with a device that has f16", () => {
 
 describe("without one", () => {
   it("plan, wgsl and cost show what there would be", async () => {
-    expect(await printed("plan", ...SMALL, ...F16, "--target", "mesa-software")).toContain("for mesa-software, subgroups of 8, f16, values in f16");
-    expect(await printed("plan", ...SMALL, ...F16, "--target", "portable")).toContain("for portable, f16, values in f16");
+    expect(await printed("plan", ...SMALL, ...F16, "--target", "mesa-software")).toContain("for mesa-software, subgroups of 8, shader-f16, values in f16");
+    expect(await printed("plan", ...SMALL, ...F16, "--target", "portable")).toContain("for portable, shader-f16, values in f16");
     expect(await printed("wgsl", ...SMALL, ...F16, "--all")).toContain("enable f16;");
     expect(await printed("wgsl", ...SMALL, "--all")).not.toContain("f16");
     const memory = async (...flags: readonly string[]): Promise<number> =>

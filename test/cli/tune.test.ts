@@ -131,6 +131,15 @@ describe("modc tune", () => {
     const { status, stderr } = await modc(["tune", model, ...args], { env });
     expect([status, stderr]).toEqual([2, expect.stringMatching(message)]);
   });
+  it.each([
+    ["a folder", folder.path, /cannot write .*: it is a folder/],
+    ["a file in no folder", join(folder.path, "nowhere", "t.json"), /cannot write .*: there is no folder .*nowhere/],
+    ["a file in a file", join(model, "t.json"), /cannot write .*: its folder is not one/],
+  ])("refuses %s for its output before it measures anything", async (_name, output, message) => {
+    const { status, stderr } = await modc(["tune", model, "--budget", "1h", "-o", output], { env });
+    expect([status, stderr]).toEqual([1, expect.stringMatching(message)]);
+    expect(stderr).not.toContain("measuring");
+  });
   it("refuses a compiled program", async () => {
     const { status, stderr } = await modc(["tune", compiled], { env });
     expect([status, stderr]).toEqual([2, expect.stringMatching(/is compiled already: its kernels are chosen/)]);

@@ -8,6 +8,7 @@ import { tuningsFor } from "../../schedule/tunings/index.js";
 import { linesOf, tune as measure, type Found, type Tuned } from "../../tune/tune.js";
 import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
+import { ensureWritable } from "../files.js";
 import { compileFile, type ModelFlags } from "../frontend.js";
 import { table } from "../table.js";
 import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
@@ -29,6 +30,7 @@ export async function tune(file: string | undefined, flags: TuneFlags): Promise<
   const kind = deviceKind(flags);
   if (kind === "reference") throw new UserError("the reference has no kernels to tune", null, EXIT.usage);
   const graph = file === undefined ? null : await graphOf(file, flags);
+  if (flags.output !== undefined) ensureWritable(flags.output);
   const device = await openDevice(kind === null ? {} : { kind });
   const progress = new Progress();
   const stop = new AbortController();
