@@ -1,72 +1,109 @@
 #!/usr/bin/env node
-// `npm run soak [times]`: the random trials of the tests, many times as long and from new seeds; writes what happened to bench/soak.md.
+// `npm run soak [section …] [times]`: the random trials of the tests, many times as long and from new seeds; writes what happened to bench/soak.md.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setupOrExit } from "./setup.mjs";
+import { sectionText, withSections } from "./soak-report.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const times = Number(process.argv[2] ?? "20");
-if (!(times >= 1)) {
-  process.stderr.write("usage: npm run soak [times], times at least 1\n");
-  process.exit(2);
-}
 
-/** Each trial: the test file, what it does, and how many cases it has in the short run. */
-const TRIALS = [
-  ["test/end-to-end/random.test.ts", "random programs on the device, against the reference", "120 programs, 3 sizes each"],
-  ["test/lower/random.test.ts", "random programs in every phase, against loops over one sequence", "2 × 40 programs"],
-  ["test/passes/passes.test.ts", "random graphs before and after each pass, bit for bit", "300 graphs a pass"],
-  ["test/schedule/random-products.test.ts", "random graphs around products on the device, four ways each, against the reference", "25 graphs, 3 sizes each"],
-  ["test/schedule/memory.test.ts", "random lifetimes: no two live values share memory", "2 × 300 programs"],
-  ["test/check/mutations.test.ts", "mutated sources and random words through the checker", "1000 sources"],
-  ["test/syntax/mutations.test.ts", "mutated sources and random signs through parser and formatter", "1100 sources"],
-  ["test/syntax/recovery.test.ts", "three mistakes in one source, three messages", "1500 triples"],
-  ["test/syntax/format.test.ts", "random programs formatted, with lines and comments scattered", "200 programs"],
-  ["test/train/checkpoint.test.ts", "a writer of checkpoints killed at random moments: what it leaves is whole", "6 kills"],
-  ["test/cli/train.test.ts", "training killed at random moments and resumed: the weights of a run that was not, byte for byte", "2 kills"],
-  ["test/train/flat.test.ts", "memory of a training process stays flat", "500 steps"],
-  ["test/program/serialize.test.ts", "damaged compiled programs are refused or unchanged", "2000 programs"],
-];
+/**
+ * By section, each trial: the test file, what it does, and its cases in the short run. `only` is a pattern of names where the file has other tests too, and `share`
+ * what part of the times it takes, where a case takes long.
+ */
+const SECTIONS = {
+  programs: [
+    { file: "test/end-to-end/random.test.ts", what: "random programs on the device, against the reference", short: 120, unit: "programs, 3 sizes each" },
+    { file: "test/lower/random.test.ts", what: "random programs in every phase, against loops over one sequence", short: 80, unit: "programs" },
+    { file: "test/passes/passes.test.ts", what: "random graphs before and after each pass, bit for bit", short: 300, unit: "graphs a pass" },
+    {
+      file: "test/schedule/random-products.test.ts",
+      what: "random graphs around products on the device, four ways each, against the reference",
+      short: 25,
+      unit: "graphs, 3 sizes each",
+    },
+    { file: "test/schedule/memory.test.ts", what: "random lifetimes: no two live values share memory", short: 600, unit: "programs" },
+    { file: "test/program/serialize.test.ts", what: "damaged compiled programs are refused or unchanged", short: 2000, unit: "programs" },
+  ],
+  language: [
+    { file: "test/check/mutations.test.ts", what: "mutated sources and random words through the checker", short: 1000, unit: "sources" },
+    { file: "test/syntax/mutations.test.ts", what: "mutated sources and random signs through parser and formatter", short: 1100, unit: "sources" },
+    { file: "test/syntax/recovery.test.ts", what: "three mistakes in one source, three messages", short: 1500, unit: "triples" },
+    { file: "test/syntax/format.test.ts", what: "random programs formatted, with lines and comments scattered", short: 200, unit: "programs" },
+  ],
+  training: [
+    {
+      file: "test/train/checkpoint.test.ts",
+      only: "kill -9",
+      what: "a writer of checkpoints killed at random moments: what it leaves is whole",
+      short: 6,
+      unit: "kills",
+    },
+    {
+      file: "test/cli/train.test.ts",
+      only: "kill -9",
+      share: 0.5,
+      what: "training killed at random moments and resumed: the weights of a run that was not, byte for byte",
+      short: 2,
+      unit: "kills",
+    },
+    { file: "test/train/flat.test.ts", what: "memory of a training process stays flat", short: 500, unit: "steps of a tiny model" },
+  ],
+};
+
+const usage = (fault) => {
+  process.stderr.write(`error: ${fault}\nusage: npm run soak -- [section …] [times]; sections are ${Object.keys(SECTIONS).join(", ")}; times at least 2\n`);
+  process.exit(2);
+};
+const given = process.argv.slice(2);
+const numbers = given.filter((word) => /^[\d.+-]/.test(word));
+const names = given.filter((word) => !numbers.includes(word));
+const times = Number(numbers[0] ?? "20");
+if (numbers.length > 1 || !(Number.isInteger(times) && times >= 2)) usage(`${numbers.join(" ")} is no number of times`);
+for (const name of names) if (!Object.hasOwn(SECTIONS, name)) usage(`there is no section ${JSON.stringify(name)}`);
+const chosen = Object.keys(SECTIONS).filter((name) => names.length === 0 || names.includes(name));
 
 setupOrExit();
 const seed = Date.now() % 1_000_000_007;
-const report = join(root, "node_modules", ".cache", "modc", "soak-report.json");
-mkdirSync(dirname(report), { recursive: true });
-const rows = [];
+const path = join(root, "bench", "soak.md");
+const results = join(root, "node_modules", ".cache", "modc", "soak-report.json");
+mkdirSync(dirname(results), { recursive: true });
 let failures = 0;
-for (const [file, what, short] of TRIALS) {
+for (const name of chosen) {
+  const rows = SECTIONS[name].map(run);
+  const text = sectionText({
+    date: new Date().toISOString().slice(0, 10),
+    command: `npm run soak -- ${name} ${times}`,
+    node: process.versions.node,
+    processor: `${cpus().length} × ${cpus()[0]?.model ?? "processor"}`,
+    seed,
+    rows,
+  });
+  // Each section as soon as it is done: who stops the rest keeps it.
+  const report = withSections(existsSync(path) ? readFileSync(path, "utf8") : "", new Map([[name, text]]), Object.keys(SECTIONS));
+  writeFileSync(`${path}.tmp`, report);
+  renameSync(`${path}.tmp`, path);
+  process.stdout.write(`\n## ${name}\n\n${text}\n`);
+}
+process.exitCode = failures === 0 ? 0 : 1;
+
+function run({ file, only, share = 1, what, short, unit }) {
+  const soak = Math.round(times * share);
   process.stderr.write(`soak: ${what}\n`);
-  rmSync(report, { force: true });
+  rmSync(results, { force: true });
   const began = Date.now();
-  const args = ["run", file, "--reporter=json", `--outputFile.json=${report}`, `--testTimeout=${60_000 * times}`];
-  const { status } = spawnSync(join(root, "node_modules", ".bin", "vitest"), args, {
+  const args = ["run", file, "--reporter=json", `--outputFile.json=${results}`, `--testTimeout=${60_000 * soak}`, ...(only ? ["-t", only] : [])];
+  const { status } = spawnSync(process.execPath, [join(root, "node_modules", "vitest", "vitest.mjs"), ...args], {
     cwd: root,
     stdio: ["ignore", "ignore", "inherit"],
-    env: { ...process.env, SOAK: String(times), SOAK_SEED: String(seed) },
-    shell: process.platform === "win32",
+    env: { ...process.env, SOAK: String(soak), SOAK_SEED: String(seed) },
   });
   const seconds = Math.round((Date.now() - began) / 1000);
-  let result = "the run broke off";
-  if (status === 0 || status === 1) {
-    const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, "utf8"));
-    result = `${numPassedTests} passed, ${numFailedTests} failed`;
-  }
-  if (status !== 0) failures++;
-  rows.push(`| ${what} | ${short} × ${times} | ${result} | ${seconds} s |`);
+  const { numPassedTests = 0, numFailedTests = 0 } = existsSync(results) ? JSON.parse(readFileSync(results, "utf8")) : {};
+  const whole = (status === 0 || status === 1) && numPassedTests + numFailedTests > 0;
+  if (status !== 0 || !whole) failures++;
+  return { what, cases: `${short * soak} ${unit}`, result: whole ? `${numPassedTests} passed, ${numFailedTests} failed` : "the run broke off", seconds };
 }
-const text = `# Soak
-
-The random trials of \`npm test\`, ${times} times as long and from new seeds: \`npm run soak ${times}\` on ${new Date().toISOString().slice(0, 10)},
-Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model ?? "processor"}, seed offset ${seed} (\`SOAK=${times} SOAK_SEED=${seed} npx vitest run <file>\` repeats it).
-
-| trial | cases | result | time |
-|---|---|---|---|
-${rows.join("\n")}
-`;
-mkdirSync(join(root, "bench"), { recursive: true });
-writeFileSync(join(root, "bench", "soak.md"), text);
-process.stdout.write(`\n${text}`);
-process.exitCode = failures === 0 ? 0 : 1;

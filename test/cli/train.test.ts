@@ -141,27 +141,33 @@ describe("modc train", () => {
   });
 
   it("survives kill -9: going on gives the bytes of a run that was not disturbed", async () => {
-    const args = begin("killed", "--live-schedule", "capacity=100%@0,25%@50%");
-    const saved = (): boolean => {
-      const checkpoints = join(folder.path, "killed", "checkpoints");
-      return existsSync(checkpoints) && readdirSync(checkpoints).some((name) => name.startsWith("step-"));
-    };
+    const wanted = 2 * Number(process.env["SOAK"] ?? "1");
     let x = Number(process.env["SOAK_SEED"] ?? "0") + 99;
-    for (let round = 0; round < 2 * Number(process.env["SOAK"] ?? "1"); round++) {
-      const child = spawn(process.execPath, [join(root, "dist", "src", "cli", "main.js"), ...(saved() ? again("killed") : args)], {
-        stdio: ["ignore", "ignore", "pipe"],
-      });
-      const ended = new Promise((resolve) => child.once("close", resolve));
-      x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-      let timer: NodeJS.Timeout | null = null;
-      child.stderr.setEncoding("utf8").on("data", (text: string) => {
-        if (text.includes("tokens to train on")) timer ??= setTimeout(() => child.kill("SIGKILL"), (x >>> 24) * 6);
-      });
-      await ended;
+    let kills = 0;
+    // One run after another, each killed until it comes to its end, or until there were enough.
+    for (let run = 0; kills < wanted; run++) {
+      const name = `killed-${run}`;
+      const saved = (): boolean => {
+        const checkpoints = join(folder.path, name, "checkpoints");
+        return existsSync(checkpoints) && readdirSync(checkpoints).some((entry) => entry.startsWith("step-"));
+      };
+      const command = (): readonly string[] => (saved() ? again(name) : begin(name, "--live-schedule", "capacity=100%@0,25%@50%"));
+      for (let done = false; !done && kills < wanted;) {
+        const child = spawn(process.execPath, [join(root, "dist", "src", "cli", "main.js"), ...command()], { stdio: ["ignore", "ignore", "pipe"] });
+        const ended = new Promise<string | null>((resolve) => child.once("close", (_status, signal) => resolve(signal)));
+        x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+        let timer: NodeJS.Timeout | null = null;
+        child.stderr.setEncoding("utf8").on("data", (text: string) => {
+          if (text.includes("tokens to train on")) timer ??= setTimeout(() => child.kill("SIGKILL"), (x >>> 24) * 6);
+        });
+        done = (await ended) === null;
+        if (timer) clearTimeout(timer);
+        if (!done) kills++;
+      }
+      const finished = await modc(command());
+      expect(finished.status, finished.stderr).toBe(0);
+      sameAs(name, "whole");
     }
-    const finished = await modc(saved() ? again("killed") : args);
-    expect(finished.status, finished.stderr).toBe(0);
-    sameAs("killed", "whole");
   });
 
   it("says what stops it, and loses nothing", async () => {
