@@ -117,6 +117,7 @@ export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs
   adamw: { beta1: "number", beta2: "number", eps: "number" },
   sgd: { momentum: "number", nesterov: "flag" },
   class_sums: { first: "number", classes: "number" },
+  class_grad: { first: "number", classes: "number" },
   sample: {},
   mark: {},
   random_uniform: { shape: "sizes", dim: "numberOrNull", stream: "number" },

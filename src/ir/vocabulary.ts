@@ -172,6 +172,11 @@ export interface OpAttrs {
   gather_grad: { readonly rows: Size };
   /** logits[…, V], targets[…] (u32 or i32), dloss f32[…] → […, V]: (softmax − 1 at the target) · dloss; zeros where the target is negative. */
   cross_entropy_grad: None;
+  /**
+   * logits[…, C], sums f32[…, 3], targets[…] (u32 or i32), dloss f32[…] → […, C]: `cross_entropy_grad` for the classes `first` … first + C − 1 of all `classes`, by the
+   * `class_sums` of all of them.
+   */
+  class_grad: { readonly first: number; readonly classes: number };
   /** As `attention`, and f32[H, N]: log Σ over the keys a query sees of exp(scaled score); 0 where it sees none. */
   attention_kept: { readonly causal: boolean; readonly window: number; readonly scale: number };
   /**

@@ -4,10 +4,10 @@ import type { TensorType } from "../ir/types.js";
 import { addSizes, multiplySizes, printSize } from "../size/size.js";
 import type { OpTable } from "./define.js";
 import { arity, bytesOf, elements, expectDtype, expectType, FLOATS, mismatch } from "./shapes.js";
-import { at, tensor } from "./tensors.js";
+import { at, store, tensor } from "./tensors.js";
 
 /** Records of losses. */
-export const losses: Pick<OpTable, "cross_entropy" | "class_sums"> = {
+export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"> = {
   cross_entropy: {
     doc: "−log softmax(logits) at the target; 0 where the target is negative; targets are held at the last class",
     infer(inputs) {
@@ -37,8 +37,7 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums"> = {
       const before = inputs.length === 3 ? 1 : 0;
       arity(inputs, 2 + before);
       const shape = expectTargets(inputs.slice(before));
-      const own = inputs[before]!.shape.at(-1)!;
-      if (typeof own !== "number" || own === 0 || first + own > classes) mismatch(`classes ${first} to ${first} + ${printSize(own)} are not among ${classes}`);
+      expectClasses(inputs[before]!, first, classes);
       if (before === 1) expectType(inputs, 0, "f32", [...shape, 3]);
       return [{ dtype: "f32", shape: [...shape, 3] }];
     },
@@ -62,7 +61,42 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums"> = {
     grad: null,
     lower: { kind: "kernel" },
   },
+  class_grad: {
+    doc: "the gradient of cross_entropy with respect to the logits of some classes, by the class_sums of all: zeros where the target is negative",
+    infer(inputs, { first, classes }) {
+      arity(inputs, 4);
+      const [logits, targets] = [inputs[0]!, inputs[2]!];
+      const shape = expectTargets([logits, targets]);
+      expectClasses(logits, first, classes);
+      expectType(inputs, 1, "f32", [...shape, 3]);
+      expectType(inputs, 3, "f32", shape);
+      return [logits];
+    },
+    // subtraction, exponential, share, target, factor
+    cost: (inputs, _attrs, results) => ({ flops: multiplySizes(5, elements(inputs[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
+    evaluate(inputs, { first, classes }) {
+      const [logits, sums, targets, dloss] = [at(inputs, 0), at(inputs, 1), at(inputs, 2), at(inputs, 3)];
+      const own = logits.shape.at(-1)!;
+      const out = tensor(logits.dtype, logits.shape);
+      targets.data.forEach((target, row) => {
+        if (target < 0) return;
+        const [m, sum] = sums.data.subarray(3 * row, 3 * row + 2);
+        const held = Math.min(target, classes - 1) - first;
+        for (let c = 0, i = row * own; c < own; c++, i++) out.data[i] = (Math.exp(logits.data[i]! - m!) / sum! - (c === held ? 1 : 0)) * dloss.data[row]!;
+      });
+      return [store(out)];
+    },
+    grad: null,
+    lower: { kind: "kernel" },
+    inPlace: [0],
+  },
 };
+
+/** Logits of the classes `first` and following, among all. */
+function expectClasses(logits: TensorType, first: number, classes: number): void {
+  const own = logits.shape.at(-1)!;
+  if (typeof own !== "number" || own === 0 || first + own > classes) mismatch(`classes ${first} to ${first} + ${printSize(own)} are not among ${classes}`);
+}
 
 /** Logits and their targets; the shape of the targets. */
 function expectTargets(inputs: readonly TensorType[]): TensorType["shape"] {

@@ -115,6 +115,7 @@ export const tolerances: { readonly [K in OpName]: Tolerance } = {
   cross_entropy: { relative: 1e-6, absolute: 1e-6, why: "exp of a difference, a blocked sum and a logarithm" },
   contract: { relative: 2e-6, absolute: 1.2e-5, why: "as products, of more terms in the samples" },
   gather_grad: summed,
+  class_grad: { relative: 4e-6, absolute: 3e-7, why: "a share, from which 1 is taken, times a factor" },
   cross_entropy_grad: { relative: 4e-6, absolute: 3e-7, why: "a softmax, from which 1 is taken, times a factor" },
   attention_kept: {
     relative: 3e-6,

@@ -19,9 +19,10 @@ const FLAT: readonly OpName[] = [
   ...(["input", "weight", "state", "live", "seed", "constant", "size", "starts", "rope_table", "random_uniform", "random_normal"] as const),
   ...(["eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "argmax"] as const),
   ...(["positions", "segments", "counts", "top", "above", "span", "join", "route_mask"] as const),
+  ...(["append", "last", "sample", "mark"] as const),
   "stop_gradient",
   // Made by the scheduler of what is differentiated already, and the gradient of a gradient: nothing asks for one.
-  ...(["class_sums", "cross_entropy_grad", "attention_grad", "adamw", "sgd"] as const),
+  ...(["class_sums", "class_grad", "cross_entropy_grad", "attention_grad", "adamw", "sgd"] as const),
 ];
 
 /** 64-bit differences with a step of 3e−5, extrapolated, err by some 1e−20 of the fifth derivative and 1e−11 of the loss. */

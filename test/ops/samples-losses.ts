@@ -4,7 +4,7 @@ import type { Samples } from "./samples.js";
 const UNEQUAL = { batch: 3, tokens: 5, lengths: [2, 5, 0] } as const;
 const SEVEN = { batch: 7, tokens: 3, lengths: [3, 1, 0, 2, 3, 3, 1] } as const;
 
-export const lossSamples: Samples<"cross_entropy" | "class_sums"> = {
+export const lossSamples: Samples<"cross_entropy" | "class_sums" | "class_grad"> = {
   cross_entropy: [
     {
       name: "worked by hand",
@@ -57,6 +57,57 @@ export const lossSamples: Samples<"cross_entropy" | "class_sums"> = {
       name: "few classes, f16 and i32",
       setting: SEVEN,
       build: (b) => b.node("class_sums", [b.rows([], [31], "f16"), b.rows([], [], "i32", (r) => r.below(80) - 1)], { first: 31, classes: 62 }),
+    },
+  ],
+  class_grad: [
+    {
+      name: "worked by hand",
+      build: (b) =>
+        b.node(
+          "class_grad",
+          [b.data("f32", [2, 2], [0, 5, 3, 3]), b.data("f32", [2, 3], [5, 4, 0, 3, 2, 3]), b.data("u32", [2], [3, 9]), b.data("f32", [2], [2, 10])],
+          { first: 2, classes: 4 },
+        ),
+      expected: [[Math.exp(-5) / 2, -1.5, 5, -5]],
+    },
+    {
+      name: "ignored targets",
+      build: (b) =>
+        b.node(
+          "class_grad",
+          [b.data("f32", [2, 2], [0, 0, 5, 5]), b.data("f32", [2, 3], [0, 2, 0, 5, 2, 5]), b.data("i32", [2], [-1, 1]), b.data("f32", [2], [3, 4])],
+          { first: 0, classes: 2 },
+        ),
+      expected: [[0, 0, 2, -2]],
+    },
+    {
+      name: "rows of unequal lengths",
+      setting: UNEQUAL,
+      build: (b) =>
+        b.node(
+          "class_grad",
+          [b.rows([], [257]), b.rows([], [3], "f32", (r) => 1 + Math.abs(r.normal())), b.rows([], [], "u32", (r) => r.below(600)), b.rows([], [])],
+          { first: 200, classes: 500 },
+        ),
+    },
+    {
+      name: "in the memory of the logits",
+      setting: UNEQUAL,
+      build: (b) => {
+        const logits = b.node("add", [b.rows([], [33]), b.data("f32", [33])], {});
+        const sums = b.rows([], [3], "f32", (r) => 1 + Math.abs(r.normal()));
+        return b.node("class_grad", [logits, sums, b.rows([], [], "u32", (r) => r.below(40)), b.rows([], [])], { first: 3, classes: 40 });
+      },
+    },
+    {
+      name: "few classes, f16 and i32",
+      setting: SEVEN,
+      build: (b) =>
+        b.node(
+          "class_grad",
+          [b.rows([], [31], "f16"), b.rows([], [3], "f32", (r) => 1 + Math.abs(r.normal())), b.rows([], [], "i32", (r) => r.below(80) - 1), b.rows([], [])],
+          { first: 31, classes: 62 },
+        ),
     },
   ],
 };

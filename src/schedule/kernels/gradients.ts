@@ -1,4 +1,5 @@
 // Specs of gradients: of tables and of the loss.
+import type { TensorType } from "../../ir/types.js";
 import type { Step } from "../plan.js";
 import { rowsTogether } from "./compute.js";
 import { input, KernelBuilder, readValues, result, roundedTo, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
@@ -34,6 +35,22 @@ export const crossEntropyGrad: Spec<"cross_entropy_grad"> = ({ inputs, extents, 
   const classes = x.shape.at(-1)!;
   const together = rowsTogether(kernel, classes, tunings.reductions);
   kernel.count("rowCount", rows).count("classes", classes).function(roundedTo(x.dtype, false));
-  kernel.function(`fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`);
+  kernel.function(ignoring(targets));
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
+
+export const classGrad: Spec<"class_grad"> = ({ attrs, inputs, extents, tunings, inPlace }) => {
+  const [x, targets] = [typeAt(inputs, 0), typeAt(inputs, 2)];
+  const kernel = new KernelBuilder("class_grad", extents);
+  const taken = inPlace[0] ?? false;
+  if (!taken) kernel.read("x", "f32", input(0));
+  kernel.read("sums", "f32", input(1)).read("targets", "u32", input(2)).read("dloss", "f32", input(3)).write("dx", "f32", result());
+  kernel.function(`fn value(i: u32) -> f32 { return ${taken ? "dx" : "x"}[i]; }`);
+  const [rows, own] = [extents.product(targets.shape), x.shape.at(-1)!];
+  const together = rowsTogether(kernel, own, tunings.reductions);
+  kernel.count("rowCount", rows).count("classes", own).count("firstClass", attrs.first).count("allClasses", attrs.classes);
+  kernel.function(roundedTo(x.dtype, false)).function(ignoring(targets));
+  return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
+};
+
+const ignoring = ({ dtype }: TensorType): string => `fn ignored(bits: u32) -> bool { return ${dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`;

@@ -3,7 +3,7 @@ import type { OpName } from "../../ir/vocabulary.js";
 import { attention, attentionKept } from "./attention.js";
 import { attentionGrad } from "./attention-grad.js";
 import { argmax, classSums, crossEntropy, reduceMax, reduceMin, softmax, sum } from "./compute.js";
-import { crossEntropyGrad, gatherGrad } from "./gradients.js";
+import { classGrad, crossEntropyGrad, gatherGrad } from "./gradients.js";
 import { append, concat, counts, gather, join, last, mask, pack, positions, put, rope, routeMask, segments, set, unpack } from "./movement.js";
 import { adamw, sgd } from "./optimisers.js";
 import { matmul } from "./products.js";
@@ -99,6 +99,7 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
   adamw,
   sgd,
   class_sums: classSums,
+  class_grad: classGrad,
   sample,
   mark,
   random_uniform: randomUniform,
@@ -106,7 +107,7 @@ export const specs: { readonly [K in OpName]: Spec<K> | null } = {
 };
 
 /** Operators whose kernels can write into the memory of their record's `inPlace` inputs. */
-export const worksInPlace: ReadonlySet<OpName> = new Set<OpName>(["put", "set", "cross_entropy_grad", "adamw", "sgd", "mark"]);
+export const worksInPlace: ReadonlySet<OpName> = new Set<OpName>(["put", "set", "cross_entropy_grad", "class_grad", "adamw", "sgd", "mark"]);
 
 /** Of operators whose kernels read inputs that are views, slices and permutations of another value, where they lie: those inputs. */
 export const readsViews: ReadonlyMap<OpName, readonly number[]> = new Map<OpName, readonly number[]>([

@@ -19,6 +19,7 @@ export function keepsColumns(node: Node, input: Node): boolean {
   if (isPointwise(node)) return true;
   if (node.inputs[0] !== input || node.inputs.indexOf(input, 1) > 0) return false;
   const last = lastOf(input);
+  if (isOp(node, "cross_entropy_grad")) return true;
   if (isOp(node, "permute")) return node.attrs.order.at(-1) === last;
   if (isOp(node, "slice") || isOp(node, "softmax")) return (node.attrs.axis === last) === isOp(node, "softmax");
   if (isOp(node, "take") || isOp(node, "unpack")) return node.attrs.dim !== last;

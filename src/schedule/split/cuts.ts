@@ -6,6 +6,7 @@ import type { TensorType } from "../../ir/types.js";
 import { isPointwise } from "../demand.js";
 import { productWeights, shapeOf } from "../side-by-side.js";
 import { keepsColumns, reducesColumns, widthOf } from "./columns.js";
+import { gradientGroups, type GradientGroup } from "./logit-gradients.js";
 
 /** Elements `start` … `stop` − 1 along a dimension. */
 export interface Range {
@@ -20,6 +21,8 @@ export interface Cuts {
   readonly columns: ReadonlyMap<number, readonly Range[]>;
   /** Weights that rows are looked up in, and the rows of each part. */
   readonly tables: ReadonlyMap<Node, readonly Range[]>;
+  /** Gradients of logits that are made in parts. */
+  readonly gradients: readonly GradientGroup[];
 }
 
 /**
@@ -37,12 +40,17 @@ const WORD = 4;
 export function findCuts(graph: Graph, limits: Limits): Cuts {
   const nodes = nodesOf(graph);
   const limit = limits.storageBindingBytes;
-  const ends = endsOf(graph, nodes);
+  const readers = readersOf(nodes);
+  const kept = new Set([...graph.states.map((s) => s.next), ...graph.starts.values()]);
+  const results = new Set(graph.outputs.map((o) => o.node));
+  const groups = gradientGroups(nodes, readers, new Set([...kept, ...results]));
+  const ends = endsOf(nodes, { readers, results, kept, groups });
+  const ended = new Set(groups.flatMap((g) => g.results.map((r) => r.node)));
   const bytesOf = bytesAtBounds(graph);
   const wide = new Set<Node>();
   const most = new Map<number, number>();
   for (const node of nodes) {
-    const width = widthOf(node);
+    const width = ended.has(node) ? 0 : widthOf(node);
     const end = ends.get(node);
     const columns = Math.min(columnsOfWeights(node, limit), end ? columnsOfValue(node, end, limit, bytesOf) : Infinity);
     const starts = isOp(node, "matmul") && columns < width && columns > 0;
@@ -51,7 +59,9 @@ export function findCuts(graph: Graph, limits: Limits): Cuts {
     wide.add(node);
     if (columns > 0) most.set(width, Math.min(most.get(width) ?? width, columns));
   }
-  return { wide, columns: new Map([...most].map(([width, columns]) => [width, rangesOf(width, columns)])), tables: tablesOf(nodes, limit) };
+  const gradients = groups.filter((g) => g.columns.every((n) => wide.has(n)));
+  for (const { columns } of groups.filter((g) => !gradients.includes(g))) for (const node of columns) wide.delete(node);
+  return { wide, columns: new Map([...most].map(([width, columns]) => [width, rangesOf(width, columns)])), tables: tablesOf(nodes, limit), gradients };
 }
 
 /** Whether a pointwise operator computes of parts alone, as the gate of a wide hidden layer does: what they make is then put together once, not each of them. */
@@ -65,7 +75,28 @@ interface End {
   readonly loss: boolean;
 }
 
-function endsOf(graph: Graph, nodes: readonly Node[]): ReadonlyMap<Node, End> {
+interface Endings {
+  readonly readers: ReadonlyMap<Node, readonly Node[]>;
+  /** What the caller reads. */
+  readonly results: ReadonlySet<Node>;
+  /** What others read whole: new values of states, starts. */
+  readonly kept: ReadonlySet<Node>;
+  readonly groups: readonly GradientGroup[];
+}
+
+function endsOf(nodes: readonly Node[], { readers, results, kept, groups }: Endings): ReadonlyMap<Node, End> {
+  const ends = new Map<Node, End>(groups.flatMap((g) => g.columns.map((node) => [node, { loss: true }])));
+  for (const node of nodes.toReversed()) {
+    const own = readers.get(node) ?? [];
+    if (ends.has(node) || isOp(node, "cross_entropy_grad") || widthOf(node) < 2 || kept.has(node) || (own.length === 0 && !results.has(node))) continue;
+    const follow = own.filter((r) => !reducesColumns(r, node));
+    if (!follow.every((r) => ends.has(r) && keepsColumns(r, node))) continue;
+    ends.set(node, { loss: own.some((r) => isOp(r, "cross_entropy") || ends.get(r)?.loss === true) });
+  }
+  return ends;
+}
+
+function readersOf(nodes: readonly Node[]): ReadonlyMap<Node, readonly Node[]> {
   const readers = new Map<Node, Node[]>();
   for (const node of nodes)
     for (const input of new Set(node.inputs)) {
@@ -73,17 +104,7 @@ function endsOf(graph: Graph, nodes: readonly Node[]): ReadonlyMap<Node, End> {
       if (own) own.push(node);
       else readers.set(input, [node]);
     }
-  const results = new Set(graph.outputs.map((o) => o.node));
-  const kept = new Set([...graph.states.map((s) => s.next), ...graph.starts.values()]);
-  const ends = new Map<Node, End>();
-  for (const node of nodes.toReversed()) {
-    const own = readers.get(node) ?? [];
-    if (widthOf(node) < 2 || kept.has(node) || (own.length === 0 && !results.has(node))) continue;
-    const follow = own.filter((r) => !reducesColumns(r, node));
-    if (!follow.every((r) => ends.has(r) && keepsColumns(r, node))) continue;
-    ends.set(node, { loss: own.some((r) => isOp(r, "cross_entropy") || ends.get(r)?.loss === true) });
-  }
-  return ends;
+  return readers;
 }
 
 /** Columns of a product whose weights fit a binding. */

@@ -9,6 +9,8 @@ import type { Limits } from "../../program/target.js";
 import type { DType } from "../../size/dtype.js";
 import { attrsFor, reducesColumns, widthOf } from "./columns.js";
 import { findCuts, type Cuts, type Range } from "./cuts.js";
+import { gradientsInParts, type Making } from "./gradients-in-parts.js";
+import { groupsLast } from "./logit-gradients.js";
 
 /** The same meaning in values and weights that fit the limits of a device, as far as they can be cut; the same graph where all fit. */
 export function split(graph: Graph, limits: Limits): Graph {
@@ -32,12 +34,32 @@ class Splitting {
   }
 
   made(): Graph {
-    for (const node of nodesOf(this.#graph)) {
+    const { wide, gradients } = this.#cuts;
+    const groups = new Map(gradients.flatMap((group) => [...group.columns, ...group.results.map((r) => r.node)].map((node) => [node, group])));
+    for (const node of gradients.length === 0 ? nodesOf(this.#graph) : groupsLast(this.#graph, gradients)) {
       this.#origin = node.origin;
-      if (this.#cuts.wide.has(node)) this.#parts.set(node, this.#partsOf(node));
+      const group = groups.get(node);
+      if (group) {
+        // With its first result comes all of a group, for by then there is all that it needs.
+        if (!this.#whole.has(node) && !wide.has(node)) for (const [result, made] of gradientsInParts(group, this.#making())) this.#whole.set(result, made);
+      } else if (wide.has(node)) this.#parts.set(node, this.#partsOf(node));
       else this.#whole.set(node, this.#wholeOf(node));
     }
     return replaceNodes(this.#graph, (node) => this.#now(node));
+  }
+
+  #making(): Making {
+    const ranges = (node: Node): readonly Range[] => this.#cuts.columns.get(widthOf(node))!;
+    return {
+      node: (op, inputs, attrs, origin) => this.#emit.node(op, inputs, attrs, origin),
+      now: (node) => this.#now(node),
+      isWide: (node) => this.#cuts.wide.has(node),
+      ranges,
+      part: (node, index) => this.#part(node, ranges(node)[index]!, index),
+      slice: (node, axis, range) => this.#sliced(node, axis, range),
+      product: (node, a, b, range) => this.#productColumns(node, a, b, range),
+      sums: (logits, targets) => this.#classSums(targets, this.#parts.get(logits)!, widthOf(logits)),
+    };
   }
 
   #node<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]): Node<K> {
@@ -64,7 +86,7 @@ class Splitting {
     invariant(ranges, `nobody says where ${node.op} is cut`);
     if (isOp(node, "softmax")) return this.#softmax(node);
     return ranges.map((range, i) => {
-      if (isOp(node, "matmul")) return this.#node("matmul", [this.#now(node.inputs[0]!), this.#weightColumns(node, range)], node.attrs);
+      if (isOp(node, "matmul")) return this.#productColumns(node, this.#now(node.inputs[0]!), this.#now(node.inputs[1]!), range);
       const inputs = node.inputs.map((n) => (widthOf(n) === widthOf(node) ? this.#part(n, range, i) : this.#now(n)));
       return this.#node(node.op, inputs, attrsFor(node, range.stop - range.start));
     });
@@ -75,10 +97,16 @@ class Splitting {
     if (isOp(node, "constant")) return this.#node("constant", [], attrsFor(node, range.stop - range.start) as OpAttrs["constant"]); // of the same operator
     return this.#node("slice", [this.#now(node)], { axis: lastOf(node), ...range });
   }
-  /** Columns of a product's second input: of weights, parts that are loaded as such. */
-  #weightColumns({ inputs, attrs }: Node<"matmul">, range: Range): Node {
-    const b = inputs[1]!;
-    const axis = b.types[0]!.shape.length - (attrs.transposed ? 2 : 1);
+  /** Some columns of a product of a and b. */
+  #productColumns({ attrs, origin }: Node<"matmul">, a: Node, b: Node, range: Range): Node {
+    const rank = b.types[0]!.shape.length;
+    const part = this.#sliced(b, rank - (attrs.transposed ? 2 : 1), range);
+    // Rows of what is no weight are turned when they are copied, which the fast kernels of products want.
+    if (!attrs.transposed || rank !== 2 || !isOp(part, "slice")) return this.#emit.node("matmul", [a, part], attrs, origin);
+    return this.#emit.node("matmul", [a, this.#emit.node("permute", [part], { order: [1, 0] }, origin)], { ...attrs, transposed: false }, origin);
+  }
+  /** Some of the rows or columns of a matrix: of weights, parts that are loaded as such. */
+  #sliced(b: Node, axis: number, range: Range): Node {
     if (isOp(b, "weight")) return this.#weightPart(b, axis, range);
     const joined = isOp(b, "concat") && b.attrs.axis === axis && b.inputs.every((n) => isOp(n, "weight"));
     if (!joined) return this.#node("slice", [this.#now(b)], { axis, ...range });
@@ -155,7 +183,16 @@ class Splitting {
   /** log Σ e^(x − m) + m − x[target], each part read once, with what those before have come to. */
   #crossEntropy({ inputs, types }: Node<"cross_entropy">, parts: readonly Node[]): Node {
     const targets = this.#now(inputs[1]!);
-    const classes = widthOf(inputs[0]!);
+    const sums = this.#classSums(targets, parts, widthOf(inputs[0]!));
+    const { shape } = types[0]!;
+    const [largest, total, logit] = [0, 1, 2].map((start) =>
+      this.#node("reshape", [this.#node("slice", [sums], { axis: shape.length, start, stop: start + 1 })], { shape }),
+    );
+    const loss = this.#node("add", [this.#node("log", [total!], {}), this.#node("sub", [largest!, logit!], {})], {});
+    if (targets.types[0]!.dtype !== "i32") return loss;
+    return this.#node("where", [this.#node("lt", [targets, this.#constant(0, "i32")], {}), this.#constant(0, "f32"), loss], {});
+  }
+  #classSums(targets: Node, parts: readonly Node[], classes: number): Node {
     let sums: Node | null = null;
     let first = 0;
     for (const part of parts) {
@@ -163,13 +200,7 @@ class Splitting {
       sums = this.#node("class_sums", sums ? [sums, part, targets] : [part, targets], { first, classes });
       first += widthOf(part);
     }
-    const { shape } = types[0]!;
-    const [largest, total, logit] = [0, 1, 2].map((start) =>
-      this.#node("reshape", [this.#node("slice", [sums!], { axis: shape.length, start, stop: start + 1 })], { shape }),
-    );
-    const loss = this.#node("add", [this.#node("log", [total!], {}), this.#node("sub", [largest!, logit!], {})], {});
-    if (targets.types[0]!.dtype !== "i32") return loss;
-    return this.#node("where", [this.#node("lt", [targets, this.#constant(0, "i32")], {}), this.#constant(0, "f32"), loss], {});
+    return sums!;
   }
   /** The first of the largest; NaN is larger than any number, and no NaN than the first. */
   #argmax({ attrs }: Node<"argmax">, parts: readonly Node[]): Node {

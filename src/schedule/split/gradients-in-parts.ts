@@ -1,0 +1,108 @@
+// Gradients of logits in parts: one part after the other its logits are computed again, their gradient, and what that adds to each result.
+import { isOp, type Node, type Origin } from "../../ir/graph.js";
+import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
+import { attrsFor, widthOf } from "./columns.js";
+import type { Range } from "./cuts.js";
+import type { GradientGroup, GradientResult } from "./logit-gradients.js";
+
+/** What the graph in parts has so far, and how to add to it. */
+export interface Making {
+  readonly node: <K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K], origin: Origin | null) => Node;
+  /** All of a value. */
+  readonly now: (node: Node) => Node;
+  readonly isWide: (node: Node) => boolean;
+  readonly ranges: (node: Node) => readonly Range[];
+  /** Columns of a value, as the forward pass has them. */
+  readonly part: (node: Node, index: number) => Node;
+  readonly slice: (node: Node, axis: number, range: Range) => Node;
+  /** Some columns of a product of a and b. */
+  readonly product: (node: Node<"matmul">, a: Node, b: Node, range: Range) => Node;
+  /** What `class_sums` of all parts gives. */
+  readonly sums: (logits: Node, targets: Node) => Node;
+}
+
+/** The results of a group. Parts go through it from the last, whose logits the forward pass has just computed, and share their memory: each waits for what came of the one before. */
+export function gradientsInParts(group: GradientGroup, making: Making): ReadonlyMap<Node, Node> {
+  const ranges = making.ranges(group.columns[0]!);
+  const pieces = new Map<GradientResult, Node[]>(group.results.map((r) => [r, []]));
+  let after: readonly Node[] = [];
+  for (const [index, range] of [...ranges.entries()].toReversed()) {
+    const part = new Part(making, range, { index, after });
+    after = group.results.map((result) => {
+      const own = pieces.get(result)!;
+      const piece = part.pieceOf(result);
+      if (result.kind !== "added") own.unshift(piece);
+      else own.splice(0, 1, own[0] ? making.node("add", [own[0], piece], {}, result.node.origin) : piece);
+      return own[0]!;
+    });
+  }
+  return new Map(
+    group.results.map((result) => {
+      const own = pieces.get(result)!;
+      const axis = result.kind === "rows" ? 0 : result.node.types[0]!.shape.length - 1;
+      return [result.node, own.length === 1 ? own[0]! : making.node("concat", own, { axis }, result.node.origin)];
+    }),
+  );
+}
+
+class Part {
+  readonly #making: Making;
+  readonly #range: Range;
+  readonly #index: number;
+  /** What the part before has come to; none for the first, which takes what the forward pass computed. */
+  readonly #after: readonly Node[];
+  readonly #made = new Map<Node, Node>();
+
+  constructor(making: Making, range: Range, { index, after }: { readonly index: number; readonly after: readonly Node[] }) {
+    this.#making = making;
+    this.#range = range;
+    this.#index = index;
+    this.#after = after;
+  }
+
+  /** What this part adds to a result, or is of it. */
+  pieceOf({ node, of, kind }: GradientResult): Node {
+    const { now, node: make, slice } = this.#making;
+    const columns = this.#columns(of);
+    if (!isOp(node, "matmul")) return make(node.op, [columns], node.attrs, node.origin);
+    const [a, b] = node.inputs as [Node, Node]; // typing has made sure of two
+    switch (kind) {
+      case "added":
+        return make("matmul", [columns, slice(b, node.attrs.transposed ? 1 : 0, this.#range)], node.attrs, node.origin);
+      case "rows":
+        return make("matmul", [make("permute", [columns], { order: [1, 0] }, a.origin), now(b)], node.attrs, node.origin);
+      case "columns":
+        return make("matmul", [now(a), columns], node.attrs, node.origin);
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  /** The columns of a value that belong to the part. Recursive, over what stands between a product and its gradient. */
+  #columns(value: Node): Node {
+    let made = this.#made.get(value);
+    if (!made) this.#made.set(value, (made = this.#make(value)));
+    return made;
+  }
+  #make(value: Node): Node {
+    const { now, isWide, node: make, part, sums } = this.#making;
+    if (!isWide(value)) return part(value, this.#index);
+    if (isOp(value, "cross_entropy_grad")) {
+      const [logits, targets, dloss] = value.inputs as [Node, Node, Node]; // typing has made sure of three
+      const inputs = [this.#columns(logits), sums(logits, targets), now(targets), now(dloss)];
+      return make("class_grad", inputs, { first: this.#range.start, classes: widthOf(value) }, value.origin);
+    }
+    if (isOp(value, "softmax")) return part(value, this.#index);
+    if (isOp(value, "matmul")) return this.#after.length > 0 ? this.#product(value) : part(value, this.#index);
+    const inputs = value.inputs.map((n) => (widthOf(n) === widthOf(value) ? this.#columns(n) : now(n)));
+    return make(value.op, inputs, attrsFor(value, this.#range.stop - this.#range.start), value.origin);
+  }
+  /** Logits once more, in memory that the part before has left. */
+  #product(node: Node<"matmul">): Node {
+    const { now, node: make, product } = this.#making;
+    const [a, b] = node.inputs.map((n) => now(n)) as [Node, Node]; // typing has made sure of two
+    const waiting = (value: Node): Node => make("barrier", [value, ...this.#after], {}, node.origin);
+    // A weight is loaded in parts; of anything else these are copied once more.
+    return product(node, waiting(a), b.op === "weight" ? b : waiting(b), this.#range);
+  }
+}
