@@ -60,7 +60,7 @@ export function generationModel(source: string, options: CompileGenerationOption
   const verify = options.verify ?? false;
   const graphs: GenerationGraphs = { ...made, prompt: optimize(made.prompt, { verify }), step: optimize(made.step, { verify }) };
   const forTarget = (target: Target, tunings?: Tunings): Generation => {
-    const program = (graph: Graph): Program => programFor({ graph, model, sources }, target, tunings, options.precision);
+    const program = (graph: Graph): Program => programFor({ graph, model, sources }, target, tunings, options.precision, options.weightPrecision);
     return generationOf(made, program(graphs.prompt), program(graphs.step));
   };
   return { forTarget, graphs, model, diagnostics, sources };

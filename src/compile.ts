@@ -10,7 +10,7 @@ import type { Graph } from "./ir/graph.js";
 import { lower } from "./lower/lower.js";
 import { optimize } from "./passes/index.js";
 import type { Program } from "./program/program.js";
-import { portable, type Precision, type Target } from "./program/target.js";
+import { portable, type Precision, type Target, type WeightPrecision } from "./program/target.js";
 import { schedule } from "./schedule/schedule.js";
 import { checkTunings, expectFit, type TuningsFile } from "./schedule/tunings/file.js";
 import type { Tunings } from "./schedule/tunings/index.js";
@@ -42,6 +42,8 @@ export interface CompileOptions {
    * results are f32 too. Without a target such a program runs on any device with `shader-f16`; throws TargetError for a target that has none. Default f32.
    */
   readonly precision?: Precision;
+  /** In how many bytes the weights of products and of tables lie in memory: f16 and bf16 take two, on any device. They are rounded to it where a checkpoint has more. Default f32. */
+  readonly weightPrecision?: WeightPrecision;
   /** Run the IR verifier after every pass. */
   readonly verify?: boolean;
 }
@@ -68,7 +70,7 @@ export function compile(source: string, options: CompileOptions = {}): Compiled 
   const objective = checked.model.entry === "objective";
   const lowered = options.gradients && objective ? withGradients(lower(checked.model)) : lower(checked.model);
   const graph = optimize(lowered, { verify: options.verify ?? false });
-  const program = programFor({ graph, model: checked.model, sources: checked.sources }, target, tunings?.tunings, options.precision);
+  const program = programFor({ graph, model: checked.model, sources: checked.sources }, target, tunings?.tunings, options.precision, options.weightPrecision);
   return { program, graph, model: checked.model, diagnostics: checked.diagnostics, sources: checked.sources };
 }
 
@@ -78,8 +80,9 @@ export function programFor(
   target?: Target,
   tunings?: Tunings,
   precision: Precision = "f32",
+  weightPrecision: WeightPrecision = "f32",
 ): Program {
-  return emit(schedule(graph, target ?? portable(precision), tunings, precision), { model, sources });
+  return emit(schedule(graph, target ?? portable(precision), tunings, precision, weightPrecision), { model, sources });
 }
 
 /** What the checker is told of the options. */

@@ -16,6 +16,7 @@ import {
   type Words,
 } from "../runtime/index.js";
 import { median } from "../runtime/profile/statistics.js";
+import { asStored } from "../runtime/weights/stored.js";
 import { openWeights } from "../runtime/node.js";
 import { parseAxes } from "../runtime/sizes.js";
 import type { Tunings } from "../schedule/tunings/index.js";
@@ -153,13 +154,16 @@ export async function runOnReference(job: Job, graph: Graph, forced?: ReadonlyMa
   return evaluation;
 }
 
-/** Values of every weight: of the checkpoint, or the starting ones. */
+/** Values of every weight: of the checkpoint, or the starting ones; rounded to what the program stores them in. */
 export async function readWeights({
   program,
   weights,
   seed,
 }: Pick<Job, "program" | "weights" | "seed">): Promise<ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Words }>> {
-  const entry = (w: ProgramWeight, data: Words): [string, { readonly shape: readonly number[]; readonly data: Words }] => [w.path, { shape: w.shape, data }];
+  const entry = (w: ProgramWeight, data: Words): [string, { readonly shape: readonly number[]; readonly data: Words }] => [
+    w.path,
+    { shape: w.shape, data: asStored(w, data) },
+  ];
   if (weights === null) return new Map(program.weights.map((w) => entry(w, initialValues(w, seed))));
   const source = await openWeights(weights);
   try {

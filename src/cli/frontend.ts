@@ -5,7 +5,7 @@ import { formatDiagnostics } from "../diagnostics/format.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Model } from "../check/model.js";
 import type { Program } from "../program/program.js";
-import type { Precision, Target } from "../program/target.js";
+import type { Precision, Target, WeightPrecision } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { pairs } from "./arguments.js";
 import { EXIT, Quit, UserError } from "./exit.js";
@@ -24,9 +24,10 @@ export interface ModelFlags {
   readonly gradients?: boolean;
 }
 
-/** What `--precision` gives. */
+/** What `--precision` and `--weights-as` give. */
 export interface PrecisionFlags {
   readonly precision?: Precision;
+  readonly weightsAs?: WeightPrecision;
 }
 
 /** The options of `compile` and `check` for a file. */
@@ -64,7 +65,8 @@ export type Finished = Compiled & {
 export async function compileFile(file: string, flags: ModelFlags & PrecisionFlags): Promise<Finished> {
   const source = await readModel(file);
   const precision = flags.precision ?? "f32";
-  const options = { ...compileOptions(file, flags), precision };
+  const weightPrecision = flags.weightsAs ?? "f32";
+  const options = { ...compileOptions(file, flags), precision, weightPrecision };
   const { compile, programFor } = await import("../compile.js");
   const compiled = compile(source.text, options);
   showDiagnostics(compiled.diagnostics, compiled.sources);
@@ -75,7 +77,7 @@ export async function compileFile(file: string, flags: ModelFlags & PrecisionFla
     program,
     graph,
     model,
-    forTarget: (target, tunings) => programFor({ graph, model, sources: compiled.sources }, target, tunings, precision),
+    forTarget: (target, tunings) => programFor({ graph, model, sources: compiled.sources }, target, tunings, precision, weightPrecision),
   };
 }
 

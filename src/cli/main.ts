@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command line: which commands there are and what they take. Each is loaded only when it is called, so that `modc --version` is quick.
 import { Command, CommanderError, Option } from "commander";
-import { DEVICE_CLASSES, PRECISIONS } from "../program/target.js";
+import { DEVICE_CLASSES, PRECISIONS, WEIGHT_PRECISIONS } from "../program/target.js";
 import { collect } from "./arguments.js";
 import { EXIT, judge, type ExitCode } from "./exit.js";
 import { error, handleStreams, say } from "./terminal.js";
@@ -24,6 +24,10 @@ const weights = new Option(
 const batch = new Option("--batch <n>", "sequences (default 1)");
 const at = new Option("--at <axis=n,…>", "extents by the names of axes, such as B=1,T=2048");
 const output = new Option("-o, --output <path>", "the file to write");
+const weightsAs = new Option(
+  "--weights-as <type>",
+  "how the weights of products lie in memory: f16 and bf16 take half the bytes, on any device (default f32)",
+).choices(WEIGHT_PRECISIONS);
 const precision = new Option("--precision <type>", "how floats lie in memory; f16 needs a device that has it (default f32)").choices(PRECISIONS);
 
 const COST_NOTE = `Bytes are those that each operator would read and write by itself, and memory
@@ -76,9 +80,13 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--offsets", "show places as offsets into the text, as a graph read back keeps them"),
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/ir.js")).ir(file, flags)));
-  add("wgsl <file> [kernel]", "list the kernels of a model, or print one", [...compiling, precision, new Option("--all", "print all of them"), json]).action(
-    async (file, kernel, flags) => finish(await (await import("./commands/wgsl.js")).wgsl(file, kernel, flags)),
-  );
+  add("wgsl <file> [kernel]", "list the kernels of a model, or print one", [
+    ...compiling,
+    precision,
+    weightsAs,
+    new Option("--all", "print all of them"),
+    json,
+  ]).action(async (file, kernel, flags) => finish(await (await import("./commands/wgsl.js")).wgsl(file, kernel, flags)));
   add("compile <file>", "write the compiled program as JSON", [
     output,
     new Option("--device <kind>", "compile for this device (default: for any, or such as --tunings are for)").choices([
@@ -89,6 +97,7 @@ function build(finish: (code: ExitCode) => void): Command {
     ]),
     tunings,
     precision,
+    weightsAs,
     ...compiling,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/compile.js")).compile(file, flags)));
@@ -101,6 +110,7 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--name <name>", "the package's name (default: the model's)"),
     new Option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),
     precision,
+    weightsAs,
     ...compiling,
     json,
   ]).action(async (file, flags) => finish(await (await import("./commands/build.js")).build(file, flags)));
@@ -108,6 +118,7 @@ function build(finish: (code: ExitCode) => void): Command {
     ...inputs,
     tunings,
     precision,
+    weightsAs,
     weights,
     live,
     seed,
@@ -149,6 +160,7 @@ function build(finish: (code: ExitCode) => void): Command {
     at,
     new Option("--target <device>", "plan for such a device without having one (default: the one there is, else any)").choices(DEVICE_CLASSES),
     precision,
+    weightsAs,
     live,
     gradients,
     ...compiling,
@@ -163,6 +175,7 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--trace <path>", "write a Chrome trace, which Perfetto opens"),
     tunings,
     precision,
+    weightsAs,
     weights,
     live,
     seed,
@@ -282,6 +295,7 @@ function build(finish: (code: ExitCode) => void): Command {
     new Option("--heatmap <path>", "write a page that shows which layers computed which tokens"),
     tunings,
     precision,
+    weightsAs,
     live,
     device,
     requireGpu,

@@ -1,5 +1,5 @@
 // Reading where weights lie on the device, and whether those that share a slot fill it side by side.
-import type { PanelLayout, ProgramWeight, ProgramWeightSlot, ValueBytes, WeightLayout } from "./program.js";
+import type { PanelLayout, ProgramWeight, ProgramWeightSlot, ValueForm, WeightLayout } from "./program.js";
 import type { Reader } from "./reader.js";
 
 /** The layout of a weight of so many values, as if an enemy had written it. */
@@ -39,7 +39,7 @@ export const elementsOf = (shape: readonly number[], part: ProgramWeightSlot["pa
 interface Part {
   readonly at: Reader;
   readonly weight: ProgramWeight;
-  readonly valueBytes: ValueBytes;
+  readonly form: ValueForm;
   readonly layout: WeightLayout;
   /** How many values of the weight lie there. */
   readonly elements: number;
@@ -50,10 +50,10 @@ export function checkWeightSlots(list: Reader, weights: readonly ProgramWeight[]
   const slots = new Map<number, Part[]>();
   const places = list.list((r) => r.get("slots").list((s) => s));
   weights.forEach((weight, i) =>
-    weight.slots.forEach(({ slot, valueBytes, layout, part }, j) => {
+    weight.slots.forEach(({ slot, form, layout, part }, j) => {
       const parts = slots.get(slot) ?? [];
       slots.set(slot, parts);
-      parts.push({ at: places[i]![j]!, weight, valueBytes, layout, elements: elementsOf(weight.shape, part) });
+      parts.push({ at: places[i]![j]!, weight, form, layout, elements: elementsOf(weight.shape, part) });
     }),
   );
   for (const parts of slots.values()) checkParts(parts);
@@ -65,8 +65,8 @@ function checkParts(parts: readonly Part[]): void {
   panels.sort((a, b) => a.layout.first - b.layout.first);
   const [head] = panels;
   let next = 0;
-  for (const { at, weight, valueBytes, layout, elements } of panels) {
-    const alike = belongTogether(layout, head!.layout) && weight.dtype === head!.weight.dtype && valueBytes === head!.valueBytes;
+  for (const { at, weight, form, layout, elements } of panels) {
+    const alike = belongTogether(layout, head!.layout) && weight.dtype === head!.weight.dtype && form === head!.form;
     if (!alike || matricesOf(elements, layout) !== matricesOf(head!.elements, head!.layout)) at.fail(`cannot share a slot with ${head!.weight.path}`);
     if (layout.first !== next) at.fail(`begins at column ${layout.first} of its slot, where ${next} columns are taken`);
     next += layout.width;

@@ -117,16 +117,16 @@ export interface ProgramWeight {
 
 export interface ProgramWeightSlot {
   readonly slot: number;
-  readonly valueBytes: ValueBytes;
+  readonly form: ValueForm;
   /** Of what lies there as if it were a weight of its own. */
   readonly layout: WeightLayout;
   /** Elements `start` … `stop` − 1 along an axis lie there and no others; null: all. */
   readonly part: { readonly axis: number; readonly start: number; readonly stop: number } | null;
 }
 
-/** Bytes of a value in memory: 2 for a float stored as f16. */
-export const VALUE_BYTES = [4, 2] as const;
-export type ValueBytes = (typeof VALUE_BYTES)[number];
+/** How a value lies in memory: in a word of four bytes, or, if it is a float, in half of one. */
+export const VALUE_FORMS = ["word", "f16", "bf16"] as const;
+export type ValueForm = (typeof VALUE_FORMS)[number];
 
 /** How a weight lies in a slot; the runtime packs it when it is loaded. */
 export type WeightLayout =
@@ -168,8 +168,8 @@ export function packedLength(layout: WeightLayout, elements: number): number {
 }
 
 /** Bytes of such a slot, in whole words. */
-export const weightBytes = (layout: WeightLayout, elements: number, valueBytes: ValueBytes): number =>
-  4 * Math.ceil((packedLength(layout, elements) * valueBytes) / 4);
+export const weightBytes = (layout: WeightLayout, elements: number, form: ValueForm): number =>
+  4 * Math.ceil(packedLength(layout, elements) / (form === "word" ? 1 : 2));
 
 export interface ProgramState {
   readonly name: string;

@@ -3,7 +3,7 @@ import { isFloat, type DType } from "../size/dtype.js";
 import {
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
-  VALUE_BYTES,
+  VALUE_FORMS,
   type CountedTable,
   type Program,
   type ProgramInput,
@@ -18,7 +18,6 @@ import {
   type ProgramWeight,
   type ProgramWeightSlot,
   type ProgramWork,
-  type ValueBytes,
   weightBytes,
 } from "./program.js";
 import { checkWeightSlots, elementsOf, readLayout, readPart } from "./layout.js";
@@ -199,17 +198,16 @@ class ProgramReader {
     };
   }
   #weightSlot(r: Reader, dtype: DType, shape: readonly number[]): ProgramWeightSlot {
-    r.fields(["slot", "valueBytes", "layout", "part"]);
+    r.fields(["slot", "form", "layout", "part"]);
     const slot = this.#slot(r.get("slot"));
-    const valueBytes = r.get("valueBytes").integer(2, 4) as ValueBytes; // 3 is refused below
-    if (!VALUE_BYTES.includes(valueBytes)) r.get("valueBytes").fail(`must be 2 or 4, found ${valueBytes}`);
-    if (valueBytes === 2 && !isFloat(dtype)) r.get("valueBytes").fail(`is 2, and the weight is ${dtype}`);
+    const form = r.get("form").oneOf(VALUE_FORMS);
+    if (form !== "word" && !isFloat(dtype)) r.get("form").fail(`is ${form}, and the weight is ${dtype}`);
     const part = r.get("part").orNull((p) => readPart(p, shape));
     const elements = elementsOf(shape, part);
     const layout = readLayout(r.get("layout"), elements);
-    const bytes = weightBytes(layout, elements, valueBytes);
+    const bytes = weightBytes(layout, elements, form);
     if (this.#slots[slot]!.bytes !== bytes) r.get("slot").fail(`is ${slot}, which has not the ${bytes} bytes of the weight`);
-    return { slot, valueBytes, layout, part };
+    return { slot, form, layout, part };
   }
   #init(r: Reader): ProgramWeight["init"] {
     const kind = r.get("kind").oneOf(["zeros", "ones", "normal", "uniform", "orthogonal"]);

@@ -46,6 +46,9 @@ export const PORTABLE: Target = { device: "portable", subgroups: null, f16: fals
 
 /** How floats lie in memory: as f32, or, of weights and of what kernels hand to kernels, as f16 where that may be. Kernels compute in f32 either way. */
 export const PRECISIONS = ["f32", "f16"] as const;
+/** What weights are stored in: as it is, or in two bytes a value where kernels can read them so. All arithmetic stays f32. */
+export const WEIGHT_PRECISIONS = ["f32", "f16", "bf16"] as const;
+export type WeightPrecision = (typeof WEIGHT_PRECISIONS)[number];
 export type Precision = (typeof PRECISIONS)[number];
 
 /** What every device has for which a program of such precision can be compiled. */

@@ -56,7 +56,7 @@ export function sharedWeights(program: Program, owner: { readonly program: Progr
 function weightsBySlot({ weights }: Program): ReadonlyMap<number, string> {
   const held = new Map<number, string[]>();
   for (const { path, slots } of weights)
-    for (const { slot, valueBytes, layout, part } of slots) held.set(slot, [...(held.get(slot) ?? []), JSON.stringify([path, valueBytes, layout, part])]);
+    for (const { slot, form, layout, part } of slots) held.set(slot, [...(held.get(slot) ?? []), JSON.stringify([path, form, layout, part])]);
   return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
 }
 

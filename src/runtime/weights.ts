@@ -79,20 +79,20 @@ export async function uploadWeights(
   let done = 0;
   for (const weight of program.weights) {
     options.signal?.throwIfAborted();
-    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, valueBytes: 4, layout: { kind: "given" }, part: null }));
+    const starting = (states.get(weight.path) ?? []).map((slot): ProgramWeightSlot => ({ slot, form: "word", layout: { kind: "given" }, part: null }));
     const slots = [...weight.slots.filter((s) => !options.shared.has(s.slot)), ...starting];
     if (slots.length > 0) {
       const words = await weights.values(weight);
       if (device.lostError) throw device.lostError;
-      for (const { slot, valueBytes, layout, part } of slots) {
+      for (const { slot, form, layout, part } of slots) {
         const own = partOf(words, weight.shape, part);
-        const bytes = weightBytes(layout, own.length, valueBytes);
+        const bytes = weightBytes(layout, own.length, form);
         if (bytes > buffers.bytes(slot)) throw new Error(`modc bug: the slot of ${weight.path} is too small`);
         const shared = open.get(slot) ?? new Map();
         open.set(slot, shared);
         const buffer = buffers.buffer(slot);
         const write = (piece: Words | Uint16Array, byte: number): void => queue.writeBuffer(buffer, byte, piece as Float32Array<ArrayBuffer>); // no source gives shared memory
-        const halved = valueBytes === 2 ? (halves.get(slot) ?? new HalfPieces(write)) : null;
+        const halved = form === "word" ? null : (halves.get(slot) ?? new HalfPieces(write, form));
         if (halved) halves.set(slot, halved);
         forEachPiece(own, layout, shared, (piece, at) => (halved ? halved.add(piece, at) : write(piece, 4 * at)));
         pending += bytes;

@@ -13,6 +13,8 @@ export interface HalvesOptions {
   readonly layouts: Layouts;
   /** What the caller, a state or the runtime reads. */
   readonly required: ReadonlySet<Node>;
+  /** Weights that stand side by side. */
+  readonly madeWhenPacked: ReadonlySet<Node>;
   /** Whether it is there before the first step. */
   readonly isGiven: (node: Node) => boolean;
 }
@@ -42,6 +44,32 @@ export function halvesOf({ order, units, layouts, required, isGiven }: HalvesOpt
   const all = units.flatMap(({ reads, writes }) => [...reads, ...writes.map((w) => w.value)]);
   const stays = ({ node, result }: Value): boolean => !isFloat(node.types[result]!.dtype) || (isGiven(node) && !isOp(node, "weight"));
   return new Set(all.filter((value) => !whole.has(value) && !stays(value)));
+}
+
+/**
+ * Weights that only kernels read which take two values out of a word: those of products, and tables that rows are looked up in; but none that a choice is made by, so that no route
+ * depends on how weights are stored. No device needs f16 for that.
+ */
+export function packedWeights({ order, units, layouts, required, madeWhenPacked }: HalvesOptions): ReadonlySet<Value> {
+  const choosing = new Set([...readForChoices(order, required, layouts)].flatMap((node) => layouts.of(node)?.value ?? layouts.result(node, 0)));
+  const [found, whole] = [new Set<Value>(), new Set<Value>(choosing)];
+  for (const { reads, packs } of units)
+    reads.forEach((value, i) => {
+      const { node, result } = value;
+      const isWeight = (isOp(node, "weight") || madeWhenPacked.has(node)) && node.types[result]!.dtype === "f32";
+      (isWeight && packs.includes(i) && !required.has(node) ? found : whole).add(value);
+    });
+  return new Set([...found].filter((value) => !whole.has(value)));
+}
+
+/** Nodes whose first result lies in memory so; of weights side by side those that stand there. */
+export function halfNodes(halves: ReadonlySet<Value>, { order, madeWhenPacked, layouts }: HalvesOptions): ReadonlySet<Node> {
+  if (halves.size === 0) return new Set();
+  const isHalf = (node: Node): boolean => {
+    const value = madeWhenPacked.has(node) ? layouts.result(node, 0) : layouts.of(node)?.value;
+    return value !== undefined && halves.has(value);
+  };
+  return new Set(order.filter(isHalf).flatMap((node) => (madeWhenPacked.has(node) ? node.inputs : [node])));
 }
 
 /** Rows put into others, and sums of two values of one shape; adding a bias, which is repeated, is none. */

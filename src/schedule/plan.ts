@@ -128,3 +128,17 @@ export interface IndexMap {
   readonly strides: readonly Count[];
   readonly offset: Count;
 }
+
+/** The same step over other buffers. */
+export function mapStep<A, B>(step: Step<A>, to: (buffer: A) => B): Step<B> {
+  switch (step.kind) {
+    case "dispatch":
+      return { ...step, buffers: step.buffers.map(to) };
+    case "copy":
+      return { ...step, from: to(step.from), to: to(step.to) };
+    case "clear":
+      return { ...step, to: to(step.to) };
+    default:
+      return step satisfies never;
+  }
+}

@@ -165,12 +165,13 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
   // Rows are added to in f32, and rotary tables and sums are f32 too.
   const angles = new Set(texts.flatMap((t) => (t.rotation ? [t.rotation.angles] : [])));
   const sums = new Set(texts.flatMap((t) => [...t.sums, ...t.outputs.filter((o) => o.kind === "scatter")].map((o) => o.result)));
-  const halves: Stored = { reads: reads.map((_, i) => !takesOver.includes(i) && !angles.has(i)), writes: results.writes.map((_, i) => !sums.has(i)) };
+  const halves = { reads: reads.map((_, i) => !takesOver.includes(i) && !angles.has(i)), writes: results.writes.map((_, i) => !sums.has(i)) };
   return {
     nodes: [product, ...[...nodes].filter((n) => n !== product)],
     reads,
     writes: results.writes,
     halves,
+    packs: weights[inputB] ? [inputB] : [],
     takesOver,
     key,
     make,
@@ -239,6 +240,7 @@ export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, option
     reads,
     writes: sums.map((s) => ({ value: layouts.result(s, 0), bytes: extents.bytes(extents.equal.type(s.types[0]!)) })),
     halves: { reads: reads.map(() => true), writes: sums.map(() => false) },
+    packs: [],
     takesOver: [],
     key: `row sums ${expressionKey(expression, extents, inputOf)}`,
     make,

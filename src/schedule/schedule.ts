@@ -2,20 +2,21 @@
 import { invariant } from "../diagnostics/invariant.js";
 import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
-import { packedLength, type PanelLayout, type ValueBytes } from "../program/program.js";
-import { PORTABLE, TargetError, type Precision, type Target } from "../program/target.js";
+import { packedLength, type PanelLayout, type ValueForm } from "../program/program.js";
+import { PORTABLE, TargetError, type Precision, type Target, type WeightPrecision } from "../program/target.js";
 import { contractionsAsProducts } from "./contractions.js";
 import { Extents } from "./extents.js";
-import { halvesOf } from "./halves.js";
+import { halfNodes, halvesOf, packedWeights, type HalvesOptions } from "./halves.js";
+import { joinedByReader } from "./joined.js";
 import { packPanels } from "./kernels/panels.js";
 import { supportsRowSums } from "./kernels/products.js";
-import type { Operand, Work } from "./kernels/spec.js";
+import type { HalfFormat, Operand, Work } from "./kernels/spec.js";
 import type { Value } from "./layout.js";
 import { keptRows } from "./kept-rows.js";
 import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
 import { partition, type ProductAbilities } from "./partition.js";
-import type { Plan, PlanOutput, PlanStep, Step } from "./plan.js";
+import { mapStep, type Plan, type PlanOutput, type PlanStep, type Step } from "./plan.js";
 import { madeWhenPacked, productWeights, shapeOf, type Packable } from "./side-by-side.js";
 import { GIVEN, liesInPanels, partsOf, Sources } from "./sources.js";
 import { widthOf } from "./split/columns.js";
@@ -30,10 +31,17 @@ import { UnitMaker } from "./units.js";
  * Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws TargetError for f16 where the target has none, CompilerBug where
  * a kernel needs more than the limits allow.
  */
-export function schedule(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target), precision: Precision = "f32"): Plan {
+export function schedule(
+  graph: Graph,
+  target: Target = PORTABLE,
+  tunings: Tunings = tuningsFor(target),
+  precision: Precision = "f32",
+  weights: WeightPrecision = "f32",
+): Plan {
   if (precision === "f16" && !target.f16)
     throw new TargetError(`precision f16 needs shader-f16, which the target (${target.device}) does not have`, "compile in f32, or for a device that has it");
-  return new Scheduling(split(contractionsAsProducts(graph), target.limits), target, tunings, precision).plan();
+  if (precision === "f16" && weights === "bf16") throw new TargetError("precision f16 stores weights in f16, not in bf16", "give one of the two");
+  return new Scheduling(split(contractionsAsProducts(graph), target.limits), target, tunings, precision, weights).plan();
 }
 
 class Scheduling {
@@ -54,7 +62,7 @@ class Scheduling {
   /** The memory of the state whose new value a value is. */
   readonly #stateOf = new Map<Value, Storage>();
   readonly #precision: Precision;
-  /** What lies in memory as f16. */
+  /** What lies in memory in two bytes a value, and how. */
   readonly #halves: ReadonlySet<Value>;
   readonly #storage = new Map<Value, Storage>();
   readonly #sources: Sources;
@@ -63,7 +71,9 @@ class Scheduling {
   readonly #work = new Map<string, Work>();
   readonly #steps: (Step<Storage> & { readonly origin: Origin | null; readonly nodes: readonly Node[] })[] = [];
 
-  constructor(graph: Graph, target: Target, tunings: Tunings, precision: Precision) {
+  readonly #format: HalfFormat;
+
+  constructor(graph: Graph, target: Target, tunings: Tunings, precision: Precision, weights: WeightPrecision) {
     this.#graph = graph;
     this.#precision = precision;
     this.#target = target;
@@ -77,11 +87,13 @@ class Scheduling {
     this.#required = new Set([...graph.outputs.flatMap((o) => this.#piecesOf(o)), ...graph.states.map((s) => s.next), ...this.#starts]);
     this.#madeWhenPacked = madeWhenPacked(this.#order, this.#required);
     this.#units = this.#makeUnits();
-    this.#halves = precision === "f16" ? this.#findHalves() : new Set();
+    this.#format = precision === "f16" ? "f16" : weights === "bf16" ? "packed bf16" : "packed f16";
+    this.#halves = precision === "f16" ? halvesOf(this.#halvesOptions()) : weights === "f32" ? new Set() : packedWeights(this.#halvesOptions());
   }
-  #findHalves(): ReadonlySet<Value> {
+  #halvesOptions(): HalvesOptions {
     const { units, layouts } = this.#units;
-    return halvesOf({ order: this.#order, units, layouts, required: this.#required, isGiven: (node) => this.#sources.of(node) !== null });
+    const [required, madeWhenPacked] = [this.#required, this.#madeWhenPacked];
+    return { order: this.#order, units, layouts, required, madeWhenPacked, isGiven: (node) => this.#sources.of(node) !== null };
   }
 
   /** Structure that no kernel can see through is copied: which that is shows only when kernels are made, so they are made again. */
@@ -186,7 +198,7 @@ class Scheduling {
           const weights = this.#weightsAt(unit, operand.index);
           invariant(weights, `input ${operand.index} of ${unit.nodes[0]!.op} is packed as if it were a weight`);
           if (isStates(weights)) return this.#packedStates(weights, operand.layout, unit.nodes);
-          return this.#sources.weights(weights.filter(isWeight), operand.layout, this.#valueBytes(itemAt(unit.reads, operand.index)));
+          return this.#sources.weights(weights.filter(isWeight), operand.layout, this.#formOf(itemAt(unit.reads, operand.index)));
         }
         case "result":
           return itemAt(results, operand.index);
@@ -268,12 +280,12 @@ class Scheduling {
   }
   #storageOf(value: Value): Storage {
     const { node } = value;
-    const known = this.#storage.get(value) ?? (isOp(node, "weight") ? this.#sources.weight(node, GIVEN, this.#valueBytes(value)) : this.#sources.of(node));
+    const known = this.#storage.get(value) ?? (isOp(node, "weight") ? this.#sources.weight(node, GIVEN, this.#formOf(value)) : this.#sources.of(node));
     invariant(known, `${node.op} is read before it is computed`);
     return known;
   }
-  #valueBytes(value: Value): ValueBytes {
-    return this.#halves.has(value) ? 2 : 4;
+  #formOf(value: Value): ValueForm {
+    return !this.#halves.has(value) ? "word" : this.#format === "packed bf16" ? "bf16" : "f16";
   }
   #startsOf(axis: string): Value {
     const node = this.#graph.starts.get(axis);
@@ -282,7 +294,7 @@ class Scheduling {
   }
   /** Kernels of equal units are chosen once. */
   #workOf(unit: Unit, inPlace: readonly boolean[]): Work {
-    const stored = { reads: unit.reads.map((v) => this.#halves.has(v)), writes: unit.writes.map((w) => this.#halves.has(w.value)) };
+    const stored = { reads: unit.reads.map((v) => this.#halves.has(v)), writes: unit.writes.map((w) => this.#halves.has(w.value)), format: this.#format };
     const key = `${inPlace.map(Number).join("")} ${[...stored.reads, ...stored.writes].map(Number).join("")} ${unit.key}`;
     let work = this.#work.get(key);
     if (!work) this.#work.set(key, (work = unit.make(inPlace, stored)));
@@ -328,16 +340,6 @@ class Scheduling {
   #piecesOf({ node }: GraphOutput): readonly Node[] {
     return this.#joined.has(node) ? node.inputs : [node];
   }
-  #halfNodes(): ReadonlySet<Node> {
-    if (this.#halves.size === 0) return new Set();
-    const { layouts } = this.#units;
-    const isHalf = (node: Node): boolean => {
-      const value = this.#madeWhenPacked.has(node) ? layouts.result(node, 0) : layouts.of(node)?.value;
-      return value !== undefined && this.#halves.has(value);
-    };
-    // Weights side by side are those that stand there.
-    return new Set(this.#order.filter(isHalf).flatMap((node) => (this.#madeWhenPacked.has(node) ? node.inputs : [node])));
-  }
   #assign(results: readonly (readonly Storage[])[]): Plan {
     const starts = new Map([...this.#outputStarts()].map(([axis, value]) => [axis, Object.assign(this.#storageOf(value), { fixed: true })]));
     const used = new Set(this.#steps.flatMap((step) => touched(step)));
@@ -355,7 +357,17 @@ class Scheduling {
     });
     const steps = this.#steps.map((step): PlanStep => ({ ...mapStep(step, slotOf), origin: step.origin, nodes: step.nodes }));
     const [target, tunings, precision] = [this.#target, this.#tunings, this.#precision];
-    return { graph: this.#graph, target, tunings, precision, halves: this.#halfNodes(), slots, steps, outputs, ...this.#sources.slots(slotOf, used) };
+    return {
+      graph: this.#graph,
+      target,
+      tunings,
+      precision,
+      halves: halfNodes(this.#halves, this.#halvesOptions()),
+      slots,
+      steps,
+      outputs,
+      ...this.#sources.slots(slotOf, used),
+    };
   }
 }
 
@@ -365,15 +377,6 @@ const statesBehind = (node: Node): readonly Node<"state">[] =>
 
 const isWeight = (node: Packable): node is Node<"weight"> => isOp(node, "weight");
 const isStates = (nodes: readonly Packable[]): nodes is readonly Node<"state">[] => nodes.every((n) => isOp(n, "state"));
-/** Values side by side in the last dimension that the caller reads and no kernel does: they need not lie so on the device. */
-function joinedByReader(graph: Graph, order: readonly Node[]): ReadonlySet<Node> {
-  const read = new Set([...order.flatMap((n) => n.inputs), ...graph.states.map((s) => s.next), ...graph.starts.values()]);
-  const results = graph.outputs.map((o) => o.node);
-  return new Set(
-    results.filter((n) => isOp(n, "concat") && n.attrs.axis === n.types[0]!.shape.length - 1 && n.inputs.every((i) => widthOf(i) > 0) && !read.has(n)),
-  );
-}
-
 function itemOf<T>(map: ReadonlyMap<string, T>, axis: string): T {
   const item = map.get(axis);
   invariant(item !== undefined, `the starts of ${axis} are not read`);
@@ -384,17 +387,4 @@ function itemAt<T>(list: readonly T[], index: number): T {
   const item = list[index];
   invariant(item !== undefined, `operand ${index} is missing`);
   return item;
-}
-
-function mapStep<A, B>(step: Step<A>, to: (buffer: A) => B): Step<B> {
-  switch (step.kind) {
-    case "dispatch":
-      return { ...step, buffers: step.buffers.map(to) };
-    case "copy":
-      return { ...step, from: to(step.from), to: to(step.to) };
-    case "clear":
-      return { ...step, to: to(step.to) };
-    default:
-      return step satisfies never;
-  }
 }

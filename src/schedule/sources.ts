@@ -5,7 +5,7 @@ import { attrsKey } from "../ir/key.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import { addSizes, axisSize, printSize, type Size } from "../size/size.js";
 import type { Extents } from "./extents.js";
-import { weightBytes, type CountedTable, type PanelLayout, type ProgramWeightSlot, type ValueBytes, type WeightLayout } from "../program/program.js";
+import { weightBytes, type CountedTable, type PanelLayout, type ProgramWeightSlot, type ValueForm, type WeightLayout } from "../program/program.js";
 import { storage, type Storage } from "./memory.js";
 import { shapeOf, type Packable } from "./side-by-side.js";
 import type { Plan, PlanTable, PlanWeight } from "./plan.js";
@@ -18,7 +18,7 @@ interface Held {
 }
 interface WeightStorage {
   readonly parts: readonly Held[];
-  readonly valueBytes: ValueBytes;
+  readonly form: ValueForm;
   readonly storage: Storage;
 }
 type WithoutSlot<T> = T extends unknown ? Omit<T, "slot"> : never;
@@ -27,7 +27,7 @@ type TableKey = WithoutSlot<PlanTable>;
 export class Sources {
   readonly #extents: Extents;
   readonly #inputs = new Map<string, Storage>();
-  /** By paths, layout and bytes of a value. */
+  /** By paths, layout and form. */
   readonly #weights = new Map<string, WeightStorage>();
   readonly #states = new Map<string, Storage>();
   readonly #tables = new Map<string, { readonly table: TableKey; readonly storage: Storage }>();
@@ -41,7 +41,7 @@ export class Sources {
   of(node: Node): Storage | null {
     const bytes = (): Size => this.#extents.bytes(node.types[0]!);
     if (isOp(node, "input")) return once(this.#inputs, node.attrs.name, () => storage(bytes(), node.attrs.name, true));
-    if (isOp(node, "weight")) return this.weight(node, GIVEN, 4);
+    if (isOp(node, "weight")) return this.weight(node, GIVEN, "word");
     if (isOp(node, "state")) return this.state(node.attrs.name, bytes());
     if (isOp(node, "starts")) return this.#counted("starts", node.attrs.axis, bytes());
     if (isOp(node, "positions") || isOp(node, "segments") || isOp(node, "counts")) {
@@ -55,21 +55,21 @@ export class Sources {
     return null;
   }
   /** The memory of a weight in a layout; panels of it alone that lie as it is given are the memory it has anyway. */
-  weight({ attrs }: Node<"weight">, layout: WeightLayout, valueBytes: ValueBytes): Storage {
+  weight({ attrs }: Node<"weight">, layout: WeightLayout, form: ValueForm): Storage {
     const as = liesInPanels(layout) ? GIVEN : layout;
     const label = as.kind === "given" ? labelOf(attrs) : `${labelOf(attrs)}, in ${as.kind}`;
     const parts = [{ path: attrs.path, layout: as, part: partOf(attrs) }];
-    return this.#weight({ parts, valueBytes }, weightBytes(as, elementsOf(attrs.shape), valueBytes), label);
+    return this.#weight({ parts, form }, weightBytes(as, elementsOf(attrs.shape), form), label);
   }
   /** The memory of weights that stand side by side, in order, as one of their joint width would lie in panels. */
-  weights(nodes: readonly Node<"weight">[], layout: PanelLayout, valueBytes: ValueBytes): Storage {
+  weights(nodes: readonly Node<"weight">[], layout: PanelLayout, form: ValueForm): Storage {
     const [head] = nodes;
     invariant(head, "no weights stand side by side");
-    if (nodes.length === 1) return this.weight(head, layout, valueBytes);
+    if (nodes.length === 1) return this.weight(head, layout, form);
     const layouts = partsOf(nodes, layout);
     const parts = nodes.map(({ attrs }, i) => ({ path: attrs.path, layout: layouts[i]!, part: partOf(attrs) }));
     const label = `${nodes.map((n) => labelOf(n.attrs)).join(" + ")}, in panels`;
-    return this.#weight({ parts, valueBytes }, weightBytes(parts[0]!.layout, elementsOf(head.attrs.shape), valueBytes), label);
+    return this.#weight({ parts, form }, weightBytes(parts[0]!.layout, elementsOf(head.attrs.shape), form), label);
   }
   #weight(held: Omit<WeightStorage, "storage">, bytes: number, label: string): Storage {
     return once(this.#weights, JSON.stringify(held), () => ({ ...held, storage: storage(bytes, label, true) })).storage;
@@ -114,8 +114,8 @@ export class Sources {
       new Map([...sources].flatMap(([name, s]) => (used.has(s) || this.isState(s) ? [[name, slotOf(s)]] : [])));
     const tables = [...this.#tables.values()].flatMap(({ table, storage: s }): PlanTable[] => (used.has(s) ? [{ ...table, slot: slotOf(s) }] : []));
     const weights = new Map<string, PlanWeight[]>();
-    for (const { parts, valueBytes, storage: s } of this.#weights.values())
-      if (used.has(s)) for (const { path, ...held } of parts) once(weights, path, () => []).push({ slot: slotOf(s), valueBytes, ...held });
+    for (const { parts, form, storage: s } of this.#weights.values())
+      if (used.has(s)) for (const { path, ...held } of parts) once(weights, path, () => []).push({ slot: slotOf(s), form, ...held });
     return { inputs: of(this.#inputs), weights, states: of(this.#states), tables };
   }
 }

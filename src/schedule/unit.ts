@@ -20,7 +20,9 @@ export interface Unit {
   /** Their results, with their bytes at four a value. */
   readonly writes: readonly { readonly value: Value; readonly bytes: Size }[];
   /** Which of both the kernels can read and write as f16, if they are floats. */
-  readonly halves: Stored;
+  readonly halves: Pick<Stored, "reads" | "writes">;
+  /** What the kernels read that they can also read two values of out of a word, by its place. */
+  readonly packs: readonly number[];
   /** For each result, from the first on, the input whose memory it may take over, if any; if it does not, `make` knows what to do. */
   readonly takesOver: readonly (number | null)[];
   /** Equal for units whose work is equal. */

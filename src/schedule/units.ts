@@ -77,9 +77,9 @@ export class UnitMaker {
       return work([kernel.spread(count, tunings.elements)]);
     };
     const nodes = [node, ...operations.map((o) => o.node).filter((n) => n !== node)];
-    const halves: Stored = { reads: reads.map((_, i) => !takesOver.includes(i)), writes: [true] };
+    const halves = { reads: reads.map((_, i) => !takesOver.includes(i)), writes: [true] };
     const key = `= ${name} ${takesOver.join()} ${expressionKey(expression, extents, inputOf)}`;
-    return { nodes, reads, writes: this.#writes(node), halves, takesOver, key, make };
+    return { nodes, reads, writes: this.#writes(node), halves, packs: [], takesOver, key, make };
   }
   /** A node by the kernels of its operator; what the first kernel reads may be computed in it. */
   #kernelUnit(node: Node): Unit | null {
@@ -138,8 +138,9 @@ export class UnitMaker {
     const writes = this.#writes(node);
     const inputs = readsHalves.get(node.op) ?? [];
     const whole = new Set(places.filter((_, i) => !inputs.includes(i)));
-    const halves: Stored = { reads: reads.map((_, i) => !whole.has(i)), writes: writes.map((_, i) => i === 0 && writesHalves.has(node.op)) };
-    return { nodes, reads, writes, halves, takesOver, key, make };
+    const packs = isOp(node, "matmul") && weights[1] ? [places[1]!] : isOp(node, "gather") && weights[0] ? [places[0]!] : [];
+    const halves = { reads: reads.map((_, i) => !whole.has(i)), writes: writes.map((_, i) => i === 0 && writesHalves.has(node.op)) };
+    return { nodes, reads, writes, halves, packs, takesOver, key, make };
   }
   /** Whether what is put into x, or replaces its rows, reads of x no element but the one it goes to. */
   #readsOnlyWhatItWrites({ leaves }: Expression, node: Node<"put" | "set">): boolean {

@@ -7,7 +7,7 @@ import { createGenerator, type GeneratorOptions } from "../generate/index.js";
 import { checkpointFiles } from "../huggingface/files-node.js";
 import { checkpointSource, checkpointText } from "../huggingface/folder-node.js";
 import type { GenerationDefaults } from "../huggingface/generation.js";
-import type { Precision } from "../program/target.js";
+import type { Precision, WeightPrecision } from "../program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../runtime/index.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { bytesTokenizer } from "../tokenizer/tokenizer.js";
@@ -27,6 +27,8 @@ export interface OpenSessionOptions extends GeneratorOptions {
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   /** How floats lie in memory. Default f32. */
   readonly precision?: Precision;
+  /** How the weights of products and tables lie in memory: f16 and bf16 take half the bytes, on any device. Default f32. */
+  readonly weightPrecision?: WeightPrecision;
   /** One that is open, or which to open. By default the best there is. */
   readonly device?: Device | OpenDeviceOptions;
   /** For the device that was opened; by default those of its class. */
@@ -66,13 +68,14 @@ export async function sessionTexts(path: string, tokenizer: string | null): Prom
 
 /** Compiles a model for a device and puts it there. Throws as `openSession` does. */
 export async function createSession({ source, read, texts, weights }: SessionSource, options: OpenSessionOptions = {}): Promise<TextSession> {
-  const { set, model: name, precision, device: wanted = {}, tunings, ...rest } = options;
+  const { set, model: name, precision, weightPrecision, device: wanted = {}, tunings, ...rest } = options;
   const compiled = generationModel(source.text, {
     file: source.file,
     read,
     ...(set && { set }),
     ...(name !== undefined && { model: name }),
     ...(precision !== undefined && { precision }),
+    ...(weightPrecision !== undefined && { weightPrecision }),
   });
   const { forTarget, graphs, model, diagnostics, sources } = compiled;
   if (!forTarget || !graphs || !model) throw new SourceError(diagnostics, sources);

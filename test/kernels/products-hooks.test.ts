@@ -63,7 +63,7 @@ async function run(device: Device, products: ProductTunings, data: Readonly<Reco
     weights: [false, false, false, false],
     views: [null, null, null, null],
     resultViews: [],
-    stored: { reads: [false, false, false, false], writes: [false] },
+    stored: { reads: [false, false, false, false], writes: [false], format: "f16" },
     inPlace: [],
     liesAsGiven: false,
     prologue: null,

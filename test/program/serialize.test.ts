@@ -95,8 +95,8 @@ describe("a damaged program is refused with the place", () => {
     ["a class of device that is none", changed(["target", "device"], "tpu"), /target\.device must be portable or/],
     ["a feature that is none", changed(["requires", "features"], ["warp-drive"]), /requires\.features\[0\] must be subgroups or/],
     ["subgroups of no width", changed(["requires", "subgroupSize"], 0), /requires\.subgroupSize must be a whole number from 1/],
-    ["a weight of three bytes a value", changed(["weights", 0, "slots", 0, "valueBytes"], 3), /valueBytes must be 2 or 4, found 3/],
-    ["a weight of two bytes a value in a slot of four", changed(["weights", 0, "slots", 0, "valueBytes"], 2), /slot is \d+, which has not the 32 bytes/],
+    ["a weight of an unknown form", changed(["weights", 0, "slots", 0, "form"], "f8"), /form must be .*"f8"/],
+    ["a weight of two bytes a value in a slot of four", changed(["weights", 0, "slots", 0, "form"], "bf16"), /slot is \d+, which has not the 32 bytes/],
     ["a weight in an unknown layout", changed(["weights", 0, "slots", 0, "layout"], { kind: "tiles" }), /layout\.kind must be given or panels/],
     [
       "a weight in panels of other matrices",

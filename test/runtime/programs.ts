@@ -54,7 +54,7 @@ export const scaleProgram = (bound: number | null = 64): Program => ({
       shape: [3],
       init: { kind: "ones" },
       keys: ["model.bias"],
-      slots: [{ slot: 1, valueBytes: 4, layout: { kind: "given" }, part: null }],
+      slots: [{ slot: 1, form: "word", layout: { kind: "given" }, part: null }],
     },
   ],
   slots: [

@@ -47,7 +47,7 @@ const isHalf = (type: string): boolean => type === "f16" || type === "vec2u";
 describe("what is stored as f16", () => {
   it("are the weights of a dense model, all of them and in every layout, and they take half", () => {
     const [whole, halved] = [programOf(DENSE), half(DENSE)];
-    for (const { path, slots } of halved.weights) expect([path, ...new Set(slots.map((s) => s.valueBytes))]).toEqual([path, 2]);
+    for (const { path, slots } of halved.weights) expect([path, ...new Set(slots.map((s) => s.form))]).toEqual([path, "f16"]);
     const max = { B: 2, T: 100 };
     expect(2 * memoryOf(halved, { max }).weights).toBe(memoryOf(whole, { max }).weights);
   });
@@ -71,10 +71,10 @@ describe("what is stored as f16", () => {
 
   it("is neither a router's weight nor what it reads", () => {
     const program = half(ROUTED);
-    const valueBytes = new Map(program.weights.flatMap(({ path, slots }) => slots.map((s) => [path, s.valueBytes])));
-    expect(valueBytes.get("layers.0.router.weight")).toBe(4);
-    expect(valueBytes.get("layers.0.inner.attn.q.weight")).toBe(2);
-    expect(valueBytes.get("layers.0.inner.mlp.down.weight")).toBe(2);
+    const forms = new Map(program.weights.flatMap(({ path, slots }) => slots.map((s) => [path, s.form])));
+    expect(forms.get("layers.0.router.weight")).toBe("word");
+    expect(forms.get("layers.0.inner.attn.q.weight")).toBe("f16");
+    expect(forms.get("layers.0.inner.mlp.down.weight")).toBe("f16");
     const inPlace = program.steps.flatMap((s) => (s.kind === "copy" ? [s.bytes] : []));
     expect(inPlace).toEqual(["256*rows(T)"]);
   });
@@ -82,7 +82,7 @@ describe("what is stored as f16", () => {
   it("is nothing that a predictor chooses by when generating", () => {
     const program = half(ROUTED, { phase: "generate" });
     for (const { path, slots } of program.weights)
-      if (/guess|router/.test(path)) for (const { valueBytes } of slots) expect([path, valueBytes]).toEqual([path, /guess/.test(path) ? 4 : valueBytes]);
+      if (/guess|router/.test(path)) for (const { form } of slots) expect([path, form]).toEqual([path, /guess/.test(path) ? "word" : form]);
     expect(program.weights.some(({ path, slots }) => path.includes("guess") && slots.length > 0)).toBe(true);
   });
 

@@ -128,7 +128,12 @@ async function generationOf(file: string, flags: BuildFlags, tunings: TuningsFil
   const { compileGeneration, GenerationError } = await import("../../compile-generation.js");
   const { enter: _, ...own } = flags;
   const source = await readModel(file);
-  const options = { ...compileOptions(file, { ...own, phase: "generate" }), precision: flags.precision ?? "f32", ...(tunings && { tunings }) };
+  const options = {
+    ...compileOptions(file, { ...own, phase: "generate" }),
+    precision: flags.precision ?? "f32",
+    weightPrecision: flags.weightsAs ?? "f32",
+    ...(tunings && { tunings }),
+  };
   try {
     const { generation, diagnostics } = compileGeneration(source.text, options);
     return generation ?? diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate";

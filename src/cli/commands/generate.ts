@@ -92,6 +92,7 @@ async function open(file: string, flags: GenerateFlags, progress: Progress): Pro
       live: pairs("--live", flags.live ?? []),
       ...(model === undefined ? {} : { model }),
       ...(flags.precision === undefined ? {} : { precision: flags.precision }),
+      ...(flags.weightsAs === undefined ? {} : { weightPrecision: flags.weightsAs }),
       device: kind === null || kind === "reference" ? {} : { kind },
       tunings: (device) => tuningsOn(device, flags),
       onProgress: (event) => {

@@ -39,6 +39,8 @@ export async function run(file: string, given: RunFlags): Promise<ExitCode> {
   if (flags.tunings !== undefined && kind === "reference") throw new UserError("--tunings chooses kernels, and --device reference has none", null, EXIT.usage);
   if (flags.precision !== undefined && kind === "reference")
     throw new UserError("--precision says how a device stores values, and --device reference keeps 64 bits", null, EXIT.usage);
+  if (flags.weightsAs !== undefined && kind === "reference")
+    throw new UserError("--weights-as says how a device stores weights, and --device reference keeps 64 bits", null, EXIT.usage);
   const source = await programOf(file, flags);
   const compileMs = source.graph === null ? 0 : performance.now() - started;
   const { program, graph, forTarget } = source;

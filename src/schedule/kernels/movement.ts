@@ -4,9 +4,11 @@ import { stridesOf } from "../index-map.js";
 import type { Step } from "../plan.js";
 import {
   around,
+  fourOf,
   fromStored,
   input,
   KernelBuilder,
+  oneOf,
   readValues,
   result,
   roundedTo,
@@ -38,15 +40,20 @@ export const gather: Spec<"gather"> = ({ inputs, results, extents, tunings, stor
   const [from, to] = [stored.reads[0]!, stored.writes[0]!];
   const width = extents.product(table.shape.slice(1));
   // Four words at once where a row is whole fours of them: an index is read once for them. Where either is f16, values move as floats.
-  const fours = !from && !to && typeof width === "number" && width % 4 === 0;
+  const packed = from && stored.format !== "f16";
+  const fours = (packed || !from) && !to && typeof width === "number" && width % 4 === 0;
   const word = fours ? "vec4u" : from || to ? "f32" : "u32";
   const words = (size: Size): Size => (fours ? extents.ceilDivide(size, 4) : size);
   const kernel = new KernelBuilder("gather", extents)
-    .read("values", from ? "f16" : word, input(0))
+    .read("values", packed ? (fours ? "vec2u" : "u32") : from ? "f16" : word, input(0))
     .read("indices", "u32", input(1))
     .write("y", to ? "f16" : word, result());
   kernel.function(`alias Word = ${to ? "f16" : word};`);
-  kernel.function(`fn wordAt(at: u32) -> Word { return ${from === to ? "values[at]" : to ? toHalf("values[at]") : fromStored("values[at]", from)}; }`);
+  if (packed) kernel.function(fours ? fourOf("packedAt", "values", true, stored.format) : oneOf("packedAt", "values", true, stored.format));
+  const unpacked = fours ? "bitcast<vec4u>(packedAt(at))" : "packedAt(at)";
+  kernel.function(
+    `fn wordAt(at: u32) -> Word { return ${packed ? unpacked : from === to ? "values[at]" : to ? toHalf("values[at]") : fromStored("values[at]", from)}; }`,
+  );
   kernel.count("rowCount", extents.product(indices.shape)).count("width", words(width)).count("tableRows", table.shape[0]!);
   return work([kernel.spread(words(extents.product(typeAt(results, 0).shape)), tunings.elements)]);
 };

@@ -7,7 +7,22 @@ import { broadcastStrides } from "../index-map.js";
 import type { Step } from "../plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
 import { weightTunings, type WeightTunings } from "../tunings/products.js";
-import { fourOf, fromStored, input, KernelBuilder, packed, result, roundedTo, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
+import {
+  elementOf,
+  fourOf,
+  fromStored,
+  input,
+  KernelBuilder,
+  oneOf,
+  packed,
+  result,
+  roundedTo,
+  typeAt,
+  work,
+  type Operand,
+  type Spec,
+  type SpecContext,
+} from "./spec.js";
 
 type Context = SpecContext<"matmul">;
 
@@ -111,8 +126,8 @@ function plainStep(context: Context, product: Product): Step<Operand> {
   const kernel = new KernelBuilder("matmul", extents);
   declareLoads(kernel, context, product);
   kernel
-    .read("b", halfB ? "f16" : "f32", asGiven(context, product))
-    .function(`fn loadB(at: u32) -> f32 { return ${fromStored("b[at]", halfB)}; }`)
+    .read("b", elementOf(halfB, context.stored.format), asGiven(context, product))
+    .function(oneOf("loadB", "b", halfB, context.stored.format))
     .count("depthStride", attrs.transposed ? 1 : columns)
     .count("columnStride", attrs.transposed ? depth : 1);
   kernel.index("baseB", lead, scaled(context, stepsB, extents.times(depth, columns)));
@@ -187,7 +202,7 @@ function vectorStep(
   const half = context.stored.reads[context.inputB]!;
   kernel
     .read("b", half ? "vec2u" : "vec4f", tile.b)
-    .function(fourOf("loadB", "b", half))
+    .function(fourOf("loadB", "b", half, context.stored.format))
     .index("matrixB", product.lead, product.stepsB);
   declareFinish(kernel, context, product);
   const tiles = extents.times(extents.ceilDivide(product.rows, tile.rows), extents.ceilDivide(product.columns, tile.columns));

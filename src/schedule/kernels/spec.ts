@@ -34,10 +34,14 @@ export interface View {
   readonly offset: Size;
 }
 
-/** Which of what a unit's kernels read and write lies in memory as f16, by its place; all else takes four bytes a value. */
+/** How values of two bytes are read: as f16, which the device must have, or two of them out of a word. */
+export type HalfFormat = "f16" | "packed f16" | "packed bf16";
+
+/** Which of what a unit's kernels read and write lies in memory in two bytes a value, by its place, and how; all else takes four bytes. */
 export interface Stored {
   readonly reads: readonly boolean[];
   readonly writes: readonly boolean[];
+  readonly format: HalfFormat;
 }
 
 /** What a spec sees of a node: nothing that tells two nodes of one signature apart. */
@@ -105,10 +109,23 @@ export const toHalf = (value: string): string => `f16(modc_f16(${value}))`;
 export const fromStored = (word: string, half: boolean): string => (half ? `f32(${word})` : word);
 
 /** `fn name(at: u32) -> vec4f`: four columns of a buffer whose elements are four columns each. */
-export const fourOf = (name: string, buffer: string, half: boolean): string =>
+export const fourOf = (name: string, buffer: string, half: boolean, format: HalfFormat = "f16"): string =>
   half
-    ? `fn ${name}(at: u32) -> vec4f {\n  let words = ${buffer}[at];\n  return vec4f(unpack2x16float(words.x), unpack2x16float(words.y));\n}`
+    ? `fn ${name}(at: u32) -> vec4f {\n  let words = ${buffer}[at];\n  return vec4f(${twoOf("words.x", format)}, ${twoOf("words.y", format)});\n}`
     : `fn ${name}(at: u32) -> vec4f { return ${buffer}[at]; }`;
+
+/** Both values of a word; those of bf16 are the upper halves of f32. */
+const twoOf = (word: string, format: HalfFormat): string =>
+  format === "packed bf16" ? `bitcast<vec2f>(vec2u(${word} << 16u, ${word} & 0xffff0000u))` : `unpack2x16float(${word})`;
+
+/** `fn name(at: u32) -> f32`: a value of a buffer, whose elements are words where it is packed. */
+export const oneOf = (name: string, buffer: string, half: boolean, format: HalfFormat): string =>
+  half && format !== "f16"
+    ? `fn ${name}(at: u32) -> f32 {\n  let word = ${buffer}[at / 2u];\n  return ${twoOf("word", format)}[at % 2u];\n}`
+    : `fn ${name}(at: u32) -> f32 { return ${fromStored(`${buffer}[at]`, half)}; }`;
+
+/** What a buffer of floats consists of, one by one. */
+export const elementOf = (half: boolean, format: HalfFormat): "f32" | "f16" | "u32" => (!half ? "f32" : format === "f16" ? "f16" : "u32");
 
 /** Collects one dispatch of a kernel. Names of buffers, fields and functions are those of its file. */
 export class KernelBuilder {
