@@ -11,9 +11,11 @@ import { themeButton } from "./theme.js";
 import { kernelsView } from "./views/kernels.js";
 import { ledgerView } from "./views/ledger.js";
 import { pictureView } from "./views/picture.js";
+import { runView } from "./views/run.js";
 import { stagesView } from "./views/stages.js";
 import type { View, ViewContext } from "./views/view.js";
 import { Workspace } from "./workspace.js";
+import type { DeviceCalls } from "./device/protocol.js";
 import type { CompilerCalls, Source } from "./worker/protocol.js";
 import { Remote } from "./worker/remote.js";
 
@@ -24,7 +26,7 @@ const PHASES: readonly { readonly value: Phase; readonly label: string }[] = [
 ];
 
 function start(): void {
-  const compiler = new Remote<CompilerCalls>(new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "compiler" }));
+  const compiler = new Remote<CompilerCalls>(startWorker("compiler"));
   const first = examples.find((e) => e.name === FIRST)!;
   const editor = new Editor(compiler, first.text, () => workspace.typed());
   const announcer = h("div", { role: "status", "aria-live": "polite", class: "hidden" });
@@ -32,7 +34,8 @@ function start(): void {
   const problems = new ProblemList((at) => editor.reveal(at));
   const parameters = new ParameterForm((set) => workspace.change({ set }));
   const context: ViewContext = { compiler, reveal: (at) => editor.reveal(at), say };
-  const views: readonly View[] = [pictureView(context), stagesView(context), kernelsView(context), ledgerView(context)];
+  const device = once(() => new Remote<DeviceCalls>(startWorker("device")));
+  const views: readonly View[] = [pictureView(context), stagesView(context), kernelsView(context), ledgerView(context), runView(context, device)];
   const tabs = new Tabs("What becomes of the model", views, () => void showTab());
 
   /** The last source without errors. */
@@ -76,6 +79,17 @@ function start(): void {
   document.querySelector("#source")!.append(editor.element, parameters.element, problems.element);
   document.querySelector("#panels")!.append(tabs.element, announcer);
   void workspace.check();
+}
+
+// The address and options stand in the call as they do, for the bundler reads them there.
+const startWorker = (name: "compiler" | "device"): Worker =>
+  name === "compiler"
+    ? new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "compiler" })
+    : new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "device" });
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
 }
 
 start();

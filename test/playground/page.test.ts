@@ -4,12 +4,27 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { compileGeneration } from "../../src/compile-generation.js";
+import { createGenerator, type GeneratedToken } from "../../src/generate/index.js";
+import { openDevice } from "../../src/runtime/index.js";
 import { root } from "../cli/spawn.js";
 import { installed, openPlayground, SITE, type Playground } from "./site.js";
 
 const examples = readdirSync(join(root, "examples"))
   .filter((f) => f.endsWith(".mod"))
   .map((f) => f.slice(0, -4));
+
+/** What Node's device makes of a prompt: the most likely tokens, and the layers that computed each. */
+async function continued(prompt: string, maxTokens: number): Promise<{ readonly text: string; readonly depths: readonly (number | null)[] }> {
+  const device = await openDevice();
+  const { generation } = compileGeneration(readFileSync(join(root, "examples", "moby.mod"), "utf8"), { target: device.target });
+  const generator = await createGenerator(generation!, device, join(root, "examples", "moby.safetensors"));
+  const tokens: GeneratedToken[] = [];
+  for await (const token of generator.generate([[...new TextEncoder().encode(prompt)]], { maxTokens })) tokens.push(token);
+  generator.dispose();
+  device.destroy();
+  return { text: new TextDecoder().decode(Uint8Array.from(tokens, (t) => t.token)), depths: tokens.map((t) => t.depth) };
+}
 
 const note = installed ? "" : " (skipped: chromium is not installed; on Debian apt-get install chromium)";
 
@@ -106,6 +121,46 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await page.getByRole("button", { name: /^norm, block/ }).focus();
     await page.keyboard.press("Enter");
     await page.locator(".editor .cm-activeLine", { hasText: "RMSNorm(dim)" }).waitFor();
+  });
+
+  it("generates the text that Node does, shades it, and fills the map of routes", async () => {
+    const prompt = "Call me Ishmael.";
+    await tab("Run").click();
+    await page.getByLabel("Prompt").fill(prompt);
+    await page.getByLabel("Tokens", { exact: true }).fill("12");
+    await page.getByLabel("Temperature").fill("0");
+    await page.getByRole("button", { name: "Generate" }).click();
+    const expected = await continued(prompt, 12);
+    await page.locator("#panel-run[data-state]").waitFor({ timeout: 90_000 });
+    expect(await page.locator("#panel-run .note[role=status]").textContent()).toMatch(
+      /; weights trained on Moby-Dick\. 12 tokens, .* of the operations of the dense model/,
+    );
+    expect(await page.locator(".stream").textContent()).toBe(prompt + expected.text);
+    const depths = await page.locator(".stream .token:not(.given)").evaluateAll((spans) => spans.map((s) => Number.parseInt((s as HTMLElement).title)));
+    // Of each token the next one tells; nothing has read the last.
+    expect(depths.slice(0, -1)).toEqual(expected.depths.slice(1));
+    expect(await page.getByRole("img", { name: `Which of 6 layers computed each of ${prompt.length + 12} tokens` }).count()).toBe(1);
+    expect(await page.locator(".heat-map li").allTextContents()).toEqual(
+      [1, 3, 5].map((i) => expect.stringMatching(new RegExp(`^layers\\.${i} computed \\d+(\\.\\d)?% of ${prompt.length + 11} tokens$`))),
+    );
+  });
+
+  it("says why a model cannot generate", async () => {
+    await checking(() => page.getByLabel("Example").selectOption("golden"));
+    await page.getByRole("button", { name: "Generate" }).click();
+    await page.locator("#panel-run .fault", { hasText: "`top` looks at the whole sequence" }).waitFor();
+    await checking(() => page.getByLabel("Example").selectOption("llama"));
+    await page.getByRole("button", { name: "Generate" }).click();
+    await page.locator("#panel-run .fault", { hasText: "49152 tokens" }).waitFor();
+  });
+
+  it("edits, compiles and draws in a browser without WebGPU, and says what it cannot do", async () => {
+    const without = await playground.open({ before: "Object.defineProperty(Navigator.prototype, 'gpu', { value: undefined })" });
+    await without.getByRole("group", { name: "Picture of Moby" }).waitFor();
+    await without.getByRole("tab", { name: "Run" }).click();
+    await without.getByText("This browser has no WebGPU, so the playground cannot run models here").waitFor();
+    expect(await without.getByRole("button", { name: "Generate" }).isDisabled()).toBe(true);
+    await without.close();
   });
 
   it("is as small as it should be", () => {

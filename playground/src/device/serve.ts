@@ -1,4 +1,6 @@
-// The device's worker: what the page can ask it to compute.
+// The device's worker: what the page can ask it to compute, one thing at a time.
 import { serve, type Server, type WorkerScope } from "../worker/serve.js";
+import type { DeviceCalls } from "./protocol.js";
+import { run } from "./run.js";
 
-export const serveDevice = (scope: WorkerScope): Server => serve<Record<never, never>>(scope, {});
+export const serveDevice = (scope: WorkerScope): Server => serve<DeviceCalls>(scope, { run });

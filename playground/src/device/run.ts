@@ -1,0 +1,124 @@
+// A model that continues a prompt: compiled for the page's device, its weights loaded, token after token told as it comes.
+import { compileGeneration } from "../../../src/compile-generation.js";
+import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
+import { ByteText, createGenerator, type Generation, type Generator, type Summary } from "../../../src/generate/index.js";
+import { matchWeights, readSafetensors, WeightsError } from "../../../src/runtime/index.js";
+import { FILE } from "../compiler/memo.js";
+import { describeDevice, pageDevice } from "./device.js";
+import { ModelError } from "./errors.js";
+import type { Layer, RunAsk, RunEvent } from "./protocol.js";
+
+/** Numbers in all weights: more takes too long, and too much memory, in a page. */
+export const MOST_WEIGHTS = 100e6;
+
+interface Ready {
+  readonly key: string;
+  readonly generator: Generator;
+  readonly weights: string;
+  readonly trained: boolean;
+}
+
+let ready: Ready | null = null;
+
+export async function run(ask: RunAsk, tell: (event: RunEvent) => void, signal: AbortSignal): Promise<Summary> {
+  const { generator, weights, trained } = await prepare(ask, tell, signal);
+  const { generation } = generator;
+  tell({ kind: "ready", device: describeDevice(generator.device), weights, trained, layers: layersOf(generation) });
+  const prompt = [...new TextEncoder().encode(ask.prompt)];
+  if (prompt.length === 0) throw new ModelError("the prompt is empty", "give it at least one character");
+  tell({ kind: "prompt", pieces: piecesOf(prompt), computed: await routesOf(generator, prompt, signal) });
+  const text = new ByteText();
+  const { temperature, topP, seed, maxTokens } = ask;
+  const tokens = generator.generate([prompt], { maxTokens, sampling: temperature === 0 ? {} : { temperature, topP, seed }, signal });
+  for (;;) {
+    const next = await tokens.next();
+    if (next.done) return next.value;
+    const { token, routes, finish } = next.value;
+    tell({ kind: "token", text: text.push([token]) + (finish === null ? "" : text.end()), computed: routes });
+  }
+}
+
+/** Compiles and loads what was asked for, unless it is what was run last. */
+async function prepare({ source, weights, file }: RunAsk, tell: (event: RunEvent) => void, signal: AbortSignal): Promise<Ready> {
+  const key = JSON.stringify([source, weights]);
+  if (ready?.key === key && ready.generator.device.alive) return ready;
+  discard();
+  tell({ kind: "stage", text: "opening the device" });
+  const device = await pageDevice();
+  tell({ kind: "stage", text: "compiling" });
+  const options = { file: FILE, set: source.set, target: device.target };
+  const { generation, diagnostics } = compileGeneration(source.text, options);
+  if (!generation) throw refused(diagnostics);
+  expectRuns(generation);
+  signal.throwIfAborted();
+  const found = weights === "trained" ? await trainedWeights(generation, file, signal) : null;
+  const onProgress = (event: { readonly kind: string; readonly done?: number; readonly total?: number }): void => {
+    if (event.kind !== "grow") tell({ kind: "stage", text: `${event.kind} ${event.done} of ${event.total}` });
+  };
+  const generator = await createGenerator(generation, device, found?.bytes, { signal, onProgress });
+  ready = { key, generator, weights: found?.name ?? "random weights, so the text is noise", trained: found !== null };
+  return ready;
+}
+
+/** Frees what was run last. */
+export function discard(): void {
+  ready?.generator.dispose();
+  ready = null;
+}
+
+function refused(diagnostics: readonly Diagnostic[]): ModelError {
+  const error = diagnostics.find((d) => d.severity === "error");
+  return new ModelError(`the model cannot generate: ${error?.message ?? "it has errors"}`, error?.hint ?? null);
+}
+
+function expectRuns({ vocabulary, prompt }: Generation): void {
+  if (vocabulary !== 256)
+    throw new ModelError(
+      `the model has ${vocabulary} tokens, and the playground reads bytes, which are 256`,
+      "set vocab to 256 under Parameters, or take the sizes that fit a page",
+    );
+  const weights = prompt.weights.reduce((sum, { shape }) => sum + shape.reduce((n, d) => n * d, 1), 0);
+  if (weights > MOST_WEIGHTS)
+    throw new ModelError(
+      `the model has ${Math.round(weights / 1e6)} million numbers in its weights, too many for a page`,
+      "take the sizes that fit a page, under Parameters",
+    );
+}
+
+/** The weights that the playground comes with, where the model is theirs; null where it is another. */
+async function trainedWeights(
+  { prompt }: Generation,
+  file: string,
+  signal: AbortSignal,
+): Promise<{ readonly bytes: ArrayBuffer; readonly name: string } | null> {
+  const response = await fetch(file, { signal });
+  if (!response.ok) throw new Error(`${file} was answered with ${response.status}`);
+  const bytes = await response.arrayBuffer();
+  try {
+    matchWeights(prompt, readSafetensors(bytes));
+  } catch (error) {
+    if (error instanceof WeightsError) return null;
+    throw error;
+  }
+  return { bytes, name: "weights trained on Moby-Dick" };
+}
+
+/** A layer for each attention, by the block it lies in, and for each route without any. */
+export function layersOf({ axes, layers }: Pick<Generation, "axes" | "layers">): readonly Layer[] {
+  const found = layers.map(({ path, axis }) => ({ path, axis: axes.findIndex((a) => a.axis === axis) }));
+  const bare = axes.flatMap(({ path, axis }, i) => (i > 0 && !layers.some((l) => l.axis === axis) ? [{ path, axis: i }] : []));
+  return [...found, ...bare].map(({ path, axis }) => ({ path: path.replace(/\.attn$/, "").replace(/\.inner$/, ""), axis, routed: axis > 0 }));
+}
+
+/** For each token of a prompt, route by route: whether it took it; null where nobody keeps that. The prompt is read for a single token: what is generated then reads it again. */
+async function routesOf(generator: Generator, prompt: readonly number[], signal: AbortSignal): Promise<readonly (readonly (boolean | null)[])[]> {
+  for await (const _ of generator.generate([prompt], { maxTokens: 1, signal }));
+  const taken = (await generator.taken()).map((sequences) => sequences && new Set(sequences[0]));
+  return prompt.map((_, t) => taken.map((positions, i) => (i === 0 ? true : (positions?.has(t) ?? null))));
+}
+
+/** The text that each byte completes. */
+function piecesOf(bytes: readonly number[]): readonly string[] {
+  const text = new ByteText();
+  return bytes.map((byte, i) => text.push([byte]) + (i === bytes.length - 1 ? text.end() : ""));
+}

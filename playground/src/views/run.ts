@@ -1,0 +1,145 @@
+// A model that continues a prompt: its text as it comes, each token shaded by the layers that computed it, and the map of routes.
+import weightsUrl from "../../../examples/moby.safetensors?url";
+import type { DeviceCalls, Layer, RunEvent, WeightsChoice } from "../device/protocol.js";
+import { choice, field, h } from "../dom.js";
+import type { Source } from "../worker/protocol.js";
+import type { Remote } from "../worker/remote.js";
+import { HeatMap, type Computed } from "./heat.js";
+import { percent } from "./numbers.js";
+import type { View, ViewContext } from "./view.js";
+import { webgpuNote } from "./webgpu.js";
+
+const WEIGHTS: readonly { readonly value: WeightsChoice; readonly label: string }[] = [
+  { value: "trained", label: "trained, where they fit" },
+  { value: "random", label: "random" },
+];
+
+export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>): View {
+  let source: Source | null = null;
+  let running: AbortController | null = null;
+  const prompt = h("textarea", { rows: 2, "aria-label": "Prompt" }, "Call me Ishmael. Some years ago");
+  const tokens = h("input", { type: "number", min: 1, max: 2000, value: 100 });
+  const temperature = h("input", { type: "number", min: 0, max: 5, step: 0.1, value: 0.7 });
+  const seed = h("input", { type: "number", min: 0, max: 999999, step: 1, value: 1 });
+  let weights: WeightsChoice = "trained";
+  const pick = choice(WEIGHTS, weights, (value) => (weights = value === "random" ? "random" : "trained"));
+  const button = h("button", { type: "button", class: "primary", onclick: () => (running ? running.abort() : void start()) }, "Generate");
+  const status = h("p", { class: "note", role: "status" });
+  const stream = h("div", { class: "stream", role: "log", "aria-label": "Text", "aria-live": "off", tabindex: 0 });
+  const heat = new HeatMap();
+  const legend = h(
+    "p",
+    { class: "note", hidden: true },
+    "The darker a token, the more of the layers with routes computed it. Below: a column a token, a row a layer; a dot where the layer was skipped.",
+  );
+  const note = webgpuNote("run");
+  button.disabled = note !== null;
+  const bar = h("div", { class: "bar" }, button, field("Tokens", tokens), field("Temperature", temperature), field("Seed", seed), field("Weights", pick));
+  const panel = h("div", {}, note, h("div", { class: "prompt" }, prompt), bar, status, stream, legend, heat.element);
+
+  async function start(): Promise<void> {
+    if (!source || running) return;
+    const controller = new AbortController();
+    running = controller;
+    button.textContent = "Stop";
+    stream.replaceChildren();
+    heat.start([]);
+    legend.hidden = true;
+    const shown = new Shown(stream, heat);
+    const began = performance.now();
+    let text = "";
+    const onEvent = (event: RunEvent): void => {
+      if (event.kind === "stage") status.textContent = `${event.text} …`;
+      else if (event.kind === "ready") {
+        status.textContent = `${event.device}; ${event.weights}`;
+        legend.hidden = !event.layers.some((l) => l.routed);
+        shown.start(event.layers);
+      } else if (event.kind === "prompt") event.pieces.forEach((piece, i) => shown.prompt(piece, event.computed[i]!));
+      else {
+        text += event.text;
+        shown.token(event.text, event.computed);
+      }
+    };
+    const ask = {
+      source: { text: source.text, set: source.set },
+      prompt: prompt.value,
+      maxTokens: Math.max(1, Math.min(2000, Math.floor(tokens.valueAsNumber) || 1)),
+      temperature: Math.max(0, temperature.valueAsNumber || 0),
+      topP: 0.95,
+      seed: Math.max(0, Math.floor(seed.valueAsNumber) || 0),
+      weights,
+      file: new URL(weightsUrl, document.baseURI).href,
+    };
+    try {
+      const summary = await device().call("run", ask, { onEvent, signal: controller.signal });
+      const rate = summary.generation > 0 ? (1000 * (summary.generatedTokens - 1)) / summary.generation : 0;
+      const flops = summary.flops ? `, ${percent(summary.flops.own / summary.flops.dense)} of the operations of the dense model` : "";
+      status.textContent = `${status.textContent}. ${summary.generatedTokens} tokens, ${rate.toFixed(1)} a second${flops}; ${((performance.now() - began) / 1000).toFixed(1)} s in all`;
+      panel.dataset["state"] = "done";
+      say(`Generated: ${text}`);
+    } catch (error) {
+      fail(error, controller.signal.aborted);
+    } finally {
+      running = null;
+      button.textContent = "Generate";
+    }
+  }
+
+  function fail(error: unknown, stopped: boolean): void {
+    if (stopped) {
+      status.textContent = "stopped";
+      return;
+    }
+    const hint = error instanceof Error && "hint" in error && typeof error.hint === "string" ? ` ${error.hint}.` : "";
+    status.replaceChildren(h("span", { class: "fault" }, `${error instanceof Error ? error.message : String(error)}.`), hint);
+    panel.dataset["state"] = "failed";
+  }
+  return { id: "run", label: "Run", panel, show: async (shown) => void (source = shown) };
+}
+
+/** The text on the page, token by token. What computed a token is known when the next one comes. */
+class Shown {
+  #last: HTMLSpanElement | null = null;
+  #routed: readonly Layer[] = [];
+  #layers = 0;
+
+  constructor(
+    readonly stream: HTMLElement,
+    readonly heat: HeatMap,
+  ) {}
+
+  start(layers: readonly Layer[]): void {
+    this.#routed = layers.filter((l) => l.routed);
+    this.#layers = layers.length;
+    this.heat.start(layers);
+  }
+
+  prompt(text: string, computed: Computed): void {
+    this.#append(text, "token given");
+    this.#shade(computed);
+    this.heat.add(text, computed);
+  }
+
+  token(text: string, before: Computed | null): void {
+    if (before) {
+      this.#shade(before);
+      this.heat.fill(before);
+    }
+    this.#append(text, "token");
+    this.heat.add(text, null);
+  }
+
+  #append(text: string, name: string): void {
+    this.#last = h("span", { class: name }, text);
+    this.stream.append(this.#last);
+    this.stream.scrollTop = this.stream.scrollHeight;
+  }
+
+  #shade(computed: Computed): void {
+    const took = this.#routed.filter((l) => computed[l.axis] === true).length;
+    const share = this.#routed.length === 0 ? 0 : took / this.#routed.length;
+    if (!this.#last) return;
+    this.#last.style.backgroundColor = `rgba(var(--heat), ${0.6 * share})`;
+    this.#last.title = `${this.#layers - this.#routed.length + took} of ${this.#layers} layers`;
+  }
+}
