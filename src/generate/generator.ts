@@ -1,9 +1,9 @@
 // A model that generates, on a device: two programs with their weights and caches, which one generation at a time uses.
 import type { Generation } from "../program/generation.js";
-import { type Device, InputError, load, type Session } from "../runtime/index.js";
-import { Capacity } from "./capacity.js";
+import { type Device, type DeviceLostError, InputError, openDevice, RuntimeError } from "../runtime/index.js";
 import { checkOptions, checkPrompts, type Limits } from "./check.js";
 import { samplingTables } from "./options.js";
+import { leave, type Place, placeOn } from "./place.js";
 import { Run } from "./run.js";
 import type { GeneratedToken, GenerateOptions, GeneratorOptions, Summary, WeightsInput } from "./types.js";
 
@@ -13,50 +13,40 @@ import type { GeneratedToken, GenerateOptions, GeneratorOptions, Summary, Weight
  */
 export async function createGenerator(generation: Generation, device: Device, weights?: WeightsInput, options: GeneratorOptions = {}): Promise<Generator> {
   const limits = checkOptions(generation, options);
-  const { batchAxis, tokenAxis, sequenceAxis } = generation;
-  const max = { [batchAxis]: 1, [sequenceAxis]: 1, ...new Capacity(generation, 1, 1).extents };
-  const { live, seed, signal, onProgress, weightsOf } = options;
-  const shared = { ...(live && { live }), ...(seed !== undefined && { seed }), ...(signal && { signal }), ...(onProgress && { onProgress }) };
-  const prompt = await load(generation.prompt, device, weights, { ...shared, ...(weightsOf && { weightsOf }), max: { ...max, [tokenAxis]: limits.chunk } });
-  try {
-    const step = await load(generation.step, device, weights, {
-      ...shared,
-      max: { ...max, [tokenAxis]: 1 },
-      statesOf: prompt,
-      weightsOf: prompt,
-      inFlight: limits.ahead,
-    });
-    return new Generator(generation, { prompt, step }, limits);
-  } catch (error) {
-    prompt.dispose();
-    throw error;
-  }
+  return new Generator(await placeOn(generation, device, weights, limits, options), limits, weights, options);
 }
 
 export class Generator {
-  readonly generation: Generation;
-  readonly #prompt: Session;
-  readonly #step: Session;
   readonly #limits: Limits;
+  readonly #weights: WeightsInput | undefined;
+  readonly #options: GeneratorOptions;
+  #place: Place;
+  /** The device that it opened itself, in place of one that was lost. */
+  #own: Device | null = null;
   #busy = false;
   #summary: Summary | null = null;
   #run: Run | null = null;
 
   /** Use `createGenerator`. */
-  constructor(generation: Generation, { prompt, step }: { readonly prompt: Session; readonly step: Session }, limits: Limits) {
-    this.generation = generation;
-    this.#prompt = prompt;
-    this.#step = step;
+  constructor(place: Place, limits: Limits, weights: WeightsInput | undefined, options: GeneratorOptions) {
+    this.#place = place;
     this.#limits = limits;
+    this.#weights = weights;
+    this.#options = options;
   }
 
+  get generation(): Generation {
+    return this.#place.generation;
+  }
+
+  /** Where it runs: another one after that was lost. */
   get device(): Device {
-    return this.#prompt.device;
+    return this.#place.device;
   }
 
   /** Of both sessions together. */
   get memory(): { readonly buffers: number; readonly bytes: number } {
-    const [a, b] = [this.#prompt.memory, this.#step.memory];
+    const [a, b] = [this.#place.prompt.memory, this.#place.step.memory];
     return { buffers: a.buffers + b.buffers, bytes: a.bytes + b.bytes };
   }
 
@@ -67,14 +57,14 @@ export class Generator {
 
   /**
    * Continues each prompt, tokens in the order in which they are known; several sequences take turns. One generation at a time: another may begin when this one has ended, or its
-   * iterator was left. Throws InputError for a prompt that is empty, holds what is no token or is longer than the context.
+   * iterator was left. Where the device is lost it goes on from another (`recover`). Throws InputError for a prompt that is empty, holds what is no token or is longer than the context.
    */
   async *generate(prompts: readonly ArrayLike<number>[], options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, Summary> {
     const most = checkPrompts(this.generation, prompts, options);
     const sampling = samplingTables(options.sampling ?? {}, prompts.length, this.generation.vocabulary);
     if (this.#busy) throw busy();
     this.#busy = true;
-    const run = (this.#run = new Run(this.generation, { prompt: this.#prompt, step: this.#step }, this.#limits, { prompts, most, options, sampling }));
+    const run = (this.#run = new Run(this.#place, this.#limits, { prompts, most, options, sampling }, (lost) => this.#goElsewhere(lost, options.signal)));
     try {
       yield* run.tokens();
     } finally {
@@ -94,10 +84,42 @@ export class Generator {
     return this.#run === null ? [] : this.#run.taken();
   }
 
+  /** Another device with the weights, for one that was lost; what tells of it once the caches are as they were. */
+  async #goElsewhere(lost: DeviceLostError, signal: AbortSignal | undefined): Promise<{ readonly place: Place; readonly recovered: (tokens: number) => void }> {
+    const { recover, onRecovered, weightsOf, ...options } = this.#options;
+    const usual: GeneratorOptions["recover"] = weightsOf ? null : async () => ({ device: await openDevice() });
+    const open = recover === undefined ? usual : recover;
+    if (!open) throw lost;
+    const began = performance.now();
+    try {
+      const { device, generation = this.generation } = await open(lost);
+      this.#own?.destroy();
+      this.#own = device;
+      const place = await placeOn(expectSame(generation, this.generation), device, this.#weights, this.#limits, { ...options, ...(signal && { signal }) });
+      leave(this.#place);
+      this.#place = place;
+      return { place, recovered: (tokens) => onRecovered?.({ lost, device, tokens, milliseconds: performance.now() - began }) };
+    } catch (cause) {
+      if (signal?.aborted) throw cause;
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new RuntimeError("device-lost", `${lost.message}, and no other can go on: ${reason}`, {
+        hint: cause instanceof RuntimeError ? cause.hint : null,
+        cause,
+      });
+    }
+  }
+
   dispose(): void {
-    this.#step.dispose();
-    this.#prompt.dispose();
+    leave(this.#place);
+    this.#own?.destroy();
   }
 }
 
 const busy = (): InputError => new InputError(null, "the generator is busy with another generation", "leave its iterator first, or make another generator");
+
+/** Throws InputError for another model. */
+function expectSame(generation: Generation, before: Generation): Generation {
+  const shape = ({ vocabulary, context, axes, layers }: Generation): string => JSON.stringify([vocabulary, context, axes, layers]);
+  if (shape(generation) !== shape(before)) throw new InputError("recover", "the generation to go on with is of another model");
+  return generation;
+}

@@ -4,4 +4,4 @@ export { createGenerator, type Generator } from "./generator.js";
 export type { SamplingOptions } from "./options.js";
 export { ByteText, StopMatcher, type Streamed } from "./stop.js";
 export { type GeneratedText, generateText, type GenerateTextOptions, type TextCodec, type TokenDecoder } from "./text.js";
-export type { Finish, GeneratedToken, GenerateOptions, GeneratorOptions, RouteUse, Summary } from "./types.js";
+export type { Finish, GeneratedToken, GenerateOptions, GeneratorOptions, Recovered, RouteUse, Summary } from "./types.js";

@@ -1,10 +1,10 @@
 // One generation: prompts are read in chunks, then tokens are added a step at a time, several steps ahead of what the host has heard.
-import type { Generation } from "../program/generation.js";
-import type { Results, Session } from "../runtime/index.js";
+import { DeviceLostError, type Results } from "../runtime/index.js";
 import { SAMPLING_COLUMNS } from "../size/sampling.js";
 import { Capacity } from "./capacity.js";
 import type { Limits } from "./check.js";
 import type { SamplingTables } from "./options.js";
+import type { Place } from "./place.js";
 import { layersOn, summarise, Timing } from "./summary.js";
 import type { Finish, GeneratedToken, GenerateOptions, Summary } from "./types.js";
 
@@ -37,11 +37,13 @@ const chosen = (results: Results, sequence: number, routes: Chosen["routes"]): C
   routes,
 });
 
+/** Another place for one whose device was lost; `recovered` is told how many tokens were read again there. */
+export type GoElsewhere = (lost: DeviceLostError) => Promise<{ readonly place: Place; readonly recovered: (tokens: number) => void }>;
+
 /** One generation. */
 export class Run {
-  readonly #generation: Generation;
-  readonly #prompt: Session;
-  readonly #step: Session;
+  #place: Place;
+  readonly #goElsewhere: GoElsewhere;
   readonly #limits: Limits;
   readonly #prompts: readonly ArrayLike<number>[];
   /** Tokens to be added to each sequence, at most. */
@@ -49,11 +51,11 @@ export class Run {
   readonly #options: GenerateOptions;
   readonly #sampling: SamplingTables;
   readonly #ends: ReadonlySet<number>;
-  readonly #capacity: Capacity;
+  #capacity: Capacity;
   readonly #timing = new Timing();
   readonly #pending: Pending[] = [];
-  /** Of each sequence: tokens that were handed out, tokens that the device was asked for, and whether it has ended. */
-  readonly #given: Uint32Array;
+  /** Of each sequence: the tokens that were handed out, how many the device was asked for, and whether it has ended. */
+  readonly #said: readonly number[][];
   readonly #asked: Uint32Array;
   readonly #ended: Uint8Array;
   readonly #outputs: readonly string[];
@@ -61,72 +63,104 @@ export class Run {
   /** By axis, of each sequence: the rows of its prompt. */
   #rowsRead: readonly (readonly number[])[] = [];
 
-  constructor(
-    generation: Generation,
-    { prompt, step }: { readonly prompt: Session; readonly step: Session },
-    limits: Limits,
-    { prompts, most, options, sampling }: Asked,
-  ) {
-    this.#generation = generation;
-    this.#prompt = prompt;
-    this.#step = step;
+  constructor(place: Place, limits: Limits, { prompts, most, options, sampling }: Asked, goElsewhere: GoElsewhere) {
+    this.#place = place;
+    this.#goElsewhere = goElsewhere;
     this.#limits = limits;
     this.#prompts = prompts;
     this.#most = most;
     this.#options = options;
     this.#sampling = sampling;
     this.#ends = new Set(options.ends);
-    this.#capacity = new Capacity(generation, prompts.length, Math.max(...prompts.map((p, b) => p.length + most[b]! - 1)));
-    this.#given = new Uint32Array(prompts.length);
+    this.#capacity = this.#newCapacity();
+    this.#said = prompts.map(() => []);
     this.#asked = new Uint32Array(prompts.length);
     this.#ended = new Uint8Array(prompts.length);
-    this.#layers = layersOn(generation);
-    this.#outputs = ["token", "logprob", ...generation.axes.map((a) => a.count)];
+    this.#layers = layersOn(place.generation);
+    this.#outputs = ["token", "logprob", ...place.generation.axes.map((a) => a.count)];
+  }
+
+  #newCapacity(): Capacity {
+    const longest = Math.max(...this.#prompts.map((p, b) => p.length + this.#most[b]! - 1));
+    return new Capacity(this.#place.generation, this.#prompts.length, longest);
   }
 
   async *tokens(): AsyncGenerator<GeneratedToken, void> {
-    yield* this.#read();
-    for (;;) {
-      await this.#goAhead();
-      const next = this.#pending.shift();
-      if (!next) return;
-      yield* this.#hear(next, await next.results);
+    let recovered: ((tokens: number) => void) | null = null;
+    for (let before = -1; ;) {
+      try {
+        yield* this.#read(recovered);
+        for (;;) {
+          await this.#goAhead();
+          const next = this.#pending.shift();
+          if (!next) return;
+          yield* this.#hear(next, await next.results);
+        }
+      } catch (fault) {
+        const said = this.#said.reduce((n, tokens) => n + tokens.length, 0);
+        // Two devices that were lost with no token between them: a third would be too.
+        if (!(fault instanceof DeviceLostError) || said === before) throw fault;
+        before = said;
+        await this.end();
+        const elsewhere = await this.#goElsewhere(fault);
+        this.#place = elsewhere.place;
+        recovered = elsewhere.recovered;
+        this.#pending.length = 0;
+        this.#capacity = this.#newCapacity();
+      }
     }
   }
 
-  /** Reads the prompts, a chunk of each at a time; each sequence's first token comes with its last chunk. */
-  async *#read(): AsyncGenerator<GeneratedToken, void> {
-    const { batchAxis, input } = this.#generation;
-    await this.#prompt.resetStates({ [batchAxis]: this.#prompts.length, ...this.#capacity.extents });
-    const { settings, seeds, bias } = this.#generation.sampling;
+  /** Reads what there is of each text, a chunk of each at a time: the prompts, and what was said before a device was lost. Each sequence's next token comes with its last chunk. */
+  async *#read(recovered: ((tokens: number) => void) | null): AsyncGenerator<GeneratedToken, void> {
+    const { generation, prompt } = this.#place;
+    await prompt.resetStates({ [generation.batchAxis]: this.#prompts.length, ...this.#capacity.extents });
+    const { settings, seeds, bias } = generation.sampling;
     const tables = [[settings, this.#sampling.settings] as const, [seeds, this.#sampling.seeds] as const];
     const biases = this.#sampling.bias ? [[bias, this.#sampling.bias] as const] : [];
-    await this.#prompt.writeStates(new Map([...tables, ...biases].map(([name, data]) => [name, { data }])));
-    const longest = Math.max(...this.#prompts.map((p) => p.length));
-    const first: Chosen[] = [];
-    for (let from = 0; from < longest; from += this.#limits.chunk) {
+    await prompt.writeStates(new Map([...tables, ...biases].map(([name, data]) => [name, { data }])));
+    const texts = this.#prompts.map((p, b) => this.#textOf(p, b));
+    const at = new Uint32Array(texts.length);
+    const next: Chosen[] = [];
+    for (;;) {
       this.#options.signal?.throwIfAborted();
-      const lengths = Uint32Array.from(this.#prompts, (p) => Math.max(0, Math.min(this.#limits.chunk, p.length - from)));
+      const lengths = Uint32Array.from(texts, (t, b) => this.#chunkOf(t.length - at[b]!, this.#said[b]!.length > 0));
+      if (lengths.every((n) => n === 0)) break;
       if (!this.#capacity.fits(lengths)) await this.#grow(lengths);
       const width = lengths.reduce((a, b) => Math.max(a, b), 0);
-      const data = new Uint32Array(this.#prompts.length * width);
-      this.#prompts.forEach((p, b) => {
-        for (let i = 0; i < lengths[b]!; i++) data[b * width + i] = p[from + i]!;
+      const data = new Uint32Array(texts.length * width);
+      texts.forEach((t, b) => {
+        for (let i = 0; i < lengths[b]!; i++) data[b * width + i] = t[at[b]! + i]!;
       });
       this.#capacity.give(lengths);
-      const results = await this.#prompt.run({ [input]: { data, shape: [this.#prompts.length, width] } }, { ...this.#asks(), lengths });
+      const results = await prompt.run({ [generation.input]: { data, shape: [texts.length, width] } }, { ...this.#asks(), lengths });
       const routes = this.#routes(results);
       this.#capacity.hear(lengths, this.#counts(results));
       lengths.forEach((n, b) => {
-        if (n > 0) first[b] = chosen(results, b, n === 1 ? routes[b]! : null);
+        if (n > 0) next[b] = chosen(results, b, n === 1 ? routes[b]! : null);
+        at[b]! += n;
       });
     }
-    this.#timing.first();
-    this.#rowsRead = this.#generation.axes.map((_, i) => [...this.#capacity.known(i)]);
-    for (const [b, choice] of first.entries()) {
-      this.#asked[b] = 1;
+    if (this.#rowsRead.length === 0) {
+      this.#timing.first();
+      this.#rowsRead = generation.axes.map((_, i) => [...this.#capacity.known(i)]);
+    }
+    recovered?.(at.reduce((a, b) => a + b, 0));
+    for (const [b, choice] of next.entries()) {
+      if (this.#ended[b]) continue;
+      this.#asked[b] = this.#said[b]!.length + 1;
       yield this.#token(b, choice);
     }
+  }
+
+  /** The tokens of a sequence so far; the last one of a text that has ended need not be read. */
+  #textOf(prompt: ArrayLike<number>, sequence: number): ArrayLike<number> {
+    const said = this.#said[sequence]!;
+    return said.length === 0 ? prompt : [...Array.from(prompt), ...(this.#ended[sequence] ? said.slice(0, -1) : said)];
+  }
+  /** How many of so many tokens are read at once. The last one that was said is read by itself, as it was before, so that it is known which routes it took. */
+  #chunkOf(left: number, said: boolean): number {
+    return Math.min(this.#limits.chunk, said && left > 1 ? left - 1 : left);
   }
 
   /** Hands steps to the device, as many as may be under way. */
@@ -140,9 +174,9 @@ export class Run {
         if (this.#pending.length > 0) return;
         await this.#grow(lengths);
       }
-      const { batchAxis, tokenAxis } = this.#generation;
+      const { batchAxis, tokenAxis } = this.#place.generation;
       const asks = this.#asks();
-      const results = this.#step.run({}, { ...asks, extents: { ...asks.extents, [batchAxis]: this.#prompts.length, [tokenAxis]: 1 }, lengths });
+      const results = this.#place.step.run({}, { ...asks, extents: { ...asks.extents, [batchAxis]: this.#prompts.length, [tokenAxis]: 1 }, lengths });
       results.catch(() => {}); // whoever hears of it, or ends the run, has it
       this.#pending.push({ lengths, results });
       this.#capacity.give(lengths);
@@ -158,7 +192,7 @@ export class Run {
   }
 
   #token(sequence: number, { token, logprob, routes }: Chosen): GeneratedToken {
-    const index = this.#given[sequence]!++;
+    const index = this.#said[sequence]!.push(token) - 1;
     const last = index + 1 === this.#most[sequence];
     const full = last && (this.#options.maxTokens === undefined || index + 1 < this.#options.maxTokens);
     const finish: Finish | null = this.#ends.has(token) ? "end" : this.#options.until?.(sequence, token) ? "stop" : full ? "context" : last ? "length" : null;
@@ -170,10 +204,10 @@ export class Run {
 
   /** What is asked of every run. */
   #asks(): { readonly outputs: readonly string[]; readonly extents: Readonly<Record<string, number>> } {
-    return { outputs: this.#outputs, extents: { [this.#generation.sequenceAxis]: 1, ...this.#capacity.extents } };
+    return { outputs: this.#outputs, extents: { [this.#place.generation.sequenceAxis]: 1, ...this.#capacity.extents } };
   }
   #counts(results: Results): readonly ArrayLike<number>[] {
-    return this.#generation.axes.map((a) => results[a.count]!.data);
+    return this.#place.generation.axes.map((a) => results[a.count]!.data);
   }
   /** Of each sequence: whether its token of a run took each axis. */
   #routes(results: Results): readonly (readonly boolean[])[] {
@@ -183,13 +217,13 @@ export class Run {
 
   async #grow(lengths: Uint32Array): Promise<void> {
     this.#capacity.grow(lengths);
-    await this.#prompt.growStates(this.#capacity.extents);
+    await this.#place.prompt.growStates(this.#capacity.extents);
   }
 
   /** By axis, of each sequence, the positions of its rows; null where they are not kept. */
   async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
-    const { axes } = this.#generation;
-    const values = await this.#prompt.readStates(axes.flatMap((a) => a.positions ?? []));
+    const { axes } = this.#place.generation;
+    const values = await this.#place.prompt.readStates(axes.flatMap((a) => a.positions ?? []));
     return axes.map(({ positions, capacity }, i) => {
       const known = this.#capacity.known(i);
       if (i === 0) return Array.from(known, (rows) => Uint32Array.from({ length: rows }, (_, at) => at));
@@ -207,6 +241,12 @@ export class Run {
 
   summary(): Summary {
     const prompts = this.#prompts.map((p) => p.length);
-    return summarise(this.#generation, { prompts, read: this.#rowsRead, given: this.#given, capacity: this.#capacity, timing: this.#timing });
+    return summarise(this.#place.generation, {
+      prompts,
+      read: this.#rowsRead,
+      given: this.#said.map((tokens) => tokens.length),
+      capacity: this.#capacity,
+      timing: this.#timing,
+    });
   }
 }

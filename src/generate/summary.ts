@@ -32,7 +32,7 @@ export class Timing {
 export interface Done {
   /** Tokens of each prompt, and those added to each. */
   readonly prompts: readonly number[];
-  readonly given: Uint32Array;
+  readonly given: readonly number[];
   /** Rows of the prompts on each axis; empty where they were not read to their end. */
   readonly read: readonly (readonly number[])[];
   readonly capacity: Capacity;

@@ -1,6 +1,7 @@
 // What is asked of a generation and what it gives.
 import type { SamplingOptions } from "./options.js";
-import type { LiveValue, Session, SessionEvent, WeightsInput } from "../runtime/index.js";
+import type { Generation } from "../program/generation.js";
+import type { Device, DeviceLostError, LiveValue, Session, SessionEvent, WeightsInput } from "../runtime/index.js";
 
 export interface GeneratorOptions {
   /** Tokens of a prompt that are read at once, at most. Default 256. */
@@ -14,6 +15,22 @@ export interface GeneratorOptions {
   readonly weightsOf?: Session;
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: SessionEvent) => void;
+  /**
+   * Opens the device to go on from when this one was lost, with the generation compiled for it where that is another; the generator destroys it in the end. By default the best there
+   * is, unless `weightsOf` is given; null: a lost device ends the generation. Weights are read again from where they came.
+   */
+  readonly recover?: ((lost: DeviceLostError) => Promise<{ readonly device: Device; readonly generation?: Generation }>) | null;
+  /** Told once when a generation goes on from another device. */
+  readonly onRecovered?: (event: Recovered) => void;
+}
+
+export interface Recovered {
+  readonly lost: DeviceLostError;
+  /** The one that it goes on from. */
+  readonly device: Device;
+  /** Tokens that were read again, so that the caches are as they were. */
+  readonly tokens: number;
+  readonly milliseconds: number;
 }
 
 export interface GenerateOptions {

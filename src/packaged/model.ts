@@ -79,7 +79,9 @@ async function load(places: Places, tokenizer: (() => Promise<TokenizerPart>) | 
     };
     const session = use === "generate" ? null : await loadSession(programs.run, device, weights, { ...shared, ...(options.max && { max: options.max }) });
     const generator =
-      generation && use !== "run" ? await createGenerator(generation, device, weights, { ...shared, ...(session && { weightsOf: session }) }) : null;
+      generation && use !== "run"
+        ? await createGenerator(generation, device, weights, { ...shared, recover: null, ...(session && { weightsOf: session }) })
+        : null;
     await weights.close();
     return new Loaded({ device, session, generator, text, generates: generation !== null });
   } catch (error) {

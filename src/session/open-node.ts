@@ -3,7 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import type { Read } from "../check/files.js";
 import { generationModel } from "../compile-generation.js";
 import type { SourceFile } from "../diagnostics/span.js";
-import { createGenerator, type GeneratorOptions } from "../generate/index.js";
+import { createGenerator, type Generation, type GeneratorOptions } from "../generate/index.js";
 import { checkpointFiles } from "../huggingface/files-node.js";
 import { checkpointSource, checkpointText } from "../huggingface/folder-node.js";
 import type { GenerationDefaults } from "../huggingface/generation.js";
@@ -84,8 +84,13 @@ export async function createSession({ source, read, texts, weights }: SessionSou
   const close = (): void => {
     if (device !== wanted) device.destroy();
   };
+  const generationFor = (on: Device): Generation => forTarget(on.target, tunings?.(on) ?? undefined);
+  const another = async (): Promise<{ readonly device: Device; readonly generation: Generation }> => {
+    const opened = await openDevice(wanted instanceof Device ? {} : wanted);
+    return { device: opened, generation: generationFor(opened) };
+  };
   try {
-    const generator = await createGenerator(forTarget(device.target, tunings?.(device) ?? undefined), device, weights ?? undefined, rest);
+    const generator = await createGenerator(generationFor(device), device, weights ?? undefined, { recover: another, ...rest });
     return new TextSession({ name: model.name, texts: { ...texts, tokenizer }, diagnostics, sources, generator, close });
   } catch (fault) {
     close();

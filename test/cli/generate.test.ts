@@ -2,8 +2,8 @@
 import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { generate, type GenerateFlags } from "../../src/cli/commands/generate.js";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { generate, type GenerateFlags, type GenerateTrial } from "../../src/cli/commands/generate.js";
 import { judge } from "../../src/cli/exit.js";
 import { openSession, type GenerateTextOptions, type TextSession } from "../../src/session/index.js";
 import { writeTextFolder } from "../session/folder.js";
@@ -146,6 +146,40 @@ function ended(
     then(child);
   });
 }
+
+describe("a device that is lost in the middle of a text", () => {
+  /** The command in this process, its device lost at the fifth token. */
+  async function lossy(recover?: GenerateTrial["recover"]): Promise<{ readonly ended: unknown; readonly stdout: string; readonly stderr: string }> {
+    const [stdout, stderr]: string[][] = [[], []];
+    const spies = [
+      vi.spyOn(process.stdout, "write").mockImplementation((text) => stdout!.push(String(text)) > 0),
+      vi.spyOn(process.stderr, "write").mockImplementation((text) => stderr!.push(String(text)) > 0),
+    ];
+    try {
+      const trial: GenerateTrial = { told: (own, { index }) => index === 4 && own.device.gpu.destroy(), ...(recover && { recover }) };
+      const flags = { weights: join(root, MOBY[2]), prompt: [PROMPT], maxTokens: "80" };
+      const ended: unknown = await generate(join(root, MOBY[0]), flags, trial).catch((fault: unknown) => fault);
+      return { ended, stdout: stdout!.join(""), stderr: stderr!.join("") };
+    } finally {
+      for (const spy of spies) spy.mockRestore();
+    }
+  }
+
+  it("is a line on standard error, and the text is what it would have been", async () => {
+    const [wanted] = await moby([PROMPT], { maxTokens: 80 });
+    const { ended: exit, stdout, stderr } = await lossy();
+    expect([exit, stdout]).toEqual([0, `${wanted}\n`]);
+    expect(stderr.match(/^note: the device was destroyed; the text goes on from .*, where \d+ tokens were read again in \S+ ms$/gm)).toHaveLength(1);
+  });
+
+  it("ends with 3 where there is no other", async () => {
+    const { ended: fault, stdout } = await lossy(() => Promise.reject(new Error("nothing is left")));
+    expect(judge(fault)).toMatchObject({ exit: 3, message: "the device was destroyed, and no other can go on: nothing is left" });
+    const [wanted] = await moby([PROMPT], { maxTokens: 80 });
+    expect(wanted!.startsWith(stdout.trimEnd())).toBe(true);
+    expect(stdout.endsWith("\n")).toBe(true);
+  });
+});
 
 describe("what modc generate refuses", () => {
   /** A copy of the folder with something done to it. */

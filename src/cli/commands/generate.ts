@@ -1,6 +1,6 @@
 // `modc generate`: goes on from prompts, streams what is generated, and tells what it came to.
 import type { GeneratedText, Summary } from "../../generate/index.js";
-import { createSession, sessionTexts, type SessionSource } from "../../session/open-node.js";
+import { createSession, sessionTexts, type OpenSessionOptions, type SessionSource } from "../../session/open-node.js";
 import { SourceError } from "../../session/errors.js";
 import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
@@ -20,7 +20,7 @@ import { promptsOf, type PromptFlags } from "../prompts.js";
 import { samplingOf, type SamplingFlags } from "../sampling.js";
 import { columns, onInterrupt, Progress, say, useColor } from "../terminal.js";
 import { tuningsOn, type TuningsFlags } from "../tunings.js";
-import { milliseconds, percent } from "../units.js";
+import { milliseconds, percent, plural } from "../units.js";
 
 export interface GenerateFlags extends Pick<ModelFlags, "set" | "model">, PrecisionFlags, DeviceFlags, TuningsFlags, PromptFlags, SamplingFlags {
   readonly weights?: string;
@@ -34,13 +34,19 @@ export interface GenerateFlags extends Pick<ModelFlags, "set" | "model">, Precis
 /** Where neither flags nor checkpoint say how long a text may become. */
 const USUAL_TOKENS = 256;
 
-export async function generate(file: string, flags: GenerateFlags): Promise<ExitCode> {
+/** What a trial does at each token that comes, such as losing the device. */
+export interface GenerateTrial {
+  readonly told?: (session: TextSession, event: GeneratedText) => void;
+  readonly recover?: OpenSessionOptions["recover"];
+}
+
+export async function generate(file: string, flags: GenerateFlags, trial: GenerateTrial = {}): Promise<ExitCode> {
   if (deviceKind(flags) === "reference")
     throw new UserError("tokens are generated on a device: `modc run --device reference` computes one pass", null, EXIT.usage);
   const chosen = samplingOf(flags);
   const prompts = promptsOf(flags);
   const progress = new Progress();
-  const session = await open(file, flags, progress);
+  const session = await open(file, flags, progress, trial);
   const stop = new AbortController();
   const restore = onInterrupt(() => stop.abort());
   const events: GeneratedText[][] = prompts.map(() => []);
@@ -51,16 +57,13 @@ export async function generate(file: string, flags: GenerateFlags): Promise<Exit
     const tokens = prompts.map((p) => tokensOf(p, tokenizer, chat));
     const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
     progress.report("reading the prompt");
-    const interrupted = await listen(
-      session.generate({ prompts: tokens }, { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal }),
-      stop.signal,
-      (event) => {
-        progress.clear();
-        events[event.sequence]!.push(event);
-        shown.add(event);
-      },
-    );
-    shown.end();
+    const coming = session.generate({ prompts: tokens }, { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal });
+    const interrupted = await listen(coming, stop.signal, (event) => {
+      progress.clear();
+      events[event.sequence]!.push(event);
+      shown.add(event);
+      trial.told?.(session, event);
+    }).finally(() => shown.end());
     const summary = session.summary;
     if (summary) report(session, summary, events, flags, interrupted);
     if (flags.heatmap !== undefined && summary) {
@@ -75,7 +78,7 @@ export async function generate(file: string, flags: GenerateFlags): Promise<Exit
   }
 }
 
-async function open(file: string, flags: GenerateFlags, progress: Progress): Promise<TextSession> {
+async function open(file: string, flags: GenerateFlags, progress: Progress, trial: GenerateTrial): Promise<TextSession> {
   const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
   const { set, model, read } = compileOptions(file, flags);
   const { source } = await modelText(file);
@@ -95,6 +98,9 @@ async function open(file: string, flags: GenerateFlags, progress: Progress): Pro
       ...(flags.weightsAs === undefined ? {} : { weightPrecision: flags.weightsAs }),
       device: kind === null || kind === "reference" ? {} : { kind },
       tunings: (device) => tuningsOn(device, flags),
+      ...(trial.recover && { recover: trial.recover }),
+      onRecovered: ({ lost, device, tokens, milliseconds: ms }) =>
+        say(`note: ${lost.message}; the text goes on from ${device.info.name}, where ${plural(tokens, "token")} were read again in ${milliseconds(ms)} ms`),
       onProgress: (event) => {
         if (event.kind !== "grow") progress.report(event.kind === "kernels" ? "compiling kernels" : "loading weights", `${event.done}/${event.total}`);
       },
