@@ -52,6 +52,14 @@ const SECTIONS = {
     },
     { file: "test/train/flat.test.ts", what: "memory of a training process stays flat", short: 500, unit: "steps of a tiny model" },
   ],
+  generation: [
+    {
+      file: "test/generate/flat.test.ts",
+      what: "tokens make no buffer and leave no memory behind",
+      short: 250,
+      unit: "tokens, of a dense and of a routed model",
+    },
+  ],
 };
 
 const usage = (fault) => {

@@ -1,6 +1,7 @@
 // Small language models of every kind of routing that phase generate accepts.
 
-const LM = (imports: string, members: string, layers: string, context = 24): string => `
+/** A model of 13 tokens with such members, whose `x` such statements make of embedded tokens. */
+export const LM = (imports: string, members: string, layers: string, context = 24): string => `
 import { Attention, Embedding, GeluMLP, Layer, Linear, MoD, Predictor, Residual, RMSNorm } from "std"
 ${imports}
 model Tiny(vocab: int = 13, dim: int = 16) {

@@ -1,0 +1,56 @@
+// Tokens make no buffers and leave no memory behind: 64 of them here, 5,000 in `npm run soak`.
+import { expect, it } from "vitest";
+import { compileGeneration } from "../../src/compile-generation.js";
+import { createGenerator } from "../../src/generate/index.js";
+import { initialWeights } from "../../src/runtime/index.js";
+import { testDevice } from "../device.js";
+import { LM } from "./models.js";
+
+const SOAK = Number(process.env["SOAK"] ?? "1");
+const TOKENS = SOAK > 1 ? 250 * SOAK : 64;
+/** What allocators and collectors leave lying about. */
+const SLACK = 24e6;
+
+const KINDS = {
+  dense: "Residual(Layer(dim, 2, hidden: 24))",
+  routed: "if i % 2 == 1 then MoD(Layer(dim, 2, hidden: 24), dim, 50%) else Residual(Layer(dim, 2, hidden: 24))",
+} as const;
+
+for (const [name, layer] of Object.entries(KINDS))
+  it(
+    `${TOKENS} tokens of a ${name} model make no buffer but where a cache grows, and end with the memory they began with`,
+    async () => {
+      const device = await testDevice();
+      const source = LM("", `layers: [for i in 0..2: ${layer}]`, "for layer in layers { x = layer(x) }", TOKENS + 8);
+      const { generation } = compileGeneration(source, { target: device.target });
+      const generator = await createGenerator(generation!, device, (w) => initialWeights(3)(w).map((v) => 6 * v));
+      const [create, made] = [device.gpu.createBuffer.bind(device.gpu), { buffers: 0 }];
+      device.gpu.createBuffer = (descriptor) => {
+        made.buffers++;
+        return create(descriptor);
+      };
+      const most: number[] = [0, 0];
+      let [tokens, growths] = [0, 0];
+      try {
+        let [bytes, buffers] = [0, 0];
+        for await (const _ of generator.generate([[1, 2, 3, 4]], { maxTokens: TOKENS, sampling: { temperature: 1, seed: 5 } })) {
+          // The buffers of steps are made for the first of them.
+          const grew = generator.memory.bytes !== bytes;
+          if (tokens > 1 && grew) growths++;
+          if (tokens > 1 && !grew) expect(made.buffers, `token ${tokens}`).toBe(buffers);
+          [bytes, buffers] = [generator.memory.bytes, made.buffers];
+          const part = Math.floor((5 * tokens++) / TOKENS);
+          if (part === 1 || part === 4) most[part === 1 ? 0 : 1] = Math.max(most[part === 1 ? 0 : 1]!, process.memoryUsage().rss);
+        }
+      } finally {
+        device.gpu.createBuffer = create;
+        generator.dispose();
+      }
+      expect(tokens).toBe(TOKENS);
+      expect(made.buffers).toBeGreaterThan(0);
+      // A cache that starts at half of all tokens grows by half each time.
+      expect(growths).toBeLessThanOrEqual(name === "dense" ? 0 : 3);
+      expect(most[1]! - most[0]!, `resident memory grew from ${most[0]} to ${most[1]}`).toBeLessThan(SLACK);
+    },
+    60_000 * SOAK,
+  );
