@@ -1,4 +1,6 @@
 // Tokens that a device generates, held against the reference: one pass over the whole text under the causal rule, in 64 bits.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration, type CompileGenerationOptions } from "../../src/compile-generation.js";
 import { createGenerator, type GeneratedToken, type Generator, parseGeneration, printGeneration } from "../../src/generate/index.js";
@@ -6,7 +8,7 @@ import { lower } from "../../src/lower/lower.js";
 import type { Graph } from "../../src/ir/graph.js";
 import type { Program } from "../../src/program/program.js";
 import { evaluate } from "../../src/reference/evaluate.js";
-import { type Device, openDevice } from "../../src/runtime/index.js";
+import { type Device, matchWeights, openDevice, readSafetensors, readWeight } from "../../src/runtime/index.js";
 import { random } from "../random.js";
 import { MODELS } from "./models.js";
 
@@ -119,4 +121,42 @@ describe("on a device", () => {
       expect(left).toBeLessThan(2);
       model.generator.dispose();
     });
+
+  for (const name of ["mixture of depths", "every layer routed"])
+    it(`prompts of every length to the context, at once: ${name}`, async () => {
+      const model = await made(MODELS[name]!, (program) => randomWeights(program, 12), { chunk: 7 });
+      const rng = random(2);
+      const prompts = Array.from({ length: 24 }, (_, n) => Array.from({ length: n + 1 }, () => rng.below(13)));
+      const tokens = await collected(model.generator, prompts, 3);
+      // A prompt as long as the context gets the token that comes next, and no more.
+      expect(tokens.map((t) => t.length)).toEqual(prompts.map((p) => Math.min(3, 25 - p.length)));
+      expect(await expectReference(model, prompts, tokens)).toBeLessThan(4);
+      model.generator.dispose();
+    });
+
+  it("the trained moby is the whole sequence too, in batches of one, two and five", async () => {
+    const file = (name: string): Uint8Array => readFileSync(join(import.meta.dirname, "../../examples", name));
+    const stored = readSafetensors(file("moby.safetensors"));
+    const model = await made(
+      new TextDecoder().decode(file("moby.mod")),
+      async (program) => {
+        const matched = matchWeights(program, stored);
+        const entries = await Promise.all(
+          program.weights.map(async (w) => [w.path, { shape: w.shape, data: (await readWeight(w, matched.get(w)!, stored)) as Float32Array }] as const), // all are f32
+        );
+        return new Map(entries);
+      },
+      { chunk: 50 },
+    );
+    const text = [...file("moby-dick.txt")];
+    // Somewhere in the text, so that they are unlike each other.
+    const prompts = [1, 100, 17, 40, 64].map((n, i) => text.slice(31 * i, 31 * i + n));
+    let left = 0;
+    for (const batch of [[0], [1, 2], [0, 1, 2, 3, 4]]) {
+      const chosen = batch.map((i) => prompts[i]!);
+      left += await expectReference(model, chosen, await collected(model.generator, chosen, 6));
+    }
+    expect(left).toBeLessThan(3);
+    model.generator.dispose();
+  });
 });
