@@ -12,6 +12,8 @@ import { kernelsView } from "./views/kernels.js";
 import { ledgerView } from "./views/ledger.js";
 import { pictureView } from "./views/picture.js";
 import { runView } from "./views/run.js";
+import { TINY } from "./small.js";
+import { trainView } from "./views/train.js";
 import { stagesView } from "./views/stages.js";
 import type { View, ViewContext } from "./views/view.js";
 import { Workspace } from "./workspace.js";
@@ -35,7 +37,13 @@ function start(): void {
   const parameters = new ParameterForm((set) => workspace.change({ set }));
   const context: ViewContext = { compiler, reveal: (at) => editor.reveal(at), say };
   const device = once(() => new Remote<DeviceCalls>(startWorker("device")));
-  const views: readonly View[] = [pictureView(context), stagesView(context), kernelsView(context), ledgerView(context), runView(context, device)];
+  const run = runView(context, device);
+  const tiny = (): (() => void) | null => {
+    const set = TINY[picker.value];
+    return set ? () => workspace.change({ set }) : null;
+  };
+  const train = trainView(context, device, { onTrained: run.takeTrained, tiny });
+  const views: readonly View[] = [pictureView(context), stagesView(context), kernelsView(context), ledgerView(context), run, train];
   const tabs = new Tabs("What becomes of the model", views, () => void showTab());
 
   /** The last source without errors. */

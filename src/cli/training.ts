@@ -1,12 +1,13 @@
 // From a model's file to what training needs of it: its text inputs, its losses, its live parameters, and a trainer on a device.
 import { weightPatterns, unmatched } from "../train/patterns.js";
 import type { Axis } from "../size/axes.js";
-import type { Model, ModelInput } from "../check/model.js";
+import type { Model } from "../check/model.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { ProgramWeight } from "../program/program.js";
 import { initialValues, matchWeights, openDevice, readWeight, type Device, type DeviceKind, type SessionEvent, type Words } from "../runtime/index.js";
 import { openWeights } from "../runtime/node.js";
 import type { TextInputs } from "../train/batches.js";
+import { textInputsOf } from "../train/text-inputs.js";
 import { TrainError } from "../train/errors.js";
 import type { RunModel } from "../train/run-node.js";
 import { largestLive, livePoints, type TrainSettings } from "../train/settings.js";
@@ -32,7 +33,7 @@ export async function trainingModel(text: ModelText, flags: ModelFlags): Promise
   const { model, sources } = await checkText(text, { ...flags, phase: "train", enter: "objective" });
   const { lower } = await import("../lower/lower.js");
   const inputs = textInputs(model);
-  const names = [inputs.tokens.name, ...(inputs.targets ? [inputs.targets.name] : [])];
+  const names = [inputs.tokens, ...(inputs.targets === null ? [] : [inputs.targets])];
   const routed = model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above"));
   const limits = lower(model).inputs.flatMap(({ node, below }) => (names.includes(node.attrs.name) && below !== null ? [below] : []));
   return {
@@ -43,7 +44,7 @@ export async function trainingModel(text: ModelText, flags: ModelFlags): Promise
       sources: ownSources(text, sources),
       weights: model.weights.map(asProgramWeight),
       ignore: model.ignore,
-      inputs: { tokens: inputs.tokens.name, targets: inputs.targets?.name ?? null, signed: inputs.targets?.type.dtype === "i32" } satisfies TextInputs,
+      inputs,
       vocabulary: limits.length === 0 ? null : Math.min(...limits),
       own: model.losses.filter((l) => l.own).map((l) => l.path),
       routed,
@@ -70,12 +71,9 @@ function ownSources({ source, read }: ModelText, sources: readonly SourceFile[])
   return [own, ...imported].map(({ file: path, text }) => ({ path, text }));
 }
 
-/** The objective's inputs that a text fills: one of whole numbers for each token, and one called `targets` beside it. */
-function textInputs(model: Model): { readonly tokens: ModelInput; readonly targets: ModelInput | null } {
-  const whole = model.inputs.filter(({ type }) => (type.dtype === "u32" || type.dtype === "i32") && type.shape.length === 2);
-  const targets = whole.find((i) => i.name === "targets") ?? null;
-  const [tokens, another] = whole.filter((i) => i !== targets);
-  if (tokens && !another && model.inputs.length === whole.length) return { tokens, targets };
+function textInputs(model: Model): TextInputs {
+  const found = textInputsOf(model);
+  if (found) return found;
   throw new UserError(
     `the objective of ${model.name} takes ${model.inputs.map((i) => i.name).join(", ") || "nothing"}: a text fills one input of tokens and one called targets`,
     "objective(tokens: u32[B, T], targets: u32[B, T]) { … }",

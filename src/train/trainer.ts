@@ -26,6 +26,8 @@ export interface TrainerOptions {
   /** The largest values that live parameters will have: buffers are made for them. */
   readonly live?: Readonly<Record<string, number>>;
   readonly onProgress?: (event: SessionEvent) => void;
+  /** What it can evaluate by: what it need not, it does not load. By default both. */
+  readonly rules?: readonly Rule[];
 }
 
 export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
@@ -38,7 +40,7 @@ export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
     const accumulate = programs.accumulate ? await load(programs.accumulate, device, undefined, { ...shared, statesOf: step, inFlight: IN_FLIGHT }) : null;
     if (accumulate) others.push(accumulate);
     const rules = new Map<Rule, Session>();
-    for (const rule of ["top-k", "causal"] as const) {
+    for (const rule of options.rules ?? (["top-k", "causal"] as const)) {
       const program = programs.evaluate[rule];
       const known = [...rules.values()].find((s) => s.program === program);
       const session = known ?? (await load(program, device, undefined, { ...shared, statesOf: step }));
@@ -169,7 +171,8 @@ class DeviceTrainer implements Trainer {
   }
 
   async evaluate(batches: AsyncIterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluation> {
-    const session = this.#sessions.rules.get(rule)!;
+    const session = this.#sessions.rules.get(rule);
+    if (!session) throw new InputError("rules", `the trainer was made without the rule ${rule}`);
     const { routes, model } = this.#options.programs;
     const losses = model.losses.flatMap((l) => (l.own ? [`loss.${l.path}`] : []));
     const counted = new Map(routes.map((path) => [path, 0]));

@@ -154,6 +154,29 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await page.locator("#panel-run .fault", { hasText: "49152 tokens" }).waitFor();
   });
 
+  it("trains a tiny model on a text, its loss falling, and runs it with what it learned", async () => {
+    await checking(() => page.getByLabel("Example").selectOption("moby"));
+    await tab("Train").click();
+    await checking(() => page.getByRole("button", { name: "Make the model tiny" }).click());
+    await page.getByLabel("Text to learn").fill("to be or not to be, that is the question. ".repeat(8));
+    await page.getByLabel("Steps").fill("10");
+    await page.getByLabel("Bytes of each").fill("32");
+    await page.getByRole("button", { name: "Train", exact: true }).click();
+    await page.locator("#panel-train[data-state]").waitFor({ timeout: 90_000 });
+    const told = await page.locator("#panel-train .note[role=status]").textContent();
+    const [, first, last] = /done: 10 steps, from (\d+\.\d+) to (\d+\.\d+) bits a byte/.exec(told!)!.map(Number);
+    expect(first).toBeGreaterThan(7.5); // 8 is chance
+    expect(last).toBeLessThan(first! - 1);
+    const losses = await page.getByRole("img", { name: /^Loss in bits a byte/ }).getAttribute("aria-label");
+    expect(losses).toBe(`Loss in bits a byte: ${first!.toFixed(2)} at step 1, ${last!.toFixed(2)} at step 10`);
+    await tab("Run").click();
+    await page.getByLabel("Tokens", { exact: true }).fill("3");
+    await page.locator("#panel-run").evaluate((panel) => delete panel.dataset["state"]);
+    await page.getByRole("button", { name: "Generate" }).click();
+    await page.locator("#panel-run[data-state=done]").waitFor({ timeout: 90_000 });
+    expect(await page.locator("#panel-run .note[role=status]").textContent()).toContain("weights trained here for 10 steps");
+  });
+
   it("edits, compiles and draws in a browser without WebGPU, and says what it cannot do", async () => {
     const without = await playground.open({ before: "Object.defineProperty(Navigator.prototype, 'gpu', { value: undefined })" });
     await without.getByRole("group", { name: "Picture of Moby" }).waitFor();

@@ -205,6 +205,19 @@ describe("a trainer", () => {
     trainer.dispose();
   });
 
+  it("evaluates by no rule that it was made without, and steps all the same", async () => {
+    const programs = compiled(device);
+    const [all, none] = [await trainerOf(device, programs), await trainerOf(device, programs, { rules: [] })];
+    const batch = batchOf(3);
+    async function* once(): AsyncIterable<Batch> {
+      yield batch;
+    }
+    await expect(none.evaluate(once(), "causal")).rejects.toThrow("without the rule causal");
+    const steps = [await all.step([batch], { learningRate: 1e-3 }), await none.step([batch], { learningRate: 1e-3 })];
+    expect(steps[1]!.loss).toBe(steps[0]!.loss);
+    for (const trainer of [all, none]) trainer.dispose();
+  });
+
   it("refuses a state that lacks something", async () => {
     const trainer = await trainerOf(device, compiled(device));
     const state = new Map(await trainer.state());

@@ -3,7 +3,7 @@ import type { Summary } from "../../../src/generate/index.js";
 import type { Source } from "../worker/protocol.js";
 
 /** Where a model's weights come from: a file that fits it, what was trained here, or chance. */
-export type WeightsChoice = "trained" | "random";
+export type WeightsChoice = "trained" | "here" | "random";
 
 export interface RunAsk {
   readonly source: Omit<Source, "phase">;
@@ -35,6 +35,31 @@ export type RunEvent =
   /** `computed`: of the token before. */
   | { readonly kind: "token"; readonly text: string; readonly computed: readonly boolean[] | null };
 
+export interface TrainAsk {
+  readonly source: Omit<Source, "phase">;
+  /** What it learns, as bytes. */
+  readonly text: string;
+  readonly steps: number;
+  /** Sequences of a step, and bytes of each. */
+  readonly batch: number;
+  readonly context: number;
+  readonly learningRate: number;
+}
+
+export type TrainEvent =
+  | { readonly kind: "stage"; readonly text: string }
+  | { readonly kind: "ready"; readonly device: string; readonly weights: number }
+  /** A step that is done; the loss is the objective's own, in nats a byte. */
+  | { readonly kind: "step"; readonly step: number; readonly loss: number; readonly tokens: number; readonly seconds: number };
+
+export interface TrainSummary {
+  readonly steps: number;
+  /** Whether it was stopped before the last step. */
+  readonly stopped: boolean;
+}
+
 export interface DeviceCalls {
+  /** What is stopped ends with what it has come to. */
+  readonly train: { readonly ask: TrainAsk; readonly event: TrainEvent; readonly answer: TrainSummary };
   readonly run: { readonly ask: RunAsk; readonly event: RunEvent; readonly answer: Summary };
 }

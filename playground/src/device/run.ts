@@ -2,11 +2,13 @@
 import { compileGeneration } from "../../../src/compile-generation.js";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
 import { ByteText, createGenerator, type Generation, type Generator, type Summary } from "../../../src/generate/index.js";
-import { matchWeights, readSafetensors, WeightsError } from "../../../src/runtime/index.js";
+import type { ProgramWeight } from "../../../src/program/program.js";
+import { matchWeights, readSafetensors, WeightsError, type Words } from "../../../src/runtime/index.js";
 import { FILE } from "../compiler/memo.js";
 import { describeDevice, pageDevice } from "./device.js";
 import { ModelError } from "./errors.js";
 import type { Layer, RunAsk, RunEvent } from "./protocol.js";
+import { learnedBy } from "./train.js";
 
 /** Numbers in all weights: more takes too long, and too much memory, in a page. */
 export const MOST_WEIGHTS = 100e6;
@@ -40,7 +42,7 @@ export async function run(ask: RunAsk, tell: (event: RunEvent) => void, signal: 
 
 /** Compiles and loads what was asked for, unless it is what was run last. */
 async function prepare({ source, weights, file }: RunAsk, tell: (event: RunEvent) => void, signal: AbortSignal): Promise<Ready> {
-  const key = JSON.stringify([source, weights]);
+  const key = JSON.stringify([source, weights, weights === "here" ? (learnedBy(source)?.steps ?? 0) : 0]);
   if (ready?.key === key && ready.generator.device.alive) return ready;
   discard();
   tell({ kind: "stage", text: "opening the device" });
@@ -51,11 +53,11 @@ async function prepare({ source, weights, file }: RunAsk, tell: (event: RunEvent
   if (!generation) throw refused(diagnostics);
   expectRuns(generation);
   signal.throwIfAborted();
-  const found = weights === "trained" ? await trainedWeights(generation, file, signal) : null;
+  const found = weights === "trained" ? await trainedWeights(generation, file, signal) : weights === "here" ? weightsLearned(source) : null;
   const onProgress = (event: { readonly kind: string; readonly done?: number; readonly total?: number }): void => {
     if (event.kind !== "grow") tell({ kind: "stage", text: `${event.kind} ${event.done} of ${event.total}` });
   };
-  const generator = await createGenerator(generation, device, found?.bytes, { signal, onProgress });
+  const generator = await createGenerator(generation, device, found?.values, { signal, onProgress });
   ready = { key, generator, weights: found?.name ?? "random weights, so the text is noise", trained: found !== null };
   return ready;
 }
@@ -90,7 +92,7 @@ async function trainedWeights(
   { prompt }: Generation,
   file: string,
   signal: AbortSignal,
-): Promise<{ readonly bytes: ArrayBuffer; readonly name: string } | null> {
+): Promise<{ readonly values: ArrayBuffer; readonly name: string } | null> {
   const response = await fetch(file, { signal });
   if (!response.ok) throw new Error(`${file} was answered with ${response.status}`);
   const bytes = await response.arrayBuffer();
@@ -100,7 +102,14 @@ async function trainedWeights(
     if (error instanceof WeightsError) return null;
     throw error;
   }
-  return { bytes, name: "weights trained on Moby-Dick" };
+  return { values: bytes, name: "weights trained on Moby-Dick" };
+}
+
+/** Throws where this very program has learned nothing here. */
+function weightsLearned(source: RunAsk["source"]): { readonly values: (weight: ProgramWeight) => Words; readonly name: string } {
+  const learned = learnedBy(source);
+  if (!learned) throw new ModelError("this program was not trained here", "train it, under Train, or take other weights");
+  return { values: learned.values, name: `weights trained here for ${learned.steps} steps` };
 }
 
 /** A layer for each attention, by the block it lies in, and for each route without any. */

@@ -11,10 +11,11 @@ import { webgpuNote } from "./webgpu.js";
 
 const WEIGHTS: readonly { readonly value: WeightsChoice; readonly label: string }[] = [
   { value: "trained", label: "trained, where they fit" },
+  { value: "here", label: "trained here" },
   { value: "random", label: "random" },
 ];
 
-export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>): View {
+export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>): View & { readonly takeTrained: () => void } {
   let source: Source | null = null;
   let running: AbortController | null = null;
   const prompt = h("textarea", { rows: 2, "aria-label": "Prompt" }, "Call me Ishmael. Some years ago");
@@ -22,7 +23,7 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
   const temperature = h("input", { type: "number", min: 0, max: 5, step: 0.1, value: 0.7 });
   const seed = h("input", { type: "number", min: 0, max: 999999, step: 1, value: 1 });
   let weights: WeightsChoice = "trained";
-  const pick = choice(WEIGHTS, weights, (value) => (weights = value === "random" ? "random" : "trained"));
+  const pick = choice(WEIGHTS, weights, (value) => (weights = WEIGHTS.find((w) => w.value === value)!.value));
   const button = h("button", { type: "button", class: "primary", onclick: () => (running ? running.abort() : void start()) }, "Generate");
   const status = h("p", { class: "note", role: "status" });
   const stream = h("div", { class: "stream", role: "log", "aria-label": "Text", "aria-live": "off", tabindex: 0 });
@@ -94,7 +95,8 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
     status.replaceChildren(h("span", { class: "fault" }, `${error instanceof Error ? error.message : String(error)}.`), hint);
     panel.dataset["state"] = "failed";
   }
-  return { id: "run", label: "Run", panel, show: async (shown) => void (source = shown) };
+  const takeTrained = (): void => void (pick.value = weights = "here");
+  return { id: "run", label: "Run", panel, takeTrained, show: async (shown) => void (source = shown) };
 }
 
 /** The text on the page, token by token. What computed a token is known when the next one comes. */
