@@ -14,7 +14,7 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
   ];
   const computed = routed.map(({ path, tokens }) => `${path} ${percent(tokens, all!.tokens)}`);
   return [
-    ...wrap("time    ", speed, ", ", width),
+    ...(generatedTokens === 0 ? [] : wrap("time    ", speed, ", ", width)),
     ...(computed.length === 0 || all!.tokens === 0 ? [] : wrap(`layers  of ${plural(all!.tokens, "token")}: `, computed, ", ", width)),
     ...(flops === null
       ? []

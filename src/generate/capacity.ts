@@ -4,6 +4,8 @@ import type { Generation } from "../program/generation.js";
 
 /** Capacities are multiples of this. */
 const STEP = 16;
+/** The most tokens that room is made for before there are any: a text may end long before the context does. */
+const BEGIN = 4096;
 /** Over what is needed, so that a cache grows a few times and not at every token. */
 const GROWTH = 1.5;
 
@@ -25,7 +27,8 @@ export class Capacity {
     this.#context = Math.min(context ?? Infinity, rounded(longest));
     this.#known = axes.map(() => new Uint32Array(sequences));
     this.#given = new Uint32Array(sequences);
-    this.#rows = axes.map((a, i) => (i === 0 ? this.#context : Math.min(this.#context, rounded(longest * a.expected))));
+    const begin = Math.min(longest, BEGIN);
+    this.#rows = axes.map((a, i) => Math.min(this.#context, rounded(i === 0 ? begin : begin * a.expected)));
   }
 
   /** Extents of the axes that caches lie along. */

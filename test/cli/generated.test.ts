@@ -142,7 +142,9 @@ describe("a summary", () => {
     ]);
     expect(summaryLines(summary, 1, 60)[1]).toBe("        then 20 tokens at 100 tokens/s");
     // Nothing was read, or nothing is routed.
-    expect(summaryLines({ ...summary, generatedTokens: 0, flops: null, routes: summary.routes.map((r) => ({ ...r, tokens: 0 })) }, 1, 100)).toHaveLength(2);
+    expect(summaryLines({ ...summary, generatedTokens: 0, flops: null, routes: summary.routes.map((r) => ({ ...r, tokens: 0 })) }, 1, 100)).toEqual([
+      "cache   1.5 KiB, 50.0% of the 3 KiB with nothing skipped; 4 KiB set aside",
+    ]);
     expect(summaryLines({ ...summary, routes: summary.routes.slice(0, 1) }, 1, 110)).toHaveLength(3);
   });
 });

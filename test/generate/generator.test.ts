@@ -227,6 +227,20 @@ describe("capacity", () => {
   });
 });
 
+describe("room for a text that may become long", () => {
+  const axes = [{ axis: "T", capacity: "T.capacity", count: "count.T", positions: null, path: "", expected: 1 }];
+  it("is made as it is needed, up to what the text can have", () => {
+    const capacity = new Capacity({ axes, context: null }, 1, 5000);
+    expect(capacity.extents).toEqual({ "T.capacity": 4096 });
+    expect(capacity.fits(Uint32Array.of(4096))).toBe(true);
+    expect(capacity.fits(Uint32Array.of(4097))).toBe(false);
+    capacity.grow(Uint32Array.of(4097));
+    expect(capacity.extents).toEqual({ "T.capacity": 5008 });
+    expect(new Capacity({ axes, context: 131072 }, 1, 131072).extents).toEqual({ "T.capacity": 4096 });
+    expect(new Capacity({ axes, context: 24 }, 1, 300).extents).toEqual({ "T.capacity": 24 });
+  });
+});
+
 describe("the trained moby", () => {
   it("goes on as the text it was trained on does, whatever the length of the prompt", async () => {
     const folder = join(import.meta.dirname, "../../examples");

@@ -23,7 +23,7 @@ const WORDS = [
 ];
 
 /** Words split at spaces; a token for the beginning is put before a text. */
-const TOKENIZER = {
+export const TOKENIZER = {
   added_tokens: [0, 1, 2].map((id) => ({ id, content: WORDS[id], single_word: false, lstrip: false, rstrip: false, normalized: false, special: true })),
   pre_tokenizer: { type: "WhitespaceSplit" },
   post_processor: {
@@ -35,7 +35,7 @@ const TOKENIZER = {
   model: { type: "WordLevel", vocab: Object.fromEntries(WORDS.map((word, i) => [word, i])), unk_token: "<unk>" },
 };
 
-export const TEMPLATE =
+const TEMPLATE =
   "{{ bos_token }}{% for m in messages %}{% if m.content == 'nothing' %}{{ raise_exception('nothing is no message') }}{% endif %} {{ m.role }}: {{ m.content }}{% endfor %}";
 
 /** Tokens of a text, by the words alone. */

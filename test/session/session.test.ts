@@ -7,7 +7,7 @@ import { compileGeneration } from "../../src/compile-generation.js";
 import { createGenerator, type GeneratedText, type GenerateTextOptions, type Generator } from "../../src/generate/index.js";
 import { type Device, openDevice } from "../../src/runtime/index.js";
 import { openSession, type Prompts, type TextSession } from "../../src/session/index.js";
-import { SPECIAL, wordsOf, writeTextFolder } from "./folder.js";
+import { SPECIAL, TOKENIZER, wordsOf, writeTextFolder } from "./folder.js";
 
 const examples = join(import.meta.dirname, "../../examples");
 const folder = mkdtempSync(join(tmpdir(), "modc-session-"));
@@ -116,6 +116,17 @@ describe("what is refused", () => {
     await refused(all(chat, [{ role: "user", content: "nothing" }]), "TokenizerError", /refuses the messages: nothing is no message/);
     await refused(all(moby, "a", { stop: [""] }), "InputError", /at least one character/);
     await refused(all(moby, "a", { sampling: { logitBias: { 256: 1 } } }), "InputError", /tokens from 0 to 255/);
+  });
+
+  it("a token that the tokenizer does not know, once the model chooses it", async () => {
+    const asked = { sampling: [{ temperature: 0, logitBias: { 95: 1e5 } }], maxTokens: 3 };
+    expect(textOf(await all(chat, "the sea", asked))).toContain(words[95]);
+    const { vocab, ...model } = TOKENIZER.model;
+    const fewer = { ...TOKENIZER, model: { ...model, vocab: Object.fromEntries(Object.entries(vocab).slice(0, 95)) } };
+    writeFileSync(join(folder, "fewer.json"), JSON.stringify(fewer));
+    const session = await openSession(folder, { device, tokenizer: join(folder, "fewer.json") });
+    await refused(all(session, "the sea", asked), "TokenizerError", /^95 is not a token of .*fewer\.json$/);
+    session.dispose();
   });
 
   it("models: with errors, without logits, that look ahead, without a tokenizer for their tokens, and none at all", async () => {
