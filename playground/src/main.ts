@@ -4,6 +4,7 @@ import type { Checked } from "./compiler/checked.js";
 import { choice, field, h } from "./dom.js";
 import { Editor } from "./editor/editor.js";
 import { examples, FIRST } from "./examples.js";
+import { holdsProgram, linkOf, programOf } from "./link.js";
 import { ParameterForm } from "./parameters.js";
 import { ProblemList } from "./problems.js";
 import { Tabs } from "./tabs.js";
@@ -33,6 +34,11 @@ function start(): void {
   const editor = new Editor(compiler, first.text, () => workspace.typed());
   const announcer = h("div", { role: "status", "aria-live": "polite", class: "hidden" });
   const say = (text: string): void => void (announcer.textContent = text);
+  const message = h("span", { class: "message", role: "status" });
+  const notice = (text: string): void => {
+    message.textContent = text;
+    setTimeout(() => message.textContent === text && (message.textContent = ""), 8000);
+  };
   const problems = new ProblemList((at) => editor.reveal(at));
   const parameters = new ParameterForm((set) => workspace.change({ set }));
   const context: ViewContext = { compiler, reveal: (at) => editor.reveal(at), say };
@@ -77,16 +83,43 @@ function start(): void {
     editor.text = example.text;
     workspace.change({ set: {} });
   };
+  /** The program of the address, where it holds one. */
+  const openLink = async (): Promise<void> => {
+    if (!holdsProgram(location.hash)) return workspace.check();
+    try {
+      const program = await programOf(location.hash);
+      picker.value = "";
+      parameters.small = null;
+      phase.value = program.phase;
+      editor.text = program.text;
+      workspace.change(program);
+    } catch (error) {
+      await workspace.check();
+      notice(error instanceof Error ? error.message : String(error));
+    }
+  };
+  const copyLink = async (): Promise<void> => {
+    try {
+      history.replaceState(null, "", await linkOf(workspace.source));
+      await navigator.clipboard.writeText(location.href);
+      notice("The link is copied: it holds the program, its parameters and phase");
+    } catch (error) {
+      notice(
+        error instanceof DOMException ? "The address of this page is the link: copy it from there" : error instanceof Error ? error.message : String(error),
+      );
+    }
+  };
   const phase = choice(PHASES, "infer", (value) => workspace.change({ phase: PHASES.find((p) => p.value === value)!.value }));
-  const picker = choice(
-    examples.map(({ name }) => ({ value: name, label: `${name}.mod` })),
-    FIRST,
-    open,
-  );
-  document.querySelector("#tools")!.append(field("Example", picker), field("Phase", phase), h("span", { class: "push" }), themeButton());
+  const picker = choice([...examples.map(({ name }) => ({ value: name, label: `${name}.mod` })), { value: "", label: "from a link" }], FIRST, open);
+  picker.options[picker.options.length - 1]!.disabled = true; // nothing one can choose
+  document
+    .querySelector("#tools")!
+    .append(field("Example", picker), field("Phase", phase), h("button", { type: "button", onclick: () => void copyLink() }, "Copy link"), message);
+  document.querySelector("#theme")!.append(themeButton());
   document.querySelector("#source")!.append(editor.element, parameters.element, problems.element);
   document.querySelector("#panels")!.append(tabs.element, announcer);
-  void workspace.check();
+  addEventListener("hashchange", () => void openLink());
+  void openLink();
 }
 
 // The address and options stand in the call as they do, for the bundler reads them there.

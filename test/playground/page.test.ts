@@ -8,6 +8,7 @@ import { compileGeneration } from "../../src/compile-generation.js";
 import { createGenerator, type GeneratedToken } from "../../src/generate/index.js";
 import { openDevice } from "../../src/runtime/index.js";
 import { root } from "../cli/spawn.js";
+import { faint, nameless } from "./legible.js";
 import { installed, openPlayground, SITE, type Playground } from "./site.js";
 
 const examples = readdirSync(join(root, "examples"))
@@ -132,9 +133,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await page.getByRole("button", { name: "Generate" }).click();
     const expected = await continued(prompt, 12);
     await page.locator("#panel-run[data-state]").waitFor({ timeout: 90_000 });
-    expect(await page.locator("#panel-run .note[role=status]").textContent()).toMatch(
-      /; weights trained on Moby-Dick\. 12 tokens, .* of the operations of the dense model/,
-    );
+    expect(await page.locator("#panel-run .told").textContent()).toMatch(/; weights trained on Moby-Dick\. 12 tokens, .* of the operations of the dense model/);
     expect(await page.locator(".stream").textContent()).toBe(prompt + expected.text);
     const depths = await page.locator(".stream .token:not(.given)").evaluateAll((spans) => spans.map((s) => Number.parseInt((s as HTMLElement).title)));
     // Of each token the next one tells; nothing has read the last.
@@ -163,7 +162,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await page.getByLabel("Bytes of each").fill("32");
     await page.getByRole("button", { name: "Train", exact: true }).click();
     await page.locator("#panel-train[data-state]").waitFor({ timeout: 90_000 });
-    const told = await page.locator("#panel-train .note[role=status]").textContent();
+    const told = await page.locator("#panel-train .told").textContent();
     const [, first, last] = /done: 10 steps, from (\d+\.\d+) to (\d+\.\d+) bits a byte/.exec(told!)!.map(Number);
     expect(first).toBeGreaterThan(7.5); // 8 is chance
     expect(last).toBeLessThan(first! - 1);
@@ -174,7 +173,55 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await page.locator("#panel-run").evaluate((panel) => delete panel.dataset["state"]);
     await page.getByRole("button", { name: "Generate" }).click();
     await page.locator("#panel-run[data-state=done]").waitFor({ timeout: 90_000 });
-    expect(await page.locator("#panel-run .note[role=status]").textContent()).toContain("weights trained here for 10 steps");
+    expect(await page.locator("#panel-run .told").textContent()).toContain("weights trained here for 10 steps");
+  });
+
+  it("copies a link that opens as the program it holds, and refuses a damaged one", async () => {
+    await checking(() => page.getByLabel("Example").selectOption("golden"));
+    await page.locator(".editor .cm-line", { hasText: "top(score, 2)" }).click();
+    await page.keyboard.press("Home");
+    await checking(() => page.keyboard.type("// from a friend <script>alert(1)</script>\n"));
+    await page.getByRole("button", { name: "Copy link" }).click();
+    await page.waitForFunction(() => location.hash.startsWith("#program="));
+    const { hash } = new URL(page.url());
+    const other = await playground.open({ hash });
+    await other.locator(".editor .cm-line", { hasText: "// from a friend <script>alert(1)</script>" }).waitFor();
+    await other.getByRole("group", { name: "Picture of Golden" }).waitFor();
+    expect(await other.getByLabel("Example").inputValue()).toBe("");
+    await other.close();
+    const damaged = await playground.open({ hash: `${hash.slice(0, 60)}AAAA` });
+    await damaged.getByText("the link is damaged: it holds no program").waitFor();
+    expect(await damaged.locator(".state").textContent()).toMatch(/^Moby compiles/);
+    await damaged.close();
+    await page.evaluate(() => history.replaceState(null, "", location.pathname));
+  });
+
+  it.each([
+    ["light", 1400],
+    ["dark", 1400],
+    ["light", 390],
+    ["dark", 390],
+  ] as const)("is legible in %s at %i pixels: names, contrast, nothing beyond the edge", async (theme, width) => {
+    const own = await playground.open({ width, height: 844, dark: theme === "dark" });
+    expect(await own.locator("html").getAttribute("data-theme")).toBe(theme);
+    // What looks for faults finds one.
+    await own.evaluate(() => {
+      const faulty = document.body.appendChild(document.createElement("button"));
+      faulty.append(document.createElement("i"));
+      const text = document.body.appendChild(document.createElement("p"));
+      text.textContent = "faint";
+      text.style.color = text.style.backgroundColor = "rgb(130, 130, 130)";
+    });
+    expect([(await own.evaluate(nameless)).length, (await own.evaluate(faint)).length]).toEqual([1, 1]);
+    await own.evaluate(() => [...document.body.children].slice(-2).forEach((e) => e.remove()));
+    for (const name of ["Picture", "IR", "Kernels", "Ledger", "Run", "Train"]) {
+      await own.getByRole("tab", { name, exact: true }).click();
+      await own.waitForFunction((id) => document.documentElement.dataset["shown"] === id, name.toLowerCase());
+      expect(await own.evaluate(() => document.documentElement.scrollWidth), name).toBeLessThanOrEqual(width);
+      expect(await own.evaluate(nameless), name).toEqual([]);
+      expect(await own.evaluate(faint), name).toEqual([]);
+    }
+    await own.close();
   });
 
   it("edits, compiles and draws in a browser without WebGPU, and says what it cannot do", async () => {

@@ -50,10 +50,10 @@ function tableOf({ rows, total }: LedgerTable): HTMLTableElement {
   const head = ["", "operations", "of dense", "memory traffic", "of dense", "cache", "parameters"];
   const most = Math.max(1, ...rows.map((r) => r.executed.flops));
   const cells = ({ executed, dense, parameters }: LedgerTable["total"], meter: boolean): readonly HTMLTableCellElement[] => {
-    const bar = h("span", { class: "meter", "aria-hidden": true });
-    bar.style.width = `${(4 * executed.flops) / most}em`;
+    const bar = h("span", { class: "meter" });
+    bar.style.width = `${(100 * executed.flops) / most}%`;
     return [
-      h("td", {}, executed.flops === 0 ? "–" : short(executed.flops), meter && executed.flops > 0 ? bar : null),
+      h("td", {}, executed.flops === 0 ? "–" : short(executed.flops), meter ? h("span", { class: "track", "aria-hidden": true }, bar) : null),
       h("td", {}, ratio(executed.flops, dense.flops)),
       h("td", {}, executed.bytes === 0 ? "–" : bytes(executed.bytes)),
       h("td", {}, ratio(executed.bytes, dense.bytes)),

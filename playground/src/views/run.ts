@@ -25,7 +25,7 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
   let weights: WeightsChoice = "trained";
   const pick = choice(WEIGHTS, weights, (value) => (weights = WEIGHTS.find((w) => w.value === value)!.value));
   const button = h("button", { type: "button", class: "primary", onclick: () => (running ? running.abort() : void start()) }, "Generate");
-  const status = h("p", { class: "note", role: "status" });
+  const status = h("p", { class: "note told" });
   const stream = h("div", { class: "stream", role: "log", "aria-label": "Text", "aria-live": "off", tabindex: 0 });
   const heat = new HeatMap();
   const legend = h(
@@ -53,6 +53,7 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
       if (event.kind === "stage") status.textContent = `${event.text} …`;
       else if (event.kind === "ready") {
         status.textContent = `${event.device}; ${event.weights}`;
+        say(`Generating with ${event.weights}`);
         legend.hidden = !event.layers.some((l) => l.routed);
         shown.start(event.layers);
       } else if (event.kind === "prompt") event.pieces.forEach((piece, i) => shown.prompt(piece, event.computed[i]!));
@@ -92,6 +93,7 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
       return;
     }
     const hint = error instanceof Error && "hint" in error && typeof error.hint === "string" ? ` ${error.hint}.` : "";
+    say(error instanceof Error ? error.message : String(error));
     status.replaceChildren(h("span", { class: "fault" }, `${error instanceof Error ? error.message : String(error)}.`), hint);
     panel.dataset["state"] = "failed";
   }

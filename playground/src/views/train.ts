@@ -25,7 +25,7 @@ export function trainView({ say }: ViewContext, device: () => Remote<DeviceCalls
   const [steps, batch, context, rate] = [number(100, 1, 100_000), number(4, 1, 256), number(64, 2, 4096), number(0.003, 0, 1, "any")];
   const button = h("button", { type: "button", class: "primary", onclick: () => (running ? running.abort() : void start()) }, "Train");
   const shrink = h("button", { type: "button", onclick: () => tiny()?.() }, "Make the model tiny");
-  const status = h("p", { class: "note", role: "status" });
+  const status = h("p", { class: "note told" });
   const curve = new Curve("Loss", "bits a byte");
   const note = webgpuNote("train");
   button.disabled = note !== null;
@@ -77,6 +77,7 @@ export function trainView({ say }: ViewContext, device: () => Remote<DeviceCalls
       if (done.steps > 0) onTrained();
     } catch (error) {
       const hint = error instanceof Error && "hint" in error && typeof error.hint === "string" ? ` ${error.hint}.` : "";
+      say(error instanceof Error ? error.message : String(error));
       status.replaceChildren(h("span", { class: "fault" }, `${error instanceof Error ? error.message : String(error)}.`), hint);
       panel.dataset["state"] = "failed";
     } finally {

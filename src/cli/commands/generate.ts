@@ -4,7 +4,6 @@ import { createSession, sessionTexts, type OpenSessionOptions, type SessionSourc
 import { SourceError } from "../../session/errors.js";
 import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
-import { bytesTokenizer } from "../../tokenizer/tokenizer.js";
 import { piecesOf } from "../../tokenizer/text-stream.js";
 import { pairs, seedOf } from "../arguments.js";
 import { DepthText } from "../depth.js";
@@ -46,17 +45,17 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     throw new UserError("tokens are generated on a device: `modc run --device reference` computes one pass", null, EXIT.usage);
   const chosen = samplingOf(flags);
   const prompts = promptsOf(flags);
-  // What the tokenizer or the template refuses is said before the model is opened.
-  const texts = await sessionTexts(file, flags.tokenizer ?? null);
-  const tokens = prompts.map((p) => tokensOf(p, texts.tokenizer ?? bytesTokenizer, texts.chat));
   const progress = new Progress();
-  const session = await open(file, flags, texts, progress, trial);
+  const session = await open(file, flags, progress, trial);
   const stop = new AbortController();
   const restore = onInterrupt(() => stop.abort());
   const events: GeneratedText[][] = prompts.map(() => []);
   const shown = shownBy(session, flags, prompts.length);
   try {
-    const maxTokens = chosen.maxTokens ?? texts.defaults.maxTokens ?? USUAL_TOKENS;
+    // What the tokenizer or the template refuses is said before anything runs.
+    const { tokenizer, chat, defaults } = session.texts;
+    const tokens = prompts.map((p) => tokensOf(p, tokenizer, chat));
+    const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
     progress.report("reading the prompt");
     const coming = session.generate({ prompts: tokens }, { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal });
     const interrupted = await listen(coming, stop.signal, (event) => {
@@ -79,10 +78,11 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   }
 }
 
-async function open(file: string, flags: GenerateFlags, texts: SessionSource["texts"], progress: Progress, trial: GenerateTrial): Promise<TextSession> {
+async function open(file: string, flags: GenerateFlags, progress: Progress, trial: GenerateTrial): Promise<TextSession> {
   const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
   const { set, model, read } = compileOptions(file, flags);
   const { source } = await modelText(file);
+  const texts = await sessionTexts(file, flags.tokenizer ?? null);
   const given: SessionSource = { source, read, texts, weights: weights ?? null };
   for (const option of texts.defaults.unheeded) say(`note: generation_config.json says ${option}, which modc does not heed`);
   const seed = seedOf(flags.seed);

@@ -1,0 +1,78 @@
+// Links that hold a program: its text, parameters and phase, packed into the fragment of an address. Nothing of it is ever run as code of the page.
+import type { Phase } from "../../src/check/model.js";
+import type { Source } from "./worker/protocol.js";
+
+/** A link that holds no program, or none that is taken. */
+export class LinkError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "LinkError";
+  }
+}
+
+const KEY = "#program=";
+/** Characters of a link: what browsers and mail carry. */
+export const MOST_CHARACTERS = 64_000;
+/** Bytes of what it unpacks to: a small link may not fill the memory. */
+export const MOST_BYTES = 512 * 1024;
+const PHASES: readonly Phase[] = ["infer", "generate", "train"];
+
+export const holdsProgram = (hash: string): boolean => hash.startsWith(KEY);
+
+/** The fragment of a program; throws LinkError for one that is too long. */
+export async function linkOf({ text, set, phase }: Source): Promise<string> {
+  const packed = await through(new TextEncoder().encode(JSON.stringify({ text, set, phase })), new CompressionStream("deflate-raw"), Infinity);
+  const hash = KEY + base64(packed);
+  if (hash.length > MOST_CHARACTERS) throw new LinkError(`the program is too long for a link: ${hash.length} characters, ${MOST_CHARACTERS} at most`);
+  return hash;
+}
+
+/** The program of a fragment, checked as if an enemy had written it; throws LinkError. */
+export async function programOf(hash: string): Promise<Source> {
+  if (!holdsProgram(hash)) throw new LinkError("the link holds no program");
+  if (hash.length > MOST_CHARACTERS) throw new LinkError("the link is too long");
+  const given = await unpacked(hash.slice(KEY.length));
+  if (typeof given !== "object" || given === null) throw damaged();
+  const { text, set, phase } = given as { readonly text?: unknown; readonly set?: unknown; readonly phase?: unknown };
+  const known = PHASES.find((p) => p === phase);
+  if (typeof text !== "string" || known === undefined || typeof set !== "object" || set === null || Array.isArray(set)) throw damaged();
+  const entries = Object.entries(set);
+  if (!entries.every((entry): entry is [string, string] => typeof entry[1] === "string")) throw damaged();
+  return { text, set: Object.fromEntries(entries), phase: known };
+}
+
+const damaged = (): LinkError => new LinkError("the link is damaged: it holds no program");
+
+async function unpacked(text: string): Promise<unknown> {
+  if (!/^[A-Za-z0-9_-]*$/.test(text)) throw damaged();
+  try {
+    const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+    const plain = await through(bytes, new DecompressionStream("deflate-raw"), MOST_BYTES);
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(plain));
+  } catch (error) {
+    throw error instanceof LinkError ? error : damaged();
+  }
+}
+
+/** Throws LinkError where more than `most` bytes come out. */
+async function through(bytes: Uint8Array<ArrayBuffer>, stream: CompressionStream | DecompressionStream, most: number): Promise<Uint8Array<ArrayBuffer>> {
+  const reader = new Blob([bytes]).stream().pipeThrough(stream).getReader();
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    size += next.value.length;
+    if (size > most) {
+      await reader.cancel();
+      throw new LinkError(`the program of the link is too long: more than ${most} bytes`);
+    }
+    pieces.push(next.value);
+  }
+  return new Uint8Array(await new Blob(pieces).arrayBuffer());
+}
+
+/** Of an address: without padding, `-` and `_` for what has a meaning there. */
+function base64(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
