@@ -51,6 +51,8 @@ export interface Generated {
   readonly logprob: number | null;
   /** How many layers computed the token before it; null where that was read with others of its prompt. */
   readonly depth: number | null;
+  /** Of each route, in the order of the summary's, whether that token took it; null as with the depth. */
+  readonly routes: readonly boolean[] | null;
   /** Why its text ends here; null: it does not. */
   readonly finish: "end" | "stop" | "length" | "context" | null;
 }
