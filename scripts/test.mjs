@@ -10,7 +10,12 @@ import { setupOrExit } from "./setup.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 setupOrExit();
-installPackages();
+try {
+  installPackages();
+} catch (error) {
+  process.stderr.write(`playground: ${error.message}\n`);
+  process.exit(1);
+}
 const bin = (name) => join(root, "node_modules", ".bin", name);
 const passes = (title, command, args) => {
   process.stdout.write(`\n${title}\n`);

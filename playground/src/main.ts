@@ -52,13 +52,16 @@ function start(): void {
   const views: readonly View[] = [pictureView(context), stagesView(context), kernelsView(context), ledgerView(context), run, train];
   const tabs = new Tabs("What becomes of the model", views, () => void showTab());
 
+  const stale = h("p", { class: "note warn", hidden: true }, "The source has errors: this is the last version without.");
   /** The last source without errors. */
   let good: Source | null = null;
   async function showTab(): Promise<void> {
     const view = views.find((v) => v.id === tabs.shown)!;
     if (!good) return;
     const source = good;
-    view.panel.classList.toggle("stale", JSON.stringify(source) !== JSON.stringify(workspace.source));
+    const old = JSON.stringify(source) !== JSON.stringify(workspace.source);
+    view.panel.classList.toggle("stale", old);
+    stale.hidden = !old;
     try {
       await view.show(source);
       document.documentElement.dataset["shown"] = view.id;
@@ -117,7 +120,7 @@ function start(): void {
     .append(field("Example", picker), field("Phase", phase), h("button", { type: "button", onclick: () => void copyLink() }, "Copy link"), message);
   document.querySelector("#theme")!.append(themeButton());
   document.querySelector("#source")!.append(editor.element, parameters.element, problems.element);
-  document.querySelector("#panels")!.append(tabs.element, announcer);
+  document.querySelector("#panels")!.append(stale, tabs.element, announcer);
   addEventListener("hashchange", () => void openLink());
   void openLink();
 }

@@ -68,6 +68,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     expect(await marked.allTextContents()).toEqual(["    y = nrom(x)"]);
     expect(await page.locator(".problems li.error").allTextContents()).toEqual([expect.stringContaining("nrom")]);
     expect(await state()).toBe("1 error");
+    expect(await page.getByText("this is the last version without").isVisible()).toBe(true);
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("End");
     await checking(() => page.keyboard.press("Control+z"));
@@ -142,6 +143,19 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     expect(await page.locator(".heat-map li").allTextContents()).toEqual(
       [1, 3, 5].map((i) => expect.stringMatching(new RegExp(`^layers\\.${i} computed \\d+(\\.\\d)?% of ${prompt.length + 11} tokens$`))),
     );
+  });
+
+  it("stops when it is told to, and begins again", async () => {
+    await page.getByLabel("Tokens", { exact: true }).fill("200");
+    await page.getByRole("button", { name: "Generate" }).click();
+    await page.locator(".stream .token:not(.given)").nth(3).waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.locator("#panel-run .told", { hasText: /^stopped$/ }).waitFor();
+    const length = (await page.locator(".stream").textContent())!.length;
+    await page.getByLabel("Tokens", { exact: true }).fill("2");
+    await page.getByRole("button", { name: "Generate" }).click();
+    await page.locator("#panel-run .told", { hasText: ". 2 tokens, " }).waitFor();
+    expect((await page.locator(".stream").textContent())!.length).toBeLessThan(length);
   });
 
   it("says why a model cannot generate", async () => {

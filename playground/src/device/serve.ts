@@ -4,11 +4,25 @@ import type { DeviceCalls } from "./protocol.js";
 import { discard, run } from "./run.js";
 import { train } from "./train.js";
 
-export const serveDevice = (scope: WorkerScope): Server =>
-  serve<DeviceCalls>(scope, {
-    run,
+export function serveDevice(scope: WorkerScope): Server {
+  let last: Promise<unknown> = Promise.resolve();
+  /** Begins when what is under way has ended, however it ends. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const next = last.then(work);
+    last = next.catch(() => undefined);
+    return next;
+  };
+  return serve<DeviceCalls>(scope, {
+    run: (ask, tell, signal) => {
+      tell({ kind: "stage", text: "waiting for the device" });
+      return inTurn(() => run(ask, tell, signal));
+    },
     train: (ask, tell, signal) => {
-      discard(); // training needs its room
-      return train(ask, tell, signal);
+      tell({ kind: "stage", text: "waiting for the device" });
+      return inTurn(() => {
+        discard(); // training needs its room
+        return train(ask, tell, signal);
+      });
     },
   });
+}
