@@ -11,12 +11,12 @@ const TYPES = {
   ".json": "application/json",
 };
 
-/** Listens at the port, or at any that is free for 0, and gives the address. */
+/** Listens at the port, or at any that is free for 0; gives the address, and what ends it. */
 export function servePlayground(folder, port = 0) {
   const server = createServer((request, response) => {
-    const path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
-    const file = normalize(join(folder, path.endsWith("/") ? `${path}index.html` : path));
-    if (!file.startsWith(folder + sep) || !existsSync(file) || !statSync(file).isFile()) {
+    const path = pathOf(request.url ?? "/");
+    const file = normalize(join(folder, path?.endsWith("/") ? `${path}index.html` : (path ?? "")));
+    if (path === null || !file.startsWith(folder + sep) || !existsSync(file) || !statSync(file).isFile()) {
       response.writeHead(404).end();
       return;
     }
@@ -30,6 +30,20 @@ export function servePlayground(folder, port = 0) {
   });
   return new Promise((resolve, reject) => {
     server.on("error", reject);
-    server.listen(port, "127.0.0.1", () => resolve(`http://localhost:${server.address().port}/`));
+    const close = () =>
+      new Promise((done) => {
+        server.closeAllConnections();
+        server.close(done);
+      });
+    server.listen(port, "127.0.0.1", () => resolve({ url: `http://localhost:${server.address().port}/`, close }));
   });
+}
+
+/** Null for what is no address. */
+function pathOf(url) {
+  try {
+    return decodeURIComponent(new URL(url, "http://localhost").pathname);
+  } catch {
+    return null;
+  }
 }

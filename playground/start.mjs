@@ -15,7 +15,7 @@ const { servePlayground } = await import("./serve.mjs");
 const folder = options.build === undefined ? join(root, "playground", "dist") : resolve(process.env.INIT_CWD ?? process.cwd(), options.build);
 try {
   if (await buildPlayground(folder)) process.stderr.write(`playground: built ${folder}\n`);
-  if (options.build === undefined) process.stdout.write(`${await servePlayground(folder, Number(options.port ?? 0))}\n`);
+  if (options.build === undefined) process.stdout.write(`${(await servePlayground(folder, Number(options.port ?? 0))).url}\n`);
 } catch (error) {
   process.stderr.write(`playground: ${error.message}\n`);
   process.exit(1);

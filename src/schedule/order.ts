@@ -1,19 +1,19 @@
 // The order of computation: inputs before readers, and the starts of an axis that only the device knows before what lies along it.
-import { isOp, type Graph, type Node } from "../ir/graph.js";
+import { nodesOf, type Graph, type Node } from "../ir/graph.js";
 import type { Extents } from "./extents.js";
 
 /** These make an axis, so its starts come from them and not before. */
 const MAKES_AXIS: ReadonlySet<string> = new Set(["top", "above", "span", "join"]);
 
 export function orderOf(graph: Graph, extents: Extents): readonly Node[] {
-  const counted = graph.axes.some((a) => extents.onDevice(a.name));
+  if (!graph.axes.some((a) => extents.onDevice(a.name))) return nodesOf(graph);
   const order: Node[] = [];
   const seen = new Set<Node>();
   const stack: { readonly node: Node; readonly before: readonly Node[]; next: number }[] = [];
   const enter = (node: Node): void => {
     if (seen.has(node)) return;
     seen.add(node);
-    stack.push({ node, before: [...inputsOf(node), ...(counted ? startsBefore(graph, node, extents) : [])], next: 0 });
+    stack.push({ node, before: [...node.inputs, ...startsBefore(graph, node, extents)], next: 0 });
   };
   for (const root of [...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next), ...graph.starts.values()]) {
     enter(root);
@@ -28,9 +28,6 @@ export function orderOf(graph: Graph, extents: Extents): readonly Node[] {
   }
   return order;
 }
-
-/** Positions come before what is turned by them, so that the product of which that is made can turn it. */
-const inputsOf = (node: Node): readonly Node[] => (isOp(node, "rope") ? [...node.inputs.slice(1), node.inputs[0]!] : node.inputs);
 
 function startsBefore(graph: Graph, node: Node, extents: Extents): Node[] {
   if (MAKES_AXIS.has(node.op)) return [];

@@ -141,6 +141,16 @@ describe("help while one types", () => {
     expect(labelsAt(moby.replace('"std"', '"s|td"'))).toEqual([]);
   });
 
+  it("imports what it completes of the library, into the line that is there or into a new one", () => {
+    const found = (text: string, label: string) => completionsAt({ text, at: text.length })!.options.find((o) => o.label === label)!.imported!;
+    const applied = (text: string, { at, text: added }: { readonly at: number; readonly text: string }): string => text.slice(0, at) + added + text.slice(at);
+    const having = `import { Linear } from "std"\nmodel M() {\n  mlp: SwiG`;
+    expect(applied(having, found(having, "SwiGLU"))).toBe(`import { Linear, SwiGLU } from "std"\nmodel M() {\n  mlp: SwiG`);
+    const without = `model M() {\n  mlp: SwiG`;
+    expect(applied(without, found(without, "SwiGLU"))).toBe(`import { SwiGLU } from "std"\nmodel M() {\n  mlp: SwiG`);
+    expect(completionsAt({ text: having, at: having.length })!.options.find((o) => o.label === "Linear")!.imported).toBeUndefined();
+  });
+
   it("goes on offering members while the block that is written cannot be read", () => {
     labelsAt(moby.replace("x = embed(tokens)", "x = embed(tokens)|"));
     const labels = labelsAt(moby.replace("x = embed(tokens)", "y = (embed(tokens) + |"));

@@ -75,6 +75,9 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await page.keyboard.type(" + rea");
     await page.locator(".cm-tooltip-autocomplete li", { hasText: "rearrange" }).first().waitFor();
     await page.keyboard.press("Escape");
+    await page.keyboard.type(" SwiG");
+    await page.locator(".cm-tooltip-autocomplete li", { hasText: "SwiGLU" }).click();
+    await page.locator(".editor .cm-line", { hasText: "RMSNorm, SwiGLU } from" }).waitFor();
     await checking(() => page.getByLabel("Example").selectOption("golden"));
     await checking(() => page.getByLabel("Example").selectOption("moby"));
     await page.locator(".editor .cm-line", { hasText: "cross_entropy" }).getByText("cross_entropy").hover();

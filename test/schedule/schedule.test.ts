@@ -1,6 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { targetOf } from "../../src/cli/targets.js";
-import { compileGeneration } from "../../src/compile-generation.js";
 import type { Graph, Node } from "../../src/ir/graph.js";
 import { createEmit } from "../../src/ir/build.js";
 import { ops } from "../../src/ops/index.js";
@@ -269,21 +267,4 @@ it("time grows with the number of nodes, and depth needs no stack", () => {
   time(500);
   const [short, long] = [Math.min(time(2000), time(2000)), time(20_000)];
   expect(long / short).toBeLessThan(40);
-});
-
-describe("queries and keys of a program that continues texts", () => {
-  it("are turned by the products that make them, in every layer", () => {
-    const source = `import { Embedding, Layer, MoD, Residual } from "std"
-model Two(vocab: int = 16, dim: int = 64) {
-  embed: Embedding(vocab, dim)
-  all: Residual(Layer(dim, 2))
-  some: MoD(Layer(dim, 2), dim)
-  forward(tokens: u32[B, T <= 32]) -> f32[B, T, vocab] { some(all(embed(tokens))) @ transpose(embed.table) }
-}`;
-    const { generation } = compileGeneration(source, { target: targetOf("mesa-software") });
-    for (const { kernels, works } of [generation!.prompt, generation!.step]) {
-      expect(kernels.filter((k) => k.name.startsWith("rope"))).toEqual([]);
-      expect(works.filter((w) => w.ops.some((o) => o.op === "rope"))).toHaveLength(2);
-    }
-  });
 });

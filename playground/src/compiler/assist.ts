@@ -19,6 +19,8 @@ export interface Completion {
   readonly doc: string;
   /** What is written instead of the label. */
   readonly apply?: string;
+  /** What else is written, so that the name is imported. */
+  readonly imported?: { readonly at: number; readonly text: string };
 }
 
 /** What a name means. */
@@ -75,7 +77,9 @@ export function completionsAt({ text, at }: Assist): { readonly from: number; re
   const scope = inScope(text, before, file);
   const called = calledAt(before);
   const parameters = called === null ? [] : parametersOf(called, file);
-  const importable = [...library.values()].filter((d) => !scope.has(d.name)).map((d) => ({ ...documented(d), detail: `${d.kind} of "std", to be imported` }));
+  const importable = [...library.values()]
+    .filter((d) => !scope.has(d.name))
+    .map((d): Completion => ({ ...documented(d), detail: `${d.kind} of "std", imported with it`, imported: importOf(file, d.name) }));
   const words: readonly Completion[] = [
     ...RESERVED.map((label) => ({ label, kind: "keyword" as const, detail: "", doc: "" })),
     ...DTYPES.map((label) => ({ label, kind: "type" as const, detail: "", doc: "" })),
@@ -121,6 +125,12 @@ const documented = ({ name, kind, signature, doc }: Documented): Completion => (
   detail: signature.split("\n")[0]!,
   doc: doc?.trim() ?? "",
 });
+
+/** Where a name of the library is added to what the file imports of it. */
+function importOf(file: File, name: string): { readonly at: number; readonly text: string } {
+  const last = file.imports.find((i) => i.from === "std")?.names.at(-1);
+  return last ? { at: last.span.end, text: `, ${name}` } : { at: 0, text: `import { ${name} } from "std"\n` };
+}
 
 const importsOf = (file: File): ReadonlySet<string> => new Set(file.imports.flatMap((i) => i.names.map((n) => n.text)));
 

@@ -11,5 +11,6 @@ export async function pageDevice(): Promise<Device> {
   return opened;
 }
 
-/** As people call it: a processor that plays a GPU is told apart. */
-export const describeDevice = ({ info }: Device): string => `${info.name}${info.software ? ", in software" : ""}`;
+/** As people call it: a processor that plays a GPU is told apart. Some browsers keep the name to themselves. */
+export const describeDevice = ({ info }: Device): string =>
+  `${info.name === "unknown adapter" ? "this browser's device" : info.name}${info.software ? ", in software" : ""}`;

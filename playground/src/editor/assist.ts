@@ -1,7 +1,7 @@
 // Completion and documentation as one types, both asked of the compiler.
 import { autocompletion, type Completion, type CompletionContext, type CompletionResult } from "@codemirror/autocomplete";
 import type { Extension } from "@codemirror/state";
-import { hoverTooltip } from "@codemirror/view";
+import { type EditorView, hoverTooltip } from "@codemirror/view";
 import type { Help } from "../compiler/assist.js";
 import { h } from "../dom.js";
 import type { CompilerCalls } from "../worker/protocol.js";
@@ -24,11 +24,20 @@ export function assist(compiler: Remote<CompilerCalls>): Extension {
     if (!context.explicit && typed === null) return null;
     const found = await compiler.call("complete", { text: context.state.doc.toString(), at: context.pos });
     if (found === null || context.aborted) return null;
-    const options = found.options.map(({ label, kind, detail, doc, apply }): Completion => ({
+    const options = found.options.map(({ label, kind, detail, doc, apply, imported }): Completion => ({
       label,
       type: KINDS[kind],
       detail: detail.length > 60 ? `${detail.slice(0, 58)} …` : detail,
       ...(apply === undefined ? {} : { apply }),
+      ...(imported && {
+        apply: (view: EditorView, _: Completion, from: number, to: number) => {
+          const changes = [
+            { from: imported.at, insert: imported.text },
+            { from, to, insert: label },
+          ];
+          view.dispatch({ changes, selection: { anchor: from + imported.text.length + label.length }, userEvent: "input.complete" });
+        },
+      }),
       ...(doc === "" ? {} : { info: () => h("div", { class: "help" }, h("code", {}, detail), doc) }),
       boost: BOOST[kind],
     }));
