@@ -18,7 +18,7 @@ export class ProblemList {
     const count = (severity: string): number => problems.filter((p) => p.severity === severity).length;
     const [errors, warnings] = [count("error"), count("warning")];
     this.#list.replaceChildren(
-      ...problems.map(({ severity, code, message, more, at }) =>
+      ...problems.map(({ severity, code, message, more, explain, at }) =>
         h(
           "li",
           { class: severity },
@@ -27,8 +27,9 @@ export class ProblemList {
             { type: "button", disabled: at === null, onclick: () => at && this.#reveal(at) },
             h("b", {}, `${severity} `),
             `${at === null ? "in the parameters: " : ""}${message} `,
-            h("small", {}, [code, ...more].join(" · ")),
+            h("small", {}, more.join(" · ")),
           ),
+          h("details", {}, h("summary", {}, `What ${code} means`), h("pre", {}, explain)),
         ),
       ),
     );

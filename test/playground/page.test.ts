@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { catalogue } from "../../src/diagnostics/catalogue.js";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { createGenerator, type GeneratedToken } from "../../src/generate/index.js";
 import { openDevice } from "../../src/runtime/index.js";
@@ -67,6 +68,10 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await marked.waitFor();
     expect(await marked.allTextContents()).toEqual(["    y = nrom(x)"]);
     expect(await page.locator(".problems li.error").allTextContents()).toEqual([expect.stringContaining("nrom")]);
+    await page.getByText("What unknown-name means").click();
+    expect(await page.locator(".problems pre").textContent()).toContain(catalogue["unknown-name"].explain.trim());
+    await page.locator(".editor .cm-line", { hasText: "y = nrom(x)" }).click();
+    await page.keyboard.press("End");
     expect(await state()).toBe("1 error");
     expect(await page.getByText("this is the last version without").isVisible()).toBe(true);
     await page.keyboard.press("ArrowUp");

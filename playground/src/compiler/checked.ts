@@ -1,4 +1,5 @@
 // What the editor shows of a source: the compiler's findings at their places, and the parameters one can set.
+import { catalogue } from "../../../src/diagnostics/catalogue.js";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
 import { formatDiagnostics } from "../../../src/diagnostics/format.js";
 import { parse } from "../../../src/syntax/parse.js";
@@ -11,6 +12,8 @@ export interface Problem {
   readonly message: string;
   /** Hint and notes, a line each. */
   readonly more: readonly string[];
+  /** What its code means, and how to mend it. */
+  readonly explain: string;
   /** Offsets into the source; null: it lies in a parameter that was set. */
   readonly at: { readonly from: number; readonly to: number } | null;
 }
@@ -45,7 +48,7 @@ export function checkedOf(source: Source): Checked {
 
 function problemOf({ severity, code, message, hint, notes, span }: Diagnostic): Problem {
   const more = [...(hint === null ? [] : [`hint: ${hint}`]), ...notes.map((n) => `note: ${n.text}`)];
-  return { severity, code, message, more, at: span.file === FILE ? { from: span.start, to: span.end } : null };
+  return { severity, code, message, more, explain: catalogue[code].explain.trim(), at: span.file === FILE ? { from: span.start, to: span.end } : null };
 }
 
 function modelOf(text: string): Checked["model"] {

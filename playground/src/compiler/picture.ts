@@ -1,6 +1,6 @@
 // A model as parts and wires: its blocks as they are called, the choices of routes, and what skips them.
 import { groupOf, MODEL_GROUP } from "../../../src/cost/group.js";
-import type { Model, Value } from "../../../src/check/model.js";
+import type { Instance, Model, Value } from "../../../src/check/model.js";
 import type { Axis } from "../../../src/size/axes.js";
 import { printRational } from "../../../src/size/rational.js";
 import { printSize, type Size } from "../../../src/size/size.js";
@@ -80,6 +80,9 @@ class Painter {
   readonly #clusters = new Map<string, Cluster>();
   readonly #sources = new Map<Value, Sources>();
   readonly #silent = new Set<Value>();
+  readonly #instances: ReadonlyMap<string, Instance>;
+  /** Blocks that have a part. */
+  readonly #seen = new Set<string>();
   readonly #axes: ReadonlyMap<string, Axis>;
   /** Groups in which a route is chosen. */
   readonly #routed: ReadonlySet<string>;
@@ -90,6 +93,7 @@ class Painter {
     readonly costs: ReadonlyMap<string, PartCost>,
   ) {
     this.#axes = new Map(model.axes.map((a) => [a.name, a]));
+    this.#instances = new Map(model.instances.map((i) => [i.path, i]));
     const values = this.#reached();
     this.#routed = new Set(values.flatMap((v) => (isChoice(v) && v.path !== "" ? [callOf(v.path)] : [])));
   }
@@ -183,7 +187,9 @@ class Painter {
     const path = plain(call);
     const routed = this.#onRoute(axis);
     const id = `${path}@${axis}`;
-    const first = ![...this.#parts.keys()].some((k) => k.startsWith(`${path}@`));
+    // What all calls of a block cost together stands with its first part.
+    const first = !this.#parts.has(id) && !this.#seen.has(path);
+    this.#seen.add(path);
     return this.#make(id, value, {
       kind: routed ? "routed" : "block",
       title: path,
@@ -219,13 +225,13 @@ class Painter {
 
   /** Where an instance is made. */
   #declared(path: string): Part["at"] {
-    const span = this.model.instances.find((i) => i.path === path)?.span;
+    const span = this.#instances.get(path)?.span;
     return span?.file === FILE ? { from: span.start, to: span.end } : null;
   }
 
   /** `Residual · Layer` */
   #blockOf(path: string): string {
-    const named = (p: string): string | null => this.model.instances.find((i) => i.path === p)?.block ?? null;
+    const named = (p: string): string | null => this.#instances.get(p)?.block ?? null;
     return [named(path), named(`${path}.inner`)].filter((n) => n !== null).join(" · ");
   }
 
