@@ -47,10 +47,18 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await act();
     await page.waitForFunction((n) => document.documentElement.dataset["checked"] !== n, before);
   };
+  /** Every test begins with an example as it is, whatever came before. */
+  const choose = async (name: string): Promise<void> => {
+    const phase = page.getByLabel("Phase");
+    if ((await phase.inputValue()) !== "infer") await checking(() => phase.selectOption("infer"));
+    await checking(() => page.getByLabel("Example").selectOption(name));
+    await expect.poll(() => page.locator("html").getAttribute("data-shown")).not.toBeNull();
+  };
   const tab = (name: string) => page.getByRole("tab", { name, exact: true });
 
   it.each(examples)("compiles %s and draws it", async (name) => {
-    await checking(() => page.getByLabel("Example").selectOption(name));
+    await choose(name);
+    await tab("Picture").click();
     expect(await state()).toMatch(/^(\d+ warnings?; )?\w+ compiles: .* numbers in its weights$/);
     const title = /(\w+) compiles/.exec((await state())!)![1]!;
     const picture = page.getByRole("group", { name: `Picture of ${title}` });
@@ -60,7 +68,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
   });
 
   it("shows an error at its line while one types, and what is there to complete", async () => {
-    await checking(() => page.getByLabel("Example").selectOption("moby"));
+    await choose("moby");
     await page.locator(".editor .cm-line", { hasText: "norm(x) @ transpose" }).click();
     await page.keyboard.press("Home");
     await checking(() => page.keyboard.type("y = nrom(x)\n"));
@@ -83,13 +91,14 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
     await page.keyboard.type(" SwiG");
     await page.locator(".cm-tooltip-autocomplete li", { hasText: "SwiGLU" }).click();
     await page.locator(".editor .cm-line", { hasText: "RMSNorm, SwiGLU } from" }).waitFor();
-    await checking(() => page.getByLabel("Example").selectOption("golden"));
-    await checking(() => page.getByLabel("Example").selectOption("moby"));
+    await choose("golden");
+    await choose("moby");
     await page.locator(".editor .cm-line", { hasText: "cross_entropy" }).getByText("cross_entropy").hover();
     await page.locator(".cm-tooltip .help", { hasText: "cross_entropy(" }).waitFor();
   });
 
   it("shows the graph after any pass with what changed, kernels, and the ledger", async () => {
+    await choose("moby");
     await tab("IR").click();
     const reader = page.locator("#panel-ir .cm-content");
     await page.getByLabel("Graph", { exact: true }).selectOption("fuse-routing");
@@ -108,6 +117,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
   });
 
   it("recompiles by parameters that are filled in, and by phase", async () => {
+    await choose("moby");
     await page.getByText("Parameters", { exact: true }).click();
     await checking(async () => {
       await page.getByLabel("depth").fill("2");
@@ -123,7 +133,8 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
   });
 
   it("goes by keyboard: from tab to tab, and from a part of the picture to its line", async () => {
-    await tab("Picture").focus();
+    await choose("moby");
+    await tab("Picture").click();
     await page.keyboard.press("ArrowRight");
     expect(await tab("IR").getAttribute("aria-selected")).toBe("true");
     await page.keyboard.press("Home");
@@ -134,6 +145,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
   });
 
   it("generates the text that Node does, shades it, and fills the map of routes", async () => {
+    await choose("moby");
     const prompt = "Call me Ishmael.";
     await tab("Run").click();
     await page.getByLabel("Prompt").fill(prompt);
@@ -154,6 +166,8 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
   });
 
   it("stops when it is told to, and begins again", async () => {
+    await choose("moby");
+    await tab("Run").click();
     await page.getByLabel("Tokens", { exact: true }).fill("200");
     await page.getByRole("button", { name: "Generate" }).click();
     await page.locator(".stream .token:not(.given)").nth(3).waitFor();
@@ -167,16 +181,17 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
   });
 
   it("says why a model cannot generate", async () => {
-    await checking(() => page.getByLabel("Example").selectOption("golden"));
+    await choose("golden");
+    await tab("Run").click();
     await page.getByRole("button", { name: "Generate" }).click();
     await page.locator("#panel-run .fault", { hasText: "`top` looks at the whole sequence" }).waitFor();
-    await checking(() => page.getByLabel("Example").selectOption("llama"));
+    await choose("llama");
     await page.getByRole("button", { name: "Generate" }).click();
     await page.locator("#panel-run .fault", { hasText: "49152 tokens" }).waitFor();
   });
 
   it("trains a tiny model on a text, its loss falling, and runs it with what it learned", async () => {
-    await checking(() => page.getByLabel("Example").selectOption("moby"));
+    await choose("moby");
     await tab("Train").click();
     await checking(() => page.getByRole("button", { name: "Make the model tiny" }).click());
     await page.getByLabel("Text to learn").fill("to be or not to be, that is the question. ".repeat(8));
@@ -199,7 +214,7 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
   });
 
   it("copies a link that opens as the program it holds, and refuses a damaged one", async () => {
-    await checking(() => page.getByLabel("Example").selectOption("golden"));
+    await choose("golden");
     await page.locator(".editor .cm-line", { hasText: "top(score, 2)" }).click();
     await page.keyboard.press("Home");
     await checking(() => page.keyboard.type("// from a friend <script>alert(1)</script>\n"));

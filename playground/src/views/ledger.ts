@@ -2,7 +2,7 @@
 import type { LedgerTable } from "../compiler/ledger.js";
 import { field, h } from "../dom.js";
 import type { Source } from "../worker/protocol.js";
-import { bytes, percent, short } from "./numbers.js";
+import { bytes, flop, percent, short } from "./numbers.js";
 import type { View, ViewContext } from "./view.js";
 
 export function ledgerView({ compiler }: ViewContext): View {
@@ -21,7 +21,7 @@ export function ledgerView({ compiler }: ViewContext): View {
     const { total, tokens } = table;
     const share = total.executed.flops / total.dense.flops;
     note.textContent =
-      `${short(total.executed.flops / tokens)}FLOP a token, ${percent(share)} of dense (${short(total.dense.flops / tokens)}FLOP); ` +
+      `${flop(total.executed.flops / tokens)} a token, ${percent(share)} of dense (${flop(total.dense.flops / tokens)}); ` +
       `${short(total.parameters)} parameters; a cache of ${bytes(total.executed.cache)}, dense ${bytes(total.dense.cache)}.`;
     place.replaceChildren(tableOf(table));
   }

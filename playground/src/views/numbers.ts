@@ -10,6 +10,12 @@ export function short(value: number): string {
   return `${power === 0 && Number.isInteger(value) ? value : scaled.toPrecision(3)}${PREFIXES[power]!}`;
 }
 
+/** Operations: `152 MFLOP`, `14 FLOP`. */
+export function flop(value: number): string {
+  const text = short(value);
+  return /[A-Z]$|k$/i.test(text) ? `${text}FLOP` : `${text} FLOP`;
+}
+
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 export function bytes(value: number): string {

@@ -3,7 +3,7 @@ import type { Picture } from "../compiler/layout.js";
 import type { Part } from "../compiler/picture.js";
 import { h, s } from "../dom.js";
 import type { Source } from "../worker/protocol.js";
-import { percent, short } from "./numbers.js";
+import { flop, percent } from "./numbers.js";
 import type { View, ViewContext } from "./view.js";
 
 export function pictureView({ compiler, reveal }: ViewContext): View {
@@ -134,7 +134,7 @@ function drawPart(part: Picture["parts"][number], picture: Picture, reveal: View
   const lines = [
     { text: kind === "put" ? "put" : title, sub: false },
     ...(subtitle === "" ? [] : [{ text: subtitle, sub: true }]),
-    ...(cost ? [{ text: `${short(cost.flops)}FLOP ${percent(cost.share)}`, sub: true }] : []),
+    ...(cost ? [{ text: `${flop(cost.flops)} ${percent(cost.share)}`, sub: true }] : []),
   ];
   lines.forEach(({ text, sub }, i) =>
     group.append(s("text", { class: sub ? "sub" : null, x, y: y + (i - (lines.length - 1) / 2) * 17 + 4, "text-anchor": "middle" }, text)),
