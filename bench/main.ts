@@ -4,6 +4,7 @@ import { chart } from "./chart.js";
 import { chosenCases, measureFirstRuns, measureGroup, say, type FirstRuns, type Measured } from "./measure.js";
 import { readOptions, usage, type Options } from "./options.js";
 import { PeakMeter } from "./peak.js";
+import { chosenGeneration, measureGeneration, type MeasuredGeneration } from "./generating/measure.js";
 import { killAll } from "./process.js";
 import { replaceFile } from "./replace-file.js";
 import { report } from "./report.js";
@@ -18,22 +19,25 @@ async function main(options: Options): Promise<void> {
   const measured: Measured[] = [];
   const firstRuns: FirstRuns[] = [];
   const training: MeasuredTraining[] = [];
+  const generation: MeasuredGeneration[] = [];
   say("the peak of the device");
   const meter = await PeakMeter.open();
   const { driver, name } = meter.device.info;
-  const text = (): string => report({ options, peak: meter.best, device: driver || name, measured, firstRuns, training, date, loadBefore });
-  stopOnSignals(() => (measured.length + training.length > 0 ? text() : ""));
+  const text = (): string => report({ options, peak: meter.best, device: driver || name, measured, firstRuns, training, generation, date, loadBefore });
+  stopOnSignals(() => (measured.length + training.length + generation.length > 0 ? text() : ""));
 
   const groups = chosenCases(options);
   const withFirst = options.only === null || options.only.startsWith("first");
   const models = chosenTraining(options);
-  if (groups.length + models.length === 0 && !withFirst) throw new Error(`--only ${options.only}: nothing has a name that begins so`);
+  const generators = chosenGeneration(options);
+  if (groups.length + models.length + generators.length === 0 && !withFirst) throw new Error(`--only ${options.only}: nothing has a name that begins so`);
   for (const [i, group] of groups.entries()) {
     say(`group ${i + 1} of ${groups.length}`);
     measured.push(...(await measureGroup(group, options, meter)));
   }
   if (withFirst) for (const id of FIRST) firstRuns.push(await measureFirstRuns(id, options, meter));
   for (const model of models) training.push(...(await measureTraining(model, options, meter)));
+  for (const group of generators) generation.push(...(await measureGeneration(group, options)));
   meter.close();
   process.stdout.write(text());
   if (options.only !== null || options.quick) return;

@@ -1,11 +1,12 @@
 // The other end of a peer's process.
 import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { GenerateReply, GenerateRequest } from "./generating/protocol.js";
 import type { PeerName, Reply as BlockReply, Request as BlockRequest } from "./protocol.js";
 import type { TrainReply, TrainRequest } from "./training/protocol.js";
 
-type Request = BlockRequest | TrainRequest;
-type Reply = BlockReply | TrainReply;
+type Request = BlockRequest | TrainRequest | GenerateRequest;
+type Reply = BlockReply | TrainReply | GenerateReply;
 
 const worker = fileURLToPath(new URL("worker.ts", import.meta.url));
 

@@ -2,6 +2,8 @@
 import { cpus, loadavg } from "node:os";
 import { readFileSync } from "node:fs";
 import { TOLERANCE } from "./expected.js";
+import type { MeasuredGeneration } from "./generating/measure.js";
+import { generationMusts, generationSections } from "./generating/report.js";
 import { PEERS, type FirstRuns, type Measured } from "./measure.js";
 import { fastestPeer, musts } from "./musts.js";
 import type { Options } from "./options.js";
@@ -21,6 +23,7 @@ export interface ReportParts {
   readonly measured: readonly Measured[];
   readonly firstRuns: readonly FirstRuns[];
   readonly training: readonly MeasuredTraining[];
+  readonly generation: readonly MeasuredGeneration[];
   readonly date: Date;
   /** Processes that wanted to run when the bench began. */
   readonly loadBefore: number;
@@ -36,6 +39,7 @@ export function report(parts: ReportParts): string {
     ...rateSection(measured, peak),
     ...firstSection(firstRuns),
     ...trainingSections(parts.training),
+    ...generationSections(parts.generation),
     ...structureSection(measured),
     ...agreementSection(measured),
   ];
@@ -80,9 +84,11 @@ function packageDependencies(): Readonly<Record<string, string>> {
   return (JSON.parse(text) as { readonly dependencies: Readonly<Record<string, string>> }).dependencies; // the bench's own file
 }
 
-function mustsSection({ options, measured, firstRuns, training }: ReportParts): readonly string[] {
+function mustsSection({ options, measured, firstRuns, training, generation }: ReportParts): readonly string[] {
   // A run of a few blocks does not speak of the others.
-  const shown = [...musts(measured, firstRuns), ...trainingMusts(training)].filter((m) => options.only === null || m.got !== null);
+  const shown = [...musts(measured, firstRuns), ...trainingMusts(training), ...generationMusts(generation)].filter(
+    (m) => options.only === null || m.got !== null,
+  );
   if (shown.length === 0) return [];
   const rows = shown.map((m) => [m.figure, m.must, m.aim, m.got ?? "", m.verdict]);
   const text = `Times are those of the tables below: medians of the ratios of each round, with the smallest and the largest.

@@ -1,6 +1,8 @@
 // The process of one peer: it builds and runs what it is told. One Dawn instance a process, one peer an instance.
 import type { PeerName, Reply, Request } from "./protocol.js";
 import type { Built, Peer } from "./peers/peer.js";
+import { answerGeneration, asksForGeneration } from "./generating/answer.js";
+import type { GenerateReply, GenerateRequest } from "./generating/protocol.js";
 import { answerTraining } from "./training/answer.js";
 import type { TrainReply, TrainRequest } from "./training/protocol.js";
 
@@ -25,7 +27,8 @@ const name = process.argv[2] as PeerName; // the bench starts it with one
 const peer = await load(name);
 const built = new Map<string, Built>();
 
-async function answer(request: Request | TrainRequest): Promise<Reply | TrainReply> {
+async function answer(request: Request | TrainRequest | GenerateRequest): Promise<Reply | TrainReply | GenerateReply> {
+  if (asksForGeneration(request)) return answerGeneration(request);
   switch (request.kind) {
     case "open":
       return { kind: "opened", device: await peer.open() };
@@ -55,7 +58,7 @@ async function answer(request: Request | TrainRequest): Promise<Reply | TrainRep
   }
 }
 
-process.on("message", (request: Request | TrainRequest) => {
+process.on("message", (request: Request | TrainRequest | GenerateRequest) => {
   answer(request)
     .catch((error: unknown): Reply => ({ kind: "failed", message: error instanceof Error ? (error.stack ?? error.message) : String(error) }))
     .then((reply) => process.send!(reply))

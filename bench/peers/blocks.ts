@@ -37,14 +37,14 @@ export function block<V>(ops: Ops<V>, data: CaseData, start: V): Block<V> {
   }
 }
 
-interface Tensors<V> {
+export interface Tensors<V> {
   /** As stored. */
   raw(path: string): V;
   /** The weight of a Linear, as [in, out]. */
   linear(path: string): V;
 }
 
-function tensors<V>(ops: Ops<V>, data: CaseData): Tensors<V> {
+export function tensors<V>(ops: Ops<V>, data: Pick<CaseData, "weights">): Tensors<V> {
   const weights = new Map(data.weights);
   const get = (path: string): Sent => {
     const found = weights.get(path);
@@ -113,20 +113,33 @@ function attentionOnly<V>(ops: Ops<V>, data: CaseData): (q: V) => V {
   return (q) => ops.part("attention", ([q, k, v, mask]) => attention(ops, q!, k!, v!, mask!, width), [q, k, v, mask]);
 }
 
-interface LayerSizes {
+export interface LayerSizes<V> {
+  /** −1: as many as there are. */
   readonly rows: number;
   readonly dim: number;
   readonly heads: number;
+  /** What attention reads in place of the keys and values of these rows; by default those. */
+  readonly remember?: (k: V, v: V) => readonly [V, V];
 }
 
 /** a + mlp(mlp_norm(x + a)), a = attn(attn_norm(x)), on x: [rows, dim]. Weights in the order of `layerWeights`. */
-function update<V>(ops: Ops<V>, { rows, dim, heads }: LayerSizes, mlp: "gelu" | "swiglu", x: V, cos: V, sin: V, mask: V, w: readonly V[]): V {
+export function update<V>(
+  ops: Ops<V>,
+  { rows, dim, heads, remember = (k, v) => [k, v] }: LayerSizes<V>,
+  mlp: "gelu" | "swiglu",
+  x: V,
+  cos: V,
+  sin: V,
+  mask: V,
+  w: readonly V[],
+): V {
   const width = dim / heads;
   const [norm, q, k, v, o, mlpNorm, ...rest] = w as [V, V, V, V, V, V, ...V[]];
   const split = (y: V): V => ops.transpose(ops.reshape(y, [rows, heads, width]), [1, 0, 2]);
   const turn = (y: V): V => ops.add(ops.mul(y, cos), ops.mul(ops.turned(y, width), sin));
   const n = ops.mul(ops.normalise(x), norm);
-  const seen = attention(ops, turn(split(ops.matmul(n, q))), turn(split(ops.matmul(n, k))), split(ops.matmul(n, v)), mask, width);
+  const [keys, values] = remember(turn(split(ops.matmul(n, k))), split(ops.matmul(n, v)));
+  const seen = attention(ops, turn(split(ops.matmul(n, q))), keys, values, mask, width);
   const a = ops.matmul(ops.reshape(ops.transpose(seen, [1, 0, 2]), [rows, dim]), o);
   const m = ops.mul(ops.normalise(ops.add(x, a)), mlpNorm);
   if (mlp === "gelu") {
@@ -137,7 +150,7 @@ function update<V>(ops: Ops<V>, { rows, dim, heads }: LayerSizes, mlp: "gelu" | 
   return ops.add(a, ops.matmul(ops.mul(ops.silu(ops.matmul(m, gate)), ops.matmul(m, up)), down));
 }
 
-function layerWeights<V>(t: Tensors<V>, path: string, mlp: "gelu" | "swiglu"): V[] {
+export function layerWeights<V>(t: Tensors<V>, path: string, mlp: "gelu" | "swiglu"): V[] {
   const linear = (name: string): V => t.linear(`${path}.${name}.weight`);
   const raw = (name: string): V => t.raw(`${path}.${name}`);
   const shared = [raw("attn_norm.weight"), ...["q", "k", "v", "o"].map((n) => linear(`attn.${n}`)), raw("mlp_norm.weight")];

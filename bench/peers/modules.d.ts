@@ -5,8 +5,11 @@ declare module "onnxruntime-node" {
     constructor(type: "float32", data: Float32Array, dims: readonly number[]);
     constructor(type: "int64", data: BigInt64Array, dims: readonly number[]);
     readonly data: unknown;
+    readonly dims: readonly number[];
   }
   export interface InferenceSession {
+    readonly inputNames: readonly string[];
+    readonly outputNames: readonly string[];
     run(inputs: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
     release(): Promise<void>;
   }

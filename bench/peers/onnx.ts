@@ -17,7 +17,8 @@ export interface OnnxTensor {
 
 export interface OnnxValue {
   readonly name: string;
-  readonly shape: readonly number[];
+  /** A name stands for a size that is not known beforehand. */
+  readonly shape: readonly (number | string)[];
   readonly type: "f32" | "i64";
 }
 
@@ -66,7 +67,7 @@ const tensorProto = ({ name, shape, data }: OnnxTensor): Uint8Array[] => [
 ];
 
 function valueInfo({ name, shape, type }: OnnxValue): Uint8Array[] {
-  const dims = shape.map((n) => message(1, [whole(1, n)]));
+  const dims = shape.map((n) => message(1, [typeof n === "number" ? whole(1, n) : text(2, n)]));
   return [text(1, name), message(2, [message(1, [whole(1, type === "f32" ? FLOAT : INT64), message(2, dims)])])];
 }
 

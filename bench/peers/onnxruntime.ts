@@ -57,7 +57,7 @@ export function onnxruntime(provider: "webgpu" | "cpu"): Peer {
 }
 
 /** Writes nodes down as the operators are called. A value is its name. */
-class GraphBuilder {
+export class GraphBuilder {
   readonly nodes: OnnxNode[] = [];
   readonly constants: OnnxTensor[] = [];
   readonly #scalars = new Map<string, string>();
@@ -66,7 +66,7 @@ class GraphBuilder {
 
   constructor() {
     const call = (op: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>> = {}): string =>
-      this.#node(op, inputs, attributes, 1)[0]!;
+      this.node(op, inputs, attributes, 1)[0]!;
     const column = (index: string): string => call("Unsqueeze", [index, this.#whole([1])]);
     this.ops = {
       constant: (data, shape) => this.#constant(data instanceof Int32Array ? BigInt64Array.from(data, BigInt) : data, shape),
@@ -84,10 +84,10 @@ class GraphBuilder {
       reshape: (x, shape) => call("Reshape", [x, this.#whole(shape)]),
       transpose: (x, order) => call("Transpose", [x], { perm: order }),
       turned: (x, width) => {
-        const [a, b] = this.#node("Split", [x, this.#whole([width / 2, width / 2])], { axis: -1 }, 2) as [string, string];
+        const [a, b] = this.node("Split", [x, this.#whole([width / 2, width / 2])], { axis: -1 }, 2) as [string, string];
         return call("Concat", [call("Neg", [b]), a], { axis: -1 });
       },
-      top: (score, k) => this.#node("TopK", [score, this.#whole([k])], {}, 2)[1]!,
+      top: (score, k) => this.node("TopK", [score, this.#whole([k])], {}, 2)[1]!,
       rows: (x, index) => call("Gather", [x, index], { axis: 0 }),
       putRows: (x, index, before, update) => call("ScatterND", [x, column(index), call("Add", [before, update])]),
       causalMask: (index, k) => {
@@ -101,7 +101,7 @@ class GraphBuilder {
     };
   }
 
-  #node(op: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>>, results: number): readonly string[] {
+  node(op: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>>, results: number): readonly string[] {
     const outputs = Array.from({ length: results }, () => `v${this.#values++}`);
     this.nodes.push({ op, inputs, outputs, attributes });
     return outputs;

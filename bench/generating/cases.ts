@@ -1,0 +1,152 @@
+// The models whose generation is measured, with their weights and prompts: seeded, and the same for every peer.
+import { readFileSync } from "node:fs";
+import { compile } from "../../src/compile.js";
+import { formatDiagnostics } from "../../src/diagnostics/format.js";
+import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import type { Program } from "../../src/program/program.js";
+import { readWeight } from "../../src/runtime/weights/match.js";
+import { openWeights } from "../../src/runtime/node.js";
+import { axisSize } from "../../src/size/size.js";
+import type { Sent } from "../protocol.js";
+import { random } from "../random.js";
+import { WAYS, type GenerateData, type Way } from "./protocol.js";
+
+export interface GenerateCase {
+  readonly id: string;
+  readonly title: string;
+  /** Cases of a group are measured side by side. */
+  readonly group: string;
+  readonly model: "decoder" | "moby";
+  readonly depth: number;
+  /** Every second layer: computes about one token in eight, or none. */
+  readonly routed: "one in eight" | "none" | null;
+  readonly drawn: boolean;
+  readonly ways: readonly Way[];
+}
+
+const DIM = 512;
+const HEADS = 8;
+const PROMPT = 32;
+const COUNT = 64;
+/** Where peers are asked too, of whom some take a second for a token. */
+const FEW = 24;
+/** Tokens by which predictors are set, and the share of them that shall be computed. */
+const SEEN = 64;
+const SHARE = 1 / 8;
+
+const deep = (id: string, title: string, depth: number, routed: GenerateCase["routed"]): GenerateCase => ({
+  id: `generate-${id}`,
+  title,
+  group: "generate-mod",
+  model: "decoder",
+  depth,
+  routed,
+  drawn: true,
+  ways: ["modc"],
+});
+
+export const generateCases: readonly GenerateCase[] = [
+  {
+    id: "generate-dense",
+    title: "decoder, 4 dense layers",
+    group: "generate-dense",
+    model: "decoder",
+    depth: 4,
+    routed: null,
+    drawn: false,
+    ways: WAYS,
+  },
+  deep("mod-dense", "decoder, 12 dense layers", 12, null),
+  deep("mod", "the same, every second layer routed", 12, "one in eight"),
+  deep("mod-skipped", "the same, all tokens skip the routed layers", 12, "none"),
+  deep("mod-without", "the same without the routed layers", 6, null),
+  {
+    id: "generate-moby",
+    title: "examples/moby.mod with its trained weights",
+    group: "generate-moby",
+    model: "moby",
+    depth: 6,
+    routed: "one in eight",
+    drawn: false,
+    ways: ["modc"],
+  },
+];
+
+export interface PreparedGeneration {
+  readonly data: GenerateData;
+  /** Whole texts under the causal rule. */
+  readonly graph: Graph;
+}
+
+const textOf = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
+
+export async function prepareGeneration(c: GenerateCase): Promise<PreparedGeneration> {
+  const moby = c.model === "moby";
+  const source = textOf(moby ? "examples/moby.mod" : "bench/models/decoder.mod");
+  const set: Readonly<Record<string, string>> = moby
+    ? {}
+    : { dim: String(DIM), heads: String(HEADS), depth: String(c.depth), context: "256", routed: String(c.routed !== null) };
+  const { graph, program, diagnostics, sources } = compile(source, { file: `${c.id}.mod`, phase: "generate", set });
+  if (!graph || !program) throw new Error(formatDiagnostics(diagnostics, { sources }));
+  const rng = random(2);
+  const prompt = Uint32Array.from({ length: PROMPT }, () => rng.below(256));
+  const weights = moby ? await trained(program.weights) : drawn(program.weights);
+  const data = { id: c.id, dim: DIM, heads: HEADS, depth: c.depth, source, set, weights, prompt, count: c.ways.length > 1 ? FEW : COUNT };
+  if (moby || c.routed === null) return { data, graph };
+  return { data: { ...data, weights: c.routed === "none" ? biased(weights, () => -100) : predicting(graph, weights) }, graph };
+}
+
+type Declared = Program["weights"];
+type Weights = GenerateData["weights"];
+
+async function trained(declared: Declared): Promise<Weights> {
+  const file = await openWeights(new URL("../../examples/moby.safetensors", import.meta.url).pathname);
+  try {
+    const read: (readonly [string, Sent])[] = [];
+    for (const w of declared) read.push([w.path, { shape: w.shape, data: Float32Array.from(await readWeight(w, [w.path], file)) }]);
+    return read;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Matrices of deviation 1/√n with n their last axis, gains around 1 and biases around 0. */
+function drawn(declared: Declared): Weights {
+  const rng = random(1);
+  return declared.map(({ path, shape }) => {
+    const [scale, centre] = [1 / Math.sqrt(shape.at(-1) ?? 1), path.endsWith("norm.weight") ? 1 : 0];
+    const value = shape.length < 2 ? () => centre + 0.1 * rng.normal() : () => rng.normal() * scale;
+    return [path, { shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) }];
+  });
+}
+
+const BIAS = ".guess.down.bias";
+const biased = (weights: Weights, bias: (layer: string) => number): Weights =>
+  weights.map(([path, sent]) => (path.endsWith(BIAS) ? [path, { ...sent, data: Float32Array.of(bias(path.slice(0, -BIAS.length))) }] : [path, sent]));
+
+/** Predictors that take about one token in eight: their biases follow from what they say of random tokens of which none is computed. */
+function predicting(graph: Graph, weights: Weights): Weights {
+  const none = biased(weights, () => -100);
+  const shape = [axisSize("B"), axisSize("T")];
+  const outputs = nodesOf(graph).flatMap((node) => {
+    if (!isOp(node, "above")) return [];
+    return [{ name: node.origin!.path, role: "observe" as const, node: node.inputs[0]!, shape, packing: { axis: "T", batchDim: 0, tokenDim: 1 } }];
+  });
+  const rng = random(3);
+  const tokens = { shape: [1, SEEN], data: Uint32Array.from({ length: SEEN }, () => rng.below(256)) };
+  const said = evaluate({ ...graph, outputs }, { inputs: new Map([["tokens", tokens]]), weights: new Map(none) }).outputs;
+  return biased(weights, (layer) => {
+    const values = [...said.get(layer)!.data].sort((a, b) => b - a);
+    return -100 - (values[Math.round(SHARE * SEEN) - 1]! + values[Math.round(SHARE * SEEN)]!) / 2;
+  });
+}
+
+/** Bytes of weights that a token reads on average, each once; tables are read whole, for they are those of logits too. `shares`: of the routed layers, in order. */
+export function weightBytes({ weights }: Pick<GenerateData, "weights">, shares: readonly number[]): number {
+  const routed = [...new Set(weights.flatMap(([path]) => /^layers\.\d+(?=\.guess\.)/.exec(path) ?? []))];
+  return weights.reduce((sum, [path, { data }]) => {
+    const layer = routed.findIndex((r) => path.startsWith(`${r}.`) && !path.startsWith(`${r}.guess.`));
+    return sum + 4 * data.length * (layer < 0 ? 1 : shares[layer]!);
+  }, 0);
+}
