@@ -30,8 +30,8 @@ export interface GenerateOptions {
   readonly sampling?: SamplingOptions | readonly SamplingOptions[];
   /** Tokens added to each text, at most. */
   readonly maxTokens?: number;
-  /** Strings that end a text, and are no part of it. */
-  readonly stop?: readonly string[];
+  /** A string that ends a text, and is no part of it, or several. */
+  readonly stop?: string | readonly string[];
   /** Tokens that end a text. */
   readonly ends?: readonly number[];
   /** Ends the generation: the iterator throws its reason. */

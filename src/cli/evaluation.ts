@@ -15,7 +15,7 @@ import { deviceKind, type DeviceFlags } from "./device.js";
 import { EXIT, UserError } from "./exit.js";
 import { onDevice } from "./execute.js";
 import { compileFile, type ModelFlags } from "./frontend.js";
-import { modelText, withFolder } from "./model-file.js";
+import { expectWeights, modelText, withFolder } from "./model-file.js";
 import { onInterrupt, Progress, say } from "./terminal.js";
 import { trainingModel, type TrainingModel, usualContext } from "./training.js";
 import type { TuningsFlags } from "./tunings.js";
@@ -49,6 +49,7 @@ export type Observe = (rule: Rule, results: Results, batch: Batch) => void;
 /** Runs the objective over the text; null where it was interrupted. */
 export async function evaluateRules(file: string, given: EvaluationFlags, observe: Observe | null = null): Promise<Found | null> {
   const flags = withFolder(file, given);
+  expectWeights(file, flags.weights);
   if (deviceKind(flags) === "reference")
     throw new UserError("a text is evaluated on a device: `modc run --device reference` runs one passage", null, EXIT.usage);
   const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);

@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import type { SourceFile } from "../diagnostics/span.js";
 import { checkpointFiles, type CheckpointFiles } from "../huggingface/files-node.js";
 import type { Read } from "../check/files.js";
+import { UserError } from "./exit.js";
 import { importReader, readSource } from "./files.js";
 
 /** What a checkpoint's folder holds; null where the path is no folder. */
@@ -33,6 +34,15 @@ export interface ModelText {
 }
 
 export const modelText = async (path: string): Promise<ModelText> => ({ source: await readModel(path), read: importReader(modelName(path)) });
+
+/** A checkpoint whose weights cannot be read is no reason to start from others. Throws UserError for a folder without safetensors where no others are given. */
+export function expectWeights(path: string, weights: string | undefined): void {
+  if (weights === undefined && folderOf(path) !== null)
+    throw new UserError(
+      `${path} holds no safetensors`,
+      "store its weights as model.safetensors, or name others with --weights; `modc init` writes starting ones",
+    );
+}
 
 /** Flags with the weights and the tokenizer of the folder where neither says otherwise. */
 export function withFolder<F extends { readonly weights?: string; readonly tokenizer?: string }>(path: string, flags: F): F {

@@ -1,4 +1,5 @@
 // How tokens are chosen, as flags say it: what they leave out is the checkpoint's.
+import { InputError } from "../runtime/errors.js";
 import { samplingTables, type SamplingOptions } from "../generate/options.js";
 import { checkStops } from "../generate/stop.js";
 import { anyNumber, pairs, seedOf, wholeNumber } from "./arguments.js";
@@ -23,7 +24,7 @@ export interface Sampling {
   readonly maxTokens: number | null;
 }
 
-/** What is wrong with the options is said before anything is opened. Throws UserError and InputError. */
+/** What is wrong with the options is said before anything is opened. Throws UserError. */
 export function samplingOf(flags: SamplingFlags): Sampling {
   const number = (option: string, text: string | undefined): number | null => (text === undefined ? null : anyNumber(option, text));
   const bias = biasOf(flags.logitBias ?? []);
@@ -37,8 +38,14 @@ export function samplingOf(flags: SamplingFlags): Sampling {
     logprobs: flags.logprobs ?? null,
   };
   const sampling: SamplingOptions = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
-  samplingTables(sampling, 1, 1); // tokens with a bias are held against the vocabulary where that is known
-  checkStops(flags.stop ?? []);
+  try {
+    samplingTables(sampling, 1, 1); // tokens with a bias are held against the vocabulary where that is known
+    checkStops(flags.stop ?? []);
+  } catch (fault) {
+    if (!(fault instanceof InputError)) throw fault;
+    const option = `--${(fault.input ?? "").replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    throw new UserError(fault.message.startsWith(`${fault.input} `) ? fault.message.replace(fault.input!, option) : fault.message, fault.hint, EXIT.usage);
+  }
   return {
     sampling: bias.size === 0 ? sampling : { ...sampling, logitBias: bias },
     stop: flags.stop ?? [],

@@ -21,8 +21,8 @@ export interface TextCodec {
 }
 
 export interface GenerateTextOptions extends GenerateOptions {
-  /** Strings that end a text, and are no part of it. */
-  readonly stop?: readonly string[];
+  /** A string that ends a text, and is no part of it, or several. */
+  readonly stop?: string | readonly string[];
 }
 
 export interface GeneratedText extends GeneratedToken {
@@ -40,7 +40,8 @@ export async function* generateText(
   prompts: readonly (string | ArrayLike<number>)[],
   { stop = [], ...options }: GenerateTextOptions = {},
 ): AsyncGenerator<GeneratedText, Summary> {
-  const writers = prompts.map(() => new Writer(codec.decoder(), stop));
+  const stops = typeof stop === "string" ? [stop] : stop;
+  const writers = prompts.map(() => new Writer(codec.decoder(), stops));
   const tokens = generator.generate(
     prompts.map((prompt) => (typeof prompt === "string" ? codec.encode(prompt) : prompt)),
     {

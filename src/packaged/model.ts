@@ -125,7 +125,7 @@ class Loaded implements LoadedModel {
     if (!generates) throw doesNotGenerate();
     if (!generator || !opened) throw new UnsupportedError('the model was loaded with use: "run"', "load it without `use`");
     const { text, defaults } = opened;
-    const prompts = (typeof asked === "object" && "prompts" in asked ? asked.prompts : [asked]).map((prompt) => this.#tokens(prompt));
+    const prompts = (typeof asked === "object" && asked !== null && "prompts" in asked ? asked.prompts : [asked]).map((prompt) => this.#tokens(prompt));
     return yield* generateText(generator, text, prompts, {
       ends: defaults.ends,
       sampling: defaults.sampling,
@@ -135,6 +135,7 @@ class Loaded implements LoadedModel {
   }
 
   #tokens(prompt: Prompt): string | ArrayLike<number> {
+    if (typeof prompt !== "string" && typeof prompt?.length !== "number") throw new InputError("prompt", "a prompt is a text, a list of tokens or of messages");
     if (!isChat(prompt)) return prompt;
     const chat = this.#parts.text?.text.chat;
     if (!chat) throw new InputError("prompt", "the package has no chat template", "give a text, or tokens as numbers");

@@ -9,7 +9,14 @@ export type Prompt = string | ArrayLike<number> | readonly Message[];
 /** One prompt, or several that go on at once. */
 export type Prompts = Prompt | { readonly prompts: readonly Prompt[] };
 
-export const promptsOf = (given: Prompts): readonly Prompt[] => (typeof given !== "string" && "prompts" in given ? given.prompts : [given]);
+/** Throws SessionError for what is no prompt. */
+export function promptsOf(given: Prompts): readonly Prompt[] {
+  const prompts = typeof given === "object" && given !== null && "prompts" in given ? given.prompts : [given];
+  for (const prompt of prompts)
+    if (typeof prompt !== "string" && (typeof prompt !== "object" || prompt === null || typeof prompt.length !== "number"))
+      throw new SessionError(`a prompt is a text, a list of tokens or of messages, found ${prompt === null ? "null" : typeof prompt}`);
+  return prompts;
+}
 
 /**
  * Tokens of a prompt. A text is read with what the tokenizer puts around a whole text; the template of a chat has that already. Throws TokenizerError, and SessionError for a chat

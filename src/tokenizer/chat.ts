@@ -71,6 +71,11 @@ export function chatTemplate(template: string, specials: ReadonlyMap<string, str
   return {
     prompt(messages, { answer = true, variables = {} } = {}) {
       if (messages.length === 0) throw new TokenizerError("bad-text", "a chat without messages has no prompt");
+      for (const [i, { role, content }] of messages.entries())
+        if (typeof role !== "string" || typeof content !== "string")
+          throw new TokenizerError("bad-text", `message ${i} of the chat needs a role and a content, both of them text`, {
+            hint: 'write { role: "user", content: "…" }; parts of other kinds are not read',
+          });
       const given = { ...Object.fromEntries(specials), messages, add_generation_prompt: answer, ...variables };
       const prompt: unknown = trying(`the chat template of ${file} refuses the messages`, () => compiled.render(given));
       if (typeof prompt !== "string") throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`);

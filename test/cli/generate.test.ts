@@ -203,8 +203,8 @@ describe("what modc generate refuses", () => {
       [2, "--system is a message of a chat", file, { weights, ...the, system: "be brief" }],
       [2, '--temperature "warm" is no number', file, { weights, ...the, temperature: "warm" }],
       [2, '"the" is no token\'s number', file, { weights, ...the, logitBias: ["the=1"] }],
-      [1, "topP must be from 0 to 1, found 2", file, { weights, ...the, topP: "2" }],
-      [1, "a stop string must be a text of at least one character", file, { weights, ...the, stop: [""] }],
+      [2, "--top-p must be from 0 to 1, found 2", file, { weights, ...the, topP: "2" }],
+      [2, "a stop string must be a text of at least one character", file, { weights, ...the, stop: [""] }],
       [2, "--device reference", file, { weights, ...the, device: "reference" }],
       [1, "the prompt is empty", file, { weights, prompt: [""] }],
       [1, "the prompt has 300 tokens, the model reads at most 256", file, { weights, prompt: ["a".repeat(300)] }],
@@ -214,6 +214,13 @@ describe("what modc generate refuses", () => {
       [1, "has 96 tokens and no tokenizer", broken("n", (p) => rmSync(join(p, "tokenizer.json"))), the],
       [1, "refuses the messages", broken("j", template("{{ raise_exception('no') }}")), { ...the, chat: true }],
       [1, "the model has no chat template", file, { weights, ...the, chat: true }],
+      [
+        1,
+        "holds no safetensors",
+        broken("w", (p) => ["model.safetensors.index.json", shard, shard.replace("00002-of", "00001-of")].forEach((f) => rmSync(join(p, f)))),
+        the,
+      ],
+      [1, "there is no folder", file, { weights, ...the, heatmap: join(temporary.path, "none", "heat.html") }],
       [1, "the input x of a model that generates is u32[B, T], its tokens", other, the],
     ];
     for (const [code, message, path, flags] of cases) {

@@ -88,6 +88,7 @@ describe("a text that goes on", () => {
       expect(events.slice(0, -1).every((e) => e.finish === null)).toBe(true);
     }
     expect(found[1]!.length).toBeLessThan(16);
+    expect(await all(codec, { stop }), "one string is one, not its characters").toEqual(found);
     // What is held back at the end is text.
     const last = await all(codec, { stop: [`${textOf(free[0]!).slice(-2)} and more`] });
     expect(textOf(last[0]!)).toBe(textOf(free[0]!));

@@ -270,7 +270,7 @@ describe("sequences", () => {
 });
 
 /** Operators whose results are numbers of packed rows, or sums over all of them. */
-const ROWS_OF_A_BATCH: ReadonlySet<string> = new Set(["top", "above", "span", "join", "pick", "segments"]);
+const ROWS_OF_A_BATCH: ReadonlySet<string> = new Set(["top", "above", "append", "last", "span", "join", "pick", "segments"]);
 
 const row = ({ shape, data }: { readonly shape: readonly number[]; readonly data: Float64Array }, b: number) => {
   const size = data.length / shape[0]!;

@@ -71,4 +71,6 @@ it("a template that is broken, or throws, is told with its reason", () => {
     fault("the chat template of t.jinja refuses the messages: "),
   );
   expect(() => strict.prompt([])).toThrow("a chat without messages has no prompt");
+  for (const wrong of [{ role: "user" }, { content: "Hello" }, { role: "user", content: [{ type: "text", text: "Hello" }] }])
+    expect(() => strict.prompt([wrong as never])).toThrow(fault("message 0 of the chat needs a role and a content, both of them text"));
 });

@@ -1,4 +1,6 @@
 // `modc generate`: goes on from prompts, streams what is generated, and tells what it came to.
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import type { GeneratedText, Summary } from "../../generate/index.js";
 import { createSession, sessionTexts, type OpenSessionOptions, type SessionSource } from "../../session/open-node.js";
 import { SourceError } from "../../session/errors.js";
@@ -15,7 +17,7 @@ import { jsonLine, jsonLines, oneText, severalTexts, type Shown } from "../gener
 import { summaryLines } from "../generation-summary.js";
 import { heated } from "../heated.js";
 import { renderHeatmap } from "../heatmap.js";
-import { modelText, withFolder } from "../model-file.js";
+import { expectWeights, modelText, withFolder } from "../model-file.js";
 import { promptsOf, type PromptFlags } from "../prompts.js";
 import { samplingOf, type SamplingFlags } from "../sampling.js";
 import { columns, onInterrupt, Progress, say, useColor } from "../terminal.js";
@@ -45,6 +47,8 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     throw new UserError("tokens are generated on a device: `modc run --device reference` computes one pass", null, EXIT.usage);
   const chosen = samplingOf(flags);
   const prompts = promptsOf(flags);
+  if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
+    throw new UserError(`--heatmap ${flags.heatmap}: there is no folder ${dirname(flags.heatmap)}`, null);
   const progress = new Progress();
   const session = await open(file, flags, progress, trial);
   const stop = new AbortController();
@@ -86,6 +90,7 @@ async function open(file: string, flags: GenerateFlags, progress: Progress, tria
   const given: SessionSource = { source, read, texts, weights: weights ?? null };
   for (const option of texts.defaults.unheeded) say(`note: generation_config.json says ${option}, which modc does not heed`);
   const seed = seedOf(flags.seed);
+  expectWeights(file, weights);
   if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
   const kind = deviceKind(flags);
   try {

@@ -7,7 +7,7 @@ import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { runOnDevice, runOnReference, type Job, type Times, type Value, type Values } from "../execute.js";
 import type { ModelFlags, PrecisionFlags } from "../frontend.js";
-import { withFolder } from "../model-file.js";
+import { expectWeights, withFolder } from "../model-file.js";
 import { readInputs, type InputFlags } from "../inputs.js";
 import { faultOf, programOf } from "../program.js";
 import { showRun } from "../show.js";
@@ -32,6 +32,7 @@ const STEADY_RUNS = 9;
 
 export async function run(file: string, given: RunFlags): Promise<ExitCode> {
   const flags = withFolder(file, given);
+  expectWeights(file, flags.weights);
   const kind = deviceKind(flags);
   if (flags.time && kind === "reference") throw new UserError("--time measures a device, and --device reference uses none", null, EXIT.usage);
   if (flags.time) await import("../../compile.js"); // loading the compiler is not compiling

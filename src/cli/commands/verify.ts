@@ -27,7 +27,7 @@ import { chosenExtents, printExtents } from "../extents.js";
 import { readText, writeText } from "../files.js";
 import { compileFile, compileOptions } from "../frontend.js";
 import { madeInputs } from "../made-inputs.js";
-import { modelText, withFolder } from "../model-file.js";
+import { expectWeights, modelText, withFolder } from "../model-file.js";
 import { out, outJson, Progress, say } from "../terminal.js";
 import { tuningsOn } from "../tunings.js";
 import { percent } from "../units.js";
@@ -83,6 +83,7 @@ async function verified(file: string, flags: VerifyFlags, machine: Machine, tria
   const { program, model, graph, sources } = await compileFile(file, { ...flags, phase: "infer" });
   const seed = seedOf(flags.seed);
   const weights = flags.weights === undefined ? livelyWeights(program.weights, seed) : await readWeights({ program, weights: flags.weights, seed });
+  expectWeights(file, flags.weights);
   if (flags.weights === undefined) say(`note: no --weights: they are random ones of seed ${seed}, such that every part of the model shows in its results`);
   const axes = parseAxes(program);
   const open = chosenExtents(axes, flags, USUAL.tokens);
