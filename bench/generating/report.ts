@@ -27,14 +27,18 @@ export function generationMusts(measured: readonly MeasuredGeneration[]): readon
 }
 
 function overDense(measured: readonly MeasuredGeneration[]): Got | null {
-  const [dense, routed] = ["mod-dense", "mod"].map((id) => find(measured, `generate-${id}`));
+  const [dense, routed, skipped] = ["mod-dense", "mod", "mod-skipped"].map((id) => find(measured, `generate-${id}`));
   const [a, b] = [own(routed), own(dense)];
   if (!a || !b || !routed || !dense) return null;
   const bytes = routed.weightBytes / dense.weightBytes;
   const { median, low, high } = ratioOf(a, b);
-  const figure = median / bytes;
   const share = (100 * mean(routed.shares)).toFixed(1);
-  const got = `${figure.toFixed(2)}: ${median.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}) of the time by ${bytes.toFixed(3)} of the bytes; ${share}% of the tokens`;
+  const times = `${median.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)}) of the time by ${bytes.toFixed(3)} of the bytes; ${share}% of the tokens`;
+  if (!skipped?.step) return { got: `${(median / bytes).toFixed(2)}, idle dispatches and all: ${times}`, verdict: atMost(median / bytes, [1.15, 0]) };
+  // What a layer's idle dispatches take where all tokens skip it, as often as they do here.
+  const idle = (skipped.step.idle / skipped.shares.length) * routed.shares.reduce((sum, s) => sum + 1 - s, 0);
+  const figure = (median - idle / spreadOf(b).median) / bytes;
+  const got = `${figure.toFixed(2)} without idle dispatches, which take ${idle.toFixed(2)} ms a token, ${(median / bytes).toFixed(2)} with them: ${times}`;
   return { got, verdict: atMost(figure, [1.15, 0]) };
 }
 
@@ -88,4 +92,4 @@ const TEXT = `One sequence, B = 1. Models are bench/models/decoder.mod with d = 
 
 *Cache as inputs* is a decoder as it is exported: keys and values of past tokens are inputs and outputs of the graph, and what it gives is handed in again. *Whole text* reads all tokens again for each. Both choose the likeliest token on the host; modc draws on the device and hears of it some steps later.
 
-The twelve layers draw their tokens, so that routes vary; biases of the predictors were set so that about one random token in eight is computed. *Bytes read* count each weight of a computed layer once. Of a step with all routed layers skipped, the device's time stamps say what predictors, choices and counts take, and what the dispatches that return at once; stamps slow each dispatch, by as much, which is taken from it: what all of them take together is the time of a step without stamps. A dispatch that does nothing is slowed more than others, so that what idle ones take by this is rather too much; the figure above it takes nothing off for them.`;
+The twelve layers draw their tokens, so that routes vary; biases of the predictors were set so that about one random token in eight is computed. *Bytes read* count each weight of a computed layer once. Of a step with all routed layers skipped, the device's time stamps say what predictors, choices and counts take, and what the dispatches that return at once; stamps slow each dispatch, by as much, which is taken from it: what all of them take together is the time of a step without stamps. A dispatch that does nothing is slowed more than others, so that what idle ones take by this is rather too much: the figure of the routed model is given with and without it.`;

@@ -23,14 +23,16 @@ export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** `modc …`, to its end. Lines that Dawn itself writes to standard error are dropped. */
+/** `modc …`, to its end. Lines that Dawn itself writes to standard error are dropped, and those that tell of progress: they come where it takes longer than a second. */
 export function modc(args: readonly string[], { cwd = root, env = {} }: SpawnOptions = {}): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [main, ...args], { cwd, env: { ...process.env, NO_COLOR: "", ...env }, stdio: ["ignore", "pipe", "pipe"] });
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-    child.on("error", reject).on("close", (status) => resolve({ status, stdout, stderr: stderr.replaceAll(/^Warning: .*\n( {4}at .*\n)*\n?/gm, "") }));
+    child
+      .on("error", reject)
+      .on("close", (status) => resolve({ status, stdout, stderr: stderr.replaceAll(/^Warning: .*\n( {4}at .*\n)*\n?|^[a-z][a-z ,]* …\n/gm, "") }));
   });
 }
 
