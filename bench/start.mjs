@@ -1,15 +1,15 @@
 #!/usr/bin/env node
 // `npm run bench` and, as `start.mjs isoflop`, `npm run isoflop`: makes the checkout and the bench's own packages ready, then measures. Plain Node, for nothing may be installed yet.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { installed } from "../scripts/installed.mjs";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
 run(process.execPath, [join(here, "..", "scripts", "setup.mjs")]);
-if (!installed()) {
+if (!installed(here)) {
   process.stderr.write("bench: installing the peers (npm ci)\n");
   // The WebGPU and CPU libraries of onnxruntime-node are in its package; its install script would download those for CUDA.
   run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip" });
@@ -18,15 +18,6 @@ const tsx = pathToFileURL(createRequire(join(here, "..", "package.json")).resolv
 const given = process.argv.slice(2);
 const isoflop = given[0] === "isoflop";
 run(process.execPath, ["--import", tsx, join(here, isoflop ? "isoflop/main.ts" : "main.ts"), ...given.slice(isoflop ? 1 : 0)]);
-
-/** Whether node_modules holds what package-lock.json asks for, by npm's own record. */
-function installed() {
-  const record = join(here, "node_modules", ".package-lock.json");
-  if (!existsSync(record)) return false;
-  const versions = (path) => Object.entries(JSON.parse(readFileSync(path, "utf8")).packages).filter(([name]) => name !== "");
-  const found = new Map(versions(record).map(([name, { version }]) => [name, version]));
-  return versions(join(here, "package-lock.json")).every(([name, { version, optional }]) => optional || found.get(name) === version);
-}
 
 function run(command, args, env = process.env) {
   const { status, error } = spawnSync(command, args, { cwd: here, stdio: "inherit", env, shell: command === "npm" && process.platform === "win32" });

@@ -1,22 +1,14 @@
 // What a command takes for a model: a `.mod` file, or a checkpoint's folder, which brings its weights and its tokenizer.
-import { statSync } from "node:fs";
 import type { SourceFile } from "../diagnostics/span.js";
 import { checkpointFiles, type CheckpointFiles } from "../huggingface/files-node.js";
 import type { Read } from "../check/files.js";
+import { isFolder } from "../tokenizer/folder-node.js";
 import { UserError } from "./exit.js";
 import { importReader, readSource } from "./files.js";
 
 /** What a checkpoint's folder holds; null where the path is no folder. */
 export function folderOf(path: string): CheckpointFiles | null {
   return isFolder(path) ? checkpointFiles(path) : null;
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false; // why it cannot be reached is told where it is read
-  }
 }
 
 /** What the model's text is called in messages; what it imports is found beside it. */

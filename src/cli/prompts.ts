@@ -1,6 +1,6 @@
 // Prompts as flags say them: a text, the text of a file or of standard input, or the message of a chat.
 import { readFileSync } from "node:fs";
-import type { Prompt } from "../session/prompts.js";
+import type { Prompt } from "../generate/prompts.js";
 import { EXIT, UserError } from "./exit.js";
 import { readText } from "./files.js";
 

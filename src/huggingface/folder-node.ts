@@ -9,7 +9,7 @@ import { parseConfig, type DecoderConfig } from "./config.js";
 import { decoderSource } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
-import { parseGenerationConfig, type GenerationDefaults } from "./generation.js";
+import { NO_DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./generation.js";
 
 const CONFIG = "config.json";
 /** Beyond any configuration a person or a program wrote. */
@@ -51,8 +51,6 @@ export async function checkpointText(folder: string): Promise<CheckpointText> {
   const last = opened === null || opened.end === null ? [] : [opened.end];
   return { tokenizer: opened?.tokenizer ?? null, chat: opened?.chat ?? null, generation: { ...own, ends: ends.length > 0 ? ends : last } };
 }
-
-const NO_DEFAULTS: GenerationDefaults = { ends: [], maxTokens: null, sampling: {}, unheeded: [] };
 
 /** Text of a small file in UTF-8, without a byte-order mark. Throws CheckpointError. */
 export function readConfigText(path: string): string {

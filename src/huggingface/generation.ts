@@ -19,6 +19,9 @@ export interface GenerationDefaults {
   readonly unheeded: readonly string[];
 }
 
+/** Of a folder that says nothing. */
+export const NO_DEFAULTS: GenerationDefaults = { ends: [], maxTokens: null, sampling: {}, unheeded: [] };
+
 /** What would change a text, with the values that change nothing. */
 const UNHEEDED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
   ["num_beams", [1]],

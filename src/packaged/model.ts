@@ -1,5 +1,6 @@
 // A built model: loads its package's files onto a device, runs and generates.
 import { createGenerator, generateText, type GeneratedText, type GenerateTextOptions, type Generator, type Summary } from "../generate/index.js";
+import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
 import { openDevice, type Device } from "../runtime/device.js";
 import { InputError, UnsupportedError, type DeviceLostError } from "../runtime/errors.js";
 import type { LiveValue } from "../runtime/extents.js";
@@ -10,7 +11,7 @@ import { readFile, readManifest, textOf, type FileOptions, type Places } from ".
 import { DEFAULTS, PROGRAMS, TOKENIZER_FILES, type Manifest } from "./manifest.js";
 import { readPrograms, type Programs } from "./programs.js";
 import { shardedWeights } from "./shards.js";
-import { openText, type Message, type OpenedText, type TokenizerPart } from "./text.js";
+import { openText, type OpenedText, type TokenizerPart } from "./text.js";
 
 /** What loading has done so far: bytes of files, kernels compiled, weights on the device. */
 export interface LoadProgress {
@@ -31,9 +32,6 @@ export interface LoadModelOptions {
   readonly onProgress?: (progress: LoadProgress) => void;
 }
 
-/** A text, tokens, or a conversation where the model is to answer. */
-export type Prompt = string | ArrayLike<number> | readonly Message[];
-
 export type ModelGenerateOptions = GenerateTextOptions;
 
 /** A model on a device. */
@@ -41,7 +39,7 @@ export interface LoadedModel {
   /** Runs it once: inputs and results by name. */
   run(inputs: Inputs, options?: RunOptions): Promise<Results>;
   /** Goes on from a prompt, or from each of several; a token at a time, as they come. */
-  generate(prompt: Prompt | { readonly prompts: readonly Prompt[] }, options?: ModelGenerateOptions): AsyncGenerator<GeneratedText, Summary>;
+  generate(prompt: Prompts, options?: ModelGenerateOptions): AsyncGenerator<GeneratedText, Summary>;
   /** The name of the device. */
   readonly device: string;
   /** Resolves when the device is gone, after which `run` and `generate` reject with the same error: load again. */
@@ -120,22 +118,22 @@ class Loaded implements LoadedModel {
     return session.run(inputs, options);
   }
 
-  async *generate(asked: Prompt | { readonly prompts: readonly Prompt[] }, options: ModelGenerateOptions = {}): AsyncGenerator<GeneratedText, Summary> {
+  async *generate(asked: Prompts, options: ModelGenerateOptions = {}): AsyncGenerator<GeneratedText, Summary> {
     const { generator, text: opened, generates } = this.#parts;
     if (!generates) throw doesNotGenerate();
     if (!generator || !opened) throw new UnsupportedError('the model was loaded with use: "run"', "load it without `use`");
     const { text, defaults } = opened;
-    const prompts = (typeof asked === "object" && asked !== null && "prompts" in asked ? asked.prompts : [asked]).map((prompt) => this.#tokens(prompt));
+    const prompts = promptsOf(asked).map((prompt) => this.#tokens(prompt));
+    const maxTokens = options.maxTokens ?? defaults.maxTokens;
     return yield* generateText(generator, text, prompts, {
       ends: defaults.ends,
-      sampling: defaults.sampling,
-      ...(defaults.maxTokens !== null && { maxTokens: defaults.maxTokens }),
       ...options,
+      sampling: withDefaults(defaults.sampling, options.sampling),
+      ...(maxTokens !== null && { maxTokens }),
     });
   }
 
   #tokens(prompt: Prompt): string | ArrayLike<number> {
-    if (typeof prompt !== "string" && typeof prompt?.length !== "number") throw new InputError("prompt", "a prompt is a text, a list of tokens or of messages");
     if (!isChat(prompt)) return prompt;
     const chat = this.#parts.text?.text.chat;
     if (!chat) throw new InputError("prompt", "the package has no chat template", "give a text, or tokens as numbers");
@@ -149,8 +147,6 @@ class Loaded implements LoadedModel {
     device.destroy();
   }
 }
-
-const isChat = (prompt: Prompt): prompt is readonly Message[] => typeof prompt !== "string" && typeof prompt[0] === "object";
 
 interface Opened {
   readonly manifest: Manifest;

@@ -1,13 +1,9 @@
 // Between texts and tokens of a built model: bytes, or the tokenizer that its package brings.
 import { ByteText, type SamplingOptions, type TextCodec } from "../generate/index.js";
+import type { Message } from "../generate/prompts.js";
 import { InputError } from "../runtime/errors.js";
 import { readFile, textOf, type FileOptions } from "./files.js";
 import { DEFAULTS, TOKENIZER_FILES, type Manifest } from "./manifest.js";
-
-export interface Message {
-  readonly role: string;
-  readonly content: string;
-}
 
 export interface ModelText extends TextCodec {
   /** Tokens of a conversation, where the model is to answer; null where the package has no chat template. */

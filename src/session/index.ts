@@ -1,7 +1,7 @@
 // The public API of sessions, in Node: a model's file or folder becomes something that goes on from texts.
 export { SessionError, SourceError } from "./errors.js";
 export { openSession, type OpenSessionOptions } from "./open-node.js";
-export type { Prompt, Prompts } from "./prompts.js";
+export type { Prompt, Prompts } from "../generate/prompts.js";
 export { TextSession, type SessionTexts } from "./session.js";
 export type { GeneratedText, GenerateTextOptions, Finish, SamplingOptions, Summary } from "../generate/index.js";
 export type { Message } from "../tokenizer/chat.js";

@@ -1,16 +1,17 @@
 // Opens a model to generate: a `.mod` file or a checkpoint's folder, its weights, its tokenizer, a device. Node only.
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { Read } from "../check/files.js";
 import { generationModel } from "../compile-generation.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { createGenerator, type Generation, type GeneratorOptions } from "../generate/index.js";
 import { checkpointFiles } from "../huggingface/files-node.js";
 import { checkpointSource, checkpointText } from "../huggingface/folder-node.js";
-import type { GenerationDefaults } from "../huggingface/generation.js";
+import { NO_DEFAULTS } from "../huggingface/generation.js";
 import type { Precision, WeightPrecision } from "../program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../runtime/index.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { bytesTokenizer } from "../tokenizer/tokenizer.js";
+import { isFolder } from "../tokenizer/folder-node.js";
 import { openTokenizer } from "../tokenizer/tokenizer-node.js";
 import { SessionError, SourceError } from "./errors.js";
 import { importsBeside } from "./imports-node.js";
@@ -104,16 +105,6 @@ function bytesFor(vocabulary: number): SessionTexts["tokenizer"] {
   throw new SessionError(`the model has ${vocabulary} tokens and no tokenizer: only one of 256 reads bytes`, {
     hint: "name the tokenizer.json that it was trained with",
   });
-}
-
-const NO_DEFAULTS: GenerationDefaults = { ends: [], maxTokens: null, sampling: {}, unheeded: [] };
-
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false; // why it cannot be reached is told where it is read
-  }
 }
 
 /** Text in UTF-8; a byte-order mark is dropped. Throws SessionError. */

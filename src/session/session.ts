@@ -2,13 +2,13 @@
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { generateText, type GeneratedText, type Generator, type GenerateTextOptions, type Generation, type Summary } from "../generate/index.js";
-import type { SamplingOptions } from "../generate/options.js";
+import { promptsOf, withDefaults, type Prompts } from "../generate/prompts.js";
 import type { GenerationDefaults } from "../huggingface/generation.js";
 import type { Device } from "../runtime/index.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";
 import { TextStream } from "../tokenizer/text-stream.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { promptsOf, tokensOf, type Prompts } from "./prompts.js";
+import { tokensOf } from "./prompts.js";
 
 /** How a model's texts are read and written, and how its checkpoint says that they are chosen. */
 export interface SessionTexts {
@@ -74,14 +74,8 @@ export class TextSession {
       this.#generator,
       codec,
       promptsOf(prompt).map((p) => tokensOf(p, tokenizer, chat)),
-      { ...options, sampling: this.#sampling(options.sampling), ...(maxTokens !== null && { maxTokens }) },
+      { ...options, sampling: withDefaults(defaults.sampling, options.sampling), ...(maxTokens !== null && { maxTokens }) },
     );
-  }
-
-  /** Each option of its own, else the checkpoint's. */
-  #sampling(given: GenerateTextOptions["sampling"] = {}): SamplingOptions | readonly SamplingOptions[] {
-    const own = this.texts.defaults.sampling;
-    return isList(given) ? given.map((one) => ({ ...own, ...one })) : { ...own, ...given };
   }
 
   /** As `taken` of a generator. */
@@ -95,6 +89,3 @@ export class TextSession {
     this.#close();
   }
 }
-
-/** What `Array.isArray` does not tell of readonly lists. */
-const isList = (options: SamplingOptions | readonly SamplingOptions[]): options is readonly SamplingOptions[] => Array.isArray(options);

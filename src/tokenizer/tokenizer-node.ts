@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { chatTemplate, parseChatConfig, type ChatTemplate } from "./chat.js";
 import { TokenizerError } from "./errors.js";
+import { isFolder } from "./folder-node.js";
 import { parseTokenizer, type Tokenizer } from "./tokenizer.js";
 
 /** A tokenizer with what its folder says of chats. */
@@ -12,6 +13,8 @@ export interface OpenedTokenizer {
   readonly chat: ChatTemplate | null;
   /** The token that ends a text, by `tokenizer_config.json`; null where it names none. */
   readonly end: number | null;
+  /** The texts of its files; null for those that are not there. */
+  readonly texts: { readonly tokenizer: string; readonly config: string | null; readonly template: string | null };
 }
 
 /** Beyond any tokenizer's file. */
@@ -26,22 +29,16 @@ export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   const configText = configFile === null ? null : readText(configFile);
   const config = configText === null || configFile === null ? null : parseChatConfig(configText, configFile);
   const tokenizer = await parseTokenizer(json, file, configText);
-  const template = templateFile === null ? (config?.template ?? null) : readText(templateFile);
+  const own = templateFile === null ? null : readText(templateFile);
+  const template = own ?? config?.template ?? null;
   const specials = config?.specials ?? new Map<string, string>();
   const end = specials.get("eos_token");
   return {
     tokenizer,
     chat: template === null ? null : chatTemplate(template, specials, templateFile ?? configFile ?? file),
     end: end === undefined ? null : tokenizer.idOf(end),
+    texts: { tokenizer: json, config: configText, template: own },
   };
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false; // why it cannot be reached is told where it is read
-  }
 }
 
 function readText(path: string): string {

@@ -5,7 +5,7 @@ import type { Program, ProgramWeight } from "../program/program.js";
 import type { Target } from "../program/target.js";
 import type { Inputs, Results } from "../runtime/index.js";
 import type { Words } from "../runtime/weights/convert.js";
-import type { Plan, PlanStep } from "../schedule/plan.js";
+import { mapStep, type Plan, type PlanStep } from "../schedule/plan.js";
 import { schedule } from "../schedule/schedule.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 
@@ -43,7 +43,7 @@ export function repeatedProgram({ graph }: Workload, target: Target, tunings: Tu
   for (const times of REPEATS.slice(1)) {
     const results = new Set(plan.outputs.flatMap((o) => [o.slot, ...o.parts.map((p) => p.slot)]));
     const own = new Map([...results].map((slot) => [slot, slots.push(plan.slots[slot]!) - 1]));
-    const copies = plan.steps.map((step) => writing(step, own));
+    const copies = plan.steps.map((step): PlanStep => ({ ...mapStep(step, (slot) => own.get(slot) ?? slot), origin: step.origin, nodes: step.nodes }));
     for (let i = 0; i < times; i++) steps.push(...copies);
     plan.outputs.forEach((o, i) => {
       outputs.push({ ...o, slot: own.get(o.slot)!, parts: o.parts.map((p) => ({ ...p, slot: own.get(p.slot)! })) });
@@ -51,18 +51,4 @@ export function repeatedProgram({ graph }: Workload, target: Target, tunings: Tu
     });
   }
   return emit({ ...plan, slots, steps, outputs, graph: { ...graph, outputs: named } } satisfies Plan);
-}
-
-function writing(step: PlanStep, own: ReadonlyMap<number, number>): PlanStep {
-  const to = (slot: number): number => own.get(slot) ?? slot;
-  switch (step.kind) {
-    case "dispatch":
-      return { ...step, buffers: step.buffers.map(to) };
-    case "copy":
-      return { ...step, from: to(step.from), to: to(step.to) };
-    case "clear":
-      return { ...step, to: to(step.to) };
-    default:
-      return step satisfies never;
-  }
 }

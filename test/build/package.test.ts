@@ -7,7 +7,7 @@ import { runtimeFiles, tokenizerFiles } from "../../src/bundled.js";
 import { parseManifest } from "../../src/packaged/manifest.js";
 import { readPrograms } from "../../src/packaged/programs.js";
 import { shardedWeights } from "../../src/packaged/shards.js";
-import { generationOf, packageOf, programOf, startingWeights } from "./packages.js";
+import { generationOf, packageOf, programOf, startingWeights, type BuiltPackage } from "./packages.js";
 
 const MOBY = readFileSync(new URL("../../examples/moby.mod", import.meta.url), "utf8");
 const program = programOf(MOBY, { dim: 32, depth: 2 });
@@ -16,7 +16,16 @@ const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode
 
 describe("a package", () => {
   it("is the same for the same input, byte for byte", async () => {
-    const [a, b] = [await packageOf(program), await packageOf(programOf(MOBY, { dim: 32, depth: 2 }))];
+    const texts = { tokenizer: "{}", config: null, template: "{{ messages }}" };
+    const defaults = { ends: [2], maxTokens: 9, sampling: { topK: 40 } };
+    const built = (): Promise<BuiltPackage> => {
+      const set = { dim: 32, depth: 2 };
+      return packageOf(program, { programs: { run: programOf(MOBY, set), generation: generationOf(MOBY, set) }, tokenizer: texts, defaults });
+    };
+    const [a, b] = [await built(), await built()];
+    expect([...a.files.keys()]).toEqual(
+      expect.arrayContaining(["generation.json", "tokenizer/tokenizer.json", "tokenizer/chat_template.jinja", "runtime/tokenizer.js"]),
+    );
     expect([...a.files.keys()]).toEqual([...b.files.keys()]);
     for (const [name, bytes] of a.files)
       expect(createHash("sha256").update(bytes).digest("hex"), name).toBe(createHash("sha256").update(b.files.get(name)!).digest("hex"));

@@ -99,6 +99,21 @@ export async function own(source: string): Promise<string> {
 }
 `,
     );
+    // What is declared beside the model is what the runtime in it gives and takes.
+    own.write(
+      "same.ts",
+      `import type * as built from "moby";
+import type * as own from "modc/generate";
+type Same<A, B> = [keyof A, keyof B] extends [keyof B, keyof A] ? ([A, B] extends [B, A] ? true : "types differ") : "names differ";
+export const same: [
+  Same<built.Generated, own.GeneratedText>,
+  Same<built.GenerationSummary, own.Summary>,
+  Same<built.SamplingOptions, own.SamplingOptions>,
+  Same<built.GenerateOptions, Omit<own.GenerateTextOptions, "until">>,
+  Same<built.Prompt, own.Prompt>,
+] = [true, true, true, true, true];
+`,
+    );
     own.write("wrong.ts", `import model from "moby";\nexport const wrong = (await model.load()).run({ text: [[1]] });\n`);
     const flags = [
       "--noEmit",
@@ -112,7 +127,7 @@ export async function own(source: string): Promise<string> {
       "--types",
       "",
     ];
-    const right = own.run("tsc", [...flags, "use.ts"]);
+    const right = own.run("tsc", [...flags, "use.ts", "same.ts"]);
     expect(right.stdout).toBe("");
     const wrong = own.run("tsc", [...flags, "wrong.ts"]);
     expect(wrong.stdout).toMatch(/wrong\.ts\(2,.*'text' does not exist in type 'Inputs'/);

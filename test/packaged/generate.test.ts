@@ -159,7 +159,7 @@ describe("of a model with a tokenizer", { timeout: 60_000 }, () => {
     await loaded(
       model,
       async (own) => {
-        const greedy = { sampling: {}, maxTokens: 6, ends: [] };
+        const greedy = { sampling: { temperature: 0 }, maxTokens: 6, ends: [] };
         const text = await collect(own.generate("the", greedy));
         expect(text.ids).toEqual([wanted]);
         expect((await collect(own.generate([{ role: "user", content: "the" }], greedy))).ids).toEqual([wanted]);
@@ -167,6 +167,7 @@ describe("of a model with a tokenizer", { timeout: 60_000 }, () => {
         expect(drawn.ids[0]).toHaveLength(9);
         expect(drawn.ids[0]).not.toEqual(wanted);
         expect((await collect(own.generate("the", { ends: [], sampling: { temperature: 0.7, topK: 40 } }))).ids).toEqual(drawn.ids);
+        expect((await collect(own.generate("the", { ends: [], sampling: { topK: 40 } }))).ids, "what is not said is the checkpoint's").toEqual(drawn.ids);
       },
       { use: "generate" },
     );

@@ -117,7 +117,7 @@ describe("what is refused", () => {
     await refused(all(moby, "a", { stop: [""] }), "InputError", /at least one character/);
     await refused(all(moby, "a", { maxToken: 3 } as never), "InputError", /there is no option maxToken/);
     for (const wrong of [undefined, null, 42, {}])
-      await refused(all(moby, wrong as never), "SessionError", /a prompt is a text, a list of tokens or of messages/);
+      await refused(all(moby, wrong as never), "InputError", /a prompt is a text, a list of tokens or of messages/);
     await refused(all(moby, "a", { sampling: { logitBias: { 256: 1 } } }), "InputError", /tokens from 0 to 255/);
   });
 

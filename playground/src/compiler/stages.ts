@@ -1,5 +1,5 @@
 // The graph as text after each pass, and what the pass changed.
-import { lineAndColumn, type SourceFile, type Span } from "../../../src/diagnostics/span.js";
+import { placer } from "../../../src/diagnostics/span.js";
 import { printGraph } from "../../../src/ir/print.js";
 import type { Source } from "../worker/protocol.js";
 import { diffLines, type DiffLine } from "./diff.js";
@@ -40,21 +40,6 @@ export function stageOf(source: Source, name: string): StageText | null {
     doc: stage.doc,
     fired: [...stage.fired].map(([rule, times]) => ({ rule, times })),
     compared: index === 0 || compared !== null,
-  };
-}
-
-/** `model.mod:3:4`. A graph has far fewer places than nodes: each is looked up once. */
-function placer(sources: readonly SourceFile[]): (span: Span) => string {
-  const texts = new Map(sources.map((s) => [s.file, s.text]));
-  const found = new Map<string, string>();
-  return ({ file, start }) => {
-    const key = `${file}@${start}`;
-    let place = found.get(key);
-    if (place === undefined) {
-      const { line, column } = lineAndColumn(texts.get(file) ?? "", start);
-      found.set(key, (place = `${file}:${line}:${column}`));
-    }
-    return place;
   };
 }
 

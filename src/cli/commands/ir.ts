@@ -5,7 +5,7 @@ import { printGraph } from "../../ir/print.js";
 import { optimize, stages } from "../../passes/index.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
-import { lineAndColumn, type SourceFile, type Span } from "../../diagnostics/span.js";
+import { placer } from "../../diagnostics/span.js";
 import { outJson, say } from "../terminal.js";
 
 export interface IrFlags extends ModelFlags {
@@ -44,19 +44,4 @@ export async function ir(file: string, flags: IrFlags): Promise<ExitCode> {
     process.stdout.write(text);
   }
   return EXIT.fine;
-}
-
-/** `moby.mod:3:4`, the file as the user named it. A graph has far fewer places than nodes: each is looked up once. */
-function placer(sources: readonly SourceFile[]): (span: Span) => string {
-  const texts = new Map(sources.map((s) => [s.file, s.text]));
-  const found = new Map<string, string>();
-  return ({ file, start }) => {
-    const key = `${file}@${start}`;
-    let place = found.get(key);
-    if (place === undefined) {
-      const { line, column } = lineAndColumn(texts.get(file) ?? "", start);
-      found.set(key, (place = `${file}:${line}:${column}`));
-    }
-    return place;
-  };
 }
