@@ -34,6 +34,7 @@ const shared = {
   absWorkingDir: root,
   bundle: true,
   minify: true,
+  lineLimit: 600, // Node prints the line an error was thrown in
   format: "esm",
   platform: "neutral",
   target: "es2022",

@@ -11,6 +11,7 @@ import {
   MANIFEST_FORMAT,
   MANIFEST_VERSION,
   PROGRAMS,
+  sealed,
   TOKENIZER_FILES,
   type Manifest,
   type ManifestFile,
@@ -73,7 +74,7 @@ export async function buildPackage(input: PackageInput, write: WriteFile, progre
   await put("README.md", readme({ ...input, weights: formatBytes(weightBytes), chat: tokenizer !== null && hasTemplate(tokenizer) }));
   await put("package.json", packageText(input, [...files.map((f) => f.name), MANIFEST]));
   const manifest: Manifest = { format: MANIFEST_FORMAT, version: MANIFEST_VERSION, model: run.model, files: files.sort(byName), shards, tensors };
-  await write(MANIFEST, new TextEncoder().encode(manifestText(manifest)));
+  await write(MANIFEST, new TextEncoder().encode(await manifestText(manifest)));
   return manifest;
 }
 
@@ -147,12 +148,12 @@ function concat(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
 }
 
 /** A line for each file and tensor. */
-function manifestText(manifest: Manifest): string {
+function manifestText(manifest: Manifest): Promise<string> {
   const lines = Object.entries(manifest).map(([key, value]: [string, unknown]) => {
     const text = Array.isArray(value) && value.length > 0 ? `[\n${value.map((v) => `  ${JSON.stringify(v)}`).join(",\n")}\n]` : JSON.stringify(value);
     return `${JSON.stringify(key)}: ${text}`;
   });
-  return `{\n${lines.join(",\n")}\n}\n`;
+  return sealed(`{\n${lines.join(",\n")}`);
 }
 
 /** Each place spelled out, so that a bundler finds the files and takes them along. */

@@ -15,14 +15,15 @@ export function checkOptions({ context }: Generation, { chunk = 256, ahead = 8 }
   return { chunk: Math.min(chunk, context ?? chunk), ahead };
 }
 
-const OPTIONS: ReadonlySet<string> = new Set(["sampling", "maxTokens", "ends", "until", "signal"] satisfies readonly (keyof GenerateOptions)[]);
+const TOLD = ["sampling", "maxTokens", "ends", "signal"] satisfies readonly (keyof GenerateOptions)[];
+/** `until` is what texts are ended by, and not for those who ask in a package. */
+const OPTIONS: ReadonlySet<string> = new Set<keyof GenerateOptions>([...TOLD, "until"]);
 
 /** For each prompt how many tokens can be added to it, at most: the context holds all that are read, and the last one need not be. */
 export function checkPrompts(generation: Generation, prompts: readonly ArrayLike<number>[], options: GenerateOptions): readonly number[] {
   const { maxTokens, ends } = options;
   for (const name of Object.keys(options))
-    if (!OPTIONS.has(name))
-      throw new InputError(name, `there is no option ${name}`, `there are ${[...OPTIONS].join(", ")}, and \`stop\` where texts are generated`);
+    if (!OPTIONS.has(name)) throw new InputError(name, `there is no option ${name}`, `there are ${TOLD.join(", ")}, and \`stop\` where texts are generated`);
   const { context, vocabulary } = generation;
   if (prompts.length === 0) throw new InputError("prompts", "there is no prompt");
   if (maxTokens !== undefined && (!Number.isSafeInteger(maxTokens) || maxTokens < 1))

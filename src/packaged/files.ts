@@ -3,7 +3,7 @@ import { inNode } from "../runtime/device.js";
 import { formatBytes } from "../runtime/errors.js";
 import { PackageError } from "./errors.js";
 import { sha256 } from "./hash.js";
-import { MANIFEST, parseManifest, type Manifest } from "./manifest.js";
+import { expectSealed, MANIFEST, parseManifest, type Manifest } from "./manifest.js";
 
 /** Where each file of a package lies, by its name in the package. */
 export type Places = Readonly<Record<string, URL | string>>;
@@ -23,7 +23,9 @@ const MOST_MANIFEST_BYTES = 64 * 1024 * 1024;
 
 /** The package's manifest; throws PackageError. */
 export async function readManifest(options: FileOptions): Promise<Manifest> {
-  return parseManifest(textOf(MANIFEST, await contents(MANIFEST, MOST_MANIFEST_BYTES, options)));
+  const text = textOf(MANIFEST, await contents(MANIFEST, MOST_MANIFEST_BYTES, options));
+  await expectSealed(text);
+  return parseManifest(text);
 }
 
 /** A file's bytes. Throws PackageError where it cannot be had, or is not the one that was built. */

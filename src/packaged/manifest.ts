@@ -2,6 +2,7 @@
 import { Reader } from "../program/reader.js";
 import { FILE_DTYPES, type TensorEntry } from "../runtime/weights/source.js";
 import { PackageError } from "./errors.js";
+import { sha256 } from "./hash.js";
 
 export const MANIFEST = "manifest.json";
 export const PROGRAMS = "program.json";
@@ -42,14 +43,29 @@ export interface Manifest {
   readonly tensors: readonly ManifestTensor[];
 }
 
+/** What its text ends with: the hash of all before, for no other file holds that of the manifest. */
+const END = /,\n"digest": "([0-9a-f]{64})"\n\}\n$/;
+
+/** The text of a manifest with its hash at the end; `fields` is what stands before, without the closing brace. */
+export const sealed = async (fields: string): Promise<string> => `${fields},\n"digest": "${await sha256(new TextEncoder().encode(fields))}"\n}\n`;
+
+/** Throws PackageError where the text is not the one that was sealed. */
+export async function expectSealed(text: string): Promise<void> {
+  const end = END.exec(text);
+  if (end && (await sha256(new TextEncoder().encode(text.slice(0, end.index)))) === end[1]) return;
+  throw new PackageError("corrupted", MANIFEST, `${MANIFEST} is not the file that was built`, {
+    hint: "copy the package anew, or clear what a cache holds of it",
+  });
+}
+
 const MOST_RANK = 16;
 
-/** Reads a manifest as if an enemy had written it; throws PackageError. */
+/** Reads what a manifest says, sealed or not, as if an enemy had written it; throws PackageError. */
 export function parseManifest(text: string): Manifest {
   const refuse = (what: string, options?: ErrorOptions): PackageError =>
     new PackageError("bad-package", MANIFEST, `${MANIFEST} is none of a built package: ${what}`, options);
   const root = Reader.parse(text, refuse);
-  root.fields(["format", "version", "model", "files", "shards", "tensors"]);
+  root.fields(["format", "version", "model", "files", "shards", "tensors", "digest"]);
   if (root.get("format").string() !== MANIFEST_FORMAT) root.get("format").fail(`must be ${JSON.stringify(MANIFEST_FORMAT)}`);
   const version = root.get("version").integer(0);
   if (version !== MANIFEST_VERSION) root.get("version").fail(`is ${version}: this runtime reads ${MANIFEST_VERSION}`);

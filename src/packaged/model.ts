@@ -61,6 +61,7 @@ export function createModel(name: string, places: Places, tokenizer: (() => Prom
 async function load(places: Places, tokenizer: (() => Promise<TokenizerPart>) | null, options: LoadModelOptions): Promise<LoadedModel> {
   const { signal, live, use } = options;
   signal?.throwIfAborted();
+  if (use !== undefined && use !== "run" && use !== "generate") throw new InputError("use", `use is ${String(use)}: it must be "run" or "generate"`);
   const report = options.onProgress ?? (() => {});
   // The device first: without one nothing needs to be fetched.
   const device = await openDevice(options.device ? { device: options.device } : {});

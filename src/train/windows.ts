@@ -26,7 +26,7 @@ export function split(tokens: number, context: number, share: number): Split {
   const window = context + 1;
   if (tokens < window)
     throw new TrainError("bad-data", `the text has ${count(tokens, "token")}, a window of context ${context} needs ${window}`, {
-      hint: "give a longer text or a smaller --context",
+      hint: "give a longer text or a smaller context",
     });
   if (share === 0) return { tokens, boundary: tokens };
   const held = Math.max(window, Math.floor(tokens * share));
@@ -34,7 +34,7 @@ export function split(tokens: number, context: number, share: number): Split {
     throw new TrainError(
       "bad-data",
       `the text has ${count(tokens, "token")}: of context ${context}, training and validation need ${window} each, ${2 * window} together`,
-      { hint: "give a longer text, a smaller --context, or --validation 0" },
+      { hint: "give a longer text, a smaller context, or no validation" },
     );
   return { tokens, boundary: tokens - held };
 }

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { SENTENCE_PIECE } from "../tokenizer/files.js";
 import { modc, temporaryFolder } from "./spawn.js";
 
 const folder = temporaryFolder();
@@ -55,6 +56,15 @@ describe("modc build", () => {
     expect(stderr).toContain('missing: "v", f32[3]');
     expect(readFileSync(join(folder.path, "out", "manifest.json"), "utf8")).toBe(before);
     expect(readdirSync(folder.path).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  it("says that a tokenizer has more tokens than the model", async () => {
+    const tokenizer = folder.file("tokenizer.json", SENTENCE_PIECE);
+    const small = ["examples/moby.mod", "--set", "vocab=100", "--set", "dim=32", "--set", "depth=1"];
+    const own = join(folder.path, "small.safetensors");
+    expect((await modc(["init", ...small, "-o", own])).status).toBe(0);
+    const { status, stderr } = await modc(["build", ...small, "--weights", own, "--tokenizer", tokenizer, "-o", join(folder.path, "of-another")]);
+    expect([status, stderr]).toEqual([0, "warning: the tokenizer has 274 tokens, the model 100: is it that of another model?\n"]);
   });
 
   it.each([

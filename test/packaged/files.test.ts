@@ -57,6 +57,18 @@ function breaksOff(times: number, ranges = true): Fault {
   };
 }
 
+it("a manifest with one character changed is refused, wherever it is", async () => {
+  const place = join(folder, "manifest.json");
+  const whole = readFileSync(place, "utf8");
+  for (const at of [10, Math.floor(whole.length / 2), whole.length - 20, whole.length - 2]) {
+    writeFileSync(place, `${whole.slice(0, at)}${whole[at] === "1" ? "2" : "1"}${whole.slice(at + 1)}`);
+    const fault = await faultOf(readManifest(optionsAt(pathToFileURL(`${folder}/`).href)));
+    expect([fault.code, fault.file], String(at)).toEqual(["corrupted", "manifest.json"]);
+  }
+  writeFileSync(place, whole);
+  expect((await readManifest(optionsAt(pathToFileURL(`${folder}/`).href))).model).toBe("M");
+});
+
 describe("over the network", () => {
   it("every file comes as it was built, and says how far it is", async () => {
     await over(undefined, async ({ url }) => {

@@ -49,10 +49,12 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
     const shown = new Shown(stream, heat);
     const began = performance.now();
     let text = "";
+    let where = "";
     const onEvent = (event: RunEvent): void => {
-      if (event.kind === "stage") status.textContent = `${event.text} …`;
+      // Once it runs, stages are those of another device that takes over from one that was lost.
+      if (event.kind === "stage") status.textContent = where === "" ? `${event.text} …` : `the device was lost, another goes on: ${event.text} …`;
       else if (event.kind === "ready") {
-        status.textContent = `${event.device}; ${event.weights}`;
+        status.textContent = where = `${event.device}; ${event.weights}`;
         say(`Generating with ${event.weights}`);
         legend.hidden = !event.layers.some((l) => l.routed);
         shown.start(event.layers);
@@ -76,7 +78,7 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
       const summary = await device().call("run", ask, { onEvent, signal: controller.signal });
       const rate = summary.generation > 0 ? (1000 * (summary.generatedTokens - 1)) / summary.generation : 0;
       const flops = summary.flops ? `, ${percent(summary.flops.own / summary.flops.dense)} of the operations of the dense model` : "";
-      status.textContent = `${status.textContent}. ${summary.generatedTokens} tokens, ${rate.toFixed(1)} a second${flops}; ${((performance.now() - began) / 1000).toFixed(1)} s in all`;
+      status.textContent = `${where}. ${summary.generatedTokens} tokens, ${rate.toFixed(1)} a second${flops}; ${((performance.now() - began) / 1000).toFixed(1)} s in all`;
       panel.dataset["state"] = "done";
       say(`Generated: ${text}`);
     } catch (error) {

@@ -55,6 +55,8 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
   if (typeof generation === "string") say(`note: the package runs the model, but does not generate: ${generation}`);
   const programs = { run, generation: typeof generation === "string" ? null : generation };
   const text = await packageText(file, flags.tokenizer);
+  if (typeof generation !== "string" && text.vocabulary > generation.vocabulary)
+    say(`warning: the tokenizer has ${text.vocabulary} tokens, the model ${generation.vocabulary}: is it that of another model?`);
   if (flags.singleFile !== undefined) expectPage(generation, text);
   const progress = new Progress();
   const weights = await openWeights(flags.weights);
