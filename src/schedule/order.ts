@@ -1,4 +1,4 @@
-// The order of computation: inputs before readers, and the starts of an axis that only the device knows before what lies along it.
+// The order of computation: inputs before readers, the starts of an axis that only the device knows before what lies along it, and rows' numbers as soon as can be.
 import { nodesOf, type Graph, type Node } from "../ir/graph.js";
 import type { Extents } from "./extents.js";
 
@@ -6,7 +6,7 @@ import type { Extents } from "./extents.js";
 const MAKES_AXIS: ReadonlySet<string> = new Set(["top", "above", "span", "join"]);
 
 export function orderOf(graph: Graph, extents: Extents): readonly Node[] {
-  if (!graph.axes.some((a) => extents.onDevice(a.name))) return nodesOf(graph);
+  if (!graph.axes.some((a) => extents.onDevice(a.name))) return numbersFirst(nodesOf(graph), () => []);
   const order: Node[] = [];
   const seen = new Set<Node>();
   const stack: { readonly node: Node; readonly before: readonly Node[]; next: number }[] = [];
@@ -26,7 +26,7 @@ export function orderOf(graph: Graph, extents: Extents): readonly Node[] {
       }
     }
   }
-  return order;
+  return numbersFirst(order, (node) => startsBefore(graph, node, extents));
 }
 
 function startsBefore(graph: Graph, node: Node, extents: Extents): Node[] {
@@ -39,4 +39,44 @@ function startsBefore(graph: Graph, node: Node, extents: Extents): Node[] {
       if (made && made !== node) starts.push(made);
     }
   return starts;
+}
+
+/** A whole number for each row: a position, a place to go to. */
+const isNumberOfRows = ({ inputs, types }: Node): boolean =>
+  inputs.length > 0 && types.length === 1 && types[0]!.shape.length === 1 && (types[0]!.dtype === "u32" || types[0]!.dtype === "i32");
+
+/** The same order, but that whole numbers of rows come once what they need is there: kernels of products turn and place rows by them, and can only if they come before. */
+function numbersFirst(order: readonly Node[], startsOf: (node: Node) => readonly Node[]): readonly Node[] {
+  const made: Node[] = [];
+  const done = new Set<Node>();
+  const missing = new Map<Node, number>();
+  const waiting = new Map<Node, Node[]>();
+  for (const node of order) {
+    if (!isNumberOfRows(node)) continue;
+    const needs = [...new Set([...node.inputs, ...startsOf(node)])].filter((n) => n.inputs.length > 0);
+    missing.set(node, needs.length);
+    for (const n of needs) waiting.set(n, [...(waiting.get(n) ?? []), node]);
+  }
+  const enter = (first: Node): void => {
+    const stack = [first];
+    for (let node = stack.pop(); node; node = stack.pop()) {
+      if (done.has(node)) continue;
+      done.add(node);
+      // Of inputs none is missing but sources.
+      for (const n of node.inputs) {
+        if (done.has(n)) continue;
+        done.add(n);
+        made.push(n);
+      }
+      made.push(node);
+      for (const n of waiting.get(node) ?? []) {
+        const left = missing.get(n)! - 1;
+        missing.set(n, left);
+        if (left === 0) stack.push(n);
+      }
+    }
+  };
+  for (const [node, left] of missing) if (left === 0) enter(node);
+  for (const node of order) enter(node);
+  return made;
 }

@@ -6,7 +6,7 @@ import { Demand, elementInput, isPointwise, isSingleProduct, isStructure } from 
 import type { Extents } from "./extents.js";
 import { scratchBound } from "./kernels/index.js";
 import { RegionBuilder, type Region } from "./regions.js";
-import { RowGroups, sumsRows, type RowGroup } from "./row-groups.js";
+import { RowGroups, sumsBehind, sumsRows, type RowGroup } from "./row-groups.js";
 import { productWeights } from "./side-by-side.js";
 import type { ScoreTunings } from "./tunings/scores.js";
 
@@ -126,8 +126,14 @@ class Partitioning {
     this.#take(region.nodes, [...region.reads, ...(region.prologue?.reads ?? [])], product);
   }
   #sum(node: Node<"sum">): void {
-    const group = this.#rowGroups.add(node, { demand: this.#demand, readyAt: this.#readyAt, isTaken: this.#isTaken });
-    if (group) this.#take(group.nodes, group.reads, group.sums[0]!);
+    const options = { demand: this.#demand, readyAt: this.#readyAt, isTaken: this.#isTaken };
+    const group = this.#rowGroups.add(node, options);
+    if (!group) return;
+    this.#take(group.nodes, group.reads, group.sums[0]!);
+    if (group.sums.length > 1) return;
+    // What else can be summed then is, though it comes later: a product may need it in between.
+    for (const other of sumsBehind([...group.reads], this.#demand))
+      if (!this.#taken.has(other) && this.#rowGroups.join(group, other, options)) this.#take(group.nodes, group.reads, node);
   }
   #take(nodes: Iterable<Node>, reads: Iterable<Node>, at: Node): void {
     for (const n of nodes) {

@@ -1,7 +1,8 @@
 // Sums over each row that read the same rows are computed together.
-import { type Node } from "../ir/graph.js";
-import { printShape } from "../ir/typing.js";
-import { absorb, type Absorbed, type AbsorbOptions } from "./absorb.js";
+import { isOp, type Node } from "../ir/graph.js";
+import { equalShapes, printShape } from "../ir/typing.js";
+import { absorb, MOST_OPERATIONS, type Absorbed, type AbsorbOptions } from "./absorb.js";
+import { isPointwise, isStructure, type Demand } from "./demand.js";
 import type { Extents } from "./extents.js";
 
 export interface RowGroup {
@@ -31,6 +32,20 @@ export function sumsRows({ attrs, inputs, types }: Node<"sum">): boolean {
   );
 }
 
+/** Sums over rows of what is computed of these values, element by element. */
+export function sumsBehind(values: readonly Node[], demand: Demand): readonly Node<"sum">[] {
+  const found = new Set<Node<"sum">>();
+  const seen = new Set(values);
+  let open = values;
+  for (let steps = 0; open.length > 0 && steps < MOST_OPERATIONS; steps++) {
+    const next = open.flatMap((n) => demand.direct(n)).filter((n) => !seen.has(n));
+    for (const n of next) seen.add(n);
+    for (const n of next) if (isOp(n, "sum") && sumsRows(n)) found.add(n);
+    open = next.filter((n) => isPointwise(n) || isStructure(n));
+  }
+  return [...found];
+}
+
 export class RowGroups {
   readonly all: RowGroup[] = [];
   /** The latest group over a shape. */
@@ -50,11 +65,7 @@ export class RowGroups {
     const [x] = node.inputs;
     const key = printShape(x!.types[0]!.shape);
     const open = this.#open.get(key);
-    const joint = open && open.sums.length < MOST_SUMS ? this.#absorb(node, open.sums[0]!, options) : null;
-    if (open && joint && this.#fits(open, node, joint)) {
-      this.#include(open, node, joint);
-      return open;
-    }
+    if (open && this.join(open, node, options)) return open;
     const alone = this.#absorb(node, node, options);
     const group: RowGroup = { sums: [], reads: new Set(), nodes: new Set() };
     if (!alone || !this.#fits(group, node, alone)) return null;
@@ -62,6 +73,15 @@ export class RowGroups {
     this.#open.set(key, group);
     this.all.push(group);
     return group;
+  }
+  /** Takes a sum into a group, if it is over rows of the same shape and what it reads is there when the group is computed. */
+  join(group: RowGroup, node: Node<"sum">, options: Omit<AbsorbOptions, "before" | "allows">): boolean {
+    const [first] = group.sums;
+    if (group.sums.length >= MOST_SUMS || !equalShapes(first!.inputs[0]!.types[0]!.shape, node.inputs[0]!.types[0]!.shape)) return false;
+    const joint = this.#absorb(node, first!, options);
+    if (!joint || !this.#fits(group, node, joint)) return false;
+    this.#include(group, node, joint);
+    return true;
   }
   #absorb(node: Node<"sum">, at: Node, options: Omit<AbsorbOptions, "before" | "allows">): Absorbed | null {
     return absorb(node.inputs[0]!, node, { ...options, before: this.#position(at), allows: () => true });
