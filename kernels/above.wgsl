@@ -1,24 +1,38 @@
 // The rows of each sequence that score above the threshold, ascending: index[starts[b] + j], and the starts of the axis they make.
-// Method: the counts of all sequences are known (above_count); each lane counts and writes a stretch of its own, one after the other.
+// Method: what the sequences before have chosen is added up, of counts that are known (above_count) or by counting again where rows are few; then each lane counts
+// and writes a stretch of its own, one after the other. What else is to be known of a row that was chosen, or of how many were, is written on the way.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
 struct Sizes { batch: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> score: array<u32>;
-@group(0) @binding(2) var<storage, read> threshold: array<u32>;
+@group(0) @binding(1) var<storage, read> score: array<f32>;
+@group(0) @binding(2) var<storage, read> threshold: array<f32>;
 @group(0) @binding(3) var<storage, read> parent: array<u32>;
 @group(0) @binding(4) var<storage, read> counts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> index: array<u32>;
 @group(0) @binding(6) var<storage, read_write> starts: array<u32>;
 const LANES = 64u;
 fn batch() -> u32 { return sizes.batch; }
-fn thresholdAt(row: u32) -> u32 { return threshold[0]; }
+/** The score of a row, which may be computed from others. */
+fn value(i: u32) -> f32 { return score[i]; }
+fn thresholdAt(row: u32) -> f32 { return threshold[0]; }
+/** A lane's share of the rows chosen in sequences before b. */
+fn chosenBefore(b: u32, lane: u32) -> u32 {
+  var found = 0u;
+  for (var s = lane; s < b; s += LANES) { found += counts[s]; }
+  return found;
+}
+/** Row `row` of sequence b is number `at` of all that are chosen; `first`: that of the sequence's first. */
+fn publish(at: u32, row: u32, b: u32, first: u32) {}
+/** So many rows of sequence b are chosen. */
+fn finish(b: u32, count: u32) {}
 // --- end of parameters
 
 var<workgroup> scan: array<u32, LANES>;
 
-fn keyOf(bits: u32) -> u32 {
+fn keyOf(score: f32) -> u32 {
+  let bits = bitcast<u32>(score);
   let magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) { return 0u; }
   if (magnitude == 0u) { return 0x80000000u; }
@@ -27,26 +41,20 @@ fn keyOf(bits: u32) -> u32 {
 
 fn isAbove(row: u32) -> bool {
   let bound = keyOf(thresholdAt(row));
-  return bound != 0u && keyOf(score[row]) > bound;
+  return bound != 0u && keyOf(value(row)) > bound;
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let b = group.x + group.y * groups.x;
   if (b >= batch()) { return; }
-  var before = 0u;
-  for (var s = lane; s < b; s += LANES) { before += counts[s]; }
-  scan[lane] = before;
+  scan[lane] = chosenBefore(b, lane);
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (lane < half) { scan[lane] += scan[lane + half]; }
   }
   workgroupBarrier();
   let offset = scan[0];
-  if (lane == 0u) {
-    if (b == 0u) { starts[0] = 0u; }
-    starts[b + 1u] = offset + counts[b];
-  }
 
   let first = parent[b];
   let end = parent[b + 1u];
@@ -69,7 +77,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var row = begin; row < to; row++) {
     if (isAbove(row)) {
       index[at] = row;
+      publish(at, row, b, offset);
       at += 1u;
     }
+  }
+  storageBarrier();
+  if (lane == 0u) {
+    let count = scan[LANES - 1u];
+    if (b == 0u) { starts[0] = 0u; }
+    starts[b + 1u] = offset + count;
+    finish(b, count);
   }
 }

@@ -5,18 +5,21 @@
 // --- parameters
 struct Sizes { batch: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> score: array<u32>;
-@group(0) @binding(2) var<storage, read> threshold: array<u32>;
+@group(0) @binding(1) var<storage, read> score: array<f32>;
+@group(0) @binding(2) var<storage, read> threshold: array<f32>;
 @group(0) @binding(3) var<storage, read> parent: array<u32>;
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>;
 const LANES = 64u;
 fn batch() -> u32 { return sizes.batch; }
-fn thresholdAt(row: u32) -> u32 { return threshold[0]; }
+/** The score of a row, which may be computed from others. */
+fn value(i: u32) -> f32 { return score[i]; }
+fn thresholdAt(row: u32) -> f32 { return threshold[0]; }
 // --- end of parameters
 
 var<workgroup> scan: array<u32, LANES>;
 
-fn keyOf(bits: u32) -> u32 {
+fn keyOf(score: f32) -> u32 {
+  let bits = bitcast<u32>(score);
   let magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) { return 0u; }
   if (magnitude == 0u) { return 0x80000000u; }
@@ -25,7 +28,7 @@ fn keyOf(bits: u32) -> u32 {
 
 fn isAbove(row: u32) -> bool {
   let bound = keyOf(thresholdAt(row));
-  return bound != 0u && keyOf(score[row]) > bound;
+  return bound != 0u && keyOf(value(row)) > bound;
 }
 
 @compute @workgroup_size(LANES)

@@ -27,6 +27,7 @@ const READS_ELEMENTS: ReadonlyMap<OpName, number> = new Map<OpName, number>([
   ["softmax", 0],
   ["rope", 0],
   ["top", 0],
+  ["above", 0],
   ["put", 2],
   ["set", 2],
   ["gather_grad", 1],

@@ -2,6 +2,7 @@
 import { isOp, type Node } from "../ir/graph.js";
 import type { Limits } from "../program/target.js";
 import { MOST_OPERATIONS } from "./absorb.js";
+import { choiceOf, type Choice } from "./choices.js";
 import { Demand, elementInput, isPointwise, isSingleProduct, isStructure } from "./demand.js";
 import type { Extents } from "./extents.js";
 import { scratchBound } from "./kernels/index.js";
@@ -16,9 +17,11 @@ export interface Partition {
   readonly regions: ReadonlyMap<Node, Region>;
   /** By the first sum. */
   readonly rowGroups: ReadonlyMap<Node, RowGroup>;
+  /** By what chooses. */
+  readonly choices: ReadonlyMap<Node, Choice>;
   /** Pointwise operators and structure that have memory and a kernel of their own. */
   readonly stored: ReadonlySet<Node>;
-  /** Nodes that a region or a group computes. */
+  /** Nodes that a region, a group or a choice computes. */
   readonly taken: ReadonlySet<Node>;
   /** Of products whose kernels sum over rows: so many columns at a time. */
   readonly sumsOver: ReadonlyMap<Node, number>;
@@ -69,6 +72,7 @@ class Partitioning {
   readonly #ready = new Map<Node, number>();
   readonly #regions = new Map<Node, Region>();
   readonly #rowGroups: RowGroups;
+  readonly #choices = new Map<Node, Choice>();
   readonly #taken = new Set<Node>();
   /** Read from memory by a region or a group. */
   readonly #read = new Set<Node>();
@@ -90,10 +94,12 @@ class Partitioning {
       if (this.#taken.has(node)) continue;
       if (isSingleProduct(node)) this.#grow(node);
       else if (isOp(node, "sum") && sumsRows(node)) this.#sum(node);
+      else if (isOp(node, "above")) this.#choose(node);
     }
     this.#decide();
     const rowGroups = new Map(this.#rowGroups.all.map((group) => [group.sums[0]!, group]));
-    return { demand: this.#demand, regions: this.#regions, rowGroups, stored: this.#stored, taken: this.#taken, sumsOver: this.#sumsOver };
+    const [demand, regions, choices, stored, taken, sumsOver] = [this.#demand, this.#regions, this.#choices, this.#stored, this.#taken, this.#sumsOver];
+    return { demand, regions, rowGroups, choices, stored, taken, sumsOver };
   }
 
   readonly #position = (node: Node): number => this.#positions.get(node) ?? -1;
@@ -134,6 +140,20 @@ class Partitioning {
     // What else can be summed then is, though it comes later: a product may need it in between.
     for (const other of sumsBehind([...group.reads], this.#demand))
       if (!this.#taken.has(other) && this.#rowGroups.join(group, other, options)) this.#take(group.nodes, group.reads, node);
+  }
+  #choose(node: Node<"above">): void {
+    const { extents, limits } = this.#with;
+    const choice = choiceOf(node, {
+      demand: this.#demand,
+      before: this.#position(node),
+      readyAt: this.#readyAt,
+      isTaken: this.#isTaken,
+      extents,
+      mostBuffers: limits.storageBuffersPerStage,
+    });
+    if (!choice) return;
+    this.#choices.set(node, choice);
+    this.#take(choice.nodes, choice.reads, node);
   }
   #take(nodes: Iterable<Node>, reads: Iterable<Node>, at: Node): void {
     for (const n of nodes) {

@@ -4,6 +4,7 @@ import { attrsKey } from "../ir/key.js";
 import { printType } from "../ir/typing.js";
 import { ops } from "../ops/index.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
+import { choiceUnit } from "./choice-unit.js";
 import { elementInput, isPointwise, isStructure } from "./demand.js";
 import { expressionKey, valuesOf, type Expression } from "./expression.js";
 import { declareValue, dtypeAt, soleResult } from "./expression-text.js";
@@ -31,6 +32,8 @@ export class UnitMaker {
     const { partition, isGiven, madeWhenPacked } = this.#with;
     const region = partition.regions.get(node);
     if (region) return this.#push(regionUnit(region, this.layouts, this.#with));
+    const choice = partition.choices.get(node);
+    if (choice) return this.#push(choiceUnit(choice, this.layouts, this.#with));
     const group = partition.rowGroups.get(node);
     if (group) return this.#push(rowGroupUnit(group, this.layouts, this.#with));
     if (partition.taken.has(node)) return;
@@ -197,7 +200,7 @@ export class UnitMaker {
 }
 
 /** Nothing but the elements of one value, in its order. */
-function isPlain({ leaves, operations, shape }: Expression, extents: Extents): boolean {
+export function isPlain({ leaves, operations, shape }: Expression, extents: Extents): boolean {
   const [leaf] = leaves;
   if (operations.length > 0 || leaves.length !== 1 || leaf?.kind !== "memory" || leaf.access.indexed) return false;
   return isRowMajor(extents, { value: leaf.value, ...leaf.access.affine, parts: leaf.parts }, shape);

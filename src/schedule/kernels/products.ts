@@ -1,8 +1,7 @@
 // The specs of matrix products: which kernel computes one on a device, and its tiles.
 import { invariant } from "../../diagnostics/invariant.js";
 import type { TensorType } from "../../ir/types.js";
-import { rational } from "../../size/rational.js";
-import { applySize, multiplySizes, sizeOf, subtractSizes, type Size } from "../../size/size.js";
+import { type Size } from "../../size/size.js";
 import { broadcastStrides } from "../index-map.js";
 import type { Step } from "../plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
@@ -18,6 +17,7 @@ import {
   result,
   roundedTo,
   typeAt,
+  whereRows,
   work,
   type Operand,
   type Spec,
@@ -46,7 +46,7 @@ export const matmul: Spec<"matmul"> = (context) => {
   const product = productOf(context);
   return work(
     casesOf(context, product).map(({ most, tuning }, i, cases) =>
-      between(context, stepOf(context, product, tuning), product.rows, cases[i - 1]?.most ?? 0, most),
+      whereRows(context.extents, stepOf(context, product, tuning), product.rows, cases[i - 1]?.most ?? 0, most),
     ),
   );
 };
@@ -92,15 +92,6 @@ function ownTunings({ tunings }: Context, { depth, columns }: Product): WeightTu
   return weightTunings(tunings.products, depth, columns);
 }
 
-/** The step, with no workgroups unless low < rows ≤ high: the runtime skips it there. */
-function between({ extents }: Context, step: Step<Operand>, rows: Size, low: number, high: number | null): Step<Operand> {
-  if (step.kind !== "dispatch") return step;
-  // floor(min(rows, n) / n): 1 where there are n rows or more, else 0.
-  const atLeast = (n: number): Size => applySize("floor", [multiplySizes(sizeOf(rational(1, n)), applySize("min", [rows, n]))]);
-  const factor = subtractSizes(low === 0 ? 1 : atLeast(low + 1), high === null ? 0 : atLeast(high + 1));
-  return { ...step, workgroups: extents.times(step.workgroups, factor) };
-}
-
 function stepOf(context: Context, product: Product, tuning: ProductTuning): Step<Operand> {
   switch (tuning.kind) {
     case "plain":
@@ -133,7 +124,7 @@ function plainStep(context: Context, product: Product): Step<Operand> {
   kernel.index("baseB", lead, scaled(context, stepsB, extents.times(depth, columns)));
   const place = attrs.transposed ? "tile % down, tile / down" : "tile / across, tile % across";
   kernel.function(`fn placeOf(tile: u32, across: u32, down: u32) -> vec2u { return vec2u(${place}); }`);
-  declareFinish(kernel, context, product);
+  declareFinish(kernel, context);
   return kernel.over(extents.times(batches, extents.times(extents.ceilDivide(rows, PLAIN_ROWS), extents.ceilDivide(columns, PLAIN_COLUMNS))));
 }
 
@@ -204,7 +195,7 @@ function vectorStep(
     .read("b", half ? "vec2u" : "vec4f", tile.b)
     .function(fourOf("loadB", "b", half, context.stored.format))
     .index("matrixB", product.lead, product.stepsB);
-  declareFinish(kernel, context, product);
+  declareFinish(kernel, context);
   const tiles = extents.times(extents.ceilDivide(product.rows, tile.rows), extents.ceilDivide(product.columns, tile.columns));
   return kernel.dispatch(extents.times(product.batches, tiles));
 }
@@ -229,8 +220,8 @@ alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }`;
 
 /** What is done with the sums. */
-function declareFinish(kernel: KernelBuilder, { results, finishes, stored }: Context, { rows, columns }: Product): void {
-  if (finishes) finishes(kernel, { rows, columns });
+function declareFinish(kernel: KernelBuilder, { results, finishes, stored }: Context): void {
+  if (finishes) finishes(kernel);
   else
     kernel
       .write("y", stored.writes[0]! ? "f16" : "f32", result())

@@ -1,11 +1,11 @@
 // Specs of the kernels that choose rows: a route is its rows, ascending, and the starts of the axis they make.
 import { invariant } from "../../diagnostics/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
-import { multiplySizes } from "../../size/size.js";
+import { multiplySizes, type Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import type { Step } from "../plan.js";
 import type { TopTuning } from "../tunings/top.js";
-import { input, KernelBuilder, readValues, result, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
+import { input, KernelBuilder, readValues, result, scratch, typeAt, whereRows, work, type Operand, type Spec } from "./spec.js";
 
 export const top: Spec<"top"> = ({ attrs, inputs, extents, tunings, prologue, places }) => {
   const tokens = extents.most(packedAxis(typeAt(inputs, 0).shape[0]!)!) ?? Infinity;
@@ -43,17 +43,44 @@ function topStarts(axis: string, extents: Extents, places: readonly number[]): S
   return kernel.read("kTable", "u32", { from: "k", axis }).write("starts", "u32", result(1)).count("batch", extents.batch).dispatch(1);
 }
 
-export const above: Spec<"above"> = ({ inputs, extents, tunings }) => {
+/** So many rows are counted again by each sequence's workgroup rather than once for all by a kernel of their own. */
+const FEW_ROWS = 64;
+
+export const above: Spec<"above"> = ({ inputs, extents, tunings, prologue, places, finishes }) => {
+  const score = typeAt(inputs, 0);
   const at = typeAt(inputs, 1).shape.length === 0 ? "0u" : "row";
   const reading = (file: string): KernelBuilder => {
-    const kernel = new KernelBuilder(file, extents).read("score", "u32", input(0)).read("threshold", "u32", input(1)).read("parent", "u32", input(2));
-    kernel.constant("LANES", tunings.reductions.lanes).count("batch", extents.batch);
-    return kernel.function(`fn thresholdAt(row: u32) -> u32 { return threshold[${at}]; }`);
+    const kernel = new KernelBuilder(file, extents);
+    readValues(kernel, prologue, { name: "score", type: "f32", place: places[0]! });
+    const threshold = kernel.inputOnce(places[1]!, "f32");
+    kernel.readAs("parent", "u32", places[2]!).constant("LANES", tunings.reductions.lanes).count("batch", extents.batch);
+    return kernel.function(`fn thresholdAt(row: u32) -> f32 { return ${threshold}[${at}]; }`);
   };
-  const count = reading("above_count").write("counts", "u32", scratch());
-  const write = reading("above").read("counts", "u32", scratch()).write("index", "u32", result(0)).write("starts", "u32", result(1));
-  return work([count.dispatch(extents.batch), write.dispatch(extents.batch)], [multiplySizes(4, extents.batch)]);
+  const choosing = (before: string, counts: Operand | null): Step<Operand> => {
+    const kernel = reading("above");
+    if (counts) kernel.read("counts", "u32", counts);
+    kernel.write("index", "u32", result(0)).write("starts", "u32", result(1));
+    kernel.function(`fn chosenBefore(b: u32, lane: u32) -> u32 {\n  var found = 0u;\n  ${before}\n  return found;\n}`);
+    if (finishes) finishes(kernel);
+    else kernel.function("fn publish(at: u32, row: u32, b: u32, first: u32) {}").function("fn finish(b: u32, count: u32) {}");
+    return kernel.dispatch(extents.batch);
+  };
+  const count = reading("above_count").write("counts", "u32", scratch()).dispatch(extents.batch);
+  const counted = choosing("for (var s = lane; s < b; s += LANES) { found += counts[s]; }", scratch());
+  const alone = choosing("for (var row = lane; row < parent[b]; row += LANES) { found += u32(isAbove(row)); }", null);
+  const counts = [multiplySizes(4, extents.batch)];
+  const rows = mostRows(score.shape[0]!, extents);
+  if (rows === null) return work([count, counted], counts);
+  return work([whereRows(extents, alone, rows, 0, FEW_ROWS), ...[count, counted].map((step) => whereRows(extents, step, rows, FEW_ROWS, null))], counts);
 };
+
+/** Rows of an axis as the host knows them, or else the most there can be; null where it knows neither. */
+function mostRows(rows: Size, extents: Extents): Size | null {
+  const device = extents.deviceSize(rows);
+  if (!device) return rows;
+  const most = extents.most(device.axis);
+  return most === null ? null : extents.times(most, extents.batch);
+}
 
 export const span: Spec<"span"> = ({ attrs, extents }) => {
   const kernel = new KernelBuilder("span", extents).read("parent", "u32", input(0)).read("spans", "u32", { from: "span", axis: attrs.axis });

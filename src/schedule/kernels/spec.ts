@@ -5,7 +5,8 @@ import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import type { PanelLayout } from "../../program/program.js";
 import type { Feature } from "../../program/target.js";
 import type { DType } from "../../size/dtype.js";
-import { printSize, type Size } from "../../size/size.js";
+import { rational } from "../../size/rational.js";
+import { applySize, multiplySizes, printSize, sizeOf, subtractSizes, type Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import { collapse } from "../index-map.js";
 import { printCount } from "../text.js";
@@ -69,9 +70,9 @@ export interface SpecContext<K extends OpName> {
   readonly loads: ((kernel: KernelBuilder) => void) | null;
   /**
    * Where a product does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`, `Sums`, `ROW_SUMS` and `keep`.
-   * Columns are those of the packed b. Null: the result is stored, row-major.
+   * Columns are those of the packed b. Null: the result is stored, row-major. Where a choice does more than choose: likewise, `publish` and `finish`.
    */
-  readonly finishes: ((kernel: KernelBuilder, product: { readonly rows: Size; readonly columns: Size }) => void) | null;
+  readonly finishes: ((kernel: KernelBuilder) => void) | null;
   /** For each input of the node which of the kernel's it is; −1 where it is computed. */
   readonly places: readonly number[];
   /** Which input a product's b is: 1, or behind what `loads` binds. */
@@ -284,6 +285,15 @@ export class KernelBuilder {
   over(elements: Size): Step<Operand> {
     return this.dispatch(this.#extents.ceilDivide(elements, WORKGROUP));
   }
+}
+
+/** The step, with no workgroups unless low < rows ≤ high: the runtime skips it there. */
+export function whereRows(extents: Extents, step: Step<Operand>, rows: Size, low: number, high: number | null): Step<Operand> {
+  if (step.kind !== "dispatch") return step;
+  // floor(min(rows, n) / n): 1 where there are n rows or more, else 0.
+  const atLeast = (n: number): Size => applySize("floor", [multiplySizes(sizeOf(rational(1, n)), applySize("min", [rows, n]))]);
+  const factor = subtractSizes(low === 0 ? 1 : atLeast(low + 1), high === null ? 0 : atLeast(high + 1));
+  return { ...step, workgroups: extents.times(step.workgroups, factor) };
 }
 
 /** A shape seen around one dimension: elements before it, along it and behind it. */

@@ -1,0 +1,125 @@
+// The unit of a choice, with the scores it computes and what rides on it.
+import type { Node } from "../ir/graph.js";
+import { attrsKey } from "../ir/key.js";
+import { printType } from "../ir/typing.js";
+import { readsOf, type Choice, type Rider } from "./choices.js";
+import { expressionKey, valuesOf } from "./expression.js";
+import { declareValue } from "./expression-text.js";
+import { input, result, storageType, work, type KernelBuilder, type Operand, type Stored, type Work } from "./kernels/spec.js";
+import { rowMajor } from "./layout.js";
+import type { Layouts } from "./layouts.js";
+import type { Step } from "./plan.js";
+import { indexIn, runSpec, typesOf, UNFUSED, type Unit, type UnitOptions } from "./unit.js";
+
+/** Results of the choice itself: its rows and their starts. */
+const OWN_RESULTS = 2;
+
+/** Null where something must be copied first. */
+export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, options: UnitOptions): Unit | null {
+  const { extents, updates } = options;
+  const [score, threshold, parent] = node.inputs as [Node, Node, Node]; // typing has made sure of three
+  const scores = layouts.expression([score], score.types[0]!.shape, nodes);
+  if (!scores) return null;
+  const known = new Set(valuesOf([scores]));
+  const others = new Set([threshold, parent, ...riders.flatMap(readsOf)].map((n) => layouts.valueOf(n)));
+  for (const value of others) known.add(value);
+  const reads = [...known];
+  const inputOf = indexIn(reads);
+  const at = (n: Node): number => inputOf(layouts.valueOf(n));
+
+  const written = riders.map((r) => r.node);
+  const numberOf = new Map(written.map((n, i) => [n as Node, OWN_RESULTS + i]));
+  const writes = [...[0, 1].map((i) => layouts.result(node, i)), ...written.map((n) => layouts.result(n, 0))].map((value) => ({
+    value,
+    bytes: extents.bytes(extents.equal.type(value.node.types[value.result]!)),
+  }));
+  for (const n of written) layouts.set(n, rowMajor(extents, layouts.result(n, 0), n.types[0]!.shape));
+  const takesOver = [
+    null,
+    null,
+    ...riders.map((r) => (r.kind === "set" ? at(r.x) : r.kind === "counted" && r.before && updates.has(r.node) ? at(r.before) : null)),
+  ];
+
+  const context = typesOf(node, options);
+  const make = (inPlace: readonly boolean[], stored: Stored): Work => {
+    const declare = (kernel: KernelBuilder): void => {
+      riders.forEach((r, i) => {
+        const number = OWN_RESULTS + i;
+        kernel.write(`y${number}`, storageType(r.node.types[0]!.dtype), result(number));
+        const place = takesOver[number];
+        if (place !== null && place !== undefined && inPlace[number]) kernel.inputIs(place, `y${number}`);
+      });
+      const text = new RiderText(kernel, at, numberOf);
+      const lines = riders.map((r) => text.lines(r));
+      const of = (kind: "row" | "sequence"): string => lines.flatMap((l) => (l.once === kind ? l.text.map((t) => `  ${t}\n`) : [])).join("");
+      kernel.function(`fn publish(at: u32, row: u32, b: u32, first: u32) {\n${of("row")}}`);
+      kernel.function(`fn finish(b: u32, count: u32) {\n${of("sequence")}}`);
+    };
+    const made = runSpec("above", {
+      ...UNFUSED,
+      ...context,
+      attrs: node.attrs,
+      weights: [false, false, false],
+      views: [null, null, null],
+      stored,
+      places: [-1, at(threshold), at(parent)],
+      prologue: (kernel) => declareValue(kernel, layouts.same(scores), extents, { of: inputOf, halves: stored.reads }),
+      finishes: declare,
+    });
+    const copies = riders.flatMap((r, i): Step<Operand>[] => {
+      const number = OWN_RESULTS + i;
+      return r.kind !== "set" || inPlace[number] ? [] : [{ kind: "copy", from: input(at(r.x)), to: result(number), bytes: writes[number]!.bytes }];
+    });
+    return copies.length === 0 ? made : work([...copies, ...made.steps], made.scratch);
+  };
+  const key = [
+    `above{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")}) ${expressionKey(scores, extents, inputOf)} ${at(threshold)} ${at(parent)} ${takesOver.join()}`,
+    ...riders.map(
+      (r) =>
+        `${r.kind} ${printType(extents.equal.type(r.node.types[0]!))} ${readsOf(r).map(at).join()} ${r.kind === "set" ? `${numberOf.get(r.index)} ${numberOf.get(r.rows)}` : ""}`,
+    ),
+  ].join("\n");
+  return {
+    nodes: [node, ...[...nodes].filter((n) => n !== node)],
+    reads,
+    writes,
+    halves: { reads: reads.map((value) => !others.has(value)), writes: writes.map(() => false) },
+    packs: [],
+    takesOver,
+    key,
+    make,
+  };
+}
+
+/** What riders do, as WGSL, in `publish(at, row, b, first)` for each row or in `finish(b, count)` for each sequence. */
+class RiderText {
+  readonly #kernel: KernelBuilder;
+  readonly #inputOf: (node: Node) => number;
+  readonly #numberOf: ReadonlyMap<Node, number>;
+
+  constructor(kernel: KernelBuilder, inputOf: (node: Node) => number, numberOf: ReadonlyMap<Node, number>) {
+    this.#kernel = kernel;
+    this.#inputOf = inputOf;
+    this.#numberOf = numberOf;
+  }
+  lines(rider: Rider): { readonly once: "row" | "sequence"; readonly text: readonly string[] } {
+    const n = this.#numberOf.get(rider.node)!;
+    switch (rider.kind) {
+      case "taken":
+        return { once: "row", text: [`let v${n} = ${this.#read(rider.x)}[row];`, `y${n}[at] = v${n};`] };
+      case "appended": {
+        const longer = rider.longer ? `${this.#read(rider.longer)}[b] + ` : "";
+        return { once: "row", text: [`let v${n} = ${longer}${this.#read(rider.counts)}[b] + at - first;`, `y${n}[at] = v${n};`] };
+      }
+      case "set":
+        return { once: "row", text: [`y${n}[v${this.#numberOf.get(rider.index)!}] = v${this.#numberOf.get(rider.rows)!};`] };
+      case "counted":
+        return { once: "sequence", text: [`y${n}[b] = ${rider.before ? `${this.#read(rider.before)}[b] + ` : ""}count;`] };
+      default:
+        return rider satisfies never;
+    }
+  }
+  #read(node: Node): string {
+    return this.#kernel.inputOnce(this.#inputOf(node), storageType(node.types[0]!.dtype));
+  }
+}

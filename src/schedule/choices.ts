@@ -1,0 +1,107 @@
+// What the kernel of a choice does beside choosing: it computes its scores, and what else is to be known of the rows it chose and of how many there are.
+import { isOp, type Node } from "../ir/graph.js";
+import { equalShapes } from "../ir/typing.js";
+import { absorb, type AbsorbOptions } from "./absorb.js";
+import { isStructure } from "./demand.js";
+import type { Extents } from "./extents.js";
+
+export interface Choice {
+  readonly node: Node<"above">;
+  /** Stored beside the rows and their starts, each after those it needs. */
+  readonly riders: readonly Rider[];
+  /** All nodes that the kernel computes. */
+  readonly nodes: ReadonlySet<Node>;
+  /** What it reads beside the starts of the axis it chooses from. */
+  readonly reads: ReadonlySet<Node>;
+}
+
+export type Rider =
+  /** What x, one value a row, has for a row that was chosen. */
+  | { readonly kind: "taken"; readonly node: Node<"take">; readonly x: Node }
+  /** The place of a row behind those its sequence had. */
+  | { readonly kind: "appended"; readonly node: Node<"append">; readonly counts: Node; readonly longer: Node | null }
+  /** How many rows of a sequence were chosen, with those it had. */
+  | { readonly kind: "counted"; readonly node: Node<"counts"> | Node<"add">; readonly before: Node | null }
+  /** What was taken, set where a row was appended. */
+  | { readonly kind: "set"; readonly node: Node<"set">; readonly x: Node; readonly index: Node; readonly rows: Node };
+
+interface ChoiceOptions extends Omit<AbsorbOptions, "allows"> {
+  readonly extents: Extents;
+  readonly mostBuffers: number;
+}
+
+/** Scores, threshold and starts read, counts kept between two kernels, rows and starts written. */
+const OWN_BUFFERS = 6;
+
+/** The choice with all that can ride on it, within so many buffers; null where its scores need what is not there in time. */
+export function choiceOf(node: Node<"above">, options: ChoiceOptions): Choice | null {
+  const { demand, extents, mostBuffers } = options;
+  const [score, threshold] = node.inputs;
+  const scored = absorb(score!, node, { ...options, allows: () => true });
+  if (!scored) return null;
+  const reads = new Set<Node>([...scored.reads, threshold!]);
+  const nodes = new Set<Node>([node, ...scored.operations]);
+  const counted = extents.countedIn([...node.inputs, ...reads].flatMap((n) => n.types));
+  let buffers = OWN_BUFFERS - 1 + scored.reads.size + counted.size;
+  const riders: Rider[] = [];
+  for (const rider of candidates(node, options)) {
+    const needs = readsOf(rider);
+    if (!needs.every((n) => options.readyAt(n) < options.before && isStorable(n, options))) continue;
+    if (rider.kind === "set" && !(nodes.has(rider.index) && nodes.has(rider.rows))) continue;
+    const more = needs.filter((n) => !reads.has(n)).length + (rider.kind === "set" ? 0 : 1);
+    if (buffers + more > mostBuffers) continue;
+    buffers += more;
+    riders.push(rider);
+    nodes.add(rider.node);
+    if (isOp(rider.node, "add")) for (const n of rider.node.inputs) if (isOp(n, "counts") && demand.direct(n).length === 1) nodes.add(n);
+    for (const n of needs) reads.add(n);
+  }
+  return { node, riders, nodes, reads };
+}
+
+/** What a rider reads from memory. */
+export function readsOf(rider: Rider): readonly Node[] {
+  switch (rider.kind) {
+    case "taken":
+    case "set":
+      return [rider.x];
+    case "appended":
+      return rider.longer ? [rider.counts, rider.longer] : [rider.counts];
+    case "counted":
+      return rider.before ? [rider.before] : [];
+    default:
+      return rider satisfies never;
+  }
+}
+
+/** Whether it has memory, or will have where a kernel reads it. */
+const isStorable = (node: Node, { demand }: ChoiceOptions): boolean => !isOp(node, "constant") && (!isStructure(node) || demand.isCopied(node));
+
+function* candidates(node: Node<"above">, { demand, isTaken }: ChoiceOptions): Generator<Rider> {
+  const readers = (of: Node): readonly Node[] => demand.direct(of).filter((n) => !isTaken(n));
+  const readersOf = (result: number): readonly Node[] => demand.direct(node).flatMap((n) => (isPickOf(n, node, result) ? readers(n) : []));
+  for (const reader of readersOf(0)) {
+    const [x, index] = reader.inputs;
+    const [type] = x!.types;
+    if (isOp(reader, "take") && isPickOf(index!, node, 0) && type!.shape.length === 1 && WORDS.has(type!.dtype) && demand.isCopied(reader))
+      yield { kind: "taken", node: reader, x: x! };
+  }
+  const ofStarts = readersOf(1);
+  const appended = ofStarts.filter((n): n is Node<"append"> => isOp(n, "append") && isPickOf(n.inputs[1]!, node, 1) && n.attrs.axis === node.attrs.axis);
+  for (const n of appended) yield { kind: "appended", node: n, counts: n.inputs[0]!, longer: n.inputs[2] ?? null };
+  for (const counts of ofStarts) {
+    if (!isOp(counts, "counts")) continue;
+    const [sum, ...more] = demand.direct(counts);
+    const before = sum && more.length === 0 && isOp(sum, "add") && !isTaken(sum) ? sum.inputs.find((n) => n !== counts) : undefined;
+    if (before && equalShapes(before.types[0]!.shape, counts.types[0]!.shape)) yield { kind: "counted", node: sum as Node<"add">, before };
+    else yield { kind: "counted", node: counts, before: null };
+  }
+  for (const n of appended)
+    for (const reader of readers(n)) {
+      const [x, index, rows] = reader.inputs;
+      if (isOp(reader, "set") && index === n && x!.types[0]!.shape.length === 1) yield { kind: "set", node: reader, x: x!, index, rows: rows! };
+    }
+}
+
+const WORDS: ReadonlySet<string> = new Set(["f32", "u32", "i32"]);
+const isPickOf = (node: Node, of: Node, result: number): boolean => isOp(node, "pick") && node.inputs[0] === of && node.attrs.result === result;
