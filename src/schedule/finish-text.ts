@@ -5,7 +5,7 @@ import type { Expression } from "./expression.js";
 import { dtypeAt, RowText, stored, structFunction, sumsType, type Inputs } from "./expression-text.js";
 import type { Extents } from "./extents.js";
 import { result, storageType, toHalf, type KernelBuilder } from "./kernels/spec.js";
-import type { Frame } from "./regions.js";
+import type { Frame } from "./region.js";
 
 /** Where a result of a frame goes: to which of the kernel's results, and where there. */
 export type Output =
@@ -124,7 +124,10 @@ function rotatedBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: 
   const halved = halves[output.result]!;
   const table = kernel.inputOnce(angles, "f32");
   const half = kernel.size(pairs);
-  const start = output.kind === "store" ? `row * ${kernel.size(output.stride)} + ${kernel.size(output.offset)}` : "0u";
+  const start =
+    output.kind === "store"
+      ? `row * ${kernel.size(output.stride)} + ${kernel.size(output.offset)}`
+      : `${kernel.inputOnce(output.index, "u32")}[row] * ${kernel.size(output.stride)}`;
   const turn = [
     `let k = ${from(kernel, frame, "first")} + h;`,
     `let low = frame${n}(r, row, k, x[2u * h]);`,

@@ -8,10 +8,11 @@ import { expressionKey, valuesOf, type Expression } from "./expression.js";
 import { declareRows, splitsByRow, type Inputs } from "./expression-text.js";
 import { declareFinish, type FrameText, type Output } from "./finish-text.js";
 import { rowSums } from "./kernels/rows.js";
-import { input, result, work, type KernelBuilder, type Stored, type Work } from "./kernels/spec.js";
+import { input, result, work, type KernelBuilder, type Operand, type Stored, type Work } from "./kernels/spec.js";
 import { rowMajor, type Layout, type Value } from "./layout.js";
 import type { Layouts } from "./layouts.js";
-import type { FrameWork, Region } from "./regions.js";
+import type { Step } from "./plan.js";
+import type { FrameWork, Region } from "./region.js";
 import type { RowGroup } from "./row-groups.js";
 import { liesAsGiven, productWeights } from "./side-by-side.js";
 import { indexIn, runSpec, typesOf, UNFUSED, updatedState, type Unit, type UnitOptions } from "./unit.js";
@@ -75,13 +76,13 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
   const loaded = layouts.expression([a!], a!.types[0]!.shape, nodes);
   if (loaded && !splitsByRow(loaded)) layouts.blocked.add(a!);
   const results = new Results(region, columns, layouts, options);
-  const scatter = frames.find((f) => f.scatter)?.scatter ?? null;
-  // Result 0 takes over the memory of what it adds to.
-  const scattered = scatter && results.own(scatter);
+  // The first results take over the memory of what is added to or replaced.
+  const scatters = frames.flatMap(({ scatter }) => (scatter ? [scatter.node] : []));
+  const scattered = new Map(scatters.map((node) => [node, results.own(node)]));
   const worked: { readonly part: FrameWork; readonly expression: Expression }[] = [];
   for (const part of frames) {
     const { frame, stores, sums, registers } = part;
-    const wanted = [...stores.map((s) => s.node), ...(part.scatter ? [part.scatter.inputs[2]!] : []), ...sums.map((s) => s.inputs[0]!)];
+    const wanted = [...stores.map((s) => s.node), ...(part.scatter ? [part.scatter.of] : []), ...sums.map((s) => s.inputs[0]!)];
     const expression = layouts.expression(wanted, [...shape.slice(0, -1), frame.stop - frame.start], nodes, registers);
     if (!expression) return null;
     invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
@@ -95,8 +96,8 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
     known.add(value);
     return value;
   };
-  const base = scatter && valueFor(scatter.inputs[0]!);
-  const index = scatter && valueFor(scatter.inputs[1]!);
+  const bases = scatters.map((node) => valueFor(node.inputs[0]!));
+  for (const node of scatters) valueFor(node.inputs[1]!);
   for (const { part } of worked) for (const n of part.rotation?.node.inputs.slice(1) ?? []) valueFor(n);
   const reads = [...known];
   const inputOf = indexIn(reads);
@@ -109,7 +110,11 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
       else results.place(node, frame.start);
       return { kind: "store", result: results.shared(), stride: columns, offset: frame.start };
     });
-    if (part.scatter) outputs.push({ kind: "scatter", result: scattered!, index: inputOf(index!), stride: columns, replaces: isOp(part.scatter, "set") });
+    if (part.scatter) {
+      const { node } = part.scatter;
+      const index = inputOf(layouts.valueOf(node.inputs[1]!));
+      outputs.push({ kind: "scatter", result: scattered.get(node)!, index, stride: frame.stop - frame.start, replaces: isOp(node, "set") });
+    }
     const panels = Math.ceil(columns / (partition.sumsOver.get(product) ?? columns));
     return {
       frame,
@@ -127,12 +132,12 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
 
   const context = typesOf(product, options);
   const inputB = inputOf(weight);
-  const takesOver = (base ? [base] : updatedBy(worked, [loaded], weight, options)).map((value) => value && inputOf(value));
+  const takesOver = (bases.length > 0 ? bases : updatedBy(worked, [loaded], weight, options)).map((value) => value && inputOf(value));
   const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
   const loads = (kernel: KernelBuilder, inPlace: readonly boolean[], inputs: Inputs): void => {
     // What is added to, or replaced, is read from the memory that it shares with a result.
     takesOver.forEach((place, i) => {
-      if (place !== null && (inPlace[i] || base !== null)) kernel.inputIs(place, `y${i}`);
+      if (place !== null && (inPlace[i] || bases.length > 0)) kernel.inputIs(place, `y${i}`);
     });
     declareRows(kernel, layouts.same(loaded), extents, inputs, { letter: "A", parameters: "batch: u32, row: u32", prefix: "p" });
   };
@@ -159,8 +164,10 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
       pairs,
       liesAsGiven: liesAsGiven(product),
     });
-    if (base === null || inPlace[0]) return { steps, scratch };
-    return work([{ kind: "copy", from: input(inputOf(base)), to: result(0), bytes: results.writes[0]!.bytes }, ...steps], scratch);
+    const copies = bases.flatMap((base, i): Step<Operand>[] =>
+      inPlace[i] ? [] : [{ kind: "copy", from: input(inputOf(base)), to: result(i), bytes: results.writes[i]!.bytes }],
+    );
+    return { steps: [...copies, ...steps], scratch };
   };
   // Rows are added to in f32, and rotary tables and sums are f32 too.
   const angles = new Set(texts.flatMap((t) => (t.rotation ? [t.rotation.angles] : [])));

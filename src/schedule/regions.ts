@@ -3,71 +3,12 @@ import { isOp, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { Size } from "../size/size.js";
 import { absorb, isCheap, MOST_OPERATIONS, type Absorbed } from "./absorb.js";
-import { isPointwise, isStructure, type Demand } from "./demand.js";
-import type { Extents } from "./extents.js";
+import { isPointwise, isStructure } from "./demand.js";
 import type { Layout } from "./layout.js";
+import { setBehind } from "./placing.js";
+import type { Frame, FrameWork, Region, RegionOptions, Rotation } from "./region.js";
 import { rotatedLayout } from "./rotation.js";
-import type { ScoreTunings } from "./tunings/scores.js";
 import { Waiting } from "./waiting.js";
-
-/** Columns of a product that are worked on together: from start to stop; or pairs of them, the others as many columns on from `second`. */
-export interface Frame {
-  readonly start: number;
-  readonly stop: number;
-  readonly second: number | null;
-}
-
-export interface Rotation {
-  readonly node: Node<"rope">;
-  /** Width of a head. */
-  readonly width: number;
-}
-
-/** What is done with the sums of a frame. */
-export interface FrameWork {
-  readonly frame: Frame;
-  /** Nodes that are a sum itself: the product, or slices of it; in a pair the first and the second. */
-  readonly registers: ReadonlyMap<Node, number>;
-  /** Nodes stored, row-major in memory of their own or where their columns stand in the product's. */
-  readonly stores: readonly { readonly node: Node; readonly shared: boolean }[];
-  /** The last of them turned by its position, in place of it. */
-  readonly rotation: Rotation | null;
-  /** Rows added to or replaced, in the memory of the first input. */
-  readonly scatter: Node<"put" | "set"> | null;
-  /** Sums over each row of the frame. */
-  readonly sums: readonly Node<"sum">[];
-}
-
-export interface Region {
-  readonly product: Node<"matmul">;
-  /** What input a is computed of; null where it is read as it lies. */
-  readonly prologue: Absorbed | null;
-  readonly frames: readonly FrameWork[];
-  /** Columns so far apart stand side by side; 0: in their order. */
-  readonly pairs: number;
-  /** Where each rotated value lies in the product's memory. */
-  readonly rotated: ReadonlyMap<Node, Omit<Layout, "value">>;
-  /** All nodes that the kernel computes. */
-  readonly nodes: ReadonlySet<Node>;
-  /** What it reads beside a and b. */
-  readonly reads: ReadonlySet<Node>;
-}
-
-export interface RegionOptions {
-  readonly demand: Demand;
-  readonly extents: Extents;
-  readonly required: ReadonlySet<Node>;
-  readonly mostBuffers: number;
-  /** Whether b is packed, so that columns may stand in another order. */
-  readonly packs: boolean;
-  /** Columns of a panel where the kernel can sum over rows; null where it cannot. */
-  readonly sumsOver: number | null;
-  /** Where a choice may add up what a product's kernel sums. */
-  readonly scores: ScoreTunings;
-  readonly position: (node: Node) => number;
-  readonly readyAt: (node: Node) => number;
-  readonly isTaken: (node: Node) => boolean;
-}
 
 const MOST_SUMS = 4;
 
@@ -83,7 +24,10 @@ export class RegionBuilder {
   readonly #absorbed = new Map<Node, Absorbed>();
   readonly #sums = new Set<Node<"sum">>();
   readonly #rotations = new Map<Node, Rotation & { readonly of: Node; readonly layout: Omit<Layout, "value"> }>();
+  /** Of the whole product. */
   #scatter: Node<"put" | "set"> | null = null;
+  /** Of slices: the set behind structure, by what is in the frame before that. */
+  readonly #placed = new Map<Node, Node<"set">>();
   /** Frames of slices that all readers read. */
   #slices: readonly Frame[] = [];
   #pairs = 0;
@@ -110,8 +54,8 @@ export class RegionBuilder {
     for (;;) {
       const region = this.#made();
       // What is turned is stored nowhere else.
-      const mixed = region.frames.find((f) => f.rotation && f.stores.length > 1)?.rotation;
-      if (mixed) this.#rotations.delete(mixed.node);
+      const mixed = region.frames.find((f) => f.rotation && f.stores.length > (f.scatter ? 0 : 1))?.rotation;
+      if (mixed) this.#turnNot(mixed.node);
       else if (this.#buffers(region) <= this.#with.mostBuffers || !this.#shrink()) return region;
       this.#prune();
     }
@@ -156,7 +100,7 @@ export class RegionBuilder {
     if (this.#with.isTaken(node) || this.#scatter) return false;
     if (isOp(node, "put") || isOp(node, "set")) return this.#scatters(node);
     if (isOp(node, "sum")) return this.#sumsUp(node);
-    if (isStructure(node)) return this.#rotates(node);
+    if (isStructure(node)) return this.#rotates(node) || this.#places(node);
     return isPointwise(node) && this.#computes(node);
   }
   #size(): number {
@@ -281,12 +225,43 @@ export class RegionBuilder {
     const layout = rotatedLayout(chain, { product: this.#product, rows, across: this.#columns, start: frame.start, stop: frame.stop }, width, extents);
     if (!layout || !this.#pairsUp(width / 2, frame.start)) return false;
     this.#rotations.set(at, { node: at, width, of: member, layout });
+    // The same columns, were they alone in memory.
+    const alone = rotatedLayout(
+      chain,
+      { product: this.#product, rows, across: frame.stop - frame.start, start: 0, stop: frame.stop - frame.start },
+      width,
+      extents,
+    );
+    const placed = alone && setBehind(at, alone, this.#with, this.#before);
+    if (placed && this.#isFreeFor(placed)) this.#placed.set(member, placed);
     return true;
+  }
+  /** A set of a slice's columns behind structure that starts here, into rows of something else. */
+  #places(head: Node): boolean {
+    const member = head.inputs[0]!;
+    const frame = this.#frameOf.get(member);
+    if (!frame || frame.second !== null || this.#frameOf.get(this.#product) === frame || this.#placed.has(member) || this.#lead.length !== 1) return false;
+    const alone = { strides: [frame.stop - frame.start, 1], offset: 0, parts: 1 };
+    const placed = setBehind(member, alone, this.#with, this.#before);
+    if (!placed || !this.#isFreeFor(placed)) return false;
+    this.#placed.set(member, placed);
+    return true;
+  }
+  /** Whether nothing else that the kernel does is with what rows are set in. */
+  #isFreeFor({ inputs: [x] }: Node<"set">): boolean {
+    const base = this.#baseOf(x!);
+    const operations = [...this.#frameOf.keys(), ...[...this.#absorbed.values()].flatMap((a) => [...a.operations])];
+    return (
+      !this.#readsAnyhow(x!) &&
+      operations.every((n) => n.inputs.every((input) => this.#baseOf(input) !== base)) &&
+      [...this.#placed.values()].every((n) => this.#baseOf(n.inputs[0]!) !== base)
+    );
   }
   // --- what is stored
   #isStored(node: Node): boolean {
     const { demand, required } = this.#with;
     if (required.has(node)) return true;
+    if (this.#placed.has(node)) return false;
     return demand.direct(node).some((n) => !this.#frameOf.has(n) && n !== this.#scatter && !(isOp(n, "sum") && this.#sums.has(n)) && !this.#turns(node));
   }
   #turns(member: Node): boolean {
@@ -311,21 +286,31 @@ export class RegionBuilder {
   /** Whether something else of the region needs it. */
   #isRead(node: Node): boolean {
     const { demand } = this.#with;
-    return demand.direct(node).some((n) => this.#frameOf.has(n) || n === this.#scatter || (isOp(n, "sum") && this.#sums.has(n)) || this.#turns(node));
+    return (
+      this.#placed.has(node) ||
+      demand.direct(node).some((n) => this.#frameOf.has(n) || n === this.#scatter || (isOp(n, "sum") && this.#sums.has(n)) || this.#turns(node))
+    );
   }
-  /** Takes a node out, and with it what turns it. */
+  /** Takes a node out, and with it what turns and places it. */
   #drop(node: Node): void {
     this.#frameOf.delete(node);
     this.#absorbed.delete(node);
+    this.#placed.delete(node);
     for (const { of, node: rotation } of this.#rotations.values()) if (of === node) this.#rotations.delete(rotation);
+  }
+  #turnNot(rotation: Node): void {
+    const turned = this.#rotations.get(rotation);
+    this.#rotations.delete(rotation);
+    if (turned) this.#placed.delete(turned.of);
   }
   /** Gives up what joined last; false where there is nothing left to give up. */
   #shrink(): boolean {
     const last = [...this.#frameOf.keys()].at(-1)!;
     if (this.#scatter) this.#scatter = null;
     else if (this.#sums.size > 0) this.#sums.delete([...this.#sums].at(-1)!);
+    else if (this.#placed.size > 0) this.#placed.delete([...this.#placed.keys()].at(-1)!);
     else if (isPointwise(last)) this.#drop(last);
-    else if (this.#rotations.size > 0) this.#rotations.delete([...this.#rotations.keys()].at(-1)!);
+    else if (this.#rotations.size > 0) this.#turnNot([...this.#rotations.keys()].at(-1)!);
     else if (this.#prologue && this.#prologue.reads.size > 1) this.#prologue = null;
     else return false;
     return true;
@@ -347,16 +332,19 @@ export class RegionBuilder {
         this.#isApart(frame) &&
         this.#with.demand.mayLieAnyhow(stored[0]!) &&
         !this.#with.required.has(stored[0]!);
-      const stores = rotation
-        ? [...stored.map((node) => ({ node, shared: false })), { node: rotation.of, shared: true }]
-        : stored.map((node) => ({ node, shared: shares }));
-      const scatter = whole ? this.#scatter : null;
+      const set = own.find((n) => this.#placed.has(n));
+      const placed = set ? { node: this.#placed.get(set)!, of: set } : null;
+      const stores =
+        rotation && !placed
+          ? [...stored.map((node) => ({ node, shared: false })), { node: rotation.of, shared: true }]
+          : stored.map((node) => ({ node, shared: shares }));
+      const scatter = whole && this.#scatter ? { node: this.#scatter, of: this.#scatter.inputs[2]! } : placed;
       const sums = whole && frame.second === null ? [...this.#sums] : [];
       if (stores.length > 0 || scatter || sums.length > 0)
         frames.push({ frame, registers: this.#registers(frame), stores, rotation: rotation && { node: rotation.node, width: rotation.width }, scatter, sums });
     }
     const parts = [...this.#absorbed.values()];
-    const nodes = new Set<Node>([this.#product, ...members, ...this.#rotations.keys(), ...this.#sums]);
+    const nodes = new Set<Node>([this.#product, ...members, ...this.#rotations.keys(), ...this.#sums, ...this.#placed.values()]);
     if (this.#scatter) nodes.add(this.#scatter);
     for (const a of this.#prologue ? [...parts, this.#prologue] : parts) for (const n of a.operations) nodes.add(n);
     const reads = new Set(parts.flatMap((a) => [...a.reads]));
@@ -387,8 +375,8 @@ export class RegionBuilder {
       shared ||= f.stores.some((s) => s.shared);
       if (f.scatter) {
         written++;
-        read.add(f.scatter.inputs[1]!);
-        read.delete(f.scatter.inputs[0]!);
+        read.add(f.scatter.node.inputs[1]!);
+        read.delete(f.scatter.node.inputs[0]!);
       }
     }
     const counted = extents.countedIn([...this.#product.types, ...[...read].flatMap((n) => n.types)]);

@@ -1,0 +1,66 @@
+// What a region is: the parts of a product's kernel beside its sums.
+import type { Node } from "../ir/graph.js";
+import type { Absorbed } from "./absorb.js";
+import type { Demand } from "./demand.js";
+import type { Extents } from "./extents.js";
+import type { Layout } from "./layout.js";
+import type { ScoreTunings } from "./tunings/scores.js";
+
+/** Columns of a product that are worked on together: from start to stop; or pairs of them, the others as many columns on from `second`. */
+export interface Frame {
+  readonly start: number;
+  readonly stop: number;
+  readonly second: number | null;
+}
+
+export interface Rotation {
+  readonly node: Node<"rope">;
+  /** Width of a head. */
+  readonly width: number;
+}
+
+/** What is done with the sums of a frame. */
+export interface FrameWork {
+  readonly frame: Frame;
+  /** Nodes that are a sum itself: the product, or slices of it; in a pair the first and the second. */
+  readonly registers: ReadonlyMap<Node, number>;
+  /** Nodes stored, row-major in memory of their own or where their columns stand in the product's. */
+  readonly stores: readonly { readonly node: Node; readonly shared: boolean }[];
+  /** The last of them turned by its position, in place of it. */
+  readonly rotation: Rotation | null;
+  /** Rows added to or replaced, in the memory of its first input, by what `of` is in the frame, turned where the frame is. */
+  readonly scatter: { readonly node: Node<"put" | "set">; readonly of: Node } | null;
+  /** Sums over each row of the frame. */
+  readonly sums: readonly Node<"sum">[];
+}
+
+export interface Region {
+  readonly product: Node<"matmul">;
+  /** What input a is computed of; null where it is read as it lies. */
+  readonly prologue: Absorbed | null;
+  readonly frames: readonly FrameWork[];
+  /** Columns so far apart stand side by side; 0: in their order. */
+  readonly pairs: number;
+  /** Where each rotated value lies in the product's memory. */
+  readonly rotated: ReadonlyMap<Node, Omit<Layout, "value">>;
+  /** All nodes that the kernel computes. */
+  readonly nodes: ReadonlySet<Node>;
+  /** What it reads beside a and b. */
+  readonly reads: ReadonlySet<Node>;
+}
+
+export interface RegionOptions {
+  readonly demand: Demand;
+  readonly extents: Extents;
+  readonly required: ReadonlySet<Node>;
+  readonly mostBuffers: number;
+  /** Whether b is packed, so that columns may stand in another order. */
+  readonly packs: boolean;
+  /** Columns of a panel where the kernel can sum over rows; null where it cannot. */
+  readonly sumsOver: number | null;
+  /** Where a choice may add up what a product's kernel sums. */
+  readonly scores: ScoreTunings;
+  readonly position: (node: Node) => number;
+  readonly readyAt: (node: Node) => number;
+  readonly isTaken: (node: Node) => boolean;
+}
