@@ -4,9 +4,11 @@ import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import { Capacity } from "../../src/generate/capacity.js";
 import { createGenerator } from "../../src/generate/index.js";
 import type { Generation } from "../../src/program/generation.js";
-import { load, type Target } from "../../src/runtime/index.js";
+import type { Program } from "../../src/program/program.js";
+import { load, type Device, type Session, type Target } from "../../src/runtime/index.js";
 import { modcDevice } from "../peers/modc.js";
 import type { Generated, MakeWriter } from "./generator.js";
+import { spreadOf } from "../statistics.js";
 import type { GenerateData, StepTime } from "./protocol.js";
 
 export function compileSteps({ id, source, set }: Pick<GenerateData, "id" | "source" | "set">, target: Target): Generation {
@@ -37,28 +39,16 @@ export const writeModc: MakeWriter = async (data) => {
         ...new Capacity(generation, 1, data.count).extents,
         [generation.tokenAxis]: 1,
       };
-      const session = await load(generation.step, device, input, { max: extents });
-      try {
-        const { wholeMs, works } = await session.profile({}, { extents, repeat: 15 });
-        const routes = generation.axes.slice(1).map((a) => a.path);
-        // Time stamps around each dispatch make all of them slower, by as much.
-        const stamps = Math.max(0, works.reduce((sum, w) => sum + w.ms, 0) - wholeMs) / works.length;
-        let [choice, idle, choiceDispatches, idleDispatches] = [0, 0, 0, 0];
-        for (const { work, ms: stamped, cost, workgroups } of works) {
-          const ms = Math.max(0, stamped - stamps);
-          const chosen = work !== null && generation.step.works[work]!.ops.some((o) => o.op === "above");
-          if (chosen || (cost.rows === null && work !== null && chooses(generation.step, work, routes))) {
-            choice += ms;
-            choiceDispatches += chosen ? 2 : 1; // a choice counts its rows first
-          } else if (cost.rows !== null) {
-            idle += ms;
-            if (workgroups > 0) idleDispatches++; // of alternatives all but one are empty
-          }
-        }
-        return { choice, idle, choiceDispatches, idleDispatches, all: wholeMs };
-      } finally {
-        session.dispose();
-      }
+      const { steps } = generation.step;
+      const active = await activeSteps(generation, device, input, extents);
+      const [choice, idle] = [active.filter((s) => s.role === "choice"), active.filter((s) => s.role === "idle")];
+      const alone = (own: typeof active): Promise<number> =>
+        timeAlone(
+          generation.step,
+          own.map((s) => steps[s.step]!),
+          { device, input, extents },
+        );
+      return { choice: await alone(choice), idle: await alone(idle), choiceDispatches: choice.length, idleDispatches: idle.length, dispatches: active.length };
     },
     async dispose() {
       generator.dispose();
@@ -66,11 +56,92 @@ export const writeModc: MakeWriter = async (data) => {
   };
 };
 
-/** Whether a work scores or chooses tokens for a route, or counts those that took it. */
+type Input = (w: { readonly path: string }) => Float32Array | Uint32Array;
+type Extents = Readonly<Record<string, number>>;
+
+interface ActiveStep {
+  /** Of `program.steps`. */
+  readonly step: number;
+  /** Scores, predictors and choices of routed layers; what works on rows that were chosen; all else. */
+  readonly role: "choice" | "idle" | null;
+}
+
+/** The dispatches that a step makes for one token. */
+async function activeSteps({ step, axes }: Generation, device: Device, input: Input, extents: Extents): Promise<readonly ActiveStep[]> {
+  const session = await load(step, device, input, { max: extents });
+  try {
+    const { works } = await session.profile({}, { extents, repeat: 1 });
+    const routes = axes.slice(1).map((a) => a.path);
+    return works.flatMap(({ work, steps, workgroups, cost }): readonly ActiveStep[] => {
+      if (workgroups === 0 || work === null) return [];
+      const role = cost.rows !== null && !step.works[work]!.ops.some((o) => o.op === "above") ? "idle" : chooses(step, work, routes) ? "choice" : null;
+      return steps.map((s) => ({ step: s, role }));
+    });
+  } finally {
+    session.dispose();
+  }
+}
+
+/** Copies of steps in a run, of which the difference is taken, so that what a run takes beside them is not in it. */
+const COPIES = [1, 9] as const;
+const RUNS = 64;
+const ROUNDS = 7;
+const AHEAD = 4;
+
+/** Milliseconds that steps take with nothing between them, in runs that follow each other as those of a generator do. */
+async function timeAlone(
+  program: Program,
+  steps: Program["steps"],
+  { device, input, extents }: { readonly device: Device; readonly input: Input; readonly extents: Extents },
+): Promise<number> {
+  const sessions: Session[] = [];
+  try {
+    // What they write is asked for, or they would not run.
+    const written = new Set(
+      steps.flatMap((s) => (s.kind === "dispatch" ? s.slots.filter((_, i) => program.kernels[s.kernel]!.access[i] === "read_write") : [])),
+    );
+    const outputs = [...written].map((slot): Program["outputs"][number] => ({
+      name: `slot ${slot}`,
+      role: "result",
+      dtype: "u32",
+      shape: [1],
+      packing: null,
+      slot,
+      parts: [],
+      starts: [],
+    }));
+    for (const copies of COPIES) {
+      const repeated = Array.from({ length: copies }, () => steps.map((s) => ({ ...s, work: null }))).flat();
+      sessions.push(await load({ ...program, works: [], outputs, steps: repeated }, device, input, { max: extents, inFlight: AHEAD }));
+    }
+    const slopes: number[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const [few, many] = [await perRun(sessions[0]!, extents), await perRun(sessions[1]!, extents)];
+      if (round > 0) slopes.push((many - few) / (COPIES[1] - COPIES[0]));
+    }
+    return spreadOf(slopes).median;
+  } finally {
+    for (const session of sessions) session.dispose();
+  }
+}
+
+async function perRun(session: Session, extents: Extents): Promise<number> {
+  const begin = performance.now();
+  const under: Promise<unknown>[] = [];
+  for (let i = 0; i < RUNS; i++) {
+    under.push(session.run({}, { extents }));
+    if (under.length === AHEAD) await under.shift();
+  }
+  await Promise.all(under);
+  return (performance.now() - begin) / RUNS;
+}
+
+/** Whether a work scores or chooses tokens for a route. */
 function chooses({ works, origins }: Generation["step"], work: number, routes: readonly string[]): boolean {
   const { ops } = works[work]!;
-  return ops.some(({ op, origin }) => {
+  if (ops.some((o) => o.op === "above")) return true;
+  return ops.every(({ origin }) => {
     const path = origin === null ? "" : origins[origin]!.path;
-    return op === "counts" || routes.some((route) => path === route || path.startsWith(`${route}.`));
+    return routes.some((route) => path === route || path.startsWith(`${route}.`));
   });
 }

@@ -21,15 +21,16 @@ export interface GenerateData {
   readonly count: number;
 }
 
-/** Milliseconds of the device in one step of which every routed layer is skipped, by what the dispatches are there for. */
+/** Milliseconds that the dispatches of routed layers take by themselves in a step of which every routed layer is skipped. */
 export interface StepTime {
-  /** Of routed layers: scores, predictors, the choice, and what counts it. */
+  /** Scores, predictors and choices. */
   readonly choice: number;
   readonly choiceDispatches: number;
-  /** Of routed layers: those that return at once. */
+  /** Those that return at once. */
   readonly idle: number;
   readonly idleDispatches: number;
-  readonly all: number;
+  /** Of the whole step. */
+  readonly dispatches: number;
 }
 
 export type GenerateRequest =

@@ -51,7 +51,7 @@ function skippedLayer(measured: readonly MeasuredGeneration[]): Got | null {
   const [choice, idle] = [step.choice / layers, step.idle / layers];
   const [chooses, idles] = [step.choiceDispatches / layers, step.idleDispatches / layers];
   const figure = cost.median / (choice + idle);
-  const got = `${figure.toFixed(2)}: ${micro(cost.median)} (${micro(cost.low)} to ${micro(cost.high)}) µs, ${micro(cost.median / (chooses + idles))} a dispatch, by ${micro(choice)} of ${chooses.toFixed(1)} for predictor, choice and count and ${micro(idle)} of ${idles.toFixed(1)} that are idle`;
+  const got = `${figure.toFixed(2)}: ${micro(cost.median)} (${micro(cost.low)} to ${micro(cost.high)}) µs, ${micro(cost.median / (chooses + idles))} a dispatch, by ${micro(choice)} of ${chooses.toFixed(1)} for predictor and choice and ${micro(idle)} of ${idles.toFixed(1)} that are idle`;
   return { got, verdict: cost.median > 0 ? atMost(figure, [1, 0]) : "lost in noise" };
 }
 
@@ -92,4 +92,4 @@ const TEXT = `One sequence, B = 1. Models are bench/models/decoder.mod with d = 
 
 *Cache as inputs* is a decoder as it is exported: keys and values of past tokens are inputs and outputs of the graph, and what it gives is handed in again. *Whole text* reads all tokens again for each. Both choose the likeliest token on the host; modc draws on the device and hears of it some steps later.
 
-The twelve layers draw their tokens, so that routes vary; biases of the predictors were set so that about one random token in eight is computed. *Bytes read* count each weight of a computed layer once. Of a step with all routed layers skipped, the device's time stamps say what predictors, choices and counts take, and what the dispatches that return at once; stamps slow each dispatch, by as much, which is taken from it: what all of them take together is the time of a step without stamps. A dispatch that does nothing is slowed more than others, so that what idle ones take by this is rather too much: the figure of the routed model is given with and without it.`;
+The twelve layers draw their tokens, so that routes vary; biases of the predictors were set so that about one random token in eight is computed. *Bytes read* count each weight of a computed layer once. What predictors and choices take, and what the dispatches that return at once, is measured by running these alone, once and nine times over in a run, in runs that follow each other as those of a generator do: the difference over eight, of which the median. A skipped layer is the difference between the model all of whose routed layers are skipped and the one without them.`;

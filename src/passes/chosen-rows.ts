@@ -19,7 +19,8 @@ interface Wanted {
 
 /**
  * take(f(x, …), r) → f(take(x, r), …) for row-wise f, as far up as nothing else needs all the rows. Every row that is left is computed as it was. What a
- * route is chosen by is wanted for all rows, so no choice comes to depend on itself. Linear in the nodes.
+ * route is chosen by is wanted for all rows, so no choice comes to depend on itself. Rows that are no fewer than all move only as far as reading them costs nothing. Linear
+ * in the nodes.
  */
 export function chosenRows(graph: Graph, trace: Trace | null): Graph {
   const nodes = nodesOf(graph);
@@ -49,10 +50,12 @@ function wantedRows(graph: Graph, nodes: readonly Node[], shared: ReadonlySet<No
   };
   for (const node of callerReads(graph)) want(node, "all");
   const found = new Map<Node, Wanted>();
+  const often = readSeveralTimes(nodes);
   for (const node of nodes.toReversed()) {
     const own = wants.get(node);
     if (own === undefined) continue;
-    const inputs = own === "all" || isShared(node, shared) ? null : inputsFor(graph, node, own);
+    const stays = own === "all" || isShared(node, shared) || (!isFewer(graph, own.index) && (often.has(node) || isOp(node, "sum")));
+    const inputs = stays ? null : inputsFor(graph, node, own);
     if (inputs && own !== "all") {
       found.set(node, own);
       inputs.forEach((dim, i) => {
@@ -64,6 +67,20 @@ function wantedRows(graph: Graph, nodes: readonly Node[], shared: ReadonlySet<No
     } else for (const input of node.inputs) want(input, "all");
   }
   return found;
+}
+
+/** Whether so chosen rows may be fewer than all: not the last of each sequence where none has a second. */
+function isFewer({ axes, starts }: Graph, index: Node): boolean {
+  if (!isOp(index, "last")) return true;
+  const [from] = index.inputs;
+  const parent = isOp(from!, "starts") ? from.attrs.axis : [...starts].find(([, node]) => node === from)?.[0];
+  return axes.find((a) => a.name === parent)?.bound !== 1;
+}
+
+function readSeveralTimes(nodes: readonly Node[]): ReadonlySet<Node> {
+  const [once, often] = [new Set<Node>(), new Set<Node>()];
+  for (const node of nodes) for (const input of new Set(node.inputs)) (once.has(input) ? often : once).add(input);
+  return often;
 }
 
 function isShared(node: Node, shared: ReadonlySet<Node>): boolean {

@@ -1,5 +1,5 @@
 // The unit of a choice, with the scores it computes and what rides on it.
-import type { Node } from "../ir/graph.js";
+import { isOp, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
 import { printType } from "../ir/typing.js";
 import { readsOf, type Choice, type Rider } from "./choices.js";
@@ -21,7 +21,9 @@ export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, op
   const scores = layouts.expression([score], score.types[0]!.shape, nodes);
   if (!scores) return null;
   const known = new Set(valuesOf([scores]));
-  const others = new Set([threshold, parent, ...riders.flatMap(readsOf)].map((n) => layouts.valueOf(n)));
+  // A constant is a word of the kernel's.
+  const constant = isOp(threshold, "constant") ? threshold : null;
+  const others = new Set([...(constant ? [] : [threshold]), parent, ...riders.flatMap(readsOf)].map((n) => layouts.valueOf(n)));
   for (const value of others) known.add(value);
   const reads = [...known];
   const inputOf = indexIn(reads);
@@ -62,8 +64,11 @@ export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, op
       weights: [false, false, false],
       views: [null, null, null],
       stored,
-      places: [-1, at(threshold), at(parent)],
-      prologue: (kernel) => declareValue(kernel, layouts.same(scores), extents, { of: inputOf, halves: stored.reads }),
+      places: [-1, constant ? -1 : at(threshold), at(parent)],
+      prologue: (kernel) => {
+        declareValue(kernel, layouts.same(scores), extents, { of: inputOf, halves: stored.reads });
+        if (constant) kernel.function(`fn thresholdAt(row: u32) -> f32 { return sizes.${kernel.word(constant.attrs.value, "f32", "threshold")}; }`);
+      },
       finishes: declare,
     });
     const copies = riders.flatMap((r, i): Step<Operand>[] => {
@@ -73,7 +78,7 @@ export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, op
     return copies.length === 0 ? made : work([...copies, ...made.steps], made.scratch);
   };
   const key = [
-    `above{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")}) ${expressionKey(scores, extents, inputOf)} ${at(threshold)} ${at(parent)} ${takesOver.join()}`,
+    `above{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")}) ${expressionKey(scores, extents, inputOf)} ${constant ? `= ${attrsKey({ value: constant.attrs.value })}` : at(threshold)} ${at(parent)} ${takesOver.join()}`,
     ...riders.map(
       (r) =>
         `${r.kind} ${printType(extents.equal.type(r.node.types[0]!))} ${readsOf(r).map(at).join()} ${r.kind === "set" ? `${numberOf.get(r.index)} ${numberOf.get(r.rows)}` : ""}`,

@@ -30,8 +30,8 @@ interface ChoiceOptions extends Omit<AbsorbOptions, "allows"> {
   readonly mostBuffers: number;
 }
 
-/** Scores, threshold and starts read, counts kept between two kernels, rows and starts written. */
-const OWN_BUFFERS = 6;
+/** Starts read, counts kept between two kernels, rows and starts written. */
+const OWN_BUFFERS = 4;
 
 /** The choice with all that can ride on it, within so many buffers; null where its scores need what is not there in time. */
 export function choiceOf(node: Node<"above">, options: ChoiceOptions): Choice | null {
@@ -39,10 +39,10 @@ export function choiceOf(node: Node<"above">, options: ChoiceOptions): Choice | 
   const [score, threshold] = node.inputs;
   const scored = absorb(score!, node, { ...options, allows: () => true });
   if (!scored) return null;
-  const reads = new Set<Node>([...scored.reads, threshold!]);
+  const reads = new Set<Node>(isOp(threshold!, "constant") ? scored.reads : [...scored.reads, threshold!]);
   const nodes = new Set<Node>([node, ...scored.operations]);
   const counted = extents.countedIn([...node.inputs, ...reads].flatMap((n) => n.types));
-  let buffers = OWN_BUFFERS - 1 + scored.reads.size + counted.size;
+  let buffers = OWN_BUFFERS + reads.size + counted.size;
   const riders: Rider[] = [];
   for (const rider of candidates(node, options)) {
     const needs = readsOf(rider);

@@ -73,7 +73,7 @@ const measured = (id: string, times: readonly number[], more: Partial<MeasuredGe
 });
 
 describe("what is asked", () => {
-  const step = { choice: 0.6, idle: 1.4, choiceDispatches: 10, idleDispatches: 30, all: 9 };
+  const step = { choice: 0.6, idle: 1.4, choiceDispatches: 10, idleDispatches: 30, dispatches: 90 };
   const all = (routed: number, skipped: number) => [
     measured("mod-dense", [20, 22, 21]),
     measured("mod", [routed, routed, routed], { shares: [0.25, 0.25], weightBytes: 600 }),

@@ -7,6 +7,7 @@ import { createGenerator, type GeneratedToken, type Generator, parseGeneration, 
 import { lower } from "../../src/lower/lower.js";
 import type { Graph } from "../../src/ir/graph.js";
 import type { Program } from "../../src/program/program.js";
+import { PORTABLE } from "../../src/program/target.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { type Device, matchWeights, openDevice, readSafetensors, readWeight } from "../../src/runtime/index.js";
 import { random } from "../random.js";
@@ -131,6 +132,13 @@ describe("on a device", () => {
       // A prompt as long as the context gets the token that comes next, and no more.
       expect(tokens.map((t) => t.length)).toEqual(prompts.map((p) => Math.min(3, 25 - p.length)));
       expect(await expectReference(model, prompts, tokens)).toBeLessThan(4);
+      model.generator.dispose();
+    });
+
+  for (const name of ["dense", "mixture of depths", "nested routes", "one block called twice"])
+    it(`kernels that may bind no more than any device allows give the same: ${name}`, async () => {
+      const model = await made(MODELS[name]!, (program) => randomWeights(program, 11), { chunk: 5, target: PORTABLE });
+      expect(await expectReference(model, PROMPTS, await collected(model.generator, PROMPTS, 7))).toBeLessThan(2);
       model.generator.dispose();
     });
 

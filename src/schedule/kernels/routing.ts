@@ -52,9 +52,9 @@ export const above: Spec<"above"> = ({ inputs, extents, tunings, prologue, place
   const reading = (file: string): KernelBuilder => {
     const kernel = new KernelBuilder(file, extents);
     readValues(kernel, prologue, { name: "score", type: "f32", place: places[0]! });
-    const threshold = kernel.inputOnce(places[1]!, "f32");
-    kernel.readAs("parent", "u32", places[2]!).constant("LANES", tunings.reductions.lanes).count("batch", extents.batch);
-    return kernel.function(`fn thresholdAt(row: u32) -> f32 { return ${threshold}[${at}]; }`);
+    // Where it is computed it comes with the scores.
+    if (places[1]! >= 0) kernel.function(`fn thresholdAt(row: u32) -> f32 { return ${kernel.inputOnce(places[1]!, "f32")}[${at}]; }`);
+    return kernel.readAs("parent", "u32", places[2]!).constant("LANES", tunings.reductions.lanes).count("batch", extents.batch);
   };
   const choosing = (before: string, counts: Operand | null): Step<Operand> => {
     const kernel = reading("above");

@@ -1,0 +1,53 @@
+// How many kernels the step of a model is: on a software device each costs about as long as reading a hundred kilobytes of weights, whatever it does.
+import { describe, expect, it } from "vitest";
+import { compileGeneration } from "../../src/compile-generation.js";
+import { PORTABLE, type Target } from "../../src/program/target.js";
+import { MODELS } from "./models.js";
+
+const MESA: Target = { device: "mesa-software", subgroups: [8, 8], f16: true, limits: { ...PORTABLE.limits, storageBuffersPerStage: 16 } };
+
+/** Rows long enough to be summed as those of real models are. */
+const WIDE = { dim: "512" };
+
+/** The operators that the kernels of a layer are named for, in order. */
+function kernelsOf(name: string, target: Target, layer: string): readonly string[] {
+  const { step } = compileGeneration(MODELS[name]!, { target, set: WIDE }).generation!;
+  return step.works.flatMap(({ ops, main }) => {
+    const { op, origin } = ops[main]!;
+    const path = origin === null ? "" : step.origins[origin]!.path;
+    return path === layer || path.startsWith(`${layer}.`) ? [op] : [];
+  });
+}
+
+describe("the step of a model that generates", () => {
+  it("has five kernels for a dense layer, of which the first sets keys and values in their caches", () => {
+    expect(kernelsOf("dense", MESA, "layers.1")).toEqual(["matmul", "attention", "matmul", "matmul", "matmul"]);
+  });
+
+  it("has eight for a routed one: predictor, choice, and what computes the tokens that were chosen", () => {
+    expect(kernelsOf("mixture of depths", MESA, "layers.1")).toEqual(["matmul", "above", "sum", "matmul", "attention", "matmul", "matmul", "matmul"]);
+    // What rows a routed layer adds to is summed anew.
+    expect(kernelsOf("mixture of depths", MESA, "layers.2")).toEqual(["sum", "matmul", "attention", "matmul", "matmul", "matmul"]);
+  });
+
+  it("computes positions, places and counts where it chooses", () => {
+    const { step } = compileGeneration(MODELS["mixture of depths"]!, { target: MESA, set: WIDE }).generation!;
+    const choices = step.works.filter((w) => w.ops.some((o) => o.op === "above"));
+    expect(choices.map((w) => w.ops.map((o) => o.op).toSorted())).toEqual(choices.map(() => ["above", "add", "add", "append", "counts", "set", "take"]));
+  });
+
+  it("moves nothing behind its kernels", () => {
+    for (const name of ["dense", "mixture of depths", "every layer routed", "windows of attention"]) {
+      const { step } = compileGeneration(MODELS[name]!, { target: MESA, set: WIDE }).generation!;
+      expect(
+        step.steps.filter((s) => s.kind === "copy"),
+        name,
+      ).toEqual([]);
+    }
+  });
+
+  it("has a few more where fewer buffers may be bound", () => {
+    expect(kernelsOf("dense", PORTABLE, "layers.1")).toEqual(["sum", "matmul", "set", "set", "attention", "matmul", "sum", "matmul", "matmul"]);
+    expect(kernelsOf("mixture of depths", PORTABLE, "layers.1").length).toBeLessThanOrEqual(16);
+  });
+});
