@@ -36,6 +36,26 @@ export interface OpenSessionOptions extends GeneratorOptions {
   readonly tunings?: (device: Device) => Tunings | null;
 }
 
+const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
+  weights: true,
+  tokenizer: true,
+  model: true,
+  set: true,
+  precision: true,
+  weightPrecision: true,
+  device: true,
+  tunings: true,
+  chunk: true,
+  ahead: true,
+  live: true,
+  seed: true,
+  weightsOf: true,
+  signal: true,
+  onProgress: true,
+  recover: true,
+  onRecovered: true,
+};
+
 /** A model's text, how what it imports is read, and how its texts are. */
 export interface SessionSource {
   readonly source: SourceFile;
@@ -69,6 +89,8 @@ export async function sessionTexts(path: string, tokenizer: string | null): Prom
 
 /** Compiles a model for a device and puts it there. Throws as `openSession` does. */
 export async function createSession({ source, read, texts, weights }: SessionSource, options: OpenSessionOptions = {}): Promise<TextSession> {
+  const strange = Object.keys(options).find((key) => !Object.hasOwn(OPTIONS, key));
+  if (strange !== undefined) throw new SessionError(`there is no option ${strange}`, { hint: `there are ${Object.keys(OPTIONS).join(", ")}` });
   const { set, model: name, precision, weightPrecision, device: wanted = {}, tunings, ...rest } = options;
   const compiled = generationModel(source.text, {
     file: source.file,

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../src/compile-generation.js";
 import { createGenerator, type GeneratedText, type GenerateTextOptions, type Generator } from "../../src/generate/index.js";
 import { type Device, openDevice } from "../../src/runtime/index.js";
-import { openSession, type Prompts, type TextSession } from "../../src/session/index.js";
+import { openSession, type OpenSessionOptions, type Prompts, type TextSession } from "../../src/session/index.js";
 import { SPECIAL, TOKENIZER, wordsOf, writeTextFolder } from "./folder.js";
 
 const examples = join(import.meta.dirname, "../../examples");
@@ -156,6 +156,8 @@ model D(vocab: int = 300) {
   forward(tokens: u32[B, T <= 32]) -> f32[B, T, vocab] { embed(tokens) @ transpose(embed.table) }
 }`;
     await refused(open("d.mod", plain), "SessionError", /has 300 tokens and no tokenizer/);
+    const wide: OpenSessionOptions & { readonly temperature?: number } = { device, temperature: 1 };
+    await refused(openSession(join(folder, "d.mod"), wide), "SessionError", /there is no option temperature/);
     await refused(openSession(join(folder, "none.mod"), { device }), "SessionError", /cannot read .*none\.mod: there is no such file/);
     const imported = file("e.mod", 'import { Missing } from "./elsewhere.mod"\n');
     await refused(openSession(imported, { device }), "SourceError", /import-not-found/);
