@@ -30,6 +30,9 @@ interface ChoiceOptions extends Omit<AbsorbOptions, "allows"> {
   readonly mostBuffers: number;
 }
 
+/** What has one result, however a driver compiles it: scores are computed several times, by kernels that must agree on which rows are above. */
+const EXACT: ReadonlySet<string> = new Set(["add", "sub", "neg", "abs", "min", "max", "cast", "where"]);
+
 /** Starts read, counts kept between two kernels, rows and starts written. */
 const OWN_BUFFERS = 4;
 
@@ -37,7 +40,7 @@ const OWN_BUFFERS = 4;
 export function choiceOf(node: Node<"above">, options: ChoiceOptions): Choice | null {
   const { demand, extents, mostBuffers } = options;
   const [score, threshold] = node.inputs;
-  const scored = absorb(score!, node, { ...options, allows: () => true });
+  const scored = absorb(score!, node, { ...options, allows: ({ op }) => EXACT.has(op) });
   if (!scored) return null;
   const reads = new Set<Node>(isOp(threshold!, "constant") ? scored.reads : [...scored.reads, threshold!]);
   const nodes = new Set<Node>([node, ...scored.operations]);
@@ -47,6 +50,9 @@ export function choiceOf(node: Node<"above">, options: ChoiceOptions): Choice | 
   for (const rider of candidates(node, options)) {
     const needs = readsOf(rider);
     if (!needs.every((n) => options.readyAt(n) < options.before && isStorable(n, options))) continue;
+    // What is replaced in place nothing else here reads but by what replaces it, or in the same sequence before.
+    if (rider.kind === "set" && reads.has(rider.x)) continue;
+    if (rider.kind === "counted" && rider.before && (scored.reads.has(rider.before) || rider.before === threshold)) continue;
     if (rider.kind === "set" && !(nodes.has(rider.index) && nodes.has(rider.rows))) continue;
     const more = needs.filter((n) => !reads.has(n)).length + (rider.kind === "set" ? 0 : 1);
     if (buffers + more > mostBuffers) continue;

@@ -55,14 +55,18 @@ function numbersFirst(order: readonly Node[], startsOf: (node: Node) => readonly
     if (!isNumberOfRows(node)) continue;
     const needs = [...new Set([...node.inputs, ...startsOf(node)])].filter((n) => n.inputs.length > 0);
     missing.set(node, needs.length);
-    for (const n of needs) waiting.set(n, [...(waiting.get(n) ?? []), node]);
+    for (const n of needs) {
+      const others = waiting.get(n);
+      if (others) others.push(node);
+      else waiting.set(n, [node]);
+    }
   }
   const enter = (first: Node): void => {
     const stack = [first];
     for (let node = stack.pop(); node; node = stack.pop()) {
       if (done.has(node)) continue;
       done.add(node);
-      // Of inputs none is missing but sources.
+      // Sources need nothing: they come where they are first read.
       for (const n of node.inputs) {
         if (done.has(n)) continue;
         done.add(n);

@@ -26,7 +26,7 @@ export interface FrameWork {
   readonly registers: ReadonlyMap<Node, number>;
   /** Nodes stored, row-major in memory of their own or where their columns stand in the product's. */
   readonly stores: readonly { readonly node: Node; readonly shared: boolean }[];
-  /** The last of them turned by its position, in place of it. */
+  /** The last of them, or what is scattered, turned by its position. Of a frame one value at most is turned or scattered. */
   readonly rotation: Rotation | null;
   /** Rows added to or replaced, in the memory of its first input, by what `of` is in the frame, turned where the frame is. */
   readonly scatter: { readonly node: Node<"put" | "set">; readonly of: Node } | null;
@@ -63,4 +63,22 @@ export interface RegionOptions {
   readonly position: (node: Node) => number;
   readonly readyAt: (node: Node) => number;
   readonly isTaken: (node: Node) => boolean;
+}
+
+/** Buffers that the kernel binds. */
+export function buffersOf({ product, prologue, frames, reads }: Region, extents: Extents): number {
+  const read = new Set<Node>([...reads, ...(prologue?.reads ?? [product.inputs[0]!])]);
+  let written = 0;
+  let shared = false;
+  for (const f of frames) {
+    written += f.stores.filter((s) => !s.shared).length + f.sums.length;
+    shared ||= f.stores.some((s) => s.shared);
+    if (f.scatter) {
+      written++;
+      read.add(f.scatter.node.inputs[1]!);
+      read.delete(f.scatter.node.inputs[0]!);
+    }
+  }
+  const counted = extents.countedIn([...product.types, ...[...read].flatMap((n) => n.types)]);
+  return read.size + 1 + written + (shared ? 1 : 0) + counted.size;
 }

@@ -6,7 +6,7 @@ import { absorb, isCheap, MOST_OPERATIONS, type Absorbed } from "./absorb.js";
 import { isPointwise, isStructure } from "./demand.js";
 import type { Layout } from "./layout.js";
 import { setBehind } from "./placing.js";
-import type { Frame, FrameWork, Region, RegionOptions, Rotation } from "./region.js";
+import { buffersOf, type Frame, type FrameWork, type Region, type RegionOptions, type Rotation } from "./region.js";
 import { rotatedLayout } from "./rotation.js";
 import { Waiting } from "./waiting.js";
 
@@ -56,7 +56,7 @@ export class RegionBuilder {
       // What is turned is stored nowhere else.
       const mixed = region.frames.find((f) => f.rotation && f.stores.length > (f.scatter ? 0 : 1))?.rotation;
       if (mixed) this.#turnNot(mixed.node);
-      else if (this.#buffers(region) <= this.#with.mostBuffers || !this.#shrink()) return region;
+      else if (buffersOf(region, this.#with.extents) <= this.#with.mostBuffers || !this.#shrink()) return region;
       this.#prune();
     }
   }
@@ -123,6 +123,8 @@ export class RegionBuilder {
     const taken = (n: Node): boolean => isTaken(n) || this.#frameOf.has(n);
     const found = absorb(input, reader, { demand, before: this.#before, readyAt, isTaken: taken, allows: () => true });
     if (!found || [...found.reads].some((n) => this.#frameOf.has(n))) return false;
+    // Other invocations write there.
+    if ([...this.#placed.values()].some((set) => found.reads.has(this.#baseOf(set.inputs[0]!)))) return false;
     const known = this.#absorbed.get(reader);
     this.#absorbed.set(
       reader,
@@ -157,6 +159,7 @@ export class RegionBuilder {
     const { demand, readyAt } = this.#with;
     const ready = readyAt(x!) < this.#before && readyAt(index!) < this.#before;
     const fits = node.attrs.dim === 0 && this.#lead.length === 1 && this.#isWhole(rows!) && this.#frameOf.get(rows!)!.second === null;
+    if (fits && this.#isSettled(this.#frameOf.get(rows!))) return false;
     if (!fits || !ready || !demand.isReadWithin(rows!, (r) => r === node)) return false;
     if (this.#readsAnyhow(x!) || !this.#readsOnlyAt(x!, index!)) return false;
     this.#scatter = node;
@@ -183,10 +186,15 @@ export class RegionBuilder {
       ),
     );
   }
+  /** Whether something of a frame is turned or placed: its kernel can do that with one value of a frame only. */
+  #isSettled(frame: Frame | undefined): boolean {
+    return [...[...this.#rotations.values()].map((r) => r.of), ...this.#placed.keys()].some((n) => this.#frameOf.get(n) === frame);
+  }
   #sumsUp(node: Node<"sum">): boolean {
     const { demand, required, sumsOver } = this.#with;
     const [x] = node.inputs;
     const along = node.attrs.axes.length === 1 && node.attrs.axes[0] === this.#lead.length;
+    if (this.#isSettled(this.#frameOf.get(x!))) return false;
     if (sumsOver === null || !along || this.#sums.size === MOST_SUMS || required.has(node) || node.types[0]!.dtype !== "f32") return false;
     if (!this.#isWhole(x!) || !demand.isReadWithin(node, (r) => r.op !== "top" || this.#rides(r))) return false;
     this.#sums.add(node);
@@ -204,7 +212,7 @@ export class RegionBuilder {
     const { demand, required, readyAt, extents } = this.#with;
     const member = head.inputs[0]!;
     const frame = this.#frameOf.get(member);
-    if (!frame || frame.second !== null || required.has(member) || [...this.#rotations.values()].some((r) => this.#frameOf.get(r.of) === frame)) return false;
+    if (!frame || frame.second !== null || required.has(member) || this.#isSettled(frame) || (this.#sums.size > 0 && this.#isWhole(member))) return false;
     const chain: Node[] = [];
     let at = head;
     let from = member;
@@ -240,7 +248,7 @@ export class RegionBuilder {
   #places(head: Node): boolean {
     const member = head.inputs[0]!;
     const frame = this.#frameOf.get(member);
-    if (!frame || frame.second !== null || this.#frameOf.get(this.#product) === frame || this.#placed.has(member) || this.#lead.length !== 1) return false;
+    if (!frame || frame.second !== null || this.#frameOf.get(this.#product) === frame || this.#isSettled(frame) || this.#lead.length !== 1) return false;
     const alone = { strides: [frame.stop - frame.start, 1], offset: 0, parts: 1 };
     const placed = setBehind(member, alone, this.#with, this.#before);
     if (!placed || !this.#isFreeFor(placed)) return false;
@@ -363,23 +371,5 @@ export class RegionBuilder {
       else if (frame.second !== null && own.start === frame.second) registers.set(node, 1);
     }
     return registers;
-  }
-  /** Buffers that the kernel binds. */
-  #buffers({ prologue, frames, reads }: Region): number {
-    const { extents } = this.#with;
-    const read = new Set<Node>([...reads, ...(prologue?.reads ?? [this.#product.inputs[0]!])]);
-    let written = 0;
-    let shared = false;
-    for (const f of frames) {
-      written += f.stores.filter((s) => !s.shared).length + f.sums.length;
-      shared ||= f.stores.some((s) => s.shared);
-      if (f.scatter) {
-        written++;
-        read.add(f.scatter.node.inputs[1]!);
-        read.delete(f.scatter.node.inputs[0]!);
-      }
-    }
-    const counted = extents.countedIn([...this.#product.types, ...[...read].flatMap((n) => n.types)]);
-    return read.size + 1 + written + (shared ? 1 : 0) + counted.size;
   }
 }

@@ -313,11 +313,11 @@ class Scheduling {
     const axes = this.#graph.outputs.flatMap((o) => this.#deviceDims(o).map(({ axis }) => axis));
     return new Map(axes.map((axis) => [axis, this.#startsOf(axis)]));
   }
-  /** Where the caller reads a result: states change before that, so their old values are copied; new ones stay. */
+  /** Where the caller reads a result: states change before that, so their old values are copied. New ones of a number a row stay, which are read in one turn. */
   #outputStorage(value: Value, name: string): Storage {
     const own = this.#storageOf(value);
     if (!this.#sources.isState(own)) return Object.assign(own, { fixed: true });
-    if (this.#stateOf.get(value) === own) return own;
+    if (this.#stateOf.get(value) === own && value.node.types[value.result]!.shape.length === 1) return own;
     const copy = storage(own.bytes, name, true);
     this.#push({ kind: "copy", from: own, to: copy, bytes: own.bytes }, [value.node]);
     return copy;

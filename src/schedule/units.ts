@@ -200,7 +200,7 @@ export class UnitMaker {
 }
 
 /** Nothing but the elements of one value, in its order. */
-export function isPlain({ leaves, operations, shape }: Expression, extents: Extents): boolean {
+function isPlain({ leaves, operations, shape }: Expression, extents: Extents): boolean {
   const [leaf] = leaves;
   if (operations.length > 0 || leaves.length !== 1 || leaf?.kind !== "memory" || leaf.access.indexed) return false;
   return isRowMajor(extents, { value: leaf.value, ...leaf.access.affine, parts: leaf.parts }, shape);

@@ -43,6 +43,20 @@ block Placed(dim: int) {
   }
 }`;
 
+/** Keys and values that are both computed of one projection. */
+const SHARED = `
+block Shared(dim: int) {
+  q: Linear(dim, dim)
+  k: Linear(dim, dim)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    one = k(x)
+    queries = rope(rearrange(q(x), "b t (h d) -> b h t d", h: 2), 10000.0)
+    keys = rope(rearrange(relu(one), "b t (h d) -> b h t d", h: 2), 10000.0)
+    values = rearrange(sigmoid(one), "b t (h d) -> b h t d", h: 2)
+    rearrange(attention(queries, keys, values, causal: true), "b h t d -> b t (h d)")
+  }
+}`;
+
 export const MODELS: Readonly<Record<string, string>> = {
   dense: LM("", "layers: [for i in 0..2: Residual(Layer(dim, 4, kv_heads: 2, hidden: 24))]", "for layer in layers { x = layer(x) }"),
   "mixture of depths": LM(
@@ -57,5 +71,6 @@ export const MODELS: Readonly<Record<string, string>> = {
   "one block called twice": LM("", "shared: MoD(Layer(dim, 2, hidden: 24), dim, 25%)", "x = shared(shared(x))"),
   "windows of attention": LM("", "one: Residual(Attention(dim, 2, window: 3))\n  two: MoD(Attention(dim, 2, window: 5), dim, 50%)", "x = two(one(x))"),
   "routed work without attention": LM("", "one: MoD(GeluMLP(dim, 32), dim, 50%)\n  two: Residual(Attention(dim, 2))", "x = two(one(x))"),
+  "keys and values of one projection": LM(SHARED, "one: Residual(Shared(dim))\n  two: MoD(Shared(dim), dim, 50%)", "x = two(one(x))"),
   "noise and positions": LM(PLACED, "one: Residual(Placed(dim))\n  two: MoD(Placed(dim), dim, 50%)", "x = two(one(x))"),
 };

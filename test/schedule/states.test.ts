@@ -74,7 +74,7 @@ const CASES: readonly (readonly [name: string, graph: Graph, copies: number])[] 
   [
     "a new value that the caller reads",
     graphOf(`${W}\n%g = contract(%x, %x)\n%next = add(%w, %g)\nstate "w" f32[4, 4] = zeros next %next\nresult "new" = %next [4, 4]`),
-    0,
+    1,
   ],
   [
     "moments that are one tensor's",

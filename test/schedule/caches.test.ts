@@ -1,0 +1,177 @@
+// What products set in caches, and what rides on a choice: several runs on a device, of graphs that no model of today makes too, each held against the reference.
+import { beforeAll, describe, expect, it } from "vitest";
+import { emit } from "../../src/codegen/emit.js";
+import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
+import { verify } from "../../src/ir/verify.js";
+import type { Tensor } from "../../src/ops/define.js";
+import { ops } from "../../src/ops/index.js";
+import { PORTABLE } from "../../src/program/target.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import { type Device, load } from "../../src/runtime/index.js";
+import { schedule } from "../../src/schedule/schedule.js";
+import { testDevice } from "../device.js";
+import { graphOf } from "./graphs.js";
+
+let device: Device;
+beforeAll(async () => {
+  device = await testDevice();
+});
+
+interface Setting {
+  readonly lengths: readonly number[];
+  /** Rows of a cache for each sequence. */
+  readonly room: number;
+  readonly states?: ReadonlyMap<string, readonly number[]>;
+}
+
+const wave = (count: number, phase: number): number[] => Array.from({ length: count }, (_, i) => Math.fround(Math.sin(1 + i * i + phase)));
+const TABLE = { shape: [64, 4], data: Array.from({ length: 256 }, (_, i) => Math.fround(Math.cos(i * 0.3))) };
+
+/** Three runs on the device, with as many buffers as it has and with as many as any has. */
+async function expectReference(g: Graph, { lengths, room, states: first = new Map() }: Setting): Promise<void> {
+  expect(verify(g, ops)).toEqual([]);
+  const weights = new Map(
+    nodesOf(g).flatMap((n) =>
+      isOp(n, "weight")
+        ? [
+            [
+              n.attrs.path,
+              {
+                shape: n.attrs.shape,
+                data: Float32Array.from(
+                  wave(
+                    n.attrs.shape.reduce((a, b) => a * b, 1),
+                    7,
+                  ),
+                ),
+              },
+            ] as const,
+          ]
+        : [],
+    ),
+  );
+  const longest = Math.max(...lengths);
+  for (const target of [device.target, PORTABLE]) {
+    const session = await load(emit(schedule(g, target)), device, (w) => weights.get(w.path)!.data, { max: { B: lengths.length, T: longest, C: room } });
+    try {
+      if (first.size > 0) await session.writeStates(new Map([...first].map(([name, data]) => [name, { data: Uint32Array.from(data) }])));
+      let states: ReadonlyMap<string, Tensor> = new Map(
+        [...first].map(([name, data]) => [name, { dtype: "u32", shape: [data.length], data: Float64Array.from(data) }]),
+      );
+      for (let run = 0; run < 3; run++) {
+        const x = { shape: [lengths.length, longest, 4], data: wave(lengths.length * longest * 4, run) };
+        const inputs = new Map([["x", x], ...(g.inputs.some((i) => i.name === "table") ? [["table", TABLE] as const] : [])]);
+        const expected = evaluate(g, { inputs, weights, states, lengths, extents: new Map([["C", room]]) });
+        const found = await session.run(Object.fromEntries(inputs), { lengths, extents: { C: room } });
+        for (const [name, { data }] of expected.outputs) expectClose(found[name]!.data, data, `${target.device}, run ${run}, ${name}`);
+        states = expected.states;
+        for (const [name, { data }] of await session.readStates()) expectClose(data, states.get(name)!.data, `${target.device}, run ${run}, ${name}`);
+      }
+    } finally {
+      session.dispose();
+    }
+  }
+}
+
+/** Within what a few 32-bit operations of numbers around ten lose. */
+function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>, name: string): void {
+  expect(found.length, name).toBe(expected.length);
+  for (let i = 0; i < expected.length; i++)
+    expect(Math.abs(found[i]! - expected[i]!), `${name}[${i}]`).toBeLessThanOrEqual(1e-4 * Math.max(1, Math.abs(expected[i]!)));
+}
+
+const weight = (name: string, shape: readonly number[]): string => `%${name} = weight {"path":"${name}","dtype":"f32","shape":[${shape.join()}]}()`;
+const state = (name: string, shape: string, dtype = "f32"): string => `%${name} = state {"name":"${name}","dtype":"${dtype}","shape":[${shape}]}()`;
+const CSTARTS = `%cstarts = starts {"axis":"C"}()\nstarts C = %cstarts`;
+const INPUT_TABLE = `input "table" = %table [64, 4]\n%table = input {"name":"table","dtype":"f32","shape":[64,4]}()`;
+
+describe("what a product sets in caches", () => {
+  const axes = { axes: "axis C = sequence <= 64 input" };
+  const FEW: Setting = { lengths: [3, 1, 2], room: 16 };
+  const HEAD = `${INPUT_TABLE}\n${CSTARTS}\n${state("count", '"B"', "u32")}
+%place = append {"axis":"T"}(%count, %starts, %cstarts)
+%added = counts(%starts)\n%counted = add(%count, %added)\nstate "count" u32[B] = zeros next %counted
+%pos = positions {"axis":"T"}(%starts)`;
+  /** Keys and queries as columns of one product. */
+  const PRODUCT = `${weight("w", [4, 16])}\n%p = matmul {"transposed":false}(%x, %w)
+%q = slice {"axis":1,"start":0,"stop":8}(%p)\n%k = slice {"axis":1,"start":8,"stop":16}(%p)\n%sq = exp(%q)\nresult "sq" = %sq [B, T, 8] packed T 0 1`;
+  const heads = (from: string, to: string): string => `%${to} = reshape {"shape":["rows(T)",2,4]}(%${from})`;
+  const turned = (from: string, to: string): string => `%${to}p = permute {"order":[1,0,2]}(%${from})\n%${to} = rope(%${to}p, %pos, %table)`;
+  const set = (cache: string, rows: string): string =>
+    `${state(cache, '"rows(C)",2,4')}\n%n${cache} = set {"dim":0}(%${cache}, %place, %${rows})\nstate "${cache}" f32[rows(C), 2, 4] = zeros next %n${cache}`;
+  const result = (from: string): string => `%e = tanh(%${from})\n%o = permute {"order":[1,0,2]}(%e)\nresult "o" = %o [B, T, 2, 4] packed T 0 1`;
+
+  it.each([
+    ["a slice", `${PRODUCT}\n${heads("k", "r")}\n${set("ca", "r")}`],
+    ["a slice, turned", `${PRODUCT}\n${heads("k", "r")}\n${turned("r", "t")}\n%back = permute {"order":[1,0,2]}(%t)\n${set("ca", "back")}`],
+    [
+      "two values of one slice",
+      `${PRODUCT}\n%one = relu(%k)\n%two = sin(%k)\n${heads("one", "r")}\n${heads("two", "s")}\n${set("ca", "r")}\n${set("cb", "s")}`,
+    ],
+    [
+      "of two values of one slice the one, where the other is turned",
+      `${PRODUCT}\n%one = relu(%k)\n%two = sin(%k)\n${heads("one", "r")}\n${heads("two", "s")}\n${turned("r", "t")}\n${result("t")}\n${set("cb", "s")}`,
+    ],
+    [
+      "all its columns turned, beside rows that are added to",
+      `${weight("w", [4, 8])}\n%p = matmul {"transposed":false}(%x, %w)\n%one = relu(%p)\n%two = sin(%p)\n${heads("one", "r")}\n${turned("r", "t")}
+%back = permute {"order":[1,0,2]}(%t)\n${set("ca", "back")}\n${state("cc", '"rows(C)",8')}\n%ncc = put {"dim":0}(%cc, %place, %two)\nstate "cc" f32[rows(C), 8] = zeros next %ncc`,
+    ],
+    [
+      "nothing, where what is turned is summed too",
+      `${weight("w", [4, 64])}\n%p = matmul {"transposed":false}(%x, %w)\n%one = relu(%p)\n%two = sin(%p)\n%r = reshape {"shape":["rows(T)",16,4]}(%one)\n${turned("r", "t")}
+%e = tanh(%t)\n%o = permute {"order":[1,0,2]}(%e)\nresult "o" = %o [B, T, 16, 4] packed T 0 1
+%s = sum {"axes":[1],"keep":false}(%two)\n%es = exp(%s)\nresult "s" = %es [B, T] packed T 0 1`,
+    ],
+  ])("%s", async (_name, body) => expectReference(graphOf(`${HEAD}\n${body}`, axes), FEW));
+
+  it.each(["seg", "place"])("is not what another slice reads of the old rows, by %s", async (index) => {
+    const g = graphOf(
+      `${HEAD}\n%seg = segments {"axis":"T"}(%starts)\n${PRODUCT}\n${heads("k", "r")}\n${set("ca", "r")}
+%new = take {"dim":0}(%nca, %place)\n%enew = exp(%new)\nresult "new" = %enew [B, T, 2, 4] packed T 0 1
+%flat = reshape {"shape":["rows(C)",8]}(%ca)\n%old = take {"dim":0}(%flat, %${index})\n%y = add(%q, %old)\nresult "y" = %y [B, T, 8] packed T 0 1`,
+      axes,
+    );
+    await expectReference(g, { lengths: [16, 9, 16, 16, 7, 16, 16, 16], room: 64 });
+  });
+});
+
+describe("what rides on a choice", () => {
+  const axes = { axes: "axis K = sequence above of T; expected = 1/2\naxis C = sequence <= 64 input" };
+  const above = (score: string, threshold = "half", starts = "starts"): string => `%half = constant {"value":0.1,"dtype":"f32","shape":[]}()
+%above = above {"axis":"K"}(%${score}, %${threshold}, %${starts})\n%kindex = pick {"result":0}(%above)\n%kstarts = pick {"result":1}(%above)\nstarts K = %kstarts`;
+  const RIDERS = `%kadded = counts(%kstarts)\n%kcounted = add(%kc, %kadded)\nstate "kc" u32[B] = zeros next %kcounted
+%kplace = append {"axis":"K"}(%kc, %kstarts, %cstarts)\n%pos = positions {"axis":"T"}(%starts)\n%kpos = take {"dim":0}(%pos, %kindex)
+%ncp = set {"dim":0}(%cp, %kplace, %kpos)\nstate "cp" u32[rows(C)] = zeros next %ncp
+%kk = gather(%table, %kpos)\nresult "kk" = %kk [B, K, 4] packed K 0 1
+%rows = take {"dim":0}(%x, %kindex)\n%er = exp(%rows)\nresult "rows" = %er [B, K, 4] packed K 0 1`;
+  const HEAD = `${INPUT_TABLE}\n${CSTARTS}\n${state("kc", '"B"', "u32")}\n${state("cp", '"rows(C)"', "u32")}\n%score = sum {"axes":[1],"keep":false}(%x)`;
+  const SETTINGS: readonly (readonly [string, Setting])[] = [
+    ["of few rows", { lengths: [2, 0, 5], room: 16 }],
+    ["of many", { lengths: [16, 16, 0, 16, 16, 13, 16], room: 64 }],
+  ];
+
+  for (const [size, setting] of SETTINGS)
+    it.each([
+      ["positions, places and counts", above("score")],
+      ["the same, where scores are computed", `%minus = constant {"value":-0.3,"dtype":"f32","shape":[]}()\n%moved = add(%score, %minus)\n${above("moved")}`],
+      ["the same, by a threshold for each row", `%most = reduce_max {"axes":[1],"keep":false}(%x)\n${above("score", "most")}`],
+      ["the same, by a threshold that is the score", above("score", "score")],
+      [
+        "not what scores are computed of",
+        `%there = append {"axis":"T"}(%kc, %starts, %cstarts)\n%old = take {"dim":0}(%cp, %there)\n%float = cast {"dtype":"f32"}(%old)\n%less = sub(%float, %score)\n${above("less")}`,
+      ],
+    ])(`%s, ${size}`, async (_name, choice) => expectReference(graphOf(`${HEAD}\n${choice}\n${RIDERS}`, axes), setting));
+
+  it.each([8, 300])("not rows that move within what they are taken from: %i for each sequence", async (room) => {
+    const g = graphOf(
+      `${INPUT_TABLE}\n${CSTARTS}\n${state("cp", '"rows(C)"', "u32")}\n${state("none", '"B"', "u32")}\nstate "none" u32[B] = zeros next %none
+%pp = positions {"axis":"C"}(%cstarts)\n%fp = cast {"dtype":"f32"}(%pp)\n%score = sin(%fp)\n${above("score", "half", "cstarts")}
+%kplace = append {"axis":"K"}(%none, %kstarts, %cstarts)\n%kept = take {"dim":0}(%cp, %kindex)\n%g = gather(%table, %kept)
+%sg = sum {"axes":[0],"keep":false}(%g)\n%esg = mul(%sg, %sg)\nresult "sg" = %esg [4]
+%moved = set {"dim":0}(%cp, %kplace, %kept)\nstate "cp" u32[rows(C)] = zeros next %moved\n%m = exp(%x)\nresult "m" = %m [B, T, 4] packed T 0 1`,
+      { axes: "axis C = sequence <= 512 input\naxis K = sequence above of C; expected = 1/2" },
+    );
+    await expectReference(g, { lengths: [2, 1, 2], room, states: new Map([["cp", Array.from({ length: 3 * room }, (_, i) => i % 60)]]) });
+  });
+});
