@@ -16,3 +16,14 @@ export function spreadOf(values: readonly number[]): Spread {
 
 /** Round by round, a over b. */
 export const ratioOf = (a: readonly number[], b: readonly number[]): Spread => spreadOf(a.map((value, i) => value / b[i]!));
+
+/** Median, and where the lower and the upper quarter end. */
+export function quartersOf(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number): number => {
+    const place = share * (sorted.length - 1);
+    const below = Math.floor(place);
+    return sorted[below]! + (place - below) * (sorted[Math.ceil(place)]! - sorted[below]!);
+  };
+  return { median: at(0.5), low: at(0.25), high: at(0.75) };
+}

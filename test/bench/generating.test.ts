@@ -69,15 +69,16 @@ const measured = (id: string, times: readonly number[], more: Partial<MeasuredGe
   shares: [],
   weightBytes: 1000,
   step: null,
+  beyond: [],
   ...more,
 });
 
 describe("what is asked", () => {
   const step = { choice: 0.6, idle: 1.4, choiceDispatches: 10, idleDispatches: 30, dispatches: 90 };
-  const all = (routed: number, skipped: number) => [
+  const all = (routed: number, skipped: number, beyond = [skipped - 10, skipped - 9.9, skipped - 10.1]) => [
     measured("mod-dense", [20, 22, 21]),
     measured("mod", [routed, routed, routed], { shares: [0.25, 0.25], weightBytes: 600 }),
-    measured("mod-skipped", [skipped, skipped, skipped], { shares: [0, 0], step }),
+    measured("mod-skipped", [skipped, skipped, skipped], { shares: [0, 0], step, beyond }),
     measured("mod-without", [10, 10, 10]),
   ];
   it("divides the ratio of times by that of bytes", () => {
@@ -91,10 +92,11 @@ describe("what is asked", () => {
   });
   it("holds a skipped layer against its predictor and its idle dispatches", () => {
     expect(generationMusts(all(13, 11.5))[1]).toMatchObject({
-      got: expect.stringMatching(/^0\.75: 750 .* µs, 38 a dispatch, by 300 of 5\.0 for .* 700 of 15\.0 that are idle$/),
+      got: expect.stringMatching(/^0\.75: 750 µs, half of 3 pairs 725 to 775, by 300 of 5\.0 dispatches for .* 700 of 15\.0 that are idle$/),
       verdict: "met",
     });
     expect(generationMusts(all(13, 13))[1]).toMatchObject({ verdict: "missed" });
+    expect(generationMusts(all(13, 13, [1, 2.4, 4]))[1]).toMatchObject({ verdict: "not distinguishable from 1" });
     expect(generationMusts(all(13, 9))[1]).toMatchObject({ verdict: "lost in noise" });
   });
   it("says where nothing was measured, and nothing of what was not", () => {
