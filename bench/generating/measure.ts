@@ -62,6 +62,7 @@ export async function measureGeneration(group: readonly GenerateCase[], options:
     const measured: MeasuredGeneration[] = [];
     for (const { prepared, ...r } of readied) {
       const skips = r.case.routed === "none" && r.times.has("modc");
+      if (skips) say(`${r.case.id}: what predictors, choices and idle dispatches take`);
       const step = skips ? (await processes.get("modc")!.ask({ kind: "steptime", id: r.case.id }, "steptimed")).time : null;
       const without = skips ? readied.find((o) => o.case.routed === null && o.case.depth === r.case.depth / 2 && o.times.has("modc")) : undefined;
       const beyond = without ? await pairs(processes.get("modc")!, r.case.id, without.case.id) : [];

@@ -4,8 +4,9 @@ import { formatDiagnostics } from "../../src/diagnostics/format.js";
 import { Capacity } from "../../src/generate/capacity.js";
 import { createGenerator } from "../../src/generate/index.js";
 import type { Generation } from "../../src/program/generation.js";
+import { TOKEN } from "../../src/lower/generation.js";
 import type { Program } from "../../src/program/program.js";
-import { load, type Device, type Session, type Target } from "../../src/runtime/index.js";
+import { load, type Device, type RunOptions, type Session, type Target } from "../../src/runtime/index.js";
 import { modcDevice } from "../peers/modc.js";
 import type { Generated, MakeWriter } from "./generator.js";
 import { spreadOf } from "../statistics.js";
@@ -39,16 +40,15 @@ export const writeModc: MakeWriter = async (data) => {
         ...new Capacity(generation, 1, data.count).extents,
         [generation.tokenAxis]: 1,
       };
-      const { steps } = generation.step;
-      const active = await activeSteps(generation, device, input, extents);
-      const [choice, idle] = [active.filter((s) => s.role === "choice"), active.filter((s) => s.role === "idle")];
-      const alone = (own: typeof active): Promise<number> =>
-        timeAlone(
-          generation.step,
-          own.map((s) => steps[s.step]!),
-          { device, input, extents },
-        );
-      return { choice: await alone(choice), idle: await alone(idle), choiceDispatches: choice.length, idleDispatches: idle.length, dispatches: active.length };
+      const active = await dispatches(generation, device, input, extents);
+      const roles = ["choice", "idle"] as const;
+      const [choice, idle] = await timeWithin(
+        generation,
+        roles.map((role) => new Set(active.flatMap((s) => (s.role === role ? [s.work] : [])))),
+        { device, input, extents },
+      );
+      const [choiceDispatches, idleDispatches] = roles.map((role) => active.filter((s) => s.role === role).length);
+      return { choice: choice!, idle: idle!, choiceDispatches: choiceDispatches!, idleDispatches: idleDispatches!, dispatches: active.length };
     },
     async dispose() {
       generator.dispose();
@@ -59,77 +59,84 @@ export const writeModc: MakeWriter = async (data) => {
 type Input = (w: { readonly path: string }) => Float32Array | Uint32Array;
 type Extents = Readonly<Record<string, number>>;
 
-interface ActiveStep {
-  /** Of `program.steps`. */
-  readonly step: number;
+/** A dispatch of a step. */
+interface Active {
+  /** Of `program.works`. */
+  readonly work: number;
   /** Scores, predictors and choices of routed layers; what works on rows that were chosen; all else. */
   readonly role: "choice" | "idle" | null;
 }
 
 /** The dispatches that a step makes for one token. */
-async function activeSteps({ step, axes }: Generation, device: Device, input: Input, extents: Extents): Promise<readonly ActiveStep[]> {
+async function dispatches({ step, axes }: Generation, device: Device, input: Input, extents: Extents): Promise<readonly Active[]> {
   const session = await load(step, device, input, { max: extents });
   try {
     const { works } = await session.profile({}, { extents, repeat: 1 });
     const routes = axes.slice(1).map((a) => a.path);
-    return works.flatMap(({ work, steps, workgroups, cost }): readonly ActiveStep[] => {
+    return works.flatMap(({ work, steps, workgroups, cost }): readonly Active[] => {
       if (workgroups === 0 || work === null) return [];
       const role = cost.rows !== null && !step.works[work]!.ops.some((o) => o.op === "above") ? "idle" : chooses(step, work, routes) ? "choice" : null;
-      return steps.map((s) => ({ step: s, role }));
+      return steps.map(() => ({ work, role }));
     });
   } finally {
     session.dispose();
   }
 }
 
-/** Copies of steps in a run, of which the difference is taken, so that what a run takes beside them is not in it. */
-const COPIES = [1, 9] as const;
-const RUNS = 64;
-const ROUNDS = 7;
-const AHEAD = 4;
+/** Steps that do nothing, or do again what has been done, stand in a run so many times; what the further copies take is what they take there. */
+const COPIES = 3;
+const RUNS = 48;
+const ROUNDS = 16;
+const AHEAD = 8;
 
-/** Milliseconds that steps take with nothing between them, in runs that follow each other as those of a generator do. */
-async function timeAlone(
-  program: Program,
-  steps: Program["steps"],
+/** Milliseconds that each of these sets of works takes in a step, between all else that it does, in runs that follow each other as those of a generator do: medians. */
+async function timeWithin(
+  { step, axes }: Generation,
+  chosen: readonly ReadonlySet<number>[],
   { device, input, extents }: { readonly device: Device; readonly input: Input; readonly extents: Extents },
-): Promise<number> {
+): Promise<readonly number[]> {
   const sessions: Session[] = [];
+  const outputs = [TOKEN, ...axes.map((a) => a.count)];
   try {
-    // What they write is asked for, or they would not run.
-    const written = new Set(
-      steps.flatMap((s) => (s.kind === "dispatch" ? s.slots.filter((_, i) => program.kernels[s.kernel]!.access[i] === "read_write") : [])),
-    );
-    const outputs = [...written].map((slot): Program["outputs"][number] => ({
-      name: `slot ${slot}`,
-      role: "result",
-      dtype: "u32",
-      shape: [1],
-      packing: null,
-      slot,
-      parts: [],
-      starts: [],
-    }));
-    for (const copies of COPIES) {
-      const repeated = Array.from({ length: copies }, () => steps.map((s) => ({ ...s, work: null }))).flat();
-      sessions.push(await load({ ...program, works: [], outputs, steps: repeated }, device, input, { max: extents, inFlight: AHEAD }));
+    for (const own of [new Set<number>(), ...chosen])
+      sessions.push(await load({ ...step, works: [], steps: repeated(step.steps, own) }, device, input, { max: extents, inFlight: AHEAD }));
+    const more = chosen.map((): number[] => []);
+    for (let round = 0; round <= ROUNDS; round++) {
+      const [once, ...others] = await inTurn(sessions, (session) => perRun(session, { extents, outputs }));
+      // The first warms up.
+      if (round > 0) others.forEach((t, i) => more[i]!.push((t - once!) / (COPIES - 1)));
     }
-    const slopes: number[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      const [few, many] = [await perRun(sessions[0]!, extents), await perRun(sessions[1]!, extents)];
-      if (round > 0) slopes.push((many - few) / (COPIES[1] - COPIES[0]));
-    }
-    return spreadOf(slopes).median;
+    return more.map((values) => spreadOf(values).median);
   } finally {
     for (const session of sessions) session.dispose();
   }
 }
 
-async function perRun(session: Session, extents: Extents): Promise<number> {
+/** The steps with those of a set of works, as many as follow each other, several times over. */
+function repeated(steps: Program["steps"], own: ReadonlySet<number>): Program["steps"] {
+  const isOwn = (i: number): boolean => own.has(steps[i]!.work ?? -1);
+  const made: Program["steps"][number][] = [];
+  for (let i = 0; i < steps.length;) {
+    let end = i + 1;
+    while (isOwn(i) && end < steps.length && isOwn(end)) end++;
+    const run = steps.slice(i, end).map((s) => ({ ...s, work: null }));
+    for (let copy = 0; copy < (isOwn(i) ? COPIES : 1); copy++) made.push(...run);
+    i = end;
+  }
+  return made;
+}
+
+async function inTurn<T, R>(items: readonly T[], ask: (item: T) => Promise<R>): Promise<readonly R[]> {
+  const found: R[] = [];
+  for (const item of items) found.push(await ask(item));
+  return found;
+}
+
+async function perRun(session: Session, options: RunOptions): Promise<number> {
   const begin = performance.now();
   const under: Promise<unknown>[] = [];
   for (let i = 0; i < RUNS; i++) {
-    under.push(session.run({}, { extents }));
+    under.push(session.run({}, options));
     if (under.length === AHEAD) await under.shift();
   }
   await Promise.all(under);
