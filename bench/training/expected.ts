@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { deserialize, serialize } from "node:v8";
-import { momentState, RATES } from "../../src/autodiff/train-step.js";
+import { FOLLOWS, momentState, RATES } from "../../src/autodiff/train-step.js";
 import type { Graph } from "../../src/ir/graph.js";
 import { printGraph } from "../../src/ir/print.js";
 import type { Tensor } from "../../src/ops/define.js";
@@ -40,7 +40,8 @@ export function expectedSteps(step: Graph, data: TrainData): Expected {
 
 const bytesOf = (values: Float32Array | Uint32Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 
-function computeSteps(step: Graph, data: TrainData): Expected {
+/** By the reference, anew. */
+export function computeSteps(step: Graph, data: TrainData): Expected {
   const { B, T, settings } = data;
   const paths = data.weights.map(([path]) => path);
   let states: ReadonlyMap<string, Tensor> = new Map(
@@ -56,6 +57,7 @@ function computeSteps(step: Graph, data: TrainData): Expected {
       ["tokens", { shape: [B, T], data: tokens }],
       ["targets", { shape: [B, T], data: targets }],
       [RATES, { shape: [rates.length], data: rates }],
+      [FOLLOWS, { shape: [], data: Float64Array.of(0) }],
     ]);
     const result = evaluate(step, { inputs, weights: new Map(paths.map((path) => [path, states.get(path)!])), states });
     losses.push(result.outputs.get("loss")!.data[0]!);

@@ -1,11 +1,13 @@
 // The parts of the training bench that judge: what is off is called so, and figures are what they say.
 import { describe, expect, it } from "vitest";
 import { prepareTraining, trainCases } from "../../bench/training/cases.js";
-import { CHECKED_STEPS, differencesOf, type Expected } from "../../bench/training/expected.js";
+import { CHECKED_STEPS, computeSteps, differencesOf, type Expected } from "../../bench/training/expected.js";
+import { compileSteps } from "../../bench/training/modc.js";
 import type { MeasuredTraining } from "../../bench/training/measure.js";
 import { trainingMusts } from "../../bench/training/musts.js";
 import { decays, TRAINERS, type Standing, type TrainerName } from "../../bench/training/protocol.js";
 import { trainingSections } from "../../bench/training/report.js";
+import { PORTABLE } from "../../src/program/target.js";
 import { held, stored } from "../../bench/training/trainee.js";
 
 const wanted: Expected = {
@@ -26,6 +28,15 @@ const off = (losses: readonly number[], moments: Standing["moments"], weights: S
 const exact = [floats(wanted.moments), floats(wanted.weights)] as const;
 
 describe("differences from the reference", () => {
+  it("are those from steps that a trainer of modc makes", () => {
+    const data = prepareTraining({ ...trainCases[0]!, id: "train-tiny", B: 1, T: 8, dim: 16, heads: 2, depth: 1 });
+    const { losses, moments, weights } = computeSteps(compileSteps(data, PORTABLE).graph, data);
+    expect(losses).toHaveLength(CHECKED_STEPS);
+    // Nearly as bad as a guess among 256.
+    for (const loss of losses) expect(Math.abs(loss - Math.log(256))).toBeLessThan(3);
+    expect(moments.map(([path]) => path)).toEqual(data.weights.map(([path]) => path));
+    weights.forEach(([, values], i) => expect(values).not.toEqual(Float64Array.from(data.weights[i]![1].data)));
+  });
   it("are those of rounding where nothing is wrong", () => {
     const found = off(wanted.losses, ...exact);
     for (const value of Object.values(found)) expect(value).toBeLessThan(1e-4);
