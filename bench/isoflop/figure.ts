@@ -81,7 +81,7 @@ function panel(groups: readonly Group[], title: string, x0: number, width: numbe
     parts.push(`<text class="note" x="${x0 - 6}" y="${(py(value) + 4).toFixed(1)}" text-anchor="end">${value.toFixed(2)}</text>`);
   for (const share of [0, 0.5, 1])
     parts.push(
-      `<text class="note" x="${(x0 + share * width).toFixed(1)}" y="${bottom + 18}" text-anchor="middle">${((share * most) / 1e12).toPrecision(3)}</text>`,
+      `<text class="note" x="${(x0 + share * width).toFixed(1)}" y="${bottom + 18}" text-anchor="${share === 0 ? "start" : share === 1 ? "end" : "middle"}">${Number(((share * most) / 1e12).toPrecision(3))}</text>`,
     );
   parts.push(`<text class="note" x="${x0 + width / 2}" y="${bottom + 36}" text-anchor="middle">training operations, 10¹²</text>`);
   for (const { name, points } of lines) {
