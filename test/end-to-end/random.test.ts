@@ -3,11 +3,13 @@ import fc from "fast-check";
 import { afterAll, expect, it } from "vitest";
 import type { Graph } from "../../src/ir/graph.js";
 import type { Evaluation } from "../../src/reference/evaluate.js";
+import type { Results } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { randomModel } from "../random-models.js";
 import { random } from "../random.js";
-import { expectAgreement, type Tally } from "./agree.js";
+import { expectAgreement, SCORE_ERROR, type Tally } from "./agree.js";
 import {
+  choicesOf,
   compiled,
   furthest,
   onDevice,
@@ -59,6 +61,12 @@ const sizes = [
   [2, 19],
 ] as const;
 
+/** Whether a route that is not observed hangs on less than a device's rounding: which way it chose there cannot be told. Equal scores are equal there too. */
+function hidesNearTie(graph: Graph, wanted: Evaluation, results: Results, given: Case): boolean {
+  const seen = choicesOf(graph, wanted, results, given);
+  return [...wanted.routes].some(([axis, { margins }]) => !seen.has(axis) && margins.some((m) => m > 0 && m < SCORE_ERROR));
+}
+
 it("each of many random programs agrees with the reference, in a phase and entry of its own", { timeout: patience(300_000) }, async () => {
   const device = await testDevice();
   await fc.assert(
@@ -81,7 +89,8 @@ it("each of many random programs agrees with the reference, in a phase and entry
         const wanted = reference(graph, weights, given);
         beyond.of++;
         const results = await onDevice(session, given);
-        if (comparable(graph, weights, given, wanted)) expectAgreement(graph, weights, given, results, TOLERANCE, tally, wanted);
+        if (!hidesNearTie(graph, wanted, results, given) && comparable(graph, weights, given, wanted))
+          expectAgreement(graph, weights, given, results, TOLERANCE, tally, wanted);
         else beyond.cases++;
       }
       session.dispose();
