@@ -67,7 +67,8 @@ export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, op
       places: [-1, constant ? -1 : at(threshold), at(parent)],
       prologue: (kernel) => {
         declareValue(kernel, layouts.same(scores), extents, { of: inputOf, halves: stored.reads });
-        if (constant) kernel.function(`fn thresholdAt(row: u32) -> f32 { return sizes.${kernel.word(constant.attrs.value, "f32", "threshold")}; }`);
+        if (constant)
+          kernel.function(`fn thresholdAt(row: u32) -> f32 { return sizes.${kernel.word(constant.attrs.value, constant.attrs.dtype, "threshold")}; }`);
       },
       finishes: declare,
     });
@@ -78,7 +79,7 @@ export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, op
     return copies.length === 0 ? made : work([...copies, ...made.steps], made.scratch);
   };
   const key = [
-    `above{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")}) ${expressionKey(scores, extents, inputOf)} ${constant ? `= ${attrsKey({ value: constant.attrs.value })}` : at(threshold)} ${at(parent)} ${takesOver.join()}`,
+    `above{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")}) ${expressionKey(scores, extents, inputOf)} ${constant ? `= ${attrsKey(constant.attrs)}` : at(threshold)} ${at(parent)} ${takesOver.join()}`,
     ...riders.map(
       (r) =>
         `${r.kind} ${printType(extents.equal.type(r.node.types[0]!))} ${readsOf(r).map(at).join()} ${r.kind === "set" ? `${numberOf.get(r.index)} ${numberOf.get(r.rows)}` : ""}`,

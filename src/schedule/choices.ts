@@ -50,7 +50,7 @@ export function choiceOf(node: Node<"above">, options: ChoiceOptions): Choice | 
   for (const rider of candidates(node, options)) {
     const needs = readsOf(rider);
     if (!needs.every((n) => options.readyAt(n) < options.before && isStorable(n, options))) continue;
-    // What is replaced in place nothing else here reads but by what replaces it, or in the same sequence before.
+    // Rows that are replaced in place are read by nobody else here, and counts not for the scores, which workgroups of other sequences read too.
     if (rider.kind === "set" && reads.has(rider.x)) continue;
     if (rider.kind === "counted" && rider.before && (scored.reads.has(rider.before) || rider.before === threshold)) continue;
     if (rider.kind === "set" && !(nodes.has(rider.index) && nodes.has(rider.rows))) continue;

@@ -96,7 +96,6 @@ describe("what is asked", () => {
       verdict: "met",
     });
     expect(generationMusts(all(13, 13))[1]).toMatchObject({ verdict: "missed" });
-    expect(generationMusts(all(13, 13, [1, 2.4, 4]))[1]).toMatchObject({ verdict: "not distinguishable from 1" });
     expect(generationMusts(all(13, 9))[1]).toMatchObject({ verdict: "lost in noise" });
   });
   it("says where nothing was measured, and nothing of what was not", () => {
