@@ -48,8 +48,9 @@ for (const [name, layer] of Object.entries(KINDS))
       }
       expect(tokens).toBe(TOKENS);
       expect(made.buffers).toBeGreaterThan(0);
-      // A cache that starts at half of all tokens grows by half each time.
-      expect(growths).toBeLessThanOrEqual(name === "dense" ? 0 : 3);
+      // Room is made for 4096 tokens at first, of which a routed layer has half, and grows by half each time: a dense cache once, at the most tokens there are here.
+      const long = TOKENS > 4096 ? 1 : 0;
+      expect(growths).toBeLessThanOrEqual(name === "dense" ? long : 3 + long);
       expect(most[1]! - most[0]!, `resident memory grew from ${most[0]} to ${most[1]}`).toBeLessThan(SLACK);
     },
     60_000 * SOAK,
