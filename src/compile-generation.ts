@@ -5,7 +5,7 @@ import type { Model } from "./check/model.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import type { SourceFile } from "./diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
-import { countOutput, generationGraphs, SAMPLING_STATES, SEQUENCES, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
+import { COUNTS, generationGraphs, SAMPLING_STATES, SEQUENCES, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
 import { lower } from "./lower/lower.js";
 import { optimize } from "./passes/index.js";
 import { GENERATION_FORMAT, GENERATION_VERSION, type Generation } from "./program/generation.js";
@@ -81,10 +81,10 @@ function generationOf(made: GenerationGraphs, prompt: Program, step: Program): G
     tokenAxis: root!.axis,
     sequenceAxis: SEQUENCES,
     sampling: { settings: SAMPLING_STATES.settings, seeds: SAMPLING_STATES.seeds, bias: SAMPLING_STATES.bias },
+    counts: COUNTS,
     axes: made.axes.map(({ axis, capacity, positions, path }) => ({
       axis,
       capacity,
-      count: countOutput(axis),
       positions,
       path,
       expected: toNumber(expectedOf(axes, axis)),

@@ -91,12 +91,12 @@ const AHEAD = 8;
 
 /** Milliseconds that each of these sets of works takes in a step, between all else that it does, in runs that follow each other as those of a generator do: medians. */
 async function timeWithin(
-  { step, axes }: Generation,
+  { step, counts }: Generation,
   chosen: readonly ReadonlySet<number>[],
   { device, input, extents }: { readonly device: Device; readonly input: Input; readonly extents: Extents },
 ): Promise<readonly number[]> {
   const sessions: Session[] = [];
-  const outputs = [TOKEN, ...axes.map((a) => a.count)];
+  const outputs = [TOKEN, counts];
   try {
     for (const own of [new Set<number>(), ...chosen])
       sessions.push(await load({ ...step, works: [], steps: repeated(step.steps, own) }, device, input, { max: extents, inFlight: AHEAD }));

@@ -20,6 +20,7 @@ export class Capacity {
   readonly #given: Uint32Array;
   /** By axis, that of rows not kept included. */
   readonly #rows: number[];
+  #extents: Readonly<Record<string, number>>;
 
   /** For `sequences` that will have at most `longest` tokens each. */
   constructor({ axes, context }: Pick<Generation, "axes" | "context">, sequences: number, longest: number) {
@@ -29,10 +30,14 @@ export class Capacity {
     this.#given = new Uint32Array(sequences);
     const begin = Math.min(longest, BEGIN);
     this.#rows = axes.map((a, i) => Math.min(this.#context, rounded(i === 0 ? begin : begin * a.expected)));
+    this.#extents = this.#extentsNow();
   }
 
   /** Extents of the axes that caches lie along. */
   get extents(): Readonly<Record<string, number>> {
+    return this.#extents;
+  }
+  #extentsNow(): Readonly<Record<string, number>> {
     return Object.fromEntries(this.#axes.flatMap((a, i) => (a.capacity === null ? [] : [[a.capacity, this.#rows[i]!]])));
   }
 
@@ -56,6 +61,7 @@ export class Capacity {
       const needed = this.#needed(i, lengths);
       if (needed > this.#rows[i]!) this.#rows[i] = Math.min(this.#context, rounded(needed * GROWTH));
     });
+    this.#extents = this.#extentsNow();
   }
 
   /** A run was handed to the device. */

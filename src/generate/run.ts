@@ -77,7 +77,7 @@ export class Run {
     this.#asked = new Uint32Array(prompts.length);
     this.#ended = new Uint8Array(prompts.length);
     this.#layers = layersOn(place.generation);
-    this.#outputs = ["token", "logprob", ...place.generation.axes.map((a) => a.count)];
+    this.#outputs = ["token", "logprob", place.generation.counts];
   }
 
   #newCapacity(): Capacity {
@@ -207,7 +207,10 @@ export class Run {
     return { outputs: this.#outputs, extents: { [this.#place.generation.sequenceAxis]: 1, ...this.#capacity.extents } };
   }
   #counts(results: Results): readonly ArrayLike<number>[] {
-    return this.#place.generation.axes.map((a) => results[a.count]!.data);
+    const { axes, counts } = this.#place.generation;
+    const { data } = results[counts]!;
+    const batch = this.#prompts.length;
+    return axes.map((_, i) => data.subarray(i * batch, (i + 1) * batch));
   }
   /** Of each sequence: whether its token of a run took each axis. */
   #routes(results: Results): readonly (readonly boolean[])[] {

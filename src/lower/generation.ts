@@ -15,8 +15,8 @@ export const TOKEN = "token";
 export const LOG_PROBABILITY = "logprob";
 /** Logits: those of each sequence's last row, f32[B, 1, V], or of all rows, f32[B, T, V]. */
 export const LOGITS = "logits";
-/** u32[B]: the rows that each sequence has on an axis after the run. */
-export const countOutput = (axis: string): string => `count.${axis}`;
+/** u32[axes, B]: of each axis the rows that each sequence has on it after the run. */
+export const COUNTS = "counts";
 /** The token chosen last for each sequence. */
 export const TOKEN_STATE = "generate.token";
 /** What tokens are chosen by, a row for each sequence (`sample`): states that the host writes, and the set of tokens in the text so far. */
@@ -94,21 +94,27 @@ class Choosing {
     const token = this.#token(this.#emit.pick(choice, 0));
     const probability = this.#emit.pick(choice, 1);
     const packing = { axis: SEQUENCES, batchDim: 0, tokenDim: 1 };
-    const counts = cached.map(({ axis, counts: name }): GraphOutput => {
-      const { next: node } = this.#graph.states.find((s) => s.name === name)!; // every axis is counted
-      return { name: countOutput(axis), role: "observe", node, shape: typeOf(node).shape, packing: null };
-    });
+    const counts = this.#counts(cached);
     const outputs: readonly GraphOutput[] = [
       { name: TOKEN, role: "result", node: token.next, shape: [batch!, axisSize(SEQUENCES)], packing },
       { name: LOG_PROBABILITY, role: "observe", node: probability, shape: [batch!, axisSize(SEQUENCES)], packing },
       this.#logits === "all"
         ? { ...all!, name: LOGITS, role: "observe" }
         : { name: LOGITS, role: "observe", node: rows, shape: [batch!, axisSize(SEQUENCES), vocabulary!], packing },
-      ...counts,
+      { name: COUNTS, role: "observe", node: counts, shape: typeOf(counts).shape, packing: null },
     ];
     const states = [...this.#graph.states, token, ...sampling];
     const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));
     return { ...this.#graph, axes: this.#axes, outputs, states, starts };
+  }
+
+  /** Of each axis the rows of each sequence, in one value, for the caller reads one faster than several. */
+  #counts(cached: readonly CachedAxis[]): Node {
+    const rows = cached.map(({ counts }) => {
+      const { next } = this.#graph.states.find((s) => s.name === counts)!; // every axis is counted
+      return this.#emit.node("reshape", [next], { shape: [1, ...typeOf(next).shape] });
+    });
+    return rows.length === 1 ? rows[0]! : this.#emit.node("concat", rows, { axis: 0 });
   }
 
   /** A token and its log-probability from each row of logits, and the states they are chosen by. Draws are numbered by the length of the text. */

@@ -4,7 +4,7 @@ import { Reader } from "./reader.js";
 import { printProgram, readProgram } from "./serialize.js";
 
 export const GENERATION_FORMAT = "modc-generation";
-export const GENERATION_VERSION = 1;
+export const GENERATION_VERSION = 2;
 
 export interface Generation {
   readonly format: typeof GENERATION_FORMAT;
@@ -24,6 +24,8 @@ export interface Generation {
   readonly sequenceAxis: string;
   /** States that say how tokens are chosen, a row for each sequence: f32[…, 7] and u32[…, 2] (`size/sampling.ts`), f32[…, vocabulary]. */
   readonly sampling: { readonly settings: string; readonly seeds: string; readonly bias: string };
+  /** Result u32[axes, B] of both programs: of each of `axes` the rows of each sequence after the run. */
+  readonly counts: string;
   /** That of all tokens first, then those of routes. */
   readonly axes: readonly GenerationAxis[];
   /** Attentions, in order of computation. */
@@ -35,8 +37,6 @@ export interface GenerationAxis {
   readonly axis: string;
   /** The axis caches lie along, its extent the most rows that a sequence can have; null where no attention has keys on it. */
   readonly capacity: string | null;
-  /** Result u32[B] of both programs: the rows of each sequence after the run. */
-  readonly count: string;
   /** State u32[rows(capacity)]: the position of each row in its sequence; null where that is its place, or where nothing is kept. */
   readonly positions: string | null;
   /** The call that makes the choice; "" for all tokens. */
@@ -67,6 +67,7 @@ export function parseGeneration(text: string): Generation {
     "tokenAxis",
     "sequenceAxis",
     "sampling",
+    "counts",
     "axes",
     "layers",
   ]);
@@ -86,11 +87,10 @@ export function parseGeneration(text: string): Generation {
   const input = root.get("input").string();
   if (!prompt.inputs.some((i) => i.name === input)) root.get("input").fail(`is ${JSON.stringify(input)}, which the prompt does not read`);
   const axes = root.get("axes").list((r): GenerationAxis => {
-    r.fields(["axis", "capacity", "count", "positions", "path", "expected"]);
+    r.fields(["axis", "capacity", "positions", "path", "expected"]);
     return {
       axis: axis(r.get("axis")),
       capacity: r.get("capacity").orNull(axis),
-      count: known(r.get("count"), (p) => p.outputs.map((o) => o.name), "result"),
       positions: r.get("positions").orNull(state),
       path: r.get("path").string(),
       expected: r.get("expected").number(),
@@ -110,6 +110,7 @@ export function parseGeneration(text: string): Generation {
     tokenAxis: axis(root.get("tokenAxis")),
     sequenceAxis: axis(root.get("sequenceAxis")),
     sampling: { settings: state(sampling.get("settings")), seeds: state(sampling.get("seeds")), bias: state(sampling.get("bias")) },
+    counts: known(root.get("counts"), (p) => p.outputs.map((o) => o.name), "result"),
     axes,
     layers: root.get("layers").list((r): GenerationLayer => {
       r.fields(["path", "axis", "bytes"]);

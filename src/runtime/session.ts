@@ -1,5 +1,5 @@
 // A session: a program with its weights on a device, its buffers made once, ready to run again and again.
-import type { Program, ProgramOutput } from "../program/program.js";
+import type { Program } from "../program/program.js";
 import type { Axis, RunSizes } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
 import { Allocator } from "./allocator.js";
@@ -10,11 +10,12 @@ import { DisposedError, InputError } from "./errors.js";
 import { checkLengths, checkLive, checkMax, checkSeed, inferExtents } from "./extents.js";
 import { flattenAll, packInput } from "./inputs.js";
 import { growthMessage, Prediction } from "./memory.js";
-import { copiesOf, neededSteps, placeOutputs, readOutput, type Result, selectOutputs } from "./outputs.js";
+import { readOutput, type Result } from "./outputs.js";
 import { compilePipelines } from "./pipelines.js";
 import { keepingStates } from "./profile/states.js";
 import { profileSteps, type Profile, type ProfileOptions } from "./profile/profile.js";
 import { type Resolved, Resolver } from "./resolver.js";
+import { type Selection, Selections } from "./selections.js";
 import { parseAxes, SizeTable } from "./sizes.js";
 import type { Inputs, LoadOptions, Results, RunOptions, SessionEvent } from "./session-options.js";
 import { Staging } from "./staging.js";
@@ -29,7 +30,7 @@ import { uploadWeights, type WeightValues } from "./weights.js";
 interface Call {
   readonly resolved: Resolved;
   readonly seed: number;
-  readonly outputs: readonly ProgramOutput[];
+  readonly selection: Selection;
   readonly words: readonly Words[];
   readonly signal: AbortSignal | undefined;
 }
@@ -52,7 +53,7 @@ export class Session {
   readonly #onProgress: (event: SessionEvent) => void;
   readonly #seed: number;
   readonly #live: ReadonlyMap<string, Rational>;
-  readonly #neededByOutputs = new Map<string, Uint8Array>();
+  readonly #selections: Selections;
   #steps: Steps | null = null;
   /** Sizes whose uniforms and tables the device has. */
   #current: Resolved | null = null;
@@ -74,6 +75,7 @@ export class Session {
     this.#live = checkLive(program, options.live, null);
     this.#slotBytes = program.slots.map((s) => this.#table.index(s.bytes));
     for (const output of program.outputs) for (const size of output.shape) this.#table.index(size);
+    this.#selections = new Selections(program, this.#table);
     this.#resolver = new Resolver(this.#axes, this.#table, this.#live);
     const lasting = new Set([...program.states.map((s) => s.slot), ...program.weights.flatMap((w) => w.slots.map((s) => s.slot))]);
     const { statesOf, weightsOf, inFlight = 1 } = options;
@@ -228,7 +230,7 @@ export class Session {
     return {
       resolved,
       seed: checkSeed(options.seed ?? this.#seed),
-      outputs: selectOutputs(this.program, options),
+      selection: this.#selections.of(options),
       words: this.program.inputs.map((input) => packInput(input, inputs.get(input.name)!, resolved.sizes)),
       signal: options.signal,
     };
@@ -241,12 +243,12 @@ export class Session {
       this.#staging.giveBack(staging);
       throw error;
     });
-    const { places, bytes } = placeOutputs(call.outputs, this.#table, resolved.values, resolved.sizes);
+    const { places, copies, bytes } = call.selection.at(resolved);
     const reading = this.#onDevice("run a program", () => {
       this.#write(call, resolved, grown);
       const encoder = this.device.gpu.createCommandEncoder();
-      this.#steps!.encode(encoder, this.#buffers, this.#needed(call.outputs));
-      return this.#staging.read(staging, encoder, this.#buffers, copiesOf(places, resolved.sizes.batch), bytes);
+      this.#steps!.encode(encoder, this.#buffers, call.selection.needed);
+      return this.#staging.read(staging, encoder, this.#buffers, copies, bytes);
     }).finally(() => {
       this.#reading.delete(reading);
       this.#staging.giveBack(staging);
@@ -274,7 +276,7 @@ export class Session {
     const [program, device, buffers, steps, axes] = [this.program, this.device, this.#buffers, this.#steps!, this.#axes];
     return this.#onDevice("profile a program", () =>
       keepingStates(program, device, buffers, () =>
-        profileSteps({ program, device, buffers, steps, axes, run: resolved.run, needed: this.#needed(call.outputs), signal: call.signal }, options),
+        profileSteps({ program, device, buffers, steps, axes, run: resolved.run, needed: call.selection.needed, signal: call.signal }, options),
       ),
     );
   }
@@ -332,8 +334,8 @@ export class Session {
     });
   }
 
-  #stagingOf({ values, sizes }: Resolved): number {
-    return placeOutputs(selectOutputs(this.program, { observe: true }), this.#table, values, sizes).bytes;
+  #stagingOf(resolved: Resolved): number {
+    return this.#selections.of({ observe: true }).at(resolved).bytes;
   }
 
   /** Makes room for a run; the slots that are new. */
@@ -375,12 +377,5 @@ export class Session {
     this.program.inputs.forEach(({ slot }, i) => {
       if (slot !== null && words[i]!.length > 0) this.device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), 0, words[i] as Float32Array<ArrayBuffer>); // a caller's shared memory is copied by the queue just so
     });
-  }
-
-  #needed(outputs: readonly ProgramOutput[]): Uint8Array {
-    const key = outputs.map((o) => o.name).join("\n");
-    let needed = this.#neededByOutputs.get(key);
-    if (!needed) this.#neededByOutputs.set(key, (needed = neededSteps(this.program, outputs)));
-    return needed;
   }
 }

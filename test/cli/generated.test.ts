@@ -21,9 +21,9 @@ const event = (sequence: number, text: string, depth: number | null = null, fini
 /** Two layers for all tokens, then a routed one, then a route without attention. */
 const GENERATION: Pick<Generation, "axes" | "layers"> = {
   axes: [
-    { axis: "T", capacity: "T.capacity", count: "count.T", positions: null, path: "", expected: 1 },
-    { axis: "K", capacity: "K.capacity", count: "count.K", positions: "p", path: "one", expected: 0.5 },
-    { axis: "K2", capacity: null, count: "count.K2", positions: null, path: "two", expected: 0.5 },
+    { axis: "T", capacity: "T.capacity", positions: null, path: "", expected: 1 },
+    { axis: "K", capacity: "K.capacity", positions: "p", path: "one", expected: 0.5 },
+    { axis: "K2", capacity: null, positions: null, path: "two", expected: 0.5 },
   ],
   layers: [
     { path: "a", axis: "T", bytes: 8 },

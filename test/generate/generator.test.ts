@@ -206,8 +206,8 @@ describe("a generation that is ended early", () => {
 
 describe("capacity", () => {
   const axes = [
-    { axis: "T", capacity: "T.capacity", count: "count.T", positions: null, path: "", expected: 1 },
-    { axis: "K", capacity: "K.capacity", count: "count.K", positions: "p", path: "layers.1", expected: 0.125 },
+    { axis: "T", capacity: "T.capacity", positions: null, path: "", expected: 1 },
+    { axis: "K", capacity: "K.capacity", positions: "p", path: "layers.1", expected: 0.125 },
   ];
   it("is the share that is expected, and grows before a run could overflow it", () => {
     const capacity = new Capacity({ axes, context: 4096 }, 2, 4096);
@@ -228,7 +228,7 @@ describe("capacity", () => {
 });
 
 describe("room for a text that may become long", () => {
-  const axes = [{ axis: "T", capacity: "T.capacity", count: "count.T", positions: null, path: "", expected: 1 }];
+  const axes = [{ axis: "T", capacity: "T.capacity", positions: null, path: "", expected: 1 }];
   it("is made as it is needed, up to what the text can have", () => {
     const capacity = new Capacity({ axes, context: null }, 1, 5000);
     expect(capacity.extents).toEqual({ "T.capacity": 4096 });

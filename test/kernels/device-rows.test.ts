@@ -86,6 +86,16 @@ const CASES: readonly (readonly [string, OpName, (b: Bench) => Node])[] = [
     },
   ],
   ["concat before the rows", "concat", (b) => b.node("concat", [rowsOf(b, [2], [3]), rowsOf(b, [1], [3])], { axis: 0 })],
+  [
+    "nine behind the rows",
+    "concat",
+    (b) =>
+      b.node(
+        "concat",
+        Array.from({ length: 9 }, (_, i) => rowsOf(b, [], [1 + (i % 3)])),
+        { axis: 1 },
+      ),
+  ],
   ["concat behind the rows", "concat", (b) => b.node("concat", [rowsOf(b, [2], [3]), rowsOf(b, [2], [1])], { axis: 2 })],
   ["sum over the rows", "sum", (b) => b.node("sum", [rowsOf(b, [2], [3])], { axes: [1], keep: false })],
   ["sum over all", "sum", (b) => b.node("sum", [rowsOf(b, [2], [3])], { axes: [0, 1, 2], keep: false })],

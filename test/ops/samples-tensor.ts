@@ -236,6 +236,15 @@ export const tensorSamples: Samples<Family> = {
     },
     { name: "three of [n, 3]", build: (b) => b.node("concat", [b.data("u32", [5, 3]), b.data("u32", [1, 3]), b.data("u32", [7, 3])], { axis: 0 }) },
     { name: "one", build: (b) => b.node("concat", [b.data("f32", [5])], { axis: 0 }) },
+    ...[7, 8, 19].map((parts) => ({
+      name: `${parts} of unlike width`,
+      build: (b: Bench) =>
+        b.node(
+          "concat",
+          Array.from({ length: parts }, (_, i) => b.data("f32", [2, 1 + (i % 3), 2])),
+          { axis: 1 },
+        ),
+    })),
     { name: "the width of rows", setting: UNEQUAL, build: (b) => b.node("concat", [b.rows([], [5]), b.rows([], [2])], { axis: 1 }) },
     {
       name: "the same twice",

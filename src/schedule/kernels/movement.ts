@@ -1,4 +1,5 @@
 // Specs of the kernels that move values without looking at them: as 32-bit words, so that all dtypes share them.
+import { DEFAULT_LIMITS } from "../../program/target.js";
 import { multiplySizes, addSizes, type Size } from "../../size/size.js";
 import { stridesOf } from "../index-map.js";
 import type { Step } from "../plan.js";
@@ -21,17 +22,35 @@ import {
   type Spec,
 } from "./spec.js";
 
+/** Buffers that any device can bind. */
+const MOST_BUFFERS = DEFAULT_LIMITS.storageBuffersPerStage;
+
 export const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tunings }) => {
   const all = around(extents, typeAt(results, 0).shape, attrs.axis);
-  const stride = extents.times(all.rows, all.inner);
-  let offset: Size = 0;
-  const steps = inputs.map((type, i): Step<Operand> => {
-    const part = extents.times(typeAt(inputs, i).shape[attrs.axis]!, all.inner);
-    const kernel = new KernelBuilder("place", extents).read("x", "u32", input(i)).write("y", "u32", result());
-    kernel.count("outer", all.outer).count("inner", part).count("stride", stride).count("offset", offset);
-    offset = addSizes(offset, part);
-    return kernel.spread(extents.product(type.shape), tunings.elements);
-  });
+  const widths = inputs.map((_, i) => extents.times(typeAt(inputs, i).shape[attrs.axis]!, all.inner));
+  const total = (sizes: readonly Size[]): Size => sizes.reduce((sum, size) => addSizes(sum, size), 0);
+  // Beside the parts the result, and starts where rows are counted on the device; of columns that are, a part says how many.
+  const most = widths.some((w) => extents.deviceSize(w)) ? 1 : MOST_BUFFERS - (extents.deviceSize(all.outer) ? 2 : 1);
+  const steps: Step<Operand>[] = [];
+  for (let first = 0; first < widths.length; first += most) {
+    const own = widths.slice(first, first + most);
+    const width = total(own);
+    const kernel = new KernelBuilder("place", extents);
+    own.forEach((_, i) => kernel.read(`x${i}`, "u32", input(first + i)));
+    kernel.write("y", "u32", result());
+    kernel
+      .count("outer", all.outer)
+      .count("width", width)
+      .count("stride", extents.times(all.rows, all.inner))
+      .count("offset", total(widths.slice(0, first)));
+    const parts = own.map((size, i) => {
+      const before = i === 0 ? "" : ` - ${kernel.size(total(own.slice(0, i)))}`;
+      const value = `return x${i}[row * ${own.length === 1 ? "width()" : kernel.size(size)} + at${before}];`;
+      return i === own.length - 1 ? `  ${value}\n` : `  if (at < ${kernel.size(total(own.slice(0, i + 1)))}) { ${value} }\n`;
+    });
+    kernel.function(`fn partAt(row: u32, at: u32) -> u32 {\n${parts.join("")}}`);
+    steps.push(kernel.spread(extents.times(all.outer, width), tunings.elements));
+  }
   return work(steps);
 };
 
