@@ -2,8 +2,8 @@
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
 import { multiplySizes, type Size } from "../size/size.js";
-import { any, mapGraph, of, op, rewrite, rule, type Emit, type Rule, type Trace } from "./rewrite.js";
-import { hasRows, rowSumBases, rowSumOf } from "./row-sums.js";
+import { any, mapGraph, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";
+import { rowSumBases, rowSumOf, withBase } from "./row-sums.js";
 
 /**
  * Recognised from primitive operators, whoever wrote them: the score of a row and what its norm needs are then computed in one reading of the rows, all
@@ -62,19 +62,9 @@ function statisticsFirst(graph: Graph, trace: Trace | null): Graph {
     if (!taken || !isOp(taken, "take") || !readAnyway.has(taken.inputs[0]!)) return node;
     const [x, index] = taken.inputs as [Node, Node]; // typing has made sure of two
     const emit = emitFrom(node);
-    const sum = emit("sum", [overAllRows(node.inputs[0]!, taken, x, emit)], (node as Node<"sum">).attrs); // `rowSumOf` has looked
+    const sum = emit("sum", [withBase(node.inputs[0]!, taken, x, emit)], (node as Node<"sum">).attrs); // `rowSumOf` has looked
     const made = emit("take", [sum, index], taken.attrs);
     trace?.("statistics-before-gather", node, made);
     return made;
   });
-}
-
-function overAllRows(node: Node, taken: Node, x: Node, emit: Emit): Node {
-  if (node === taken) return x;
-  if (!hasRows(node)) return node;
-  return emit(
-    node.op,
-    node.inputs.map((n) => overAllRows(n, taken, x, emit)),
-    node.attrs,
-  );
 }

@@ -2,6 +2,7 @@
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
 import { ops } from "../ops/index.js";
+import type { Emit } from "./rewrite.js";
 
 /** Operations of a statistic that are worth doing for rows that are not chosen. */
 const MOST_OPERATIONS = 4;
@@ -35,7 +36,18 @@ export function rowSumOf(node: Node): Node | null {
   return last && !isPointwise(last) ? last : null;
 }
 
-const isPointwise = (node: Node): boolean => ops[node.op].lower.kind === "pointwise" && node.op !== "constant";
+export const isPointwise = (node: Node): boolean => ops[node.op].lower.kind === "pointwise" && node.op !== "constant";
 
 /** Whether a value has a packed dimension. */
 export const hasRows = (node: Node): boolean => typeOf(node).shape.some((s) => packedAxis(s) !== null);
+
+/** What such operators make of x, as they make `node` of `base`. */
+export function withBase(node: Node, base: Node, x: Node, emit: Emit): Node {
+  if (node === base) return x;
+  if (!hasRows(node)) return node;
+  return emit(
+    node.op,
+    node.inputs.map((n) => withBase(n, base, x, emit)),
+    node.attrs,
+  );
+}

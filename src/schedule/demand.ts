@@ -54,6 +54,8 @@ function modeOf(reader: Node, input: number): Mode {
   if (isPointwise(reader)) return "element";
   if (input === elementInput(reader) || (input === 0 && isSingleProduct(reader))) return "element";
   if (readsViews.get(reader.op)?.includes(input)) return "view";
+  // Rows of sums may be set where they lie in parts.
+  if (isOp(reader, "set") && input === 0 && isOp(reader.inputs[0]!, "sum")) return "element";
   return "memory";
 }
 

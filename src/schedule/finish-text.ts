@@ -21,8 +21,8 @@ export interface FrameText {
   readonly outputs: readonly Output[];
   /** The last output is turned by the angles of its row: inputs of the kernel, and the width of a head. */
   readonly rotation: { readonly positions: number; readonly angles: number; readonly width: number } | null;
-  /** Results of the kernel that hold row sums, so many to a row. */
-  readonly sums: readonly { readonly result: number; readonly panels: number }[];
+  /** Results of the kernel that hold row sums, so many to a row: to row `row`, or to row index[row], where `index` is an input of the kernel. */
+  readonly sums: readonly { readonly result: number; readonly panels: number; readonly index: number | null }[];
 }
 
 /** Declares `Sums`, `ROW_SUMS`, `finish` and `keep`. `pairs`: columns so far apart stand side by side; `halves`: which results are stored as f16. */
@@ -45,7 +45,10 @@ export function declareFinish(
   );
   const body = pairs === 0 ? blocks : [`  let group = column - column % ${kernel.size(2 * pairs)};\n  let first = group + (column - group) / 2u;\n`, ...blocks];
   kernel.function(`fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {\n  var sums = Sums();\n${body.join("")}  return sums;\n}`);
-  const kept = sums.map(({ result: to, panels }, i) => `  y${to}[row * ${kernel.size(panels)} + panel] = ${sums.length === 1 ? "sums" : `sums[${i}]`};\n`);
+  const kept = sums.map(({ result: to, panels, index }, i) => {
+    const at = index === null ? "row" : `${kernel.inputOnce(index, "u32")}[row]`;
+    return `  y${to}[${at} * ${kernel.size(panels)} + panel] = ${sums.length === 1 ? "sums" : `sums[${i}]`};\n`;
+  });
   kernel.function(`fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {\n${kept.join("")}}`);
 }
 

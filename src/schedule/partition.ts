@@ -2,6 +2,7 @@
 import { isOp, type Node } from "../ir/graph.js";
 import type { Limits } from "../program/target.js";
 import { MOST_OPERATIONS } from "./absorb.js";
+import type { ProductAbilities } from "./abilities.js";
 import { choiceOf, type Choice } from "./choices.js";
 import { Demand, elementInput, isPointwise, isSingleProduct, isStructure } from "./demand.js";
 import type { Extents } from "./extents.js";
@@ -26,12 +27,6 @@ export interface Partition {
   readonly taken: ReadonlySet<Node>;
   /** Of products whose kernels sum over rows: so many columns at a time. */
   readonly sumsOver: ReadonlyMap<Node, number>;
-}
-
-/** What the kernels of products can do, as the tunings for one have it. */
-export interface ProductAbilities {
-  readonly packs: boolean;
-  readonly sumsOver: number | null;
 }
 
 export interface PartitionOptions {
@@ -79,6 +74,8 @@ class Partitioning {
   readonly #read = new Set<Node>();
   readonly #stored = new Set<Node>();
   readonly #sumsOver = new Map<Node, number>();
+  /** Of sums that kernels of products make. */
+  readonly #parts = new Map<Node, number>();
   /** Of structure. */
   readonly #known = new Map<Node, Behind>();
 
@@ -123,6 +120,7 @@ class Partitioning {
       mostBuffers: limits.storageBuffersPerStage,
       packs: packs && productWeights(product) !== null,
       sumsOver,
+      partsOf: (sum) => this.#parts.get(sum) ?? null,
       scores: this.#with.scores,
       position: this.#position,
       readyAt: this.#readyAt,
@@ -130,6 +128,7 @@ class Partitioning {
     }).build();
     this.#regions.set(product, region);
     if (sumsOver !== null) this.#sumsOver.set(product, sumsOver);
+    for (const { node, set } of region.frames.flatMap((f) => f.sums)) this.#parts.set(set ?? node, Math.ceil(columns / sumsOver!));
     this.#take(region.nodes, [...region.reads, ...(region.prologue?.reads ?? [])], product);
   }
   #sum(node: Node<"sum">): void {

@@ -76,13 +76,16 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
   const loaded = layouts.expression([a!], a!.types[0]!.shape, nodes);
   if (loaded && !splitsByRow(loaded)) layouts.blocked.add(a!);
   const results = new Results(region, columns, layouts, options);
-  // The first results take over the memory of what is added to or replaced.
+  // The first results take over the memory of what is added to or replaced: rows, then sums over them.
   const scatters = frames.flatMap(({ scatter }) => (scatter ? [scatter.node] : []));
   const scattered = new Map(scatters.map((node) => [node, results.own(node)]));
+  const panels = Math.ceil(columns / (partition.sumsOver.get(product) ?? columns));
+  const sets = frames.flatMap((f) => f.sums.flatMap(({ set }) => set ?? []));
+  const replaced = new Map(sets.map((set) => [set, results.panels(set, panels)]));
   const worked: { readonly part: FrameWork; readonly expression: Expression }[] = [];
   for (const part of frames) {
     const { frame, stores, sums, registers } = part;
-    const wanted = [...stores.map((s) => s.node), ...(part.scatter ? [part.scatter.of] : []), ...sums.map((s) => s.inputs[0]!)];
+    const wanted = [...stores.map((s) => s.node), ...(part.scatter ? [part.scatter.of] : []), ...sums.map((s) => s.node.inputs[0]!)];
     const expression = layouts.expression(wanted, [...shape.slice(0, -1), frame.stop - frame.start], nodes, registers);
     if (!expression) return null;
     invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
@@ -96,7 +99,13 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
     known.add(value);
     return value;
   };
-  const bases = scatters.map((node) => valueFor(node.inputs[0]!));
+  const partsFor = (node: Node): Value => {
+    const layout = layouts.of(node);
+    invariant(layout?.parts === panels, "sums are set in others that lie in as many parts");
+    known.add(layout.value);
+    return layout.value;
+  };
+  const bases = [...scatters.map((node) => valueFor(node.inputs[0]!)), ...sets.map((set) => partsFor(set.inputs[0]!))];
   for (const node of scatters) valueFor(node.inputs[1]!);
   for (const { part } of worked) for (const n of part.rotation?.node.inputs.slice(1) ?? []) valueFor(n);
   const reads = [...known];
@@ -115,7 +124,6 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
       const index = inputOf(layouts.valueOf(node.inputs[1]!));
       outputs.push({ kind: "scatter", result: scattered.get(node)!, index, stride: frame.stop - frame.start, replaces: isOp(node, "set") });
     }
-    const panels = Math.ceil(columns / (partition.sumsOver.get(product) ?? columns));
     return {
       frame,
       expression: layouts.same(expression),
@@ -125,7 +133,11 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
         angles: inputOf(layouts.valueOf(rotation.node.inputs[2]!)),
         width: rotation.width,
       },
-      sums: sums.map((s) => ({ result: results.panels(s, panels), panels })),
+      sums: sums.map(({ node, set }) =>
+        set
+          ? { result: replaced.get(set)!, panels, index: inputOf(layouts.valueOf(set.inputs[1]!)) }
+          : { result: results.panels(node, panels), panels, index: null },
+      ),
     };
   });
   for (const [node, layout] of results.lies) layouts.set(node, layout);

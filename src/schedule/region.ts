@@ -30,8 +30,8 @@ export interface FrameWork {
   readonly rotation: Rotation | null;
   /** Rows added to or replaced, in the memory of its first input, by what `of` is in the frame, turned where the frame is. */
   readonly scatter: { readonly node: Node<"put" | "set">; readonly of: Node } | null;
-  /** Sums over each row of the frame. */
-  readonly sums: readonly Node<"sum">[];
+  /** Sums over each row of the frame; `set`: in other such sums, in whose memory it replaces those of the rows that are scattered. */
+  readonly sums: readonly { readonly node: Node<"sum">; readonly set: Node<"set"> | null }[];
 }
 
 export interface Region {
@@ -58,6 +58,8 @@ export interface RegionOptions {
   readonly packs: boolean;
   /** Columns of a panel where the kernel can sum over rows; null where it cannot. */
   readonly sumsOver: number | null;
+  /** In how many parts a product's kernel leaves a sum; null where none does. */
+  readonly partsOf: (sum: Node) => number | null;
   /** Where a choice may add up what a product's kernel sums. */
   readonly scores: ScoreTunings;
   readonly position: (node: Node) => number;

@@ -26,6 +26,8 @@ export class RegionBuilder {
   readonly #rotations = new Map<Node, Rotation & { readonly of: Node; readonly layout: Omit<Layout, "value"> }>();
   /** Of the whole product. */
   #scatter: Node<"put" | "set"> | null = null;
+  /** Of sums over the rows that are scattered: the set in sums that there are. */
+  readonly #sumSets = new Map<Node<"sum">, Node<"set">>();
   /** Of slices: the set behind structure, by what is in the frame before that. */
   readonly #placed = new Map<Node, Node<"set">>();
   /** Frames of slices that all readers read. */
@@ -94,11 +96,17 @@ export class RegionBuilder {
       for (const reader of this.#with.demand.direct(node)) waiting.add(reader);
     };
     for (const node of this.#frameOf.keys()) reach(node);
-    for (let next = waiting.next(); next; next = waiting.next()) if (!this.#frameOf.has(next) && this.#joins(next)) reach(next);
+    const scatters: Node<"put" | "set">[] = [];
+    for (let next = waiting.next(); next; next = waiting.next()) {
+      if (isOp(next, "put") || isOp(next, "set")) scatters.push(next);
+      else if (!this.#frameOf.has(next) && this.#joins(next)) reach(next);
+    }
+    // It is known now what else reads the rows that are scattered.
+    this.#scatter = scatters.find((node) => this.#scatters(node)) ?? null;
+    if (this.#scatter) for (const sum of this.#sums) this.#setsSum(sum, this.#scatter);
   }
   #joins(node: Node): boolean {
-    if (this.#with.isTaken(node) || this.#scatter) return false;
-    if (isOp(node, "put") || isOp(node, "set")) return this.#scatters(node);
+    if (this.#with.isTaken(node)) return false;
     if (isOp(node, "sum")) return this.#sumsUp(node);
     if (isStructure(node)) return this.#rotates(node) || this.#places(node);
     return isPointwise(node) && this.#computes(node);
@@ -159,11 +167,18 @@ export class RegionBuilder {
     const { demand, readyAt } = this.#with;
     const ready = readyAt(x!) < this.#before && readyAt(index!) < this.#before;
     const fits = node.attrs.dim === 0 && this.#lead.length === 1 && this.#isWhole(rows!) && this.#frameOf.get(rows!)!.second === null;
-    if (fits && this.#isSettled(this.#frameOf.get(rows!))) return false;
-    if (!fits || !ready || !demand.isReadWithin(rows!, (r) => r === node)) return false;
-    if (this.#readsAnyhow(x!) || !this.#readsOnlyAt(x!, index!)) return false;
-    this.#scatter = node;
-    return true;
+    if (!fits || this.#with.isTaken(node) || !ready || this.#isSettled(this.#frameOf.get(rows!))) return false;
+    if (!demand.isReadWithin(rows!, (r) => r === node || this.#frameOf.has(r) || (isOp(r, "sum") && this.#sums.has(r)))) return false;
+    return !this.#readsAnyhow(x!) && this.#readsOnlyAt(x!, index!);
+  }
+  /** The sums of rows that are scattered replace those that there were, where these lie in parts as well. */
+  #setsSum(sum: Node<"sum">, scatter: Node<"put" | "set">): void {
+    const { demand, required, readyAt, isTaken, partsOf, sumsOver } = this.#with;
+    const [set, ...more] = demand.direct(sum);
+    if (!set || more.length > 0 || !isOp(set, "set") || isTaken(set) || required.has(set)) return;
+    const [x, index, rows] = set.inputs;
+    const fits = rows === sum && index === scatter.inputs[1] && set.attrs.dim === 0 && partsOf(x!) === Math.ceil(this.#columns / sumsOver!);
+    if (fits && readyAt(x!) < this.#before && this.#isFreeFor(set) && this.#mayLieInParts(set)) this.#sumSets.set(sum, set);
   }
   #baseOf(node: Node): Node {
     let at = node;
@@ -191,14 +206,17 @@ export class RegionBuilder {
     return [...[...this.#rotations.values()].map((r) => r.of), ...this.#placed.keys()].some((n) => this.#frameOf.get(n) === frame);
   }
   #sumsUp(node: Node<"sum">): boolean {
-    const { demand, required, sumsOver } = this.#with;
+    const { required, sumsOver } = this.#with;
     const [x] = node.inputs;
     const along = node.attrs.axes.length === 1 && node.attrs.axes[0] === this.#lead.length;
     if (this.#isSettled(this.#frameOf.get(x!))) return false;
     if (sumsOver === null || !along || this.#sums.size === MOST_SUMS || required.has(node) || node.types[0]!.dtype !== "f32") return false;
-    if (!this.#isWhole(x!) || !demand.isReadWithin(node, (r) => r.op !== "top" || this.#rides(r))) return false;
+    if (!this.#isWhole(x!) || !this.#mayLieInParts(node)) return false;
     this.#sums.add(node);
     return true;
+  }
+  #mayLieInParts(sums: Node): boolean {
+    return this.#with.demand.isReadWithin(sums, (r) => r.op !== "top" || this.#rides(r));
   }
   /** Whether a choice may add up the panels of its scores. */
   #rides(choice: Node): boolean {
@@ -314,8 +332,10 @@ export class RegionBuilder {
   /** Gives up what joined last; false where there is nothing left to give up. */
   #shrink(): boolean {
     const last = [...this.#frameOf.keys()].at(-1)!;
-    if (this.#scatter) this.#scatter = null;
-    else if (this.#sums.size > 0) this.#sums.delete([...this.#sums].at(-1)!);
+    if (this.#scatter) {
+      this.#scatter = null;
+      this.#sumSets.clear();
+    } else if (this.#sums.size > 0) this.#sums.delete([...this.#sums].at(-1)!);
     else if (this.#placed.size > 0) this.#placed.delete([...this.#placed.keys()].at(-1)!);
     else if (isPointwise(last)) this.#drop(last);
     else if (this.#rotations.size > 0) this.#turnNot([...this.#rotations.keys()].at(-1)!);
@@ -347,12 +367,12 @@ export class RegionBuilder {
           ? [...stored.map((node) => ({ node, shared: false })), { node: rotation.of, shared: true }]
           : stored.map((node) => ({ node, shared: shares }));
       const scatter = whole && this.#scatter ? { node: this.#scatter, of: this.#scatter.inputs[2]! } : placed;
-      const sums = whole && frame.second === null ? [...this.#sums] : [];
+      const sums = whole && frame.second === null ? [...this.#sums].map((node) => ({ node, set: this.#sumSets.get(node) ?? null })) : [];
       if (stores.length > 0 || scatter || sums.length > 0)
         frames.push({ frame, registers: this.#registers(frame), stores, rotation: rotation && { node: rotation.node, width: rotation.width }, scatter, sums });
     }
     const parts = [...this.#absorbed.values()];
-    const nodes = new Set<Node>([this.#product, ...members, ...this.#rotations.keys(), ...this.#sums, ...this.#placed.values()]);
+    const nodes = new Set<Node>([this.#product, ...members, ...this.#rotations.keys(), ...this.#sums, ...this.#sumSets.values(), ...this.#placed.values()]);
     if (this.#scatter) nodes.add(this.#scatter);
     for (const a of this.#prologue ? [...parts, this.#prologue] : parts) for (const n of a.operations) nodes.add(n);
     const reads = new Set(parts.flatMap((a) => [...a.reads]));

@@ -4,25 +4,25 @@ import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../i
 import { printSize } from "../size/size.js";
 import { packedLength, type PanelLayout, type ValueForm } from "../program/program.js";
 import { PORTABLE, TargetError, type Precision, type Target, type WeightPrecision } from "../program/target.js";
+import { abilitiesOf } from "./abilities.js";
 import { contractionsAsProducts } from "./contractions.js";
 import { Extents } from "./extents.js";
 import { halfNodes, halvesOf, packedWeights, type HalvesOptions } from "./halves.js";
 import { joinedByReader } from "./joined.js";
 import { packPanels } from "./kernels/panels.js";
-import { supportsRowSums } from "./kernels/products.js";
 import type { HalfFormat, Operand, Work } from "./kernels/spec.js";
 import type { Value } from "./layout.js";
 import { keptRows } from "./kept-rows.js";
 import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
-import { partition, type ProductAbilities } from "./partition.js";
+import { partition } from "./partition.js";
 import { mapStep, type Plan, type PlanOutput, type PlanStep, type Step } from "./plan.js";
+import { routedStatistics } from "./routed-statistics.js";
 import { madeWhenPacked, productWeights, shapeOf, type Packable } from "./side-by-side.js";
 import { GIVEN, liesInPanels, partsOf, Sources } from "./sources.js";
 import { widthOf } from "./split/columns.js";
 import { split } from "./split/split.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
-import { weightTunings } from "./tunings/products.js";
 import type { Unit } from "./unit.js";
 import { updatesAfterReaders } from "./unit-order.js";
 import { UnitMaker } from "./units.js";
@@ -41,7 +41,10 @@ export function schedule(
   if (precision === "f16" && !target.f16)
     throw new TargetError(`precision f16 needs shader-f16, which the target (${target.device}) does not have`, "compile in f32, or for a device that has it");
   if (precision === "f16" && weights === "bf16") throw new TargetError("precision f16 stores weights in f16, not in bf16", "give one of the two");
-  return new Scheduling(split(contractionsAsProducts(graph), target.limits), target, tunings, precision, weights).plan();
+  const whole = split(contractionsAsProducts(graph), target.limits);
+  const extents = new Extents(whole.axes);
+  const prepared = routedStatistics(whole, (product) => abilitiesOf(product, tunings.products, extents));
+  return new Scheduling(prepared, target, tunings, precision, weights).plan();
 }
 
 class Scheduling {
@@ -120,7 +123,7 @@ class Scheduling {
         blocked,
         scores: this.#tunings.scores,
         isGiven,
-        abilities: (p) => this.#abilities(p),
+        abilities: (p) => abilitiesOf(p, this.#tunings.products, extents),
       }),
       isGiven,
       madeWhenPacked: this.#madeWhenPacked,
@@ -129,15 +132,6 @@ class Scheduling {
     for (const node of this.#order) made.enter(node);
     for (const node of this.#required) made.layouts.valueOf(node);
     return made;
-  }
-  #abilities(product: Node<"matmul">): ProductAbilities {
-    const [depth, columns, rows] = [product.inputs[0]!.types[0]!.shape.at(-1)!, product.types[0]!.shape.at(-1)!, product.types[0]!.shape.slice(0, -1)];
-    const packs = productWeights(product) !== null;
-    if (!packs || typeof depth !== "number" || typeof columns !== "number") return { packs, sumsOver: null };
-    const own = weightTunings(this.#tunings.products, depth, columns);
-    const count = this.#extents.product(rows);
-    const found = typeof count === "number" ? own.byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1) : own.byWeightAnyRows;
-    return { packs, sumsOver: found.every((c) => supportsRowSums(c.tuning)) ? own.panel : null };
   }
 
   plan(): Plan {

@@ -1,6 +1,8 @@
 // How many kernels the step of a model is: on a software device each costs about as long as reading a hundred kilobytes of weights, whatever it does.
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { compileGeneration } from "../../src/compile-generation.js";
+import type { Program } from "../../src/program/program.js";
 import { PORTABLE, type Target } from "../../src/program/target.js";
 import { MODELS } from "./models.js";
 
@@ -8,6 +10,10 @@ const MESA: Target = { device: "mesa-software", subgroups: [8, 8], f16: true, li
 
 /** Rows long enough to be summed as those of real models are. */
 const WIDE = { dim: "512" };
+
+const DECODER = readFileSync(new URL("../../bench/models/decoder.mod", import.meta.url), "utf8");
+const stepOf = (set: Readonly<Record<string, string>>): Program =>
+  compileGeneration(DECODER, { target: MESA, set: { ...WIDE, heads: "8", ...set } }).generation!.step;
 
 /** The operators that the kernels of a layer are named for, in order. */
 function kernelsOf(name: string, target: Target, layer: string): readonly string[] {
@@ -24,10 +30,29 @@ describe("the step of a model that generates", () => {
     expect(kernelsOf("dense", MESA, "layers.1")).toEqual(["matmul", "attention", "matmul", "matmul", "matmul"]);
   });
 
-  it("has eight for a routed one: predictor, choice, and what computes the tokens that were chosen", () => {
-    expect(kernelsOf("mixture of depths", MESA, "layers.1")).toEqual(["matmul", "above", "sum", "matmul", "attention", "matmul", "matmul", "matmul"]);
-    // What rows a routed layer adds to is summed anew.
-    expect(kernelsOf("mixture of depths", MESA, "layers.2")).toEqual(["sum", "matmul", "attention", "matmul", "matmul", "matmul"]);
+  it("has seven for a routed one: predictor, choice, and what computes the tokens that were chosen", () => {
+    expect(kernelsOf("mixture of depths", MESA, "layers.1")).toEqual(["matmul", "above", "matmul", "attention", "matmul", "matmul", "matmul"]);
+    // Rows that a routed layer adds to are not summed anew.
+    expect(kernelsOf("mixture of depths", MESA, "layers.2")).toEqual(["matmul", "attention", "matmul", "matmul", "matmul"]);
+  });
+
+  it("is that of the model without its routed layers, beside their predictors, choices, what their tokens need and a kernel for counts", () => {
+    const routed = stepOf({ depth: "8", routed: "true" });
+    const without = stepOf({ depth: "4", routed: "false" });
+    const axes = routed.axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "above" ? [`rows(${a.name})`] : []));
+    expect(axes).toHaveLength(4);
+    const own = routed.steps.filter((step) => {
+      if (step.kind !== "dispatch") return true;
+      const { ops } = routed.works[step.work!]!;
+      const chooses = ops.some((o) => o.op === "above") || ops.every(({ origin }) => origin !== null && routed.origins[origin]!.path.includes(".guess"));
+      const counts = ops.some((o) => o.op === "concat");
+      return !chooses && !counts && !axes.some((rows) => String(step.workgroups).includes(rows));
+    });
+    const shown = ({ kernels }: Program, steps: Program["steps"]): readonly string[] =>
+      steps.map((s) => (s.kind === "dispatch" ? `${kernels[s.kernel]!.name.replace(/\.\d+$/, "")} ${s.workgroups}` : s.kind));
+    expect(shown(routed, own)).toEqual(shown(without, without.steps));
+    // Three tilings of five products, of which one runs, attention, predictor and choice, which counts apart where rows are many.
+    expect(routed.steps.length - own.length).toBe(4 * (3 * 5 + 1 + 3) + 1);
   });
 
   it("computes positions, places and counts where it chooses", () => {

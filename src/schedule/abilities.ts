@@ -1,0 +1,23 @@
+// What the kernels of a product can do beside it, as the tunings for its shape have them.
+import type { Node } from "../ir/graph.js";
+import type { Extents } from "./extents.js";
+import { supportsRowSums } from "./kernels/products.js";
+import { productWeights } from "./side-by-side.js";
+import { weightTunings, type ProductTunings } from "./tunings/products.js";
+
+export interface ProductAbilities {
+  /** Whether b is a weight, which is packed as its kernels read it. */
+  readonly packs: boolean;
+  /** Columns of a panel that they can sum over, whatever the number of rows; null where one cannot. */
+  readonly sumsOver: number | null;
+}
+
+export function abilitiesOf(product: Node<"matmul">, tunings: ProductTunings, extents: Extents): ProductAbilities {
+  const [depth, columns, rows] = [product.inputs[0]!.types[0]!.shape.at(-1)!, product.types[0]!.shape.at(-1)!, product.types[0]!.shape.slice(0, -1)];
+  const packs = productWeights(product) !== null;
+  if (!packs || typeof depth !== "number" || typeof columns !== "number") return { packs, sumsOver: null };
+  const own = weightTunings(tunings, depth, columns);
+  const count = extents.product(rows);
+  const found = typeof count === "number" ? own.byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1) : own.byWeightAnyRows;
+  return { packs, sumsOver: found.every((c) => supportsRowSums(c.tuning)) ? own.panel : null };
+}

@@ -1,0 +1,126 @@
+// Statistics of rows that a causal route reads and updates: summed over all rows by the product that makes them, and kept beside them when some change.
+import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { attrsKey } from "../ir/key.js";
+import { equalShapes } from "../ir/typing.js";
+import { cse } from "../passes/cse.js";
+import { mapGraph, type Emit } from "../passes/rewrite.js";
+import { hasRows, isPointwise, rowSumOf, withBase } from "../passes/row-sums.js";
+import type { ProductAbilities } from "./abilities.js";
+
+type Sum = Node<"sum">;
+
+/** What is to be rewritten, by what it is before. */
+interface Found {
+  /** Sums over chosen rows. */
+  readonly chosen: ReadonlySet<Node>;
+  /** Sums over rows of which some were updated. */
+  readonly updated: ReadonlySet<Node>;
+  /** Those updates. */
+  readonly updates: ReadonlySet<Node>;
+}
+
+/**
+ * Where a product makes x, whose kernel can sum over rows while it has them, and r are rows that `above` chose: Σ f(take(x, r)) → take(Σ f(x), r). Where the like can be said of u:
+ * Σ f(put(x, r, u)) → set(Σ f(x), r, Σ f(v)) with v = take(x, r) + u, and put(x, r, u) → set(x, r, v). So the statistics of a routed layer cost no kernel, nor do those of the next one,
+ * which a layer that is skipped leaves as they are. Exact but for the order of sums.
+ */
+export function routedStatistics(graph: Graph, abilities: (product: Node<"matmul">) => ProductAbilities): Graph {
+  const { chosen, updated, updates } = find(nodesOf(graph), abilities);
+  if (chosen.size === 0) return graph;
+  const made = mapGraph(graph, (node, emitFrom, before) => {
+    const emit = emitFrom(node);
+    if (chosen.has(before)) return ofAllRows(node as Sum, emit);
+    if (updated.has(before)) return besideRows(node as Sum, emit);
+    return updates.has(before) ? replacing(node as Node<"put">, emit) : node;
+  });
+  return cse(made, null);
+}
+
+function find(nodes: readonly Node[], abilities: (product: Node<"matmul">) => ProductAbilities): Found {
+  const makers = productsOf(nodes);
+  /** In how many parts a sum over rows of a value is left by the kernel that makes those; null where that cannot sum. */
+  const partsOf = (node: Node): number | null => {
+    const made = makers.get(node);
+    const columns = made && typeOf(made.product).shape.at(-1);
+    const panel = typeof columns === "number" ? abilities(made!.product).sumsOver : null;
+    return panel && Math.ceil((columns as number) / panel); // a number wherever there is a panel
+  };
+  const keys = new Keys();
+  const chosen = new Set<Node>();
+  const statistics = new Map<Node, Set<string>>();
+  for (const node of nodes) {
+    const taken = rowSumOf(node);
+    if (!taken || !isOp(taken, "take") || !isCausal(taken) || partsOf(taken.inputs[0]!) === null) continue;
+    chosen.add(node);
+    const [x] = taken.inputs as [Node, Node]; // typing has made sure of two
+    statistics.set(x, (statistics.get(x) ?? new Set()).add(keys.of(node, taken)));
+  }
+  const [updated, updates] = [new Set<Node>(), new Set<Node>()];
+  for (const node of nodes) {
+    const put = rowSumOf(node);
+    if (!put || !isOp(put, "put") || !isCausal(put)) continue;
+    const [x, , added] = put.inputs as [Node, Node, Node]; // typing has made sure of three
+    if (!statistics.get(x)?.has(keys.of(node, put)) || partsOf(x) !== partsOf(added)) continue;
+    updated.add(node);
+    updates.add(put);
+  }
+  return { chosen, updated, updates };
+}
+
+/** Whether its rows are chosen by what each says of itself: in training, where rows are chosen among all, the old sums would be read again. */
+function isCausal({ inputs: [, index], attrs: { dim } }: Node<"take" | "put">): boolean {
+  return dim === 0 && isOp(index!, "pick") && index.attrs.result === 0 && isOp(index.inputs[0]!, "above");
+}
+
+/** Biases, gates and residual additions between a product and the stream. */
+const MOST_STEPS = 4;
+
+/** The product whose kernel makes a value: that of which it is the result, or what a few operators make of it, element by element; of several the last. */
+function productsOf(nodes: readonly Node[]): ReadonlyMap<Node, { readonly product: Node<"matmul">; readonly steps: number }> {
+  const makers = new Map<Node, { readonly product: Node<"matmul">; readonly steps: number; readonly at: number }>();
+  nodes.forEach((node, at) => {
+    if (isOp(node, "matmul")) makers.set(node, { product: node, steps: 0, at });
+    if (!isPointwise(node)) return;
+    const { shape } = typeOf(node);
+    const [last] = node.inputs.flatMap((n) => (equalShapes(typeOf(n).shape, shape) ? (makers.get(n) ?? []) : [])).toSorted((a, b) => b.at - a.at);
+    if (last && last.steps < MOST_STEPS) makers.set(node, { ...last, steps: last.steps + 1 });
+  });
+  return makers;
+}
+
+/** Texts that are equal where two sums are the same of what each is taken of. */
+class Keys {
+  readonly #ids = new Map<Node, number>();
+
+  of(sum: Node, base: Node): string {
+    return `${attrsKey(sum.attrs)} ${this.#of(sum.inputs[0]!, base)}`;
+  }
+  #of(node: Node, base: Node): string {
+    if (node === base) return "x";
+    if (isOp(node, "constant")) return attrsKey(node.attrs);
+    if (hasRows(node)) return `${node.op}${attrsKey(node.attrs)}(${node.inputs.map((n) => this.#of(n, base)).join()})`;
+    let id = this.#ids.get(node);
+    if (id === undefined) this.#ids.set(node, (id = this.#ids.size));
+    return `#${id}`;
+  }
+}
+
+function ofAllRows(sum: Sum, emit: Emit): Node {
+  const taken = rowSumOf(sum) as Node<"take">; // as `find` has seen
+  const [x, index] = taken.inputs as [Node, Node];
+  return emit("take", [sumOf(x, sum, taken, emit), index], taken.attrs);
+}
+
+function besideRows(sum: Sum, emit: Emit): Node {
+  const set = rowSumOf(sum) as Node<"set">; // as `replacing` has left it
+  const [x, index, rows] = set.inputs as [Node, Node, Node];
+  return emit("set", [sumOf(x, sum, set, emit), index, sumOf(rows, sum, set, emit)], set.attrs);
+}
+
+function replacing({ inputs, attrs }: Node<"put">, emit: Emit): Node {
+  const [x, index, added] = inputs as [Node, Node, Node]; // typing has made sure of three
+  return emit("set", [x, index, emit("add", [emit("take", [x, index], attrs), added], {})], attrs);
+}
+
+/** The same sum, of x in place of what it is of. */
+const sumOf = (x: Node, { inputs, attrs }: Sum, base: Node, emit: Emit): Node => emit("sum", [withBase(inputs[0]!, base, x, emit)], attrs);

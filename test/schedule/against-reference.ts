@@ -1,0 +1,77 @@
+// Several runs of a graph on the device, each held against the reference.
+import { expect } from "vitest";
+import { emit } from "../../src/codegen/emit.js";
+import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
+import { verify } from "../../src/ir/verify.js";
+import type { Tensor } from "../../src/ops/define.js";
+import { ops } from "../../src/ops/index.js";
+import { PORTABLE } from "../../src/program/target.js";
+import { evaluate } from "../../src/reference/evaluate.js";
+import { load } from "../../src/runtime/index.js";
+import { schedule } from "../../src/schedule/schedule.js";
+import { testDevice } from "../device.js";
+
+export interface Setting {
+  readonly lengths: readonly number[];
+  /** Rows of a cache for each sequence, where there is one. */
+  readonly room?: number;
+  readonly states?: ReadonlyMap<string, readonly number[]>;
+}
+
+const wave = (count: number, phase: number): number[] => Array.from({ length: count }, (_, i) => Math.fround(Math.sin(1 + i * i + phase)));
+const TABLE = { shape: [64, 4], data: Array.from({ length: 256 }, (_, i) => Math.fround(Math.cos(i * 0.3))) };
+
+/** Three runs on the device, with as many buffers as it has and with as many as any has. */
+export async function expectReference(g: Graph, { lengths, room, states: first = new Map() }: Setting): Promise<void> {
+  const device = await testDevice();
+  expect(verify(g, ops)).toEqual([]);
+  const weights = new Map(
+    nodesOf(g).flatMap((n) =>
+      isOp(n, "weight")
+        ? [
+            [
+              n.attrs.path,
+              {
+                shape: n.attrs.shape,
+                data: Float32Array.from(
+                  wave(
+                    n.attrs.shape.reduce((a, b) => a * b, 1),
+                    7,
+                  ),
+                ),
+              },
+            ] as const,
+          ]
+        : [],
+    ),
+  );
+  const caches = room === undefined ? {} : { C: room };
+  const longest = Math.max(...lengths);
+  for (const target of [device.target, PORTABLE]) {
+    const session = await load(emit(schedule(g, target)), device, (w) => weights.get(w.path)!.data, { max: { B: lengths.length, T: longest, ...caches } });
+    try {
+      if (first.size > 0) await session.writeStates(new Map([...first].map(([name, data]) => [name, { data: Uint32Array.from(data) }])));
+      let states: ReadonlyMap<string, Tensor> = new Map(
+        [...first].map(([name, data]) => [name, { dtype: "u32", shape: [data.length], data: Float64Array.from(data) }]),
+      );
+      for (let run = 0; run < 3; run++) {
+        const x = { shape: [lengths.length, longest, 4], data: wave(lengths.length * longest * 4, run) };
+        const inputs = new Map([["x", x], ...(g.inputs.some((i) => i.name === "table") ? [["table", TABLE] as const] : [])]);
+        const expected = evaluate(g, { inputs, weights, states, lengths, extents: new Map(Object.entries(caches)) });
+        const found = await session.run(Object.fromEntries(inputs), { lengths, extents: caches });
+        for (const [name, { data }] of expected.outputs) expectClose(found[name]!.data, data, `${target.device}, run ${run}, ${name}`);
+        states = expected.states;
+        for (const [name, { data }] of await session.readStates()) expectClose(data, states.get(name)!.data, `${target.device}, run ${run}, ${name}`);
+      }
+    } finally {
+      session.dispose();
+    }
+  }
+}
+
+/** Within what a few 32-bit operations of numbers around ten lose. */
+function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>, name: string): void {
+  expect(found.length, name).toBe(expected.length);
+  for (let i = 0; i < expected.length; i++)
+    expect(Math.abs(found[i]! - expected[i]!), `${name}[${i}]`).toBeLessThanOrEqual(1e-4 * Math.max(1, Math.abs(expected[i]!)));
+}
