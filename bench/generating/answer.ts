@@ -17,7 +17,7 @@ async function maker(way: Way): Promise<MakeWriter> {
   }
 }
 
-const KINDS: ReadonlySet<string> = new Set(["prepare", "generate", "steptime", "forget"]);
+const KINDS: ReadonlySet<string> = new Set(["prepare", "generate", "skip", "forget"]);
 export const asksForGeneration = (request: { readonly kind: string }): request is GenerateRequest => KINDS.has(request.kind);
 
 export async function answerGeneration(request: GenerateRequest): Promise<GenerateReply> {
@@ -25,15 +25,17 @@ export async function answerGeneration(request: GenerateRequest): Promise<Genera
     writers.set(`${request.way} ${request.data.id}`, await (await maker(request.way))(request.data));
     return { kind: "prepared" };
   }
-  const key = `${request.kind === "steptime" ? "modc" : request.way} ${request.id}`;
+  const key = `${request.kind === "skip" ? "modc" : request.way} ${request.id}`;
   const writer = writers.get(key);
   if (!writer) throw new Error(`${key} is not prepared`);
   switch (request.kind) {
     case "generate":
       return { kind: "generated", ...(await writer.generate(request.drawn)) };
-    case "steptime":
-      if (!writer.stepTime) throw new Error("only modc is asked where the time of a step goes");
-      return { kind: "steptimed", time: await writer.stepTime() };
+    case "skip": {
+      const without = writers.get(`modc ${request.without}`);
+      if (!without || !writer.skipped) throw new Error("only modc is asked what a skipped layer costs, beside a model that is prepared");
+      return { kind: "skipped", times: await writer.skipped(without) };
+    }
     case "forget":
       await writer.dispose();
       writers.delete(key);

@@ -1,5 +1,5 @@
 // Something that generates, in the process of a peer.
-import type { GenerateData, StepTime } from "./protocol.js";
+import type { GenerateData, Skipped } from "./protocol.js";
 
 export interface Generated {
   /** Milliseconds for a token after the first. */
@@ -14,7 +14,8 @@ export interface Generated {
 export interface Writer {
   /** `drawn`: alike every time, else the likeliest tokens. */
   generate(drawn: boolean): Promise<Generated>;
-  stepTime?(): Promise<StepTime>;
+  /** What its routed layers, which every token skips, cost: beside a model without them. */
+  skipped?(without: Writer): Promise<Skipped>;
   dispose(): Promise<void>;
 }
 

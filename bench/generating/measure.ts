@@ -5,7 +5,7 @@ import type { Options } from "../options.js";
 import { PeerProcess } from "../process.js";
 import type { PeerName } from "../protocol.js";
 import { generateCases, prepareGeneration, weightBytes, type GenerateCase, type PreparedGeneration } from "./cases.js";
-import type { StepTime, Way } from "./protocol.js";
+import type { Skipped, Way } from "./protocol.js";
 
 export const PEER_OF: Readonly<Record<Way, PeerName>> = { modc: "modc", "onnx-cache": "onnxruntime", "onnx-whole": "onnxruntime" };
 
@@ -24,13 +24,8 @@ export interface MeasuredGeneration {
   /** That a token read on average. */
   readonly weightBytes: number;
   /** Of a model in which every routed layer is skipped. */
-  readonly step: StepTime | null;
-  /** Of such a model: milliseconds of a token beyond those of the same without these layers, the two timed one after the other. */
-  readonly beyond: readonly number[];
+  readonly skipped: Skipped | null;
 }
-
-/** The two take ten milliseconds or so, and what they differ by is a tenth of that: single pairs say little. */
-const PAIRS = 24;
 
 /** A token may be chosen for a larger one by the errors of 32-bit arithmetic, which are far smaller. */
 export const TOLERANCE = 1e-4;
@@ -40,7 +35,7 @@ export function chosenGeneration({ only }: Pick<Options, "only">): readonly (rea
   return [...new Set(chosen.map((c) => c.group))].map((group) => chosen.filter((c) => c.group === group));
 }
 
-interface Readied extends Omit<MeasuredGeneration, "shares" | "weightBytes" | "step" | "beyond"> {
+interface Readied extends Omit<MeasuredGeneration, "shares" | "weightBytes" | "skipped"> {
   readonly prepared: PreparedGeneration;
   readonly times: Map<Way, number[]>;
   readonly firsts: Map<Way, number[]>;
@@ -61,12 +56,14 @@ export async function measureGeneration(group: readonly GenerateCase[], options:
     }
     const measured: MeasuredGeneration[] = [];
     for (const { prepared, ...r } of readied) {
-      const skips = r.case.routed === "none" && r.times.has("modc");
-      if (skips) say(`${r.case.id}: what predictors, choices and idle dispatches take`);
-      const step = skips ? (await processes.get("modc")!.ask({ kind: "steptime", id: r.case.id }, "steptimed")).time : null;
-      const without = skips ? readied.find((o) => o.case.routed === null && o.case.depth === r.case.depth / 2 && o.times.has("modc")) : undefined;
-      const beyond = without ? await pairs(processes.get("modc")!, r.case.id, without.case.id) : [];
-      measured.push({ ...r, step, beyond, weightBytes: weightBytes(prepared.data, r.shares) });
+      const without =
+        r.case.routed === "none" && r.times.has("modc")
+          ? readied.find((o) => o.case.routed === null && o.case.depth === r.case.depth / 2 && o.times.has("modc"))
+          : undefined;
+      if (without) say(`${r.case.id}, ${without.case.id}: what a layer costs that is skipped`);
+      const asked = without && { kind: "skip" as const, id: r.case.id, without: without.case.id };
+      const skipped = asked ? (await processes.get("modc")!.ask(asked, "skipped")).times : null;
+      measured.push({ ...r, skipped, weightBytes: weightBytes(prepared.data, r.shares) });
     }
     return measured;
   } finally {
@@ -114,23 +111,6 @@ async function timeRound(r: Readied, way: Way, peer: PeerProcess): Promise<void>
     r.times.delete(way);
     r.faults.set(way, `fails: ${firstLine(error)}`);
   }
-}
-
-/** What one takes beyond the other, which of them is asked first in turn. */
-async function pairs(modc: PeerProcess, more: string, less: string): Promise<readonly number[]> {
-  const time = async (id: string): Promise<number> => (await modc.ask({ kind: "generate", id, way: "modc", drawn: true }, "generated")).milliseconds;
-  const beyond: number[] = [];
-  for (let i = 0; i < PAIRS; i++) {
-    say(`${more}, ${less}: pair ${i + 1} of ${PAIRS}`);
-    if (i % 2 === 0) {
-      const first = await time(more);
-      beyond.push(first - (await time(less)));
-    } else {
-      const first = await time(less);
-      beyond.push((await time(more)) - first);
-    }
-  }
-  return beyond;
 }
 
 /** How far below the largest logit that of a chosen token lies, at most, over the largest magnitude: by the whole text in 64 bits. */

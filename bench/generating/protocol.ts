@@ -21,28 +21,33 @@ export interface GenerateData {
   readonly count: number;
 }
 
-/** Milliseconds that the dispatches of routed layers take by themselves in a step of which every routed layer is skipped. */
-export interface StepTime {
-  /** Scores, predictors and choices. */
-  readonly choice: number;
+/** Tokens of a turn where skipped layers are measured: few, so that the turns of a round see the machine in one state. */
+export const SKIPPED_TOKENS = 17;
+
+/** Milliseconds of a token, round by round, of a model of which every token skips the routed layers, in four forms. */
+export interface Skipped {
+  readonly full: readonly number[];
+  /** Without the dispatches that return at once. */
+  readonly busy: readonly number[];
+  /** Without predictors and choices either. */
+  readonly bare: readonly number[];
+  /** Of the model that has no such layers. */
+  readonly without: readonly number[];
+  /** Dispatches of scores, predictors and choices, and those that return at once, of all layers together. */
   readonly choiceDispatches: number;
-  /** Those that return at once. */
-  readonly idle: number;
   readonly idleDispatches: number;
-  /** Of the whole step. */
-  readonly dispatches: number;
 }
 
 export type GenerateRequest =
   | { readonly kind: "prepare"; readonly data: GenerateData; readonly way: Way }
   /** Generates once; tokens are `drawn`, alike every time, which only modc is asked for, or the likeliest. Milliseconds for a token after the first, the tokens, and of each route the share of tokens that took it. */
   | { readonly kind: "generate"; readonly id: string; readonly way: Way; readonly drawn: boolean }
-  /** Of modc's step program. */
-  | { readonly kind: "steptime"; readonly id: string }
+  /** Of modc alone; both are prepared. */
+  | { readonly kind: "skip"; readonly id: string; readonly without: string }
   | { readonly kind: "forget"; readonly id: string; readonly way: Way };
 
 export type GenerateReply =
   | { readonly kind: "prepared" }
   | { readonly kind: "generated"; readonly milliseconds: number; readonly first: number; readonly tokens: Uint32Array; readonly shares: readonly number[] }
-  | { readonly kind: "steptimed"; readonly time: StepTime }
+  | { readonly kind: "skipped"; readonly times: Skipped }
   | { readonly kind: "forgotten" };

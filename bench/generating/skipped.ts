@@ -1,0 +1,91 @@
+// What a routed layer costs a token that skips it: the model in which all tokens do, generating in turn with itself less some of its dispatches, and with the model that has no such layers.
+import { Capacity } from "../../src/generate/capacity.js";
+import { createGenerator, type Generator } from "../../src/generate/index.js";
+import type { Generation } from "../../src/program/generation.js";
+import type { Program } from "../../src/program/program.js";
+import { load, type Device } from "../../src/runtime/index.js";
+import { type Skipped, SKIPPED_TOKENS as TOKENS } from "./protocol.js";
+
+/** What can generate, and with what. */
+export interface Model {
+  readonly generation: Generation;
+  readonly generator: Generator;
+  readonly weights: (w: { readonly path: string }) => Float32Array | Uint32Array;
+  readonly prompt: Uint32Array;
+}
+
+const ROUNDS = 120;
+
+/** `full` has routed layers that every token skips; `without` has none. */
+export async function skippedLayers(device: Device, full: Model, without: Model): Promise<Skipped> {
+  const roles = await rolesOf(device, full);
+  const less = (...left: readonly Role[]): Promise<Generator> => createGenerator(fewer(full.generation, roles, new Set(left)), device, full.weights);
+  const [busy, bare] = [await less("idle"), await less("idle", "choice")];
+  try {
+    const forms = [full, { ...full, generator: busy }, { ...full, generator: bare }, without];
+    const times = forms.map((): number[] => []);
+    const texts = forms.map(() => "");
+    for (let round = 0; round <= ROUNDS; round++)
+      for (let i = 0; i < forms.length; i++) {
+        const turn = (i + round) % forms.length;
+        const { milliseconds, tokens } = await turnOf(forms[turn]!);
+        texts[turn] = tokens.join();
+        // The first round warms up.
+        if (round > 0) times[turn]!.push(milliseconds);
+      }
+    if (texts[1] !== texts[0] || texts[2] !== texts[0]) throw new Error("other tokens come where dispatches that have nothing to do are left out");
+    const count = (role: Role): number => [...roles.values()].filter((r) => r === role).length;
+    return { full: times[0]!, busy: times[1]!, bare: times[2]!, without: times[3]!, choiceDispatches: count("choice"), idleDispatches: count("idle") };
+  } finally {
+    busy.dispose();
+    bare.dispose();
+  }
+}
+
+async function turnOf({
+  generator,
+  prompt,
+}: Pick<Model, "generator" | "prompt">): Promise<{ readonly milliseconds: number; readonly tokens: readonly number[] }> {
+  const tokens: number[] = [];
+  for await (const { token } of generator.generate([prompt], { maxTokens: TOKENS, sampling: { temperature: 1, seed: 7 } })) tokens.push(token);
+  return { milliseconds: generator.summary!.generation / (TOKENS - 1), tokens };
+}
+
+/** Scores, predictors and choices of routed layers; what works on rows that were chosen. */
+type Role = "choice" | "idle";
+
+/** Of the steps that a token runs, those of routed layers. */
+async function rolesOf(device: Device, { generation, weights }: Model): Promise<ReadonlyMap<number, Role>> {
+  const { step, axes, batchAxis, sequenceAxis, tokenAxis } = generation;
+  const extents = { [batchAxis]: 1, [sequenceAxis]: 1, ...new Capacity(generation, 1, TOKENS).extents, [tokenAxis]: 1 };
+  const session = await load(step, device, weights, { max: extents });
+  try {
+    const { works } = await session.profile({}, { extents, repeat: 1 });
+    const routes = axes.slice(1).map((a) => a.path);
+    const roles = new Map<number, Role>();
+    for (const { work, steps, workgroups, cost } of works) {
+      if (work === null || workgroups === 0) continue;
+      const role = cost.rows !== null && !step.works[work]!.ops.some((o) => o.op === "above") ? "idle" : chooses(step, work, routes) ? "choice" : null;
+      if (role) for (const s of steps) roles.set(s, role);
+    }
+    return roles;
+  } finally {
+    session.dispose();
+  }
+}
+
+/** Whether a work scores or chooses tokens for a route. */
+function chooses({ works, origins }: Program, work: number, routes: readonly string[]): boolean {
+  const { ops } = works[work]!;
+  if (ops.some((o) => o.op === "above")) return true;
+  return ops.every(({ origin }) => {
+    const path = origin === null ? "" : origins[origin]!.path;
+    return routes.some((route) => path === route || path.startsWith(`${route}.`));
+  });
+}
+
+function fewer(generation: Generation, roles: ReadonlyMap<number, Role>, left: ReadonlySet<Role>): Generation {
+  const { step } = generation;
+  const kept = step.steps.filter((_, i) => !roles.has(i) || !left.has(roles.get(i)!));
+  return { ...generation, step: { ...step, works: [], steps: kept.map((s) => ({ ...s, work: null })) } };
+}
