@@ -43,6 +43,10 @@ export class Buffers {
   /** Slots whose buffers are another session's, and the buffer that each was when it was last looked for. */
   readonly #shared: ReadonlyMap<number, SharedSlot>;
   readonly #seen = new Map<number, GPUBuffer>();
+  readonly #owners: readonly Buffers[];
+  #replacements = 0;
+  /** Of the owners, when shared buffers were last looked for. */
+  #seenReplacements = -1;
   #destroyed = false;
 
   /** `shared`: slots of another session, by those that they stand for. */
@@ -64,6 +68,7 @@ export class Buffers {
     for (const step of program.steps) if (step.kind === "dispatch") for (const slot of step.slots) bound[slot] = true;
     this.#bound = bound;
     this.#shared = shared;
+    this.#owners = [...new Set([...shared.values()].map((s) => s.buffers))];
   }
 
   buffer(slot: number): GPUBuffer {
@@ -76,9 +81,20 @@ export class Buffers {
     return own ? own.buffers.bytes(own.slot) : this.#bytes[slot]!;
   }
 
+  /** How often buffers were made, here and where shared ones are. */
+  get replacements(): number {
+    return this.#replacements + this.#elsewhere();
+  }
+  #elsewhere(): number {
+    return this.#owners.reduce((n, o) => n + o.replacements, 0);
+  }
+
   /** Slots whose buffers the session that owns them has replaced since this was asked last. */
   replacedElsewhere(): ReadonlySet<number> {
     const replaced = new Set<number>();
+    const replacements = this.#elsewhere();
+    if (replacements === this.#seenReplacements) return replaced;
+    this.#seenReplacements = replacements;
     for (const slot of this.#shared.keys()) {
       const now = this.buffer(slot);
       if (this.#seen.get(slot) !== now) replaced.add(slot);
@@ -138,6 +154,7 @@ export class Buffers {
       throw new DisposedError();
     }
     this.#keepContents(grown, made, moves);
+    this.#replacements++;
     grown.forEach((slot, i) => {
       const old = this.#buffers[slot];
       if (old) this.#allocator.destroy(old);
