@@ -21,7 +21,7 @@ export interface FrameText {
   readonly outputs: readonly Output[];
   /** The last output is turned by the angles of its row: inputs of the kernel, and the width of a head. */
   readonly rotation: { readonly positions: number; readonly angles: number; readonly width: number } | null;
-  /** Results of the kernel that hold row sums, so many to a row: to row `row`, or to row index[row], where `index` is an input of the kernel. */
+  /** Results of the kernel that hold row sums, so many to a row: of row `row`; or, where `index` is an input of the kernel and not null, of row index[row] of something else. */
   readonly sums: readonly { readonly result: number; readonly panels: number; readonly index: number | null }[];
 }
 

@@ -128,7 +128,7 @@ class Partitioning {
     }).build();
     this.#regions.set(product, region);
     if (sumsOver !== null) this.#sumsOver.set(product, sumsOver);
-    for (const { node, set } of region.frames.flatMap((f) => f.sums)) this.#parts.set(set ?? node, Math.ceil(columns / sumsOver!));
+    for (const { node, set } of region.frames.flatMap((f) => f.sums)) if (!set) this.#parts.set(node, Math.ceil(columns / sumsOver!));
     this.#take(region.nodes, [...region.reads, ...(region.prologue?.reads ?? [])], product);
   }
   #sum(node: Node<"sum">): void {

@@ -91,7 +91,8 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
     invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
     worked.push({ part, expression });
   }
-  if (!loaded) return null;
+  // Nor is it known where sums lie of which the kernel is not made yet.
+  if (!loaded || sets.some((set) => !layouts.of(set.inputs[0]!))) return null;
   const weight = madeWhenPacked.has(b!) ? layouts.result(b!, 0) : layouts.valueOf(b!);
   const known = new Set([...valuesOf([loaded]), weight, ...valuesOf(worked.map((w) => w.expression))]);
   const valueFor = (node: Node): Value => {

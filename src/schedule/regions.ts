@@ -26,7 +26,7 @@ export class RegionBuilder {
   readonly #rotations = new Map<Node, Rotation & { readonly of: Node; readonly layout: Omit<Layout, "value"> }>();
   /** Of the whole product. */
   #scatter: Node<"put" | "set"> | null = null;
-  /** Of sums over the rows that are scattered: the set in sums that there are. */
+  /** Of sums over the rows that are scattered: the set that puts them in place of those of the same rows. */
   readonly #sumSets = new Map<Node<"sum">, Node<"set">>();
   /** Of slices: the set behind structure, by what is in the frame before that. */
   readonly #placed = new Map<Node, Node<"set">>();
@@ -168,7 +168,11 @@ export class RegionBuilder {
     const ready = readyAt(x!) < this.#before && readyAt(index!) < this.#before;
     const fits = node.attrs.dim === 0 && this.#lead.length === 1 && this.#isWhole(rows!) && this.#frameOf.get(rows!)!.second === null;
     if (!fits || this.#with.isTaken(node) || !ready || this.#isSettled(this.#frameOf.get(rows!))) return false;
-    if (!demand.isReadWithin(rows!, (r) => r === node || this.#frameOf.has(r) || (isOp(r, "sum") && this.#sums.has(r)))) return false;
+    const within = (r: Node): boolean => r === node || this.#frameOf.has(r) || (isOp(r, "sum") && this.#sums.has(r));
+    if (!demand.isReadWithin(rows!, within)) return false;
+    // A kernel for these rows alone would come later, when all others have read x.
+    const alone = demand.isReadWithin(rows!, (r) => r === node);
+    if (!alone && demand.readers(x!).some(({ node: r }) => r === null || (!within(r) && readyAt(r) >= this.#before))) return false;
     return !this.#readsAnyhow(x!) && this.#readsOnlyAt(x!, index!);
   }
   /** The sums of rows that are scattered replace those that there were, where these lie in parts as well. */

@@ -40,10 +40,11 @@ function find(nodes: readonly Node[], abilities: (product: Node<"matmul">) => Pr
   const makers = productsOf(nodes);
   /** In how many parts a sum over rows of a value is left by the kernel that makes those; null where that cannot sum. */
   const partsOf = (node: Node): number | null => {
-    const made = makers.get(node);
-    const columns = made && typeOf(made.product).shape.at(-1);
-    const panel = typeof columns === "number" ? abilities(made!.product).sumsOver : null;
-    return panel && Math.ceil((columns as number) / panel); // a number wherever there is a panel
+    const product = makers.get(node)?.product;
+    const columns = product && typeOf(product).shape.at(-1);
+    if (typeof columns !== "number") return null;
+    const panel = abilities(product!).sumsOver;
+    return panel && Math.ceil(columns / panel);
   };
   const keys = new Keys();
   const chosen = new Set<Node>();
@@ -74,16 +75,34 @@ function isCausal({ inputs: [, index], attrs: { dim } }: Node<"take" | "put">): 
 
 /** Biases, gates and residual additions between a product and the stream. */
 const MOST_STEPS = 4;
+/** Operators between such a gate and what was there before the product. */
+const MOST_SEEN = 32;
 
-/** The product whose kernel makes a value: that of which it is the result, or what a few operators make of it, element by element; of several the last. */
+/**
+ * The product whose kernel makes a value: that of which it is the result, or what a few operators make of it, element by element; of several the last. What else they read does not
+ * depend on it, as a norm of it would.
+ */
 function productsOf(nodes: readonly Node[]): ReadonlyMap<Node, { readonly product: Node<"matmul">; readonly steps: number }> {
   const makers = new Map<Node, { readonly product: Node<"matmul">; readonly steps: number; readonly at: number }>();
+  const places = new Map(nodes.map((node, i) => [node, i]));
+  /** Whether a value may have to wait for the product at a place. */
+  const waits = (value: Node, place: number): boolean => {
+    const seen = new Set([value]);
+    for (const n of seen) {
+      if (places.get(n)! < place) continue; // what comes before it does not depend on it
+      if (isOp(n, "matmul") || isOp(n, "attention") || seen.size > MOST_SEEN) return true;
+      for (const input of n.inputs) seen.add(input);
+    }
+    return false;
+  };
   nodes.forEach((node, at) => {
     if (isOp(node, "matmul")) makers.set(node, { product: node, steps: 0, at });
     if (!isPointwise(node)) return;
     const { shape } = typeOf(node);
     const [last] = node.inputs.flatMap((n) => (equalShapes(typeOf(n).shape, shape) ? (makers.get(n) ?? []) : [])).toSorted((a, b) => b.at - a.at);
-    if (last && last.steps < MOST_STEPS) makers.set(node, { ...last, steps: last.steps + 1 });
+    if (!last || last.steps === MOST_STEPS) return;
+    const others = node.inputs.filter((n) => makers.get(n)?.product !== last.product);
+    if (!others.some((n) => waits(n, last.at))) makers.set(node, { ...last, steps: last.steps + 1 });
   });
   return makers;
 }

@@ -27,6 +27,9 @@ const rows = (of: string, at: string, to: string): string => `${weight(`${to}w`,
 %${to}x = take {"dim":0}(%x, %${at})\n%${to}h = matmul {"transposed":false}(%${to}x, %${to}w)\n%${to}t = take {"dim":0}(%${of}, %${at})
 %${to}g = tanh(%${to}h)\n%${to}u = matmul {"transposed":false}(%${to}g, %${to}v)\n%${to} = add(%${to}t, %${to}u)`;
 const ROWS = rows("p", "i", "n");
+/** Rows that owe nothing to those that were there. */
+const fresh = (at: string, to: string): string =>
+  `${weight(`${to}w`, [4, 64])}\n%${to}x = take {"dim":0}(%x, %${at})\n%${to}h = matmul {"transposed":false}(%${to}x, %${to}w)\n%${to} = tanh(%${to}h)`;
 const STREAM = `${set("p", "i", "n", "y")}\n%ey = tanh(%y)\nresult "y" = %ey [B, T, 64] packed T 0 1`;
 
 const GRAPHS: Readonly<Record<string, string>> = {
@@ -54,6 +57,11 @@ ${rows("y", "j", "m")}\n${set("y", "j", "m", "y2")}
   "of a stream whose old rows are read later": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n%old = exp(%p)\nresult "old" = %old [B, T, 64] packed T 0 1\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
   "of rows that are added, not replaced": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n%y = put {"dim":0}(%p, %i, %n)\n%ey = tanh(%y)\nresult "y" = %ey [B, T, 64] packed T 0 1
 ${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
+  "of a product that waits for a copy": `${weight("w", [4, 64])}\n%xr = reshape {"shape":["rows(T)",2,2]}(%x)\n%xp = permute {"order":[0,2,1]}(%xr)\n%xf = reshape {"shape":["rows(T)",4]}(%xp)
+${HEAD.replace('matmul {"transposed":false}(%x, %w)', 'matmul {"transposed":false}(%xf, %w)').replace(weight("w", [4, 64]), "")}
+${squares("p", "s")}\n${fresh("i", "n")}\n${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
+  "of a product that waits for a bias": `${HEAD.replace("%p = ", `${weight("o", [8, 8])}\n%op = permute {"order":[1,0]}(%o)\n%of = reshape {"shape":[64]}(%op)\n%p0 = `).replace("%score", "%p = add(%p0, %of)\n%score")}
+${squares("p", "s")}\n${fresh("i", "n")}\n${STREAM}\n${squares("n", "r")}\n${set("s", "i", "r", "z")}\n${shown("z", "ez")}`,
   "added to what there is": `${HEAD}\n${squares("p", "s")}\n${ROWS}\n${STREAM}\n${squares("n", "r")}\n%z = put {"dim":0}(%s, %i, %r)\n${shown("z", "ez")}`,
 };
 
