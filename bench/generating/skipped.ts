@@ -14,7 +14,7 @@ export interface Model {
   readonly prompt: Uint32Array;
 }
 
-const ROUNDS = 120;
+const ROUNDS = 240;
 
 /** `full` has routed layers that every token skips; `without` has none. */
 export async function skippedLayers(device: Device, full: Model, without: Model): Promise<Skipped> {
@@ -22,13 +22,13 @@ export async function skippedLayers(device: Device, full: Model, without: Model)
   const less = (...left: readonly Role[]): Promise<Generator> => createGenerator(fewer(full.generation, roles, new Set(left)), device, full.weights);
   const [busy, bare] = [await less("idle"), await less("idle", "choice")];
   try {
-    const forms = [full, { ...full, generator: busy }, { ...full, generator: bare }, without];
+    const forms = [full.generator, busy, bare, without.generator];
     const times = forms.map((): number[] => []);
     const texts = forms.map(() => "");
     for (let round = 0; round <= ROUNDS; round++)
       for (let i = 0; i < forms.length; i++) {
         const turn = (i + round) % forms.length;
-        const { milliseconds, tokens } = await turnOf(forms[turn]!);
+        const { milliseconds, tokens } = await turnOf(forms[turn]!, full.prompt.slice(0, 1));
         texts[turn] = tokens.join();
         // The first round warms up.
         if (round > 0) times[turn]!.push(milliseconds);
@@ -42,10 +42,7 @@ export async function skippedLayers(device: Device, full: Model, without: Model)
   }
 }
 
-async function turnOf({
-  generator,
-  prompt,
-}: Pick<Model, "generator" | "prompt">): Promise<{ readonly milliseconds: number; readonly tokens: readonly number[] }> {
+async function turnOf(generator: Generator, prompt: Uint32Array): Promise<{ readonly milliseconds: number; readonly tokens: readonly number[] }> {
   const tokens: number[] = [];
   for await (const { token } of generator.generate([prompt], { maxTokens: TOKENS, sampling: { temperature: 1, seed: 7 } })) tokens.push(token);
   return { milliseconds: generator.summary!.generation / (TOKENS - 1), tokens };
