@@ -282,7 +282,7 @@ function build(finish: (code: ExitCode) => void): Command {
     weights,
     new Option("--tokenizer <path>", "a tokenizer.json (default: that of the folder, where the model is one, else bytes)"),
     new Option("--max-tokens <n>", "tokens added to each prompt, at most (default: the checkpoint's, else 256)"),
-    new Option("--temperature <x>", "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one of the next five)"),
+    new Option("--temperature <x>", "what logits are divided by; 0 takes the most likely token (default 0; 1 where tokens are drawn by one of the next four)"),
     new Option("--top-k <n>", "draw from the n most likely tokens (0: all)"),
     new Option("--top-p <share>", "draw from the most likely tokens that together have this probability"),
     new Option("--min-p <share>", "draw from tokens with at least this share of the largest probability"),

@@ -77,7 +77,7 @@ export class Generator {
 
   /**
    * Of the last generation: for each route of its summary, the positions of the tokens that took it, by sequence; null for a route of which nothing is kept, as no attention lies on
-   * it. Tokens that were computed after the end of their sequence are among them.
+   * it. Of a sequence that ended, those of its text: steps that were under way then are not told of.
    */
   async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
     if (this.#busy) throw busy();

@@ -58,6 +58,8 @@ export class Run {
   readonly #said: readonly number[][];
   readonly #asked: Uint32Array;
   readonly #ended: Uint8Array;
+  /** Of each sequence that has ended: by axis, its rows then. Steps that were under way go on to compute it. */
+  readonly #rowsAtEnd: (readonly number[] | undefined)[];
   readonly #outputs: readonly string[];
   readonly #layers: readonly number[];
   /** By axis, of each sequence: the rows of its prompt. */
@@ -76,6 +78,7 @@ export class Run {
     this.#said = prompts.map(() => []);
     this.#asked = new Uint32Array(prompts.length);
     this.#ended = new Uint8Array(prompts.length);
+    this.#rowsAtEnd = prompts.map(() => undefined);
     this.#layers = layersOn(place.generation);
     this.#outputs = ["token", "logprob", place.generation.counts];
   }
@@ -196,7 +199,10 @@ export class Run {
     const last = index + 1 === this.#most[sequence];
     const full = last && (this.#options.maxTokens === undefined || index + 1 < this.#options.maxTokens);
     const finish: Finish | null = this.#ends.has(token) ? "end" : this.#options.until?.(sequence, token) ? "stop" : full ? "context" : last ? "length" : null;
-    if (finish !== null) this.#ended[sequence] = 1;
+    if (finish !== null) {
+      this.#ended[sequence] = 1;
+      this.#rowsAtEnd[sequence] = this.#place.generation.axes.map((_, i) => this.#capacity.known(i)[sequence]!);
+    }
     const asked = this.#sampling.settings[sequence * SAMPLING_COLUMNS.length + SAMPLING_COLUMNS.indexOf("logProbability")] === 1;
     const depth = routes && routes.reduce((sum, taken, i) => sum + (taken ? this.#layers[i]! : 0), 0);
     return { sequence, index, token, logprob: asked || Number.isNaN(logprob) ? logprob : null, depth, routes, finish };
@@ -223,17 +229,22 @@ export class Run {
     await this.#place.prompt.growStates(this.#capacity.extents);
   }
 
+  /** The rows of each sequence on an axis, as far as its text goes. */
+  #rows(axis: number): readonly number[] {
+    return Array.from(this.#capacity.known(axis), (rows, b) => this.#rowsAtEnd[b]?.[axis] ?? rows);
+  }
+
   /** By axis, of each sequence, the positions of its rows; null where they are not kept. */
   async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
     const { axes } = this.#place.generation;
     const values = await this.#place.prompt.readStates(axes.flatMap((a) => a.positions ?? []));
     return axes.map(({ positions, capacity }, i) => {
-      const known = this.#capacity.known(i);
-      if (i === 0) return Array.from(known, (rows) => Uint32Array.from({ length: rows }, (_, at) => at));
+      const own = this.#rows(i);
+      if (i === 0) return own.map((rows) => Uint32Array.from({ length: rows }, (_, at) => at));
       if (positions === null || capacity === null) return null;
       const { data } = values.get(positions)!;
-      const room = data.length / known.length;
-      return Array.from(known, (rows, b) => Uint32Array.from(data.subarray(b * room, b * room + rows)));
+      const room = data.length / own.length;
+      return own.map((rows, b) => Uint32Array.from(data.subarray(b * room, b * room + rows)));
     });
   }
 
@@ -248,6 +259,7 @@ export class Run {
       prompts,
       read: this.#rowsRead,
       given: this.#said.map((tokens) => tokens.length),
+      rows: this.#place.generation.axes.map((_, i) => this.#rows(i)),
       capacity: this.#capacity,
       timing: this.#timing,
     });

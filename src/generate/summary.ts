@@ -35,6 +35,8 @@ export interface Done {
   readonly given: readonly number[];
   /** Rows of the prompts on each axis; empty where they were not read to their end. */
   readonly read: readonly (readonly number[])[];
+  /** The rows of each sequence on each axis, as far as its text goes. */
+  readonly rows: readonly (readonly number[])[];
   readonly capacity: Capacity;
   readonly timing: Timing;
 }
@@ -45,9 +47,9 @@ const sum = (list: Iterable<number>): number => {
   return total;
 };
 
-export function summarise(generation: Generation, { prompts, given, read, capacity, timing }: Done): Summary {
+export function summarise(generation: Generation, { prompts, given, read, rows: kept, capacity, timing }: Done): Summary {
   const { axes, layers } = generation;
-  const totals = axes.map((_, i) => sum(capacity.known(i)));
+  const totals = kept.map(sum);
   const bytes = axes.map(({ axis }) => layers.reduce((n, l) => n + (l.axis === axis ? l.bytes : 0), 0));
   const rows = axes.map(({ capacity: name }) => (name === null ? 0 : capacity.extents[name]! * prompts.length));
   const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((n, v, i) => n + v * b[i]!, 0);

@@ -49,6 +49,13 @@ it.each([
   // What a summary says of a generation whose routes take as many tokens as is expected.
   const rows = generation!.axes.map((a) => Uint32Array.of(T * a.expected));
   capacity.hear(Uint32Array.of(0), rows);
-  const { cache } = summarise(generation!, { prompts: [T], given: [1], read: rows.map((r) => [...r]), capacity, timing: new Timing() });
+  const { cache } = summarise(generation!, {
+    prompts: [T],
+    given: [1],
+    read: rows.map((r) => [...r]),
+    rows: rows.map((r) => [...r]),
+    capacity,
+    timing: new Timing(),
+  });
   expect(cache).toEqual({ used: executed.cache, allocated: executed.cache, dense: dense.cache });
 });

@@ -144,6 +144,24 @@ describe("a generation", () => {
 });
 
 describe("a generation that is ended early", () => {
+  it("counts no token that was computed behind the end of its text", async () => {
+    const generator = await open();
+    const prompts = [
+      [1, 2, 3],
+      [4, 5],
+    ];
+    await all(generator, prompts, { maxTokens: 5 });
+    const [wanted, places] = [generator.summary!, await generator.taken()];
+    const said = [0, 0];
+    await all(generator, prompts, { maxTokens: 30, until: (sequence) => ++said[sequence]! === 5 });
+    const { routes, cache, flops, generatedTokens } = generator.summary!;
+    expect(generatedTokens).toBe(10);
+    expect(routes[0]!.tokens).toBe(3 + 2 + 10 - 2);
+    expect([routes, cache.used, cache.dense, flops]).toEqual([wanted.routes, wanted.cache.used, wanted.cache.dense, wanted.flops]);
+    expect(await generator.taken()).toEqual(places);
+    generator.dispose();
+  });
+
   it("throws the reason of its signal, and leaves the generator fit for another", async () => {
     const generator = await open();
     const wanted = (await all(generator, [[1, 2, 3]], { maxTokens: 12 })).map((t) => t.token);
