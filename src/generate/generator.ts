@@ -77,7 +77,7 @@ export class Generator {
 
   /**
    * Of the last generation: for each route of its summary, the positions of the tokens that took it, by sequence; null for a route of which nothing is kept, as no attention lies on
-   * it. Of a sequence that ended, those of its text: steps that were under way then are not told of.
+   * it. Of a sequence that has ended only those of its text, not what steps computed that were under way then.
    */
   async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
     if (this.#busy) throw busy();

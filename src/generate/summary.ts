@@ -47,11 +47,11 @@ const sum = (list: Iterable<number>): number => {
   return total;
 };
 
-export function summarise(generation: Generation, { prompts, given, read, rows: kept, capacity, timing }: Done): Summary {
+export function summarise(generation: Generation, { prompts, given, read, rows, capacity, timing }: Done): Summary {
   const { axes, layers } = generation;
-  const totals = kept.map(sum);
+  const totals = rows.map(sum);
   const bytes = axes.map(({ axis }) => layers.reduce((n, l) => n + (l.axis === axis ? l.bytes : 0), 0));
-  const rows = axes.map(({ capacity: name }) => (name === null ? 0 : capacity.extents[name]! * prompts.length));
+  const room = axes.map(({ capacity: name }) => (name === null ? 0 : capacity.extents[name]! * prompts.length));
   const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((n, v, i) => n + v * b[i]!, 0);
   const own = layersOn(generation);
   return {
@@ -60,7 +60,7 @@ export function summarise(generation: Generation, { prompts, given, read, rows: 
     firstToken: timing.firstToken,
     generation: timing.generation,
     routes: axes.map(({ path }, i) => ({ path, layers: own[i]!, tokens: totals[i]! })),
-    cache: { used: dot(bytes, totals), allocated: dot(bytes, rows), dense: sum(bytes) * totals[0]! },
+    cache: { used: dot(bytes, totals), allocated: dot(bytes, room), dense: sum(bytes) * totals[0]! },
     flops: flopsPerToken(generation, totals, read, prompts.length),
   };
 }
