@@ -50,6 +50,13 @@ const SECTIONS = {
       short: 2,
       unit: "kills",
     },
+    {
+      file: "test/train/lock.test.ts",
+      only: "exactly one",
+      what: "races of four processes for a run's folder, with and without a lock of a dead one: exactly one gets it",
+      short: 50,
+      unit: "races",
+    },
     { file: "test/train/flat.test.ts", what: "memory of a training process stays flat", short: 500, unit: "steps of a tiny model" },
   ],
   generation: [

@@ -1,0 +1,99 @@
+// Who has a lock: a process, named such that another one can tell whether it still runs.
+import { createHash, randomBytes } from "node:crypto";
+import { readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
+
+/** A process, and one of the locks it took. */
+export interface Owner {
+  /** Name of the machine, for people. */
+  readonly host: string;
+  /**
+   * Where its number means anything: the machine, and on Linux the namespace of processes (a container has its own).
+   */
+  readonly place: string;
+  readonly pid: number;
+  /**
+   * When the process started, so that another of the same number is not taken for it; "0" where the system does not
+   * say.
+   */
+  readonly started: string;
+  readonly unique: string;
+}
+
+/** A name for a new lock of this process, no two alike. */
+export const newOwner = (): Owner => ({ ...self(), unique: randomBytes(8).toString("hex") });
+
+let known: Omit<Owner, "unique"> | null = null;
+
+function self(): Omit<Owner, "unique"> {
+  known ??= { host: hostOf(hostname()), place: placeOf(), pid: process.pid, started: startOf(process.pid) ?? "0" };
+  return known;
+}
+
+export const printOwner = ({ host, place, pid, started, unique }: Owner): string => [host, place, pid, started, unique].join("_");
+
+/** Null for what no `printOwner` wrote. */
+export function parseOwner(name: string): Owner | null {
+  const found = /^([a-zA-Z0-9.-]{1,40})_([0-9a-f]{16})_([1-9]\d{0,14})_([0-9a-f]{1,32})_([0-9a-f]{16})$/.exec(name);
+  if (!found) return null;
+  const [, host, place, pid, started, unique] = found;
+  return { host: host!, place: place!, pid: Number(pid), started: started!, unique: unique! };
+}
+
+/** `elsewhere`: on another machine, or in another container, where this one cannot look. */
+export function stateOf({ place, pid, started }: Owner): "runs" | "gone" | "elsewhere" {
+  if (place !== self().place) return "elsewhere";
+  if (!runs(pid)) return "gone";
+  const now = startOf(pid);
+  return started !== "0" && now !== null && now !== started ? "gone" : "runs";
+}
+
+/**
+ * Whether a process of that number runs, be it another user's. One that was killed and not waited for yet has ended.
+ */
+export function runs(pid: number): boolean {
+  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return !["Z", "X"].includes(statOf(pid)?.[0] ?? "");
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+const hostOf = (name: string): string => name.replaceAll(/[^a-zA-Z0-9.-]/g, "-").slice(0, 40) || "unknown";
+
+/** Machines of one name are told apart by the number that systemd gave them, where it did. */
+const placeOf = (): string =>
+  digest([hostname(), process.platform, read(() => readFileSync("/etc/machine-id", "utf8")), read(() => readlinkSync("/proc/self/ns/pid"))]).slice(0, 16);
+
+/**
+ * When a process started, as a digest of the ticks since the system did and of which start of the system that was; null
+ * where that cannot be told.
+ */
+function startOf(pid: number): string | null {
+  const ticks = statOf(pid)?.[19];
+  const boot = read(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8"));
+  return ticks === undefined || boot === null ? null : digest([ticks, boot]).slice(0, 16);
+}
+
+/**
+ * What Linux says of a process behind its name, which may hold anything (proc_pid_stat(5)): its state first, its start
+ * as the twentieth.
+ */
+function statOf(pid: number): readonly string[] | null {
+  const stat = read(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? null;
+}
+
+const digest = (parts: unknown): string => createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+
+/** Null where the system has no such file. */
+function read(body: () => string): string | null {
+  try {
+    return body();
+  } catch (cause) {
+    if (typeof (cause as NodeJS.ErrnoException).code === "string") return null;
+    throw cause;
+  }
+}
