@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 // `npm test`: sets the checkout up, then lint, types and tests. The last line says how many checks passed and failed; the status is 0 only where none failed.
+// `npm test -- <words>` runs only the tests that match, by the path of their file or, where no path has the word, by their name.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { installPackages } from "../playground/packages.mjs";
 import { setupOrExit } from "./setup.mjs";
+import { filterOf } from "./test-filter.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -24,30 +26,31 @@ const passes = (title, command, args) => {
   return status === 0;
 };
 
-const checks = [
+const filter = filterOf(process.argv.slice(2), root);
+if (filter.vitest === null) {
+  process.stdout.write(`no test matches ${filter.words.join(" ")}\n\n0 passed, 0 failed\n`);
+  process.exit(1);
+}
+const wholeProject = () => [
   passes("lint (oxlint)", bin("oxlint"), ["--type-aware", "--deny-warnings"]),
   passes("format (oxfmt)", bin("oxfmt"), ["--check", "."]),
   passes("types (tsc)", bin("tsc"), ["-p", "."]),
   passes("types of the playground (tsc)", bin("tsc"), ["-p", "playground"]),
 ];
+const checks = filter.words.length === 0 ? wholeProject() : [];
 
 const report = join(root, "node_modules", ".cache", "modc", "test-report.json");
 mkdirSync(dirname(report), { recursive: true });
 rmSync(report, { force: true });
-const green = passes("tests (vitest)", bin("vitest"), [
-  "run",
-  "--reporter=default",
-  "--reporter=json",
-  `--outputFile.json=${report}`,
-  ...process.argv.slice(2),
-]);
+const green = passes("tests (vitest)", bin("vitest"), ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...filter.vitest]);
 const tests = readReport();
 
 const passed = tests.passed + checks.filter((ok) => ok).length;
 // A run that broke off (a file that does not load, a worker that died) is a failure even where no single test is.
 const failed = Math.max(tests.failed, green ? 0 : 1) + checks.filter((ok) => !ok).length;
+if (passed + failed === 0) process.stdout.write(`\nno test matches ${filter.words.join(" ")}\n`);
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
-process.exitCode = failed === 0 ? 0 : 1;
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 
 function readReport() {
   try {
