@@ -1,8 +1,8 @@
 // Prompts as flags say them: a text, the text of a file or of standard input, or the message of a chat.
-import { readFileSync } from "node:fs";
 import type { Prompt } from "../generate/prompts.js";
 import { EXIT, UserError } from "./exit.js";
 import { readText } from "./files.js";
+import { io } from "./io.js";
 
 export interface PromptFlags {
   /** A text, `@file`, or `-` for standard input. */
@@ -24,7 +24,7 @@ export function promptsOf({ prompt = [], chat = false, system }: PromptFlags): r
 
 function standardInput(): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(0));
+    return new TextDecoder("utf-8", { fatal: true }).decode(io().stdin());
   } catch (fault) {
     if (fault instanceof TypeError) throw new UserError("standard input is not UTF-8 text");
     throw fault;

@@ -1,29 +1,29 @@
 // Standard output and error: results on the one, everything else on the other.
 import { EXIT } from "./exit.js";
+import { io, type Output } from "./io.js";
 
 /** Prints a line of results. */
-export const out = (text: string): void => void process.stdout.write(`${text}\n`);
+export const out = (text: string): void => void io().stdout.write(`${text}\n`);
 
 /** Prints a result as JSON: numbers that JSON lacks as the strings "NaN", "Infinity" and "-Infinity". */
 export const outJson = (value: unknown): void =>
   out(JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v), 1));
 
 /** Says something beside the results. */
-export const say = (text: string): void => void process.stderr.write(`${text}\n`);
+export const say = (text: string): void => void io().stderr.write(`${text}\n`);
 
 export const error = (message: string, hint: string | null): void =>
   say(`${paint("31;1", "error")}: ${message}${hint === null ? "" : `\n  ${paint("36;1", "hint")}: ${hint}`}`);
 
 /** Whether standard error may be coloured: a terminal, and NO_COLOR (https://no-color.org) not set. */
-export const useColor = (stream: NodeJS.WriteStream = process.stderr): boolean =>
-  !process.env["NO_COLOR"] && (stream.isTTY || Boolean(process.env["FORCE_COLOR"]));
+export const useColor = (stream: Output = io().stderr): boolean => !io().env["NO_COLOR"] && (Boolean(stream.isTTY) || Boolean(io().env["FORCE_COLOR"]));
 
 const paint = (style: string, text: string): string => (useColor() ? `\u001b[${style}m${text}\u001b[0m` : text);
 
 /** Columns a table or strip may take. */
-export const columns = (): number => Math.max(40, Math.min(process.stdout.columns ?? 100, 160));
+export const columns = (): number => Math.max(40, Math.min(io().stdout.columns ?? 100, 160));
 
-/** A reader that stops reading (`modc … | head`) is no fault; an interrupt ends at once, with the code shells know. */
+/** For the process that is the command line. A reader that stops reading (`modc … | head`) is no fault; an interrupt ends at once, with the code shells know. */
 export function handleStreams(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on("error", (fault: NodeJS.ErrnoException) => {
@@ -44,9 +44,11 @@ export function onInterrupt(stop: () => void): () => void {
     stopped = true;
     stop();
   };
+  const before = SIGNALS.filter((signal) => process.listeners(signal).includes(interrupt));
   for (const signal of SIGNALS) process.off(signal, interrupt).on(signal, once);
   return () => {
-    for (const signal of SIGNALS) process.off(signal, once).on(signal, interrupt);
+    for (const signal of SIGNALS) process.off(signal, once);
+    for (const signal of before) process.on(signal, interrupt);
   };
 }
 
@@ -61,16 +63,16 @@ export class Progress {
   /** `stage` is what is being done; `detail` how far it is. */
   report(stage: string, detail = ""): void {
     if (Date.now() - this.#start < QUIET_MS) return;
-    if (process.stderr.isTTY) {
+    if (io().stderr.isTTY) {
       this.clear();
       this.#shown = detail === "" ? stage : `${stage} ${detail}`;
-      process.stderr.write(this.#shown);
+      io().stderr.write(this.#shown);
     } else if (stage !== this.#stage) say(`${stage} …`);
     this.#stage = stage;
   }
 
   clear(): void {
-    if (this.#shown !== "") process.stderr.write("\r\u001b[K");
+    if (this.#shown !== "") io().stderr.write("\r\u001b[K");
     this.#shown = "";
   }
 }

@@ -1,5 +1,6 @@
 // What a run of training shows while it goes: a line kept up to date in a terminal, elsewhere one now and then.
 import type { TrainEvent } from "../train/events.js";
+import { io } from "./io.js";
 import { say } from "./terminal.js";
 import { percent, withPrefix } from "./units.js";
 
@@ -11,7 +12,7 @@ const RECENT = 20;
 type Step = Extract<TrainEvent, { kind: "step" }>;
 
 export class TrainProgress {
-  readonly #terminal = process.stderr.isTTY;
+  readonly #terminal = io().stderr.isTTY;
   readonly #recent: { readonly tokens: number; readonly seconds: number; readonly flops: number }[] = [];
   #steps = 0;
   #last = -Infinity;
@@ -44,7 +45,7 @@ export class TrainProgress {
   }
 
   clear(): void {
-    if (this.#shown) process.stderr.write("\r\u001b[K");
+    if (this.#shown) io().stderr.write("\r\u001b[K");
     this.#shown = false;
   }
 
@@ -65,10 +66,10 @@ export class TrainProgress {
     if (!this.#terminal) say(text);
     else {
       this.clear();
-      process.stderr.write(text.slice(0, Math.max(20, (process.stderr.columns || 120) - 1)));
+      io().stderr.write(text.slice(0, Math.max(20, (io().stderr.columns || 120) - 1)));
       this.#shown = true;
       if (last) {
-        process.stderr.write("\n");
+        io().stderr.write("\n");
         this.#shown = false;
       }
     }

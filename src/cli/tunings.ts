@@ -8,6 +8,7 @@ import { isOf, parseTunings, TuningsError, type Adapter, type TuningsFile } from
 import { misfitOf, type Tunings } from "../schedule/tunings/index.js";
 import { EXIT, UserError } from "./exit.js";
 import { readText } from "./files.js";
+import { io } from "./io.js";
 import { say } from "./terminal.js";
 
 export interface TuningsFlags {
@@ -16,7 +17,7 @@ export interface TuningsFlags {
 }
 
 /** The user's folder for them: XDG_CACHE_HOME where that is an absolute path, as its specification wants, else ~/.cache; on Windows the local data of applications. */
-export function tuningsFolder(env: Readonly<Record<string, string | undefined>> = process.env): string {
+export function tuningsFolder(env: Readonly<Record<string, string | undefined>> = io().env): string {
   const named = process.platform === "win32" ? env["LOCALAPPDATA"] : env["XDG_CACHE_HOME"];
   return join(named && isAbsolute(named) ? named : join(homedir(), ".cache"), "modc", "tunings");
 }

@@ -1,7 +1,14 @@
 // The version of modc: package.json's.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 
+/** Of the nearest package.json above this file: built, bundled and as source it lies at different depths. */
 export function modcVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string }; // our own file
+  let place = new URL("./package.json", import.meta.url);
+  while (!existsSync(place)) {
+    const above = new URL("../package.json", place);
+    if (above.href === place.href) throw new Error("modc bug: there is no package.json above the command line");
+    place = above;
+  }
+  const { version } = JSON.parse(readFileSync(place, "utf8")) as { version: string }; // our own file
   return version;
 }

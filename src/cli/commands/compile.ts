@@ -6,6 +6,7 @@ import { formatBytes } from "../../runtime/errors.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
 import { compileFile, type Finished, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { io } from "../io.js";
 import { out, outJson } from "../terminal.js";
 import { readTunings, tuningsOn, type TuningsFlags } from "../tunings.js";
 
@@ -21,7 +22,7 @@ export async function compile(file: string, flags: CompileFlags): Promise<ExitCo
   const program = await chosen(await compileFile(file, flags), flags);
   const text = printProgram(program);
   if (flags.output === undefined) {
-    process.stdout.write(text);
+    io().stdout.write(text);
     return EXIT.fine;
   }
   writeText(flags.output, text);

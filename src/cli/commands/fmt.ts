@@ -3,6 +3,7 @@ import { formatSource } from "../../syntax/format-source.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { readSource, writeText } from "../files.js";
 import { showDiagnostics } from "../frontend.js";
+import { io } from "../io.js";
 import { out, outJson } from "../terminal.js";
 
 export interface FmtFlags {
@@ -20,7 +21,7 @@ export function fmt(files: readonly string[], flags: FmtFlags): ExitCode {
     const { text, diagnostics } = formatSource(source.text, file);
     showDiagnostics(diagnostics, [source]);
     if (text === null) broken.push(file);
-    else if (flags.stdout) process.stdout.write(text);
+    else if (flags.stdout) io().stdout.write(text);
     else if (text !== source.text) {
       changed.push(file);
       if (!flags.check) writeText(file, text);

@@ -13,6 +13,7 @@ import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, Quit, UserError, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
 import { compileOptions, showDiagnostics, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { io } from "../io.js";
 import { jsonLine, jsonLines, oneText, severalTexts, type Shown } from "../generated.js";
 import { summaryLines } from "../generation-summary.js";
 import { heated } from "../heated.js";
@@ -132,10 +133,10 @@ async function listen(events: AsyncIterable<GeneratedText>, signal: AbortSignal,
 }
 
 function shownBy(session: TextSession, { json, showDepth }: GenerateFlags, sequences: number): Shown {
-  const write = (text: string): void => void process.stdout.write(text);
+  const write = (text: string): void => void io().stdout.write(text);
   if (json) return jsonLines(write);
-  const depth = showDepth ? new DepthText(session.generation, useColor(process.stdout)) : null;
-  const safe = process.stdout.isTTY;
+  const depth = showDepth ? new DepthText(session.generation, useColor(io().stdout)) : null;
+  const safe = Boolean(io().stdout.isTTY);
   return sequences === 1 ? oneText(write, depth, safe) : severalTexts(write, sequences, depth, safe);
 }
 
@@ -150,7 +151,7 @@ function report(session: TextSession, summary: Summary, events: readonly (readon
       tokens: own.map((e) => e.token),
       finish: own.at(-1)?.finish ?? null,
     }));
-    process.stdout.write(`${jsonLine({ model: session.name, device: session.device.info.name, texts, interrupted, summary })}\n`);
+    io().stdout.write(`${jsonLine({ model: session.name, device: session.device.info.name, texts, interrupted, summary })}\n`);
     return;
   }
   say(

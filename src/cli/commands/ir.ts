@@ -6,6 +6,7 @@ import { optimize, stages } from "../../passes/index.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
 import { placer } from "../../diagnostics/span.js";
+import { io } from "../io.js";
 import { outJson, say } from "../terminal.js";
 
 export interface IrFlags extends ModelFlags {
@@ -41,7 +42,7 @@ export async function ir(file: string, flags: IrFlags): Promise<ExitCode> {
     });
   else {
     for (const { pass, rule, what } of fired) say(`${pass}: ${rule}: ${what}`);
-    process.stdout.write(text);
+    io().stdout.write(text);
   }
   return EXIT.fine;
 }
