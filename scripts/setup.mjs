@@ -133,7 +133,7 @@ export function build() {
   if (spawnSync(process.execPath, [join(root, "scripts", "bundle.mjs")], { cwd: root, stdio: ["ignore", 2, 2] }).status !== 0)
     throw new SetupError("the runtime of built packages could not be bundled");
   const fingerprint = current();
-  // Built beside its place and then renamed, so that a running modc never sees half a build. The same depth keeps source maps right.
+  // Built beside its place and then renamed, so that a running modc never sees half a build.
   const fresh = join(root, `.dist-${process.pid}`);
   const old = join(root, `.dist-${process.pid}-old`);
   try {

@@ -1,4 +1,5 @@
 // The public API: the compiler and its stages. The runtime is `modc/runtime`.
+/// <reference path="./ambient.ts" preserve="true" />
 export { compile, type CompileOptions, type Compiled } from "./compile.js";
 export {
   compileGeneration,

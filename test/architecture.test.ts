@@ -8,6 +8,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** A room imports itself and rooms that stand before it. */
 const ORDER = [
+  "ambient",
   "size",
   "embedded",
   "bundled",

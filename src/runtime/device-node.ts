@@ -1,6 +1,7 @@
 // Opening a device in Node: Dawn through the `webgpu` package, and SwiftShader where no driver is found.
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
+import type * as Dawn from "webgpu";
 import { isSoftware, softwareOnly, type DeviceKind, type OpenDeviceOptions, type OpenedAdapter } from "./device.js";
 import { driverManifests } from "./drivers-node.js";
 import { NoDeviceError } from "./errors.js";
@@ -9,11 +10,16 @@ import { loadVulkan, SYSTEM_LOADER, SWIFTSHADER_PACKAGE, unpackSwiftShader } fro
 /** Which driver an instance of Dawn sees: what the system has, Mesa's lavapipe alone, or SwiftShader alone. */
 type Driver = "system" | "lavapipe" | "swiftshader";
 
+/** What brings Dawn to Node, of the version that is tested. */
+export const DAWN_PACKAGE = "webgpu@0.6.2";
+
 // One `create()` for each driver: an instance loads drivers once and never looks again. What `create()` returns must stay referenced.
 const instances = new Map<Driver, Promise<GPU>>();
 
 /** An adapter of the wanted kind; throws NoDeviceError. */
 export async function openNodeAdapter(options: OpenDeviceOptions): Promise<OpenedAdapter> {
+  // Before a driver is looked for: without Dawn none would help.
+  await importDawn();
   const kind = options.kind ?? kindFromEnvironment();
   const fallback = options.fallback ?? !process.env["MODC_NO_FALLBACK"];
   const found = await findAdapter(kind, fallback);
@@ -64,15 +70,20 @@ function kindFromEnvironment(): DeviceKind | null {
 }
 
 async function createInstance(): Promise<GPU> {
+  const { create } = await importDawn();
+  // Timestamps in full: the default steps by 65.5 µs.
+  return create(["disable-dawn-features=timestamp_quantization"]);
+}
+
+/** The package is an optional peer: who compiles only, or runs in a page, does without its 130 MB. */
+async function importDawn(): Promise<typeof Dawn> {
   try {
-    const { create } = await import("webgpu");
-    // Timestamps in full: the default steps by 65.5 µs.
-    return create(["disable-dawn-features=timestamp_quantization"]);
+    return await import("webgpu");
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
     const reason = cause instanceof Error ? cause.message.split("\n")[0]! : String(cause);
     throw missing
-      ? new NoDeviceError("the package webgpu is not installed", { hint: "npm install webgpu@0.6.2", cause })
+      ? new NoDeviceError("the package webgpu, which has Dawn, is not installed", { hint: `npm install ${DAWN_PACKAGE}`, cause })
       : new NoDeviceError(`Dawn does not run on this system (${process.platform} ${process.arch}): ${reason}`, {
           hint: "on Linux it needs glibc 2.34 or later",
           cause,

@@ -1,4 +1,5 @@
 // The runtime: runs compiled programs on a WebGPU device, in Node or in a page, without the compiler.
+/// <reference path="../ambient.ts" preserve="true" />
 export { Device, openDevice, type DeviceInfo, type DeviceKind, type DeviceLimit, type OpenDeviceOptions } from "./device.js";
 export * from "./errors.js";
 export type { LiveValue } from "./extents.js";

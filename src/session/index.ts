@@ -1,4 +1,5 @@
 // The public API of sessions, in Node: a model's file or folder becomes something that goes on from texts.
+/// <reference path="../ambient.ts" preserve="true" />
 export { SessionError, SourceError } from "./errors.js";
 export { openSession, type OpenSessionOptions } from "./open-node.js";
 export type { Prompt, Prompts } from "../generate/prompts.js";

@@ -1,4 +1,5 @@
 // The public API of tokenizers, in Node: text to tokens and back, text as it comes, prompts of chats.
+/// <reference path="../ambient.ts" preserve="true" />
 export { chatTemplate, type ChatOptions, type ChatTemplate, type Message } from "./chat.js";
 export { TokenizerError, type TokenizerErrorCode } from "./errors.js";
 export { piecesOf, TextStream } from "./text-stream.js";

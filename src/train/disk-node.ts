@@ -1,5 +1,5 @@
 // Writing to disk so that a power cut leaves the old or the new, and never half: files and folders are synced, then renamed.
-import { mkdir, open, rename, rm, type FileHandle } from "node:fs/promises";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { TrainError } from "./errors.js";
 
@@ -44,9 +44,16 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
+/** What is asked of an open file, in words that need no types of Node. */
+export interface OpenedFile {
+  write(bytes: Uint8Array, offset?: number, length?: number): Promise<{ readonly bytesWritten: number }>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
 /** What writing needs of the file system: tests give one that fails. */
 export interface Disk {
-  open(path: string, flags: string): Promise<Pick<FileHandle, "write" | "sync" | "close">>;
+  open(path: string, flags: string): Promise<OpenedFile>;
   mkdir(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;

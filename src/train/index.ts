@@ -1,4 +1,5 @@
 // The public API of training, in Node: a run as an iterator of events, and the parts it is made of.
+/// <reference path="../ambient.ts" preserve="true" />
 export { batchAt, batchesOf, type TextInputs } from "./batches.js";
 export { readCheckpoint, type Checkpoint } from "./checkpoint-node.js";
 export { openCorpus, type Corpus, type CorpusOptions } from "./corpus-node.js";

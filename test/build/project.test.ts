@@ -1,4 +1,5 @@
 // What users install: the packed modc and a built model, checked by the tools that check packages, used from TypeScript, in Node and through a bundler.
+import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
@@ -7,7 +8,7 @@ import { modc, root } from "../cli/spawn.js";
 import { packModc, project } from "./project.js";
 
 const TEXT = "Call me Ishmael. Some years ago";
-const DEPENDENCIES = ["webgpu", "chevrotain", "@chevrotain", "commander", "@huggingface"];
+const DEPENDENCIES = ["webgpu", "@webgpu", "@types", "chevrotain", "@chevrotain", "commander", "@huggingface"];
 
 describe("a project that installs modc and a model", () => {
   const own = project(DEPENDENCIES);
@@ -27,6 +28,17 @@ describe("a project that installs modc and a model", () => {
     expect([status, stderr]).toEqual([0, ""]);
   });
   afterAll(own.remove);
+
+  /** As if this package were not there. */
+  function without<T>(name: string, body: () => T): T {
+    const [path, aside] = [join(own.path, "node_modules", name), join(own.path, "node_modules", `-${name}`)];
+    renameSync(path, aside);
+    try {
+      return body();
+    } finally {
+      renameSync(aside, path);
+    }
+  }
 
   it.each(["modc", "moby"])("publint has nothing to say of %s", async (name) => {
     const { messages, pkg } = await publint({ pkgDir: join(own.path, "node_modules", name), pack: false, strict: true });
@@ -133,6 +145,58 @@ export const same: [
     expect(wrong.stdout).toMatch(/wrong\.ts\(2,.*'text' does not exist in type 'Inputs'/);
   });
 
+  it("types need neither the DOM library nor those of WebGPU or Node, and agree with each", () => {
+    const use = (entry: string): string => `export * as all${entry.replace("/", "_")} from "modc${entry}";\n`;
+    own.write("all.ts", ["", "/runtime", "/generate", "/session", "/train", "/tokenizer"].map(use).join(""));
+    own.write(
+      "cancel.ts",
+      `import { load, openDevice } from "modc/runtime";
+import { compile } from "modc";
+export async function run(source: string, device: GPUDevice, signal: AbortSignal): Promise<Float32Array> {
+  const opened = await openDevice({ device });
+  const session = await load(compile(source).program!, opened, "weights.safetensors", { signal });
+  const { output } = await session.run({ tokens: [[1]] });
+  return output!.data as Float32Array;
+}
+`,
+    );
+    const flags = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--lib"];
+    // Declarations of packages are checked too, but those of @webgpu/types, which do not agree with TypeScript's own of a page, nor do without them.
+    for (const libraries of [
+      ["es2023", "--types", ""],
+      ["es2023", "--types", "node"],
+      ["es2023", "--types", "node,@webgpu/types", "--skipLibCheck"],
+      ["es2023,dom", "--types", ""],
+      ["es2023,dom", "--types", "node,@webgpu/types", "--skipLibCheck"],
+    ]) {
+      const { status, stdout } = own.run("tsc", [...flags, ...libraries, "all.ts", "cancel.ts"]);
+      expect([status, stdout], libraries.join(" ")).toEqual([0, ""]);
+    }
+  });
+
+  it("modc without the package webgpu compiles, and says what to install where a device is asked for", () => {
+    own.write(
+      "bare.mjs",
+      `import { compile } from "modc";
+import { openDevice } from "modc/runtime";
+const { program } = compile("model M() { forward(x: f32[4]) -> f32[4] { x + 1 } }");
+console.log(program.model);
+try { await openDevice(); } catch (e) { console.log(e.name, "|", e.message, "|", e.hint); }
+`,
+    );
+    const cli = join("node_modules", "modc", "dist", "src", "cli", "main.js");
+    own.write("m.mod", "model M() {\n  forward(x: f32[4]) -> f32[4] { x + 1 }\n}\n");
+    const { run, command } = without("webgpu", () => ({
+      run: own.run("node", ["bare.mjs"]),
+      command: own.run("node", [cli, "run", "m.mod", "--input", "x=[1,2,3,4]"]),
+    }));
+    const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly devDependencies: Record<string, string> };
+    const install = `npm install webgpu@${devDependencies["webgpu"]}`;
+    expect(run.stdout, run.stderr).toBe(`M\nNoDeviceError | the package webgpu, which has Dawn, is not installed | ${install}\n`);
+    expect([command.status, command.stdout]).toEqual([3, ""]);
+    expect(command.stderr).toContain(install);
+  });
+
   it("the model without the package webgpu says what to install", () => {
     const bare = project([]);
     try {
@@ -141,11 +205,9 @@ export const same: [
         `import model from ${JSON.stringify(join(own.path, "copy", "index.js"))};\ntry { await model.load(); } catch (e) { console.log(e.code, "|", e.message, "|", e.hint); }\n`,
       );
       own.run("node", ["-e", `require("node:fs").cpSync("node_modules/moby", "copy", { recursive: true })`]);
-      own.run("node", ["-e", `require("node:fs").renameSync("node_modules/webgpu", "node_modules/-webgpu")`]);
-      const { stdout, stderr } = bare.run("node", ["run.mjs"]);
+      const { stdout, stderr } = without("webgpu", () => bare.run("node", ["run.mjs"]));
       expect(stdout, stderr).toBe("no-device | the package webgpu is not installed | npm install webgpu, or give your own device\n");
     } finally {
-      own.run("node", ["-e", `require("node:fs").renameSync("node_modules/-webgpu", "node_modules/webgpu")`]);
       bare.remove();
     }
   });

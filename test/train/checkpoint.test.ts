@@ -145,7 +145,7 @@ function failing(at: number, code: string): { readonly on: Disk; readonly failed
     async open(path, flags) {
       step();
       const handle = await disk.open(path, flags);
-      const half = (async (bytes: Uint8Array, from: number) => {
+      const half = async (bytes: Uint8Array, from = 0): Promise<{ readonly bytesWritten: number }> => {
         try {
           step();
         } catch (error) {
@@ -153,7 +153,7 @@ function failing(at: number, code: string): { readonly on: Disk; readonly failed
           throw error;
         }
         return handle.write(bytes, from);
-      }) as typeof handle.write; // the form that is used
+      };
       const sync = async (): Promise<void> => {
         step();
         await handle.sync();

@@ -1,0 +1,17 @@
+// Names of WebGPU and of the DOM in the declarations of modc: empty where nobody else declares them, so that types need neither the DOM library nor @webgpu/types.
+// An interface of the same name, from wherever it comes, is merged with the one here, which adds nothing to it.
+
+declare global {
+  interface AbortSignal {}
+  interface GPUAdapter {}
+  interface GPUAdapterInfo {}
+  interface GPUBindGroupLayout {}
+  interface GPUBuffer {}
+  interface GPUBufferDescriptor {}
+  interface GPUCommandEncoder {}
+  interface GPUComputePipeline {}
+  interface GPUDevice {}
+  interface GPUQuerySet {}
+}
+// oxlint-disable-next-line unicorn/require-module-specifiers -- `declare global` stands in a module
+export {};
