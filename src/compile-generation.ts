@@ -6,6 +6,7 @@ import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import type { SourceFile } from "./diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
 import { COUNTS, generationGraphs, SAMPLING_STATES, SEQUENCES, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
+import { numbered as distinct } from "./check/inspect.js";
 import { lower } from "./lower/lower.js";
 import { optimize } from "./passes/index.js";
 import { GENERATION_FORMAT, GENERATION_VERSION, type Generation } from "./program/generation.js";
@@ -61,14 +62,16 @@ export function generationModel(source: string, options: CompileGenerationOption
   const graphs: GenerationGraphs = { ...made, prompt: optimize(made.prompt, { verify }), step: optimize(made.step, { verify }) };
   const forTarget = (target: Target, tunings?: Tunings): Generation => {
     const program = (graph: Graph): Program => programFor({ graph, model, sources }, target, tunings, options.precision, options.weightPrecision);
-    return generationOf(made, program(graphs.prompt), program(graphs.step));
+    return generationOf(made, model.routes, program(graphs.prompt), program(graphs.step));
   };
   return { forTarget, graphs, model, diagnostics, sources };
 }
 
-function generationOf(made: GenerationGraphs, prompt: Program, step: Program): Generation {
+function generationOf(made: GenerationGraphs, routes: Model["routes"], prompt: Program, step: Program): Generation {
   const { axes } = made.prompt;
   const [root] = made.axes;
+  const names = routeNames(made.axes, routes);
+  const layers = distinct(made.layers.map(({ path }) => path || "attention"));
   return {
     format: GENERATION_FORMAT,
     version: GENERATION_VERSION,
@@ -82,15 +85,21 @@ function generationOf(made: GenerationGraphs, prompt: Program, step: Program): G
     sequenceAxis: SEQUENCES,
     sampling: { settings: SAMPLING_STATES.settings, seeds: SAMPLING_STATES.seeds, bias: SAMPLING_STATES.bias },
     counts: COUNTS,
-    axes: made.axes.map(({ axis, capacity, positions, path }) => ({
+    axes: made.axes.map(({ axis, capacity, positions }, i) => ({
       axis,
       capacity,
       positions,
-      path,
+      path: names[i]!,
       expected: toNumber(expectedOf(axes, axis)),
     })),
-    layers: made.layers.map(({ path, axis, keys, values }) => ({ path, axis, bytes: bytesOf(made.prompt, keys) + bytesOf(made.prompt, values) })),
+    layers: made.layers.map(({ axis, keys, values }, i) => ({ path: layers[i]!, axis, bytes: bytesOf(made.prompt, keys) + bytesOf(made.prompt, values) })),
   };
+}
+
+/** Of all tokens none; of a route the name the model has for it, else its call. */
+function routeNames([, ...chosen]: GenerationGraphs["axes"], routes: Model["routes"]): readonly string[] {
+  const known = new Map(routes.map(({ axis, path }) => [axis, path]));
+  return ["", ...distinct(chosen.map(({ axis, path }) => known.get(axis) ?? (path || "route")))];
 }
 
 const axisNamed = (axes: readonly Axis[], name: string): Axis => axes.find((a) => a.name === name)!; // names come from these axes

@@ -20,6 +20,7 @@ import type { ReportAt } from "./model-values.js";
 import type { Entry, LiveParameter, Model, Phase } from "./model.js";
 import { givenParameters } from "./overrides.js";
 import { checkNames } from "./resolve.js";
+import { nameRoutes } from "./route-names.js";
 import { Halt, Session } from "./session.js";
 import { nearest } from "./suggest.js";
 import { Unroller } from "./unroll.js";
@@ -101,6 +102,7 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
     inputs: entered.inputs,
     outputs: outputsOf(entered.result, fn),
     ...nameCalls(unroller),
+    routes: nameRoutes([...unroller.routes.values()]),
   };
   const reportAt: ReportAt = (...found) => unroller.reportAt(...found);
   checkCausality(model, reportAt, (value) => unroller.madeInCall(value));

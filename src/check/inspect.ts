@@ -59,7 +59,8 @@ export function nameCalls({ losses, observes }: Unroller): { readonly losses: re
   };
 }
 
-function numbered(paths: readonly string[]): readonly string[] {
+/** Those that are equal are numbered: `y#0`, `y#1`. */
+export function numbered(paths: readonly string[]): readonly string[] {
   const total = new Map<string, number>();
   for (const p of paths) total.set(p, (total.get(p) ?? 0) + 1);
   const next = new Map<string, number>();

@@ -204,4 +204,6 @@ export interface Model {
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
   readonly losses: readonly ModelLoss[];
   readonly observes: readonly ModelObserve[];
+  /** Routes that are bound to a name, each by a path of its own: `layers.1`, `layers.0.moe.expert#3`, `chosen`. */
+  readonly routes: readonly { readonly axis: string; readonly path: string }[];
 }

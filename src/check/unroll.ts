@@ -51,6 +51,13 @@ export interface FoundObserve {
   readonly value: Value;
 }
 
+/** A route, by the name it was first bound to. */
+export interface FoundRoute {
+  readonly node: CallNode;
+  readonly name: string;
+  readonly axis: string;
+}
+
 export interface UnrollOptions {
   readonly session: Session;
   readonly entry: Entry;
@@ -61,6 +68,7 @@ export class Unroller implements FunctionBody {
   readonly phase: Phase;
   readonly losses: FoundLoss[] = [];
   readonly observes: FoundObserve[] = [];
+  readonly routes = new Map<Value, FoundRoute>();
   readonly axes = new Map<string, Axis>();
   batch: string | null = null;
   readonly #options: UnrollOptions;
@@ -235,7 +243,7 @@ export class Unroller implements FunctionBody {
     const { env } = frame;
     switch (stmt.kind) {
       case "assign":
-        this.#assign(stmt, env);
+        this.#assign(stmt, frame);
         return null;
       case "for":
         this.#for(stmt, frame);
@@ -261,12 +269,13 @@ export class Unroller implements FunctionBody {
     }
   }
 
-  #assign(stmt: Extract<Stmt, { kind: "assign" }>, env: Env): void {
+  #assign(stmt: Extract<Stmt, { kind: "assign" }>, { env, node }: Frame): void {
     const value = evaluate(stmt.value, env);
     const locals = env.scope.table;
     const [first, ...more] = stmt.targets;
     if (first !== undefined && more.length === 0) {
       if (value === NOTHING) this.report("no-value", { what: "this call" }, stmt.value.span);
+      if (value.kind === "route" && !this.routes.has(value.value)) this.routes.set(value.value, { node, name: first.text, axis: value.value.attrs.axis });
       locals.set(first.text, { kind: "value", value: value === NOTHING ? ERROR : value });
       return;
     }

@@ -67,7 +67,7 @@ export interface GeneratedToken {
 
 /** Tokens on an axis at the end, of all sequences. */
 export interface RouteUse {
-  /** The call that chooses; "" for all tokens. */
+  /** What the route is called, which no other is; "" for all tokens. */
   readonly path: string;
   /** Attentions on it, at least 1. */
   readonly layers: number;

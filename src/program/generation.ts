@@ -39,13 +39,14 @@ export interface GenerationAxis {
   readonly capacity: string | null;
   /** State u32[rows(capacity)]: the position of each row in its sequence; null where that is its place, or where nothing is kept. */
   readonly positions: string | null;
-  /** The call that makes the choice; "" for all tokens. */
+  /** What the route is called, which no other is: the call that makes the choice, with the name it is bound to where that call makes several; "" for all tokens. */
   readonly path: string;
   /** The share of all tokens that is expected on it: 1 for all. */
   readonly expected: number;
 }
 
 export interface GenerationLayer {
+  /** The call, numbered where it has several attentions. */
   readonly path: string;
   readonly axis: string;
   /** Bytes that a token's keys and values take in the caches. */

@@ -74,6 +74,7 @@ export class ModelBuilder {
       outputs: this.outputs,
       losses: [],
       observes: [],
+      routes: [],
     };
   }
 }
