@@ -34,6 +34,10 @@ export type TrainEvent =
       readonly kind: "validation";
       readonly step: number;
       readonly byRule: { readonly [R in Rule]?: Evaluation };
+      /** Values of live parameters it was made with: those of the step that follows. */
+      readonly live: Readonly<Record<string, number>>;
+      /** Whether live parameters have the values they keep: before that it cannot be the best. */
+      readonly counts: boolean;
       /** Of the rule that decides: the causal one where it was run. */
       readonly loss: number;
       readonly bitsPerByte: number;

@@ -15,5 +15,5 @@ export { train, type RunModel, type RunOptions, type TextOptions } from "./run-n
 export { learningRate, piecewiseLinear, type LearningRateOptions, type Point, type Schedule } from "./schedule.js";
 export { withDefaults, type TrainSettings } from "./settings.js";
 export { createTrainer, type TrainerOptions } from "./trainer.js";
-export type { Batch, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
+export type { Batch, EvaluateOptions, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
 export { split, wholeWindows, type DataPosition, type Split } from "./windows.js";

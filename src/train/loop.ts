@@ -1,7 +1,7 @@
 // The loop of training: steps, validation and checkpoints at their intervals, as an iterator that can be stopped.
 import { TrainError } from "./errors.js";
 import type { Passage, TrainEvent } from "./events.js";
-import type { Batch, Evaluation, Rule, StepMetrics, StepSettings, Trainer } from "./types.js";
+import type { Batch, EvaluateOptions, Evaluation, Rule, StepMetrics, StepSettings, Trainer } from "./types.js";
 import type { DataPosition } from "./windows.js";
 
 /** Where a run stands between two steps. */
@@ -28,6 +28,8 @@ export interface LoopOptions {
   /** Null: the text holds nothing out. */
   readonly validation: {
     readonly every: number;
+    /** The first step whose validation may be the best: from here on live parameters keep their values. */
+    readonly countsFrom: number;
     /** In order; the last decides which checkpoint is the best. */
     readonly rules: readonly Rule[];
     readonly batches: () => AsyncIterable<Batch>;
@@ -52,7 +54,7 @@ type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
 
 /**
  * Trains to the last step, or until `signal` is aborted: steps under way, two at most, are finished then, and a checkpoint written. Validates every so many steps and after the last; writes
- * a checkpoint every so many, after the last, and whenever the validation loss is the lowest so far. Throws TrainError where a loss or a gradient is no number: nothing is written then,
+ * a checkpoint every so many, after the last, and whenever the validation loss is the lowest so far, of those that count. Throws TrainError where a loss or a gradient is no number: nothing is written then,
  * so that the last checkpoint is a good one.
  */
 export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, void, undefined> {
@@ -163,29 +165,35 @@ function stepEvent(metrics: StepMetrics, { learningRate, live }: StepSettings, {
   return { kind: "step", step: metrics.step, metrics, bitsPerByte: toBitsPerByte(nats), learningRate, live: live ?? {} };
 }
 
-async function validate({ trainer, validation, toBitsPerByte, signal }: LoopOptions, { step, best }: Place): Promise<Of<"validation">> {
-  const { rules, batches, passage, tokens } = validation!;
+async function validate(options: LoopOptions, { step, best }: Place): Promise<Of<"validation">> {
+  const { trainer, validation, toBitsPerByte, signal } = options;
+  const { rules, batches, passage, tokens, countsFrom } = validation!;
+  // As the next step has them: after the last one a schedule that ends with the run is at its end.
+  const { live = {} } = options.settings(step);
   const byRule: { [R in Rule]?: Evaluation } = {};
-  for (const rule of rules) byRule[rule] = await trainer.evaluate(batches(), rule, signal);
+  for (const rule of rules) byRule[rule] = await trainer.evaluate(batches(), rule, { live, signal });
   const { loss } = byRule[rules.at(-1)!]!;
+  const counts = step >= countsFrom;
   return {
     kind: "validation",
     step,
     byRule,
+    live,
+    counts,
     loss,
     bitsPerByte: toBitsPerByte(loss),
-    best: Number.isFinite(loss) && (best === null || loss < best),
-    passage: passage === null ? null : await drawPassage(trainer, rules, await passage(), tokens, signal),
+    best: counts && Number.isFinite(loss) && (best === null || loss < best),
+    passage: passage === null ? null : await drawPassage(trainer, rules, await passage(), tokens, { live, signal }),
   };
 }
 
-async function drawPassage(trainer: Trainer, rules: readonly Rule[], batch: Batch, tokens: string, signal: AbortSignal | undefined): Promise<Passage> {
+async function drawPassage(trainer: Trainer, rules: readonly Rule[], batch: Batch, tokens: string, options: EvaluateOptions): Promise<Passage> {
   async function* once(): AsyncIterable<Batch> {
     yield batch;
   }
   const routes: Passage["routes"][number][] = [];
   for (const rule of rules) {
-    const found = (await trainer.evaluate(once(), rule, signal)).routes ?? [];
+    const found = (await trainer.evaluate(once(), rule, options)).routes ?? [];
     for (const { path, mask } of found) routes.push({ rule, path, mask: [...mask.subarray(0, batch.length)] });
   }
   return { tokens: [...batch.inputs[tokens]!], routes };

@@ -115,6 +115,7 @@ function validated(entry: LogEntry): Validated {
   const rules = Object.entries(recordOf(entry["rules"])).filter((r): r is [Rule, unknown] => r[0] === "top-k" || r[0] === "causal");
   return {
     step: entry.step,
+    counts: entry["counts"] !== false,
     bitsPerByte: new Map(rules.map(([rule, found]) => [rule, numberOf(recordOf(found)["loss"]) * perNat])),
     shares: new Map(
       rules.map(([rule, found]) => [

@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import { DISCARDED, isComplete, readManifest, REPLACED, UNFINISHED, writeCheckpoint, type CheckpointContents } from "./checkpoint-node.js";
 import { disk, makeFolder, syncFolder, writing, type Disk } from "./disk-node.js";
 import { TrainError } from "./errors.js";
+import { settledFrom } from "./settings.js";
 
 export const CHECKPOINTS = "checkpoints";
 const NAME = /^step-(\d{8,})$/;
@@ -103,7 +104,7 @@ async function mend(folder: string, on: Disk): Promise<void> {
   }
 }
 
-/** The first checkpoint of the lowest validation loss; null where none has one. What cannot be read has none. */
+/** The first checkpoint of the lowest validation loss, of those that count; null where none has one. What cannot be read has none. */
 async function bestOf(paths: readonly string[]): Promise<string | null> {
   let best: { readonly path: string; readonly loss: number } | null = null;
   for (const path of paths) {
@@ -113,9 +114,14 @@ async function bestOf(paths: readonly string[]): Promise<string | null> {
   return best?.path ?? null;
 }
 
+/** Null where there is none that counts, or the checkpoint cannot be read. */
 async function validationOf(path: string): Promise<number | null> {
   try {
-    return (await readManifest(path)).validation;
+    const { validation, step, settings } = await readManifest(path);
+    const { live, steps } = settings;
+    // Before its schedules came to their ends, the model was another one.
+    const counts = typeof live !== "string" || typeof steps !== "number" || step >= settledFrom({ live, steps });
+    return counts ? validation : null;
   } catch (fault) {
     if (fault instanceof TrainError) return null;
     throw fault;
@@ -175,7 +181,7 @@ async function names(folder: string): Promise<readonly string[]> {
   return found.flatMap((path) => (path === null ? [] : [path.slice(folder.length + 1)]));
 }
 
-/** Validation loss of the best checkpoint; null where there is none, or it is not whole. */
+/** Validation loss of the best checkpoint; null where there is none, it is not whole, or its loss does not count. */
 export async function bestLoss(run: RunFolder): Promise<number | null> {
   const path = await run.find("best");
   return path === null ? null : validationOf(path);

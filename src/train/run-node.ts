@@ -14,8 +14,9 @@ import { reportOf } from "./report-node.js";
 import type { Begun } from "./manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
 import { bestLoss, openRunFolder, type RunFolder } from "./run-folder-node.js";
+import { sharesOf, unskipping, unskippingText } from "./skipping.js";
 import { lastingName } from "./sources-node.js";
-import { resumed, settingsRecord, stepSettings, withDefaults, type TrainSettings } from "./settings.js";
+import { resumed, settingsRecord, settledFrom, stepSettings, withDefaults, type TrainSettings } from "./settings.js";
 import type { Batch, Rule, Trainer, TrainingState } from "./types.js";
 import { split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
 
@@ -180,10 +181,20 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     cache: corpus.path,
     from: found?.path ?? null,
   };
-  if (aside !== null) yield { kind: "warning", step: from, message: `the checkpoints after step ${from} are set aside in ${aside}` };
+  const warning = async (step: number, message: string): Promise<Extract<TrainEvent, { kind: "warning" }>> => {
+    await log.append({ kind: "warning", step, message });
+    return { kind: "warning", step, message };
+  };
+  if (aside !== null) yield await warning(from, `the checkpoints after step ${from} are set aside in ${aside}`);
   const otherwise = found ? differenceOf(found.checkpoint.manifest.machine, trainer.machine ?? {}) : null;
-  if (otherwise !== null)
-    yield { kind: "warning", step: from, message: `${otherwise}: results may differ in their last bits from those of a run that went on as it was` };
+  if (otherwise !== null) yield await warning(from, `${otherwise}: results may differ in their last bits from those of a run that went on as it was`);
+  const settled = settledFrom(settings);
+  if (settled > settings.steps && parts.boundary < parts.tokens)
+    yield await warning(
+      from,
+      `live parameters have their last values at step ${settled}, and the run ends at ${settings.steps}: no validation can be the best`,
+    );
+  let validated: Extract<TrainEvent, { kind: "validation" }> | null = null;
   let [stepped, next] = [false, -Infinity];
   /** A report that cannot be written stops no run: why it cannot, or null. */
   const report = async (finished: boolean): Promise<string | null> => {
@@ -203,11 +214,14 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     return failed;
   };
   for await (const event of loop(await loopOptions(opened))) {
-    if (event.kind === "step" || event.kind === "validation") await log.append(entryOf(event));
+    if (event.kind === "step" || event.kind === "validation" || event.kind === "warning") await log.append(entryOf(event));
     if (event.kind === "step") stepped = true;
+    if (event.kind === "validation") validated = event;
+    const idle = event.kind === "end" && event.reason === "finished" && validated?.counts ? unskippingText(unskipping(sharesOf(validated))) : null;
+    if (idle !== null) yield await warning(event.step, idle);
     const due = event.kind === "end" ? stepped : event.kind === "validation" && performance.now() >= next;
     const failed = due ? await report(event.kind === "end" && event.reason === "finished") : null;
-    if (failed !== null) yield { kind: "warning", step: event.step, message: failed };
+    if (failed !== null) yield await warning(event.step, failed);
     yield event;
   }
 }
@@ -250,6 +264,7 @@ async function loopOptions({ options, run, corpus, parts, settings, trainer, log
         ? null
         : {
             every: settings.validateEvery,
+            countsFrom: settledFrom(settings),
             rules,
             batches: () => batchesOf(held, text),
             passage: model.routed
@@ -305,13 +320,14 @@ function firstNotFinite(state: TrainingState): string | null {
 }
 
 /** A line of the log. */
-function entryOf(event: Extract<TrainEvent, { kind: "step" | "validation" }>): LogEntry {
+function entryOf(event: Extract<TrainEvent, { kind: "step" | "validation" | "warning" }>): LogEntry {
   const { kind, step } = event;
+  if (kind === "warning") return { kind, step, message: event.message };
   if (kind === "validation") {
-    const { loss, bitsPerByte, best } = event;
+    const { live, counts, loss, bitsPerByte, best } = event;
     const rules = Object.fromEntries(Object.entries(event.byRule).map(([rule, { loss: own, tokens, shares }]) => [rule, { loss: own, tokens, shares }]));
     const passage = event.passage && { ...event.passage, routes: event.passage.routes.map((r) => ({ ...r, mask: r.mask.join("") })) };
-    return { kind, step, loss, bitsPerByte, best, rules, passage };
+    return { kind, step, live, counts, loss, bitsPerByte, best, rules, passage };
   }
   const { metrics, bitsPerByte, learningRate, live } = event;
   const { loss, losses, gradientNorm, tokens, seconds, flops, agreement, computedShare } = metrics;

@@ -116,6 +116,16 @@ export const livePoints = ({ live, steps }: Pick<TrainSettings, "live" | "steps"
 export const largestLive = (settings: Pick<TrainSettings, "live" | "steps">): Readonly<Record<string, number>> =>
   Object.fromEntries([...livePoints(settings)].map(([name, points]) => [name, Math.max(...points.map((p) => p.value))]));
 
+/** Steps that are done when every live parameter has the value that it keeps to the end. */
+export const settledFrom = (settings: Pick<TrainSettings, "live" | "steps">): number =>
+  Math.max(0, ...[...livePoints(settings)].map(([, points]) => lastChange(points)));
+
+/** The step of the first of those points at the end that have one value. */
+function lastChange(points: readonly Point[]): number {
+  const before = points.findLastIndex(({ value }) => value !== points.at(-1)!.value);
+  return before < 0 ? 0 : points[before + 1]!.step;
+}
+
 /** The settings of the step after so many. */
 export function stepSettings(settings: TrainSettings): (done: number) => StepSettings {
   const { rate, live } = schedulesOf(settings);

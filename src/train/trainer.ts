@@ -6,7 +6,7 @@ import { FOLLOWS, GRADIENT_NORM, HELD, KEEP, RATES, type StepOptions } from "../
 import { type Device, InputError, load, type Results, type Session, type SessionEvent, type WeightsInput } from "../runtime/index.js";
 import { checkLive } from "../runtime/extents.js";
 import { extentsOf, IN_FLIGHT, type TrainingPrograms } from "./programs.js";
-import type { Batch, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
+import type { Batch, EvaluateOptions, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
 
 /** The name of the state that counts the steps; it lives on the host. */
 export const STEP_STATE = "step.count";
@@ -78,8 +78,6 @@ class DeviceTrainer implements Trainer {
   /** Steps that were begun and of which it is not known how they ended. */
   #underWay = 0;
   #lastEnd = 0;
-  /** Of the last step: evaluation is of the model as it trains. */
-  #live: StepSettings["live"];
   /** The step with micro-batches that is under way. */
   #before: Promise<unknown> = Promise.resolve();
 
@@ -93,7 +91,6 @@ class DeviceTrainer implements Trainer {
     if (micro.length !== microBatches) throw new RangeError(`a step takes ${microBatches} micro-batches, not ${micro.length}`);
     signal?.throwIfAborted();
     const step = ++this.#steps;
-    this.#live = settings.live;
     const began = performance.now();
     const follows = this.#underWay++ > 0;
     const results = await this.#run(micro, { settings, step, follows }).finally(() => this.#underWay--);
@@ -170,7 +167,7 @@ class DeviceTrainer implements Trainer {
     return Float32Array.of(learningRate, weightDecay, corrections[0]!, corrections[1]!, 1 / microBatches);
   }
 
-  async evaluate(batches: AsyncIterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluation> {
+  async evaluate(batches: AsyncIterable<Batch>, rule: Rule, { live, signal }: EvaluateOptions = {}): Promise<Evaluation> {
     const session = this.#sessions.rules.get(rule);
     if (!session) throw new InputError("rules", `the trainer was made without the rule ${rule}`);
     const { routes, model } = this.#options.programs;
@@ -180,7 +177,7 @@ class DeviceTrainer implements Trainer {
     let first: Evaluation["routes"] | null = null;
     for await (const batch of batches) {
       signal?.throwIfAborted();
-      const results = await session.run(shaped(batch), { observe: routes, ...(this.#live ? { live: this.#live } : {}) });
+      const results = await session.run(shaped(batch), { observe: routes, ...(live ? { live } : {}) });
       const own = batch.rows * batch.length;
       loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * own;
       tokens += own;

@@ -46,6 +46,11 @@ export interface Evaluation {
   readonly routes?: readonly { readonly path: string; readonly mask: Uint8Array }[];
 }
 
+export interface EvaluateOptions {
+  readonly live?: StepSettings["live"];
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A tensor of the training state; a weight is named by its path. */
 export interface StateTensor {
   readonly dtype: "f32" | "u32";
@@ -65,7 +70,8 @@ export interface Trainer {
    * step ended.
    */
   step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics>;
-  evaluate(batches: AsyncIterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluation>;
+  /** Of the model as it is, with these values of live parameters; those that are not given have their defaults. */
+  evaluate(batches: AsyncIterable<Batch>, rule: Rule, options?: EvaluateOptions): Promise<Evaluation>;
   state(): Promise<TrainingState>;
   restore(state: TrainingState): Promise<void>;
   /** Of a step that gave no finite loss, which value went wrong first: the layer, the operator and its line. All steps begun since must have ended. */

@@ -1,5 +1,5 @@
 // A trainer without a device: its weights are a hash of all it was given, so that any batch, rate or seed that differs shows in them.
-import type { Batch, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "../../src/train/types.js";
+import type { Batch, EvaluateOptions, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "../../src/train/types.js";
 import type { RunModel, RunOptions } from "../../src/train/run-node.js";
 import { WEIGHTS } from "./contents.js";
 
@@ -8,7 +8,9 @@ export interface Pretence {
   readonly diverges?: number;
   /** Called before each step. */
   readonly before?: (step: number) => void | Promise<void>;
-  readonly onEvaluate?: (rule: Rule) => void;
+  readonly onEvaluate?: (rule: Rule, live: EvaluateOptions["live"]) => void;
+  /** The share of tokens that predictors keep; by default about as many as are to be computed. */
+  readonly keeps?: number;
 }
 
 export class PretendTrainer implements Trainer {
@@ -69,8 +71,8 @@ export class PretendTrainer implements Trainer {
     };
   }
 
-  async evaluate(batches: AsyncIterable<Batch>, rule: Rule, signal?: AbortSignal): Promise<Evaluation> {
-    this.#pretence.onEvaluate?.(rule);
+  async evaluate(batches: AsyncIterable<Batch>, rule: Rule, { live, signal }: EvaluateOptions = {}): Promise<Evaluation> {
+    this.#pretence.onEvaluate?.(rule, live);
     let tokens = 0;
     let first: Batch | null = null;
     for await (const batch of batches) {
@@ -83,7 +85,11 @@ export class PretendTrainer implements Trainer {
     return {
       loss: this.#loss(this.#steps) + (rule === "causal" ? 0.09 : 0.04),
       tokens,
-      shares: { "layers.1": 0.125, "layers.3": rule === "causal" ? 0.139 : 0.125, "layers.5": rule === "causal" ? 0.108 : 0.125 },
+      shares: {
+        "layers.1": (rule === "causal" ? this.#pretence.keeps : undefined) ?? 0.125,
+        "layers.3": rule === "causal" ? (this.#pretence.keeps ?? 0.139) : 0.125,
+        "layers.5": rule === "causal" ? 0.108 : 0.125,
+      },
       routes: [1, 3, 5].map((layer) => ({
         path: `layers.${layer}.chosen`,
         mask: Uint8Array.from({ length: first!.rows * first!.length }, (_, i) => chosen(layer, i)),

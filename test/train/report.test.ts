@@ -24,6 +24,7 @@ const data: ReportData = {
   agreement: new Map([["layers.1", curve((x) => 1 - 0.4 / x)]]),
   validations: [50, 100].map((step) => ({
     step,
+    counts: true,
     bitsPerByte: new Map([
       ["top-k", 2 + 5 / step],
       ["causal", 2.1 + 5 / step],

@@ -61,7 +61,6 @@ describe("a run", () => {
     expect(events.filter((e) => e.kind === "validation").map((e) => e.step)).toEqual([7, 14, 20]);
     expect(events.filter((e) => e.kind === "checkpoint").map((e) => [e.step, e.best])).toEqual([
       [5, false],
-      [7, true],
       [10, false],
       [14, true],
       [15, false],

@@ -192,6 +192,7 @@ function report({ output, json }: TrainFlags, { begin, step, validation, best, e
             step: validation.step,
             loss: validation.loss,
             bitsPerByte: validation.bitsPerByte,
+            live: validation.live,
             byRule: Object.fromEntries(Object.entries(validation.byRule).map(([rule, { loss, shares }]) => [rule, { loss, shares }])),
           }
         : null,

@@ -1,5 +1,6 @@
 // The report of a run as one HTML page that needs nothing else: no network, no other file.
 import type { Passage } from "../events.js";
+import { unskipping, unskippingText } from "../skipping.js";
 import type { Rule } from "../types.js";
 import { lineChart, type ChartOptions, type Series } from "./chart.js";
 import { duration, escape, grouped, percent, short } from "./html.js";
@@ -13,6 +14,8 @@ export interface Curve {
 
 export interface Validated {
   readonly step: number;
+  /** Whether it could be the best: live parameters had the values that they keep. */
+  readonly counts: boolean;
   /** Bits a byte, by rule. */
   readonly bitsPerByte: ReadonlyMap<Rule, number>;
   readonly shares: ReadonlyMap<Rule, Readonly<Record<string, number>>>;
@@ -64,7 +67,7 @@ export function renderReport(data: ReportData): string {
     }),
     `<div class="grid2">${smallCharts(data).join("\n")}</div>`,
     ...(last && [...last.shares.values()].some((s) => Object.keys(s).length > 0)
-      ? ["<h2>Routing</h2>", shareBars(last.shares), `<div style="height:12px"></div>`, data.passage ? heatMap(data.passage, data.shown) : ""]
+      ? ["<h2>Routing</h2>", warning(last), shareBars(last.shares), `<div style="height:12px"></div>`, data.passage ? heatMap(data.passage, data.shown) : ""]
       : []),
     "<h2>How it was trained</h2>",
     `<details open><summary>Model and settings</summary><div class="tables">${table(data.parameters)}${table(data.settings)}</div></details>`,
@@ -83,6 +86,12 @@ ${sections.filter((s) => s !== "").join("\n")}
 `;
 }
 
+/** What the last validation says of predictors that have not learned to skip. */
+function warning({ shares, counts }: Validated): string {
+  const text = counts ? unskippingText(unskipping(Object.fromEntries(shares))) : null;
+  return text === null ? "" : `<p class="warning">${escape(text)}</p>`;
+}
+
 function tiles(data: ReportData): readonly string[] {
   const tile = (name: string, value: string, note = ""): string =>
     `<div class="tile"><span>${escape(name)}</span><b>${escape(value)}</b>${note === "" ? "" : `<small>${escape(note)}</small>`}</div>`;
@@ -91,10 +100,10 @@ function tiles(data: ReportData): readonly string[] {
   const found = RULES.flatMap(([rule, name]) => {
     const now = last?.bitsPerByte.get(rule);
     if (now === undefined) return [];
-    const best = data.validations
-      .flatMap((v) => (v.bitsPerByte.has(rule) ? [{ step: v.step, y: v.bitsPerByte.get(rule)! }] : []))
-      .reduce((a, b) => (b.y < a.y ? b : a));
-    return [tile(routed ? name : "validation", now.toFixed(3), `bits per byte; best ${best.y.toFixed(3)} at step ${grouped(best.step)}`)];
+    const counted = data.validations.flatMap((v) => (v.counts && v.bitsPerByte.has(rule) ? [{ step: v.step, y: v.bitsPerByte.get(rule)! }] : []));
+    const best = counted.length === 0 ? null : counted.reduce((a, b) => (b.y < a.y ? b : a));
+    const note = best === null ? "live parameters still change" : `best ${best.y.toFixed(3)} at step ${grouped(best.step)}`;
+    return [tile(routed ? name : "validation", now.toFixed(3), `bits per byte; ${note}`)];
   });
   return [
     ...found,

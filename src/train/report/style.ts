@@ -12,6 +12,7 @@ h3{font-size:16px;margin:0;font-weight:600}
 h4{font-size:13px;margin:0;font-weight:600;color:var(--soft)}
 .sub,.note{color:var(--soft);margin:0}
 .note{font-size:13px}
+.warning{margin:0 0 12px;padding:8px 14px;border-left:3px solid var(--c3);background:var(--card);font-size:14px}
 code{font:12.5px/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin-top:20px}
 .tile,figure,details{background:var(--card);border:1px solid var(--line);border-radius:10px;margin:0}
