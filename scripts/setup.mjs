@@ -125,21 +125,24 @@ function packagesOf(path) {
 /** Compiles `src` and `grammar` into `dist`, where they have changed. */
 export function build() {
   embed();
-  const current = () => fingerprintOf(["src", "grammar", "scripts/bundle.mjs", "tsconfig.json", "tsconfig.build.json", "package-lock.json"]);
+  const current = () =>
+    fingerprintOf(["src", "grammar", "scripts/bundle.mjs", "scripts/bundle-cli.mjs", "tsconfig.json", "tsconfig.build.json", "package-lock.json"]);
   const stamp = join(root, "dist", ".fingerprint");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === current()) return;
   say("building (esbuild, tsc)");
-  // A process of its own, for esbuild takes plugins only where one can wait for it.
-  if (spawnSync(process.execPath, [join(root, "scripts", "bundle.mjs")], { cwd: root, stdio: ["ignore", 2, 2] }).status !== 0)
-    throw new SetupError("the runtime of built packages could not be bundled");
+  // Each in a process of its own: esbuild takes plugins, and splits, only where one can wait for it.
+  const step = (what, ...args) => {
+    if (spawnSync(process.execPath, args, { cwd: root, stdio: ["ignore", 2, 2] }).status !== 0) throw new SetupError(what);
+  };
+  step("the runtime of built packages could not be bundled", join(root, "scripts", "bundle.mjs"));
   const fingerprint = current();
-  // Built beside its place and then renamed, so that a running modc never sees half a build.
+  // Built beside its place and then renamed, so that a running modc never sees half a build. The same depth keeps source maps right.
   const fresh = join(root, `.dist-${process.pid}`);
   const old = join(root, `.dist-${process.pid}-old`);
   try {
     const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
-    const { status } = spawnSync(process.execPath, [tsc, "-p", join(root, "tsconfig.build.json"), "--outDir", fresh], { cwd: root, stdio: ["ignore", 2, 2] });
-    if (status !== 0) throw new SetupError("the build failed");
+    step("the build failed", tsc, "-p", join(root, "tsconfig.build.json"), "--outDir", fresh);
+    step("the command line could not be bundled", join(root, "scripts", "bundle-cli.mjs"), fresh);
     chmodSync(join(fresh, "src", "cli", "main.js"), 0o755);
     writeFileSync(join(fresh, ".fingerprint"), fingerprint);
     if (existsSync(join(root, "dist"))) renameSync(join(root, "dist"), old);
