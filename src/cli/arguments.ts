@@ -1,4 +1,6 @@
 // Reading the values of options: name=value, numbers, lists.
+import { MOST_EXTENT } from "../size/axes.js";
+import { isInteger, parseDecimal } from "../size/rational.js";
 import { EXIT, UserError } from "./exit.js";
 
 const usage = (message: string, hint: string | null = null): UserError => new UserError(message, hint, EXIT.usage);
@@ -21,15 +23,15 @@ export function pairs(option: string, texts: readonly string[]): Readonly<Record
   return record;
 }
 
-/** A whole number from `low` to `high`. */
+/** A whole number from `low` to `high`, such as 4096 or 1e6. */
 export const wholeNumber = (option: string, text: string, low: number, high: number): number => wholeIn(`${option} ${JSON.stringify(text)}`, text, low, high);
 
 /** The same, called as `what` says where it is none. */
 function wholeIn(what: string, text: string, low: number, high: number): number {
-  const value = Number(text);
+  const value = parseDecimal(text.trim());
   const range = high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`;
-  if (!/^\d+$/.test(text.trim()) || value < low || value > high) throw usage(`${what} is no whole number ${range}`);
-  return value;
+  if (value === null || !isInteger(value) || value.num < BigInt(low) || value.num > BigInt(high)) throw usage(`${what} is no whole number ${range}`);
+  return Number(value.num);
 }
 
 /** The seed of weights and random values: a u32. */
@@ -69,7 +71,7 @@ export function extentsOf(option: string, text: string): ReadonlyMap<string, num
     option,
     text.split(",").filter((part) => part.trim() !== ""),
   );
-  return new Map(Object.entries(given).map(([name, value]) => [name, wholeIn(`${option} ${name}=${value}`, value, 1, Number.MAX_SAFE_INTEGER)]));
+  return new Map(Object.entries(given).map(([name, value]) => [name, wholeIn(`${option} ${name}=${value}`, value, 1, MOST_EXTENT)]));
 }
 
 /** For commander: every use of a repeatable option. */

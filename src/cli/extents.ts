@@ -1,5 +1,5 @@
 // At which batch and length a command looks: `--batch`, `--length`, `--at`.
-import type { Axis } from "../size/axes.js";
+import { MOST_EXTENT, type Axis } from "../size/axes.js";
 import { extentsOf, wholeNumber } from "./arguments.js";
 import { EXIT, UserError } from "./exit.js";
 
@@ -28,7 +28,7 @@ export function chosenExtents(axes: readonly Axis[], flags: ExtentFlags, usual: 
     const axis = open.find((a) => a.role === role);
     if (!axis) throw new UserError(`${option}: the model has no ${role === "batch" ? "batch" : "sequence"} axis`);
     if (given.has(axis.name)) throw new UserError(`${option} and --at both give ${axis.name}`, null, EXIT.usage);
-    given.set(axis.name, wholeNumber(option, text, 1, Number.MAX_SAFE_INTEGER));
+    given.set(axis.name, wholeNumber(option, text, 1, MOST_EXTENT));
   }
   return new Map(
     open.map((axis) => {

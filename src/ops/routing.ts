@@ -5,7 +5,8 @@
 import { invariant } from "../diagnostics/invariant.js";
 import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
-import { spanOf, startsOf, type CountRule } from "../size/axes.js";
+import { spanOf, type CountRule } from "../size/axes.js";
+import { startsOf } from "../size/counts.js";
 import { addSizes, multiplySizes, rowsSize } from "../size/size.js";
 import type { Node } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
@@ -105,10 +106,10 @@ export const routing: Pick<OpTable, Routing> = {
     cost: readAll(1),
     evaluate(inputs, { axis }, context) {
       const score = at(inputs, 0).data;
-      const { counts } = context.sizes.sequence(axis);
+      const counts = context.sizes.sequence(axis);
       const chosen = route(axis, at(inputs, 1), context, (first, end, b) =>
         ranked(score, first, end)
-          .slice(0, counts[b])
+          .slice(0, counts.at(b))
           .sort((x, y) => x - y),
       );
       return [...chosen, placesOf(at(chosen, 0), at(chosen, 1), at(inputs, 1))];

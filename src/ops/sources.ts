@@ -4,7 +4,6 @@ import { wholeShape } from "../ir/weight-part.js";
 import { toNumber } from "../size/rational.js";
 import { ropeFrequencies } from "../size/rope.js";
 import { isWhole, printSize } from "../size/size.js";
-import { startsOf } from "../size/axes.js";
 import type { EvaluateContext, OpTable } from "./define.js";
 import { arity, bytesOf, mismatch, noCost, startsType } from "./shapes.js";
 import { partAlong, shapeOf, store, tensor } from "./tensors.js";
@@ -150,6 +149,6 @@ export const sources: Pick<OpTable, Source> = {
 
 /** Starts of an axis by its counts in this run. */
 const startsTensor = (context: EvaluateContext, axis: string) => {
-  const starts = startsOf(context.sizes.sequence(axis).counts);
+  const starts = context.sizes.sequence(axis).starts();
   return tensor("u32", [starts.length], Float64Array.from(starts));
 };

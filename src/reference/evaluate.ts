@@ -7,7 +7,7 @@ import type { OpName } from "../ir/vocabulary.js";
 import type { EvaluateContext, Tensor } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { shapeOf, tensor } from "../ops/tensors.js";
-import { resolveSizes, startsOf, type RunSizes, type Sizes } from "../size/axes.js";
+import { resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
 import type { DType } from "../size/dtype.js";
 import type { Rational } from "../size/rational.js";
 import { checkRange, InputError, runSizes, toTensor, type Given } from "./inputs.js";
@@ -107,7 +107,7 @@ class Run {
     this.#sizes = this.#resolve();
     for (const input of graph.inputs) {
       const { packing, name } = input;
-      const packed = packing ? packRows(given.get(name)!, packing, startsOf(this.#sizes.sequence(packing.axis).counts)) : given.get(name)!;
+      const packed = packing ? packRows(given.get(name)!, packing, this.#sizes.sequence(packing.axis).starts()) : given.get(name)!;
       checkRange(input, packed);
       this.#inputs.set(name, packed);
     }
@@ -215,7 +215,7 @@ class Run {
     const value = this.#one(node);
     if (!packing) return value;
     const counts = this.#sizes.sequence(packing.axis);
-    return unpackRows(value, packing, startsOf(counts.counts), counts.longest);
+    return unpackRows(value, packing, counts.starts(), counts.longest);
   }
 }
 

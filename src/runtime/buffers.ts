@@ -58,7 +58,7 @@ export class Buffers {
   ) {
     this.#device = device;
     this.#allocator = allocator;
-    this.#labels = program.slots.map((s) => s.label);
+    this.#labels = program.slots.map((s, slot) => s.label || `slot ${slot}`);
     const { storageBindingBytes } = program.target.limits;
     const elsewhere = device.info.limits.maxStorageBufferBindingSize < storageBindingBytes;
     this.#hints = program.slots.map(({ bytes }) => (elsewhere && typeof bytes === "number" ? COMPILE_FOR_IT : SMALLER));
@@ -116,6 +116,12 @@ export class Buffers {
     return null;
   }
 
+  /** Throws LimitError where the device cannot hold slots of these sizes. */
+  expectRoom(needed: readonly number[]): void {
+    const fault = this.limitFault(needed);
+    if (fault) throw fault;
+  }
+
   /**
    * Makes every slot at least as large as needed, and those of `moves` anew: what such a slot held goes where its moves say. Returns the slots that are new. Throws
    * LimitError before anything is made, OutOfMemoryError, with the buffers as they were, where the device has no room, DisposedError where they were destroyed
@@ -126,8 +132,7 @@ export class Buffers {
       moves.has(slot) || needed[slot]! > this.bytes(slot) || (this.#buffers[slot] === undefined && !this.#shared.has(slot));
     const grown = needed.map((_, slot) => slot).filter(isNew);
     if (grown.length === 0) return new Set();
-    const fault = this.limitFault(needed);
-    if (fault) throw fault;
+    this.expectRoom(needed);
     if (grown.some((slot) => this.#shared.has(slot))) throw new Error("modc bug: a shared slot is too small");
     const { gpu } = this.#device;
     const made: GPUBuffer[] = [];

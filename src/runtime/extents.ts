@@ -1,11 +1,12 @@
 // The extents of a run's axes, from the shapes of its inputs; live parameters and lengths, checked.
 import type { Program, SizeText } from "../program/program.js";
-import type { Axis } from "../size/axes.js";
+import { MOST_EXTENT, type Axis } from "../size/axes.js";
 import { evaluateSize } from "../size/size.js";
 import { compare, ONE, parseDecimal, parseRational, type Rational, rational, toNumber, multiply, negate, ZERO } from "../size/rational.js";
 import { InputError } from "./errors.js";
 import type { FlatInput } from "./inputs.js";
 import { inputAxes, lengthsAxis, rationalOf, sizeOfText } from "./sizes.js";
+import { told } from "./told.js";
 
 /** A live parameter's value: a number, or text such as `12.5%`, `1/8`, `0.125`. */
 export type LiveValue = number | string;
@@ -82,7 +83,7 @@ export function checkLengths(value: unknown, axes: readonly Axis[], extents: Rea
   const longest = extents.get(axis)!;
   numbers.forEach((n, b) => {
     if (typeof n !== "number" || !Number.isInteger(n) || n < 0 || n > longest)
-      throw new InputError("lengths", `lengths[${b}] is ${String(n)}: it must be a whole number from 0 to ${longest}`);
+      throw new InputError("lengths", `lengths[${b}] is ${told(n)}: it must be a whole number from 0 to ${longest}`);
   });
   return new Map([[axis, Uint32Array.from(numbers as readonly number[])]]); // checked just above
 }
@@ -104,7 +105,7 @@ export function checkLive(
         program.live.length > 0 ? `it has ${program.live.map((l) => l.name).join(", ")}` : null,
       );
     const value = parseLive(given[name]);
-    if (!value) throw new InputError(name, `live parameter ${name} is ${JSON.stringify(given[name])}: it must be a number such as 0.5, 12.5% or 1/8`);
+    if (!value) throw new InputError(name, `live parameter ${name} is ${told(given[name])}: it must be a number such as 0.5, 12.5% or 1/8`);
     if (parameter.kind === "ratio" && (compare(value, ZERO) < 0 || compare(value, ONE) > 0))
       throw new InputError(name, `live parameter ${name} is ${String(given[name])}: it must lie between 0% and 100%`);
     values.set(name, value);
@@ -127,19 +128,26 @@ function parseLive(value: unknown): Rational | null {
 
 /** A seed is a u32. */
 export function checkSeed(seed: number): number {
-  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) throw new InputError("seed", `seed is ${seed}: it must be a whole number from 0 to 4294967295`);
+  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff)
+    throw new InputError("seed", `seed is ${told(seed)}: it must be a whole number from 0 to 4294967295`);
   return seed;
 }
 
 /** Extents by axis; throws InputError for an axis that is none, or beyond its bound. */
 export function checkMax(axes: readonly Axis[], max: Readonly<Record<string, number>> | undefined, what = "max"): ReadonlyMap<string, number> {
+  if (max !== undefined && (typeof max !== "object" || max === null))
+    throw new InputError(
+      null,
+      `${what} is ${told(max)}: it must be a record of extents by axis`,
+      `give \`${what}: { ${inputAxes(axes)[0]?.name ?? "T"}: 8 }\``,
+    );
   const given = new Map(Object.entries(max ?? {}));
   const known = inputAxes(axes);
   for (const [name, extent] of given) {
     const axis = known.find((a) => a.name === name);
     if (!axis) throw new InputError(null, `${what}: the model has no axis ${name}`, `it has ${known.map((a) => a.name).join(", ") || "none"}`);
-    if (!Number.isSafeInteger(extent) || extent < 1)
-      throw new InputError(null, `${what}: ${name} is ${String(extent)}: it must be a whole number of at least 1`);
+    if (!Number.isInteger(extent) || extent < 1 || extent > MOST_EXTENT)
+      throw new InputError(null, `${what}: ${name} is ${told(extent)}: it must be a whole number from 1 to ${MOST_EXTENT}`);
     if (axis.bound !== null && extent > axis.bound) throw new InputError(null, `${what}: ${name} is ${extent}: the model allows ${axis.bound}`);
   }
   return given;

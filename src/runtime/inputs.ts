@@ -1,11 +1,12 @@
 // What the caller gives a run: read from arrays of any form, checked, packed into the words of the device.
 import type { Program, ProgramInput } from "../program/program.js";
-import { startsOf, type Sizes } from "../size/axes.js";
+import type { Sizes } from "../size/axes.js";
 import type { DType } from "../size/dtype.js";
 import { InputError } from "./errors.js";
 import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
 import type { Inputs } from "./session-options.js";
 import type { Words } from "./weights/convert.js";
+import { told } from "./told.js";
 import { roundToHalf } from "./weights/half.js";
 
 export type NumberArray =
@@ -69,7 +70,7 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
   const walk = (v: unknown, depth: number): void => {
     if (depth === shape.length) {
       if (Array.isArray(v)) throw new InputError(name, `${here(depth)} is a list where the first entry is not`);
-      if (typeof v !== "number" && typeof v !== "boolean") throw new InputError(name, `${here(depth)} is ${JSON.stringify(v) ?? describe(v)}, no number`);
+      if (typeof v !== "number" && typeof v !== "boolean") throw new InputError(name, `${here(depth)} is ${told(v)}, no number`);
       data.push(v);
       return;
     }
@@ -93,14 +94,14 @@ const place = (name: string, index: readonly number[]): string => (index.length 
 export function packInput(input: ProgramInput, flat: FlatInput, sizes: Sizes): Words {
   const check = checker(input, flat);
   if (!input.packing) return convertRun(input.dtype, flat, allocate(input.dtype, flat.data.length), 0, 0, flat.data.length, check);
-  const { counts, rows } = sizes.sequence(input.packing.axis);
+  const counts = sizes.sequence(input.packing.axis);
   const layout: PackedLayout = {
     shape: flat.shape,
     batchDim: input.packing.batchDim,
     tokenDim: input.packing.tokenDim,
-    starts: startsOf(counts),
-    counts,
-    rows,
+    starts: counts.starts(),
+    counts: counts.list,
+    rows: counts.rows,
   };
   const out = allocate(input.dtype, packedLength(layout));
   forEachRun(layout, (packed, unfolded, length) => convertRun(input.dtype, flat, out, packed, unfolded, length, check));
@@ -137,10 +138,7 @@ function convertRun(dtype: DType, flat: FlatInput, out: Words, to: number, from:
 function checker(input: ProgramInput, flat: FlatInput): Check {
   const { name, dtype, least, below } = input;
   const fail = (value: unknown, at: number, rule: string): never => {
-    throw new InputError(
-      name,
-      `${place(name, indexOf(at, flat.shape))} is ${typeof value === "bigint" ? value : (JSON.stringify(value) ?? describe(value))}: ${rule}`,
-    );
+    throw new InputError(name, `${place(name, indexOf(at, flat.shape))} is ${told(value)}: ${rule}`);
   };
   const float = (value: number | bigint | boolean, at: number): number => (typeof value === "number" ? value : fail(value, at, `${dtype} takes numbers`));
   const whole =

@@ -1,6 +1,7 @@
 // What a run gives back: which values are read, which steps they need, and how packed rows unfold.
 import type { Program, ProgramOutput, ProgramStep } from "../program/program.js";
-import { type Sizes, startsOf } from "../size/axes.js";
+import type { Sizes } from "../size/axes.js";
+import { Counts } from "../size/counts.js";
 import type { DType } from "../size/dtype.js";
 import { InputError } from "./errors.js";
 import type { Nested } from "./inputs.js";
@@ -108,7 +109,7 @@ export function placeOutputs(
   const places = outputs.map((output) => {
     const shape = output.shape.map((size) => values[table.index(size)]!);
     const elements = output.packing
-      ? packedLength(layoutOf(output.packing, shape, sizes.sequence(output.packing.axis).counts))
+      ? packedLength({ ...output.packing, shape, rows: sizes.sequence(output.packing.axis).rows })
       : shape.reduce((n, d) => n * d, 1);
     const columns = shape.at(-1) ?? 1;
     const parts = (output.parts.length > 0 ? output.parts : [{ slot: output.slot, columns }]).map((part) => {
@@ -147,11 +148,10 @@ export function readOutput({ output, shape, parts, starts }: ReadPlace, back: Ar
   const words = joined(parts, back);
   // Where only the device knew how many tokens there are, a dimension is as large as that, not as its bound.
   const counted = new Map(starts.map(({ dim, offset: at }) => [dim, countsOf(new Uint32Array(back, at, sizes.batch + 1))]));
-  const unfolded = shape.map((d, i) => counted.get(i)?.reduce((a, b) => Math.max(a, b), 0) ?? d);
+  const unfolded = shape.map((d, i) => counted.get(i)?.longest ?? d);
   if (!output.packing) return makeResult(output.dtype, unfolded, counted.size === 0 ? words.slice() : corner(words, shape, unfolded));
   const { axis, tokenDim } = output.packing;
-  const counts = counted.get(tokenDim) ?? sizes.sequence(axis).counts;
-  const layout = layoutOf(output.packing, unfolded, counts);
+  const layout = layoutOf(output.packing, unfolded, counted.get(tokenDim) ?? sizes.sequence(axis));
   const out = new Uint32Array(unfolded.reduce((n, d) => n * d, 1));
   forEachRun(layout, (packed, to, length) => out.set(words.subarray(packed, packed + length), to));
   return makeResult(output.dtype, unfolded, out);
@@ -168,12 +168,20 @@ function corner(words: Uint32Array, from: readonly number[], to: readonly number
   return out;
 }
 
-function layoutOf(packing: NonNullable<ProgramOutput["packing"]>, shape: readonly number[], counts: Uint32Array): PackedLayout {
-  const starts = startsOf(counts);
-  return { shape, batchDim: packing.batchDim, tokenDim: packing.tokenDim, starts, counts, rows: starts[counts.length]! };
-}
+const layoutOf = ({ batchDim, tokenDim }: NonNullable<ProgramOutput["packing"]>, shape: readonly number[], counts: Counts): PackedLayout => ({
+  shape,
+  batchDim,
+  tokenDim,
+  starts: counts.starts(),
+  counts: counts.list,
+  rows: counts.rows,
+});
 
-const countsOf = (starts: Uint32Array): Uint32Array => Uint32Array.from({ length: starts.length - 1 }, (_, b) => starts[b + 1]! - starts[b]!);
+function countsOf(starts: Uint32Array): Counts {
+  const counts = new Uint32Array(starts.length - 1);
+  for (let b = 0; b < counts.length; b++) counts[b] = starts[b + 1]! - starts[b]!;
+  return Counts.listed(counts, true);
+}
 
 /** Values as their type, from the words of the device. */
 function makeResult(dtype: DType, shape: readonly number[], words: Uint32Array<ArrayBuffer>): Result {

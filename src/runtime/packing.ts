@@ -40,7 +40,7 @@ export function forEachRun(layout: PackedLayout, visit: (packed: number, unfolde
 }
 
 /** Elements of the packed form. */
-export const packedLength = ({ shape, batchDim, tokenDim, rows }: PackedLayout): number =>
+export const packedLength = ({ shape, batchDim, tokenDim, rows }: Omit<PackedLayout, "starts" | "counts">): number =>
   shape.reduce((n, d, i) => n * (i === batchDim ? 1 : i === tokenDim ? rows : d), 1);
 
 function strides({ shape, batchDim, tokenDim, rows }: PackedLayout): { readonly unfolded: readonly number[]; readonly packed: readonly number[] } {

@@ -175,8 +175,10 @@ export class Session {
     if (this.#statesOf) return this.#statesOf.#changeRoom(extents, movesTo, begin);
     return this.#afterAll(async () => {
       const resolved = this.#resolver.resolve(this.#room.with(extents), null);
+      const bytes = this.#bytesOf(resolved);
+      this.#buffers.expectRoom(bytes);
       const moves = movesTo(resolved.run);
-      const grown = await this.#buffers.ensure(this.#bytesOf(resolved), moves);
+      const grown = await this.#buffers.ensure(bytes, moves);
       this.#staging.ensure(this.#stagingOf(resolved));
       if (grown.size > 0) this.#prediction.expect(resolved.run, this.#allocator.bytes);
       this.#room.set(resolved.run);

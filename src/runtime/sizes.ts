@@ -27,11 +27,11 @@ export class SizeTable {
     return this.#sizes[index]!;
   }
 
-  /** The value of each size; whole and not negative, or NaN where it is not (a share, for the tables that hold one). */
+  /** The value of each size; whole and not negative, or NaN where it is not (a share, for the tables that hold one). Sizes beyond 2^53 are rounded: no device holds what has them. */
   values(sizes: Sizes): Float64Array {
     return Float64Array.from(this.#sizes, (size) => {
       const value = sizes.number(size);
-      return Number.isSafeInteger(value) && value >= 0 ? value : NaN;
+      return Number.isInteger(value) && value >= 0 ? value : NaN;
     });
   }
 }

@@ -116,14 +116,14 @@ function rowMoves({ name, shape: texts }: ProgramState, before: Sizes, after: Si
     throw new InputError(name, `state ${name} cannot keep its values at another size`);
   const width = 4 * shape.slice(1).reduce((n, s) => n * s, 1);
   if (atom.kind === "axis") return [{ from: 0, to: 0, bytes: Math.min(shape[0]!, now[0]!) * width }];
-  const [old, wanted] = [before.sequence(atom.axis).counts, after.sequence(atom.axis).counts];
+  const [old, wanted] = [before.sequence(atom.axis), after.sequence(atom.axis)];
   const moves: Move[] = [];
   let [from, to] = [0, 0];
-  for (let b = 0; b < Math.min(old.length, wanted.length); b++) {
-    const bytes = Math.min(old[b]!, wanted[b]!) * width;
+  for (let b = 0; b < Math.min(old.batch, wanted.batch); b++) {
+    const bytes = Math.min(old.at(b), wanted.at(b)) * width;
     if (bytes > 0) moves.push({ from, to, bytes });
-    from += old[b]! * width;
-    to += wanted[b]! * width;
+    from += old.at(b) * width;
+    to += wanted.at(b) * width;
   }
   return moves;
 }

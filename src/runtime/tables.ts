@@ -1,6 +1,7 @@
 // Tables: data the host computes from sizes, live parameters and the seed, and writes to the device when they change.
 import type { CountedTable, Program, ProgramTable } from "../program/program.js";
-import { type Axis, type CountRule, kTable, type RunSizes, type SequenceAxis, type Sizes, spanOf, startsOf } from "../size/axes.js";
+import { type Axis, type CountRule, kTable, type RunSizes, type SequenceAxis, type Sizes, spanFunction } from "../size/axes.js";
+import { Counts } from "../size/counts.js";
 import { toNumber } from "../size/rational.js";
 import { ropeFrequencies } from "../size/rope.js";
 import type { Buffers } from "./buffers.js";
@@ -20,7 +21,7 @@ export class Tables {
   /** Positions written of each rope table, by slot. */
   readonly #positions = new Map<number, number>();
   /** What each other table was written for, by slot: the counts of its axis, or its contents. */
-  readonly #written = new Map<number, Data>();
+  readonly #written = new Map<number, Data | Counts>();
   #seed: number | null = null;
 
   constructor(device: Device, program: Pick<Program, "tables">, axes: readonly Axis[], buffers: Buffers) {
@@ -50,7 +51,7 @@ export class Tables {
         case "counts":
         case "positions":
         case "segments": {
-          const { counts } = sizes.sequence(table.axis);
+          const counts = sizes.sequence(table.axis);
           if (this.#changes(table.slot, counts)) this.#put(table.slot, 0, countedData(table.kind, counts));
           break;
         }
@@ -60,9 +61,9 @@ export class Tables {
         }
       }
   }
-  #changes(slot: number, data: Data): boolean {
+  #changes(slot: number, data: Data | Counts): boolean {
     const before = this.#written.get(slot);
-    if (before?.length === data.length && data.every((v, i) => v === before[i])) return false;
+    if (before !== undefined && sameContents(before, data)) return false;
     this.#written.set(slot, data);
     return true;
   }
@@ -89,13 +90,23 @@ export class Tables {
 }
 
 /** What follows from the counts of each sequence. */
-function countedData(kind: CountedTable, counts: Uint32Array): Uint32Array {
-  if (kind === "counts") return counts;
-  const starts = startsOf(counts);
-  if (kind === "starts") return starts;
-  const rows = new Uint32Array(starts[counts.length]!);
-  for (let b = 0; b < counts.length; b++) for (let i = 0, row = starts[b]!; i < counts[b]!; i++) rows[row++] = kind === "positions" ? i : b;
+function countedData(kind: CountedTable, counts: Counts): Uint32Array {
+  if (kind === "counts") return counts.list;
+  if (kind === "starts") return counts.starts();
+  const rows = new Uint32Array(counts.rows);
+  for (let b = 0, row = 0; b < counts.batch; b++) {
+    const n = counts.at(b);
+    if (kind === "segments") rows.fill(b, row, (row += n));
+    else for (let i = 0; i < n; i++) rows[row++] = i;
+  }
   return rows;
+}
+
+function sameContents(a: Data | Counts, b: Data | Counts): boolean {
+  if (a instanceof Counts || b instanceof Counts) return a instanceof Counts && b instanceof Counts && a.equals(b);
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** The contents of a table for these sizes. */
@@ -122,8 +133,9 @@ function ruleOf<K extends CountRule["kind"]>(axes: readonly Axis[], name: string
 
 function spanTable(rule: Extract<CountRule, { kind: "span" }>, sizes: Sizes): Uint32Array {
   const { longest } = sizes.sequence(rule.parent);
+  const span = spanFunction(rule, longest);
   const table = new Uint32Array(2 * (longest + 1));
-  for (let n = 0; n <= longest; n++) table.set(spanOf(rule, n), 2 * n);
+  for (let n = 0; n <= longest; n++) table.set(span(n), 2 * n);
   return table;
 }
 

@@ -9,7 +9,8 @@ import type { PlanSlot, Step } from "./plan.js";
 /** Memory of one value, or of several that take it over from one another. */
 export interface Storage {
   readonly bytes: Size;
-  readonly label: string;
+  /** What a slot of its own is called. */
+  label: string;
   /** Has a slot of its own: what the caller or the runtime fills or reads, and what outlives the run. */
   fixed: boolean;
 }

@@ -310,7 +310,7 @@ class Scheduling {
   /** Where the caller reads a result: states change before that, so their old values are copied. New ones of a number a row stay, which are read in one turn. */
   #outputStorage(value: Value, name: string): Storage {
     const own = this.#storageOf(value);
-    if (!this.#sources.isState(own)) return Object.assign(own, { fixed: true });
+    if (!this.#sources.isState(own)) return keep(own, name);
     if (this.#stateOf.get(value) === own && value.node.types[value.result]!.shape.length === 1) return own;
     const copy = storage(own.bytes, name, true);
     this.#push({ kind: "copy", from: own, to: copy, bytes: own.bytes }, [value.node]);
@@ -336,7 +336,7 @@ class Scheduling {
     return this.#joined.has(node) ? node.inputs : [node];
   }
   #assign(results: readonly (readonly Storage[])[]): Plan {
-    const starts = new Map([...this.#outputStarts()].map(([axis, value]) => [axis, Object.assign(this.#storageOf(value), { fixed: true })]));
+    const starts = new Map([...this.#outputStarts()].map(([axis, value]) => [axis, keep(this.#storageOf(value), `starts(${axis})`)]));
     const used = new Set(this.#steps.flatMap((step) => touched(step)));
     for (const s of results.flat()) used.add(s);
     for (const s of starts.values()) used.add(s);
@@ -364,6 +364,13 @@ class Scheduling {
       ...this.#sources.slots(slotOf, used),
     };
   }
+}
+
+/** Memory that the caller reads has a slot of its own, named for what is read there; what the caller fills has its name already. */
+function keep(own: Storage, name: string): Storage {
+  if (!own.fixed) own.label = name;
+  own.fixed = true;
+  return own;
 }
 
 /** The states that are read where a node is: itself, or those that stand side by side in it, of which the parts may be read in its stead. */

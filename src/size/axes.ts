@@ -1,7 +1,8 @@
 // Axes: what the symbols in sizes stand for, and their values in one run.
-import type { Rational } from "./rational.js";
+import { Counts } from "./counts.js";
+import { toNumber, type Rational } from "./rational.js";
 import { atomsOf, axisSize, evaluateSize, printSize, rowsSize, type Size } from "./size.js";
-import { toNumber } from "./rational.js";
+import { largestOf, sizeFunction, type OpenAtom } from "./size-function.js";
 
 /**
  * An axis is an extent known only when the program runs.
@@ -42,15 +43,6 @@ export interface RunSizes {
  * `bound`: all of the parent's tokens; `expected`: the stated share; `dense`: every routed axis keeps all tokens (nothing skipped).
  */
 export type CountMode = "bound" | "expected" | "dense";
-
-/** The counts of each sequence, their sum and their largest. */
-export interface Counts {
-  readonly counts: Uint32Array;
-  readonly rows: number;
-  readonly longest: number;
-  /** False where `above` stands between this axis and the inputs: the counts are upper bounds, or estimates. */
-  readonly exact: boolean;
-}
 
 export interface Sizes {
   readonly batch: number;
@@ -111,12 +103,13 @@ export function countingAxis(axes: readonly Axis[], rule: Extract<CountRule, { k
   return axesIn(rule.k).find((n) => byName.get(n)?.role === "sequence") ?? rule.parent;
 }
 
-type OpenAtom = Parameters<Parameters<typeof evaluateSize>[1]>[0];
+/** The largest extent of an axis: kernels count in 32 bits. */
+export const MOST_EXTENT = 0xffffffff;
 
-/** k for a sequence that has n tokens on the axis `by`, as a u32; `value` gives the other atoms. */
-function kAt(k: Size, by: string, n: number, value: (atom: OpenAtom) => number | Rational): number {
-  const whole = typeof k === "number" ? k : toNumber(evaluateSize(k, (a) => (a.kind === "axis" && a.axis === by ? n : value(a))));
-  return Math.max(0, Math.min(0xffffffff, whole));
+/** k as a u32, for each n = 0 … most of a sequence's tokens on the axis `by`; `value` gives the other atoms. */
+function kFunction(k: Size, by: string, most: number, value: (atom: OpenAtom) => number | Rational): (n: number) => number {
+  const whole = sizeFunction(k, by, most, value);
+  return (n) => Math.floor(Math.max(0, Math.min(MOST_EXTENT, whole(n))));
 }
 
 /** Resolves every axis for one run. Axes stand after those they are made from. Results are computed when asked for, once. `known` holds counts learned by running. */
@@ -138,7 +131,7 @@ export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMo
     const axis = byName.get(name);
     if (axis?.role !== "sequence") throw new Error(`modc bug: ${name} is not a sequence axis`);
     const learned = known.get(name);
-    const made = learned ? summed(learned, true) : resolve(axis);
+    const made = learned ? Counts.listed(learned, true) : resolve(axis);
     sequences.set(name, made);
     return made;
   }
@@ -148,55 +141,52 @@ export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMo
       case "input": {
         const lengths = run.lengths.get(axis.name);
         const full = extent(axis.name);
-        const counts = lengths ?? new Uint32Array(batch).fill(full);
         // The extent of an input stands whatever its lengths are.
-        return { ...summed(counts, true), longest: full };
+        return lengths ? Counts.listed(lengths, true, full) : Counts.equal(batch, full, true);
       }
       case "top": {
         const parent = sequence(rule.parent);
         if (mode === "dense") return parent;
         const counting = countingAxis(axes, rule);
         const by = sequence(counting);
-        const counts = parent.counts.map((n, b) => Math.min(kAt(rule.k, counting, by.counts[b]!, atom), n));
-        const made = summed(counts, parent.exact && by.exact);
-        return made.exact ? made : { ...made, ...boundOfTop(rule.k, counting, parent, by) };
+        const exact = parent.exact && by.exact;
+        const k = exact ? kFunction(rule.k, counting, by.longest, atom) : largestK(rule.k, counting, by);
+        return Counts.made(batch, [parent, by], exact, (n, m) => Math.min(k(m), n));
       }
       case "above": {
         const parent = sequence(rule.parent);
-        const share = mode === "expected" ? rule.expected : null;
-        const counts = share === null ? parent.counts : parent.counts.map((n) => Math.min(n, Math.ceil((n * Number(share.num)) / Number(share.den))));
-        return summed(counts, false);
+        if (mode !== "expected") return Counts.made(batch, [parent], false, (n) => n);
+        const { num, den } = { num: Number(rule.expected.num), den: Number(rule.expected.den) };
+        return Counts.made(batch, [parent], false, (n) => Math.min(n, Math.ceil((n * num) / den)));
       }
       case "span": {
         const parent = sequence(rule.parent);
-        return summed(
-          parent.counts.map((n) => {
-            const [a, b] = spanOf(rule, n);
-            return b - a;
-          }),
-          parent.exact,
-        );
+        const span = spanFunction(rule, parent.longest);
+        return Counts.made(batch, [parent], parent.exact, (n) => {
+          const [a, b] = span(n);
+          return b - a;
+        });
       }
       case "join": {
         const parts = rule.parts.map(sequence);
-        const counts = new Uint32Array(batch).map((_, b) => parts.reduce((s, p) => s + p.counts[b]!, 0));
-        return summed(
-          counts,
-          parts.every((p) => p.exact),
-        );
+        const exact = parts.every((p) => p.exact);
+        return Counts.made(batch, parts, exact, (...counts) => counts.reduce((sum, n) => sum + n, 0));
       }
       default:
         return rule satisfies never;
     }
   }
-  /** Where the counts are only bounds, k need not grow with them: the largest k of any count up to the bound. */
-  function boundOfTop(k: Size, axis: string, parent: Counts, by: Counts): Pick<Counts, "counts" | "rows" | "longest"> {
-    const best = new Uint32Array(by.longest + 1);
-    for (let n = 0; n <= by.longest; n++) best[n] = Math.max(n > 0 ? best[n - 1]! : 0, kAt(k, axis, n, atom));
-    return summed(
-      parent.counts.map((n, b) => Math.min(n, best[by.counts[b]!]!)),
-      false,
-    );
+  /** Where the counts are only bounds, k need not grow with them: the largest k of any count up to each. */
+  function largestK(k: Size, axis: string, by: Counts): (n: number) => number {
+    if (typeof k === "number") return () => Math.max(0, Math.min(MOST_EXTENT, k));
+    const found = new Map<number, number>();
+    let [from, most] = [0, 0n];
+    for (const n of by.distinct) {
+      most = largestOf(k, axis, from, n, atom, most);
+      found.set(n, Math.min(MOST_EXTENT, Number(most)));
+      from = n;
+    }
+    return (n) => found.get(n)!;
   }
   function atom(a: OpenAtom): number | Rational {
     if (a.kind === "live") {
@@ -204,7 +194,7 @@ export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMo
       if (v === undefined) throw new Error(`modc bug: no value for live ${a.name}`);
       return v;
     }
-    if (a.kind === "rows") return sequence(a.axis).rows;
+    if (a.kind === "rows") return sequence(a.axis).rowsExactly;
     return byName.get(a.axis)?.role === "sequence" ? sequence(a.axis).longest : extent(a.axis);
   }
   function valueOf(size: Size): Rational {
@@ -216,32 +206,26 @@ export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMo
   return { batch, sequence, rational: valueOf, number: (size) => (typeof size === "number" ? size : toNumber(valueOf(size))) };
 }
 
-const summed = (counts: Uint32Array, exact: boolean): Counts => {
-  let rows = 0;
-  let longest = 0;
-  for (const n of counts) {
-    rows += n;
-    if (n > longest) longest = n;
-  }
-  return { counts, rows, longest, exact };
-};
+type SpanRule = Extract<CountRule, { kind: "span" }>;
 
-/** First token and the one after the last of a span on a sequence of n tokens. */
-export function spanOf(rule: Extract<CountRule, { kind: "span" }>, n: number): readonly [number, number] {
-  const at = (s: Size): number => {
-    const v = toNumber(evaluateSize(s, () => n));
-    return Math.max(0, Math.min(n, v < 0 ? v + n : v));
+/** First token and the one after the last of a span, on sequences of n = 0 … most tokens. */
+export function spanFunction({ start, stop }: SpanRule, most: number): (n: number) => readonly [number, number] {
+  const at = (size: Size): ((n: number) => number) => {
+    const end = typeof size === "number" ? () => size : sizeFunction(size, null, most, () => 0);
+    return (n) => {
+      const v = end(n);
+      return Math.max(0, Math.min(n, v < 0 ? v + n : v));
+    };
   };
-  const a = at(rule.start);
-  return [a, Math.max(a, rule.stop === null ? n : at(rule.stop))];
+  const [from, to] = [at(start), stop === null ? null : at(stop)];
+  return (n) => {
+    const a = from(n);
+    return [a, Math.max(a, to ? to(n) : n)];
+  };
 }
 
-/** `starts[b]`: the first packed row of sequence b; the last entry is the number of rows. */
-export function startsOf(counts: Uint32Array): Uint32Array {
-  const starts = new Uint32Array(counts.length + 1);
-  for (let b = 0; b < counts.length; b++) starts[b + 1] = starts[b]! + counts[b]!;
-  return starts;
-}
+/** The same on one sequence of n tokens. */
+export const spanOf = (rule: SpanRule, n: number): readonly [number, number] => spanFunction(rule, n)(n);
 
 /** Tables of one run by k and the axis that decides it: the layers of a model mostly share one rule. */
 const kTables = new WeakMap<Sizes, Map<string, Uint32Array>>();
@@ -256,7 +240,11 @@ export function kTable(axes: readonly Axis[], rule: Extract<CountRule, { kind: "
   if (!table) {
     const value = (a: OpenAtom): number | Rational =>
       a.kind === "live" ? run.live.get(a.name)! : sizes.rational(a.kind === "axis" ? axisSize(a.axis) : rowsSize(a.axis));
-    made.set(key, (table = new Uint32Array(sizes.sequence(by).longest + 1).map((_, n) => kAt(rule.k, by, n, value))));
+    const { longest } = sizes.sequence(by);
+    const k = kFunction(rule.k, by, longest, value);
+    table = new Uint32Array(longest + 1);
+    for (let n = 0; n <= longest; n++) table[n] = k(n);
+    made.set(key, table);
   }
   return table;
 }

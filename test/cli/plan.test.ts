@@ -80,8 +80,8 @@ describe("plan", () => {
 
   it.each<[readonly string[], number, string]>([
     [["--length", "257"], 1, "T is 257: the model allows 256"],
-    [["--batch", "0"], 2, '--batch "0" is no whole number of at least 1'],
-    [["--at", "T=1e3"], 2, "--at T=1e3 is no whole number of at least 1"],
+    [["--batch", "0"], 2, '--batch "0" is no whole number from 1 to 4294967295'],
+    [["--at", "T=1e3"], 1, "T is 1000: the model allows 256"],
     [["--length", "8", "--at", "T=8"], 2, "--length and --at both give T"],
     [["--at", "Q=8"], 1, "--at: the model has no axis Q"],
     [["--target", "toaster"], 2, "Allowed choices are portable, mesa-software"],

@@ -7,7 +7,7 @@ import type { Program } from "../../src/program/program.js";
 import { evaluate, type Choice, type Evaluation } from "../../src/reference/evaluate.js";
 import { packRoute } from "../../src/reference/pack.js";
 import { type Device, load, type Results, type Session } from "../../src/runtime/index.js";
-import { startsOf } from "../../src/size/axes.js";
+import { startsOf } from "../../src/size/counts.js";
 import { divide, parseDecimal, parseRational, rational, type Rational } from "../../src/size/rational.js";
 import { printSize } from "../../src/size/size.js";
 import { random } from "../random.js";

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
+import { compileGeneration } from "../../src/compile-generation.js";
 import type { Program } from "../../src/program/program.js";
 import { Allocator } from "../../src/runtime/allocator.js";
 import { type Device, load, memoryOf, openDevice, type SessionEvent } from "../../src/runtime/index.js";
@@ -13,6 +14,11 @@ const example = (file: string, set: Readonly<Record<string, number>> = {}): Prog
   const { program } = compile(readFileSync(file, "utf8"), { file, set });
   if (!program) throw new Error(`${file} does not compile`);
   return program;
+};
+const promptOf = (file: string, set: Readonly<Record<string, number>>): Program => {
+  const { generation } = compileGeneration(readFileSync(file, "utf8"), { file, set });
+  if (!generation) throw new Error(`${file} does not compile`);
+  return generation.prompt;
 };
 const moby = example("examples/moby.mod", { dim: 32, depth: 4, context: 512 });
 const tokens = (B: number, T: number, seed = 1): { readonly tokens: { readonly data: Uint32Array; readonly shape: readonly number[] } } => {
@@ -93,6 +99,72 @@ describe("what a session allocates", () => {
   it("an extent or a live parameter that does not fit is refused in one sentence", () => {
     expect(() => memoryOf(moby, { max: { T: 513 } })).toThrow("max: T is 513: the model allows 512");
     expect(() => memoryOf(moby, { live: { heat: 1 } })).toThrow("the model has no live parameter heat");
+  });
+});
+
+describe("sizes beyond any device", () => {
+  const open = example("examples/moby.mod", { dim: 32, depth: 4, context: 4096 });
+
+  it("cost no more to look at than one sequence does, and are exact", () => {
+    const [one, most] = [1, 4_294_967_295].map((B) => memoryOf(open, { max: { B, T: 4096 } }));
+    expect(most!.weights).toBe(one!.weights);
+    expect(most!.activations / one!.activations / 4_294_967_295).toBeCloseTo(1, 2);
+    const results = (B: number): number => memoryOf(open, { max: { B, T: 4096 } }).results;
+    expect(results(1_000_000) - results(100)).toBe(999_900 * (results(101) - results(100)));
+  });
+
+  it.each([1e9, 4_294_967_295])("are refused by name before anything is allocated, at once: %d sequences", async (B) => {
+    const start = performance.now();
+    await expect(load(open, device, undefined, { max: { B } })).rejects.toMatchObject({
+      code: "limit-exceeded",
+      message: expect.stringMatching(/^\S.* needs [\d.]+ [GTPE]iB, the device allows [\d.]+ [MG]iB \(max(Buffer|StorageBufferBinding)Size\)$/),
+    });
+    expect(made).toEqual([]);
+    expect(performance.now() - start).toBeLessThan(2000);
+  });
+
+  it("are refused where states would grow to them, and the session goes on", async () => {
+    const session = await load(promptOf("examples/moby.mod", { dim: 32, depth: 2, context: 64 }), device, undefined, { max: { B: 1, T: 8 } });
+    made = [];
+    const before = session.memory;
+    const start = performance.now();
+    await expect(session.growStates({ B: 4e9 })).rejects.toMatchObject({ code: "limit-exceeded" });
+    await expect(session.resetStates({ B: 4e9 })).rejects.toMatchObject({ code: "limit-exceeded" });
+    expect(performance.now() - start).toBeLessThan(2000);
+    expect([made, session.memory]).toEqual([[], before]);
+    session.dispose();
+  });
+
+  it("and what is no extent is told by its value", () => {
+    for (const [value, name] of [
+      [1e308, "1e+308"],
+      [-1, "-1"],
+      [0, "0"],
+      [-0, "-0"],
+      [1.5, "1.5"],
+      [NaN, "NaN"],
+      ["abc", '"abc"'],
+      [null, "null"],
+      [2 ** 53 + 2, "9007199254740994"],
+      [2 ** 32, "4294967296"],
+    ] as const)
+      expect(() => memoryOf(open, { max: { B: value as number } }), name).toThrow(`max: B is ${name}: it must be a whole number from 1 to 4294967295`);
+    expect(() => memoryOf(open, { max: 8 as never })).toThrow("max is 8: it must be a record of extents by axis");
+  });
+
+  it("every slot has a name", () => {
+    for (const file of ["golden", "moby", "mor", "p-mod", "llama"]) {
+      const { slots } = example(`examples/${file}.mod`);
+      expect(slots.filter((s) => s.label === "")).toEqual([]);
+    }
+    const { slots, outputs } = open;
+    expect(outputs.map((o) => slots[o.slot]!.label)).toContain("output");
+  });
+
+  it("a slot without a name in a program of another hand has its number", async () => {
+    const program = scaleProgram(null);
+    const nameless = { ...program, slots: program.slots.map((s) => ({ ...s, label: "" })) };
+    await expect(load(nameless, device, undefined, { max: { B: 1e9 } })).rejects.toThrow(/^slot 0 needs /);
   });
 });
 

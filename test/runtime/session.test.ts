@@ -228,46 +228,6 @@ describe("a session", () => {
     expect((await good)["starts"]!.toArray()).toEqual([0, 1]);
   });
 
-  const faults: readonly (readonly [string, unknown, object, RegExp])[] = [
-    ["null for inputs", null, {}, /^the inputs are no record of tensors by name$/],
-    ["nothing for inputs", undefined, {}, /^the inputs are no record/],
-    ["one tensor for inputs", [[1]], {}, /^the inputs are no record/],
-    ["one typed array for inputs", new Uint32Array(1), {}, /^the inputs are no record/],
-    ["a missing input", {}, {}, /^input x is missing$/],
-    ["an unknown input", { x: [[1]], y: [[1]] }, {}, /no input y/],
-    ["a wrong rank", { x: [1, 2] }, {}, /^input x has shape \[2\], the model takes \[B, T\]$/],
-    ["rows of unequal length", { x: [[1, 2], [3]] }, {}, /^x\[1\] has 1 entries, x\[0\] has 2$/],
-    ["a text", { x: [["a"]] }, {}, /^x\[0\]\[0\] is "a", no number$/],
-    ["a list among numbers", { x: [[1, [2]]] }, {}, /^x\[0\]\[1\] is a list where the first entry is not$/],
-    ["a value at the limit", { x: [[1, 10]] }, {}, /^x\[0\]\[1\] is 10: it must lie from 0 to 9$/],
-    ["a negative value", { x: [[1], [-1]] }, {}, /^x\[1\]\[0\] is -1: u32 takes whole numbers/],
-    ["a fraction", { x: [[1.5]] }, {}, /^x\[0\]\[0\] is 1.5: u32 takes whole numbers/],
-    ["a boolean", { x: [[true]] }, {}, /^x\[0\]\[0\] is true: u32/],
-    ["an empty sequence axis", { x: [[]] }, {}, /^T is 0 in x: it must be at least 1$/],
-    ["no sequence", { x: [] }, {}, /has shape \[0\]/],
-    ["a length beyond the bound", { x: { data: new Uint8Array(17), shape: [1, 17] } }, {}, /^T is 17 in x: it must not exceed 16$/],
-    ["data that does not fill its shape", { x: { data: new Uint32Array(3), shape: [2, 2] } }, {}, /^input x has 3 values, its shape \[2, 2\] has 4$/],
-    ["an object", { x: { a: 1 } }, {}, /an object without data and shape/],
-    ["too many lengths", { x: [[1]] }, { lengths: [1, 1] }, /^lengths has 2 entries, there are 1 sequences$/],
-    ["a length beyond T", { x: [[1]] }, { lengths: [2] }, /^lengths\[0\] is 2: it must be a whole number from 0 to 1$/],
-    ["a live ratio above 1", { x: [[1]] }, { live: { capacity: "101%" } }, /between 0% and 100%$/],
-    ["a live value that is none", { x: [[1]] }, { live: { heat: "hot" } }, /"hot": it must be a number/],
-    ["an unknown live parameter", { x: [[1]] }, { live: { __proto__: null, constructor: 1 } }, /no live parameter constructor/],
-    ["a seed that is none", { x: [[1]] }, { seed: -1 }, /^seed is -1/],
-    ["an unknown output", { x: [[1]] }, { outputs: ["nothing"] }, /^the model gives no "nothing"$/],
-    ["an unknown observed value", { x: [[1]] }, { observe: ["chosen"] }, /^the model observes no "chosen"$/],
-  ];
-  for (const [what, inputs, options, message] of faults) {
-    it(`refuses ${what} in one sentence`, async () => {
-      const error = await session.run(inputs as never, options).then(
-        () => null,
-        (e: unknown) => e,
-      );
-      expect(error).toBeInstanceOf(InputError);
-      expect((error as Error).message).toMatch(message);
-    });
-  }
-
   it.each<readonly [string, unknown, RegExp]>([
     ["an empty object", {}, /^not a compiled program: format must be "/],
     ["null", null, /^not a compiled program: it is null, as where a source does not compile$/],

@@ -33,15 +33,15 @@ describe("axes", () => {
   it("resolve to the counts of each sequence", () => {
     const axes = [B, T, sequence("K", top("T", "ceil(live(c)*T)")), sequence("S", { kind: "span", parent: "T", start: -2, stop: null })];
     const sizes = resolveSizes(axes, run({ B: 3, T: 8 }, [8, 5, 0]));
-    expect([...sizes.sequence("K").counts]).toEqual([4, 3, 0]);
-    expect([...sizes.sequence("S").counts]).toEqual([2, 2, 0]);
+    expect([...sizes.sequence("K").list]).toEqual([4, 3, 0]);
+    expect([...sizes.sequence("S").list]).toEqual([2, 2, 0]);
     expect([sizes.sequence("K").rows, sizes.sequence("K").longest, sizes.sequence("T").longest]).toEqual([7, 4, 8]);
   });
 
   it("bound a k that falls as the sequence grows by its largest", () => {
     const axes = [B, T, sequence("A", { kind: "above", parent: "T", expected: rational(1, 4) }), sequence("K", top("A", "10 + -1*A"))];
-    const { counts, exact } = resolveSizes(axes, run({ B: 1, T: 8 })).sequence("K");
-    expect([[...counts], exact]).toEqual([[8], false]);
+    const { list, exact } = resolveSizes(axes, run({ B: 1, T: 8 })).sequence("K");
+    expect([[...list], exact]).toEqual([[8], false]);
   });
 
   it("share a table of k where the rules are equal", () => {

@@ -1,0 +1,91 @@
+// How many tokens each sequence has: one number where all have equally many, so that nothing grows with the batch; a list where they have not.
+import type { Rational } from "./rational.js";
+
+/** The counts of each sequence, their sum and their largest. */
+export class Counts {
+  /** Number of sequences. */
+  readonly batch: number;
+  /** Tokens of every sequence, where all have equally many; else null. */
+  readonly each: number | null;
+  readonly rows: number;
+  /** Largest count; of an input's axis its extent, whatever the lengths are. */
+  readonly longest: number;
+  /** False where `above` stands between this axis and the inputs: the counts are upper bounds, or estimates. */
+  readonly exact: boolean;
+  /** `rows`, also where it is beyond what a number holds exactly. */
+  readonly rowsExactly: number | Rational;
+  #list: Uint32Array | null;
+
+  private constructor(batch: number, each: number | null, list: Uint32Array | null, rows: bigint | number, longest: number, exact: boolean) {
+    this.batch = batch;
+    this.each = each;
+    this.#list = list;
+    this.rows = Number(rows);
+    this.rowsExactly = typeof rows === "number" ? rows : { num: rows, den: 1n };
+    this.longest = longest;
+    this.exact = exact;
+  }
+
+  /** `each` tokens in every one of `batch` sequences. */
+  static equal(batch: number, each: number, exact: boolean): Counts {
+    const rows = batch * each;
+    return new Counts(batch, each, null, Number.isSafeInteger(rows) ? rows : BigInt(batch) * BigInt(each), batch === 0 ? 0 : each, exact);
+  }
+
+  /** Counts one by one; `longest` where it is not the largest of them. */
+  static listed(list: Uint32Array, exact: boolean, longest?: number): Counts {
+    let rows: number | bigint = 0;
+    let most = 0;
+    for (const n of list) {
+      rows += n;
+      if (n > most) most = n;
+    }
+    if (!Number.isSafeInteger(rows)) rows = list.reduce((sum, n) => sum + BigInt(n), 0n);
+    return new Counts(list.length, null, list, rows, longest ?? most, exact);
+  }
+
+  /** What `count` makes of the counts of a sequence on each of `from`, which are of one batch. Equal where those are. */
+  static made(batch: number, from: readonly Counts[], exact: boolean, count: (...counts: readonly number[]) => number): Counts {
+    if (from.every((c) => c.each !== null)) return Counts.equal(batch, count(...from.map((c) => c.each!)), exact);
+    const list = new Uint32Array(batch);
+    for (let b = 0; b < batch; b++) list[b] = count(...from.map((c) => c.at(b)));
+    return Counts.listed(list, exact);
+  }
+
+  /** Of one sequence. */
+  at(sequence: number): number {
+    return this.each ?? this.#list![sequence]!;
+  }
+
+  /** One by one: as long as the batch, so only for what has data of that size anyway. */
+  get list(): Uint32Array {
+    return (this.#list ??= new Uint32Array(this.batch).fill(this.each!));
+  }
+
+  /** The counts that there are, ascending. */
+  get distinct(): readonly number[] {
+    if (this.each !== null) return this.batch === 0 ? [] : [this.each];
+    return [...new Set(this.#list)].toSorted((a, b) => a - b);
+  }
+
+  /** Whether each sequence has as many tokens as there. */
+  equals(other: Counts): boolean {
+    if (this === other) return true;
+    if (this.batch !== other.batch || this.rows !== other.rows) return false;
+    if (this.each !== null && other.each !== null) return this.each === other.each;
+    for (let b = 0; b < this.batch; b++) if (this.at(b) !== other.at(b)) return false;
+    return true;
+  }
+
+  /** `starts[b]`: the first packed row of sequence b; the last entry is the number of rows. As long as the batch. */
+  starts(): Uint32Array {
+    return startsOf(this.list);
+  }
+}
+
+/** `starts[b]`: the first packed row of sequence b; the last entry is the number of rows. */
+export function startsOf(counts: ArrayLike<number>): Uint32Array {
+  const starts = new Uint32Array(counts.length + 1);
+  for (let b = 0; b < counts.length; b++) starts[b + 1] = starts[b]! + counts[b]!;
+  return starts;
+}
