@@ -36,7 +36,7 @@ beforeAll(async () => {
     folders[i]!.file(`${code}.mod`, fixture(code).text);
     if (existsSync(join(fixtures, code))) cpSync(join(fixtures, code), folders[i]!.path, { recursive: true });
   });
-  ended = await modcAll(codes.map((code, i) => ({ args: ["check", `${code}.mod`, ...fixture(code).options], options: { cwd: folders[i]!.path } })));
+  ended = await modcAll(codes.map((code, i) => ({ args: ["check", join(folders[i]!.path, `${code}.mod`), ...fixture(code).options] })));
 }, 240_000);
 
 afterAll(() => folders.forEach(({ path }) => rmSync(path, { recursive: true, force: true })));

@@ -1,10 +1,11 @@
-// Runs the built command line as a user does: in a process of its own.
+// Runs the command line: in this process, from its source, or as a user does, built and in a process of its own.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "../../scripts/setup.mjs";
+import { run } from "./in-process.js";
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const main = join(root, "dist", "src", "cli", "main.js");
@@ -18,13 +19,25 @@ export interface Ended {
   readonly stderr: string;
 }
 
-export interface SpawnOptions {
-  readonly cwd?: string;
+export interface RunOptions {
+  /** What the environment has beside that of the tests. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** `modc …`, to its end. Lines that Dawn itself writes to standard error are dropped, and those that tell of progress: they come where it takes longer than a second. */
-export function modc(args: readonly string[], { cwd = root, env = {} }: SpawnOptions = {}): Promise<Ended> {
+/** `modc …`, to its end, in this process: as quick as what it does. */
+export async function modc(args: readonly string[], { env = {} }: RunOptions = {}): Promise<Ended> {
+  // Drivers read the environment of the process.
+  if (Object.keys(env).some((name) => name in NO_DEVICE)) return modcProcess(args, { env });
+  const { NO_COLOR: _color, ...rest } = process.env;
+  return run(args, { env: { ...(rest as Record<string, string>), ...env } });
+}
+
+export interface SpawnOptions extends RunOptions {
+  readonly cwd?: string;
+}
+
+/** The same as a user has it, where the process is the point. Lines that tell of progress are dropped: they come where it takes longer than a second. */
+export function modcProcess(args: readonly string[], { cwd = root, env = {} }: SpawnOptions = {}): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [main, ...args], { cwd, env: { ...process.env, NO_COLOR: "", ...env }, stdio: ["ignore", "pipe", "pipe"] });
     let [stdout, stderr] = ["", ""];
@@ -37,7 +50,7 @@ export function modc(args: readonly string[], { cwd = root, env = {} }: SpawnOpt
 }
 
 /** Runs all of them, two at a time. */
-export async function modcAll(runs: readonly { readonly args: readonly string[]; readonly options?: SpawnOptions }[]): Promise<readonly Ended[]> {
+export async function modcAll(runs: readonly { readonly args: readonly string[]; readonly options?: RunOptions }[]): Promise<readonly Ended[]> {
   const ended: Ended[] = [];
   let next = 0;
   const worker = async (): Promise<void> => {

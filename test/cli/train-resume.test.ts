@@ -7,7 +7,7 @@ import { printTunings, tuningsFile } from "../../src/schedule/tunings/file.js";
 import { tuningsDigest } from "../../src/schedule/tunings/digest.js";
 import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
 import { openDevice } from "../../src/runtime/index.js";
-import { modc, temporaryFolder } from "./spawn.js";
+import { modc, modcProcess, temporaryFolder } from "./spawn.js";
 
 // Many processes, each of which compiles for the device.
 vi.setConfig({ testTimeout: 300_000 });
@@ -77,7 +77,7 @@ describe("modc train --resume", () => {
       ["whole", 6],
       ["half", 3],
     ] as const) {
-      const ended = await modc(begin(output, steps), { cwd: folder.path, env });
+      const ended = await modcProcess(begin(output, steps), { cwd: folder.path, env });
       expect(ended.status, ended.stderr).toBe(0);
     }
     second = await tune((all) => all.at(-1));

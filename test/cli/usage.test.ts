@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { GOLDEN, modc, NO_DEVICE, root, temporaryFolder } from "./spawn.js";
+import { GOLDEN, modc, modcProcess, NO_DEVICE, root, temporaryFolder } from "./spawn.js";
 
 const folder = temporaryFolder();
 afterAll(folder.remove);
@@ -12,7 +12,7 @@ const MODEL = "model M() { forward(x: f32[B, T <= 4]) -> f32[B, T] { x } }\n";
 
 describe("version and help", () => {
   it("the version comes from the package", async () => {
-    const { status, stdout, stderr } = await modc(["--version"]);
+    const { status, stdout, stderr } = await modcProcess(["--version"]);
     expect([status, stdout, stderr]).toEqual([0, "0.1.0\n", ""]);
   });
 
@@ -27,6 +27,14 @@ describe("version and help", () => {
     const rooms = new Set([...loaded].map((file) => relative(join(root, "dist", "src"), file).split(sep)[0]!));
     expect(rooms).toEqual(new Set(["cli", ...[...rooms].filter((room) => ["program", "runtime", "size"].includes(room))]));
     expect(loaded.size).toBeLessThan(20);
+  });
+
+  it("a process ends with the code of its command, and each stream has its own", async () => {
+    expect(await modcProcess(["check", "examples/moby.mod", "--nonsense"])).toEqual({ status: 2, stdout: "", stderr: expect.stringContaining("--nonsense") });
+    const broken = await modcProcess(["check", folder.file("broken-process.mod", MODEL.replace("{ x }", "{ y }"))]);
+    expect([broken.status, broken.stderr]).toEqual([1, expect.stringContaining("error[unknown-name]")]);
+    const ran = await modcProcess(["run", ...GOLDEN, "--device", "software", "--json"]);
+    expect([ran.status, JSON.parse(ran.stdout)]).toEqual([0, expect.objectContaining({ outputs: expect.anything() as unknown })]);
   });
 
   it("help lists every command and the exit codes", async () => {
