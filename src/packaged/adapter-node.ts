@@ -1,4 +1,5 @@
 // Opening a device in Node for a built package: through Dawn, as the package `webgpu` brings it.
+import { silenceDawn } from "../runtime/dawn-warnings-node.js";
 import type { OpenDeviceOptions, OpenedAdapter } from "../runtime/device.js";
 import { NoDeviceError } from "../runtime/errors.js";
 
@@ -18,7 +19,9 @@ export async function openNodeAdapter(_options: OpenDeviceOptions): Promise<Open
 
 async function create(): Promise<GPU> {
   try {
-    return (await import("webgpu")).create([]);
+    const dawn = await import("webgpu");
+    silenceDawn();
+    return dawn.create([]);
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
     throw missing

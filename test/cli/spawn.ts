@@ -43,9 +43,7 @@ export function modcProcess(args: readonly string[], { cwd = root, env = {} }: S
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-    child
-      .on("error", reject)
-      .on("close", (status) => resolve({ status, stdout, stderr: stderr.replaceAll(/^Warning: .*\n( {4}at .*\n)*\n?|^[a-z][a-z ,]* …\n/gm, "") }));
+    child.on("error", reject).on("close", (status) => resolve({ status, stdout, stderr: stderr.replaceAll(/^[a-z][a-z ,]* …\n/gm, "") }));
   });
 }
 

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { modc, root } from "../cli/spawn.js";
+import { modcProcess, root } from "../cli/spawn.js";
 
 const folder = join(root, "dist", "src", "cli");
 const IMPORT = /^(?:import|export)\s[^"'(]*?from\s*"([^"]+)"|^import\s*"([^"]+)"/gm;
@@ -65,7 +65,7 @@ describe("the bundled command line", () => {
   });
 
   it("shows with MODC_DEBUG=1 lines of the sources", async () => {
-    const { status, stderr } = await modc(["check", "no-such-file.mod"], { env: { MODC_DEBUG: "1" } });
+    const { status, stderr } = await modcProcess(["check", "no-such-file.mod"], { env: { MODC_DEBUG: "1" } });
     expect([status, stderr]).toEqual([1, expect.stringMatching(/^ +at .*src\/cli\/files\.ts:\d+:\d+\)$/m)]);
     expect(stderr).not.toMatch(/chunk-/);
   });
