@@ -17,13 +17,23 @@ export interface Signature {
   readonly parameters: readonly Parameter[];
   /** Takes any further named arguments too. */
   readonly rest: boolean;
+  readonly names: ReadonlySet<string>;
+  /** Those that can be given by position. */
+  readonly places: readonly Parameter[];
 }
 
+export const signature = (callee: string, parameters: readonly Parameter[], rest = false): Signature => ({
+  callee,
+  parameters,
+  rest,
+  names: new Set(parameters.map((p) => p.name)),
+  places: parameters.filter((p) => !p.named),
+});
+
 /** The argument of each parameter that was given one; null where missing, surplus or misnamed ones were reported. */
-export function bindArguments(session: Session, { callee, parameters, rest }: Signature, args: readonly Arg[], span: Span): ReadonlyMap<string, Arg> | null {
+export function bindArguments(session: Session, to: Signature, args: readonly Arg[], span: Span): ReadonlyMap<string, Arg> | null {
+  const { callee, parameters, rest, names: known, places } = to;
   const bound = new Map<string, Arg>();
-  const known = new Set(parameters.map((p) => p.name));
-  const places = parameters.filter((p) => !p.named);
   let ok = true;
   let position = 0;
   let named = false;

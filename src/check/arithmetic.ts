@@ -4,7 +4,7 @@ import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
 import { addSizes, applySize, divideSizes, multiplySizes, normal, sizeOf, subtractSizes, type Size, type SizeExpr, type SizeFunction } from "../size/size.js";
 import type { BinaryOp } from "../syntax/ast.js";
-import { ERROR, type Any } from "./context.js";
+import { ERROR, type Any, type ListAny } from "./context.js";
 import { MAX_BITS, MAX_LIST, MAX_SIZE_CHARACTERS, MAX_SIZE_DEPTH } from "./limits.js";
 import type { Session } from "./session.js";
 import { bool, describe, numberOf, printNumber, sizeValue, type NumberAny, type SizeAny } from "./values.js";
@@ -28,15 +28,15 @@ export function computeBinary(o: Operation): Any {
     const same = (left.kind === "string" && right.kind === "string") || (left.kind === "bool" && right.kind === "bool");
     if (same) return bool((left.value === right.value) === (op === "=="));
   }
-  if (op === "+" && left.kind === "list" && right.kind === "list") return joinLists(o.session, left.items, right.items, o.span);
+  if (op === "+" && left.kind === "list" && right.kind === "list") return joinLists(o.session, left, right, o.span);
   return wrongOperands(o);
 }
 
-function joinLists(session: Session, left: readonly Any[], right: readonly Any[], span: Span): Any {
-  const length = left.length + right.length;
+function joinLists(session: Session, left: ListAny, right: ListAny, span: Span): Any {
+  const length = left.items.length + right.items.length;
   if (length > MAX_LIST) session.halt("items in one list", MAX_LIST, span);
   session.spend(length, span);
-  return { kind: "list", items: [...left, ...right] };
+  return { kind: "list", items: [...left.items, ...right.items], broken: left.broken || right.broken };
 }
 
 /** Unary minus and `not` on compile-time values. */
@@ -61,6 +61,7 @@ function wrongOperands({ session, op, left, right, opSpan }: Operation): Any {
 
 function onNumbers(o: Operation, left: NumberAny, right: NumberAny): Any {
   const [a, b] = [left.value, right.value];
+  o.session.spend(workOf(a) + workOf(b), o.span);
   const form = left.form === "float" || right.form === "float" ? "float" : left.form === "ratio" || right.form === "ratio" ? "ratio" : "int";
   switch (o.op) {
     case "+":
@@ -98,6 +99,15 @@ function onNumbers(o: Operation, left: NumberAny, right: NumberAny): Any {
       return o.op satisfies never;
   }
 }
+
+/** What arithmetic with a long number costs beside other expressions: fractions are brought to lowest terms bit by bit. */
+function workOf({ num, den }: Rational): number {
+  if (num < LONG && num > -LONG && den < LONG) return 0;
+  // A hexadecimal digit is four bits, and is quicker counted.
+  return num.toString(16).length + den.toString(16).length;
+}
+
+const LONG = 1n << 64n;
 
 function divisionByZero({ session, op, opSpan }: Operation): Any {
   session.report("division-by-zero", { op }, opSpan);
@@ -156,9 +166,9 @@ function onSizes(o: Operation, a: Size, b: Size): Any {
       return b === 0 ? divisionByZero(o) : limitedSize(session, applySize("mod", [a, b]), span);
     case "^": {
       if (typeof b !== "number" || b < 0 || b > 8 || !Number.isInteger(b)) return wrongOperands(o);
-      let product: Size = 1;
-      for (let i = 0; i < b; i++) product = multiplySizes(product, a);
-      return limitedSize(session, product, span);
+      let product: Any = numberOf(q.ONE, "int");
+      for (let i = 0; i < b && isQuantity(product); i++) product = limitedSize(session, multiplySizes(sizeFrom(product), a), span);
+      return product;
     }
     case "==":
     case "!=":
@@ -181,9 +191,10 @@ function onSizes(o: Operation, a: Size, b: Size): Any {
 
 /** A size as a value, unless it has grown out of bounds. */
 export function limitedSize(session: Session, size: Size, span: Span): Any {
-  if (typeof size !== "number" && (size.key.length > MAX_SIZE_CHARACTERS || depthOf(size) > MAX_SIZE_DEPTH)) {
-    session.halt("characters in one size", MAX_SIZE_CHARACTERS, span);
-  }
+  if (typeof size === "number") return sizeValue(size);
+  const { length } = size.key;
+  if (length > MAX_SIZE_CHARACTERS || depthOf(size) > MAX_SIZE_DEPTH) session.halt("characters in one size", MAX_SIZE_CHARACTERS, span);
+  session.spend(Math.ceil(length / 8), span);
   return sizeValue(size);
 }
 

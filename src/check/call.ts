@@ -1,7 +1,7 @@
 // Calls: of blocks, instances, functions and built-in functions.
 import type { Span } from "../diagnostics/span.js";
 import type { Arg, Expr, Fn } from "../syntax/ast.js";
-import { bindArguments, type Signature } from "./arguments.js";
+import { bindArguments, signature, type Signature } from "./arguments.js";
 import { builtins } from "./builtins/index.js";
 import { callCompileTime, isCompileTimeCall, isCompileTimeFunction } from "./compile-time.js";
 import { ERROR, type Any, type Bound, type Builtin } from "./context.js";
@@ -60,12 +60,25 @@ function callValue(value: Any, expr: Call, env: Env): Any {
 export const nameOfFunction = (instance: Instance, fn: Fn): string => `${instance.block}.${fn.name.text}`;
 
 function callFunction(instance: Instance, fn: Fn, expr: Call, env: Env): Any {
-  const parameters = fn.inputs.map((i) => ({ name: i.name.text, optional: false, named: false }));
-  const bound = evaluateArguments({ callee: nameOfFunction(instance, fn), parameters, rest: false }, expr.args, expr.span, env);
+  const bound = evaluateArguments(signatureOf(instance, fn), expr.args, expr.span, env);
   if (bound === null) return ERROR;
   if (env.body !== null) return env.body.call(instance, fn, bound, expr.span);
   env.session.report("not-compile-time", { what: env.place, value: "the result of a function" }, expr.span);
   return ERROR;
+}
+
+const signatures = new WeakMap<Fn | Builtin, Signature>();
+
+function signatureOf(instance: Instance, fn: Fn): Signature {
+  let known = signatures.get(fn);
+  if (known === undefined) {
+    known = signature(
+      nameOfFunction(instance, fn),
+      fn.inputs.map((i) => ({ name: i.name.text, optional: false, named: false })),
+    );
+    signatures.set(fn, known);
+  }
+  return known;
 }
 
 /** Arguments by parameter, evaluated in the order in which they stand; null where one is wrong, which was reported. */
@@ -103,10 +116,22 @@ function callBuiltin(name: string, expr: Call, env: Env): Any {
 }
 
 function callTensorFunction(name: string, builtin: Builtin, expr: Call, values: ReadonlyMap<Arg, Any>, env: Env): Any {
-  const parameters = builtin.params.map((p) => ({ name: p.name, optional: p.optional ?? false, named: p.named ?? false }));
-  const bound = bindValues({ callee: name, parameters, rest: builtin.rest ?? false }, expr.args, values, expr.span, env);
+  const bound = bindValues(signatureOfBuiltin(name, builtin), expr.args, values, expr.span, env);
   if (bound === null) return ERROR;
+  for (const { value } of bound.values()) env.session.spend(weightOf(value), expr.span);
   if (env.body !== null) return builtin.apply(env.body, bound, expr.span);
   env.session.report("not-compile-time", { what: env.place, value: `the result of \`${name}\`` }, expr.span);
   return ERROR;
 }
+
+function signatureOfBuiltin(name: string, builtin: Builtin): Signature {
+  let known = signatures.get(builtin);
+  if (known === undefined) {
+    const parameters = builtin.params.map((p) => ({ name: p.name, optional: p.optional ?? false, named: p.named ?? false }));
+    signatures.set(builtin, (known = signature(name, parameters, builtin.rest ?? false)));
+  }
+  return known;
+}
+
+/** How much there is to look at in an argument: of a list its items, of a pattern its letters. */
+const weightOf = (value: Any): number => (value.kind === "list" ? value.items.length : value.kind === "string" ? Math.ceil(value.value.length / 8) : 0);

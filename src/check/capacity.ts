@@ -91,7 +91,7 @@ function literalSpan(argument: Bound, value: Rational): Span {
     if (e.kind === "unary" && e.operand.kind === "number" && compare(negate(e.operand.value), value) === 0) return e.span;
     if (e.kind === "binary") pending.push(e.right, e.left);
     else if (e.kind === "unary") pending.push(e.operand);
-    else if (e.kind === "call") pending.push(...e.args.map((a) => a.value).reverse());
+    else if (e.kind === "call") for (const a of e.args.toReversed()) pending.push(a.value);
   }
   return argument.span;
 }

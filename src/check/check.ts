@@ -4,7 +4,7 @@ import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
 import type { Rational } from "../size/rational.js";
 import { liveSize, toExpr } from "../size/size.js";
-import type { Block, Fn } from "../syntax/ast.js";
+import type { Block, Fn, Param } from "../syntax/ast.js";
 import { checkCausality } from "./causality.js";
 import { ERROR, type Any } from "./context.js";
 import { checkRouters } from "./dead-router.js";
@@ -24,7 +24,7 @@ import { nameRoutes } from "./route-names.js";
 import { Halt, Session } from "./session.js";
 import { nearest } from "./suggest.js";
 import { Unroller } from "./unroll.js";
-import { printValue } from "./values.js";
+import { printNumber, printValue } from "./values.js";
 import { weightKeys } from "./weight-keys.js";
 
 export interface CheckOptions {
@@ -93,7 +93,7 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
     file: files.root.tree.file,
     phase: options.phase,
     entry,
-    parameters: decl.params.map((p) => ({ name: p.name.text, value: printParameter(instance, p.name.text, live) })),
+    parameters: decl.params.map((p) => ({ name: p.name.text, value: printParameter(session, instance, p, live) })),
     axes: [...unroller.axes.values()],
     live,
     instances: inside.instances,
@@ -135,11 +135,11 @@ function asLive(name: string, kind: LiveParameter["kind"], value: Any, live: Liv
   return { kind: "size", size: toExpr(liveSize(name)) };
 }
 
-function printParameter(instance: Instance, name: string, live: readonly LiveParameter[]): string {
-  const found = live.find((l) => l.name === name);
-  if (found !== undefined) return printValue({ kind: "number", value: found.default, form: found.kind });
-  const binding = instance.params.get(name);
-  return binding?.kind === "value" ? printValue(binding.value) : "";
+function printParameter(session: Session, instance: Instance, { name, span }: Param, live: readonly LiveParameter[]): string {
+  const found = live.find((l) => l.name === name.text);
+  if (found !== undefined) return printNumber({ kind: "number", value: found.default, form: found.kind });
+  const binding = instance.params.get(name.text);
+  return binding?.kind === "value" ? printValue(binding.value, (items) => session.spend(items, span)) : "";
 }
 
 function entryOf(session: Session, model: Instance, entry: Entry): Fn | null {

@@ -15,7 +15,8 @@ export type Any =
   | { readonly kind: "bool"; readonly value: boolean }
   | { readonly kind: "string"; readonly value: string }
   | { readonly kind: "none" }
-  | { readonly kind: "list"; readonly items: readonly Any[] }
+  /** `broken`: whether an item, at any depth, was already reported. Lists may share items many times over: whatever walks one at any depth goes through each once. */
+  | { readonly kind: "list"; readonly items: readonly Any[]; readonly broken: boolean }
   | { readonly kind: "instance"; readonly instance: InstanceRef }
   /** A size over axes or live parameters: `ceil(capacity * T)`. Never a constant. */
   | { readonly kind: "size"; readonly size: SizeExpr }
@@ -35,6 +36,7 @@ export interface InstanceRef {
   readonly block: string;
 }
 
+export type ListAny = Extract<Any, { kind: "list" }>;
 export type TensorAny = Extract<Any, { kind: "tensor" }>;
 export type RouteAny = Extract<Any, { kind: "route" }>;
 

@@ -14,7 +14,7 @@ import { MAX_LIST } from "./limits.js";
 import { applyBinary, applyIndex, applyMember, applyUnary } from "./operators.js";
 import type { Binding } from "./scope.js";
 import { nearest } from "./suggest.js";
-import { bool, describe, hasError, int, numberOf, printNumber } from "./values.js";
+import { bool, describe, hasError, int, listOf, numberOf, printNumber } from "./values.js";
 
 type Of<K extends Expr["kind"]> = Extract<Expr, { kind: K }>;
 
@@ -42,7 +42,7 @@ function evaluateKind(expr: Expr, env: Env): Any {
       return chosen === null ? ERROR : evaluate(chosen ? expr.then : expr.else, env);
     }
     case "list":
-      return { kind: "list", items: expr.items.map((item) => evaluate(item, env)) };
+      return listOf(expr.items.map((item) => evaluate(item, env)));
     case "comprehension":
       return evaluateComprehension(expr, env);
     case "range":
@@ -103,7 +103,7 @@ export function valueOf(found: Binding, name: string, span: Span, env: Env): Any
 /** Reports a name that nothing in sight bears. */
 export function unknownName(name: string, span: Span, env: Env): Any {
   if (env.pending?.has(name)) env.session.report("declared-later", { name }, span);
-  else {
+  else if (!env.session.hasTold("unknown-name", span)) {
     const candidates = new Set([...env.scope.names(), ...builtins.keys(), "train", "generate", "ceil", "floor", "round", "len"]);
     env.session.report("unknown-name", { name, suggestion: nearest(name, candidates) }, span);
   }
@@ -198,10 +198,7 @@ export function itemsOf(expr: Expr, env: Env): readonly Any[] | null {
 function evaluateComprehension(expr: Of<"comprehension">, env: Env): Any {
   const items = itemsOf(expr.list, env);
   if (items === null) return ERROR;
-  return {
-    kind: "list",
-    items: items.map((value) => evaluate(expr.body, { ...env, scope: env.scope.inner(new Map([[expr.name.text, { kind: "value", value }]])) })),
-  };
+  return listOf(items.map((value) => evaluate(expr.body, { ...env, scope: env.scope.inner(new Map([[expr.name.text, { kind: "value", value }]])) })));
 }
 
 function evaluateRange(expr: Of<"range">, env: Env): Any {
@@ -211,7 +208,7 @@ function evaluateRange(expr: Of<"range">, env: Env): Any {
   const length = Math.max(0, to - from);
   if (length > MAX_LIST) env.session.halt("items in one list", MAX_LIST, expr.span);
   env.session.spend(length, expr.span);
-  return { kind: "list", items: Array.from({ length }, (_, i) => int(from + i)) };
+  return { kind: "list", items: Array.from({ length }, (_, i) => int(from + i)), broken: false };
 }
 
 /** A whole compile-time number; null where it is none, which was reported. */
@@ -309,7 +306,7 @@ function indexList(items: readonly Any[], expr: Of<"index">, env: Env): Any {
     env.session.spend(items.length, expr.span);
     const start = clamped(index.start, 0);
     const stop = clamped(index.stop, items.length);
-    return start === null || stop === null ? ERROR : { kind: "list", items: items.slice(start, stop) };
+    return start === null || stop === null ? ERROR : listOf(items.slice(start, stop));
   }
   const n = integerOf(evaluate(index.value, env), "the index of a list", index.span, env);
   if (n === null) return ERROR;

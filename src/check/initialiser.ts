@@ -4,7 +4,7 @@ import type { DType } from "../size/dtype.js";
 import { isFloat } from "../size/dtype.js";
 import { toNumber } from "../size/rational.js";
 import type { Expr } from "../syntax/ast.js";
-import { bindArguments } from "./arguments.js";
+import { bindArguments, signature } from "./arguments.js";
 import type { Env } from "./environment.js";
 import { conditionOf, evaluate } from "./evaluate.js";
 import type { Initialiser } from "./model.js";
@@ -42,7 +42,7 @@ export function initialiserOf(expr: Expr, dtype: DType, shape: readonly number[]
   }
   const args = expr.kind === "call" ? expr.args : [];
   const parameters = names.map((name) => ({ name, optional: head.name === "orthogonal", named: false }));
-  const bound = bindArguments(session, { callee: head.name, parameters, rest: false }, args, expr.span);
+  const bound = bindArguments(session, signature(head.name, parameters), args, expr.span);
   if (bound === null) return null;
   const numbers: number[] = [];
   for (const name of names) {

@@ -2,6 +2,7 @@
 import type { Span } from "../diagnostics/span.js";
 import { joinPath, Instance } from "./instance.js";
 import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelWeight } from "./model.js";
+import { MAX_PATH } from "./limits.js";
 import type { Session, Trace } from "./session.js";
 import type { Unroller } from "./unroll.js";
 
@@ -23,6 +24,9 @@ export function inspect(session: Session, model: Instance): Inside {
   const weights: FoundWeight[] = [];
   const paths = new Set<string>();
   const claim = (path: string, span: Span, trace: Trace | null): boolean => {
+    if (path.length > MAX_PATH) session.halt("letters in one path", MAX_PATH, span);
+    // Paths repeat the names of all they lie in.
+    session.spend(Math.ceil(path.length / 32), span);
     if (paths.has(path)) {
       session.report("path-taken", { path }, span, [], trace);
       return false;

@@ -1,7 +1,7 @@
 // Instances of blocks: their members, and the places in the model that name them.
 import type { Span } from "../diagnostics/span.js";
 import type { Block, Names } from "../syntax/ast.js";
-import type { Any, InstanceRef } from "./context.js";
+import type { Any, InstanceRef, ListAny } from "./context.js";
 import type { LoadedFile } from "./files.js";
 import type { Trace } from "./session.js";
 import type { Scope, Binding, WeightRecord } from "./scope.js";
@@ -59,14 +59,24 @@ export class Instance implements InstanceRef {
 
 export const joinPath = (path: string, segment: string): string => (path === "" ? segment : `${path}.${segment}`);
 
-/** Gives every instance in a value that has no home yet this one; what has one is shared and keeps it. */
-export function settle(value: Any, parent: Instance, segment: string): void {
-  if (value.kind === "list") value.items.forEach((item, i) => settle(item, parent, `${segment}.${i}`));
-  if (value.kind !== "instance") return;
-  const instance = instanceOf(value.instance);
-  if (instance.home !== null || instance === parent) return;
-  instance.home = { parent, segment };
-  parent.owned.push(instance);
+/** Lists whose instances all have homes. */
+const settled = new WeakSet<ListAny>();
+
+/** Gives every instance in a value that has no home yet this one; what has one is shared and keeps it. In order, and each list once, however often it is shared. */
+export function settle(root: Any, parent: Instance, member: string): void {
+  const todo: { readonly value: Any; readonly segment: string }[] = [{ value: root, segment: member }];
+  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+    const { value, segment } = next;
+    if (value.kind === "list" && !settled.has(value)) {
+      settled.add(value);
+      for (let i = value.items.length - 1; i >= 0; i--) todo.push({ value: value.items[i]!, segment: `${segment}.${i}` });
+    } else if (value.kind === "instance") {
+      const instance = instanceOf(value.instance);
+      if (instance.home !== null || instance === parent) continue;
+      instance.home = { parent, segment };
+      parent.owned.push(instance);
+    }
+  }
 }
 
 /** The instance behind a reference. Marked boundary: every reference the checker hands out is one of its own instances. */

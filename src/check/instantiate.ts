@@ -1,8 +1,8 @@
 // Makes instances of blocks: binds their parameters, evaluates their members, and so on down.
 import type { Span } from "../diagnostics/span.js";
 import type { Arg, Block, Expr, Member, Name, Param, SubBlock, Weight } from "../syntax/ast.js";
-import { bindArguments } from "./arguments.js";
-import { ERROR, type Any } from "./context.js";
+import { bindArguments, signature, type Signature } from "./arguments.js";
+import { ERROR, type Any, type ListAny } from "./context.js";
 import type { Env } from "./environment.js";
 import { conditionOf, evaluate, integerOf } from "./evaluate.js";
 import type { LoadedFile } from "./files.js";
@@ -13,23 +13,44 @@ import { checkOption } from "./options.js";
 import { convert } from "./parameters.js";
 import type { Binding } from "./scope.js";
 import { Halt, type Session } from "./session.js";
+import { Tally } from "./tally.js";
 import { describe, hasError } from "./values.js";
+
+/** What a block takes, and its parameters by name. */
+interface Interface {
+  readonly takes: Signature;
+  readonly params: ReadonlyMap<string, Param>;
+}
+
+const interfaces = new WeakMap<Block, Interface>();
+
+function interfaceOf(block: Block): Interface {
+  let known = interfaces.get(block);
+  if (known === undefined) {
+    const parameters = block.params.map((p) => ({ name: p.name.text, optional: p.default !== null, named: false }));
+    known = { takes: signature(block.name.text, parameters), params: new Map(block.params.map((p) => [p.name.text, p])) };
+    interfaces.set(block, known);
+  }
+  return known;
+}
 
 /** Makes the instances of one model. */
 export class Instantiator {
-  #instances = 0;
+  readonly #made: Tally<Block>;
   #depth = 0;
 
-  constructor(readonly session: Session) {}
+  constructor(readonly session: Session) {
+    this.#made = new Tally(session, "instances of blocks", MAX_INSTANCES);
+  }
 
   /** `Block(args)` in a member, a default or an argument. */
   readonly make = (block: Block, file: LoadedFile, args: readonly Arg[], span: Span, env: Env): Any => {
     const callee = block.name.text;
-    const parameters = block.params.map((p) => ({ name: p.name.text, optional: p.default !== null, named: false }));
-    const bound = bindArguments(this.session, { callee, parameters, rest: false }, args, span);
+    const { takes, params } = interfaceOf(block);
+    const bound = bindArguments(this.session, takes, args, span);
     const given = new Map<string, Any>();
     for (const [name, arg] of bound ?? []) {
-      const param = block.params.find((p) => p.name.text === name);
+      const param = params.get(name);
       const value = evaluate(arg.value, env);
       const kept = param ? convert(this.session, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span) : value;
       if (param) checkOption(this.session, block, param, kept, arg.value.span);
@@ -45,7 +66,7 @@ export class Instantiator {
   furnish(instance: Instance, given: (param: Param, value: () => Any) => Any): void {
     const { session } = this;
     instance.trace = session.trace;
-    if (++this.#instances > MAX_INSTANCES) session.halt("instances of blocks", MAX_INSTANCES, instance.span);
+    this.#made.add(instance.decl, instance.block, instance.span);
     if (++this.#depth > MAX_DEPTH) {
       session.report("endless-instances", { block: instance.block, limit: MAX_DEPTH }, instance.span);
       throw new Halt();
@@ -158,14 +179,21 @@ export function extentOf(expr: Expr, what: string, env: Env): number | null {
   return null;
 }
 
-/** The first item, at any depth, that is no instance. */
-function firstThatIsNoBlock(value: Any): Any | null {
-  if (value.kind === "instance") return null;
-  if (value.kind !== "list") return value;
-  for (const item of value.items) {
-    const stranger = firstThatIsNoBlock(item);
-    if (stranger !== null) return stranger;
+/** Lists of instances alone, at any depth. */
+const ofBlocks = new WeakSet<ListAny>();
+
+/** The first item, at any depth, that is no instance. Goes through each list once, however often it is shared. */
+function firstThatIsNoBlock(root: Any): Any | null {
+  const seen = new Set<ListAny>();
+  const todo = [root];
+  for (let value = todo.pop(); value !== undefined; value = todo.pop()) {
+    if (value.kind === "instance") continue;
+    if (value.kind !== "list") return value;
+    if (seen.has(value) || ofBlocks.has(value)) continue;
+    seen.add(value);
+    for (let i = value.items.length - 1; i >= 0; i--) todo.push(value.items[i]!);
   }
+  for (const list of seen) ofBlocks.add(list);
   return null;
 }
 

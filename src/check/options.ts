@@ -15,52 +15,70 @@ export function checkOption(session: Session, block: Block, param: Param, value:
   session.report("unknown-option", { callee: block.name.text, name: text, value: value.value, options, suggestion: nearest(value.value, options) }, span);
 }
 
-const known = new WeakMap<Param, readonly string[] | null>();
+/** The options of each parameter of a block that has them: its default and what it is compared with, in order. */
+const known = new WeakMap<Block, ReadonlyMap<string, readonly string[]>>();
 
-/** The default and what the parameter is compared with, in order; null where it is never compared, or used otherwise. */
-function optionsOf(block: Block, param: Param): readonly string[] | null {
-  const before = known.get(param);
-  if (before !== undefined) return before;
-  const uses = usesOf(block, param.name.text);
-  const compared = uses.flatMap((u) => (u.literal === null ? [] : [u.literal]));
-  const first = param.default?.kind === "string" ? [param.default.value] : [];
-  // A default that is computed may be anything.
-  const open = compared.length === 0 || compared.length < uses.length || (param.default !== null && first.length === 0);
-  const options = open ? null : [...new Set([...first, ...compared])];
-  known.set(param, options);
+function optionsOf(block: Block, { name }: Param): readonly string[] | null {
+  let options = known.get(block);
+  if (options === undefined) known.set(block, (options = findOptions(block)));
+  return options.get(name.text) ?? null;
+}
+
+/** A parameter that is never compared, or used otherwise too, has none. */
+function findOptions(block: Block): ReadonlyMap<string, readonly string[]> {
+  const strings = block.params.filter((p) => p.type.kind === "string");
+  const uses = usesOf(block, new Set(strings.map((p) => p.name.text)));
+  const options = new Map<string, readonly string[]>();
+  for (const { name, default: value } of strings) {
+    const literals = uses.get(name.text) ?? [];
+    const compared = literals.filter((l) => l !== null);
+    const first = value?.kind === "string" ? [value.value] : [];
+    // A default that is computed may be anything.
+    const open = compared.length === 0 || compared.length < literals.length || (value !== null && first.length === 0);
+    if (!open) options.set(name.text, [...new Set([...first, ...compared])]);
+  }
   return options;
 }
 
-interface Use {
-  /** What it is compared with; null where it is used otherwise. */
-  readonly literal: string | null;
-}
-
-/** Where a block mentions its parameter. Function bodies see a member of the same name instead. */
-function usesOf(block: Block, name: string): readonly Use[] {
-  const hidden = namesOf(block.members).includes(name);
-  const uses: Use[] = [];
-  const todo: unknown[] = [block.params, block.members];
-  for (let node = todo.pop(); node !== undefined; node = todo.pop()) {
+/**
+ * Where a block mentions its parameters of these names: what each is compared with, or null where it is used otherwise. Function bodies see a member
+ * of the same name instead.
+ */
+function usesOf(block: Block, names: ReadonlySet<string>): ReadonlyMap<string, readonly (string | null)[]> {
+  const hidden = new Set(namesOf(block.members));
+  const uses = new Map<string, (string | null)[]>();
+  const note = (name: string, literal: string | null): void => {
+    const before = uses.get(name);
+    if (before === undefined) uses.set(name, [literal]);
+    else before.push(literal);
+  };
+  const seen = (name: unknown, inBody: boolean): name is string => typeof name === "string" && names.has(name) && !(inBody && hidden.has(name));
+  const todo: { readonly node: unknown; readonly inBody: boolean }[] = [
+    { node: block.params, inBody: false },
+    { node: block.members, inBody: false },
+  ];
+  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+    const { node, inBody } = next;
     if (!isNode(node)) continue;
     const { kind, left, right } = node;
-    if (kind === "name" && node["name"] === name) uses.push({ literal: null });
+    if (kind === "name" && seen(node["name"], inBody)) note(node["name"], null);
     if (kind === "binary" && (node["op"] === "==" || node["op"] === "!=")) {
-      const literal = literalBeside(left, right, name) ?? literalBeside(right, left, name);
-      if (literal !== null) {
-        uses.push({ literal });
+      const compared = literalBeside(left, right) ?? literalBeside(right, left);
+      if (compared !== null && seen(compared.name, inBody)) {
+        note(compared.name, compared.literal);
         continue;
       }
     }
-    for (const [key, child] of Object.entries(node)) if (!(hidden && kind === "function" && key === "body")) todo.push(child);
+    for (const [key, child] of Object.entries(node)) todo.push({ node: child, inBody: inBody || (kind === "function" && key === "body") });
   }
-  return uses.reverse();
+  for (const found of uses.values()) found.reverse();
+  return uses;
 }
 
 /** Nodes of the tree and lists of them. Marked boundary: the walk looks at every node alike, by the fields that all kinds have. */
 const isNode = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null;
 
-function literalBeside(a: unknown, b: unknown, name: string): string | null {
-  if (!isNode(a) || !isNode(b) || a["kind"] !== "name" || a["name"] !== name) return null;
-  return b["kind"] === "string" && typeof b["value"] === "string" ? b["value"] : null;
+function literalBeside(a: unknown, b: unknown): { readonly name: string; readonly literal: string } | null {
+  if (!isNode(a) || !isNode(b) || a["kind"] !== "name" || typeof a["name"] !== "string") return null;
+  return b["kind"] === "string" && typeof b["value"] === "string" ? { name: a["name"], literal: b["value"] } : null;
 }

@@ -3,13 +3,14 @@ import type { Span } from "../diagnostics/span.js";
 import { isInteger } from "../size/rational.js";
 import { atomsOf } from "../size/size.js";
 import type { ParamKind } from "../syntax/ast.js";
-import { ERROR, type Any } from "./context.js";
+import { ERROR, type Any, type ListAny } from "./context.js";
 import type { Session } from "./session.js";
-import { describe, numberOf, printNumber } from "./values.js";
+import { describe, listOf, numberOf, printNumber } from "./values.js";
 
 /** A value as one of the given kind. `what` names its place in messages: "`dim` of `Linear`". */
 export function convert(session: Session, value: Any, kind: ParamKind, what: string, span: Span): Any {
   if (value.kind === "error") return ERROR;
+  if (kind.kind === "list" && value.kind === "list") return convertList(session, value, kind, what, span, new Map());
   switch (kind.kind) {
     case "int":
       if (value.kind === "number") {
@@ -36,13 +37,31 @@ export function convert(session: Session, value: Any, kind: ParamKind, what: str
       if (value.kind === "instance") return value;
       break;
     case "list":
-      if (value.kind === "list") return { kind: "list", items: value.items.map((item) => convert(session, item, kind.of, `each item of ${what}`, span)) };
       break;
     default:
       return kind satisfies never;
   }
   session.report("wrong-kind", { what, expected: nameOfKind(kind), found: describe(value) }, span);
   return ERROR;
+}
+
+type ListKind = Extract<ParamKind, { kind: "list" }>;
+
+/** Item by item; a list that is shared is converted once for each kind that is asked of it. */
+function convertList(session: Session, list: ListAny, kind: ListKind, what: string, span: Span, done: Map<ParamKind, Map<ListAny, Any>>): Any {
+  let known = done.get(kind);
+  if (known === undefined) done.set(kind, (known = new Map<ListAny, Any>()));
+  const before = known.get(list);
+  if (before !== undefined) return before;
+  session.spend(list.items.length, span);
+  const { of } = kind;
+  const each = `each item of ${what}`;
+  const items = list.items.map((item) =>
+    item.kind === "list" && of.kind === "list" ? convertList(session, item, of, each, span, done) : convert(session, item, of, each, span),
+  );
+  const converted = listOf(items);
+  known.set(list, converted);
+  return converted;
 }
 
 /** With an article, for messages: `an int`, `a list of blocks`. */

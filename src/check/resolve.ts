@@ -117,7 +117,7 @@ function checkFunction(session: Session, fn: Fn, types: Scope, bodies: Scope): v
     if (name !== null && results.has(name.text)) duplicate(session, name, "among the results");
     if (name !== null) results.add(name.text);
   }
-  checkStatements(session, fn.body, bodies.inner(locals), new Set());
+  checkStatements(session, fn.body, bodies.inner(locals), { names: new Set(), outer: null });
 }
 
 function checkInputs(session: Session, inputs: readonly Input[], locals: Map<string, Binding>): void {
@@ -149,8 +149,19 @@ function checkExtent(session: Session, expr: Expr, what: string): void {
   if (n < 1 || n > MAX_EXTENT) session.report("size-out-of-range", { what, value: String(expr.value.num), max: MAX_EXTENT }, expr.span);
 }
 
+/** The losses that a function has had so far: those of a branch, and of what it stands in. */
+interface Losses {
+  readonly names: Set<string>;
+  readonly outer: Losses | null;
+}
+
+function hasLoss(losses: Losses | null, name: string): boolean {
+  for (let l = losses; l !== null; l = l.outer) if (l.names.has(name)) return true;
+  return false;
+}
+
 /** In the order of the text; what an `if` or a `for` binds is seen after it. */
-function checkStatements(session: Session, body: readonly Stmt[], scope: Scope, losses: Set<string>): void {
+function checkStatements(session: Session, body: readonly Stmt[], scope: Scope, losses: Losses): void {
   for (const s of body) {
     switch (s.kind) {
       case "assign":
@@ -168,13 +179,13 @@ function checkStatements(session: Session, body: readonly Stmt[], scope: Scope, 
       case "if":
         checkExpr(session, s.condition, scope);
         // Only one branch runs, so each may have a loss of the same name.
-        checkStatements(session, s.then, scope, new Set(losses));
-        checkStatements(session, s.else, scope, new Set(losses));
+        checkStatements(session, s.then, scope, { names: new Set(), outer: losses });
+        checkStatements(session, s.else, scope, { names: new Set(), outer: losses });
         break;
       case "loss":
         checkExpr(session, s.value, scope);
-        if (losses.has(s.name.text)) duplicate(session, s.name, "among the losses of this function");
-        losses.add(s.name.text);
+        if (hasLoss(losses, s.name.text)) duplicate(session, s.name, "among the losses of this function");
+        losses.names.add(s.name.text);
         break;
       case "observe":
         checkName(session, s.name, scope);
@@ -224,7 +235,7 @@ function checkExpr(session: Session, root: Expr, outer: Scope): void {
         push(expr.condition, expr.then, expr.else);
         break;
       case "list":
-        push(...expr.items);
+        for (const item of expr.items) push(item);
         break;
       case "comprehension":
         push(expr.list);
@@ -234,7 +245,8 @@ function checkExpr(session: Session, root: Expr, outer: Scope): void {
         push(expr.from, expr.to);
         break;
       case "call":
-        push(expr.callee, ...expr.args.map((a) => a.value));
+        push(expr.callee);
+        for (const a of expr.args) push(a.value);
         break;
       case "member":
         push(expr.object);

@@ -16,6 +16,12 @@ export interface Trace {
   readonly outer: Trace | null;
 }
 
+/** Something that comes many times, as messages call it: a function that is called, a block that is made. */
+export interface Counted {
+  readonly name: string;
+  readonly times: number;
+}
+
 export class Session {
   readonly #bag = new Diagnostics();
   readonly #places = new Set<string>();
@@ -45,10 +51,15 @@ export class Session {
         all = [...notes, { text: "in the standard library", span }];
       }
     }
-    const place = `${code} ${at.file} ${at.start} ${at.end} ${span.file} ${span.start}`;
+    const place = placeOf(code, at, span);
     if (this.#places.has(place)) return;
     this.#places.add(place);
     this.add(diagnose(code, data, at, all));
+  }
+
+  /** Whether the code was reported at this place of a file of the user's already: what the message needs need not be looked for again. */
+  hasTold(code: Code, span: Span): boolean {
+    return this.#places.has(placeOf(code, span, span));
   }
 
   /** The innermost of the calls that stands in a file of the user's. */
@@ -65,9 +76,9 @@ export class Session {
     if (this.#bag.full) throw new Halt();
   }
 
-  /** Reports that a limit is passed, and stops the check. */
-  halt(what: string, limit: number, span: Span): never {
-    this.report("limit-exceeded", { what, limit }, span);
+  /** Reports that a limit is passed, and stops the check. `most` is what comes most often among what was counted. */
+  halt(what: string, limit: number, span: Span, most: Counted | null = null): never {
+    this.report("limit-exceeded", { what, limit, most }, span);
     throw new Halt();
   }
 
@@ -106,3 +117,5 @@ export class Session {
     return this.#bag.all;
   }
 }
+
+const placeOf = (code: Code, at: Span, span: Span): string => `${code} ${at.file} ${at.start} ${at.end} ${span.file} ${span.start}`;

@@ -1,7 +1,11 @@
 // Nearest names for "did you mean".
 
+/** Nobody mistypes a longer one, and the time taken grows with the square of the length. */
+const MAX_LENGTH = 300;
+
 /** The candidate that differs least from the name, if it is near enough to be meant; null otherwise. */
 export function nearest(name: string, candidates: Iterable<string>): string | null {
+  if (name.length > MAX_LENGTH) return null;
   let best: string | null = null;
   // One letter is like any other: of short names only the case may differ.
   let least = name.length < 3 ? 1 : Math.max(1, Math.floor(name.length / 3)) + 1;

@@ -12,12 +12,13 @@ import { toValue } from "./convert.js";
 import type { Env, FunctionBody } from "./environment.js";
 import { conditionOf, evaluate, itemsOf } from "./evaluate.js";
 import type { Instance } from "./instance.js";
-import { MAX_DEPTH, MAX_OPERATIONS } from "./limits.js";
+import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "./limits.js";
 import { madeAt } from "./made-at.js";
 import { TypeMatcher, type Typed } from "./match-types.js";
 import type { Entry, LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
 import type { Binding, WeightRecord } from "./scope.js";
 import type { Session, Trace } from "./session.js";
+import { Tally } from "./tally.js";
 import { describe, hasError, printType } from "./values.js";
 
 /** What a function without a result gives. */
@@ -79,10 +80,12 @@ export class Unroller implements FunctionBody {
   readonly #weights = new Map<WeightRecord, Value>();
   readonly #streams: CallNode[] = [];
   readonly #taken = new Map<string, number>();
+  readonly #calls: Tally<Fn>;
   #frame: Frame | null = null;
 
   constructor(options: UnrollOptions) {
     this.#options = options;
+    this.#calls = new Tally(options.session, "calls of functions", MAX_CALLS);
     this.phase = options.session.phase;
   }
 
@@ -91,6 +94,7 @@ export class Unroller implements FunctionBody {
   emit<K extends LogicalOp>(op: K, inputs: readonly Value[], attrs: LogicalAttrs[K], type: LogicalType, span: Span): Value<K> {
     invariant(this.#frame !== null, "an operation outside of any function");
     if (this.#values.length >= MAX_OPERATIONS) this.#session.halt("operations", MAX_OPERATIONS, span);
+    if (type.shape.length > MAX_RANK) this.#session.halt("dimensions in one tensor", MAX_RANK, span);
     const value = { id: this.#values.length, op, inputs, attrs, type, span, path: "" };
     this.#values.push(value);
     this.#nodes.push(this.#frame.node);
@@ -181,6 +185,7 @@ export class Unroller implements FunctionBody {
       }
     }
     if (caller.depth >= MAX_DEPTH) this.#session.halt("functions that call one another in a row", MAX_DEPTH, span);
+    this.#calls.add(fn, callee, span);
     return this.#session.traced(span, () => {
       const matcher = new TypeMatcher(typeEnv(this.#session, instance), callee, this);
       const inputs = this.#arguments(fn, args, callee, span);

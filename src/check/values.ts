@@ -1,7 +1,7 @@
 // Values of expressions: how they are made, and how messages speak of them.
 import { compare, isInteger, ONE, printRational, rational, toNumber, type Rational } from "../size/rational.js";
 import { constantOf, printSize, type Size } from "../size/size.js";
-import type { Any } from "./context.js";
+import type { Any, ListAny } from "./context.js";
 import type { LogicalType } from "./model.js";
 
 export type NumberAny = Extract<Any, { kind: "number" }>;
@@ -66,23 +66,28 @@ export const showSize = (size: Size): string =>
     .replace(/live\((\w+)\)/g, "$1")
     .replaceAll(" + -", " - ");
 
-/** As the language writes it: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. */
-export function printValue(value: Any): string {
+/** As the language writes it: `12`, `12.5%`, `1e-5`, `"swiglu"`, `[1, 2]`. `spend` is told of each item: a list that is shared is written as often as it stands there. */
+export function printValue(value: Any, spend: (items: number) => void): string {
   switch (value.kind) {
     case "number":
       return printNumber(value);
     case "string":
+      spend(Math.ceil(value.value.length / CHARACTERS_AN_ITEM));
       return quote(value.value);
     case "bool":
       return String(value.value);
     case "list":
-      return `[${value.items.map(printValue).join(", ")}]`;
+      spend(value.items.length);
+      return `[${value.items.map((item) => printValue(item, spend)).join(", ")}]`;
     case "size":
       return printSize(value.size);
     default:
       return describe(value);
   }
 }
+
+/** How much of a long string counts as one item of work. */
+const CHARACTERS_AN_ITEM = 64;
 
 export const quote = (text: string): string => JSON.stringify(text);
 
@@ -118,5 +123,7 @@ export const printType = (type: LogicalType): string => `${type.dtype}[${type.sh
 /** Whether a value, or an item of it at any depth, was already reported. */
 export function hasError(value: Any): boolean {
   if (value.kind === "error") return true;
-  return (value.kind === "list" || value.kind === "tuple") && value.items.some(hasError);
+  return value.kind === "list" ? value.broken : value.kind === "tuple" && value.items.some(hasError);
 }
+
+export const listOf = (items: readonly Any[]): ListAny => ({ kind: "list", items, broken: items.some(hasError) });

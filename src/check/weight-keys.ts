@@ -2,6 +2,7 @@
 import type { NamesEntry, Text } from "../syntax/ast.js";
 import type { Instance } from "./instance.js";
 import type { FoundWeight } from "./inspect.js";
+import { MAX_PATH } from "./limits.js";
 import type { Session } from "./session.js";
 import { nearest } from "./suggest.js";
 
@@ -25,10 +26,12 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
   const keys = new Map<string, readonly string[]>();
   const written = new Map<string, readonly Text[]>();
   for (const {
-    weight: { path },
+    weight: { path, span },
   } of weights) {
+    session.spend(Math.ceil(patterns.length / 4), span);
+    const parts = path.split(".");
     const found = patterns.flatMap(({ rule, match }) => {
-      const segments = match(path);
+      const segments = match(parts);
       return segments === null ? [] : [{ rule, segments }];
     });
     for (const { rule } of found) used.add(rule);
@@ -36,7 +39,9 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
     if (second !== undefined)
       session.report("ambiguous-names", { path }, second.rule.from.span, [{ text: "the other entry", span: first?.rule.from.span ?? null }]);
     if (first !== undefined) written.set(path, first.rule.to);
-    keys.set(path, first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments)));
+    const own = first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments));
+    for (const key of own) if (key.length > MAX_PATH) session.halt("letters in one key", MAX_PATH, first?.rule.span ?? span);
+    keys.set(path, own);
   }
   const shapes = new Set(weights.map((w) => w.weight.path.replace(ITEM, "$1{}")));
   for (const rule of rules) {
@@ -52,10 +57,9 @@ export function weightKeys(session: Session, model: Instance, weights: readonly 
 const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
 /** Matches paths: {x} stands for one segment, or a part of one; the same {x} twice for the same text. Linear in the path. */
-function patternOf(pattern: string): (path: string) => ReadonlyMap<string, string> | null {
+function patternOf(pattern: string): (segments: readonly string[]) => ReadonlyMap<string, string> | null {
   const matchers = pattern.split(".").map(segmentOf);
-  return (path) => {
-    const segments = path.split(".");
+  return (segments) => {
     if (segments.length !== matchers.length) return null;
     const bound = new Map<string, string>();
     return matchers.every((match, i) => match(segments[i] ?? "", bound)) ? bound : null;

@@ -3,10 +3,11 @@ import type { CodeDef } from "./define.js";
 import { syntaxCodes } from "./codes/syntax.js";
 import { nameCodes } from "./codes/names.js";
 import { blockCodes } from "./codes/blocks.js";
+import { limitCodes } from "./codes/limits.js";
 import { tensorCodes } from "./codes/tensors.js";
 import { routingCodes } from "./codes/routing.js";
 
-export const catalogue = { ...syntaxCodes, ...nameCodes, ...blockCodes, ...tensorCodes, ...routingCodes };
+export const catalogue = { ...syntaxCodes, ...nameCodes, ...blockCodes, ...limitCodes, ...tensorCodes, ...routingCodes };
 
 export type Code = keyof typeof catalogue;
 

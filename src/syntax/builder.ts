@@ -80,7 +80,7 @@ export class Builder {
     const made: T[] = [];
     for (const node of nodes ?? []) {
       const one = this.attempt(() => make(node));
-      if (Array.isArray(one)) made.push(...one);
+      if (Array.isArray(one)) for (const each of one) made.push(each as T);
       // Marked boundary: `isArray` does not narrow readonly arrays away.
       else if (one !== null) made.push(one as T);
     }

@@ -40,7 +40,7 @@ function withComments(lines: readonly Line[]): readonly string[] {
       continue;
     }
     const run = lines.slice(start, end);
-    const longest = Math.max(...run.map((l) => l.code.length));
+    const longest = run.reduce((most, l) => Math.max(most, l.code.length), 0);
     const columns = new Set(run.map((l) => l.code.length + l.comment!.gap));
     const [authors] = columns;
     const column = columns.size === 1 && authors! >= longest + 2 ? authors! : longest + 2;

@@ -4,7 +4,7 @@ import * as t from "../../grammar/tokens.js";
 import type { Diagnostics } from "../diagnostics/diagnostic.js";
 import { invariant } from "../diagnostics/invariant.js";
 import type { SourceFile } from "../diagnostics/span.js";
-import { MAX_SOURCE, MAX_TOKENS } from "./limits.js";
+import { MAX_NAME, MAX_SOURCE, MAX_TOKENS } from "./limits.js";
 
 /** A comment with its slashes, to the end of its line. */
 export interface Comment {
@@ -71,6 +71,8 @@ function mended(tokens: readonly t.IToken[], { file }: SourceFile, diagnostics: 
       else diagnostics.report("unterminated-string", { quote: "'" }, span);
       kept.push(retyped(token, t.StringLiteral));
     } else {
+      if (token.tokenType === t.Identifier && token.image.length > MAX_NAME)
+        diagnostics.report("name-too-long", { length: token.image.length, limit: MAX_NAME }, span);
       kept.push(token);
     }
   }

@@ -15,5 +15,8 @@ export const MAX_LEVELS = 250;
 /** Digits of a number literal, the zeros of its exponent included. */
 export const MAX_DIGITS = 400;
 
+/** Letters of a name: paths are made of names, and there are as many paths as weights. */
+export const MAX_NAME = 250;
+
 /** Errors of the parser after which the rest of a file is not read. */
 export const MAX_ERRORS = 100;

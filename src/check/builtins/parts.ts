@@ -119,7 +119,7 @@ export const split: Builtin = {
       body.report("split-sum", { sum, extent, shape: printType(x.type) }, at);
       return ERROR;
     }
-    return { kind: "list", items: cutAt(body, x, axis, sizes, span).map((value) => ({ kind: "tensor", value })) };
+    return { kind: "list", items: cutAt(body, x, axis, sizes, span).map((value) => ({ kind: "tensor", value })), broken: false };
   },
 };
 

@@ -1,4 +1,5 @@
 // The pattern language of `rearrange`: "b t (h d) -> b h t d".
+import { MAX_RANK } from "../limits.js";
 
 /** One dimension: names merged in it (none: size 1), or all dimensions not named. */
 export type PatternDim = { readonly kind: "group"; readonly names: readonly string[] } | { readonly kind: "rest" };
@@ -18,6 +19,7 @@ export function parsePattern(text: string): Pattern | string {
   const right = parseSide(after);
   if (typeof right === "string") return right;
   const [from, to] = [namesOf(left), namesOf(right)];
+  if (from.length > MAX_RANK || to.length > MAX_RANK) return `names more than ${MAX_RANK} axes`;
   const twice = [from, to].flatMap((names) => names.filter((n, i) => names.indexOf(n) !== i))[0];
   if (twice !== undefined) return `names ${twice} twice on one side`;
   const lost = from.find((n) => !to.includes(n));

@@ -233,27 +233,6 @@ when training.`,
 argument takes the name of the parameter, \`wrap.inner\`; a member of that block called
 \`inner\` would have the same path.`,
   }),
-  "endless-instances": code<{ readonly block: string; readonly limit: number }>({
-    severity: "error",
-    message: ({ block, limit }) => `\`${block}\` makes instances more than ${limit} levels deep`,
-    hint: () => "a block that makes itself must stop: guard the member with `if`",
-    explain: `Making an instance makes its members. A block that contains itself, directly or through others,
-never ends.`,
-  }),
-  "recursive-function": code<{ readonly name: string }>({
-    severity: "error",
-    message: ({ name }) => `\`${name}\` calls itself`,
-    hint: () => "use `for` over a list",
-    explain: `Functions are unrolled by the compiler, so one that calls itself, directly or through others,
-would never end.`,
-  }),
-  "limit-exceeded": code<{ readonly what: string; readonly limit: number }>({
-    severity: "error",
-    message: ({ what, limit }) => `the model has more than ${limit} ${what}`,
-    hint: () => "make the model smaller, or look for a number that is larger than meant",
-    explain: `Limits guard against input that would keep the compiler busy without end. They lie far above any
-model known.`,
-  }),
 
   // --- weights
   "unknown-initialiser": code<{ readonly found: string }>({

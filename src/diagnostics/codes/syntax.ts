@@ -83,6 +83,13 @@ ratio: \`12.5%\` is exactly one eighth.`,
     explain: `Compile-time numbers are exact, however large. To keep that cheap a literal has at most 400
 digits, its exponent counted as the zeros it stands for.`,
   }),
+  "name-too-long": code<{ readonly length: number; readonly limit: number }>({
+    severity: "error",
+    message: (d) => `the name has ${d.length} letters, more than the ${d.limit} a name may have`,
+    hint: () => "shorten it",
+    explain: `The path of a weight is made of the names of the members it lies in, so a long name is written
+down as often as there are weights below it. A name has at most 250 letters, digits and \`_\`.`,
+  }),
   "unclosed-bracket": code<{ readonly open: string; readonly close: string }>({
     severity: "error",
     message: (d) => `this \`${d.open}\` is never closed`,

@@ -84,7 +84,7 @@ function aligned(k: Tokens, rows: readonly Row[]): Doc {
     let end = start + 1;
     while (end < rows.length && rows[end]!.aligned && rows[end]!.aligned?.with === rows[start]!.aligned?.with && !isApart(k, rows[end]!)) end++;
     const run = rows.slice(start, end);
-    const widest = Math.max(...run.map((r) => r.aligned?.width ?? 0));
+    const widest = run.reduce((most, r) => Math.max(most, r.aligned?.width ?? 0), 0);
     for (const row of run) {
       if (docs.length > 0) docs.push(k.separates(firstToken(row.node)) ? blankLine : hardline);
       const step = row.aligned?.step ?? 1;

@@ -1,0 +1,39 @@
+// Diagnostics of what would never end, or take too long.
+import { code } from "../define.js";
+
+export const limitCodes = {
+  "endless-instances": code<{ readonly block: string; readonly limit: number }>({
+    severity: "error",
+    message: ({ block, limit }) => `\`${block}\` makes instances more than ${limit} levels deep`,
+    hint: () => "a block that makes itself must stop: guard the member with `if`",
+    explain: `Making an instance makes its members. A block that contains itself, directly or through others,
+never ends.`,
+  }),
+  "recursive-function": code<{ readonly name: string }>({
+    severity: "error",
+    message: ({ name }) => `\`${name}\` calls itself`,
+    hint: () => "use `for` over a list",
+    explain: `Functions are unrolled by the compiler, so one that calls itself, directly or through others,
+would never end.`,
+  }),
+  "limit-exceeded": code<{
+    readonly what: string;
+    readonly limit: number;
+    /** What comes most often among what was counted, and how often. */
+    readonly most?: { readonly name: string; readonly times: number } | null;
+  }>({
+    severity: "error",
+    message: ({ what, limit, most }) => `the model has more than ${limit} ${what}${most ? `, ${most.times} of them of \`${most.name}\`` : ""}`,
+    hint: ({ most }) =>
+      most
+        ? "what calls or makes the next one twice doubles it at every level; make the model smaller, or look for a number that is larger than meant"
+        : "make the model smaller, or look for a number that is larger than meant",
+    explain: `Limits guard against input that would keep the compiler busy without end. They lie far above any
+model known.
+
+  block Two(inner: block) {
+    forward(x: f32[B, T, 64]) -> f32[B, T, 64] { inner(inner(x)) }
+  }
+  tower: Two(Two(Two(Two(Linear(64, 64)))))       // 16 calls of one Linear; 40 levels are 2 ^ 40`,
+  }),
+} as const;
