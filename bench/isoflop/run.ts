@@ -40,11 +40,11 @@ export function trainArguments(run: PlannedRun, { folder, windows }: Place, resu
     output: folder,
     steps: run.steps,
     batch: BATCH,
-    context: CONTEXT,
+    length: CONTEXT,
     seed: run.seed,
     lr: LEARNING_RATE,
     "validate-every": every(VALIDATIONS),
-    "validation-windows": windows,
+    windows,
     "checkpoint-every": every(CHECKPOINTS),
     keep: 1,
   };

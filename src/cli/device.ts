@@ -1,18 +1,13 @@
 // Which device the flags ask for, and how to get a better one.
 import type { DeviceInfo, DeviceKind } from "../runtime/device.js";
-import { EXIT, UserError } from "./exit.js";
 
+/** What `--device` gives; undefined: the best there is. */
 export interface DeviceFlags {
-  readonly device?: "gpu" | "software" | "swiftshader" | "reference";
-  readonly requireGpu?: boolean;
+  readonly device?: DeviceKind;
 }
 
-/** Null: the best there is. `--require-gpu` is `--device gpu` that contradicts any other. */
-export function deviceKind({ device, requireGpu }: DeviceFlags): DeviceKind | "reference" | null {
-  if (!requireGpu) return device ?? null;
-  if (device !== undefined && device !== "gpu") throw new UserError(`--require-gpu and --device ${device} contradict each other`, null, EXIT.usage);
-  return "gpu";
-}
+/** What `openDevice` is asked for. */
+export const wantedDevice = ({ device }: DeviceFlags): { readonly kind?: DeviceKind } => (device === undefined ? {} : { kind: device });
 
 /** What to install where the device is only software; null where nothing can be said. */
 export function mendingHint(info: DeviceInfo): string | null {

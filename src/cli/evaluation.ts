@@ -11,7 +11,8 @@ import type { Batch, Rule } from "../train/types.js";
 import type { Results } from "../runtime/index.js";
 import { split, wholeWindows, type Window } from "../train/windows.js";
 import { pairs, seedOf, wholeNumber } from "./arguments.js";
-import { deviceKind, type DeviceFlags } from "./device.js";
+import { dataIn } from "./data.js";
+import type { DeviceFlags } from "./device.js";
 import { EXIT, UserError } from "./exit.js";
 import { onDevice } from "./execute.js";
 import { compileFile, type ModelFlags } from "./frontend.js";
@@ -27,8 +28,8 @@ export interface EvaluationFlags extends Pick<ModelFlags, "set" | "model">, Devi
   readonly weights?: string;
   readonly rule?: Rule;
   readonly batch?: string;
-  readonly context?: string;
-  readonly last?: string;
+  readonly length?: string;
+  readonly validation?: string;
   readonly windows?: string;
   readonly seed?: string;
   readonly live?: readonly string[];
@@ -50,29 +51,28 @@ export type Observe = (rule: Rule, results: Results, batch: Batch) => void;
 export async function evaluateRules(file: string, given: EvaluationFlags, observe: Observe | null = null): Promise<Found | null> {
   const flags = withFolder(file, given);
   expectWeights(file, flags.weights);
-  if (deviceKind(flags) === "reference")
-    throw new UserError("a text is evaluated on a device: `modc run --device reference` runs one passage", null, EXIT.usage);
   const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);
-  const most = flags.windows === undefined ? 0 : wholeNumber("--windows", flags.windows, 1, 1e9);
+  const most = flags.windows === undefined ? 0 : wholeNumber("--windows", flags.windows, 0, 1e9);
   const model = await trainingModel(await modelText(file), flags);
-  const context = flags.context === undefined ? usualContext(model.bound) : wholeNumber("--context", flags.context, 1, 1e9);
-  if (model.bound !== null && context > model.bound) throw new UserError(`the context is ${context}: ${model.run.name} allows ${model.bound}`);
+  const context = flags.length === undefined ? usualContext(model.bound) : wholeNumber("--length", flags.length, 1, 1e9);
+  if (model.bound !== null && context > model.bound) throw new UserError(`--length ${context}: ${model.run.name} allows ${model.bound}`);
   if (flags.weights === undefined) say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);
   const cache = mkdtempSync(join(tmpdir(), "modc-eval-"));
   const progress = new Progress();
   const stop = new AbortController();
   const restore = onInterrupt(() => stop.abort());
   try {
+    const data = dataIn(cache, flags.data, flags.field);
     const corpus = await openCorpus({
-      data: flags.data,
+      data,
       ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
       ...(flags.field === undefined ? {} : { field: flags.field }),
       cache,
       signal: stop.signal,
     });
     try {
-      expectFits(corpus, { data: flags.data, model: model.run });
-      const windows = windowsOf(corpus, context, flags.last, most);
+      expectFits(corpus, { data, model: model.run });
+      const windows = windowsOf(corpus, context, flags.validation, most);
       const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
       const found = new Map<Rule, Evaluated>();
       for (const rule of rules)
@@ -92,9 +92,10 @@ export async function evaluateRules(file: string, given: EvaluationFlags, observ
 }
 
 /** Of the whole text, or of the last share of it, which training holds out; `most` of them, evenly apart; 0: all. */
-function windowsOf({ tokens }: Corpus, context: number, last: string | undefined, most: number): readonly Window[] {
-  const share = last === undefined ? 0 : parseRatio(last.trim());
-  if (share === null || share < 0 || share >= 1) throw new UserError(`--last ${JSON.stringify(last)} is no share of the text, such as 5%`, null, EXIT.usage);
+function windowsOf({ tokens }: Corpus, context: number, validation: string | undefined, most: number): readonly Window[] {
+  const share = validation === undefined ? 0 : parseRatio(validation.trim());
+  if (share === null || share < 0 || share >= 1)
+    throw new UserError(`--validation ${JSON.stringify(validation)} is no share of the text, such as 5%`, null, EXIT.usage);
   if (tokens < 2) throw new UserError("the text has one token: nothing follows it");
   const from = share === 0 ? 0 : split(tokens, context, share).boundary;
   const windows = wholeWindows(from, tokens, context);
@@ -122,7 +123,6 @@ async function evaluateRule({ file, flags, model, corpus, windows, rows, context
       return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, context]] : [];
     }),
   );
-  const kind = deviceKind(flags);
   const job = {
     program,
     forTarget,
@@ -134,7 +134,7 @@ async function evaluateRule({ file, flags, model, corpus, windows, rows, context
     extents,
   };
   const total = windows.reduce((n, w) => n + w.length, 0);
-  return onDevice(job, kind === "reference" ? null : kind, ({ session }) => {
+  return onDevice(job, flags.device ?? null, ({ session }) => {
     const routes = program.outputs.flatMap((o) => (o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : []));
     const losses = model.run.own.map((path) => `loss.${path}`);
     return evaluateText(session, { losses, routes }, batchesOf(windows, { corpus, inputs: model.run.inputs, rows, context }), {

@@ -7,26 +7,24 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 /** A fault of what the user gave: one sentence, and how to mend it. */
 export class UserError extends Error {
   override readonly name = "UserError";
+  /** What kind of fault it is, for programs. */
+  readonly code: string;
   constructor(
     message: string,
     readonly hint: string | null = null,
     readonly exit: ExitCode = EXIT.user,
+    code?: string,
   ) {
     super(message);
-  }
-}
-
-/** Everything that needed saying was said; only the code is left. */
-export class Quit extends Error {
-  override readonly name = "Quit";
-  constructor(readonly exit: ExitCode) {
-    super(`exit ${exit}`);
+    this.code = code ?? (exit === EXIT.usage ? "usage" : "refused");
   }
 }
 
 /** What is told of an error, and the code it ends with. */
 export interface Verdict {
   readonly exit: ExitCode;
+  /** What kind of fault it is, for programs: a word with hyphens. */
+  readonly code: string;
   /** Null where nothing more is to be said. */
   readonly message: string | null;
   readonly hint: string | null;
@@ -34,15 +32,21 @@ export interface Verdict {
 
 /** Errors of the compiler's and the runtime's rooms are told by name and code, so that judging one loads none of them. */
 export function judge(error: unknown): Verdict {
-  if (error instanceof Quit) return { exit: error.exit, message: null, hint: null };
-  if (error instanceof UserError) return { exit: error.exit, message: error.message, hint: error.hint };
+  if (error instanceof UserError) return { exit: error.exit, code: error.code, message: error.message, hint: error.hint };
   if (!(error instanceof Error)) return bug(String(error));
   const { code, hint } = error as { readonly code?: unknown; readonly hint?: unknown }; // as the runtime's errors have them
   const known = exitOf(error.name, code);
   return known === null || error.message.startsWith("modc bug")
     ? bug(error.message)
-    : { exit: known, message: error.message, hint: typeof hint === "string" ? hint : null };
+    : { exit: known, code: typeof code === "string" ? code : kindOf(error.name), message: error.message, hint: typeof hint === "string" ? hint : null };
 }
+
+/** `TuningsError` → `tunings` */
+const kindOf = (name: string): string =>
+  name
+    .replace(/Error$/, "")
+    .replaceAll(/(?<=.)[A-Z]/g, (letter) => `-${letter}`)
+    .toLowerCase();
 
 function exitOf(name: string, code: unknown): ExitCode | null {
   if (
@@ -52,6 +56,7 @@ function exitOf(name: string, code: unknown): ExitCode | null {
     name === "ProgramError" ||
     name === "ReproductionError" ||
     name === "SessionError" ||
+    name === "SourceError" ||
     name === "TokenizerError" ||
     name === "TrainError" ||
     name === "TuningsError" ||
@@ -76,6 +81,7 @@ function exitOf(name: string, code: unknown): ExitCode | null {
 
 const bug = (message: string): Verdict => ({
   exit: EXIT.bug,
+  code: "modc-bug",
   message: message.startsWith("modc bug") ? message : `modc bug: ${message.split("\n")[0]}`,
   hint: "this is a fault of modc, not of your input; MODC_DEBUG=1 shows where it happened",
 });

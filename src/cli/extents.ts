@@ -1,7 +1,8 @@
-// At which batch and length a command looks: `--batch`, `--length`, `--at`.
+// At which batch and length a command looks: `--batch`, `--length`, and `--at` for axes that these do not name.
 import { MOST_EXTENT, type Axis } from "../size/axes.js";
 import { extentsOf, wholeNumber } from "./arguments.js";
 import { EXIT, UserError } from "./exit.js";
+import { UsageError } from "./usage.js";
 
 export interface ExtentFlags {
   readonly at?: string;
@@ -16,29 +17,40 @@ export interface ExtentFlags {
 export function chosenExtents(axes: readonly Axis[], flags: ExtentFlags, usual: number | null): ReadonlyMap<string, number> {
   const open = axes.filter((axis) => axis.role !== "sequence" || axis.count.kind === "input");
   const given = new Map(flags.at === undefined ? [] : extentsOf("--at", flags.at));
-  for (const name of given.keys())
+  const ofRole = (role: Axis["role"]): readonly Axis[] => open.filter((axis) => axis.role === role);
+  const own = [
+    ["--batch", flags.batch, ofRole("batch")],
+    ["--length", flags.length, ofRole("sequence")],
+  ] as const;
+  for (const [name, n] of given) {
     if (!open.some((axis) => axis.name === name))
       throw new UserError(`--at: the model has no axis ${name}`, `it has ${open.map((axis) => axis.name).join(", ") || "none"}`);
-  const short = [
-    ["--batch", flags.batch, "batch"],
-    ["--length", flags.length, "sequence"],
-  ] as const;
-  for (const [option, text, role] of short) {
+    // One way to say one thing: where several sequences are given, none of them is the length.
+    const other = own.find(([, , axes]) => axes.length === 1 && axes[0]!.name === name);
+    if (other) throw new UsageError("renamed-option", `--at ${name}=${n}: ${WHAT[other[0]]} is said by ${other[0]}`, `write ${other[0]} ${n}`);
+  }
+  for (const [option, text, axes] of own) {
     if (text === undefined) continue;
-    const axis = open.find((a) => a.role === role);
-    if (!axis) throw new UserError(`${option}: the model has no ${role === "batch" ? "batch" : "sequence"} axis`);
-    if (given.has(axis.name)) throw new UserError(`${option} and --at both give ${axis.name}`, null, EXIT.usage);
+    const [axis, another] = axes;
+    if (!axis) throw new UserError(`${option}: the model has no ${option === "--batch" ? "batch" : "sequence"} axis`);
+    if (another) throw new UserError(`${option}: the model has several sequences`, `--at ${axes.map((a) => `${a.name}=${text}`).join(",")}`, EXIT.usage);
     given.set(axis.name, wholeNumber(option, text, 1, MOST_EXTENT));
   }
   return new Map(
     open.map((axis) => {
       const value = given.get(axis.name) ?? usualExtent(axis, usual);
-      if (value === null) throw new UserError(`${axis.name} has no bound: say how long it is`, `--at ${axis.name}=2048`);
+      if (value === null)
+        throw new UserError(
+          `${axis.name} has no bound: say how long it is`,
+          ofRole("sequence").length === 1 && axis.role === "sequence" ? "--length 2048" : `--at ${axis.name}=2048`,
+        );
       if (axis.bound !== null && value > axis.bound) throw new UserError(`${axis.name} is ${value}: the model allows ${axis.bound}`);
       return [axis.name, value];
     }),
   );
 }
+
+const WHAT = { "--batch": "how many sequences there are", "--length": "how long a sequence is" } as const;
 
 function usualExtent(axis: Axis, usual: number | null): number | null {
   if (axis.role === "batch") return 1;

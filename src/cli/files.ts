@@ -4,7 +4,8 @@ import { dirname } from "node:path";
 import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { importsBeside } from "../session/imports-node.js";
-import { UserError } from "./exit.js";
+import { EXIT, UserError } from "./exit.js";
+import { io } from "./io.js";
 
 const REASONS: ReadonlyMap<string, string> = new Map([
   ["ENOENT", "there is no such file"],
@@ -26,14 +27,21 @@ function reaching<T>(what: "read" | "write", path: string, body: () => T): T {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === undefined) throw cause;
     const reason = code === "ENOENT" && what === "write" ? `there is no folder ${dirname(path)}` : (REASONS.get(code) ?? code);
-    throw new UserError(`cannot ${what} ${path}: ${reason}`);
+    throw new UserError(`cannot ${what} ${path}: ${reason}`, null, EXIT.user, `cannot-${what}`);
   }
 }
 
 /** Beyond any text a person wrote or a compiler made. */
 const MOST_BYTES = 512 * 1024 * 1024;
 
+/** In place of a path: what is on standard input. */
+export const STDIN = "-";
+/** What its text is called in messages. */
+export const STDIN_NAME = "<stdin>";
+const isStdin = (path: string): boolean => path === STDIN || path === STDIN_NAME;
+
 export function readBytes(path: string): Uint8Array {
+  if (isStdin(path)) return io().stdin();
   return reaching("read", path, () => {
     const { size } = statSync(path);
     if (size > MOST_BYTES) throw new UserError(`${path} has ${size} bytes, modc reads up to ${MOST_BYTES}`);
@@ -47,7 +55,7 @@ export function readText(path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError(`${path} is not UTF-8 text: byte ${firstInvalid(bytes)} begins no character`);
+    throw new UserError(`${isStdin(path) ? "standard input" : path} is not UTF-8 text: byte ${firstInvalid(bytes)} begins no character`);
   }
 }
 
@@ -65,6 +73,9 @@ function firstInvalid(bytes: Uint8Array): number {
   return at;
 }
 
+/** The path in what is a text or `@path`; `-` is standard input in both. Null for a text. */
+export const pathIn = (text: string): string | null => (text === STDIN ? STDIN : text.startsWith("@") ? text.slice(1) : null);
+
 export const writeText = (path: string, text: string): void => reaching("write", path, () => writeFileSync(path, text));
 
 /** Throws where a file could not be put at `path`, so that it is told before minutes of work and not after them. Changes nothing. */
@@ -76,8 +87,8 @@ export const ensureWritable = (path: string): void =>
     accessSync(folder, constants.W_OK);
   });
 
-/** A `.mod` file under the name it was given by. */
-export const readSource = (path: string): SourceFile => ({ file: path, text: readText(path) });
+/** A `.mod` file under the name it was given by; what it imports from standard input is looked for in the working directory. */
+export const readSource = (path: string): SourceFile => ({ file: path === STDIN ? STDIN_NAME : path, text: readText(path) });
 
 /** Reads files that a root file imports, of its own folder only. */
 export const importReader = (root: string): Read => importsBeside(root, readText);

@@ -1,18 +1,17 @@
 // From a file's name to a model or a program, its findings printed on the way.
 import type { CompileOptions, Compiled } from "../compile.js";
-import type { Diagnostic } from "../diagnostics/diagnostic.js";
-import { formatDiagnostics } from "../diagnostics/format.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Model } from "../check/model.js";
 import type { Program } from "../program/program.js";
 import type { Precision, Target, WeightPrecision } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { pairs } from "./arguments.js";
-import { EXIT, Quit, UserError } from "./exit.js";
+import { SourceError } from "../session/errors.js";
+import { showDiagnostics } from "./diagnostics.js";
+import { EXIT, UserError } from "./exit.js";
 import type { Read } from "../check/files.js";
 import { importReader } from "./files.js";
 import { modelName, modelText, readModel, type ModelText } from "./model-file.js";
-import { say, useColor } from "./terminal.js";
 
 /** What `--set --phase --enter --model` give, as commander leaves them. */
 export interface ModelFlags {
@@ -46,11 +45,6 @@ export function compileOptions(file: string, flags: ModelFlags): CompileOptions 
   };
 }
 
-/** Errors and warnings as a terminal shows them, on standard error. */
-export function showDiagnostics(diagnostics: readonly Diagnostic[], sources: readonly SourceFile[]): void {
-  if (diagnostics.length > 0) say(`${formatDiagnostics(diagnostics, { sources, color: useColor() })}\n`);
-}
-
 /** The same model compiled for a device, by the tunings of its class unless others are given. */
 export type ForTarget = (target: Target, tunings?: Tunings) => Program;
 
@@ -61,7 +55,7 @@ export type Finished = Compiled & {
   readonly model: Model;
 };
 
-/** Compiles a file; prints what there is to say, and quits where it does not compile. */
+/** Compiles a file; prints its warnings. Throws SourceError where it does not compile. */
 export async function compileFile(file: string, flags: ModelFlags & PrecisionFlags): Promise<Finished> {
   const source = await readModel(file);
   const precision = flags.precision ?? "f32";
@@ -69,9 +63,9 @@ export async function compileFile(file: string, flags: ModelFlags & PrecisionFla
   const options = { ...compileOptions(file, flags), precision, weightPrecision };
   const { compile, programFor } = await import("../compile.js");
   const compiled = compile(source.text, options);
-  showDiagnostics(compiled.diagnostics, compiled.sources);
   const { program, graph, model } = compiled;
-  if (!program || !graph || !model) throw new Quit(EXIT.user);
+  if (!program || !graph || !model) throw new SourceError(compiled.diagnostics, compiled.sources);
+  showDiagnostics(compiled.diagnostics, compiled.sources);
   return {
     ...compiled,
     program,
@@ -81,7 +75,7 @@ export async function compileFile(file: string, flags: ModelFlags & PrecisionFla
   };
 }
 
-/** Checks a file only; prints what there is to say, and quits where there is no model. */
+/** Checks a file only; prints its warnings. Throws SourceError where there is no model. */
 export const checkFile = async (file: string, flags: ModelFlags): ReturnType<typeof checkText> => {
   compileOptions(file, flags); // what contradicts itself is said before anything is read
   return checkText(await modelText(file), flags);
@@ -100,7 +94,7 @@ export async function checkText(
     ...(enter === undefined ? {} : { entry: enter }),
     ...(name === undefined ? {} : { model: name }),
   });
+  if (!model) throw new SourceError(diagnostics, sources);
   showDiagnostics(diagnostics, sources);
-  if (!model) throw new Quit(EXIT.user);
   return { model, sources };
 }

@@ -1,6 +1,7 @@
 // What a command line reads and writes beside files: the streams of the process, or those of a caller in the same process.
 import { AsyncLocalStorage } from "node:async_hooks";
-import { readFileSync } from "node:fs";
+import { readSync } from "node:fs";
+import { UserError } from "./exit.js";
 
 /** Where text goes; a stream of Node is one. */
 export interface Output {
@@ -23,9 +24,39 @@ export interface CliIo {
 const ofProcess: CliIo = {
   stdout: process.stdout,
   stderr: process.stderr,
-  stdin: () => readFileSync(0),
+  stdin: readStandardInput,
   env: process.env,
 };
+
+/** Beyond any text a person wrote or a compiler made. */
+const MOST_BYTES = 512 * 1024 * 1024;
+
+/** To its end. A pipe that a shell has set not to wait is asked again. */
+function readStandardInput(): Uint8Array {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for (;;) {
+    const piece = Buffer.allocUnsafe(65_536);
+    const read = readPiece(piece);
+    if (read === 0) return Buffer.concat(pieces);
+    bytes += read;
+    if (bytes > MOST_BYTES) throw new UserError(`standard input has more than ${MOST_BYTES} bytes: modc reads no more`);
+    pieces.push(piece.subarray(0, read));
+  }
+}
+
+function readPiece(piece: Buffer): number {
+  for (;;) {
+    try {
+      return readSync(0, piece);
+    } catch (fault) {
+      const { code } = fault as NodeJS.ErrnoException; // as the system's errors have it
+      if (code === "EOF") return 0;
+      if (code !== "EAGAIN") throw new UserError(`cannot read standard input: ${code ?? String(fault)}`);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
 
 const given = new AsyncLocalStorage<CliIo>();
 
@@ -33,4 +64,13 @@ const given = new AsyncLocalStorage<CliIo>();
 export const io = (): CliIo => given.getStore() ?? ofProcess;
 
 /** Runs `body`, and whatever it waits for, with other streams. Several may run at the same time. */
-export const withIo = <T>(other: Partial<CliIo>, body: () => T): T => given.run({ ...ofProcess, ...other }, body);
+export const withIo = <T>(other: Partial<CliIo>, body: () => T): T => {
+  const all = { ...ofProcess, ...other };
+  return given.run({ ...all, stdin: once(all.stdin) }, body);
+};
+
+/** A command reads a source several times: standard input comes once. */
+function once(read: () => Uint8Array): () => Uint8Array {
+  let bytes: Uint8Array | null = null;
+  return () => (bytes ??= read());
+}

@@ -4,15 +4,15 @@ import { checkpointFiles, type CheckpointFiles } from "../huggingface/files-node
 import type { Read } from "../check/files.js";
 import { isFolder } from "../tokenizer/folder-node.js";
 import { UserError } from "./exit.js";
-import { importReader, readSource } from "./files.js";
+import { importReader, readSource, STDIN, STDIN_NAME } from "./files.js";
 
 /** What a checkpoint's folder holds; null where the path is no folder. */
 export function folderOf(path: string): CheckpointFiles | null {
-  return isFolder(path) ? checkpointFiles(path) : null;
+  return path !== STDIN && isFolder(path) ? checkpointFiles(path) : null;
 }
 
 /** What the model's text is called in messages; what it imports is found beside it. */
-export const modelName = (path: string): string => folderOf(path)?.model ?? path;
+export const modelName = (path: string): string => (path === STDIN ? STDIN_NAME : (folderOf(path)?.model ?? path));
 
 /** The text of a model: a file's, or what a checkpoint's configuration describes. */
 export async function readModel(path: string): Promise<SourceFile> {

@@ -3,7 +3,7 @@ import type { Graph } from "../ir/graph.js";
 import type { Program } from "../program/program.js";
 import { parseProgram } from "../program/serialize.js";
 import { EXIT, UserError } from "./exit.js";
-import { readText } from "./files.js";
+import { readText, STDIN } from "./files.js";
 import { compileFile, type ForTarget, type ModelFlags, type PrecisionFlags } from "./frontend.js";
 import type { TuningsFlags } from "./tunings.js";
 
@@ -17,7 +17,7 @@ export interface Given {
 
 /** A compiled program has its parameters and phase built in, and no graph. */
 export async function programOf(file: string, flags: ModelFlags & PrecisionFlags & TuningsFlags): Promise<Given> {
-  if (!file.endsWith(".json")) return compileFile(file, flags);
+  if (!isProgram(file)) return compileFile(file, flags);
   const built = [
     ["--set", flags.set],
     ["--phase", flags.phase],
@@ -30,6 +30,9 @@ export async function programOf(file: string, flags: ModelFlags & PrecisionFlags
   if (built) throw new UserError(`${file} is compiled already: ${String(built[0])} has no effect on it`, "give it to `modc compile`", EXIT.usage);
   return { program: parseProgram(readText(file)), graph: null, forTarget: null };
 }
+
+/** By its name; what is on standard input by how it begins. */
+const isProgram = (file: string): boolean => (file === STDIN ? /^\s*\{/.test(readText(file)) : file.endsWith(".json"));
 
 /** What no device takes of a program that this process compiled is a fault of modc; what it does not take of a file may be the file's. */
 export function faultOf(file: string, { graph }: Given, fault: unknown): unknown {

@@ -1,9 +1,10 @@
 // A command line from its words to its exit code, in this process: what `modc` does, and what tests and other programs call.
 import { CommanderError } from "commander";
 import { commandLine } from "./command-line.js";
-import { EXIT, judge, type ExitCode } from "./exit.js";
-import { io, withIo, type CliIo } from "./io.js";
-import { error, say } from "./terminal.js";
+import { EXIT, type ExitCode } from "./exit.js";
+import { report } from "./failure.js";
+import { withIo, type CliIo } from "./io.js";
+import { expectOneReader, usageError } from "./usage.js";
 
 /**
  * Runs `modc …` and returns the code it ends with. `words` are what follows the program's name: `["check", "model.mod", "--json"]`. What `other` leaves out is the process's own: its streams and
@@ -15,17 +16,20 @@ import { error, say } from "./terminal.js";
 export const runCli = (words: readonly string[], other: Partial<CliIo> = {}): Promise<ExitCode> =>
   withIo(other, async () => {
     let exit: ExitCode = EXIT.fine;
+    const program = commandLine((code) => void (exit = code));
     try {
-      await commandLine((code) => void (exit = code)).parseAsync(words, { from: "user" });
+      program.hook("preAction", (_, command) => expectOneReader(command));
+      await program.parseAsync(words, { from: "user" });
       return exit;
     } catch (fault) {
-      return fault instanceof CommanderError ? (fault.exitCode === 0 ? EXIT.fine : EXIT.usage) : report(fault);
+      if (!(fault instanceof CommanderError)) return report(fault, asJson(words));
+      if (fault.code.startsWith("commander.help") || fault.code === "commander.version") return fault.exitCode === 0 ? EXIT.fine : EXIT.usage; // it is printed
+      return report(usageError(fault, program, words), asJson(words));
     }
   });
 
-function report(fault: unknown): ExitCode {
-  const { exit, message, hint } = judge(fault);
-  if (message !== null) error(message, hint);
-  if (io().env["MODC_DEBUG"] && fault instanceof Error) say(fault.stack ?? "");
-  return exit;
+/** Whether faults are told as JSON: where the option stands at all, for what is wrong with the others may be why nobody has read it. */
+function asJson(words: readonly string[]): boolean {
+  const end = words.indexOf("--");
+  return (end < 0 ? words : words.slice(0, end)).includes("--json");
 }

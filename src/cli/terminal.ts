@@ -6,8 +6,12 @@ import { io, type Output } from "./io.js";
 export const out = (text: string): void => void io().stdout.write(`${text}\n`);
 
 /** Prints a result as JSON: numbers that JSON lacks as the strings "NaN", "Infinity" and "-Infinity". */
-export const outJson = (value: unknown): void =>
-  out(JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v), 1));
+export const outJson = (value: unknown): void => out(JSON.stringify(value, finite, 1));
+
+/** The same on one line. */
+export const outJsonLine = (value: unknown): void => out(JSON.stringify(value, finite));
+
+const finite = (_key: string, v: unknown): unknown => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v);
 
 /** Says something beside the results. */
 export const say = (text: string): void => void io().stderr.write(`${text}\n`);

@@ -1,5 +1,5 @@
 // Text on the command line as a model's tokens, and tokens as people read them: by bytes, or through a tokenizer.
-import { readBytes, readText } from "./files.js";
+import { pathIn, readBytes, readText } from "./files.js";
 import { printableBytes, printablePieces } from "./routes.js";
 
 export interface TextReader {
@@ -14,7 +14,10 @@ export interface TextReader {
 
 const bytesReader: TextReader = {
   unit: "byte",
-  encode: (text) => (text.startsWith("@") ? readBytes(text.slice(1)) : new TextEncoder().encode(text)),
+  encode(text) {
+    const path = pathIn(text);
+    return path === null ? new TextEncoder().encode(text) : readBytes(path);
+  },
   strip: (tokens) => printableBytes(Uint8Array.from(tokens)),
   show: showByte,
 };
@@ -33,7 +36,10 @@ export async function textReader(tokenizerFile: string | undefined): Promise<Tex
   const { tokenizer } = await openTokenizer(tokenizerFile);
   return {
     unit: "token",
-    encode: (text) => tokenizer.encode(text.startsWith("@") ? readText(text.slice(1)) : text, { template: true }),
+    encode(text) {
+      const path = pathIn(text);
+      return tokenizer.encode(path === null ? text : readText(path), { template: true });
+    },
     strip: (tokens) => printablePieces(piecesOf(tokenizer, Array.from(tokens))),
     show: (token) => (token < tokenizer.vocabulary ? JSON.stringify(tokenizer.decode([token], { special: true })) : `token ${token}`),
   };

@@ -13,9 +13,10 @@ import type { RunModel } from "../train/run-node.js";
 import { largestLive, livePoints, type TrainSettings } from "../train/settings.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import type { Trainer } from "../train/types.js";
-import { EXIT, Quit, UserError } from "./exit.js";
+import { SourceError } from "../session/errors.js";
+import { UserError } from "./exit.js";
 import { pairs } from "./arguments.js";
-import { checkText, showDiagnostics, type ModelFlags } from "./frontend.js";
+import { checkText, type ModelFlags } from "./frontend.js";
 import type { ModelText } from "./model-file.js";
 import { asProgramWeight } from "./model-weights.js";
 import type { TuningsFlags } from "./tunings.js";
@@ -28,7 +29,7 @@ export interface TrainingModel {
   readonly bound: number | null;
 }
 
-/** Reads and checks a model's objective; prints what there is to say, and quits where there is none. */
+/** Reads and checks a model's objective; prints its warnings. Throws SourceError where there is none. */
 export async function trainingModel(text: ModelText, flags: ModelFlags): Promise<TrainingModel> {
   const { model, sources } = await checkText(text, { ...flags, phase: "train", enter: "objective" });
   const { lower } = await import("../lower/lower.js");
@@ -82,7 +83,7 @@ function textInputs(model: Model): TextInputs {
 
 /** That settings and model agree: the context within its bound, live parameters that it has, ratios that are some. Throws UserError. */
 export function checkAgainst(settings: TrainSettings, { bound, live, run }: TrainingModel): void {
-  if (bound !== null && settings.context > bound) throw new UserError(`the context is ${settings.context}: ${run.name} allows ${bound}`);
+  if (bound !== null && settings.context > bound) throw new UserError(`--length ${settings.context}: ${run.name} allows ${bound}`);
   for (const [name, points] of livePoints(settings)) {
     const found = live.find((l) => l.name === name);
     if (!found)
@@ -131,8 +132,7 @@ export async function openTrainer({ text, flags, kind, weights, kept, progress }
       { target: device.target, tunings },
     );
     if (!programs) {
-      showDiagnostics(diagnostics, sources);
-      throw new Quit(EXIT.user);
+      throw new SourceError(diagnostics, sources);
     }
     const missed =
       settings.only === ""

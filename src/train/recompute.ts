@@ -34,7 +34,7 @@ export function layersWithin(objective: Graph, budget: number, bytesWith: (layer
   const least = bytesWith(first(layers.length));
   if (least > budget)
     throw new TrainError("bad-option", `training takes ${formatBytes(least)} even where every layer is computed again, ${formatBytes(budget)} are allowed`, {
-      hint: "give smaller batches (--batch, and --accumulate for as many sequences a step) or a shorter --context",
+      hint: "give smaller batches (--batch, and --accumulate for as many sequences a step) or a shorter --length",
     });
   let [low, high] = [0, layers.length]; // too few, enough
   while (high - low > 1) {

@@ -60,7 +60,7 @@ describe("the plan", () => {
     const run = of("b-0.4-2");
     const given = trainArguments(run, { folder: "x", windows: 3 }, false);
     const after = (flag: string): string => given[given.indexOf(flag) + 1]!;
-    expect([after("--steps"), after("--seed"), after("--validation-windows")]).toEqual([String(run.steps), "2", "3"]);
+    expect([after("--steps"), after("--seed"), after("--windows")]).toEqual([String(run.steps), "2", "3"]);
     expect(given).toEqual(expect.arrayContaining(["dim=64", 'routing="learned"', "capacity=12.5%"]));
     expect(given).not.toContain("--resume");
     expect(trainArguments(run, { folder: "x", windows: 3 }, true)).toContain("--resume");

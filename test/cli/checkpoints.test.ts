@@ -35,7 +35,7 @@ describe("a checkpoint's folder", () => {
   it("is checked, costed, and run with its own weights, as the reference does", async () => {
     const [checked, costed, run] = await modcAll([
       { args: ["check", folder] },
-      { args: ["cost", folder, "--at", "B=1,T=64"] },
+      { args: ["cost", folder, "--batch", "1", "--length", "64"] },
       { args: ["run", folder, ...TOKENS, "--check"] },
     ]);
     expect(checked).toMatchObject({ status: 0, stderr: "", stdout: `${folder}: Qwen3 (infer), Qwen3 (train): no errors, no warnings\n` });
@@ -133,7 +133,7 @@ describe("a converted checkpoint", () => {
     const data = temporary.file("text.txt", "the white whale, the whale, white the whale\n".repeat(40));
     const run = place("run");
     const schedule = ["--only", "router,guess", "--live-schedule", "capacity=100%@0,25%@50%", "--lr", "0.05", "--weight-decay", "0"];
-    const trained = await modc(["train", output, ...schedule, "--data", data, "-o", run, "--steps", "4", "--batch", "2", "--context", "12"]);
+    const trained = await modc(["train", output, ...schedule, "--data", data, "-o", run, "--steps", "4", "--batch", "2", "--length", "12"]);
     expect([trained.status, trained.stderr]).toEqual([0, expect.not.stringContaining("error")]);
     const [before, after] = [join(output, "model.safetensors"), join(run, "checkpoints", "last", "model.safetensors")].map((path) =>
       readSafetensors(readFileSync(path)),

@@ -147,8 +147,8 @@ describe("cost", () => {
       "layers=8",
       "--set",
       "recursions=4",
-      "--at",
-      "B=1,T=2048",
+      "--length",
+      "2048",
       "--convention",
       "mor",
       "--budget",
@@ -162,15 +162,15 @@ describe("cost", () => {
 
   it("shows the cache in half precision: 512 MiB dense, 288 MiB with every other layer at an eighth", async () => {
     const llama = ["--set", "dim=4096", "--set", "heads=32", "--set", "kv_heads=8", "--set", "vocab=16"];
-    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--precision", "f16", "--at", "T=4096")).toMatch(/^total .* 288 MiB +0\.5625 /m);
-    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--precision", "f16", "--at", "T=4096", "--set", "capacity=100%")).toMatch(
+    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--precision", "f16", "--length", "4096")).toMatch(/^total .* 288 MiB +0\.5625 /m);
+    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--precision", "f16", "--length", "4096", "--set", "capacity=100%")).toMatch(
       /^total .* 512 MiB +1\.0000 /m,
     );
   });
 
   it.each([
     [["--at", "Q=3"], "the model has no axis Q"],
-    [["--at", "T=5000"], "the model allows 4096"],
+    [["--length", "5000"], "the model allows 4096"],
     [["--live", "capacity=1"], "the model has no live parameter capacity"],
   ])("refuses %j", async (args, message) => {
     const { status, stderr } = await modc(["cost", "examples/smollm-mod.mod", "--set", "depth=2", ...args]);

@@ -199,13 +199,11 @@ describe("what modc generate refuses", () => {
     const the = { prompt: ["the"] };
     const cases: readonly (readonly [number, string, string, GenerateFlags])[] = [
       [2, "there is no prompt", file, { weights }],
-      [2, "--prompt - reads standard input, which can be read once", file, { weights, prompt: ["-", "-"] }],
       [2, "--system is a message of a chat", file, { weights, ...the, system: "be brief" }],
       [2, '--temperature "warm" is no number', file, { weights, ...the, temperature: "warm" }],
       [2, '"the" is no token\'s number', file, { weights, ...the, logitBias: ["the=1"] }],
       [2, "--top-p must be from 0 to 1, found 2", file, { weights, ...the, topP: "2" }],
       [2, "a stop string must be a text of at least one character", file, { weights, ...the, stop: [""] }],
-      [2, "--device reference", file, { weights, ...the, device: "reference" }],
       [1, "the prompt is empty", file, { weights, prompt: [""] }],
       [1, "the prompt has 300 tokens, the model reads at most 256", file, { weights, prompt: ["a".repeat(300)] }],
       [1, "is no tokenizer that modc can read", broken("t", (p) => writeFileSync(join(p, "tokenizer.json"), "{}")), the],

@@ -52,7 +52,6 @@ describe("plan", () => {
     expect(routed.length).toBeGreaterThan(0);
     for (const { cost, path } of routed) expect([cost.rows, path.startsWith("layers.1")]).toEqual([{ kept: 16, of: 128, exact: true }, true]);
     for (const w of works) expect([w.ops[w.main] !== undefined, w.sources.length > 0]).toEqual([true, true]);
-    expect((await planOf(...SMALL, "--target", "portable", "--at", "B=2,T=64")).works).toEqual(works);
   });
 
   it.each(["portable", "mesa-software", "swiftshader", "integrated", "discrete"])("needs no device to plan for %s", async (target) => {
@@ -81,8 +80,8 @@ describe("plan", () => {
   it.each<[readonly string[], number, string]>([
     [["--length", "257"], 1, "T is 257: the model allows 256"],
     [["--batch", "0"], 2, '--batch "0" is no whole number from 1 to 4294967295'],
-    [["--at", "T=1e3"], 1, "T is 1000: the model allows 256"],
-    [["--length", "8", "--at", "T=8"], 2, "--length and --at both give T"],
+    [["--at", "T=1e3"], 2, "--at T=1000: how long a sequence is is said by --length"],
+    [["--length", "8", "--at", "T=8"], 2, "--at T=8: how long a sequence is is said by --length\n  hint: write --length 8"],
     [["--at", "Q=8"], 1, "--at: the model has no axis Q"],
     [["--target", "toaster"], 2, "Allowed choices are portable, mesa-software"],
   ])("refuses %j", async (args, exit, message) => {

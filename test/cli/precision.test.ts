@@ -36,7 +36,8 @@ describe("without one", () => {
     expect(await printed("wgsl", ...SMALL, ...F16, "--all")).toContain("enable f16;");
     expect(await printed("wgsl", ...SMALL, "--all")).not.toContain("f16");
     const memory = async (...flags: readonly string[]): Promise<number> =>
-      (JSON.parse(await printed("cost", ...SMALL, "--at", "B=1,T=16", "--json", ...flags)) as { readonly memory: { readonly weights: number } }).memory.weights;
+      (JSON.parse(await printed("cost", ...SMALL, "--batch", "1", "--length", "16", "--json", ...flags)) as { readonly memory: { readonly weights: number } })
+        .memory.weights;
     expect(await memory(...F16)).toBeLessThan(0.55 * (await memory()));
   });
   it("compile writes a program that says what it needs", async () => {

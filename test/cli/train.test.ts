@@ -32,22 +32,7 @@ model Small(live capacity: ratio = 25%) {
 folder.file("sizes.mod", "const dim = 16\n");
 // A text that is learned quickly.
 const data = folder.file("text.txt", Array.from({ length: 400 }, (_, i) => `the ${["white", "grey", "old"][i % 3]} whale\n`).join(""));
-const OPTIONS = [
-  "--batch",
-  "4",
-  "--accumulate",
-  "2",
-  "--steps",
-  "24",
-  "--lr",
-  "0.02",
-  "--validate-every",
-  "8",
-  "--checkpoint-every",
-  "5",
-  "--validation-windows",
-  "4",
-];
+const OPTIONS = ["--batch", "4", "--accumulate", "2", "--steps", "24", "--lr", "0.02", "--validate-every", "8", "--checkpoint-every", "5", "--windows", "4"];
 const begin = (output: string, ...more: readonly string[]): readonly string[] => [
   "train",
   model,
@@ -195,7 +180,7 @@ describe("modc train", () => {
       [["train", model, "--data", short, "-o", join(folder.path, "short")], 1, "the text has 9 tokens"],
       [["train", model, "--data", join(folder.path, "none"), "-o", join(folder.path, "none-run")], 1, "there is no such file, folder or installed package"],
       [begin("inf", "--lr", "1e30", "--clip", "0", "--warmup", "0"), 1, "a lower --lr, a longer --warmup or a smaller --clip may help"],
-      [begin("x", "--context", "64"), 1, "the context is 64: Small allows 32"],
+      [begin("x", "--length", "64"), 1, "--length 64: Small allows 32"],
       [begin("x1", "--live", "speed=1"), 1, "Small has no live parameter speed\n  hint: it has capacity"],
       [begin("x2", "--live", "capacity=2"), 1, "capacity is 2 at step 0: a ratio lies between 0 and 1"],
       [begin("x3", "--only", "nothing.*"), 1, "no weight is called nothing.*\n  hint: the weights are embed.table"],
@@ -246,7 +231,7 @@ describe("modc train", () => {
 describe("modc eval", () => {
   const best = (): string => join(folder.path, "whole", "checkpoints", "best");
   it("gives what training's validation gave, under both rules", async () => {
-    const { status, stdout, stderr } = await modc(["eval", model, "--weights", best(), "--data", data, "--last", "5%", "--windows", "4", "--json"]);
+    const { status, stdout, stderr } = await modc(["eval", model, "--weights", best(), "--data", data, "--validation", "5%", "--windows", "4", "--json"]);
     expect(status, stderr).toBe(0);
     const { rules } = JSON.parse(stdout) as { rules: Record<string, { loss: number; perplexity: number; bitsPerByte: number; tokens: number }> };
     const log = readFileSync(join(folder.path, "whole", "log.jsonl"), "utf8")
@@ -275,8 +260,8 @@ describe("modc eval", () => {
     writeFileSync(join(folder.path, "one.txt"), "x");
     for (const [args, status, message] of [
       [["--data", join(folder.path, "one.txt")], 1, "the text has one token"],
-      [["--data", data, "--context", "33"], 1, "the context is 33: Small allows 32"],
-      [["--data", data, "--last", "all"], 2, '--last "all" is no share of the text'],
+      [["--data", data, "--length", "33"], 1, "--length 33: Small allows 32"],
+      [["--data", data, "--validation", "all"], 2, '--validation "all" is no share of the text'],
       [["--data", data, "--weights", join(folder.path, "text.txt")], 1, "is no safetensors file"],
     ] as const) {
       const ended = await modc(["eval", model, ...args]);

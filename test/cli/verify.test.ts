@@ -18,7 +18,7 @@ describe("verify", () => {
   it("says of a sound model that everything holds, prompts and steps included, and how its rules agree on a text", async () => {
     const text = folder.file("text.txt", "all my means are sane, my motive and my object mad. ".repeat(12));
     const data = ["--data", text, "--windows", "3", "--set", "context=40"];
-    const { status, stdout, stderr } = await modc([...SMALL, "--at", "B=2,T=33", ...data]);
+    const { status, stdout, stderr } = await modc([...SMALL, "--batch", "2", "--length", "33", ...data]);
     const lines = stdout.trimEnd().split("\n");
     expect(lines.at(-1)).toBe("everything holds");
     expect(lines.map((l) => l.split(/ +/).slice(0, 3).join(" ").trim())).toEqual([
@@ -70,7 +70,7 @@ describe("verify", () => {
 
   it.each([
     [["--device", "reference"], 2, "a device is verified against the reference"],
-    [["--at", "T=9999"], 1, "T is 9999: the model allows 256"],
+    [["--length", "9999"], 1, "T is 9999: the model allows 256"],
   ])("refuses %s", async (args, status, message) => {
     const ended = await modc([...SMALL, ...args]);
     expect(ended.stderr).toContain(message);

@@ -1,11 +1,12 @@
 // `modc check`: finds errors and warnings, in infer and, where there is an objective, in train.
 import { check as checkSource } from "../../check/check.js";
 import { Diagnostics, type Diagnostic } from "../../diagnostics/diagnostic.js";
-import { lineAndColumn, type SourceFile } from "../../diagnostics/span.js";
+import type { SourceFile } from "../../diagnostics/span.js";
 import type { Block, Member } from "../../syntax/ast.js";
 import { parse } from "../../syntax/parse.js";
 import { EXIT, type ExitCode } from "../exit.js";
-import { compileOptions, showDiagnostics, type ModelFlags } from "../frontend.js";
+import { diagnosticJson, showDiagnostics } from "../diagnostics.js";
+import { compileOptions, type ModelFlags } from "../frontend.js";
 import { readModel } from "../model-file.js";
 import { out, outJson } from "../terminal.js";
 
@@ -59,7 +60,7 @@ function report(
   flags: CheckFlags,
 ): ExitCode {
   const errors = found.filter((d) => d.severity === "error").length;
-  if (flags.json) outJson({ file, errors, warnings: found.length - errors, diagnostics: found.map((d) => asJson(d, sources)) });
+  if (flags.json) outJson({ file, errors, warnings: found.length - errors, diagnostics: found.map((d) => diagnosticJson(d, sources.values())) });
   else {
     showDiagnostics(found, [...sources.values()]);
     const what = library ? "a library without a model" : checked.join(", ");
@@ -69,12 +70,3 @@ function report(
 }
 
 const count = (n: number, what: string): string => `${n === 0 ? "no" : n} ${what}${n === 1 ? "" : "s"}`;
-
-/** With lines and columns beside the offsets, both from 1. */
-function asJson(d: Diagnostic, sources: ReadonlyMap<string, SourceFile>): unknown {
-  const place = (span: Diagnostic["span"]): unknown => {
-    const text = sources.get(span.file)?.text;
-    return text === undefined ? span : { ...span, from: lineAndColumn(text, span.start), to: lineAndColumn(text, span.end) };
-  };
-  return { ...d, span: place(d.span), notes: d.notes.map((n) => ({ ...n, span: n.span && place(n.span) })) };
-}

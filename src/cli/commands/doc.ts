@@ -2,9 +2,10 @@
 import { type Documented, documentedIn, functionDocs, libraryDocs } from "../../check/documented.js";
 import type { SourceFile } from "../../diagnostics/span.js";
 import { parse } from "../../syntax/parse.js";
-import { EXIT, Quit, UserError, type ExitCode } from "../exit.js";
-import { readSource } from "../files.js";
-import { showDiagnostics } from "../frontend.js";
+import { SourceError } from "../../session/errors.js";
+import { didYouMean } from "../did-you-mean.js";
+import { EXIT, UserError, type ExitCode } from "../exit.js";
+import { readSource, STDIN } from "../files.js";
 import { out, outJson } from "../terminal.js";
 
 export interface DocFlags {
@@ -22,12 +23,13 @@ export function doc(what: string | undefined, name: string | undefined, flags: D
 function entriesOf(what: string | undefined): readonly Documented[] {
   if (what === undefined || what === "std") return libraryDocs();
   if (what === "builtins") return functionDocs();
-  if (what.endsWith(".mod")) return fileEntries(readSource(what));
-  const found = [...libraryDocs(), ...functionDocs()].filter((e) => e.name === what);
+  if (what.endsWith(".mod") || what === STDIN) return fileEntries(readSource(what));
+  const all = [...libraryDocs(), ...functionDocs()];
+  const found = all.filter((e) => e.name === what);
   if (found.length === 0)
     throw new UserError(
       `${JSON.stringify(what)} is neither a .mod file nor a block or function of the language`,
-      "`modc doc std` and `modc doc builtins` list them",
+      didYouMean(what, ["std", "builtins", ...all.map((e) => e.name)]) ?? "`modc doc std` and `modc doc builtins` list them",
     );
   return found;
 }
@@ -35,15 +37,17 @@ function entriesOf(what: string | undefined): readonly Documented[] {
 function select(entries: readonly Documented[], what: string | undefined, name: string | undefined): readonly Documented[] {
   if (name === undefined) return entries;
   const found = entries.filter((e) => e.name === name);
-  if (found.length === 0) throw new UserError(`${what ?? "std"} declares no ${name}`, `it declares ${entries.map((e) => e.name).join(", ") || "nothing"}`);
+  if (found.length === 0) {
+    const names = entries.map((e) => e.name);
+    throw new UserError(`${what ?? "std"} declares no ${name}`, didYouMean(name, names) ?? `it declares ${names.join(", ") || "nothing"}`);
+  }
   return found;
 }
 
 function fileEntries(source: SourceFile): readonly Documented[] {
   const { file, diagnostics } = parse(source);
   if (diagnostics.some((d) => d.severity === "error")) {
-    showDiagnostics(diagnostics, [source]);
-    throw new Quit(EXIT.user);
+    throw new SourceError(diagnostics, [source]);
   }
   return documentedIn(file, source.text);
 }

@@ -1,8 +1,8 @@
 // `modc doctor`: which device there is, what it can do, and how to get a better one.
 import { openDevice, type DeviceInfo } from "../../runtime/index.js";
 import { formatBytes } from "../../runtime/errors.js";
-import { deviceKind, mendingHint, type DeviceFlags } from "../device.js";
-import { EXIT, UserError, type ExitCode } from "../exit.js";
+import { mendingHint, wantedDevice, type DeviceFlags } from "../device.js";
+import { EXIT, type ExitCode } from "../exit.js";
 import { out, outJson } from "../terminal.js";
 
 export interface DoctorFlags extends DeviceFlags {
@@ -10,9 +10,7 @@ export interface DoctorFlags extends DeviceFlags {
 }
 
 export async function doctor(flags: DoctorFlags): Promise<ExitCode> {
-  const kind = deviceKind(flags);
-  if (kind === "reference") throw new UserError("the reference needs no device", "`modc run --device reference` works on every machine");
-  const device = await openDevice(kind === null ? {} : { kind });
+  const device = await openDevice(wantedDevice(flags));
   const { info } = device;
   if (flags.json) outJson({ node: process.versions.node, platform: `${process.platform}-${process.arch}`, device: info });
   else out(describe(info).join("\n"));

@@ -1,5 +1,6 @@
 // `modc explain`: what a diagnostic's code means and how to mend it.
 import { catalogue, type Code } from "../../diagnostics/catalogue.js";
+import { didYouMean } from "../did-you-mean.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { table } from "../table.js";
 import { out, outJson } from "../terminal.js";
@@ -18,7 +19,7 @@ export function explain(code: string | undefined, flags: ExplainFlags): ExitCode
     return EXIT.fine;
   }
   const found = codes.find((c) => c === code);
-  if (found === undefined) throw new UserError(`there is no code ${JSON.stringify(code)}`, "`modc explain` lists them all");
+  if (found === undefined) throw new UserError(`there is no code ${JSON.stringify(code)}`, didYouMean(code, codes) ?? "`modc explain` lists them all");
   const { severity, explain: text } = catalogue[found];
   if (flags.json) outJson({ code: found, severity, text });
   else out(`${severity}[${found}]\n\n${text.trimEnd()}`);

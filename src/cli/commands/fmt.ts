@@ -1,8 +1,8 @@
 // `modc fmt`: prints files in the one canonical form, in place, or says which are not in it.
 import { formatSource } from "../../syntax/format-source.js";
 import { EXIT, type ExitCode } from "../exit.js";
-import { readSource, writeText } from "../files.js";
-import { showDiagnostics } from "../frontend.js";
+import { readSource, STDIN, writeText } from "../files.js";
+import { diagnosticJson, showDiagnostics } from "../diagnostics.js";
 import { io } from "../io.js";
 import { out, outJson } from "../terminal.js";
 
@@ -16,18 +16,22 @@ export interface FmtFlags {
 export function fmt(files: readonly string[], flags: FmtFlags): ExitCode {
   const changed: string[] = [];
   const broken: string[] = [];
+  const found: object[] = [];
+  const printed: string[] = [];
   for (const file of files) {
     const source = readSource(file);
-    const { text, diagnostics } = formatSource(source.text, file);
-    showDiagnostics(diagnostics, [source]);
+    const { text, diagnostics } = formatSource(source.text, source.file);
+    if (flags.json) found.push(...diagnostics.map((d) => diagnosticJson(d, [source])));
+    else showDiagnostics(diagnostics, [source]);
     if (text === null) broken.push(file);
-    else if (flags.stdout) io().stdout.write(text);
+    else if (!flags.check && (flags.stdout || file === STDIN)) printed.push(text);
     else if (text !== source.text) {
       changed.push(file);
       if (!flags.check) writeText(file, text);
       if (!flags.json) out(flags.check ? `${file} is not formatted` : `${file} formatted`);
     }
   }
-  if (flags.json) outJson({ changed, broken });
+  if (flags.json) outJson({ changed, broken, diagnostics: found, ...(printed.length > 0 ? { texts: printed } : {}) });
+  else for (const text of printed) io().stdout.write(text);
   return broken.length > 0 || (flags.check && changed.length > 0) ? EXIT.user : EXIT.fine;
 }

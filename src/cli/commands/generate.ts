@@ -3,16 +3,16 @@ import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { GeneratedText, Summary } from "../../generate/index.js";
 import { createSession, sessionTexts, type OpenSessionOptions, type SessionSource } from "../../session/open-node.js";
-import { SourceError } from "../../session/errors.js";
 import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
 import { piecesOf } from "../../tokenizer/text-stream.js";
 import { pairs, seedOf } from "../arguments.js";
 import { DepthText } from "../depth.js";
-import { deviceKind, type DeviceFlags } from "../device.js";
-import { EXIT, Quit, UserError, type ExitCode } from "../exit.js";
+import { wantedDevice, type DeviceFlags } from "../device.js";
+import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
-import { compileOptions, showDiagnostics, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { showDiagnostics } from "../diagnostics.js";
+import { compileOptions, type ModelFlags, type PrecisionFlags } from "../frontend.js";
 import { io } from "../io.js";
 import { jsonLine, jsonLines, oneText, severalTexts, type Shown } from "../generated.js";
 import { summaryLines } from "../generation-summary.js";
@@ -44,8 +44,6 @@ export interface GenerateTrial {
 }
 
 export async function generate(file: string, flags: GenerateFlags, trial: GenerateTrial = {}): Promise<ExitCode> {
-  if (deviceKind(flags) === "reference")
-    throw new UserError("tokens are generated on a device: `modc run --device reference` computes one pass", null, EXIT.usage);
   const chosen = samplingOf(flags);
   const prompts = promptsOf(flags);
   if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
@@ -93,7 +91,6 @@ async function open(file: string, flags: GenerateFlags, progress: Progress, tria
   const seed = seedOf(flags.seed);
   expectWeights(file, weights);
   if (weights === undefined) say(`note: no --weights: the model starts from seed ${seed} and has learned nothing`);
-  const kind = deviceKind(flags);
   try {
     const session = await createSession(given, {
       set,
@@ -102,7 +99,7 @@ async function open(file: string, flags: GenerateFlags, progress: Progress, tria
       ...(model === undefined ? {} : { model }),
       ...(flags.precision === undefined ? {} : { precision: flags.precision }),
       ...(flags.weightsAs === undefined ? {} : { weightPrecision: flags.weightsAs }),
-      device: kind === null || kind === "reference" ? {} : { kind },
+      device: wantedDevice(flags),
       tunings: (device) => tuningsOn(device, flags),
       ...(trial.recover && { recover: trial.recover }),
       onRecovered: ({ lost, device, tokens, milliseconds: ms }) =>
@@ -115,9 +112,7 @@ async function open(file: string, flags: GenerateFlags, progress: Progress, tria
     return session;
   } catch (fault) {
     progress.clear();
-    if (!(fault instanceof SourceError)) throw fault;
-    showDiagnostics(fault.diagnostics, fault.sources);
-    throw new Quit(EXIT.user);
+    throw fault;
   }
 }
 

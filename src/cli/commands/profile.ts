@@ -5,7 +5,7 @@ import { chromeTrace, measureRoofline, type Profile, type ProfiledWork, type Roo
 import { checkLive } from "../../runtime/extents.js";
 import { parseAxes } from "../../runtime/sizes.js";
 import { pairs, seedOf, wholeNumber } from "../arguments.js";
-import { deviceKind, type DeviceFlags } from "../device.js";
+import type { DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { onDevice } from "../execute.js";
 import { chosenExtents, printExtents, type ExtentFlags } from "../extents.js";
@@ -44,8 +44,6 @@ interface Measured {
 
 export async function profile(file: string, asked: ProfileFlags): Promise<ExitCode> {
   const flags = withFolder(file, asked);
-  const kind = deviceKind(flags);
-  if (kind === "reference") throw new UserError("the reference cannot be profiled: it runs on no device", null, EXIT.usage);
   const repeat = flags.repeat === undefined ? 9 : wholeNumber("--repeat", flags.repeat, 1, 1000);
   const source = await programOf(file, flags);
   const [seed, live] = [seedOf(flags.seed), pairs("--live", flags.live ?? [])];
@@ -54,7 +52,7 @@ export async function profile(file: string, asked: ProfileFlags): Promise<ExitCo
   if (flags.trace !== undefined) writeText(flags.trace, "");
   const progress = new Progress();
   const job = { ...source, tunings: flags.tunings, extents: given.extents, weights: flags.weights ?? null, live, seed, progress };
-  const measured = await onDevice(job, kind, async ({ session, program, device }): Promise<Measured> => {
+  const measured = await onDevice(job, flags.device ?? null, async ({ session, program, device }): Promise<Measured> => {
     progress.report("measuring what the device can do");
     const before = await measureRoofline(device);
     progress.report("profiling");

@@ -3,7 +3,6 @@ import type { Graph } from "../../ir/graph.js";
 import { fileDtype, toBytes, writeSafetensors, type DeviceInfo, type DeviceKind, type Words } from "../../runtime/index.js";
 import { writeWhole } from "../../runtime/node.js";
 import { pairs, seedOf } from "../arguments.js";
-import { deviceKind, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { runOnDevice, runOnReference, type Job, type Times, type Value, type Values } from "../execute.js";
 import type { ModelFlags, PrecisionFlags } from "../frontend.js";
@@ -17,7 +16,8 @@ import { milliseconds } from "../units.js";
 import type { Verdict } from "../../verify/compare.js";
 import { verifyRun } from "../verify.js";
 
-export interface RunFlags extends ModelFlags, PrecisionFlags, DeviceFlags, InputFlags, TuningsFlags {
+export interface RunFlags extends ModelFlags, PrecisionFlags, InputFlags, TuningsFlags {
+  readonly device?: DeviceKind | "reference";
   readonly weights?: string;
   readonly live?: readonly string[];
   readonly seed?: string;
@@ -33,7 +33,7 @@ const STEADY_RUNS = 9;
 export async function run(file: string, given: RunFlags): Promise<ExitCode> {
   const flags = withFolder(file, given);
   expectWeights(file, flags.weights);
-  const kind = deviceKind(flags);
+  const kind = flags.device ?? null;
   if (flags.time && kind === "reference") throw new UserError("--time measures a device, and --device reference uses none", null, EXIT.usage);
   if (flags.time) await import("../../compile.js"); // loading the compiler is not compiling
   const started = performance.now();

@@ -5,7 +5,8 @@ import { train as run } from "../../train/run-node.js";
 import { LEARNING_RATES, parseRatio, type LearningRateKind } from "../../train/schedule.js";
 import type { TrainSettings } from "../../train/settings.js";
 import { bytesOf, positiveNumber, seedOf, splitPair, wholeNumber } from "../arguments.js";
-import { deviceKind, type DeviceFlags } from "../device.js";
+import { dataIn } from "../data.js";
+import type { DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import type { ModelFlags } from "../frontend.js";
 import { askedFor } from "../resumed.js";
@@ -24,7 +25,7 @@ export interface TrainFlags extends Pick<ModelFlags, "set" | "model">, DeviceFla
   readonly steps?: string;
   readonly batch?: string;
   readonly accumulate?: string;
-  readonly context?: string;
+  readonly length?: string;
   readonly seed?: string;
   readonly validation?: string;
   readonly optimizer?: "adamw" | "sgd";
@@ -45,15 +46,13 @@ export interface TrainFlags extends Pick<ModelFlags, "set" | "model">, DeviceFla
   readonly liveSchedule?: readonly string[];
   readonly only?: string;
   readonly validateEvery?: string;
-  readonly validationWindows?: string;
+  readonly windows?: string;
   readonly checkpointEvery?: string;
   readonly keep?: string;
   readonly json?: boolean;
 }
 
 export async function train(file: string | undefined, asked: TrainFlags): Promise<ExitCode> {
-  const kind = deviceKind(asked);
-  if (kind === "reference") throw new UserError("training needs a device: the reference only runs", null, EXIT.usage);
   const resume = asked.resume === undefined ? null : asked.resume === true ? "last" : wholeNumber("--resume", asked.resume, 0, Number.MAX_SAFE_INTEGER);
   if (resume !== null && asked.weights !== undefined)
     throw new UserError("--resume goes on with the weights of the run: --weights contradicts it", null, EXIT.usage);
@@ -73,7 +72,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
   try {
     const events = run({
       model: model.run,
-      data: flags.data,
+      data: dataIn(flags.output, flags.data, flags.field),
       ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
       ...(flags.field === undefined ? {} : { field: flags.field }),
       output: flags.output,
@@ -82,7 +81,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
       resume,
       createTrainer: (settings, tunings) => {
         checkAgainst(settings, model);
-        return openTrainer({ text, flags, kind, weights, kept: tunings, progress }, settings);
+        return openTrainer({ text, flags, kind: flags.device ?? null, weights, kept: tunings, progress }, settings);
       },
       initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
       signal: stop.signal,
@@ -117,7 +116,7 @@ function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
     steps: whole("--steps", flags.steps),
     batch: whole("--batch", flags.batch),
     accumulate: whole("--accumulate", flags.accumulate),
-    context: whole("--context", flags.context),
+    context: whole("--length", flags.length),
     seed: flags.seed === undefined ? undefined : seedOf(flags.seed),
     validation: real("--validation", flags.validation),
     optimizer: flags.optimizer,
@@ -137,7 +136,7 @@ function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
     recompute: flags.recompute,
     memory: flags.memory === undefined ? undefined : bytesOf("--memory", flags.memory),
     validateEvery: whole("--validate-every", flags.validateEvery),
-    validationWindows: whole("--validation-windows", flags.validationWindows, 0),
+    validationWindows: whole("--windows", flags.windows, 0),
     checkpointEvery: whole("--checkpoint-every", flags.checkpointEvery),
     keep: whole("--keep", flags.keep),
   } satisfies { readonly [K in keyof TrainSettings]: TrainSettings[K] | undefined };

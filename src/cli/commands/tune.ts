@@ -6,7 +6,7 @@ import { printTunings, tuningsFile } from "../../schedule/tunings/file.js";
 import { tuningsDigest } from "../../schedule/tunings/digest.js";
 import { tuningsFor } from "../../schedule/tunings/index.js";
 import { linesOf, tune as measure, type Found, type Tuned } from "../../tune/tune.js";
-import { deviceKind, type DeviceFlags } from "../device.js";
+import { wantedDevice, type DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { ensureWritable } from "../files.js";
 import { compileFile, type ModelFlags } from "../frontend.js";
@@ -27,11 +27,9 @@ const MOST_SECONDS = 24 * 3600;
 
 export async function tune(file: string | undefined, flags: TuneFlags): Promise<ExitCode> {
   const budgetSeconds = flags.budget === undefined ? USUAL_SECONDS : durationOf("--budget", flags.budget);
-  const kind = deviceKind(flags);
-  if (kind === "reference") throw new UserError("the reference has no kernels to tune", null, EXIT.usage);
   const graph = file === undefined ? null : await graphOf(file, flags);
   if (flags.output !== undefined) ensureWritable(flags.output);
-  const device = await openDevice(kind === null ? {} : { kind });
+  const device = await openDevice(wantedDevice(flags));
   const progress = new Progress();
   const stop = new AbortController();
   const restore = onInterrupt(() => stop.abort());

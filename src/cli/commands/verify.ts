@@ -19,7 +19,7 @@ import { checkSteps } from "../../verify/steps.js";
 import { verifyModel, type Finding, type RuleGraph, type Subject } from "../../verify/verify.js";
 import { Agreement } from "../agreement.js";
 import { pairs, seedOf } from "../arguments.js";
-import { deviceKind } from "../device.js";
+import { wantedDevice } from "../device.js";
 import { evaluateRules, nameOf, type EvaluationFlags } from "../evaluation.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { readWeights } from "../execute.js";
@@ -32,7 +32,7 @@ import { out, outJson, Progress, say } from "../terminal.js";
 import { tuningsOn } from "../tunings.js";
 import { percent } from "../units.js";
 
-export interface VerifyFlags extends Omit<EvaluationFlags, "data" | "batch" | "rule" | "context" | "live"> {
+export interface VerifyFlags extends Omit<EvaluationFlags, "data" | "rule" | "live"> {
   readonly data?: string;
   readonly at?: string;
   readonly output?: string;
@@ -45,16 +45,14 @@ export interface VerifyTrial {
   readonly amend?: (program: Program) => Program;
 }
 
-/** Sequences and tokens where `--at` does not say: enough for every tile, and for a prefix before its last token. */
+/** Sequences and tokens where nobody says: enough for every tile, and for a prefix before its last token. */
 const USUAL = { batch: 3, tokens: 64 } as const;
 /** Sequences of the text of `--data` where `--windows` does not say. */
 const USUAL_WINDOWS = "16";
 
 export async function verify(file: string, given: VerifyFlags, trial: VerifyTrial = {}): Promise<ExitCode> {
   const flags = withFolder(file, given);
-  const kind = deviceKind(flags);
-  if (kind === "reference") throw new UserError("a device is verified against the reference: --device reference is both", null, EXIT.usage);
-  const device = await openDevice(kind === null ? {} : { kind });
+  const device = await openDevice(wantedDevice(flags));
   const tell = new Telling(flags);
   try {
     const machine: Machine = { device, tunings: tuningsOn(device, flags) ?? undefined, amend: trial.amend };
@@ -87,7 +85,7 @@ async function verified(file: string, flags: VerifyFlags, machine: Machine, tria
   if (flags.weights === undefined) say(`note: no --weights: they are random ones of seed ${seed}, such that every part of the model shows in its results`);
   const axes = parseAxes(program);
   const open = chosenExtents(axes, flags, USUAL.tokens);
-  const extents = flags.at === undefined ? withBatch(axes, open) : open;
+  const extents = flags.batch === undefined ? withBatch(axes, open) : open;
   if (!program.inputs.some((i) => i.packing)) throw new UserError(`${model.name} has no input along a sequence: there is nothing that comes later`);
   return {
     name: model.name,
@@ -191,8 +189,8 @@ async function verifySteps(file: string, flags: VerifyFlags, { subject, extents,
 /** Shares of the longest text: one token, a piece, more than a piece. */
 const PROMPTS = [0, 0.1, 0.5] as const;
 
-/** What both rules come to on a text, and how alike they route it. */
-async function tellOfText(file: string, flags: Omit<EvaluationFlags, "batch">, { subject }: Verified, tell: Telling): Promise<void> {
+/** What both rules come to on a text, and how alike they route it. Batch and length are those of the made-up inputs, not of the text. */
+async function tellOfText(file: string, { batch: _batch, length: _length, ...flags }: EvaluationFlags, { subject }: Verified, tell: Telling): Promise<void> {
   const agreement = new Agreement(new Set(subject.rules.flatMap(({ graph }) => routesOfTokens(graph))));
   const found = await evaluateRules(file, { ...flags, windows: flags.windows ?? USUAL_WINDOWS }, agreement.observe);
   if (!found) return;

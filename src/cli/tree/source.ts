@@ -1,0 +1,92 @@
+// Commands that look at a source: what is wrong with it, how it is written, what becomes of it.
+import { PRECISIONS } from "../../program/target.js";
+import * as o from "../options.js";
+import type { Declared } from "./add.js";
+
+export const sourceCommands: readonly Declared[] = [
+  {
+    words: "check <file>",
+    does: "find errors and warnings, in infer and, where there is an objective, in train",
+    options: [...o.compiling, o.json],
+    act: async (file, flags) => (await import("../commands/check.js")).check(file, flags),
+  },
+  {
+    words: "fmt <files...>",
+    does: "print files in the canonical form, in place; standard input, which is -, to standard output",
+    options: [o.option("--check", "write nothing; fail (1) where a file would change"), o.option("--stdout", "print instead of writing"), o.json],
+    act: async (files, flags) => (await import("../commands/fmt.js")).fmt(files, flags),
+  },
+  {
+    words: "ir <file>",
+    does: "print the graph",
+    options: [
+      ...o.compiling,
+      o.gradients,
+      o.option("--after <pass>", "stop after this pass; `lower` is before any"),
+      o.option("--trace", "name each rule that fires"),
+      o.option("--verify", "verify the graph after every pass"),
+      o.option("--offsets", "show places as offsets into the text, as a graph read back keeps them"),
+      o.json,
+    ],
+    act: async (file, flags) => (await import("../commands/ir.js")).ir(file, flags),
+  },
+  {
+    words: "wgsl <file> [kernel]",
+    does: "list the kernels of a model, or print one",
+    options: [...o.compiling, o.precision, o.weightsAs, o.option("--all", "print all of them"), o.json],
+    act: async (file, kernel, flags) => (await import("../commands/wgsl.js")).wgsl(file, kernel, flags),
+  },
+  {
+    words: "compile <file>",
+    does: "write the compiled program as JSON",
+    options: [
+      o.option("-o, --output <path>", "the file to write (default: print it)"),
+      o
+        .option("--device <kind>", "compile for this device (default: for any, or such as --tunings are for)")
+        .choices(["best", "gpu", "software", "swiftshader"]),
+      o.tunings,
+      o.precision,
+      o.weightsAs,
+      ...o.compiling,
+      o.json,
+    ],
+    act: async (file, flags) => (await import("../commands/compile.js")).compile(file, flags),
+  },
+  {
+    words: "plan <file>",
+    does: "print each kernel: what was fused into it, from which lines, its tuning, its memory, its cost",
+    options: [
+      o.batch("1"),
+      o.length("512, or as many as the model allows"),
+      o.at,
+      o.target,
+      o.precision,
+      o.weightsAs,
+      o.live,
+      o.gradients,
+      ...o.compiling,
+      o.json,
+    ],
+    act: async (file, flags) => (await import("../commands/plan.js")).plan(file, flags),
+  },
+  {
+    words: "cost <file>",
+    does: "count operations, bytes, parameters, cache and memory, beside the same model with nothing skipped",
+    options: [
+      o.batch("1"),
+      o.length("as many as the model allows"),
+      o.at,
+      o.option("--convention <name>", "executed: what runs; mor: as the Mixture-of-Recursions paper counts (default executed)").choices(["executed", "mor"]),
+      o.option("--precision <type>", "bytes of a value: f32 has 4, f16 2; memory is what a program of that precision takes (default f32)").choices(PRECISIONS),
+      o.live,
+      o.option("--budget <operations>", "print how many training steps' forward passes it pays for"),
+      o.option("--step-tokens <n>", "tokens of a step, for --budget"),
+      ...o.compiling,
+      o.json,
+    ],
+    note: `Bytes are those that each operator would read and write by itself, and memory
+is that of a program for any device. \`modc plan\` tells both for the kernels of
+one device.`,
+    act: async (file, flags) => (await import("../commands/cost.js")).cost(file, flags),
+  },
+];

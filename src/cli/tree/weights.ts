@@ -1,0 +1,58 @@
+// Commands that make weights, checkpoints and packages.
+import * as o from "../options.js";
+import type { Declared } from "./add.js";
+
+export const weightCommands: readonly Declared[] = [
+  {
+    words: "init <file>",
+    does: "write the starting values of a model's weights, or those of a checkpoint, stored otherwise",
+    options: [
+      o.option("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(),
+      o.seed,
+      o.option("--weights <path>", "the values of this file or checkpoint instead of the starting ones"),
+      o.option("--floats <type>", "how floats are stored (default: as the model has them)").choices(["f32", "f16", "bf16"]),
+      o.option("--paths", "key tensors by their paths, not by what `names` says"),
+      o.set,
+      o.model,
+      o.json,
+    ],
+    act: async (file, flags) => (await import("../commands/init.js")).init(file, flags),
+  },
+  {
+    words: "import <folder>",
+    does: "write the .mod file that a checkpoint's config.json describes",
+    options: [o.option("-o, --output <path>", "the file to write (default: print it)"), o.json],
+    act: async (folder, flags) => (await import("../commands/import.js")).importFolder(folder, flags),
+  },
+  {
+    words: "convert <folder>",
+    does: "turn a dense checkpoint into a routed model that computes the same at the start",
+    options: [
+      o.option("-o, --output <folder>", "the folder to write: model.mod, model.safetensors, and the tokenizer's files").makeOptionMandatory(),
+      o
+        .option("--mod <setting...>", "every=2: each second layer is routed; capacity=12.5%: what training is to come to")
+        .default(["every=2", "capacity=12.5%"], "every=2 capacity=12.5%"),
+      o.seed,
+      o.json,
+    ],
+    act: async (folder, flags) => (await import("../commands/convert.js")).convert(folder, flags),
+  },
+  {
+    words: "build <file>",
+    does: "write a model and its weights as a package that runs in Node and in any page, without modc",
+    options: [
+      o.weights,
+      o.tokenizer,
+      o.option("-o, --output <folder>", "the folder to write"),
+      o.option("--single-file <path>", "a page (.html) with everything in it, which works from disk; for small models that generate"),
+      o.option("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)"),
+      o.option("--name <name>", "the package's name (default: the model's)"),
+      o.option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),
+      o.precision,
+      o.weightsAs,
+      ...o.compiling,
+      o.json,
+    ],
+    act: async (file, flags) => (await import("../commands/build.js")).build(file, flags),
+  },
+];
