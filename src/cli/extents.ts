@@ -50,7 +50,7 @@ export function chosenExtents(axes: readonly Axis[], flags: ExtentFlags, usual: 
   );
 }
 
-const WHAT = { "--batch": "how many sequences there are", "--length": "how long a sequence is" } as const;
+const WHAT = { "--batch": "the number of sequences", "--length": "the length of a sequence" } as const;
 
 function usualExtent(axis: Axis, usual: number | null): number | null {
   if (axis.role === "batch") return 1;

@@ -81,7 +81,7 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["train", "x.mod", "--context", "64"], "--context is called --length\n  hint: write --length 64"],
     [["train", "x.mod", "--validation-windows=9"], "--validation-windows is called --windows\n  hint: write --windows 9"],
     [["eval", "x.mod", "--last"], "--last is called --validation\n  hint: write --validation <share>"],
-    [["cost", "examples/moby.mod", "--at", "B=2"], "--at B=2: how many sequences there are is said by --batch\n  hint: write --batch 2"],
+    [["cost", "examples/moby.mod", "--at", "B=2"], "--at B=2: the number of sequences is said by --batch\n  hint: write --batch 2"],
     [["generate", "x.mod", "--device", "reference"], "Allowed choices are gpu, software, swiftshader."],
     [["chekc", "x.mod"], "unknown command 'chekc'\n  hint: did you mean check?"],
     [["check", "x.mod", "--jsno"], "unknown option '--jsno'\n  hint: did you mean --json?"],
