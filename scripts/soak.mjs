@@ -12,7 +12,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
  * By section, each trial: the test file, what it does, and its cases in the short run. `only` is a pattern of names where the file has other tests too, and `share`
- * what part of the times it takes, where a case takes long.
+ * what part of the times it takes, where a case takes long. `once`: the cases are what they are, and the short run leaves out or shortens some.
  */
 const SECTIONS = {
   programs: [
@@ -67,6 +67,15 @@ const SECTIONS = {
       unit: "tokens, of a dense and of a routed model",
     },
   ],
+  docs: [
+    {
+      file: "test/docs/samples.test.ts",
+      once: true,
+      what: "the commands and programs of README, docs and examples, each as it is written",
+      short: 12,
+      unit: "blocks of commands, and 8 programs",
+    },
+  ],
 };
 
 const usage = (fault) => {
@@ -105,8 +114,8 @@ for (const name of chosen) {
 }
 process.exitCode = failures === 0 ? 0 : 1;
 
-function run({ file, only, share = 1, what, short, unit }) {
-  const soak = Math.round(times * share);
+function run({ file, only, once = false, share = 1, what, short, unit }) {
+  const soak = once ? 1 : Math.round(times * share);
   process.stderr.write(`soak: ${what}\n`);
   rmSync(results, { force: true });
   const began = Date.now();

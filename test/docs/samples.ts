@@ -1,0 +1,119 @@
+// What is done with each block of code in the documentation. A block that is neither run nor checked stands here with the reason.
+import { basename } from "node:path";
+import { wordsOf, type Fence } from "./fences.js";
+
+/** Blocks that nothing runs, by page and beginning. */
+const NOT_RUN: readonly { readonly page: string; readonly language: string; readonly begins: RegExp; readonly why: string }[] = [
+  { page: "docs/builtins.md", language: "", begins: /./, why: "signatures, which test/check-tensor/reference.test.ts writes from the functions' own" },
+  { page: "docs/architecture.md", language: "", begins: /^text ─parse▶/, why: "a drawing" },
+  { page: "docs/architecture.md", language: "", begins: /^%6 = top /, why: "a node as `modc ir` prints it" },
+  { page: "docs/generation.md", language: "", begins: /^Moby on llvmpipe: /, why: "what a command printed on one machine" },
+  { page: "README.md", language: "", begins: /^examples\/golden\.mod:17:14: error/, why: "what a command printed" },
+  { page: "docs/training.md", language: "ts", begins: /createTrainer, initialValues/, why: "it leaves unsaid what makes a trainer" },
+  {
+    page: "kernels/README.md",
+    language: "wgsl",
+    begins: /./,
+    why: "the shape of a file, with a body left out; test/kernels/files.test.ts compiles those there are",
+  },
+];
+
+/** Lines of a shell that nothing runs, by their beginning. */
+const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[] = [
+  { begins: "git clone <this repository>", why: "the address is the reader's" },
+  { begins: "npm start", why: "test/cli/commands.test.ts runs it" },
+  { begins: "npm test", why: "runs this test" },
+  { begins: "npx modc verify modc-fault.json", why: "there is no fault to look at; test/verify makes one" },
+];
+
+/**
+ * What is run in place of what takes minutes: these values for these flags, as if the line ended with them. Null: only that the command has the flags that the line gives it is tested here, and
+ * `npm run soak -- docs` runs it. There every line is run as it is written.
+ */
+const SHORTER: Readonly<Record<string, Readonly<Record<string, string>> | null>> = {
+  train: { "--steps": "2", "--batch": "1", "--validation-windows": "1" },
+  eval: { "--windows": "1" },
+  // The checkpoint that stands for a real one has a context of 128.
+  cost: { "--at": "B=1,T=128" },
+  profile: null,
+  tune: null,
+  verify: null,
+};
+
+/** The same for code. */
+const SHORTER_CODE: readonly { readonly page: string; readonly written: string; readonly run: string }[] = [
+  { page: "docs/training.md", written: "steps: 2000", run: "steps: 2, validationWindows: 1" },
+];
+
+export const soaking = process.env["SOAK"] !== undefined;
+
+export type Sample =
+  | { readonly kind: "not-run"; readonly why: string }
+  /** `test/docs.test.ts` checks those. */
+  | { readonly kind: "model" }
+  | { readonly kind: "commands"; readonly lines: readonly Line[] }
+  | { readonly kind: "program"; readonly language: "ts" | "js"; readonly code: string };
+
+export interface Line {
+  readonly line: string;
+  /** What follows `npx modc`; null where the line is not run. */
+  readonly words: readonly string[] | null;
+  /** Whether the command runs, or only has what the line gives it. */
+  readonly runs: boolean;
+}
+
+/** Throws for a block that nobody has said anything of. */
+export function sampleOf({ page, line, language, code }: Fence): Sample {
+  const known = NOT_RUN.find((n) => n.page === page && n.language === language && n.begins.test(code));
+  if (known) return { kind: "not-run", why: known.why };
+  switch (language) {
+    case "mod":
+      return { kind: "model" };
+    case "sh":
+      return { kind: "commands", lines: code.trimEnd().split("\n").map(lineOf) };
+    case "ts":
+    case "js":
+      return { kind: "program", language, code: soaking ? code : shorter(page, code) };
+    default:
+      throw new Error(`${page}:${line}: a block of ${language || "no language"} that is not run: test/docs/samples.ts must say why`);
+  }
+}
+
+function lineOf(line: string): Line {
+  if (LINES_NOT_RUN.some(({ begins }) => line.startsWith(begins))) return { line, words: null, runs: false };
+  const words = wordsOf(line);
+  if (words[0] !== "npx" || words[1] !== "modc") throw new Error(`${line}: no command of modc, and not run: test/docs/samples.ts must say why`);
+  const own = words.slice(2);
+  const values = SHORTER[own[0]!];
+  if (soaking || values === undefined) return { line, words: own, runs: true };
+  return { line, words: values === null ? own : withValues(own, values), runs: values !== null };
+}
+
+function withValues(words: readonly string[], values: Readonly<Record<string, string>>): readonly string[] {
+  const out = [...words];
+  for (const [flag, value] of Object.entries(values)) {
+    const at = out.indexOf(flag);
+    if (at < 0) out.push(flag, value);
+    else out[at + 1] = value;
+  }
+  return out;
+}
+
+function shorter(page: string, code: string): string {
+  let text = code;
+  for (const { written, run } of SHORTER_CODE.filter((s) => s.page === page)) text = text.replace(written, run);
+  return text;
+}
+
+/** What the list says of code that is in no page any more. */
+export function stale(fences: readonly Fence[]): readonly string[] {
+  const all = fences.map((f) => f.code);
+  return [
+    ...NOT_RUN.filter((n) => !fences.some((f) => f.page === n.page && f.language === n.language && n.begins.test(f.code))).map((n) => `${n.page}: ${n.begins}`),
+    ...LINES_NOT_RUN.filter(({ begins }) => !all.some((code) => code.split("\n").some((line) => line.startsWith(begins)))).map(({ begins }) => begins),
+    ...SHORTER_CODE.filter(({ page, written }) => !fences.some((f) => f.page === page && f.code.includes(written))).map(({ written }) => written),
+  ];
+}
+
+/** A file's name for a block: `README-99.ts`. */
+export const fileOf = ({ page, line, language }: Fence): string => `${basename(page, ".md")}-${line}.${language}`;

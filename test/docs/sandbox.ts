@@ -1,0 +1,29 @@
+// Where the samples of a page run: a folder with the examples, the packages of a user, and stand-ins for the files that the page speaks of.
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { writeTextFolder } from "../session/folder.js";
+import { root } from "./fences.js";
+
+const TEXT = "Call me Ishmael. Some years ago, never mind how long precisely, the white whale of the sea.\n".repeat(60);
+
+/** Fills an empty folder. A small checkpoint of the same layout stands for the real ones, which nobody downloads for a test. */
+export function fillSandbox(path: string): void {
+  cpSync(join(root, "examples"), join(path, "examples"), { recursive: true });
+  const link = (name: string, to = join(root, "node_modules", name)): void => {
+    mkdirSync(dirname(join(path, "node_modules", name)), { recursive: true });
+    symlinkSync(to, join(path, "node_modules", name), "dir");
+  };
+  link("modc", root);
+  for (const name of ["webgpu", "@webgpu", "@types", "@stdlib"]) link(name);
+  const write = (name: string, text: string): void => {
+    mkdirSync(dirname(join(path, name)), { recursive: true });
+    writeFileSync(join(path, name), text);
+  };
+  write("package.json", JSON.stringify({ name: "samples", private: true, type: "module" }));
+  write("text.txt", TEXT);
+  write("texts/a.txt", TEXT);
+  for (const folder of ["SmolLM2-135M", "SmolLM2-135M-Instruct"]) {
+    mkdirSync(join(path, folder));
+    writeTextFolder(join(path, folder), { eos_token_id: 2 }, 3);
+  }
+}
