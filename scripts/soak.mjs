@@ -34,6 +34,15 @@ const SECTIONS = {
     { file: "test/syntax/recovery.test.ts", what: "three mistakes in one source, three messages", short: 1500, unit: "triples" },
     { file: "test/syntax/format.test.ts", what: "random programs formatted, with lines and comments scattered", short: 200, unit: "programs" },
   ],
+  endings: [
+    {
+      file: "test/cli/interrupts.test.ts",
+      share: 3,
+      what: "commands interrupted, or left by their reader, at random moments on both software devices: none crashes",
+      short: 10,
+      unit: "processes",
+    },
+  ],
   training: [
     {
       file: "test/train/checkpoint.test.ts",

@@ -4,4 +4,4 @@ import { setupOrExit } from "./setup.mjs";
 
 setupOrExit();
 const { demo } = await import("../dist/src/cli/demo.js");
-process.exitCode = await demo();
+await demo();

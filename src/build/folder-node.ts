@@ -1,8 +1,10 @@
 // A package on disk: written to a new folder beside its place and then renamed, so that a build is there whole or not at all.
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { renameSync } from "node:fs";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { MANIFEST, MANIFEST_FORMAT } from "../packaged/manifest.js";
+import { leftover } from "../runtime/node.js";
 import type { WriteFile } from "./package.js";
 
 /** The folder cannot be written, or holds what no build has made. */
@@ -30,6 +32,7 @@ export async function writeFolder<T>(path: string, body: (write: WriteFile) => P
   await expectReplaceable(path, place);
   const fresh = join(dirname(place), `.${basename(place)}-${randomBytes(6).toString("hex")}`);
   const old = `${fresh}-old`;
+  const temporary = [leftover(fresh), leftover(old)];
   try {
     await reaching(path, () => mkdir(fresh, { recursive: true }));
     const made = await body((name, bytes) =>
@@ -40,11 +43,12 @@ export async function writeFolder<T>(path: string, body: (write: WriteFile) => P
     );
     await reaching(path, async () => {
       const replaces = await exists(place);
-      if (replaces) await rename(place, old);
+      // Both at once: an interrupt between them would find no build there.
+      if (replaces) renameSync(place, old);
       try {
-        await rename(fresh, place);
+        renameSync(fresh, place);
       } catch (error) {
-        if (replaces) await rename(old, place);
+        if (replaces) renameSync(old, place);
         throw error;
       }
     });
@@ -52,6 +56,7 @@ export async function writeFolder<T>(path: string, body: (write: WriteFile) => P
   } finally {
     await rm(fresh, { recursive: true, force: true });
     await rm(old, { recursive: true, force: true });
+    for (const gone of temporary) gone();
   }
 }
 

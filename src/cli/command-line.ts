@@ -12,7 +12,9 @@ import { modcVersion } from "./version.js";
 
 const EXIT_CODES = `Exit codes: 0 fine, 1 fault in source, input or weights, 2 usage, 3 no GPU or
 GPU lost, 4 check failed, 70 fault of modc, 130 interrupted. With --json a fault
-is an object with exit, code, message, hint and spans, alone on a line.`;
+is an object with exit, code, message, hint and spans, alone on a line. Ctrl-C
+and SIGTERM end a command that has nothing to keep by the signal itself, which
+shells tell as 130 and 143.`;
 
 /** Columns of a terminal; where there is none, those of most. */
 const widthOf = ({ isTTY, columns }: Output): number => (isTTY && columns ? columns : 80);

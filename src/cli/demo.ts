@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { ledger } from "../cost/ledger.js";
 import { openSession } from "../session/open-node.js";
 import { DepthText } from "./depth.js";
+import { end, handleStreams } from "./ending.js";
 import { EXIT, judge, type ExitCode } from "./exit.js";
 import { runOnDevice, type Job } from "./execute.js";
 import { compileFile, type Finished } from "./frontend.js";
@@ -13,14 +14,18 @@ import { readInputs } from "./inputs.js";
 import { io } from "./io.js";
 import { verdictText } from "./commands/run.js";
 import { showRun } from "./show.js";
-import { columns, error, handleStreams, out, Progress, useColor } from "./terminal.js";
+import { columns, error, out, Progress, useColor } from "./terminal.js";
 import { verifyRun } from "./verify.js";
 
 const example = (name: string): string => relative(process.cwd(), fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url)));
 
-/** Prints as it goes; the exit code, which is 0 only where device and reference agree. */
-export async function demo(): Promise<ExitCode> {
+/** Prints as it goes, and ends the process: with 0 only where device and reference agree. */
+export async function demo(): Promise<void> {
   handleStreams();
+  await end(await shown());
+}
+
+async function shown(): Promise<ExitCode> {
   try {
     return await show(example("moby.mod"), example("moby-dick.txt"), example("moby.safetensors"));
   } catch (fault) {

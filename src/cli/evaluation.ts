@@ -1,5 +1,6 @@
 // A model on a text under its rules: for commands that tell its loss, or how it routes.
-import { mkdtempSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { batchesOf } from "../train/batches.js";
@@ -9,15 +10,17 @@ import { expectFits } from "../train/run-node.js";
 import { parseRatio } from "../train/schedule.js";
 import type { Batch, Rule } from "../train/types.js";
 import type { Results } from "../runtime/index.js";
+import { leftover } from "../runtime/node.js";
 import { split, wholeWindows, type Window } from "../train/windows.js";
 import { pairs, seedOf, wholeNumber } from "./arguments.js";
 import { dataIn } from "./data.js";
 import type { DeviceFlags } from "./device.js";
 import { EXIT, UserError } from "./exit.js";
 import { onDevice } from "./execute.js";
+import { STDIN } from "./files.js";
 import { compileFile, type ModelFlags } from "./frontend.js";
 import { expectWeights, modelText, withFolder } from "./model-file.js";
-import { onInterrupt, Progress, say } from "./terminal.js";
+import { Progress, say } from "./terminal.js";
 import { trainingModel, type TrainingModel, usualContext } from "./training.js";
 import type { TuningsFlags } from "./tunings.js";
 
@@ -47,8 +50,8 @@ export interface Found {
 /** Told of the results of each batch, observed routes among them. */
 export type Observe = (rule: Rule, results: Results, batch: Batch) => void;
 
-/** Runs the objective over the text; null where it was interrupted. */
-export async function evaluateRules(file: string, given: EvaluationFlags, observe: Observe | null = null): Promise<Found | null> {
+/** Runs the objective over the text. */
+export async function evaluateRules(file: string, given: EvaluationFlags, observe: Observe | null = null): Promise<Found> {
   const flags = withFolder(file, given);
   expectWeights(file, flags.weights);
   const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);
@@ -57,37 +60,43 @@ export async function evaluateRules(file: string, given: EvaluationFlags, observ
   const context = flags.length === undefined ? usualContext(model.bound) : wholeNumber("--length", flags.length, 1, 1e9);
   if (model.bound !== null && context > model.bound) throw new UserError(`--length ${context}: ${model.run.name} allows ${model.bound}`);
   if (flags.weights === undefined) say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);
-  const cache = mkdtempSync(join(tmpdir(), "modc-eval-"));
   const progress = new Progress();
-  const stop = new AbortController();
-  const restore = onInterrupt(() => stop.abort());
+  const corpus = await openedOnce(flags);
   try {
-    const data = dataIn(cache, flags.data, flags.field);
+    expectFits(corpus, { data: flags.data === STDIN ? "the text" : flags.data, model: model.run });
+    const windows = windowsOf(corpus, context, flags.validation, most);
+    const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
+    const found = new Map<Rule, Evaluated>();
+    for (const rule of rules) found.set(rule, await evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe }, rule));
+    return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };
+  } finally {
+    progress.clear();
+    await corpus.close();
+  }
+}
+
+/** The text's tokens, in a file that is gone as soon as it is closed. */
+async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
+  const cache = join(tmpdir(), `modc-eval-${randomBytes(6).toString("hex")}`);
+  const gone = leftover(cache);
+  const remove = (): void => {
+    rmSync(cache, { recursive: true, force: true });
+    gone();
+  };
+  try {
+    mkdirSync(cache, { mode: 0o700 });
     const corpus = await openCorpus({
-      data,
+      data: dataIn(cache, flags.data, flags.field),
       ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
       ...(flags.field === undefined ? {} : { field: flags.field }),
       cache,
-      signal: stop.signal,
     });
-    try {
-      expectFits(corpus, { data, model: model.run });
-      const windows = windowsOf(corpus, context, flags.validation, most);
-      const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
-      const found = new Map<Rule, Evaluated>();
-      for (const rule of rules)
-        found.set(rule, await evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, signal: stop.signal, observe }, rule));
-      return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };
-    } finally {
-      await corpus.close();
-    }
+    // Windows removes no file that is open; elsewhere nothing is left to be removed while the text is read.
+    if (process.platform !== "win32") remove();
+    return { ...corpus, close: () => corpus.close().finally(remove) };
   } catch (fault) {
-    if (stop.signal.aborted) return null;
+    remove();
     throw fault;
-  } finally {
-    restore();
-    progress.clear();
-    rmSync(cache, { recursive: true, force: true });
   }
 }
 
@@ -111,11 +120,10 @@ interface Job {
   readonly rows: number;
   readonly context: number;
   readonly progress: Progress;
-  readonly signal: AbortSignal;
   readonly observe: Observe | null;
 }
 
-async function evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, signal, observe }: Job, rule: Rule): Promise<Evaluated> {
+async function evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe }: Job, rule: Rule): Promise<Evaluated> {
   const { program, forTarget } = await compileFile(file, { ...flags, phase: PHASES[rule], enter: "objective" });
   const extents = new Map(
     program.axes.flatMap((axis): [string, number][] => {
@@ -138,7 +146,6 @@ async function evaluateRule({ file, flags, model, corpus, windows, rows, context
     const routes = program.outputs.flatMap((o) => (o.role === "observe" && o.name.endsWith(".index") ? [o.name.slice(0, -".index".length)] : []));
     const losses = model.run.own.map((path) => `loss.${path}`);
     return evaluateText(session, { losses, routes }, batchesOf(windows, { corpus, inputs: model.run.inputs, rows, context }), {
-      signal,
       ...(observe && { onResults: (results, batch) => observe(rule, results, batch) }),
       onBatch: (tokens) => progress.report(`evaluating by ${nameOf(rule)}`, `${Math.floor((100 * tokens) / total)}%`),
     });

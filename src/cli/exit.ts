@@ -1,6 +1,6 @@
 // How a command ends: the exit codes, and what to say of each kind of error.
 
-/** 0 fine · 1 the user's source, input or weights · 2 the command line itself · 3 no GPU, or it was lost · 4 a check failed · 70 a fault of modc · 130 interrupted. */
+/** 0 fine · 1 the user's source, input or weights · 2 the command line itself · 3 no GPU, or it was lost · 4 a check failed · 70 a fault of modc · 130 interrupted, with what was done so far kept; where nothing is to be kept, the signal itself ends the process. */
 export const EXIT = { fine: 0, user: 1, usage: 2, device: 3, check: 4, bug: 70, interrupted: 130 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 

@@ -1,8 +1,10 @@
 // Reading and writing files for the commands, with one sentence for whatever goes wrong.
-import { accessSync, constants, readFileSync, statSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { accessSync, constants, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
+import { leftover } from "../runtime/leftovers-node.js";
 import { importsBeside } from "../session/imports-node.js";
 import { EXIT, UserError } from "./exit.js";
 import { io } from "./io.js";
@@ -76,7 +78,25 @@ function firstInvalid(bytes: Uint8Array): number {
 /** The path in what is a text or `@path`; `-` is standard input in both. Null for a text. */
 export const pathIn = (text: string): string | null => (text === STDIN ? STDIN : text.startsWith("@") ? text.slice(1) : null);
 
-export const writeText = (path: string, text: string): void => reaching("write", path, () => writeFileSync(path, text));
+/** Writes beside the place first, and renames, so that what was there stays whole where this does not come to its end. What is no file, such as a pipe, is written to as it is. */
+export const writeText = (path: string, text: string): void =>
+  reaching("write", path, () => {
+    const before = statSync(path, { throwIfNoEntry: false });
+    if (before?.isFile() === false) return writeFileSync(path, text);
+    const place = before ? realpathSync(path) : path;
+    const fresh = `${place}.${randomBytes(6).toString("hex")}.tmp`;
+    const gone = leftover(fresh);
+    try {
+      if (before) accessSync(place, constants.W_OK);
+      writeFileSync(fresh, text, { flag: "wx", mode: before?.mode ?? 0o666 });
+      renameSync(fresh, place);
+    } catch (fault) {
+      rmSync(fresh, { force: true });
+      throw fault;
+    } finally {
+      gone();
+    }
+  });
 
 /** Throws where a file could not be put at `path`, so that it is told before minutes of work and not after them. Changes nothing. */
 export const ensureWritable = (path: string): void =>

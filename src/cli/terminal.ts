@@ -1,5 +1,4 @@
 // Standard output and error: results on the one, everything else on the other.
-import { EXIT } from "./exit.js";
 import { io, type Output } from "./io.js";
 
 /** Prints a line of results. */
@@ -26,35 +25,6 @@ const paint = (style: string, text: string): string => (useColor() ? `\u001b[${s
 
 /** Columns a table or strip may take. */
 export const columns = (): number => Math.max(40, Math.min(io().stdout.columns ?? 100, 160));
-
-/** For the process that is the command line. A reader that stops reading (`modc … | head`) is no fault; an interrupt ends at once, with the code shells know. */
-export function handleStreams(): void {
-  for (const stream of [process.stdout, process.stderr])
-    stream.on("error", (fault: NodeJS.ErrnoException) => {
-      if (fault.code === "EPIPE") process.exit(EXIT.fine);
-      throw fault;
-    });
-  for (const signal of SIGNALS) process.on(signal, interrupt);
-}
-
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
-const interrupt = (): void => process.exit(EXIT.interrupted);
-
-/** The first interrupt calls `stop`, so that what was done so far can be kept; a second ends at once. Returns what takes that back. */
-export function onInterrupt(stop: () => void): () => void {
-  let stopped = false;
-  const once = (): void => {
-    if (stopped) interrupt();
-    stopped = true;
-    stop();
-  };
-  const before = SIGNALS.filter((signal) => process.listeners(signal).includes(interrupt));
-  for (const signal of SIGNALS) process.off(signal, interrupt).on(signal, once);
-  return () => {
-    for (const signal of SIGNALS) process.off(signal, once);
-    for (const signal of before) process.on(signal, interrupt);
-  };
-}
 
 const QUIET_MS = 1000;
 

@@ -7,7 +7,7 @@ import type { ModelWeight } from "../check/model.js";
 import { invariant } from "../diagnostics/invariant.js";
 import type { ProgramWeight } from "../program/program.js";
 import { initialWeights, matchWeights, readWeight, type Words } from "../runtime/index.js";
-import { openWeights, saveWeights } from "../runtime/node.js";
+import { leftover, openWeights, saveWeights } from "../runtime/node.js";
 import { decoderSource, type Routing } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
@@ -57,8 +57,9 @@ export async function convertFolder(folder: string, output: string, { routing, s
   invariant(model !== null, "the routed model of a configuration does not check");
   const weights = model.weights.map(asProgramWeight);
   const fresh = `${output.replace(/[/\\]+$/, "")}.${randomBytes(6).toString("hex")}.tmp`;
-  mkdirSync(fresh);
+  const gone = leftover(fresh);
   try {
+    mkdirSync(fresh);
     writeFileSync(join(fresh, MODEL_FILE), text);
     await writeWeights(files.weights, join(fresh, "model.safetensors"), weights, model.ignore, seed);
     for (const file of [files.tokenizer, files.tokenizerConfig, files.chatTemplate, files.generationConfig])
@@ -69,6 +70,8 @@ export async function convertFolder(folder: string, output: string, { routing, s
   } catch (error) {
     rmSync(fresh, { recursive: true, force: true });
     throw error;
+  } finally {
+    gone();
   }
   const count = (some: readonly ProgramWeight[]): number => some.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
   return {

@@ -2,6 +2,7 @@
 import type { Target } from "../program/target.js";
 import { classOf } from "./device-class.js";
 import { DeviceLostError, NoDeviceError } from "./errors.js";
+import { living } from "./living.js";
 import { settle, type WaitMode } from "./wait.js";
 
 /**
@@ -64,9 +65,6 @@ export interface OpenedAdapter {
   readonly waitFor: (software: boolean) => WaitMode;
 }
 
-// Dawn crashes where the objects behind a living device are collected.
-const kept = new Set<Device>();
-
 export class Device {
   readonly gpu: GPUDevice;
   readonly info: DeviceInfo;
@@ -95,7 +93,7 @@ export class Device {
     const messages: string[] = [];
     this.uncaptured = messages;
     if (parts.owned) {
-      kept.add(this);
+      living.add(this);
       // Without a listener that prevents the default, Dawn prints to stdout.
       parts.gpu.addEventListener("uncapturederror", (event) => {
         event.preventDefault();
@@ -162,7 +160,7 @@ export class Device {
 
   #lose(reason: "destroyed" | "unknown", message: string): DeviceLostError {
     this.#lostError ??= new DeviceLostError(reason, message);
-    kept.delete(this);
+    living.delete(this);
     for (const reject of this.#waiting) reject(this.#lostError);
     this.#waiting.clear();
     return this.#lostError;

@@ -1,11 +1,12 @@
 // SwiftShader, a software GPU, from an npm package: unpacked once into a cache, for machines without a Vulkan driver. Node only.
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { constants, homedir, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliDecompressSync } from "node:zlib";
+import { leftover } from "./leftovers-node.js";
 import { untar } from "./untar.js";
 
 /** The npm package that carries it. */
@@ -86,9 +87,12 @@ function unpackInto(cache: string, name: string, packed: Uint8Array): string {
   const owner = statSync(cache).uid;
   if (uid !== undefined && owner !== uid && owner !== 0) throw Object.assign(new Error(`${cache} belongs to another user`), { code: "EACCES" });
   if (isComplete(folder)) return folder;
-  const fresh = mkdtempSync(join(cache, `${name}-`));
+  const entries = untar(brotliDecompressSync(packed, { maxOutputLength: MOST_BYTES }));
+  const fresh = join(cache, `${name}-${randomBytes(6).toString("hex")}`);
+  const gone = leftover(fresh);
   try {
-    for (const entry of untar(brotliDecompressSync(packed, { maxOutputLength: MOST_BYTES }))) {
+    mkdirSync(fresh, { mode: 0o700 });
+    for (const entry of entries) {
       if (!(NEEDED as readonly string[]).includes(entry.name)) continue;
       writeFileSync(join(fresh, entry.name), entry.data);
       chmodSync(join(fresh, entry.name), entry.executable ? 0o755 : 0o644);
@@ -103,6 +107,7 @@ function unpackInto(cache: string, name: string, packed: Uint8Array): string {
     }
   } finally {
     rmSync(fresh, { recursive: true, force: true });
+    gone();
   }
   return folder;
 }

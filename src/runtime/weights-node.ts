@@ -4,6 +4,7 @@ import { open, readFile, realpath, rename, rm, stat, type FileHandle } from "nod
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
 import type { Program, ProgramWeight } from "../program/program.js";
 import { WeightsError } from "./errors.js";
+import { leftover } from "./leftovers-node.js";
 import { fileDtype, toBytes, type Words } from "./weights/convert.js";
 import { parseJson } from "./weights/json.js";
 import { headerBytes, parseHeader, writeHeader, type FileTensor } from "./weights/safetensors.js";
@@ -151,8 +152,9 @@ export async function saveWeights(
 export async function writeWhole(path: string, body: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>): Promise<void> {
   const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   await reaching("write", path, async () => {
-    const handle = await open(fresh, "wx");
+    const gone = leftover(fresh);
     try {
+      const handle = await open(fresh, "wx");
       try {
         await body(async (bytes) => {
           let done = 0;
@@ -166,6 +168,8 @@ export async function writeWhole(path: string, body: (write: (bytes: Uint8Array)
     } catch (error) {
       await rm(fresh, { force: true });
       throw error;
+    } finally {
+      gone();
     }
   });
 }

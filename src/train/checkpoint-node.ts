@@ -4,7 +4,7 @@ import { lstat, open, readFile, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Program, ProgramWeight } from "../program/program.js";
 import { fileDtype, fromBytes, matchWeights, readWeight, toBytes, type TensorToWrite, type WeightSource, type Words } from "../runtime/index.js";
-import { openWeights } from "../runtime/node.js";
+import { leftover, openWeights } from "../runtime/node.js";
 import { WeightsError } from "../runtime/errors.js";
 import { writeHeader } from "../runtime/weights/safetensors.js";
 import { disk, syncFolder, writeSynced, writing, type Disk } from "./disk-node.js";
@@ -65,6 +65,7 @@ export async function writeCheckpoint(path: string, contents: CheckpointContents
   const folder = dirname(path);
   const unique = randomBytes(6).toString("hex");
   const fresh = join(folder, `${UNFINISHED}${basename(path)}-${unique}`);
+  const gone = leftover(fresh);
   await writing(path, async () => {
     try {
       await on.mkdir(fresh);
@@ -77,7 +78,7 @@ export async function writeCheckpoint(path: string, contents: CheckpointContents
       throw error;
     }
     await syncFolder(folder, on);
-  });
+  }).finally(gone);
 }
 
 async function fill(folder: string, contents: CheckpointContents, on: Disk): Promise<void> {

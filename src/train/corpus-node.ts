@@ -3,6 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import { leftover } from "../runtime/node.js";
 import { TrainError } from "./errors.js";
 import { makeFolder, writing } from "./disk-node.js";
 import { changeOf, digestOf, documents, findSources, type SourceFile } from "./sources-node.js";
@@ -141,6 +142,7 @@ async function make(
   return writing(cache, async () => {
     await makeFolder(cache);
     const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+    const temporary = [leftover(fresh), leftover(`${fresh}.json`)];
     try {
       const writer = await TokenWriter.open(fresh, encoder);
       try {
@@ -176,6 +178,8 @@ async function make(
       await rm(fresh, { force: true });
       await rm(`${fresh}.json`, { force: true });
       throw error;
+    } finally {
+      for (const gone of temporary) gone();
     }
   });
 }

@@ -1,6 +1,6 @@
 // Runs the command line: in this process, from its source, or as a user does, built and in a process of its own.
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,7 +8,8 @@ import { build } from "../../scripts/setup.mjs";
 import { run } from "./in-process.js";
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const main = join(root, "dist", "src", "cli", "main.js");
+/** The built command line. */
+export const main = join(root, "dist", "src", "cli", "main.js");
 
 // Quick where nothing has changed.
 build();
@@ -62,6 +63,7 @@ export async function modcAll(runs: readonly { readonly args: readonly string[];
 export function temporaryFolder(): {
   readonly path: string;
   readonly file: (name: string, content: string | Uint8Array) => string;
+  readonly folder: (name: string) => string;
   readonly remove: () => void;
 } {
   const path = mkdtempSync(join(tmpdir(), "modc-cli-"));
@@ -69,6 +71,10 @@ export function temporaryFolder(): {
     path,
     file: (name, content) => {
       writeFileSync(join(path, name), content);
+      return join(path, name);
+    },
+    folder: (name) => {
+      mkdirSync(join(path, name), { recursive: true });
       return join(path, name);
     },
     remove: () => rmSync(path, { recursive: true, force: true }),

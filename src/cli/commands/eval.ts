@@ -10,9 +10,7 @@ export interface EvalFlags extends EvaluationFlags {
 }
 
 export async function evaluate(file: string, flags: EvalFlags): Promise<ExitCode> {
-  const found = await evaluateRules(file, flags);
-  if (found === null) return EXIT.interrupted;
-  report(found, flags.json ?? false);
+  report(await evaluateRules(file, flags), flags.json ?? false);
   return EXIT.fine;
 }
 

@@ -9,6 +9,7 @@ import { piecesOf } from "../../tokenizer/text-stream.js";
 import { pairs, seedOf } from "../arguments.js";
 import { DepthText } from "../depth.js";
 import { wantedDevice, type DeviceFlags } from "../device.js";
+import { onInterrupt } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
 import { showDiagnostics } from "../diagnostics.js";
@@ -21,7 +22,7 @@ import { renderHeatmap } from "../heatmap.js";
 import { expectWeights, modelText, withFolder } from "../model-file.js";
 import { promptsOf, type PromptFlags } from "../prompts.js";
 import { samplingOf, type SamplingFlags } from "../sampling.js";
-import { columns, onInterrupt, Progress, say, useColor } from "../terminal.js";
+import { columns, Progress, say, useColor } from "../terminal.js";
 import { tuningsOn, type TuningsFlags } from "../tunings.js";
 import { milliseconds, percent, plural } from "../units.js";
 
@@ -51,7 +52,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   const progress = new Progress();
   const session = await open(file, flags, progress, trial);
   const stop = new AbortController();
-  const restore = onInterrupt(() => stop.abort());
+  let restore = (): void => {};
   const events: GeneratedText[][] = prompts.map(() => []);
   const shown = shownBy(session, flags, prompts.length);
   try {
@@ -60,6 +61,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     const tokens = prompts.map((p) => tokensOf(p, tokenizer, chat));
     const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
     progress.report("reading the prompt");
+    restore = onInterrupt(() => stop.abort());
     const coming = session.generate({ prompts: tokens }, { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal });
     const interrupted = await listen(coming, stop.signal, (event) => {
       progress.clear();

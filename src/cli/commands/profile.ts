@@ -9,7 +9,7 @@ import type { DeviceFlags } from "../device.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { onDevice } from "../execute.js";
 import { chosenExtents, printExtents, type ExtentFlags } from "../extents.js";
-import { writeText } from "../files.js";
+import { ensureWritable, writeText } from "../files.js";
 import type { ModelFlags, PrecisionFlags } from "../frontend.js";
 import { type GivenInputs, readInputs, type InputFlags } from "../inputs.js";
 import { withFolder } from "../model-file.js";
@@ -49,7 +49,7 @@ export async function profile(file: string, asked: ProfileFlags): Promise<ExitCo
   const [seed, live] = [seedOf(flags.seed), pairs("--live", flags.live ?? [])];
   const given = await inputsOf(source.program, flags, live, seed);
   // A path that cannot be written is told now, and not after minutes of measuring.
-  if (flags.trace !== undefined) writeText(flags.trace, "");
+  if (flags.trace !== undefined) ensureWritable(flags.trace);
   const progress = new Progress();
   const job = { ...source, tunings: flags.tunings, extents: given.extents, weights: flags.weights ?? null, live, seed, progress };
   const measured = await onDevice(job, flags.device ?? null, async ({ session, program, device }): Promise<Measured> => {

@@ -7,10 +7,11 @@ import type { TrainSettings } from "../../train/settings.js";
 import { bytesOf, positiveNumber, seedOf, splitPair, wholeNumber } from "../arguments.js";
 import { dataIn } from "../data.js";
 import type { DeviceFlags } from "../device.js";
+import { endingAtOnce, onInterrupt } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import type { ModelFlags } from "../frontend.js";
 import { askedFor } from "../resumed.js";
-import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
+import { out, outJson, Progress, say } from "../terminal.js";
 import { TrainProgress, validationText } from "../train-progress.js";
 import { checkAgainst, openTrainer, startingValue, trainingModel, usualContext } from "../training.js";
 import type { TuningsFlags } from "../tunings.js";
@@ -79,10 +80,12 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
       settings: given,
       usualContext: usualContext(model.bound),
       resume,
-      createTrainer: (settings, tunings) => {
-        checkAgainst(settings, model);
-        return openTrainer({ text, flags, kind: flags.device ?? null, weights, kept: tunings, progress }, settings);
-      },
+      // Compiling takes long and there is nothing to keep yet: the folder's lock holds nobody back once its process is gone.
+      createTrainer: (settings, tunings) =>
+        endingAtOnce(() => {
+          checkAgainst(settings, model);
+          return openTrainer({ text, flags, kind: flags.device ?? null, weights, kept: tunings, progress }, settings);
+        }),
       initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
       signal: stop.signal,
       onProgress: (stage, done, total) => progress.report(stage, `${Math.floor((100 * done) / Math.max(1, total))}%`),

@@ -7,11 +7,12 @@ import { tuningsDigest } from "../../schedule/tunings/digest.js";
 import { tuningsFor } from "../../schedule/tunings/index.js";
 import { linesOf, tune as measure, type Found, type Tuned } from "../../tune/tune.js";
 import { wantedDevice, type DeviceFlags } from "../device.js";
+import { onInterrupt } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { ensureWritable } from "../files.js";
 import { compileFile, type ModelFlags } from "../frontend.js";
 import { table } from "../table.js";
-import { onInterrupt, out, outJson, Progress, say } from "../terminal.js";
+import { out, outJson, Progress, say } from "../terminal.js";
 import { found, makeTuningsFolder, tuningsPath } from "../tunings.js";
 
 export interface TuneFlags extends ModelFlags, DeviceFlags {

@@ -193,7 +193,6 @@ const PROMPTS = [0, 0.1, 0.5] as const;
 async function tellOfText(file: string, { batch: _batch, length: _length, ...flags }: EvaluationFlags, { subject }: Verified, tell: Telling): Promise<void> {
   const agreement = new Agreement(new Set(subject.rules.flatMap(({ graph }) => routesOfTokens(graph))));
   const found = await evaluateRules(file, { ...flags, windows: flags.windows ?? USUAL_WINDOWS }, agreement.observe);
-  if (!found) return;
   for (const { path, agrees, recall, top, causal } of agreement.layers())
     tell.onFinding({
       check: "agreement",
