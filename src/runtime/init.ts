@@ -1,6 +1,8 @@
 // How weights start: from the seed and their own paths alone, in exact arithmetic, so that every machine starts the same.
-import type { Program, ProgramWeight } from "../program/program.js";
-import { exactNormal, philox, type Words as Block } from "../size/philox.js";
+import type { ProgramWeight } from "../program/program.js";
+import type { DType } from "../size/dtype.js";
+import { exactNormals } from "../size/normal.js";
+import { philoxBlocks } from "../size/philox.js";
 import type { Words } from "./weights/convert.js";
 import { roundToHalf } from "./weights/half.js";
 
@@ -10,21 +12,27 @@ const INIT_KEY = 0x696e6974;
 /**
  * Initial values of a weight. Element i draws from Philox4x32-10 with counter (⌊i/n⌋ low, high, hash of the path low, high), n the draws in
  * a block: so a weight starts the same whatever others a model has. Only + − × ÷ √ are used, which round one way everywhere.
+ * They are computed in 64 bits, a piece at a time, and rounded once.
  */
-export function initialValues(weight: ProgramWeight, seed: number): Words {
-  const values = fill(weight, seed);
-  switch (weight.dtype) {
-    case "f32":
-      return Float32Array.from(values);
-    case "f16":
-      return Float32Array.from(values, roundToHalf);
-    case "u32":
-    case "bool":
-      return Uint32Array.from(values);
-    case "i32":
-      return Int32Array.from(values);
+export function initialValues({ path, dtype, shape, init }: ProgramWeight, seed: number): Words {
+  const out = allocate(
+    dtype,
+    shape.reduce((n, d) => n * d, 1),
+  );
+  const half = dtype === "f16";
+  switch (init.kind) {
+    case "zeros":
+      return out;
+    case "ones":
+      return out.fill(1);
+    case "normal":
+      return inPieces(out, normals(path, seed), { scale: init.std, shift: 0, half });
+    case "uniform":
+      return inPieces(out, uniforms(path, seed), { scale: init.high - init.low, shift: init.low, half });
+    case "orthogonal":
+      return put(out, 0, orthogonal(shape, normals(path, seed)), { scale: init.gain, shift: 0, half });
     default:
-      return weight.dtype satisfies never;
+      return init satisfies never;
   }
 }
 
@@ -34,58 +42,76 @@ export const initialWeights =
   (weight: ProgramWeight): Words =>
     initialValues(weight, seed);
 
-function fill(weight: Pick<Program["weights"][number], "path" | "shape" | "init">, seed: number): Float64Array {
-  const elements = weight.shape.reduce((n, d) => n * d, 1);
-  const { init } = weight;
-  switch (init.kind) {
-    case "zeros":
-      return new Float64Array(elements);
-    case "ones":
-      return new Float64Array(elements).fill(1);
-    case "normal":
-      return scaled(normals(elements, weight.path, seed), init.std, 0);
-    case "uniform":
-      return scaled(uniforms(elements, weight.path, seed), init.high - init.low, init.low);
-    case "orthogonal":
-      return scaled(orthogonal(weight.shape, weight.path, seed), init.gain, 0);
+function allocate(dtype: DType, elements: number): Words {
+  switch (dtype) {
+    case "f32":
+    case "f16":
+      return new Float32Array(elements);
+    case "u32":
+    case "bool":
+      return new Uint32Array(elements);
+    case "i32":
+      return new Int32Array(elements);
     default:
-      return init satisfies never;
+      return dtype satisfies never;
   }
 }
 
-/** values · scale + shift, in place: weights are large. */
-function scaled(values: Float64Array, scale: number, shift: number): Float64Array {
-  for (let i = 0; i < values.length; i++) values[i] = values[i]! * scale + shift;
-  return values;
+/** What becomes of a number that was drawn: value · scale + shift, rounded once. */
+interface Rounding {
+  readonly scale: number;
+  readonly shift: number;
+  readonly half: boolean;
+}
+
+/** Fills `to` with the elements from `first` on, which is a multiple of four. */
+type Draw = (to: Float64Array, first: number) => void;
+
+const PIECE = 4096;
+
+/** Weights are large: only a piece of one is ever held in 64 bits. */
+function inPieces(out: Words, draw: Draw, rounding: Rounding): Words {
+  const piece = new Float64Array(Math.min(PIECE, out.length));
+  for (let first = 0; first < out.length; first += PIECE) {
+    const values = piece.subarray(0, out.length - first);
+    draw(values, first);
+    put(out, first, values, rounding);
+  }
+  return out;
+}
+
+function put(out: Words, first: number, values: Float64Array, { scale, shift, half }: Rounding): Words {
+  if (half) for (let i = 0; i < values.length; i++) out[first + i] = roundToHalf(values[i]! * scale + shift);
+  else for (let i = 0; i < values.length; i++) out[first + i] = values[i]! * scale + shift;
+  return out;
 }
 
 /** Standard normals, two from a block. */
-function normals(elements: number, path: string, seed: number): Float64Array {
-  const out = new Float64Array(elements);
-  const block = blocks(path, seed);
-  for (let i = 0; i < elements; i += 2) {
-    const [a, b, c, d] = block(i / 2);
-    out[i] = exactNormal(a, b);
-    if (i + 1 < elements) out[i + 1] = exactNormal(c, d);
-  }
-  return out;
+function normals(path: string, seed: number): Draw {
+  const draw = blocks(path, seed);
+  return (to, first) => {
+    for (let i = 0; i < to.length; i += PIECE) exactNormals(to.subarray(i, i + PIECE), draw((first + i) / 2, Math.min(PIECE, to.length - i) / 2));
+  };
 }
 
 /** Multiples of 2^−32 in [0, 1), four from a block. */
-function uniforms(elements: number, path: string, seed: number): Float64Array {
-  const out = new Float64Array(elements);
-  const block = blocks(path, seed);
-  for (let i = 0; i < elements; i += 4) {
-    const words = block(i / 4);
-    for (let j = 0; j < 4 && i + j < elements; j++) out[i + j] = words[j]! / 0x100000000;
-  }
-  return out;
+function uniforms(path: string, seed: number): Draw {
+  const draw = blocks(path, seed);
+  return (to, first) => {
+    const words = draw(first / 4, to.length / 4);
+    for (let i = 0; i < to.length; i++) to[i] = (words[i]! >>> 0) / 0x100000000;
+  };
 }
 
-function blocks(path: string, seed: number): (n: number) => Block {
+/** The words of so many blocks, which the next call writes over. The number of the first is a multiple of that of a piece. */
+function blocks(path: string, seed: number): (first: number, count: number) => Int32Array {
   const [low, high] = hash(path);
-  const key = [seed, INIT_KEY] as const;
-  return (n) => philox([n >>> 0, Math.floor(n / 0x100000000), low, high], key);
+  let words = new Int32Array(0);
+  return (first, count) => {
+    if (words.length < 4 * count) words = new Int32Array(4 * Math.ceil(count));
+    philoxBlocks(words, [first >>> 0, Math.floor(first / 0x100000000), low, high], [seed, INIT_KEY]);
+    return words;
+  };
 }
 
 /** FNV-1a of 64 bits over the UTF-8 bytes, as two words. */
@@ -99,12 +125,13 @@ function hash(text: string): readonly [number, number] {
  * Of [rows, columns] (further axes are columns): the shorter side's vectors are orthonormal. Gram and Schmidt's method on normal vectors, each projected
  * twice, which keeps them orthogonal to the last bits; as its R has a positive diagonal, all orthogonal matrices are equally likely (Mezzadri 2007).
  */
-function orthogonal(shape: readonly number[], path: string, seed: number): Float64Array {
+function orthogonal(shape: readonly number[], draw: Draw): Float64Array {
   const rows = shape[0] ?? 1;
   const columns = shape.slice(1).reduce((n, d) => n * d, 1);
   const wide = rows <= columns;
   const [vectors, length] = wide ? [rows, columns] : [columns, rows];
-  const q = normals(vectors * length, path, seed);
+  const q = new Float64Array(vectors * length);
+  draw(q, 0);
   for (let v = 0; v < vectors; v++) {
     const row = q.subarray(v * length, (v + 1) * length);
     for (let pass = 0; pass < 2; pass++) for (let u = 0; u < v; u++) project(row, q.subarray(u * length, (u + 1) * length));

@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import type { ProgramWeight } from "../../src/program/program.js";
 import { initialValues } from "../../src/runtime/index.js";
-import { exactNormal, philox } from "../../src/size/philox.js";
+import { exactNormal } from "../../src/size/normal.js";
+import { philox } from "../../src/size/philox.js";
 
 const weight = (path: string, shape: readonly number[], init: ProgramWeight["init"], dtype: ProgramWeight["dtype"] = "f32"): ProgramWeight => ({
   path,
@@ -31,6 +32,11 @@ describe("initial values", () => {
     ["uniform", weight("layers.0.attn.q.weight", [33, 17], { kind: "uniform", low: -0.1, high: 0.3 }), 0, "380d1b4c242cdf8e"],
     ["orthogonal, wide", weight("é.__proto__", [7, 19], { kind: "orthogonal", gain: 1.5 }), 0, "807e530ee2c722a6"],
     ["orthogonal, tall, three axes", weight("a", [19, 3, 2], { kind: "orthogonal", gain: 1 }), 0, "7ca553d6a0b76533"],
+    ["normal, more than a piece", weight("embed.weight", [12291], normal), 77, "a35e6e3e52491892"],
+    ["normal as f16, more than a piece", weight("embed.weight", [12291], normal, "f16"), 77, "ac9192fe31e9e778"],
+    ["uniform, more than a piece", weight("embed.weight", [12291], { kind: "uniform", low: -0.1, high: 0.3 }), 77, "fb4e2857e4f923e7"],
+    ["whole numbers", weight("w", [4099], { kind: "uniform", low: 0, high: 50257 }, "u32"), 77, "49966b036692e930"],
+    ["orthogonal, more than a piece", weight("o", [70, 90], { kind: "orthogonal", gain: 1 }), 77, "3b31acdc5d1cfd8f"],
   ];
   for (const [what, w, seed, expected] of known) {
     it(`${what} have the same bits everywhere`, () => {

@@ -1,7 +1,8 @@
 // Random numbers: the published vectors, distributions, and the same bits everywhere.
 import { describe, expect, it } from "vitest";
 import { erf } from "../../src/ops/erf.js";
-import { exactLog, exactNormal, normalOf, philox, uniformOf, type Words } from "../../src/size/philox.js";
+import { exactLog, exactNormal, exactNormals } from "../../src/size/normal.js";
+import { normalOf, philox, philoxBlocks, uniformOf, type Words } from "../../src/size/philox.js";
 
 const ALL = 0xffffffff;
 
@@ -25,6 +26,13 @@ describe("philox", () => {
     ],
   ])("of counter %j and key %j is as published", (counter, key, words) => {
     expect(philox(counter, key)).toEqual(words);
+  });
+
+  it("gives a run of blocks as it gives each, also where the counter's first word ends", () => {
+    const words = new Int32Array(4 * 5);
+    philoxBlocks(words, [ALL - 2, 7, ALL, 0x80000000], [0xdeadbeef, 3]);
+    const each = [ALL - 2, ALL - 1, ALL, 0, 1].flatMap((first) => philox([first, 7, ALL, 0x80000000], [0xdeadbeef, 3]));
+    expect([...words].map((w) => w >>> 0)).toEqual(each);
   });
 });
 
@@ -78,6 +86,15 @@ describe("exact arithmetic", () => {
       const z = exactNormal(word, 0x80000000);
       expect(Math.abs(0.5 * (1 + erf(z / Math.SQRT2)) - (word + 0.5) / 2 ** 32)).toBeLessThan(2e-15);
     }
+  });
+
+  it("gives many as it gives each", () => {
+    const words = new Int32Array(4096);
+    philoxBlocks(words, [5, 0, 0, 0], [1, 2]);
+    words.set([0, 0, -1, -1, 0, 1 << 11, 0x7fffffff, -1, -0x80000000, 0]);
+    const many = new Float64Array(2048);
+    exactNormals(many, words);
+    expect([...many]).toEqual(Array.from({ length: 2048 }, (_, i) => exactNormal(words[2 * i]! >>> 0, words[2 * i + 1]! >>> 0)));
   });
 
   it("gives these bits on every machine", () => {

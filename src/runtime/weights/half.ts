@@ -26,18 +26,33 @@ function halfValue(bits: number): number {
 export function toHalf(value: number): number {
   f64[0] = value;
   const high = f64bits[1]!;
-  const sign = high >>> 31 ? 0x8000 : 0;
+  const sign = (high >>> 16) & 0x8000;
   const x = Math.abs(value);
-  if (x !== x) return 0x7e00;
-  if (x >= 65520) return sign | 0x7c00;
-  if (x < 2 ** -14) return sign | nearestEven(x * 2 ** 24);
-  // Scaling by a power of two is exact, so that a double is rounded once only. A fraction rounded up to 1024 carries into the exponent.
-  const e = ((high >>> 20) & 0x7ff) - 1023;
-  return sign | (((e + 15) << 10) + nearestEven((x * 2 ** -e - 1) * 1024));
+  if (!(x < 65520)) return x !== x ? 0x7e00 : sign | 0x7c00;
+  // Eleven bits from that of this exponent on; a fraction rounded up to 2048 carries into the exponent.
+  const exponent = Math.max((high >>> 20) & 0x7ff, LEAST_EXPONENT);
+  return sign | (((exponent - LEAST_EXPONENT) << 10) + toWhole(x * UNITS[exponent - LEAST_EXPONENT]!));
 }
 
-/** Rounds a value of the language to the nearest f16 value. */
-export const roundToHalf = (value: number): number => fromHalf(toHalf(value));
+/** Rounds a value of the language to the nearest f16 value: what `fromHalf(toHalf(value))` gives. */
+export function roundToHalf(value: number): number {
+  const x = Math.abs(value);
+  if (!(x < 65520)) return value * Infinity;
+  f64[0] = value;
+  const high = f64bits[1]!;
+  const unit = UNITS[Math.max((high >>> 20) & 0x7ff, LEAST_EXPONENT) - LEAST_EXPONENT]!;
+  const rounded = toWhole(x * unit) / unit;
+  return high >>> 31 ? -rounded : rounded;
+}
+
+/** Of 2^−14, the smallest number that is not subnormal, as a double has it. */
+const LEAST_EXPONENT = 1009;
+
+/** For each exponent from there on what makes the last of eleven bits a unit: powers of two, so multiplying by them is exact. */
+const UNITS = Float64Array.from({ length: 30 }, (_, i) => 2 ** (24 - i));
+
+/** The nearest whole number, or the even one, below 2^52: numbers of that size have no places behind the point. */
+const toWhole = (x: number): number => x + 0x10000000000000 - 0x10000000000000;
 
 /** Bits of a bfloat16 number to its value. */
 export function fromBrain(bits: number): number {
@@ -52,9 +67,3 @@ export function toBrain(value: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
-
-const nearestEven = (x: number): number => {
-  const low = Math.floor(x);
-  const rest = x - low;
-  return rest > 0.5 || (rest === 0.5 && low % 2 === 1) ? low + 1 : low;
-};
