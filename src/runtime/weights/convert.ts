@@ -1,6 +1,6 @@
 // Between the element types of a file and the words a program computes with.
 import type { DType } from "../../size/dtype.js";
-import { fromBrain, fromHalf, roundToHalf, toBrain, toHalf } from "./half.js";
+import { fromHalf, roundToHalf, toBrains, toHalves } from "./half.js";
 
 /** Values of a tensor in the words of the device: f32 for floats (f16 rounded), u32 for u32 and bool, i32. */
 export type Words = Float32Array | Uint32Array | Int32Array;
@@ -69,11 +69,12 @@ function readable(bytes: Uint8Array, from: string): Readable {
 function toFloats(data: Readable, from: string, to: "f32" | "f16"): Float32Array {
   if (from === "F32" && to === "f32") return data as Float32Array; // `readable` made it one
   const out = new Float32Array(data.length);
-  for (let i = 0; i < out.length; i++) {
-    const raw = Number(data[i]);
-    const value = from === "F16" ? fromHalf(raw) : from === "BF16" ? fromBrain(raw) : raw;
-    out[i] = to === "f16" && from !== "F16" ? roundToHalf(value) : value;
-  }
+  const words = new Uint32Array(out.buffer);
+  const bits = data as Exclude<Readable, BigInt64Array | BigUint64Array>; // F32, F16 and BF16 are no such
+  if (from === "F16") for (let i = 0; i < out.length; i++) out[i] = fromHalf(bits[i]!);
+  else if (from === "BF16") for (let i = 0; i < out.length; i++) words[i] = bits[i]! << 16;
+  else out.set(bits);
+  if (to === "f16" && from !== "F16") for (let i = 0; i < out.length; i++) out[i] = roundToHalf(out[i]!);
   return out;
 }
 
@@ -97,14 +98,20 @@ export function toBytes(words: Words, to: string): Uint8Array {
     case "I32":
       return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
     case "F16":
-      return bytesOf(Uint16Array.from(words, toHalf));
+      return bytesOf(inHalves(words, toHalves));
     case "BF16":
-      return bytesOf(Uint16Array.from(words, toBrain));
+      return bytesOf(inHalves(words, toBrains));
     case "BOOL":
       return Uint8Array.from(words);
     default:
       throw new Error(`modc bug: no values are written as ${to}`);
   }
+}
+
+function inHalves(words: Words, convert: typeof toBrains): Uint16Array {
+  const halves = new Uint16Array(words.length);
+  convert(words, halves);
+  return halves;
 }
 
 const bytesOf = (array: Uint16Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

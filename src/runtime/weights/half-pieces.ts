@@ -1,16 +1,16 @@
 // Pieces of a weight as they are written in f16 or bf16: in whole words, though a piece may begin or end within one.
 import type { Words } from "./convert.js";
-import { toBrain, toHalf } from "./half.js";
+import { toBrains, toHalves } from "./half.js";
 
 export class HalfPieces {
   readonly #write: (halves: Uint16Array, byte: number) => void;
-  readonly #convert: (value: number) => number;
+  readonly #convert: (values: Words, to: Uint16Array) => void;
   /** Values whose word another piece completes, by their place. */
   readonly #lone = new Map<number, number>();
 
   constructor(write: (halves: Uint16Array, byte: number) => void, form: "f16" | "bf16") {
     this.#write = write;
-    this.#convert = form === "f16" ? toHalf : toBrain;
+    this.#convert = form === "f16" ? toHalves : toBrains;
   }
 
   /** Values from place `at` on, each once. */
@@ -18,7 +18,7 @@ export class HalfPieces {
     const end = at + values.length;
     const [first, last] = [at % 2 === 1 ? at - 1 : at, end % 2 === 1 ? end + 1 : end];
     const halves = new Uint16Array(last - first);
-    for (let i = 0; i < values.length; i++) halves[at - first + i] = this.#convert(values[i]!);
+    this.#convert(values, halves.subarray(at - first));
     const begin = this.#completes(first, at, halves, first) ? 0 : 2;
     const stop = this.#completes(end, last, halves, first) ? halves.length : halves.length - 2;
     if (begin < stop) this.#write(halves.subarray(begin, stop), 2 * (first + begin));

@@ -34,10 +34,15 @@ export function toHalf(value: number): number {
   return sign | (((exponent - LEAST_EXPONENT) << 10) + toWhole(x * UNITS[exponent - LEAST_EXPONENT]!));
 }
 
+/** Of each value. */
+export function toHalves(values: ArrayLike<number>, to: Uint16Array): void {
+  for (let i = 0; i < values.length; i++) to[i] = toHalf(values[i]!);
+}
+
 /** Rounds a value of the language to the nearest f16 value: what `fromHalf(toHalf(value))` gives. */
 export function roundToHalf(value: number): number {
   const x = Math.abs(value);
-  if (!(x < 65520)) return value * Infinity;
+  if (!(x < 65520)) return x !== x ? NaN : value * Infinity;
   f64[0] = value;
   const high = f64bits[1]!;
   const unit = UNITS[Math.max((high >>> 20) & 0x7ff, LEAST_EXPONENT) - LEAST_EXPONENT]!;
@@ -63,7 +68,15 @@ export function fromBrain(bits: number): number {
 /** The nearest bfloat16 number's bits to an f32 value. */
 export function toBrain(value: number): number {
   f32[0] = value;
-  const bits = u32[0]!;
-  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
-  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
+  return brainOf(u32[0]!);
 }
+
+/** Of each value, which are of 32 bits. */
+export function toBrains(values: Float32Array | Uint32Array | Int32Array, to: Uint16Array): void {
+  const floats = values instanceof Float32Array ? values : Float32Array.from(values);
+  const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
+  for (let i = 0; i < bits.length; i++) to[i] = brainOf(bits[i]!);
+}
+
+/** From the bits of an f32 number, which go by units of their upper half; NaN stays NaN. */
+const brainOf = (bits: number): number => ((bits & 0x7fffffff) > 0x7f800000 ? (bits >>> 16) | 0x40 : ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff);

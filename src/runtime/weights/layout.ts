@@ -93,14 +93,23 @@ function writeColumns(matrix: Words, layout: PanelLayout, source: Int32Array, in
   const { depth, width, columns, transposed, pairs } = layout;
   const used = source.includes(-1) ? source.indexOf(-1) : columns;
   if (used < columns) into.fill(0);
-  if (transposed || pairs > 0) addColumns(matrix, layout, source, into);
+  // A call for each row costs more than some tens of values.
+  if (transposed || pairs > 0 || used < 64) addColumns(matrix, layout, source, into);
   else for (let k = 0; k < depth; k++) into.set(matrix.subarray(k * width + source[0]!, k * width + source[0]! + used), k * columns);
 }
 
+/** In the order in which the matrix lies. */
 function addColumns(matrix: Words, { depth, width, columns, transposed }: PanelLayout, source: Int32Array, into: Words): void {
-  const [column, row] = transposed ? [depth, 1] : [1, width];
-  for (let c = 0; c < columns; c++) {
-    const n = source[c]!;
-    if (n >= 0) for (let k = 0, from = n * column, to = c; k < depth; k++, from += row, to += columns) into[to] = matrix[from]!;
+  if (transposed) {
+    for (let c = 0; c < columns; c++) {
+      const n = source[c]!;
+      if (n >= 0) for (let from = n * depth, to = c, end = from + depth; from < end; from++, to += columns) into[to] = matrix[from]!;
+    }
+  } else {
+    for (let k = 0, row = 0, to = 0; k < depth; k++, row += width, to += columns)
+      for (let c = 0; c < columns; c++) {
+        const n = source[c]!;
+        if (n >= 0) into[to + c] = matrix[row + n]!;
+      }
   }
 }
