@@ -10,8 +10,7 @@ import { SourceError } from "../session/errors.js";
 import { showDiagnostics } from "./diagnostics.js";
 import { EXIT, UserError } from "./exit.js";
 import type { Read } from "../check/files.js";
-import { importReader } from "./files.js";
-import { modelName, modelText, readModel, type ModelText } from "./model-file.js";
+import { modelName, modelReader, modelText, readModel, type ModelText } from "./model-file.js";
 
 /** What `--set --phase --enter --model` give, as commander leaves them. */
 export interface ModelFlags {
@@ -39,7 +38,7 @@ export function compileOptions(file: string, flags: ModelFlags): CompileOptions 
     phase,
     ...(flags.gradients ? { gradients: true } : {}),
     set: pairs("--set", flags.set ?? []),
-    read: importReader(modelName(file)),
+    read: modelReader(file),
     ...(flags.enter === undefined ? {} : { entry: flags.enter }),
     ...(flags.model === undefined ? {} : { model: flags.model }),
   };

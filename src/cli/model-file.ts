@@ -2,6 +2,7 @@
 import type { SourceFile } from "../diagnostics/span.js";
 import { checkpointFiles, type CheckpointFiles } from "../huggingface/files-node.js";
 import type { Read } from "../check/files.js";
+import { openTrained } from "../session/trained-node.js";
 import { isFolder } from "../tokenizer/folder-node.js";
 import { UserError } from "./exit.js";
 import { importReader, readSource, STDIN, STDIN_NAME } from "./files.js";
@@ -12,10 +13,15 @@ export function folderOf(path: string): CheckpointFiles | null {
 }
 
 /** What the model's text is called in messages; what it imports is found beside it. */
-export const modelName = (path: string): string => (path === STDIN ? STDIN_NAME : (folderOf(path)?.model ?? path));
+export const modelName = (path: string): string => (path === STDIN ? STDIN_NAME : (openTrained(path)?.source.file ?? folderOf(path)?.model ?? path));
+
+/** Reads what a model imports: beside its file, or as its checkpoint keeps it. */
+export const modelReader = (path: string): Read => openTrained(path)?.read ?? importReader(modelName(path));
 
 /** The text of a model: a file's, or what a checkpoint's configuration describes. */
 export async function readModel(path: string): Promise<SourceFile> {
+  const trained = openTrained(path);
+  if (trained !== null) return trained.source;
   return folderOf(path) === null ? readSource(path) : (await import("../huggingface/folder-node.js")).checkpointSource(path);
 }
 
@@ -25,7 +31,7 @@ export interface ModelText {
   readonly read: Read;
 }
 
-export const modelText = async (path: string): Promise<ModelText> => ({ source: await readModel(path), read: importReader(modelName(path)) });
+export const modelText = async (path: string): Promise<ModelText> => ({ source: await readModel(path), read: modelReader(path) });
 
 /** A checkpoint whose weights cannot be read is no reason to start from others. Throws UserError for a folder without safetensors where no others are given. */
 export function expectWeights(path: string, weights: string | undefined): void {

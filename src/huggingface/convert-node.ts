@@ -17,6 +17,8 @@ export interface ConvertOptions {
   readonly routing: Routing;
   /** Of the predictors' inner weights, which nothing of the dense model determines. */
   readonly seed: number;
+  /** The dense model's weights; by default the folder's. */
+  readonly weights?: string;
 }
 
 export interface Converted {
@@ -44,14 +46,15 @@ const STARTS: readonly (readonly [ending: string, value: number])[] = [
 const isNew = ({ path }: { readonly path: string }): boolean => /^layers\.\d+\.(?:router|guess)\./.test(path);
 
 /** Writes a folder that commands open as they open the dense one. It appears whole, or not at all. Throws CheckpointError and WeightsError. */
-export async function convertFolder(folder: string, output: string, { routing, seed }: ConvertOptions): Promise<Converted> {
+export async function convertFolder(folder: string, output: string, { routing, seed, weights: named }: ConvertOptions): Promise<Converted> {
   if (existsSync(output) && readdirSync(output).length > 0)
     throw new CheckpointError("bad-option", `${output} is there already`, { hint: "name a folder that is not, or that is empty" });
   const config = checkpointConfig(folder);
   if (routing.every > config.depth)
     throw new CheckpointError("bad-option", `every is ${routing.every}: ${folder} has ${config.depth} layers, and none would be routed`);
   const files = checkpointFiles(folder);
-  if (files.weights === null) throw new CheckpointError("bad-folder", `${folder} has no weights: neither model.safetensors nor model.safetensors.index.json`);
+  const dense = named ?? files.weights;
+  if (dense === null) throw new CheckpointError("bad-folder", `${folder} has no weights: neither model.safetensors nor model.safetensors.index.json`);
   const text = decoderSource(config, routing);
   const { model } = check({ file: MODEL_FILE, text }, { phase: "infer", read: () => null });
   invariant(model !== null, "the routed model of a configuration does not check");
@@ -61,7 +64,7 @@ export async function convertFolder(folder: string, output: string, { routing, s
   try {
     mkdirSync(fresh);
     writeFileSync(join(fresh, MODEL_FILE), text);
-    await writeWeights(files.weights, join(fresh, "model.safetensors"), weights, model.ignore, seed);
+    await writeWeights(dense, join(fresh, "model.safetensors"), weights, model.ignore, seed);
     for (const file of [files.tokenizer, files.tokenizerConfig, files.chatTemplate, files.generationConfig])
       if (file !== null) copyFileSync(file, join(fresh, basename(file)));
     if (files.generationConfig === null) await writeEnds(folder, fresh);

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 export const MODEL_FILE = "model.mod";
+export const CONFIG_FILE = "config.json";
 const WEIGHTS = ["model.safetensors.index.json", "model.safetensors"];
 
 /** Files of a folder by what they are for; null where it has none. */

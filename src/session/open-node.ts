@@ -1,5 +1,6 @@
 // Opens a model to generate: a `.mod` file or a checkpoint's folder, its weights, its tokenizer, a device. Node only.
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Read } from "../check/files.js";
 import { generationModel } from "../compile-generation.js";
 import type { SourceFile } from "../diagnostics/span.js";
@@ -15,6 +16,8 @@ import { isFolder } from "../tokenizer/folder-node.js";
 import { openTokenizer } from "../tokenizer/tokenizer-node.js";
 import { SessionError, SourceError } from "./errors.js";
 import { importsBeside } from "./imports-node.js";
+import { MODEL } from "./manifest.js";
+import { openTrained, trainedTokenizer, type Trained } from "./trained-node.js";
 import { TextSession, type SessionTexts } from "./session.js";
 
 export interface OpenSessionOptions extends GeneratorOptions {
@@ -66,15 +69,26 @@ export interface SessionSource {
 }
 
 /**
- * Opens a `.mod` file, or a folder as Hugging Face stores a checkpoint. Throws SourceError for errors of the source, GenerationError for a model that is none of one token after
+ * Opens a `.mod` file, a folder as Hugging Face stores a checkpoint, or what `train` wrote: a run's folder, which is its best checkpoint, or one of them. Throws SourceError for errors of the source, GenerationError for a model that is none of one token after
  * another, CheckpointError, TokenizerError, SessionError, and what `createGenerator` and `openDevice` throw.
  */
 export async function openSession(path: string, options: OpenSessionOptions = {}): Promise<TextSession> {
+  const trained = openTrained(path);
+  if (trained !== null) return openRun(trained, options);
   const folder = isFolder(path);
   const source = folder ? checkpointSource(path) : { file: path, text: readText(path) };
   const texts = await sessionTexts(path, options.tokenizer ?? null);
   const weights = options.weights ?? (folder ? checkpointFiles(path).weights : null);
   return createSession({ source, read: importsBeside(source.file, readText), texts, weights }, options);
+}
+
+/** A checkpoint has the text, the parameters and the tokenizer that it was trained with. */
+async function openRun(trained: Trained, options: OpenSessionOptions): Promise<TextSession> {
+  const { manifest, path, read, set, source } = trained;
+  if (options.model !== undefined && options.model !== manifest.model) throw new SessionError(`${path} is of ${manifest.model}, not of ${options.model}`);
+  const texts = await sessionTexts(path, trainedTokenizer(trained, options.tokenizer ?? null));
+  const weights = options.weights ?? join(path, MODEL);
+  return createSession({ source, read, texts, weights }, { ...options, model: manifest.model, set: { ...set, ...options.set } });
 }
 
 /** How texts of a model are read: by the tokenizer that is named, else by its folder's, else by none. Throws CheckpointError and TokenizerError. */

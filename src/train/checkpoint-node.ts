@@ -8,8 +8,9 @@ import { leftover, openWeights } from "../runtime/node.js";
 import { WeightsError } from "../runtime/errors.js";
 import { writeHeader } from "../runtime/weights/safetensors.js";
 import { disk, syncFolder, writeSynced, writing, type Disk } from "./disk-node.js";
+import { SessionError } from "../session/errors.js";
 import { TrainError } from "./errors.js";
-import { MANIFEST, MODEL, MOST_MANIFEST_BYTES, parseManifest, printManifest, STATE, TUNINGS, type Manifest, type ManifestFile } from "./manifest.js";
+import { MANIFEST, MODEL, MOST_MANIFEST_BYTES, parseManifest, printManifest, STATE, TUNINGS, type Manifest, type ManifestFile } from "../session/manifest.js";
 import type { StateTensor, TrainingState } from "./types.js";
 
 /** What is kept of a run at a step. */
@@ -249,7 +250,8 @@ async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (cause) {
-    if (cause instanceof WeightsError) throw new TrainError("bad-checkpoint", `${path}: ${cause.message}`, { cause });
+    if (cause instanceof WeightsError || cause instanceof SessionError)
+      throw new TrainError("bad-checkpoint", cause instanceof SessionError ? cause.message : `${path}: ${cause.message}`, { cause });
     const { code, path: at } = cause as NodeJS.ErrnoException;
     if (!(cause instanceof Error) || cause instanceof TrainError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw cause;
     const missing = at === undefined || at === path ? "there is no such folder" : `${basename(at)} is missing`;

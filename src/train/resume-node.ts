@@ -5,7 +5,7 @@ import type { Program } from "../program/program.js";
 import { isComplete, readCheckpoint, readManifest, readSources, type Checkpoint, type Sources } from "./checkpoint-node.js";
 import { TrainError } from "./errors.js";
 import { lockFolder } from "./lock-node.js";
-import type { Manifest } from "./manifest.js";
+import type { Manifest } from "../session/manifest.js";
 import { CHECKPOINTS, openRunFolder, type RunFolder } from "./run-folder-node.js";
 
 /** What a run that goes on is to know before its model is compiled. */

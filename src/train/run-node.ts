@@ -11,7 +11,7 @@ import type { TrainEvent } from "./events.js";
 import { openLog, type Log, type LogEntry } from "./log-node.js";
 import { diverged, loop, type LoopOptions } from "./loop.js";
 import { reportOf } from "./report-node.js";
-import type { Begun } from "./manifest.js";
+import type { Begun } from "../session/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
 import { bestLoss, openRunFolder, type RunFolder } from "./run-folder-node.js";
 import { sharesOf, unskipping, unskippingText } from "./skipping.js";

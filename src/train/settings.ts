@@ -1,6 +1,6 @@
 // How a run trains: every number of it, with its usual value, and which of them a run that goes on may change.
 import { TrainError } from "./errors.js";
-import type { Settings } from "./manifest.js";
+import type { Settings } from "../session/manifest.js";
 import { learningRate, parsePoints, piecewiseLinear, type LearningRateKind, type Point, type Schedule } from "./schedule.js";
 import type { StepSettings } from "./types.js";
 

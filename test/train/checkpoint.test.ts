@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { readCheckpoint, readManifest, writeCheckpoint } from "../../src/train/checkpoint-node.js";
 import { disk, type Disk } from "../../src/train/disk-node.js";
-import { TrainError } from "../../src/train/errors.js";
-import { MANIFEST, parseManifest } from "../../src/train/manifest.js";
+import { SessionError } from "../../src/session/errors.js";
+import { MANIFEST, parseManifest } from "../../src/session/manifest.js";
 import { resumeFrom } from "../../src/train/resume-node.js";
 import { openRunFolder } from "../../src/train/run-folder-node.js";
 import { openWeights } from "../../src/runtime/node.js";
@@ -116,7 +116,7 @@ describe("what is wrong with a checkpoint is said:", () => {
         if (["parameters", "machine"].includes(key) && !Array.isArray(value) && typeof value === "object") continue;
         if ((key === "model" && value === "x") || (key === "validation" && value === -1)) continue;
         const damaged = JSON.stringify({ ...(JSON.parse(text) as object), [key]: value });
-        expect(() => parseManifest(damaged, "P"), `${key}: ${JSON.stringify(value)}`).toThrow(TrainError);
+        expect(() => parseManifest(damaged, "P"), `${key}: ${JSON.stringify(value)}`).toThrow(SessionError);
       }
     }
   });

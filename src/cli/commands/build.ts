@@ -14,7 +14,7 @@ import type { TuningsFile } from "../../schedule/tunings/file.js";
 import { bytesOf } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { compileFile, compileOptions, type ModelFlags, type PrecisionFlags } from "../frontend.js";
-import { readModel, withFolder } from "../model-file.js";
+import { modelName, readModel, withFolder } from "../model-file.js";
 import { packageText, type PackageText } from "../package-text.js";
 import { out, outJson, Progress, say } from "../terminal.js";
 import { readTunings, type TuningsFlags } from "../tunings.js";
@@ -63,7 +63,7 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
   try {
     const input = {
       name,
-      source: basename(file),
+      source: basename(modelName(file)),
       programs,
       weights,
       ...text,

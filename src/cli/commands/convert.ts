@@ -1,6 +1,10 @@
 // `modc convert`: turns a dense checkpoint into a routed model that computes the same at the start.
 import type { Routing } from "../../huggingface/decoder-source.js";
+import { existsSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { convertFolder } from "../../huggingface/convert-node.js";
+import { CONFIG_FILE, MODEL_FILE } from "../../huggingface/files-node.js";
+import { openTrained, type Trained } from "../../session/trained-node.js";
 import { parseRatio } from "../../train/schedule.js";
 import { seedOf, splitPair, wholeNumber } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
@@ -18,7 +22,9 @@ export interface ConvertFlags {
 export async function convert(folder: string, { output, mod, seed, json }: ConvertFlags): Promise<ExitCode> {
   if (folderOf(folder) === null) throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
   const routing = routingOf(mod);
-  const done = await convertFolder(folder, output, { routing, seed: seedOf(seed) });
+  const trained = openTrained(folder);
+  const dense = trained === null ? folder : denseFolder(folder, trained);
+  const done = await convertFolder(dense, output, { routing, seed: seedOf(seed), ...(trained === null ? {} : { weights: trained.path }) });
   if (json) outJson({ output, ...done, ...routing });
   else
     out(
@@ -26,6 +32,16 @@ export async function convert(folder: string, { output, mod, seed, json }: Conve
         `train what is new: modc train ${output} --only router,guess --live-schedule capacity=100%@0,${routing.capacity}@50% --data … -o …`,
     );
   return EXIT.fine;
+}
+
+/** The folder whose model a run trained: its config.json says what the layers are, the run has their weights. Throws UserError for a run of another model. */
+function denseFolder(path: string, { source }: Trained): string {
+  const folder = dirname(source.file);
+  if (basename(source.file) === MODEL_FILE && existsSync(join(folder, CONFIG_FILE))) return folder;
+  throw new UserError(
+    `${path} trained ${source.file}, which is no folder with a config.json: what its layers are is known of those alone`,
+    `write MoD around the layers in the source, and begin from these weights: modc train … --weights ${path}`,
+  );
 }
 
 /** `every=2 capacity=12.5%`; what is not given is so. */

@@ -1,16 +1,19 @@
 // `modc eval`: loss, perplexity and bits per byte of a model on a text, under either rule.
 import { evaluateRules, nameOf, type EvaluationFlags, type Found } from "../evaluation.js";
-import { EXIT, type ExitCode } from "../exit.js";
+import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { table } from "../table.js";
 import { out, outJson } from "../terminal.js";
 import { grouped, percent } from "../units.js";
 
-export interface EvalFlags extends EvaluationFlags {
+export interface EvalFlags extends Omit<EvaluationFlags, "data"> {
+  readonly data?: string;
   readonly json?: boolean;
 }
 
 export async function evaluate(file: string, flags: EvalFlags): Promise<ExitCode> {
-  report(await evaluateRules(file, flags), flags.json ?? false);
+  const { data } = flags;
+  if (data === undefined) throw new UserError("nothing says on which text: --data is missing", "a run's folder brings its own", EXIT.usage);
+  report(await evaluateRules(file, { ...flags, data }), flags.json ?? false);
   return EXIT.fine;
 }
 

@@ -1,5 +1,6 @@
 // How a command is declared: its words, what it does in a sentence, its options, and what it calls.
 import type { Command, Option } from "commander";
+import { isFolder } from "../../tokenizer/folder-node.js";
 import type { ExitCode } from "../exit.js";
 
 /** `act` is given the arguments and then the options, as commander has them, and is loaded only when the command is called. */
@@ -10,13 +11,27 @@ export interface Declared {
   readonly options: readonly Option[];
   /** Below the options of its help. */
   readonly note?: string;
+  /** Whether the first argument is a model, which may be what `train` wrote. */
+  readonly opens?: boolean;
   readonly act: (...given: never[]) => Promise<ExitCode> | ExitCode;
 }
 
-export function add(program: Command, { words, does, options, note, act }: Declared, finish: (code: ExitCode) => void): Command {
+export function add(program: Command, { words, does, options, note, opens = false, act }: Declared, finish: (code: ExitCode) => void): Command {
   const command = program.command(words).description(does);
   for (const option of options) command.addOption(option);
   if (note !== undefined) command.addHelpText("after", `\n${note}\n`);
   const given = command.registeredArguments.length + 1;
-  return command.action(async (...all: unknown[]) => finish(await act(...(all.slice(0, given) as never[])))); // commander gives the command itself too; it has checked what stands there
+  return command.action(async (...all: unknown[]) => {
+    const words = all.slice(0, given); // commander gives the command itself too
+    const [model, ...others] = words;
+    const opened = opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words;
+    finish(await act(...(opened as never[]))); // commander has checked what stands there
+  });
+}
+
+/** With all that a run knows, where the folder is one. */
+async function asTrained(command: Command, path: string, others: readonly unknown[]): Promise<readonly unknown[]> {
+  const { withTrained } = await import("../trained.js");
+  const [model, flags] = withTrained(command, path, others.at(-1) as object); // the options stand last
+  return [model, ...others.slice(0, -1), flags];
 }

@@ -5,6 +5,7 @@ import type { Declared } from "./add.js";
 export const runningCommands: readonly Declared[] = [
   {
     words: "run <file>",
+    opens: true,
     does: "run a model: a .mod file, or a program that `compile` wrote (.json)",
     options: [
       ...o.inputs,
@@ -26,6 +27,7 @@ export const runningCommands: readonly Declared[] = [
   },
   {
     words: "profile <file>",
+    opens: true,
     does: "run a model and tell where its time goes: each kernel and layer against what the device can do at best",
     options: [
       o.batch("1"),
@@ -48,6 +50,7 @@ export const runningCommands: readonly Declared[] = [
   },
   {
     words: "tune [file]",
+    opens: true,
     does: "measure kernels on this device for a model's shapes, or common ones, and store the best for later runs",
     options: [
       o.option("--budget <time>", "how long it may take: 90s, 5m, 1h (default 60s)"),
@@ -61,6 +64,7 @@ export const runningCommands: readonly Declared[] = [
   },
   {
     words: "generate <file>",
+    opens: true,
     does: "go on from prompts: streams text, and tells tokens per second, what each layer computed, operations and cache",
     options: [
       o.repeatable("--prompt <text>", "what to go on from: text, @file, or - for standard input; several are a batch"),
@@ -93,6 +97,7 @@ export const runningCommands: readonly Declared[] = [
   },
   {
     words: "verify <file>",
+    opens: true,
     does: "prove on this device that a model computes what it means; or look again at a fault that was written (.json)",
     options: [
       o.weights,

@@ -6,6 +6,7 @@ import type { Declared } from "./add.js";
 export const sourceCommands: readonly Declared[] = [
   {
     words: "check <file>",
+    opens: true,
     does: "find errors and warnings, in infer and, where there is an objective, in train",
     options: [...o.compiling, o.json],
     act: async (file, flags) => (await import("../commands/check.js")).check(file, flags),
@@ -18,6 +19,7 @@ export const sourceCommands: readonly Declared[] = [
   },
   {
     words: "ir <file>",
+    opens: true,
     does: "print the graph",
     options: [
       ...o.compiling,
@@ -32,12 +34,14 @@ export const sourceCommands: readonly Declared[] = [
   },
   {
     words: "wgsl <file> [kernel]",
+    opens: true,
     does: "list the kernels of a model, or print one",
     options: [...o.compiling, o.precision, o.weightsAs, o.option("--all", "print all of them"), o.json],
     act: async (file, kernel, flags) => (await import("../commands/wgsl.js")).wgsl(file, kernel, flags),
   },
   {
     words: "compile <file>",
+    opens: true,
     does: "write the compiled program as JSON",
     options: [
       o.option("-o, --output <path>", "the file to write (default: print it)"),
@@ -54,6 +58,7 @@ export const sourceCommands: readonly Declared[] = [
   },
   {
     words: "plan <file>",
+    opens: true,
     does: "print each kernel: what was fused into it, from which lines, its tuning, its memory, its cost",
     options: [
       o.batch("1"),
@@ -71,6 +76,7 @@ export const sourceCommands: readonly Declared[] = [
   },
   {
     words: "cost <file>",
+    opens: true,
     does: "count operations, bytes, parameters, cache and memory, beside the same model with nothing skipped",
     options: [
       o.batch("1"),

@@ -53,9 +53,10 @@ export const trainingCommands: readonly Declared[] = [
   },
   {
     words: "eval <file>",
+    opens: true,
     does: "loss, perplexity and bits per byte of a model on a text",
     options: [
-      o.data().makeOptionMandatory(),
+      o.option("--data <what>", "a text file, a folder of them, JSONL, or an installed package (default: of a run, the text it was trained on)"),
       o.tokenizer,
       o.field,
       o.weights,

@@ -5,6 +5,7 @@ import type { Declared } from "./add.js";
 export const weightCommands: readonly Declared[] = [
   {
     words: "init <file>",
+    opens: true,
     does: "write the starting values of a model's weights, or those of a checkpoint, stored otherwise",
     options: [
       o.option("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(),
@@ -39,6 +40,7 @@ export const weightCommands: readonly Declared[] = [
   },
   {
     words: "build <file>",
+    opens: true,
     does: "write a model and its weights as a package that runs in Node and in any page, without modc",
     options: [
       o.weights,

@@ -1,8 +1,8 @@
 // What a checkpoint says of itself: written last, and read as if an enemy had written it.
 import { parseJson, type Json, type JsonObject } from "../runtime/weights/json.js";
-import { TrainError } from "./errors.js";
-import type { DataPosition } from "./windows.js";
+import { SessionError } from "./errors.js";
 
+/** Of a checkpoint's folder. */
 export const MANIFEST = "manifest.json";
 export const MODEL = "model.safetensors";
 export const STATE = "state.safetensors";
@@ -44,7 +44,7 @@ export interface Manifest {
   readonly settings: Settings;
   /** What the bits of its numbers depend on beside all that: device, driver, tunings. */
   readonly machine: Readonly<Record<string, string>>;
-  readonly data: { readonly digest: string; readonly position: DataPosition };
+  readonly data: { readonly digest: string; readonly position: { readonly epoch: number; readonly window: number } };
   /** Null: the checkpoint is older than this was kept. */
   readonly begun: Begun | null;
   /** Validation loss at this step, by the rule that decides which checkpoint is the best; null: it was not measured here. */
@@ -57,10 +57,10 @@ export interface Manifest {
 
 export const printManifest = (manifest: Manifest): string => `${JSON.stringify({ format: FORMAT, version: VERSION, ...manifest }, null, 1)}\n`;
 
-/** Throws TrainError where anything is missing, of the wrong kind, or names a file that is not in the folder. `place` is the checkpoint, for messages. */
+/** Throws SessionError where anything is missing, of the wrong kind, or names a file that is not in the folder. `place` is the checkpoint, for messages. */
 export function parseManifest(text: string, place: string): Manifest {
   const fail = (what: string): never => {
-    throw new TrainError("bad-checkpoint", `${place}: ${MANIFEST} ${what}`);
+    throw new SessionError(`${place}: ${MANIFEST} ${what}`);
   };
   let json: Json;
   try {
