@@ -15,6 +15,9 @@ const nodeApart = {
   name: "node-apart",
   setup(build) {
     build.onResolve({ filter: /-node\.js$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: NODE_PART, external: true } : null));
+    // A package opens its own weights, in shards: `load` is never given an address or a response here.
+    build.onResolve({ filter: /\/fetched\.js$/ }, () => ({ path: "fetched", namespace: "left-out" }));
+    build.onLoad({ filter: /.*/, namespace: "left-out" }, () => ({ contents: "export const fetchWeights = null, openResponse = null;\n", loader: "js" }));
     build.onResolve({ filter: /^node-part$/ }, () => ({ path: "node-part", namespace: "node-part" }));
     build.onResolve({ filter: /^page(?:-tokenizer)?$/ }, ({ path }) => ({ path, namespace: "page" }));
     build.onLoad({ filter: /.*/, namespace: "page" }, ({ path }) => ({

@@ -1,6 +1,8 @@
 // A model that generates, on a device: two programs with their weights and caches, which one generation at a time uses.
 import type { Generation } from "../program/generation.js";
 import { type Device, type DeviceLostError, InputError, openDevice, RuntimeError } from "../runtime/index.js";
+import { isResponse } from "../runtime/weights.js";
+import { openResponse } from "../runtime/weights/fetched.js";
 import { checkOptions, checkPrompts, type Limits } from "./check.js";
 import { samplingTables } from "./options.js";
 import { leave, type Place, placeOn } from "./place.js";
@@ -13,7 +15,9 @@ import type { GeneratedToken, GenerateOptions, GeneratorOptions, Summary, Weight
  */
 export async function createGenerator(generation: Generation, device: Device, weights?: WeightsInput, options: GeneratorOptions = {}): Promise<Generator> {
   const limits = checkOptions(generation, options);
-  return new Generator(await placeOn(generation, device, weights, limits, options), limits, weights, options);
+  // Both programs read them, and another device may.
+  const kept = isResponse(weights) ? await openResponse(weights, { keep: true, signal: options.signal }) : weights;
+  return new Generator(await placeOn(generation, device, kept, limits, options), limits, kept, options);
 }
 
 export class Generator {

@@ -18,6 +18,7 @@ export { Session } from "./session.js";
 export type { Inputs, LoadOptions, Results, RunOptions, SessionEvent } from "./session-options.js";
 export type { StateValue } from "./states.js";
 export type { WeightsInput } from "./weights.js";
+export type { FetchedFile } from "./weights/fetched.js";
 export { converts, fileDtype, fromBytes, toBytes, type Words } from "./weights/convert.js";
 export { matchWeights, readWeight, type Matched } from "./weights/match.js";
 export { readSafetensors, writeSafetensors, type TensorToWrite } from "./weights/safetensors.js";

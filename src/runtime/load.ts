@@ -18,7 +18,7 @@ export async function load(program: Program, device: Device, weights?: WeightsIn
   options.signal?.throwIfAborted();
   checkRequirements(program, device);
   const session = new Session(program, device, options);
-  const values = await locateWeights(program, weights, checkSeed(options.seed ?? 0));
+  const values = await locateWeights(program, weights, checkSeed(options.seed ?? 0), options.signal);
   try {
     await session.prepare(values, options);
     return session;

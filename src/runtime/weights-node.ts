@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { open, readFile, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Program, ProgramWeight } from "../program/program.js";
 import { WeightsError } from "./errors.js";
 import { leftover } from "./leftovers-node.js";
@@ -14,8 +15,9 @@ const INDEX = "model.safetensors.index.json";
 const SINGLE = "model.safetensors";
 const MOST_INDEX_BYTES = 100_000_000;
 
-/** Opens a safetensors file, an index of shards (`….index.json`), or a folder that holds either under its usual name. Throws WeightsError. */
-export async function openWeights(path: string): Promise<WeightSource> {
+/** Opens a safetensors file, an index of shards (`….index.json`), or a folder that holds either under its usual name, by path or `file:` address. Throws WeightsError. */
+export async function openWeights(place: string): Promise<WeightSource> {
+  const path = /^file:/i.test(place) ? fileURLToPath(place) : place;
   return reaching("open", path, async () => {
     if ((await stat(path)).isDirectory()) {
       for (const name of [INDEX, SINGLE]) if (await exists(join(path, name))) return openWeights(join(path, name));

@@ -9,13 +9,23 @@ import { HalfPieces } from "./weights/half-pieces.js";
 import { forEachPiece, partOf, type OpenPanels } from "./weights/layout.js";
 import { matchWeights, readWeight } from "./weights/match.js";
 import { readSafetensors } from "./weights/safetensors.js";
+import type { FetchedFile, FetchedWeights, FetchOptions } from "./weights/fetched.js";
 import type { WeightSource } from "./weights/source.js";
 
 /**
- * Weights for `load`: the bytes of a safetensors file, an opened one, in Node its path (or that of a folder or an index of shards), or a
- * function that gives each weight's values. Without any, weights start from the seed.
+ * Weights for `load`: where a safetensors file is, what `fetch` gave of it, its bytes, an opened one, or a function that gives each weight's values. Without any, weights start from the seed.
+ *
+ * A text is an address in a page; in Node it is one where it begins with `http:`, `https:` or `file:`, else the path of a file, a folder or an index of shards. What comes over the network is read as
+ * it comes, and its header held against the model before room is made for any of it. A response can be read once.
  */
-export type WeightsInput = ArrayBuffer | Uint8Array | string | WeightSource | ((weight: ProgramWeight) => Words | Promise<Words>);
+export type WeightsInput =
+  | ArrayBuffer
+  | Uint8Array
+  | string
+  | { readonly href: string }
+  | FetchedFile
+  | WeightSource
+  | ((weight: ProgramWeight) => Words | Promise<Words>);
 
 /** Values of one weight at a time. */
 export interface WeightValues {
@@ -24,26 +34,39 @@ export interface WeightValues {
   close(): Promise<void>;
 }
 
-/** Finds out where each weight comes from; throws WeightsError, before any is read, where a checkpoint does not fit the program. */
-export async function locateWeights(program: Program, input: WeightsInput | undefined, seed: number): Promise<WeightValues> {
+/** Finds out where each weight comes from; throws WeightsError, before any is read, where a checkpoint does not fit the program. `signal` ends what is fetched. */
+export async function locateWeights(program: Program, input: WeightsInput | undefined, seed: number, signal?: AbortSignal): Promise<WeightValues> {
   const keepOpen = async (): Promise<void> => {};
   if (input === undefined) return { values: async (weight) => initialValues(weight, seed), close: keepOpen };
   if (typeof input === "function") return { values: async (weight) => checkValues(weight, await input(weight)), close: keepOpen };
-  const opened = typeof input === "string";
-  const source = opened ? await openPath(input) : input instanceof ArrayBuffer || input instanceof Uint8Array ? readSafetensors(input) : input;
+  const opened = await openGiven(input, signal === undefined ? {} : { signal });
+  const source = opened ?? (input as WeightSource); // the one kind that is left
   try {
     const matched = matchWeights(program, source);
-    return { values: (weight) => readWeight(weight, matched.get(weight)!, source), close: opened ? () => source.close() : keepOpen };
+    if (isFetched(source)) source.only(new Set([...matched.values()].flat()));
+    return { values: (weight) => readWeight(weight, matched.get(weight)!, source), close: opened ? () => opened.close() : keepOpen };
   } catch (error) {
-    if (opened) await source.close();
+    await opened?.close();
     throw error;
   }
 }
 
-async function openPath(path: string): Promise<WeightSource> {
-  if (!inNode()) throw new WeightsError(`a page cannot open ${path}`, { hint: "fetch the file and give its ArrayBuffer" });
-  return (await import("./weights-node.js")).openWeights(path);
+/** What must be opened first; null where somebody has done so. */
+async function openGiven(input: Exclude<WeightsInput, (weight: ProgramWeight) => unknown>, options: FetchOptions): Promise<WeightSource | null> {
+  if (input instanceof ArrayBuffer || input instanceof Uint8Array) return readSafetensors(input);
+  if (isResponse(input)) return (await import("./weights/fetched.js")).openResponse(input, options);
+  if (typeof input !== "string" && !("href" in input)) return null;
+  const place = typeof input === "string" ? input : input.href;
+  if (inNode() && (/^file:/i.test(place) || (typeof input === "string" && !/^https?:/i.test(place))))
+    return (await import("./weights-node.js")).openWeights(place);
+  return (await import("./weights/fetched.js")).fetchWeights(place, options);
 }
+
+/** Whether it is what `fetch` gave. */
+export const isResponse = (input: WeightsInput | undefined): input is FetchedFile =>
+  typeof input === "object" && "headers" in input && "bodyUsed" in input && "status" in input;
+
+const isFetched = (source: WeightSource): source is FetchedWeights => "only" in source;
 
 function checkValues(weight: ProgramWeight, words: Words): Words {
   const elements = weight.shape.reduce((n, d) => n * d, 1);

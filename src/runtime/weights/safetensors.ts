@@ -30,15 +30,15 @@ export function headerBytes(prefix: Uint8Array, fileBytes: number, file: string)
   return Number(size);
 }
 
-/** Checks a whole header before anything is allocated: every range lies in the file, none overlaps, none is missing. */
-export function parseHeader(header: Uint8Array, fileBytes: number, file: string): FileHeader {
+/** Checks a whole header before anything is allocated: every range lies in the file, none overlaps, none is missing. `fileBytes` is null where nobody knows them. */
+export function parseHeader(header: Uint8Array, fileBytes: number | null, file: string): FileHeader {
   const json = headerJson(header, file);
   const data = PREFIX_BYTES + header.length;
   const tensors = new Map<string, FileTensor>();
   let metadata: ReadonlyMap<string, string> = new Map();
   for (const [key, entry] of json) {
     if (key === "__metadata__") metadata = parseMetadata(entry, file);
-    else tensors.set(key, parseEntry(key, entry, data, fileBytes, file));
+    else tensors.set(key, parseEntry(key, entry, data, fileBytes ?? Infinity, file));
   }
   checkRanges(tensors, data, fileBytes, file);
   return { tensors, metadata };
@@ -91,7 +91,7 @@ function parseEntry(key: string, entry: Json, data: number, fileBytes: number, f
 }
 
 /** The tensors must fill the data without a gap or an overlap. */
-function checkRanges(tensors: ReadonlyMap<string, FileTensor>, data: number, fileBytes: number, file: string): void {
+function checkRanges(tensors: ReadonlyMap<string, FileTensor>, data: number, fileBytes: number | null, file: string): void {
   const inOrder = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   let end = data;
   for (const [key, t] of inOrder) {
@@ -99,7 +99,7 @@ function checkRanges(tensors: ReadonlyMap<string, FileTensor>, data: number, fil
     if (t.offset > end) throw new WeightsError(`${file}: ${t.offset - end} bytes before tensor ${JSON.stringify(key)} belong to none`);
     end = t.offset + t.bytes;
   }
-  if (end < fileBytes) throw new WeightsError(`${file}: ${fileBytes - end} bytes at the end belong to no tensor`);
+  if (fileBytes !== null && end < fileBytes) throw new WeightsError(`${file}: ${fileBytes - end} bytes at the end belong to no tensor`);
 }
 
 const isObject = (json: Json | undefined): json is ReadonlyMap<string, Json> => json instanceof Map;

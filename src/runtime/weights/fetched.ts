@@ -1,0 +1,245 @@
+// Weights over the network: a safetensors file read as it comes. Its header is held against the model before anything of it is made room for.
+import { shownName } from "../../size/shown.js";
+import { WeightsError } from "../errors.js";
+import { headerBytes, parseHeader, type FileTensor } from "./safetensors.js";
+import type { WeightSource } from "./source.js";
+
+/** What `fetch` gives, in words that need no types of a page. */
+export interface FetchedFile {
+  readonly ok: boolean;
+  readonly status: number;
+  readonly statusText: string;
+  readonly type: string;
+  readonly url: string;
+  readonly headers: { get(name: string): string | null };
+  readonly bodyUsed: boolean;
+  /** A stream of bytes. */
+  readonly body: object | null;
+}
+
+export interface FetchedWeights extends WeightSource {
+  /** Tensors that will be read; the bytes of others are passed over. */
+  only(keys: ReadonlySet<string>): void;
+}
+
+export interface FetchOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Whether a tensor can be read again, for which all that is read stays in memory. */
+  readonly keep?: boolean;
+}
+
+/** Asks for a file, and reads its header. Throws WeightsError, and what the signal was aborted with. */
+export async function fetchWeights(url: string, options: FetchOptions = {}): Promise<FetchedWeights> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  let response: FetchedFile;
+  try {
+    response = await fetch(url, signal ? { signal } : {});
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw unreachable(url, cause);
+  }
+  return openResponse(response, options, url);
+}
+
+/** Reads the header of what was fetched. */
+export async function openResponse(response: FetchedFile, options: FetchOptions = {}, url = response.url): Promise<FetchedWeights> {
+  const name = shownName(url || "the response");
+  if (response.type === "opaque") throw new WeightsError(`${name} was fetched in a way that lets nobody read it`, { hint: "fetch it without mode: no-cors" });
+  if (response.bodyUsed || response.body === null)
+    throw new WeightsError(`${name} has nothing to read${response.bodyUsed ? " any more" : ""}`, { hint: "a response can be read once: give its URL" });
+  const stream = new ByteStream(response.body as ReadableStream<Uint8Array>, name, options.signal); // the body of a fetch
+  try {
+    if (!response.ok) throw refused(name, response);
+    const size = sizeOf(response);
+    const prefix = await stream.collect(8);
+    const header = await stream.collect(headerSize(prefix, size, name, response.headers.get("content-type")));
+    return new Streamed(name, parseHeader(header, size, name).tensors, stream, options.keep ?? false);
+  } catch (error) {
+    await stream.cancel();
+    throw error;
+  }
+}
+
+/** Bytes of the file; null where the server does not say, or may count them packed. */
+function sizeOf({ headers, type }: FetchedFile): number | null {
+  const length = headers.get("content-length");
+  // Another origin's encoding is not shown.
+  return length === null || !/^\d+$/.test(length) || type === "cors" || headers.get("content-encoding") !== null ? null : Number(length);
+}
+
+/** The header's bytes; where it is none, what was sent instead. */
+function headerSize(prefix: Uint8Array, size: number | null, name: string, type: string | null): number {
+  const begins = new TextDecoder("latin1").decode(prefix);
+  if (begins.trimStart().startsWith("<")) {
+    const hint = "many servers answer so where there is no such file";
+    throw new WeightsError(`${name} is no safetensors file: the server sent a page${type ? ` (${shownName(type)})` : ""}`, { hint });
+  }
+  if (begins === "version ")
+    throw new WeightsError(`${name} is no safetensors file: it looks like the pointer that Git LFS leaves in place of one`, { hint: "serve the file itself" });
+  return headerBytes(prefix, size ?? Infinity, name);
+}
+
+function refused(name: string, { status, statusText }: FetchedFile): WeightsError {
+  const hint = new Map([
+    [404, "is the address right?"],
+    [401, "the server wants to know who asks: fetch it with credentials, and give the response"],
+    [403, "the server does not let it be read"],
+  ]).get(status);
+  return new WeightsError(
+    `${name} cannot be had: the server answered ${status}${statusText ? ` ${shownName(statusText)}` : ""}`,
+    hint === undefined ? {} : { hint },
+  );
+}
+
+/** A page is not told why; whether the file is another origin's is the most that it can know. */
+function unreachable(url: string, cause: unknown): WeightsError {
+  const reason = reasonOf(cause);
+  const page = (globalThis as { readonly location?: { readonly href: string; readonly origin: string } }).location;
+  const foreign = page !== undefined && URL.canParse(url, page.href) && new URL(url, page.href).origin !== page.origin;
+  const hint = foreign
+    ? `if the server is up, it must allow pages of ${page.origin} to read the file: Access-Control-Allow-Origin`
+    : "is the address right, and the server up?";
+  return new WeightsError(`${shownName(url)} cannot be reached: ${reason}`, { hint, cause });
+}
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const inner = cause.cause;
+  const reason = inner instanceof AggregateError && inner.errors.length > 0 ? (inner.errors[0] as unknown) : inner; // one for each address of a host
+  return shownName(reason instanceof Error && reason.message !== "" ? reason.message : cause.message);
+}
+
+/** Tensors in the order of the file, each made room for when its bytes come. */
+class Streamed implements FetchedWeights {
+  readonly #order: readonly (readonly [string, FileTensor])[];
+  readonly #held = new Map<string, Uint8Array>();
+  #wanted: ReadonlySet<string> | null = null;
+  /** How many of them came. */
+  #came = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    readonly name: string,
+    readonly tensors: ReadonlyMap<string, FileTensor>,
+    private readonly stream: ByteStream,
+    private readonly keep: boolean,
+  ) {
+    this.#order = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
+  }
+
+  only(keys: ReadonlySet<string>): void {
+    this.#wanted = keys;
+  }
+
+  /** One at a time: there is one stream. */
+  read(key: string): Promise<Uint8Array> {
+    const own = this.#turn.then(
+      () => this.#read(key),
+      () => this.#read(key),
+    );
+    this.#turn = own;
+    return own;
+  }
+
+  async #read(key: string): Promise<Uint8Array> {
+    if (!this.tensors.has(key)) throw new WeightsError(`${this.name} has no tensor ${JSON.stringify(key)}`);
+    while (!this.#held.has(key) && this.#came < this.#order.length) {
+      const [next, { bytes }] = this.#order[this.#came]!;
+      if (next === key || (this.#wanted?.has(next) ?? true)) this.#held.set(next, await this.stream.readInto(new Uint8Array(bytes)));
+      else await this.stream.skip(bytes);
+      if (++this.#came === this.#order.length) await this.stream.expectEnd();
+    }
+    const data = this.#held.get(key);
+    if (data === undefined)
+      throw new WeightsError(`${this.name}: tensor ${JSON.stringify(key)} has gone by already`, { hint: "a response can be read once: give its URL" });
+    if (!this.keep) this.#held.delete(key);
+    return data;
+  }
+
+  close(): Promise<void> {
+    this.#held.clear();
+    return this.stream.cancel();
+  }
+}
+
+/** Bytes in the order in which they come. */
+class ByteStream {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #rest: Uint8Array = new Uint8Array(0);
+  #read = 0;
+  #ended = false;
+
+  constructor(
+    stream: ReadableStream<Uint8Array>,
+    private readonly name: string,
+    private readonly signal: AbortSignal | undefined,
+  ) {
+    this.#reader = stream.getReader();
+  }
+
+  /** So many bytes, of which somebody says that they are there: room is made as they come. */
+  async collect(bytes: number): Promise<Uint8Array> {
+    const pieces: Uint8Array[] = [];
+    for (let left = bytes; left > 0;) {
+      const piece = await this.#some(left);
+      pieces.push(piece);
+      left -= piece.length;
+    }
+    const out = new Uint8Array(bytes);
+    let at = 0;
+    for (const piece of pieces) {
+      out.set(piece, at);
+      at += piece.length;
+    }
+    return out;
+  }
+
+  async readInto(target: Uint8Array): Promise<Uint8Array> {
+    for (let at = 0; at < target.length;) {
+      const piece = await this.#some(target.length - at);
+      target.set(piece, at);
+      at += piece.length;
+    }
+    return target;
+  }
+
+  async skip(bytes: number): Promise<void> {
+    for (let left = bytes; left > 0;) left -= (await this.#some(left)).length;
+  }
+
+  async expectEnd(): Promise<void> {
+    if (this.#rest.length > 0 || (await this.#next())) throw new WeightsError(`${this.name}: bytes behind byte ${this.#read} belong to no tensor`);
+  }
+
+  /** Lets the rest go. */
+  async cancel(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    await this.#reader.cancel();
+  }
+
+  /** One to `most` bytes; throws where there are no more. */
+  async #some(most: number): Promise<Uint8Array> {
+    while (this.#rest.length === 0) if (!(await this.#next())) throw new WeightsError(`${this.name} is truncated: it ends at byte ${this.#read}`);
+    const piece = this.#rest.subarray(0, most);
+    this.#rest = this.#rest.subarray(piece.length);
+    this.#read += piece.length;
+    return piece;
+  }
+
+  /** False at the end. */
+  async #next(): Promise<boolean> {
+    this.signal?.throwIfAborted();
+    try {
+      const { done, value } = await this.#reader.read();
+      if (value) this.#rest = value;
+      this.#ended = done;
+      return !done;
+    } catch (cause) {
+      this.#ended = true;
+      this.signal?.throwIfAborted();
+      throw new WeightsError(`${this.name} broke off after ${this.#read} bytes: ${reasonOf(cause)}`, { cause });
+    }
+  }
+}
