@@ -129,6 +129,7 @@ function emitStep(step: PlanStep, kernels: Kernels, work: number): ProgramStep {
         slots: step.buffers,
         uniforms: step.uniforms.map(emitUniform),
         workgroups: sizeText(step.workgroups),
+        ...(step.standIn && { standIn: { ...step.standIn, workgroups: sizeText(step.standIn.workgroups) } }),
         work,
       };
     case "copy":

@@ -245,11 +245,35 @@ export type ProgramStep =
        * the device's limit; the kernel numbers them `workgroup_id.x + workgroup_id.y · num_workgroups.x` and guards.
        */
       readonly workgroups: SizeText;
+      /** Where it may be dispatched instead of one of the steps right behind it. */
+      readonly standIn?: ProgramStandIn;
       /** Of `works`; null where nobody says. Steps of one work follow one another; they may be alternatives, all but one of which have no workgroups. */
       readonly work: number | null;
     }
   | { readonly kind: "copy"; readonly from: number; readonly to: number; readonly bytes: SizeText; readonly work: number | null }
   | { readonly kind: "clear"; readonly slot: number; readonly bytes: SizeText; readonly work: number | null };
+
+/**
+ * A step that computes, to the bit, what one of the next `steps` does, whichever has workgroups at the sizes of a run. What stands in is compiled sooner, or compiled anyway, and
+ * what it stands in for is faster once it is compiled; or it knows more of what it is given.
+ */
+export interface ProgramStandIn {
+  readonly steps: number;
+  readonly workgroups: SizeText;
+  readonly where: StandInCase;
+}
+
+/**
+ * `spared`: while the other's kernel has not been compiled, in runs in which its work has at most `each` floating-point operations, `total` in all. Only where kernels are
+ * compiled slowly. `promised`: in runs whose caller promises this (`RunOptions.promises`).
+ */
+export type StandInCase =
+  | { readonly kind: "spared"; readonly each: number; readonly total: number }
+  | { readonly kind: "promised"; readonly promise: RunPromise };
+
+/** What a caller may promise of a run. greedy: the states of sampling ask for the likeliest token of every sequence, as the logits come, and for no log-probability. */
+export const PROMISES = ["greedy"] as const;
+export type RunPromise = (typeof PROMISES)[number];
 
 /** What one step, or several that belong together, compute, and what that costs. */
 export interface ProgramWork {

@@ -3,6 +3,7 @@ import { isFloat, type DType } from "../size/dtype.js";
 import {
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
+  PROMISES,
   VALUE_FORMS,
   type CountedTable,
   type Program,
@@ -11,6 +12,7 @@ import {
   type ProgramOrigin,
   type ProgramOutput,
   type ProgramSlot,
+  type ProgramStandIn,
   type ProgramState,
   type ProgramStep,
   type ProgramTable,
@@ -18,6 +20,7 @@ import {
   type ProgramWeight,
   type ProgramWeightSlot,
   type ProgramWork,
+  type StandInCase,
   weightBytes,
 } from "./program.js";
 import { checkWeightSlots, elementsOf, readLayout, readPart } from "./layout.js";
@@ -349,7 +352,8 @@ class ProgramReader {
     }
   }
   #dispatch(r: Reader, kernels: readonly ProgramKernel[], work: number | null): ProgramStep {
-    r.fields(["kind", "kernel", "slots", "uniforms", "workgroups", "work"]);
+    const stands = r.isObject() && Object.hasOwn(r.value as object, "standIn");
+    r.fields(["kind", "kernel", "slots", "uniforms", "workgroups", ...(stands ? ["standIn"] : []), "work"]);
     const kernel = r.get("kernel").index(kernels.length);
     const { access, uniforms: words } = kernels[kernel]!;
     const slots = r.get("slots").list((s) => this.#slot(s), MOST_DIMENSIONS);
@@ -360,13 +364,32 @@ class ProgramReader {
       if (a === "read_write" && slots.indexOf(slots[i]!) !== slots.lastIndexOf(slots[i]!))
         r.get("slots").fail(`bind slot ${slots[i]!} twice, once to be written`);
     });
-    return { kind: "dispatch", kernel, slots, uniforms, workgroups: this.#symbols.size(r.get("workgroups")), work };
+    const standIn = stands ? { standIn: this.#standIn(r.get("standIn")) } : {};
+    return { kind: "dispatch", kernel, slots, uniforms, workgroups: this.#symbols.size(r.get("workgroups")), ...standIn, work };
+  }
+  #standIn(r: Reader): ProgramStandIn {
+    r.fields(["steps", "workgroups", "where"]);
+    return { steps: r.get("steps").integer(1, MOST_DIMENSIONS), workgroups: this.#symbols.size(r.get("workgroups")), where: readCase(r.get("where")) };
   }
 }
 
 function readRequirements(r: Reader): Requirements {
   r.fields(["features", "subgroupSize"]);
   return { features: r.get("features").list((f) => f.oneOf(FEATURES), FEATURES.length), subgroupSize: r.get("subgroupSize").orNull(readSubgroupSize) };
+}
+
+function readCase(r: Reader): StandInCase {
+  const kind = r.get("kind").oneOf(["spared", "promised"]);
+  switch (kind) {
+    case "spared":
+      r.fields(["kind", "each", "total"]);
+      return { kind, each: r.get("each").integer(0), total: r.get("total").integer(0) };
+    case "promised":
+      r.fields(["kind", "promise"]);
+      return { kind, promise: r.get("promise").oneOf(PROMISES) };
+    default:
+      return kind satisfies never;
+  }
 }
 
 function readFloat(r: Reader): { readonly f32: number } {

@@ -2,10 +2,12 @@
 import type { LiveValue } from "./extents.js";
 import type { InputValue } from "./inputs.js";
 import type { OutputSelection, Result } from "./outputs.js";
+import type { RunPromise } from "../program/program.js";
 import type { Session } from "./session.js";
 
 /** What a session reports while it loads, and when its buffers grow. */
 export type SessionEvent =
+  /** Kernels that were compiled, of those that loading or a run waits for; weights that were read. */
   | { readonly kind: "kernels" | "weights"; readonly done: number; readonly total: number }
   | {
       readonly kind: "grow";
@@ -30,6 +32,11 @@ export interface LoadOptions {
   readonly weightsOf?: Session;
   /** How many runs may be under way on the device at once, each with a buffer that its results are read back through. Default 1. */
   readonly inFlight?: number;
+  /**
+   * When kernels are compiled. load: those that a run at `max` needs when loading, others when a run first needs them. run: all when a run first needs them, for a caller that knows
+   * what it will run better than `max` says. A software device compiles a kernel when it is first dispatched, whichever it is. Default load.
+   */
+  readonly compile?: "load" | "run";
   /** Ends loading between two steps of it. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: SessionEvent) => void;
@@ -42,6 +49,8 @@ export interface RunOptions extends OutputSelection {
   readonly lengths?: readonly number[] | Uint32Array | Int32Array;
   readonly live?: Readonly<Record<string, LiveValue>>;
   readonly seed?: number;
+  /** What the caller knows of the states, by which a simpler kernel may do. A promise that is not kept gives wrong results. */
+  readonly promises?: readonly RunPromise[];
   /** Drops a run that has not started on the device. */
   readonly signal?: AbortSignal;
 }

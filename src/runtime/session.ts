@@ -1,5 +1,5 @@
 // A session: a program with its weights on a device, its buffers made once, ready to run again and again.
-import type { Program } from "../program/program.js";
+import type { Program, RunPromise } from "../program/program.js";
 import type { Axis, RunSizes } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
 import { Allocator } from "./allocator.js";
@@ -11,13 +11,15 @@ import { checkLengths, checkLive, checkMax, checkSeed, inferExtents } from "./ex
 import { flattenAll, packInput } from "./inputs.js";
 import { growthMessage, Prediction } from "./memory.js";
 import { readOutput, type Result } from "./outputs.js";
-import { compilePipelines } from "./pipelines.js";
+import { FirstRuns } from "./first-runs.js";
+import { Pipelines } from "./pipelines.js";
 import { keepingStates } from "./profile/states.js";
 import { profileSteps, type Profile, type ProfileOptions } from "./profile/profile.js";
 import { type Resolved, Resolver } from "./resolver.js";
 import { type Selection, Selections } from "./selections.js";
 import { parseAxes, SizeTable } from "./sizes.js";
 import type { Inputs, LoadOptions, Results, RunOptions, SessionEvent } from "./session-options.js";
+import { Setting } from "./setting.js";
 import { Staging } from "./staging.js";
 import { StateRoom } from "./state-room.js";
 import { readStates, sharedStates, sharedWeights, type StateValue, writeStates } from "./states.js";
@@ -31,6 +33,7 @@ interface Call {
   readonly resolved: Resolved;
   readonly seed: number;
   readonly selection: Selection;
+  readonly promises: readonly RunPromise[];
   readonly words: readonly Words[];
   readonly signal: AbortSignal | undefined;
 }
@@ -54,9 +57,10 @@ export class Session {
   readonly #seed: number;
   readonly #live: ReadonlyMap<string, Rational>;
   readonly #selections: Selections;
+  readonly #pipelines: Pipelines;
   #steps: Steps | null = null;
-  /** Sizes whose uniforms and tables the device has. */
-  #current: Resolved | null = null;
+  #firstRuns: FirstRuns | null = null;
+  #setting: Setting | null = null;
   #queue: Promise<unknown> = Promise.resolve();
   /** Runs that the device has, and whose results are not read yet. */
   readonly #reading = new Set<Promise<unknown>>();
@@ -86,6 +90,8 @@ export class Session {
     const of = (session: Session): { readonly program: Program; readonly buffers: Buffers } => ({ program: session.program, buffers: session.#buffers });
     const shared = new Map([...(statesOf ? sharedStates(program, of(statesOf)) : []), ...(weightsOf ? sharedWeights(program, of(weightsOf)) : [])]);
     this.#shared = new Set(shared.keys());
+    const others = [statesOf, weightsOf].flatMap((owner) => (owner ? [owner.#pipelines] : []));
+    this.#pipelines = new Pipelines(device, program, others);
     this.#allocator = new Allocator(device.gpu);
     this.#buffers = new Buffers(device, this.#allocator, program, { lasting, shared });
     this.#staging = new Staging(device, this.#allocator, { count: inFlight });
@@ -99,26 +105,37 @@ export class Session {
     return { buffers: this.#allocator.made, bytes: this.#allocator.bytes };
   }
 
+  /** Milliseconds in which runs waited for kernels to be compiled, so far. */
+  get compiling(): number {
+    return this.#firstRuns?.milliseconds ?? 0;
+  }
+
   /** The part of `load` that talks to the device. */
   async prepare(weights: WeightValues, options: LoadOptions): Promise<void> {
     const most = this.#resolveMost(options.max);
     await this.#buffers.ensure(this.#bytesOf(most));
     options.signal?.throwIfAborted();
-    const pipelines = await compilePipelines(this.device, this.program, (done, total) => this.#onProgress({ kind: "kernels", done, total }));
-    options.signal?.throwIfAborted();
     await checked(this.device, "prepare a program", () => {
-      this.#steps = new Steps(this.device, this.#allocator, this.program, this.#table, pipelines);
+      const steps = (this.#steps = new Steps(this.device, this.#allocator, this.program, this.#table, this.#pipelines));
+      const [device, buffers, pipelines] = [this.device, this.#buffers, this.#pipelines];
+      this.#firstRuns = new FirstRuns({ device, steps, buffers, pipelines, tell: this.#onProgress });
+      this.#setting = new Setting(steps, this.#tables, this.#firstRuns);
       this.#steps.bind(this.#buffers);
       this.#staging.ensure(this.#stagingOf(most));
       this.#buffers.replacedElsewhere();
       if (!this.#statesOf) this.#room.begin(this.device, this.#buffers);
     });
     this.#prediction.expect(most.run, this.#allocator.bytes);
+    // Compiled by other threads while this one reads weights.
+    const compiled = options.compile === "run" ? null : this.#firstRuns!.load(this.#resolveMost(options.max).values);
+    compiled?.catch(() => {}); // looked at below, unless reading the weights throws
     await uploadWeights(this.device, this.program, this.#buffers, weights, {
       signal: options.signal,
       shared: this.#shared,
       progress: (done, total) => this.#onProgress({ kind: "weights", done, total }),
     });
+    await compiled;
+    options.signal?.throwIfAborted();
   }
 
   /**
@@ -183,8 +200,8 @@ export class Session {
       if (grown.size > 0) this.#prediction.expect(resolved.run, this.#allocator.bytes);
       this.#room.set(resolved.run);
       begin(moves);
-      this.#newBuffers(grown);
-      this.#current = null;
+      this.#setting!.newBuffers(this.#buffers, grown);
+      this.#setting!.forget();
     });
   }
 
@@ -227,12 +244,13 @@ export class Session {
     const inputs = flattenAll(this.program, given);
     const extents = inferExtents(this.program, this.#axes, inputs, options.extents);
     const lengths = checkLengths(options.lengths, this.#axes, extents);
-    const resolved = this.#resolver.resolve({ extents, lengths, live: checkLive(this.program, options.live, this.#live) }, this.#current);
+    const resolved = this.#resolver.resolve({ extents, lengths, live: checkLive(this.program, options.live, this.#live) }, this.#setting?.sizes ?? null);
     this.#room.expect(resolved.run);
     return {
       resolved,
       seed: checkSeed(options.seed ?? this.#seed),
       selection: this.#selections.of(options),
+      promises: options.promises ?? [],
       words: this.program.inputs.map((input) => packInput(input, inputs.get(input.name)!, resolved.sizes)),
       signal: options.signal,
     };
@@ -246,10 +264,25 @@ export class Session {
       throw error;
     });
     const { places, copies, bytes } = call.selection.at(resolved);
+    const { needed } = call.selection;
+    // Where anything is new, the sizes come first: by them it is known which kernels the run needs.
+    const known = !this.#setting!.changes(resolved, call.promises) && grown.size === 0 && this.#firstRuns!.isReady(needed);
+    let first = 0;
+    try {
+      if (!known) {
+        await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown));
+        first = await this.#firstRuns!.begin(needed, (body) => this.#onDevice("run a program", body));
+        this.#expectAlive();
+      }
+    } catch (error) {
+      this.#staging.giveBack(staging);
+      throw error;
+    }
     const reading = this.#onDevice("run a program", () => {
-      this.#write(call, resolved, grown);
+      if (known) this.#write(call, resolved, grown);
       const encoder = this.device.gpu.createCommandEncoder();
-      this.#steps!.encode(encoder, this.#buffers, call.selection.needed);
+      this.#steps!.encode(encoder, this.#buffers, needed, first);
+      this.#setting!.ran();
       return this.#staging.read(staging, encoder, this.#buffers, copies, bytes);
     }).finally(() => {
       this.#reading.delete(reading);
@@ -275,6 +308,7 @@ export class Session {
     await this.#drained();
     const { resolved, grown } = await this.#makeRoom(call);
     await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown));
+    await this.#firstRuns!.compile(call.selection.needed);
     const [program, device, buffers, steps, axes] = [this.program, this.device, this.#buffers, this.#steps!, this.#axes];
     return this.#onDevice("profile a program", () =>
       keepingStates(program, device, buffers, () =>
@@ -288,8 +322,9 @@ export class Session {
     this.#expectAlive();
     signal?.throwIfAborted();
     // A run before this one may have brought the same sizes to the device.
-    const resolved = this.#current?.key === wanted.key ? this.#current : wanted;
-    if (resolved !== this.#current) await this.#drained();
+    const current = this.#setting?.sizes ?? null;
+    const resolved = current?.key === wanted.key ? current : wanted;
+    if (resolved !== current) await this.#drained();
     const grown = await this.#grow(resolved);
     this.#expectAlive();
     return { resolved, grown };
@@ -304,8 +339,9 @@ export class Session {
       });
   }
 
-  #write({ seed, words }: Call, resolved: Resolved, grown: ReadonlySet<number>): void {
-    this.#setSizes(resolved, grown, seed);
+  #write({ seed, words, promises }: Call, resolved: Resolved, grown: ReadonlySet<number>): void {
+    this.#setting!.newBuffers(this.#buffers, grown);
+    this.#setting!.set(resolved, promises, seed);
     this.#writeInputs(words);
   }
 
@@ -343,7 +379,7 @@ export class Session {
   /** Makes room for a run; the slots that are new. */
   async #grow(resolved: Resolved): Promise<ReadonlySet<number>> {
     const replaced = this.#buffers.replacedElsewhere();
-    if (resolved === this.#current) return replaced;
+    if (resolved === this.#setting!.sizes) return replaced;
     const before = this.#allocator.made;
     const grown = new Set([...replaced, ...(await this.#buffers.ensure(this.#bytesOf(resolved)))]);
     if (this.#disposed) return grown;
@@ -354,25 +390,6 @@ export class Session {
     this.#prediction.expect(resolved.run, bytes);
     this.#onProgress({ kind: "grow", buffers, bytes, message: growthMessage(this.program.model, resolved.run, bytes) });
     return grown;
-  }
-
-  #setSizes(resolved: Resolved, grown: ReadonlySet<number>, seed: number): void {
-    // Not yet current where anything below throws.
-    const changed = resolved !== this.#current;
-    this.#current = null;
-    this.#newBuffers(grown);
-    if (changed) {
-      this.#steps!.setSizes(resolved.values);
-      this.#tables.write(resolved.run, resolved.sizes);
-    }
-    this.#tables.writeSeed(seed);
-    this.#current = resolved;
-  }
-
-  #newBuffers(slots: ReadonlySet<number>): void {
-    if (slots.size === 0) return;
-    this.#steps!.bind(this.#buffers);
-    this.#tables.forget();
   }
 
   #writeInputs(words: readonly Words[]): void {

@@ -1,15 +1,16 @@
 // The steps of a program made ready for the device: uniform words laid out, bindings grouped, workgroups counted, commands encoded.
-import type { Program, ProgramStep } from "../program/program.js";
+import type { Program, ProgramStep, RunPromise, StandInCase } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
 import { LimitError } from "./errors.js";
 import type { Allocator } from "./allocator.js";
 import { BUFFER_USAGE } from "./gpu-flags.js";
-import type { Pipeline } from "./pipelines.js";
+import type { Pipelines } from "./pipelines.js";
 import type { SizeIndex, SizeTable } from "./sizes.js";
+import { StandIns } from "./stand-ins.js";
 import { UniformLayout, type Word } from "./uniforms.js";
 
-type Step =
+export type Step =
   | {
       readonly kind: "dispatch";
       readonly kernel: number;
@@ -17,6 +18,9 @@ type Step =
       /** Of its words in the uniform buffer; −1 for none. */ readonly offset: number;
       readonly words: number;
       readonly workgroups: SizeIndex;
+      readonly standIn: { readonly steps: number; readonly workgroups: SizeIndex; readonly where: StandInCase } | null;
+      /** Of what it computes; null where nobody says. */
+      readonly flops: SizeIndex | null;
       readonly group: string;
     }
   | { readonly kind: "copy"; readonly from: number; readonly to: number; readonly bytes: SizeIndex }
@@ -35,7 +39,7 @@ export class Steps {
   readonly #device: Device;
   readonly #allocator: Allocator;
   readonly #program: Program;
-  readonly #pipelines: readonly Pipeline[];
+  readonly #pipelines: Pipelines;
   readonly #steps: readonly Step[];
   /** Words of the whole uniform buffer, by place. */
   readonly #words: readonly { readonly at: number; readonly word: Word }[];
@@ -44,9 +48,10 @@ export class Steps {
   readonly #groups = new Map<string, GPUBindGroup>();
   /** Workgroups of each dispatch, bytes of each copy and clear, for the sizes now set. */
   readonly #amounts: Float64Array;
+  readonly #standIns: StandIns;
   #layoutOf: readonly (readonly [number, number])[] = [];
 
-  constructor(device: Device, allocator: Allocator, program: Program, sizes: SizeTable, pipelines: readonly Pipeline[]) {
+  constructor(device: Device, allocator: Allocator, program: Program, sizes: SizeTable, pipelines: Pipelines) {
     this.#device = device;
     this.#allocator = allocator;
     this.#program = program;
@@ -57,19 +62,29 @@ export class Steps {
     this.#uniformData = new Uint32Array(layout.bytes / 4);
     this.#uniforms = allocator.create({ label: "uniforms", size: layout.bytes, usage: BUFFER_USAGE.uniform | BUFFER_USAGE.copyDst });
     this.#amounts = new Float64Array(this.#steps.length);
+    this.#standIns = new StandIns(this.#steps, pipelines, device.info.software);
   }
 
-  /** Sets the sizes of the coming runs: writes uniforms, counts workgroups. Throws LimitError where a dispatch is larger than the device allows. */
-  setSizes(values: Float64Array): void {
-    const limit = this.#device.info.limits.maxComputeWorkgroupsPerDimension;
-    const folds: (readonly [number, number])[] = [];
+  /** Tells that the steps were handed over once; whether others would be now. */
+  ran(): boolean {
+    return this.#standIns.ran();
+  }
+
+  /**
+   * Sets the sizes of the coming runs, and what is promised of them: writes uniforms, counts workgroups, lets steps stand in for others. Throws LimitError where a dispatch is
+   * larger than the device allows.
+   */
+  setSizes(values: Float64Array, promises: readonly RunPromise[] = []): void {
     this.#steps.forEach((step, i) => {
       const amount = values[step.kind === "dispatch" ? step.workgroups : step.bytes]!;
       if (Number.isNaN(amount)) throw new Error(`modc bug: step ${i} has no whole size`);
       this.#amounts[i] = amount;
-      folds.push(step.kind === "dispatch" ? fold(amount, limit, () => this.#program.kernels[step.kernel]!.name) : [0, 0]);
     });
-    this.#layoutOf = folds;
+    this.#standIns.choose(values, this.#amounts, promises);
+    const limit = this.#device.info.limits.maxComputeWorkgroupsPerDimension;
+    this.#layoutOf = this.#steps.map((step, i) =>
+      step.kind === "dispatch" ? fold(this.#amounts[i]!, limit, () => this.#program.kernels[step.kernel]!.name) : [0, 0],
+    );
     for (const { at, word } of this.#words) this.#uniformData[at] = "bits" in word ? word.bits : wordOf(values[word.size]!);
     this.#device.gpu.queue.writeBuffer(this.#uniforms, 0, this.#uniformData as Uint32Array<ArrayBuffer>); // made above, unshared
   }
@@ -81,7 +96,7 @@ export class Steps {
       if (step.kind !== "dispatch" || this.#groups.has(step.group)) continue;
       const entries: GPUBindGroupEntry[] = step.slots.map((slot, i) => ({ binding: i + 1, resource: { buffer: buffers.buffer(slot) } }));
       if (step.offset >= 0) entries.push({ binding: 0, resource: { buffer: this.#uniforms, offset: step.offset, size: Math.ceil(step.words / 4) * 16 } });
-      this.#groups.set(step.group, this.#device.gpu.createBindGroup({ layout: this.#pipelines[step.kernel]!.layout, entries }));
+      this.#groups.set(step.group, this.#device.gpu.createBindGroup({ layout: this.#pipelines.layout(step.kernel), entries }));
     }
   }
 
@@ -90,16 +105,29 @@ export class Steps {
     return this.#steps.flatMap((_, i) => (needed[i] && this.#amounts[i]! > 0 ? [i] : []));
   }
 
+  /** Numbers of the kernels that a run at these sizes dispatches. */
+  kernelsAt(values: Float64Array): readonly number[] {
+    const amounts = Float64Array.from(this.#steps, (step) => (step.kind === "dispatch" ? values[step.workgroups]! : 0));
+    this.#standIns.choose(values, amounts, []);
+    return this.#steps.flatMap((step, i) => (step.kind === "dispatch" && amounts[i]! > 0 ? [step.kernel] : []));
+  }
+
   /** Workgroups of a dispatch, bytes of a copy or clear, at the sizes now set. */
   amount(step: number): number {
     return this.#amounts[step]!;
   }
 
-  /** Encodes the steps that are needed, in order. */
-  encode(encoder: GPUCommandEncoder, buffers: Buffers, needed: Uint8Array): void {
+  /** The kernel that a step dispatches; null for one that moves memory. */
+  kernel(step: number): number | null {
+    const found = this.#steps[step]!;
+    return found.kind === "dispatch" ? found.kernel : null;
+  }
+
+  /** Encodes the steps that are needed, in order: all, or those from `first` up to, and without, `end`. */
+  encode(encoder: GPUCommandEncoder, buffers: Buffers, needed: Uint8Array, first = 0, end = this.#steps.length): void {
     let pass: GPUComputePassEncoder | null = null;
     let pipeline: GPUComputePipeline | null = null;
-    for (let i = 0; i < this.#steps.length; i++) {
+    for (let i = first; i < end; i++) {
       if (!needed[i] || this.#amounts[i] === 0) continue;
       const step = this.#steps[i]!;
       if (step.kind === "dispatch") {
@@ -131,7 +159,7 @@ export class Steps {
   }
 
   #dispatch(pass: GPUComputePassEncoder, index: number, step: Dispatch, current: GPUComputePipeline | null): GPUComputePipeline {
-    const { pipeline } = this.#pipelines[step.kernel]!;
+    const pipeline = this.#pipelines.pipeline(step.kernel);
     if (pipeline !== current) pass.setPipeline(pipeline);
     pass.setBindGroup(0, this.#groups.get(step.group));
     const [x, y] = this.#layoutOf[index]!;
@@ -169,7 +197,10 @@ function prepare(step: ProgramStep, program: Program, sizes: SizeTable, layout: 
         throw new Error(`modc bug: a step does not fit kernel ${kernel.name}`);
       const offset = kernel.uniforms > 0 ? layout.offset(step.uniforms) : -1;
       const group = `${kernel.access.join()} ${step.slots.join()} ${offset} ${offset < 0 ? 0 : Math.ceil(kernel.uniforms / 4)}`;
-      return { kind: "dispatch", kernel: step.kernel, slots: step.slots, offset, words: kernel.uniforms, workgroups: sizes.index(step.workgroups), group };
+      const standIn = step.standIn ? { ...step.standIn, workgroups: sizes.index(step.standIn.workgroups) } : null;
+      const flops = step.work === null || !program.works[step.work] ? null : sizes.index(program.works[step.work]!.flops);
+      const [slots, words, workgroups] = [step.slots, kernel.uniforms, sizes.index(step.workgroups)];
+      return { kind: "dispatch", kernel: step.kernel, slots, offset, words, workgroups, standIn, flops, group };
     }
     default:
       return step satisfies never;

@@ -1,7 +1,7 @@
 // The plan: which kernels run on which buffers, in which order, before any WGSL is written.
 import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
-import type { CountedTable, ProgramOutputPart, ProgramWeightSlot } from "../program/program.js";
+import type { CountedTable, ProgramOutputPart, ProgramWeightSlot, StandInCase } from "../program/program.js";
 import type { Precision, Requirements, Target } from "../program/target.js";
 import type { DType } from "../size/dtype.js";
 import type { Size } from "../size/size.js";
@@ -60,11 +60,20 @@ export type Step<B> =
       readonly uniforms: readonly Uniform[];
       /** How many workgroups; at the bound where only the device knows the extent. */
       readonly workgroups: Size;
+      /** Where it stands in for one of the steps right behind it. */
+      readonly standIn?: StandIn;
       /** Which algorithm and tile were chosen, for people: `subgroup, 16 × 64`. By default the kernel's constants are named. */
       readonly tuning?: string;
     }
   | { readonly kind: "copy"; readonly from: B; readonly to: B; readonly bytes: Size }
   | { readonly kind: "clear"; readonly to: B; readonly bytes: Size };
+
+/** As `ProgramStandIn`. */
+export interface StandIn {
+  readonly steps: number;
+  readonly workgroups: Size;
+  readonly where: StandInCase;
+}
 
 /** `nodes`: all that the step computes, the one it is named for first. */
 export type PlanStep = Step<number> & { readonly origin: Origin | null; readonly nodes: readonly Node[] };

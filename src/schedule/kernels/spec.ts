@@ -2,7 +2,7 @@
 import { invariant } from "../../diagnostics/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
-import type { PanelLayout } from "../../program/program.js";
+import type { PanelLayout, StandInCase } from "../../program/program.js";
 import type { Feature } from "../../program/target.js";
 import type { DType } from "../../size/dtype.js";
 import { rational } from "../../size/rational.js";
@@ -295,6 +295,10 @@ export function whereRows(extents: Extents, step: Step<Operand>, rows: Size, low
   const factor = subtractSizes(low === 0 ? 1 : atLeast(low + 1), high === null ? 0 : atLeast(high + 1));
   return { ...step, workgroups: extents.times(step.workgroups, factor) };
 }
+
+/** The step with no workgroups of its own, or those it has, that stands in for one of so many steps behind it. */
+export const standingIn = (step: Step<Operand>, steps: number, where: StandInCase, workgroups: Size = 0): Step<Operand> =>
+  step.kind === "dispatch" ? { ...step, workgroups, standIn: { steps, workgroups: step.workgroups, where } } : step;
 
 /** A shape seen around one dimension: elements before it, along it and behind it. */
 export function around(extents: Extents, shape: readonly Size[], dim: number): { readonly outer: Size; readonly rows: Size; readonly inner: Size } {

@@ -1,0 +1,132 @@
+// Runs that need kernels which no run needed before. A device's driver compiles them all at once beforehand; a software device compiles each when it is first
+// dispatched, one after the other, so that there a run is handed over in pieces, which tell how far it is, while the kernels behind are still being read.
+import type { Buffers } from "./buffers.js";
+import type { Device } from "./device.js";
+import type { Pipelines } from "./pipelines.js";
+import type { SessionEvent } from "./session-options.js";
+import type { Steps } from "./steps.js";
+
+/** What a session lends. */
+export interface Lent {
+  readonly device: Device;
+  readonly steps: Steps;
+  readonly buffers: Buffers;
+  readonly pipelines: Pipelines;
+  readonly tell: (event: SessionEvent) => void;
+}
+
+/** Calls into the device whose faults are told. */
+type OnDevice = (body: () => Promise<undefined>) => Promise<undefined>;
+
+export class FirstRuns {
+  readonly #lent: Lent;
+  /** Choices of steps that have nothing left to compile at the sizes now set. */
+  readonly #ready = new Set<Uint8Array>();
+  /** In which runs waited for kernels. */
+  milliseconds = 0;
+
+  constructor(lent: Lent) {
+    this.#lent = lent;
+  }
+
+  sizesChanged(): void {
+    this.#ready.clear();
+  }
+
+  isReady(needed: Uint8Array): boolean {
+    return this.#ready.has(needed);
+  }
+
+  /** Compiles what a run at these sizes needs; a software device says so only when it does it. */
+  async load(values: Float64Array): Promise<void> {
+    const { pipelines, steps, device } = this.#lent;
+    const missing = pipelines.missing(steps.kernelsAt(values));
+    await pipelines.compile(missing, device.info.software ? undefined : this.#counting(missing.length));
+  }
+
+  /** Compiles what the steps need at the sizes now set, for whoever runs them otherwise. */
+  async compile(needed: Uint8Array): Promise<void> {
+    await this.#lent.pipelines.compile(this.#dispatches(needed).map(({ kernel }) => kernel));
+  }
+
+  /** Begins a run for which kernels have to be compiled, and waits for those; the first step that is left to be handed over. */
+  async begin(needed: Uint8Array, onDevice: OnDevice): Promise<number> {
+    const { pipelines, device } = this.#lent;
+    const dispatches = this.#dispatches(needed);
+    const fresh = pipelines.fresh(dispatches.map(({ kernel }) => kernel));
+    if (fresh.length > 0 && device.info.software) return this.#inPieces(dispatches, fresh, needed, onDevice);
+    const before = performance.now();
+    const missing = pipelines.missing(fresh);
+    await pipelines.compile(missing, this.#counting(missing.length));
+    if (missing.length > 0) this.milliseconds += performance.now() - before;
+    for (const kernel of fresh) pipelines.dispatched(kernel);
+    this.#ready.add(needed);
+    return 0;
+  }
+
+  #dispatches(needed: Uint8Array): readonly { readonly step: number; readonly kernel: number }[] {
+    const { steps } = this.#lent;
+    return steps.active(needed).flatMap((step) => {
+      const kernel = steps.kernel(step);
+      return kernel === null ? [] : [{ step, kernel }];
+    });
+  }
+
+  #counting(total: number): () => void {
+    let done = 0;
+    return () => this.#lent.tell({ kind: "kernels", done: ++done, total });
+  }
+
+  /** Every step whose kernel is new goes by itself, so that its end tells when that was compiled; what stands between them goes together. */
+  async #inPieces(
+    dispatches: readonly { readonly step: number; readonly kernel: number }[],
+    fresh: readonly number[],
+    needed: Uint8Array,
+    onDevice: OnDevice,
+  ): Promise<number> {
+    const { pipelines } = this.#lent;
+    const counting = this.#counting(fresh.length);
+    const waiting = new Set(fresh);
+    const coming = pipelines.compile(fresh);
+    coming.catch(() => {}); // each is waited for below
+    let last = performance.now();
+    const ended = (isNew: boolean): void => {
+      const now = performance.now();
+      if (isNew) {
+        this.milliseconds += now - last;
+        counting();
+      }
+      last = now;
+    };
+    const pieces: Promise<void>[] = [];
+    const submit = (from: number, end: number, isNew: boolean): void => {
+      const piece = this.#submit(needed, from, end, onDevice, () => ended(isNew));
+      piece.catch(() => {}); // waited for below, unless a kernel is refused first
+      pieces.push(piece);
+    };
+    let first = 0;
+    for (const { step, kernel } of dispatches) {
+      if (!waiting.delete(kernel)) continue;
+      await pipelines.compile([kernel]);
+      if (step > first) submit(first, step, false);
+      submit(step, step + 1, true);
+      pipelines.dispatched(kernel);
+      first = step + 1;
+    }
+    await Promise.all(pieces);
+    this.#ready.add(needed);
+    return first;
+  }
+
+  async #submit(needed: Uint8Array, first: number, end: number, onDevice: OnDevice, ended: () => void): Promise<void> {
+    const { device, steps, buffers } = this.#lent;
+    const { gpu } = device;
+    await onDevice(() => {
+      const encoder = gpu.createCommandEncoder();
+      steps.encode(encoder, buffers, needed, first, end);
+      gpu.queue.submit([encoder.finish()]);
+      return device.wait(() => gpu.queue.onSubmittedWorkDone());
+    });
+    ended();
+  }
+}
