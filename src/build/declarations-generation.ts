@@ -61,8 +61,9 @@ export interface Generated {
 export interface GenerationSummary {
   readonly promptTokens: number;
   readonly generatedTokens: number;
-  /** Milliseconds from the call to the first token, and from then to the last. */
+  /** Milliseconds from the call to the first token; how many of them kernels were waited for; and from then to the last, without what kernels were waited for. */
   readonly firstToken: number;
+  readonly compiling: number;
   readonly generation: number;
   /** All tokens first, then those that took each route. */
   readonly routes: readonly { readonly path: string; readonly layers: number; readonly tokens: number }[];

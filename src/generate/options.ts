@@ -30,6 +30,8 @@ export interface SamplingTables {
   readonly seeds: Uint32Array;
   /** f32[sequences, vocabulary]; null where no sequence has biases, which then are not read. */
   readonly bias: Float32Array | null;
+  /** Whether every sequence takes the likeliest token, its logits as they come, and tells no log-probability. */
+  readonly greedy: boolean;
   /** Whether any sequence looks at the tokens it has seen. */
   readonly penalised: boolean;
 }
@@ -46,7 +48,9 @@ export function samplingTables(options: SamplingOptions | readonly SamplingOptio
       bias ??= new Float32Array(sequences * vocabulary);
       for (const [token, value] of own.bias) bias[i * vocabulary + token] = value;
     }
-  return { settings, seeds, bias, penalised: all.some((own) => own.settings.repetitionPenalty !== 1) };
+  const penalised = all.some((own) => own.settings.repetitionPenalty !== 1);
+  const greedy = !penalised && bias === null && all.every((own) => own.settings.temperature === 0 && own.settings.logProbability === 0);
+  return { settings, seeds, bias, greedy, penalised };
 }
 
 function perSequence(options: SamplingOptions | readonly SamplingOptions[], sequences: number): readonly SamplingOptions[] {

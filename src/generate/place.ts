@@ -23,10 +23,16 @@ export async function placeOn(
   const { batchAxis, tokenAxis, sequenceAxis } = generation;
   const max = { [batchAxis]: 1, [sequenceAxis]: 1, ...new Capacity(generation, 1, 1).extents };
   const shared = { ...(live && { live }), ...(seed !== undefined && { seed }), ...(signal && { signal }), ...(onProgress && { onProgress }) };
-  const prompt = await load(generation.prompt, device, weights, { ...shared, ...(weightsOf && { weightsOf }), max: { ...max, [tokenAxis]: chunk } });
+  const prompt = await load(generation.prompt, device, weights, {
+    ...shared,
+    compile: "run",
+    ...(weightsOf && { weightsOf }),
+    max: { ...max, [tokenAxis]: chunk },
+  });
   try {
     const step = await load(generation.step, device, weights, {
       ...shared,
+      compile: "run",
       max: { ...max, [tokenAxis]: 1 },
       statesOf: prompt,
       weightsOf: prompt,

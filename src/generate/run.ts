@@ -1,5 +1,5 @@
 // One generation: prompts are read in chunks, then tokens are added a step at a time, several steps ahead of what the host has heard.
-import { DeviceLostError, type Results } from "../runtime/index.js";
+import { DeviceLostError, type Results, type RunOptions } from "../runtime/index.js";
 import { SAMPLING_COLUMNS } from "../size/sampling.js";
 import { Capacity } from "./capacity.js";
 import type { Limits } from "./check.js";
@@ -52,7 +52,9 @@ export class Run {
   readonly #sampling: SamplingTables;
   readonly #ends: ReadonlySet<number>;
   #capacity: Capacity;
-  readonly #timing = new Timing();
+  /** In places that were lost. */
+  #compiledBefore = 0;
+  readonly #timing: Timing;
   readonly #pending: Pending[] = [];
   /** Of each sequence: the tokens that were handed out, how many the device was asked for, and whether it has ended. */
   readonly #said: readonly number[][];
@@ -67,6 +69,8 @@ export class Run {
 
   constructor(place: Place, limits: Limits, { prompts, most, options, sampling }: Asked, goElsewhere: GoElsewhere) {
     this.#place = place;
+    // Of another place, after a device was lost, what is compiled there counts from nothing.
+    this.#timing = new Timing(() => this.#compiledBefore + this.#place.prompt.compiling + this.#place.step.compiling);
     this.#goElsewhere = goElsewhere;
     this.#limits = limits;
     this.#prompts = prompts;
@@ -106,6 +110,7 @@ export class Run {
         before = said;
         await this.end();
         const elsewhere = await this.#goElsewhere(fault);
+        this.#compiledBefore += this.#place.prompt.compiling + this.#place.step.compiling;
         this.#place = elsewhere.place;
         recovered = elsewhere.recovered;
         this.#pending.length = 0;
@@ -209,8 +214,9 @@ export class Run {
   }
 
   /** What is asked of every run. */
-  #asks(): { readonly outputs: readonly string[]; readonly extents: Readonly<Record<string, number>> } {
-    return { outputs: this.#outputs, extents: { [this.#place.generation.sequenceAxis]: 1, ...this.#capacity.extents } };
+  #asks(): Pick<RunOptions, "outputs" | "extents" | "promises"> {
+    const extents = { [this.#place.generation.sequenceAxis]: 1, ...this.#capacity.extents };
+    return { outputs: this.#outputs, extents, promises: this.#sampling.greedy ? ["greedy"] : [] };
   }
   #counts(results: Results): readonly ArrayLike<number>[] {
     const { axes, counts } = this.#place.generation;

@@ -10,22 +10,39 @@ export const layersOn = ({ axes, layers }: Pick<Generation, "axes" | "layers">):
 
 /** When things happened, in milliseconds. */
 export class Timing {
+  readonly #compiled: () => number;
   readonly #begin = performance.now();
+  readonly #before: number;
   #first = this.#begin;
   #last = this.#begin;
+  #reading = 0;
+  #adding = 0;
+
+  /** `compiled`: how long kernels have been waited for so far, in milliseconds. */
+  constructor(compiled: () => number = () => 0) {
+    this.#compiled = compiled;
+    this.#before = compiled();
+  }
 
   /** The prompts are read. */
   first(): void {
     this.#first = this.#last = performance.now();
+    this.#reading = this.#compiled() - this.#before;
   }
   token(): void {
     this.#last = performance.now();
+    this.#adding = this.#compiled() - this.#before - this.#reading;
   }
   get firstToken(): number {
     return this.#first - this.#begin;
   }
+  /** Of that, what kernels were waited for. */
+  get compiling(): number {
+    return Math.min(this.#reading, this.firstToken);
+  }
+  /** Without what kernels were waited for. */
   get generation(): number {
-    return this.#last - this.#first;
+    return Math.max(0, this.#last - this.#first - this.#adding);
   }
 }
 
@@ -58,6 +75,7 @@ export function summarise(generation: Generation, { prompts, given, read, rows, 
     promptTokens: sum(prompts),
     generatedTokens: sum(given),
     firstToken: timing.firstToken,
+    compiling: timing.compiling,
     generation: timing.generation,
     routes: axes.map(({ path }, i) => ({ path, layers: own[i]!, tokens: totals[i]! })),
     cache: { used: dot(bytes, totals), allocated: dot(bytes, room), dense: sum(bytes) * totals[0]! },

@@ -77,8 +77,9 @@ export interface RouteUse {
 export interface Summary {
   readonly promptTokens: number;
   readonly generatedTokens: number;
-  /** Milliseconds from the call to the first token, and from then to the last. */
+  /** Milliseconds from the call to the first token; how many of them kernels were waited for; and from then to the last, without what kernels were waited for. */
   readonly firstToken: number;
+  readonly compiling: number;
   readonly generation: number;
   /** All tokens first, then each route. Tokens that were chosen last have not been read, and are not counted. */
   readonly routes: readonly RouteUse[];

@@ -93,11 +93,20 @@ function plainBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: nu
   const call = (column: string, values: string): string =>
     `if (${inside(kernel, frame, column)}) { sums += frame${n}(r, row, ${from(kernel, frame, column)}, ${values}); }`;
   const row = `    let r = rowF${n}(row);\n`;
-  if (pairs === 0) return within(kernel, frame, 0, `${row}    for (var i = 0u; i < 4u; i++) {\n      ${call("(column + i)", "x[i]")}\n    }\n`);
+  // Rolled, for its bound is no constant: a compiler's time grows with the loads in the text.
+  if (pairs === 0) {
+    const end = `min(column + 4u, ${kernel.size(frame.stop)})`;
+    const first = frame.start === 0 ? "column" : `max(column, ${kernel.size(frame.start)})`;
+    const called = `sums += frame${n}(r, row, ${from(kernel, frame, "c")}, x[c - column]);`;
+    return within(kernel, frame, 0, `${row}    for (var c = ${first}; c < ${end}; c++) { ${called} }\n`);
+  }
   const other = `(first + h + ${kernel.size(pairs)})`;
   const calls = frame.second === null ? [call("(first + h)", "x[2u * h]"), call(other, "x[2u * h + 1u]")] : [call("(first + h)", "x[2u * h], x[2u * h + 1u]")];
-  return within(kernel, frame, pairs, `${row}    for (var h = 0u; h < 2u; h++) {\n${calls.map((c) => `      ${c}\n`).join("")}    }\n`);
+  return within(kernel, frame, pairs, `${row}    ${TWICE}\n${calls.map((c) => `      ${c}\n`).join("")}    }\n`);
 }
+
+/** The begin of a loop that goes through h = 0 and 1, and stays rolled: a group has more columns than half of it. */
+const TWICE = "for (var h = 0u; h < min(first + 2u, columnCount()) - first; h++) {";
 
 function storeText(kernel: KernelBuilder, output: Output, value: string, dtype: DType, half: boolean): string {
   const word = stored(value, dtype, half);
@@ -141,11 +150,6 @@ function rotatedBlock(kernel: KernelBuilder, part: FrameText, n: number, pairs: 
     `${buffer}[start + k] = ${rounded("low * cosine - high * sine", dtype, halved)};`,
     `${buffer}[start + k + ${half}] = ${rounded("high * cosine + low * sine", dtype, halved)};`,
   ];
-  const head = [
-    `let r = rowF${n}(row);`,
-    `let turn = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)};`,
-    `let start = ${start};`,
-    "for (var h = 0u; h < 2u; h++) {",
-  ];
+  const head = [`let r = rowF${n}(row);`, `let turn = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)};`, `let start = ${start};`, TWICE];
   return within(kernel, frame, pairs, [...head.map((l) => `    ${l}\n`), ...turn.map((l) => `      ${l}\n`), "    }\n"].join(""));
 }

@@ -1,7 +1,7 @@
 // Specs of the choice of the next token and of the set of those that were seen.
 import { SAMPLING_COLUMNS } from "../../size/sampling.js";
 import type { Step } from "../plan.js";
-import { input, KernelBuilder, result, typeAt, work, type Operand, type Spec } from "./spec.js";
+import { input, KernelBuilder, result, standingIn, typeAt, work, type Operand, type Spec } from "./spec.js";
 
 /** Invocations that share a sequence, and bins of a histogram of 8 bits. */
 const SAMPLE_LANES = 256;
@@ -14,8 +14,14 @@ export const sample: Spec<"sample"> = ({ inputs, extents }) => {
   kernel.write("tokens", "u32", result(0)).write("logProbabilities", "u32", result(1)).constant("LANES", SAMPLE_LANES);
   kernel.count("sequences", sequences!).count("vocabulary", vocabulary!).count("words", words);
   SAMPLING_COLUMNS.forEach((name, i) => kernel.function(`fn ${name}(b: u32) -> f32 { return settings[b * ${SAMPLING_COLUMNS.length}u + ${i}u]; }`));
-  return work([kernel.dispatch(sequences!)]);
+  const greedy = new KernelBuilder("sample_greedy", extents).read("logits", "u32", input(0));
+  greedy.write("tokens", "u32", result(0)).write("logProbabilities", "u32", result(1)).constant("LANES", GREEDY_LANES);
+  greedy.count("sequences", sequences!).count("vocabulary", vocabulary!);
+  return work([standingIn(greedy.dispatch(sequences!), 1, { kind: "promised", promise: "greedy" }), kernel.dispatch(sequences!)]);
 };
+
+/** Invocations that share a sequence where its largest logit is all that is looked for. */
+const GREEDY_LANES = 64;
 
 /** Invocations that share a sequence: prompts are long, steps a token. */
 const MARK_LANES = 64;

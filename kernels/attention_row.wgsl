@@ -1,0 +1,154 @@
+// y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its sequence; zeros where it sees none.
+// Method: as attention_subgroup.wgsl, to the bit, for one query at a time: lanes own four keys of a block while they score and vectors of columns while they add values. Keys
+// are not shared by queries, so it is for few of them; its text is short, with every loop over keys rolled, so it is compiled in a tenth of the time.
+// Grid: one workgroup, which is one subgroup, for each query of each head.
+enable subgroups;
+
+// --- parameters
+struct Sizes {
+  sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32,
+  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32, resultRows: u32,
+}
+@group(0) @binding(0) var<uniform> sizes: Sizes;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> k: array<vec4f>;
+@group(0) @binding(3) var<storage, read> v: array<vec4f>;
+@group(0) @binding(4) var<storage, read> startsQ: array<u32>;
+@group(0) @binding(5) var<storage, read> startsK: array<u32>;
+@group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
+@group(0) @binding(7) var<storage, read> positionsK: array<u32>;
+@group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
+const WIDTH = 8u;
+/** Fours of columns of q, and of v, that a lane owns. */
+const CHUNKS = 2u;
+const PARTS = 2u;
+/** Heads of keys, and query heads that share one. */
+fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+fn groupSize() -> u32 { return sizes.groupSize; }
+fn batch() -> u32 { return sizes.batch; }
+/** Fours of columns of q and k, and of v. */
+fn quarters() -> u32 { return sizes.quarters; }
+fn quartersV() -> u32 { return sizes.quartersV; }
+fn scale() -> f32 { return sizes.scale; }
+/** Four columns of a row of a head; zeros beyond the last. */
+fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
+fn keyAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.keyHeads + row * sizes.keyRows + c]; }
+fn valueAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.valueHeads + row * sizes.valueRows + c]; }
+fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
+fn sees(i: u32, j: u32) -> bool { return j <= i; }
+/** Positions between which the keys lie that a query at this position may see. */
+fn firstSeen(i: u32) -> u32 { return 0u; }
+fn lastSeen(i: u32) -> u32 { return i; }
+/** First rows of the queries and keys of a sequence; one more says where the last one ends. Positions of rows. */
+fn startQ(b: u32) -> u32 { return startsQ[b]; }
+fn startK(b: u32) -> u32 { return startsK[b]; }
+fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
+fn positionK(row: u32) -> u32 { return positionsK[row]; }
+/** Told of each query the logarithm of the sum of the exponentials of its scores; 0 where it sees no key. */
+fn keep(head: u32, row: u32, lse: f32) {}
+// --- end of parameters
+
+const BLOCK = 4u * WIDTH;
+const LOWEST = -3.4028234e38;
+/** The columns of a row that a lane owns. */
+alias Columns = array<vec4f, PARTS>;
+
+fn sequenceOf(row: u32) -> u32 {
+  var low = 0u;
+  var high = batch();
+  while (high - low > 1u) {
+    let middle = (low + high) / 2u;
+    if (startQ(middle) <= row) { low = middle; } else { high = middle; }
+  }
+  return low;
+}
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let n = group.x + group.y * groups.x;
+  let rows = startQ(batch());
+  if (n >= rows * groupSize() * sharedHeads()) { return; }
+  let head = n / rows;
+  let row = n % rows;
+  let keys = head / groupSize();
+  let b = sequenceOf(row);
+  let firstKey = startK(b);
+  let lastKey = startK(b + 1u);
+  let position = positionQ(row);
+
+  // The keys that the query may see: from the first whose position is at least `firstSeen` to the first beyond `lastSeen`. No position is the largest number.
+  var ends = vec2u();
+  for (var side = 0u; side < min(2u, rows + 1u); side++) {
+    let wanted = select(firstSeen(position), lastSeen(position) + 1u, side == 1u);
+    var low = firstKey;
+    var high = lastKey;
+    while (low < high) {
+      let middle = (low + high) / 2u;
+      if (positionK(middle) < wanted) { low = middle + 1u; } else { high = middle; }
+    }
+    ends[side] = low;
+  }
+  let begin = ends.x;
+  let end = ends.y;
+
+  var queries: array<vec4f, CHUNKS>;
+  for (var p = 0u; p < CHUNKS; p++) { queries[p] = queryAt(head, row, min(p * WIDTH + lane, quarters() - 1u)) * scale(); }
+  var best = LOWEST;
+  var sum = 0.0;
+  var any = false;
+  var added: Columns;
+
+  for (var block = begin - (begin - firstKey) % BLOCK; block < end; block += BLOCK) {
+    // Scores of four keys a lane, one key after the other.
+    var score = vec4f(LOWEST);
+    let own = block + 4u * lane;
+    for (var first = block; first < min(block + 4u, end); first++) {
+      let i = first - block;
+      let key = min(own + i, end - 1u);
+      var s = 0.0;
+      for (var c = 0u; c < quarters(); c += WIDTH) {
+        var chunk = queries[0];
+        for (var p = 1u; p < CHUNKS; p++) { chunk = select(chunk, queries[p], c / WIDTH == p); }
+        let count = min(WIDTH, quarters() - c);
+        for (var j = 0u; j < count; j++) {
+          let x = subgroupShuffle(chunk, j);
+          let four = keyAt(keys, key, c + j);
+          s = fma(x.w, four.w, fma(x.z, four.z, fma(x.y, four.y, fma(x.x, four.x, s))));
+        }
+      }
+      if (own + i >= begin && own + i < end && sees(position, positionK(key))) {
+        score[i] = s;
+        any = true;
+      }
+    }
+
+    // Weights relative to the largest score so far.
+    let most = max(best, subgroupMax(max(max(score.x, score.y), max(score.z, score.w))));
+    let shrink = select(exp(best - most), 1.0, best == most);
+    best = most;
+    let weight = select(exp(score - most), vec4f(), score == vec4f(LOWEST));
+    sum = fma(sum, shrink, (weight.x + weight.y) + (weight.z + weight.w));
+    for (var p = 0u; p < PARTS; p++) { added[p] *= shrink; }
+
+    // Values of the columns a lane owns; nothing of one that is not seen, be it infinite or NaN.
+    let stop = min(block + BLOCK, end);
+    for (var key = max(block, begin); key < stop; key++) {
+      let w = subgroupShuffle(weight, (key - block) / 4u)[(key - block) % 4u];
+      for (var p = 0u; p < PARTS; p++) {
+        let x = valueAt(keys, key, min(p * WIDTH + lane, quartersV() - 1u));
+        added[p] = fma(vec4f(w), select(x, vec4f(), w == 0.0), added[p]);
+      }
+    }
+  }
+
+  // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
+  let total = subgroupAdd(sum);
+  let seen = subgroupAny(any);
+  let none = best == LOWEST && !seen;
+  let inverse = select(1.0 / total, 0.0, none);
+  if (lane == 0u) { keep(head, row, select(best + log(total), 0.0, none)); }
+  for (var p = 0u; p < PARTS; p++) {
+    let c = p * WIDTH + lane;
+    if (c < quartersV()) { write(head, row, c, added[p] * inverse); }
+  }
+}
