@@ -23,7 +23,8 @@ import type { Tunings } from "../schedule/tunings/index.js";
 import type { DType } from "../size/dtype.js";
 import type { ForTarget } from "./frontend.js";
 import type { GivenInputs } from "./inputs.js";
-import { type Progress, say } from "./terminal.js";
+import { showLoading } from "./loading.js";
+import type { Progress } from "./terminal.js";
 
 export interface Job {
   readonly program: Program;
@@ -89,10 +90,7 @@ export async function onDevice<T>(
       max: Object.fromEntries(job.extents),
       live: job.live,
       seed: job.seed,
-      onProgress: (event) => {
-        if (event.kind === "grow") say(`note: ${event.message}`);
-        else progress.report(event.kind === "kernels" ? "compiling kernels" : "loading weights", `${event.done}/${event.total}`);
-      },
+      onProgress: (event) => showLoading(event, progress),
     });
     const times = { compile: job.forTarget ? compiled - opened : 0, device: opened - started, load: performance.now() - compiled };
     const result = await use({ session, program, device, times });

@@ -5,11 +5,14 @@ import { grouped, milliseconds, operations, percent, plural, wrap } from "./unit
 
 /** Lines of at most so many columns. */
 export function summaryLines(summary: Summary, sequences: number, width: number): readonly string[] {
-  const { promptTokens, generatedTokens, firstToken, generation, routes, cache, flops } = summary;
+  const { promptTokens, generatedTokens, firstToken, compiling, generation, routes, cache, flops } = summary;
   const [all, ...routed] = routes;
   const later = Math.max(0, generatedTokens - sequences);
+  const reading = firstToken - compiling;
+  // Less is not worth a word: a run whose kernels a cache holds still waits for them a little.
+  const compiled = compiling >= Math.max(100, firstToken / 10) ? `${milliseconds(compiling)} ms of it compiling kernels, ` : "";
   const speed = [
-    `first ${sequences === 1 ? "token" : "tokens"} after ${milliseconds(firstToken)} ms (${plural(promptTokens, "token")} of prompt, ${rate(promptTokens, firstToken)})`,
+    `first ${sequences === 1 ? "token" : "tokens"} after ${milliseconds(firstToken)} ms (${compiled}${plural(promptTokens, "token")} of prompt, ${rate(promptTokens, reading)})`,
     ...(later === 0 ? [] : [`then ${plural(later, "token")} at ${rate(later, generation)}`]),
   ];
   const computed = routed.map(({ path, tokens }) => `${path} ${percent(tokens, all!.tokens)}`);

@@ -33,16 +33,23 @@ export class Progress {
   readonly #start = Date.now();
   #shown = "";
   #stage = "";
+  #ended = false;
 
-  /** `stage` is what is being done; `detail` how far it is. */
-  report(stage: string, detail = ""): void {
-    if (Date.now() - this.#start < QUIET_MS) return;
+  /** `stage` is what is being done; `detail` how far it is; `begun` what is said of it where lines are not kept up to date. */
+  report(stage: string, detail = "", begun = stage): void {
+    if (this.#ended || Date.now() - this.#start < QUIET_MS) return;
     if (io().stderr.isTTY) {
       this.clear();
       this.#shown = detail === "" ? stage : `${stage} ${detail}`;
       io().stderr.write(this.#shown);
-    } else if (stage !== this.#stage) say(`${stage} …`);
+    } else if (stage !== this.#stage) say(`${begun} …`);
     this.#stage = stage;
+  }
+
+  /** Says no more: what follows is for standard output, which a terminal shows in the same lines. */
+  end(): void {
+    this.clear();
+    this.#ended = true;
   }
 
   clear(): void {

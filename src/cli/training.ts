@@ -4,7 +4,7 @@ import type { Axis } from "../size/axes.js";
 import type { Model } from "../check/model.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { ProgramWeight } from "../program/program.js";
-import { initialValues, matchWeights, openDevice, readWeight, type Device, type DeviceKind, type SessionEvent, type Words } from "../runtime/index.js";
+import { initialValues, matchWeights, openDevice, readWeight, type Device, type DeviceKind, type Words } from "../runtime/index.js";
 import { openWeights } from "../runtime/node.js";
 import type { TextInputs } from "../train/batches.js";
 import { textInputsOf } from "../train/text-inputs.js";
@@ -20,6 +20,7 @@ import { checkText, type ModelFlags } from "./frontend.js";
 import type { ModelText } from "./model-file.js";
 import { asProgramWeight } from "./model-weights.js";
 import type { TuningsFlags } from "./tunings.js";
+import { showLoading } from "./loading.js";
 import { say, type Progress } from "./terminal.js";
 
 export interface TrainingModel {
@@ -168,11 +169,6 @@ export async function openTrainer({ text, flags, kind, weights, kept, progress }
     device.destroy();
     throw error;
   }
-}
-
-export function showLoading(event: SessionEvent, progress: Progress): void {
-  if (event.kind === "grow") say(`note: ${event.message}`);
-  else progress.report(event.kind === "kernels" ? "compiling kernels" : "loading weights", `${event.done}/${event.total}`);
 }
 
 const optimizerOf = ({ optimizer, beta1, beta2, eps, momentum }: TrainSettings) =>

@@ -125,6 +125,7 @@ describe("a summary", () => {
     promptTokens: 10,
     generatedTokens: 21,
     firstToken: 50,
+    compiling: 0,
     generation: 200,
     routes: [
       { path: "", layers: 2, tokens: 30 },

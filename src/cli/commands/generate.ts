@@ -19,6 +19,7 @@ import { jsonLine, jsonLines, oneText, severalTexts, type Shown } from "../gener
 import { summaryLines } from "../generation-summary.js";
 import { heated } from "../heated.js";
 import { renderHeatmap } from "../heatmap.js";
+import { showLoading } from "../loading.js";
 import { expectWeights, modelText, withFolder } from "../model-file.js";
 import { promptsOf, type PromptFlags } from "../prompts.js";
 import { samplingOf, type SamplingFlags } from "../sampling.js";
@@ -64,7 +65,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     restore = onInterrupt(() => stop.abort());
     const coming = session.generate({ prompts: tokens }, { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal });
     const interrupted = await listen(coming, stop.signal, (event) => {
-      progress.clear();
+      progress.end();
       events[event.sequence]!.push(event);
       shown.add(event);
       trial.told?.(session, event);
@@ -107,7 +108,7 @@ async function open(file: string, flags: GenerateFlags, progress: Progress, tria
       onRecovered: ({ lost, device, tokens, milliseconds: ms }) =>
         say(`note: ${lost.message}; the text goes on from ${device.info.name}, where ${plural(tokens, "token")} were read again in ${milliseconds(ms)} ms`),
       onProgress: (event) => {
-        if (event.kind !== "grow") progress.report(event.kind === "kernels" ? "compiling kernels" : "loading weights", `${event.done}/${event.total}`);
+        if (event.kind !== "grow") showLoading(event, progress);
       },
     });
     showDiagnostics(session.diagnostics, session.sources);
