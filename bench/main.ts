@@ -2,6 +2,7 @@
 import { loadavg } from "node:os";
 import { chart } from "./chart.js";
 import { chosenCases, measureFirstRuns, measureGroup, say, type FirstRuns, type Measured } from "./measure.js";
+import { measureFirstTokens, type FirstTokens } from "./first/measure.js";
 import { readOptions, usage, type Options } from "./options.js";
 import { PeakMeter } from "./peak.js";
 import { chosenGeneration, measureGeneration, type MeasuredGeneration } from "./generating/measure.js";
@@ -20,10 +21,12 @@ async function main(options: Options): Promise<void> {
   const firstRuns: FirstRuns[] = [];
   const training: MeasuredTraining[] = [];
   const generation: MeasuredGeneration[] = [];
+  let firstTokens: FirstTokens | null = null;
   say("the peak of the device");
   const meter = await PeakMeter.open();
   const { driver, name } = meter.device.info;
-  const text = (): string => report({ options, peak: meter.best, device: driver || name, measured, firstRuns, training, generation, date, loadBefore });
+  const text = (): string =>
+    report({ options, peak: meter.best, device: driver || name, measured, firstRuns, firstTokens, training, generation, date, loadBefore });
   stopOnSignals(() => (measured.length + training.length + generation.length > 0 ? text() : ""));
 
   const groups = chosenCases(options);
@@ -36,6 +39,7 @@ async function main(options: Options): Promise<void> {
     measured.push(...(await measureGroup(group, options, meter)));
   }
   if (withFirst) for (const id of FIRST) firstRuns.push(await measureFirstRuns(id, options, meter));
+  if (withFirst) firstTokens = await measureFirstTokens(options);
   for (const model of models) training.push(...(await measureTraining(model, options, meter)));
   for (const group of generators) generation.push(...(await measureGeneration(group, options)));
   meter.close();

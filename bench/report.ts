@@ -1,4 +1,6 @@
 // results.md.
+import { firstMusts, firstTokensSection } from "./first/report.js";
+import type { FirstTokens } from "./first/measure.js";
 import { cpus, loadavg } from "node:os";
 import { readFileSync } from "node:fs";
 import { TOLERANCE } from "./expected.js";
@@ -22,6 +24,7 @@ export interface ReportParts {
   readonly device: string;
   readonly measured: readonly Measured[];
   readonly firstRuns: readonly FirstRuns[];
+  readonly firstTokens: FirstTokens | null;
   readonly training: readonly MeasuredTraining[];
   readonly generation: readonly MeasuredGeneration[];
   readonly date: Date;
@@ -30,7 +33,7 @@ export interface ReportParts {
 }
 
 export function report(parts: ReportParts): string {
-  const { peak, measured, firstRuns } = parts;
+  const { peak, measured, firstRuns, firstTokens } = parts;
   const sections = [
     "# modc beside its peers",
     howMeasured(parts),
@@ -38,6 +41,7 @@ export function report(parts: ReportParts): string {
     ...timesSection(measured),
     ...rateSection(measured, peak),
     ...firstSection(firstRuns),
+    ...firstTokensSection(firstTokens),
     ...trainingSections(parts.training),
     ...generationSections(parts.generation),
     ...structureSection(measured),
@@ -84,9 +88,9 @@ function packageDependencies(): Readonly<Record<string, string>> {
   return (JSON.parse(text) as { readonly dependencies: Readonly<Record<string, string>> }).dependencies; // the bench's own file
 }
 
-function mustsSection({ options, measured, firstRuns, training, generation }: ReportParts): readonly string[] {
+function mustsSection({ options, measured, firstRuns, firstTokens, training, generation }: ReportParts): readonly string[] {
   // A run of a few blocks does not speak of the others.
-  const shown = [...musts(measured, firstRuns), ...trainingMusts(training), ...generationMusts(generation)].filter(
+  const shown = [...musts(measured, firstRuns), ...firstMusts(firstTokens), ...trainingMusts(training), ...generationMusts(generation)].filter(
     (m) => options.only === null || m.got !== null,
   );
   if (shown.length === 0) return [];
