@@ -36,7 +36,7 @@ function looksAhead(axes: AxisLookup, value: Value): string | null {
   if (isOp(value, "softmax")) return along(0, value.attrs.axis) ? "`softmax` reads all tokens of the sequence" : null;
   if (isOp(value, "matmul")) {
     if (along(0, -1)) return "this product sums over the sequence";
-    if (along(1, -1)) return "this product pairs a token with all others";
+    if (along(1, -1) && along(0, -2)) return "this product pairs a token with all others";
   }
   if (isOp(value, "attention")) return value.attrs.causal ? null : "attention without `causal: true` sees later tokens";
   if (isOp(value, "span") || isOp(value, "token")) return "indexing along the sequence reads other tokens";

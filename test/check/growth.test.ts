@@ -8,10 +8,10 @@ const moby = readFileSync("examples/moby.mod", "utf8");
 describe("depth", () => {
   it("makes checking grow in proportion, and a thousand layers are quick", () => {
     const seconds = (depth: number): number => {
-      const start = performance.now();
+      const start = process.cpuUsage();
       const { model } = check({ file: "moby.mod", text: moby }, { phase: "train", set: { depth: String(depth) }, read: () => null });
       expect(model?.instances.filter((i) => /^layers\.\d+$/.test(i.path)).length).toBe(depth);
-      return (performance.now() - start) / 1000;
+      return process.cpuUsage(start).user / 1e6;
     };
     seconds(100);
     const least = (depth: number): number => Math.min(seconds(depth), seconds(depth));

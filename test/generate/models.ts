@@ -57,6 +57,20 @@ block Shared(dim: int) {
   }
 }`;
 
+/** Products whose right side alone has the tokens, as columns: a matrix, a matrix of each head, a vector. */
+const LEFT = `
+block Left(dim: int) {
+  weight u: f32[dim, dim]
+  weight heads: f32[2, dim / 2, dim / 2]
+  weight v: f32[dim]
+  inner: Attention(dim, 2)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    mixed = transpose(u @ transpose(x))
+    each = rearrange(heads @ rearrange(x, "b t (h d) -> b h d t", h: 2), "b h d t -> b t (h d)")
+    inner(mixed + each) * sigmoid(v @ transpose(x))[..., None]
+  }
+}`;
+
 export const MODELS: Readonly<Record<string, string>> = {
   dense: LM("", "layers: [for i in 0..2: Residual(Layer(dim, 4, kv_heads: 2, hidden: 24))]", "for layer in layers { x = layer(x) }"),
   "mixture of depths": LM(
@@ -72,5 +86,6 @@ export const MODELS: Readonly<Record<string, string>> = {
   "windows of attention": LM("", "one: Residual(Attention(dim, 2, window: 3))\n  two: MoD(Attention(dim, 2, window: 5), dim, 50%)", "x = two(one(x))"),
   "routed work without attention": LM("", "one: MoD(GeluMLP(dim, 32), dim, 50%)\n  two: Residual(Attention(dim, 2))", "x = two(one(x))"),
   "keys and values of one projection": LM(SHARED, "one: Residual(Shared(dim))\n  two: MoD(Shared(dim), dim, 50%)", "x = two(one(x))"),
+  "products from the left": LM(LEFT, "one: Residual(Left(dim))\n  two: MoD(Left(dim), dim, 50%)", "x = two(one(x))"),
   "noise and positions": LM(PLACED, "one: Residual(Placed(dim))\n  two: MoD(Placed(dim), dim, 50%)", "x = two(one(x))"),
 };
