@@ -96,7 +96,8 @@ class Balancer {
     // Before the newline; but a brace missing before `else` would stand on its line.
     const at = this.#out.length - (this.#out.at(-1)?.tokenType === t.Newline && type !== t.Else ? 1 : 0);
     if (DECLARATIONS.has(type) && (next === t.Identifier || next === t.Weight || next === t.LBrace)) {
-      while (this.#stack.length > 0) this.#abandon(at);
+      // One that is indented stands inside the braces before it, which the parser refuses; it is no sign that those should have ended.
+      while (this.#top && (this.#top.close !== t.RBrace || this.#indentation <= this.#top.indentation)) this.#abandon(at);
     } else if (this.#byIndentation && type === t.Else && next === t.LBrace && this.#top?.close === t.RBrace && this.#before(i) !== t.RBrace) {
       this.#abandon(at);
     } else if (this.#byIndentation && !CLOSERS.has(type)) {

@@ -76,6 +76,10 @@ export function explain(complaint: Complaint, file: string, text: string): Diagn
   const words = late ? "the end of the line" : describe(found, text);
   const word = nameMeant(complaint);
   if (word) return diagnose("reserved-word", { word: word.image }, spanOf(word, undefined, file, text));
+  if (DECLARATIONS.has(found.tokenType) && INSIDE.has(rule)) {
+    const where = rule === "members" || rule === "member" ? "a block" : "a function";
+    return diagnose("misplaced-declaration", { word: found.image, where }, span);
+  }
   if (rule === "choice" && expected === t.Then) return diagnose("missing-then", { found: words }, span);
   if (rule === "choice" && expected === t.Else) return diagnose("missing-else", { found: words }, span);
   if (rule === "member" && isName(complaint.found) && next?.tokenType === t.Equal) {
@@ -86,6 +90,11 @@ export function explain(complaint: Complaint, file: string, text: string): Diagn
   }
   return diagnose("unexpected-token", { expected: expectation(complaint), found: words, hint: hintFor(complaint, found) }, span);
 }
+
+const DECLARATIONS: ReadonlySet<t.TokenType> = new Set([t.Import, t.Const, t.Block, t.Model]);
+
+/** Rules of what stands in the braces of a block or a function. */
+const INSIDE: ReadonlySet<string> = new Set(["members", "member", "body", "statement"]);
 
 /** Where one of these begins the next line, what is missing belongs at the end of the line before. */
 const MISSED: ReadonlySet<t.TokenType> = new Set([

@@ -169,6 +169,23 @@ the end of the line, not at the start of the next.`,
     explain: `A block's members are declared: \`q: Linear(dim, dim)\` makes a sub-block, \`weight scale: f32[dim] =
 ones\` a learned tensor. \`=\` binds names inside functions, to values computed there.`,
   }),
+  "misplaced-declaration": code<{ readonly word: string; readonly where: string }>({
+    severity: "error",
+    message: (d) => `\`${d.word}\` stands inside ${d.where}`,
+    hint: (d) =>
+      d.word === "import"
+        ? "move it to the head of the file"
+        : d.word === "const"
+          ? d.where === "a function"
+            ? "inside a function a value is bound with `x = e`; a constant is declared outside of all blocks"
+            : "declare it outside of all blocks, or give the block a parameter"
+          : "declare it outside of all blocks; a member makes an instance of it: `name: Block(…)`",
+    explain: `\`import\`, \`const\`, \`block\` and \`model\` stand at the level of the file, never within one another:
+what a block is made of are instances of other blocks, weights and functions.
+
+  block Inner(dim: int) { … }
+  model M(dim: int = 64) { inner: Inner(dim) … }`,
+  }),
   "statement-needs-equals": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `\`${d.name}\` is followed by \`:\` in a function`,
