@@ -143,6 +143,9 @@ export interface DimensionCstNode extends CstNode {
 
 export type DimensionCstChildren = {
   Ellipsis?: IToken[];
+  If?: IToken[];
+  expression?: ExpressionCstNode[];
+  choice?: ChoiceCstNode[];
   size?: (SizeCstNode)[];
   LessEqual?: IToken[];
 };

@@ -168,6 +168,13 @@ export abstract class ExpressionParser extends RecoveringParser {
       { ALT: () => this.CONSUME(t.Ellipsis) },
       {
         ALT: () => {
+          this.CONSUME(t.If);
+          this.SUBRULE(this.expression);
+          this.SUBRULE(this.choice);
+        },
+      },
+      {
+        ALT: () => {
           this.SUBRULE(this.size);
           this.OPTION(() => {
             this.CONSUME(t.LessEqual);

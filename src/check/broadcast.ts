@@ -77,7 +77,11 @@ export function reportSizes(body: Body, what: string, left: LogicalType, x: Size
   const data = { what, left: printType(left), right: printType(right), reason: `${printSize(x)} and ${printSize(y)} differ` };
   body.report(
     "shape-mismatch",
-    gate ? { ...data, hint: "add a last dimension to the smaller one: `x[..., None]`" } : made.length === 0 ? data : { ...data, hint: ofItsOwn(made) },
+    gate
+      ? { ...data, hint: "add a last dimension to the smaller one: `x[..., None]`" }
+      : made.length === 0
+        ? data
+        : { ...data, hint: body.phase === "generate" ? unseen(made) : ofItsOwn(made) },
     span,
   );
 }
@@ -89,6 +93,11 @@ function isMade(axis: Axis | null): boolean {
 
 const ofItsOwn = (made: readonly Size[]): string =>
   `\`concat\` and slices along a sequence make an axis of their own, here ${made.map(printSize).join(" and ")}: its tokens pair with those of no other axis`;
+
+/** Under the causal rule there is more against it than the shapes. */
+const unseen = (made: readonly Size[]): string =>
+  `${made.map(printSize).join(" and ")} was made by \`concat\` or a slice along the sequence, and in phase generate no token can see those: each is computed by itself, ` +
+  "and sees earlier ones through `attention(…, causal: true)` alone";
 
 /** `f32[B, T]` beside `f32[B, T, 64]`: what was meant lacks a last dimension. */
 function sameStart(a: readonly Size[], b: readonly Size[]): boolean {

@@ -9,7 +9,10 @@ import { printNumber, showSize } from "./values.js";
 
 /** Whether k is in order for a score along `parent`; reports errors, and the warning that it rounds to zero. */
 export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argument: Bound): boolean {
-  if (typeof k === "number") return true;
+  if (typeof k === "number") {
+    if (k === 0 && isComputed(argument)) body.report("capacity-rounds-to-zero", { k: "0", axis: parent.name, length: null }, argument.span);
+    return true;
+  }
   const names = [...new Set([...atomsOf(k)].flatMap((a) => (a.kind === "axis" && body.axis(a.axis).role === "sequence" ? [a.axis] : [])))];
   if (names.length > 1) {
     body.report("k-mixes-axes", { k: showSize(k), axes: names }, argument.span);
@@ -28,6 +31,9 @@ export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argumen
   if (length !== null) body.report("capacity-rounds-to-zero", { k: showSize(k), axis: names[0] ?? parent.name, length }, argument.span);
   return true;
 }
+
+/** Whether k was computed from other values: a literal 0 is taken as meant. */
+const isComputed = ({ expr }: Bound): boolean => expr?.kind === "call" || expr?.kind === "binary";
 
 /** The most tokens the chosen axis can have, for memory and messages: k at the bound where k grows with it, else all of the parent's. */
 export function boundOfRoute(body: Body, k: Size, parent: SequenceAxis): number | null {

@@ -4,7 +4,7 @@ import { DTYPES, PARAM_KINDS } from "../../grammar/tokens.js";
 import type { DType } from "../size/dtype.js";
 import type { Block, Const, DimExpr, File, Fn, Import, Input, Member, MemberIf, NamesEntry, Param, ParamKind, Result, TypeExpr, Weight } from "./ast.js";
 import { Incomplete, type Builder } from "./builder.js";
-import { chain, expression } from "./expressions.js";
+import { chain, choice, expression } from "./expressions.js";
 import { MAX_NESTING } from "./limits.js";
 import { stringLiteral } from "./literals.js";
 import { body } from "./statements.js";
@@ -159,9 +159,10 @@ function tensorType(b: Builder, node: cst.TensorTypeCstNode | undefined): TypeEx
 }
 
 function dimension(b: Builder, node: cst.DimensionCstNode): DimExpr {
-  const { Ellipsis, LessEqual, size: sides } = node.children;
+  const { Ellipsis, If, LessEqual, expression: conditions, choice: rest, size: sides } = node.children;
   const span = b.nodeSpan(node);
   if (Ellipsis) return { kind: "rest", span };
+  if (If) return { kind: "dim", value: choice(b, If[0]!, expression(b, conditions?.[0]), b.need(rest?.[0])), bound: null, span };
   const value = chain(b, sides?.[0]);
   return { kind: "dim", value, bound: LessEqual ? chain(b, sides?.[1]) : null, span };
 }

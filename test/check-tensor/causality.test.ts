@@ -31,6 +31,8 @@ const accepted: readonly string[] = [
   "mean(x, axis: -1)",
   "softmax(x)",
   "x @ w",
+  "transpose(w) @ transpose(x)",
+  "transpose(w)[0] @ transpose(x)",
   "x[..., 0]",
   "concat([x, x], axis: 2)",
   "rope(x, 10000.0)",
@@ -67,6 +69,13 @@ describe("phase generate", () => {
     const outcome = tell("put(x, r, tanh(take(x, r)))", { phase: "generate", before: "r = top(s, 3)" });
     expect(outcome.told).toBe("non-causal-choice");
     expect(pointed(outcome)).toBe("top(s, 3)");
+  });
+
+  it("says what one token cannot see where a slice meets the sequence", () => {
+    const [found] = tell("x + x[:, 0:1]", { phase: "generate" }).diagnostics;
+    expect(found?.code).toBe("shape-mismatch");
+    expect(found?.hint).toMatch(/in phase generate no token can see those/);
+    expect(tell("x + x[:, 0:1]").diagnostics[0]?.hint).toMatch(/its tokens pair with those of no other axis/);
   });
 
   it("exempts losses, and what only they read", () => {

@@ -14,6 +14,16 @@ describe("compile-time values", () => {
     expect(valueOf("1e-5")).toBe("1e-5");
   });
 
+  it("are chosen by `if` in a dimension too", () => {
+    const text = `block A(dim: int, bias: bool = true) {
+      weight b: f32[if bias then dim else 1] = zeros
+      forward(x: f32[B, T, if bias then dim else 4]) -> f32[B, T, if bias then dim else 4] { x + b }
+    }
+    model M(bias: bool = true) { a: A(4, bias)\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { a(x) } }`;
+    expect(modelOf(text).weights[0]?.shape).toEqual([4]);
+    expect(modelOf(text, { set: { bias: "false" } }).weights[0]?.shape).toEqual([1]);
+  });
+
   it("follow Python's precedence, with ^ for a power", () => {
     expect(valueOf("2 + 3 * 4 ^ 2", { kind: "int" })).toBe("50");
     expect(valueOf("-2 ^ 2", { kind: "int" })).toBe("-4");

@@ -54,7 +54,7 @@ const { expression } = fc.letrec<{ expression: string; atom: string; chain: stri
 }));
 
 const tensorType = fc
-  .tuple(dtype, fc.array(fc.oneof(name, fc.constantFrom("...", "T <= context", "2 * dim", "3")), { maxLength: 3 }))
+  .tuple(dtype, fc.array(fc.oneof(name, fc.constantFrom("...", "T <= context", "2 * dim", "3", "if wide then 2 * dim else dim")), { maxLength: 3 }))
   .map(([d, dims]) => `${d}[${dims.join(", ")}]`);
 
 const { body } = fc.letrec<{ statement: string; body: string }>((tie) => ({

@@ -31,10 +31,12 @@ none, at most all.
   top(score, ceil(12.5% * T))                     // an eighth of the tokens, rounded up
   top(score, ceil(1250% * T))                     // refused`,
   }),
-  "capacity-rounds-to-zero": code<{ readonly k: string; readonly axis: string; readonly length: number }>({
+  "capacity-rounds-to-zero": code<{ readonly k: string; readonly axis: string; /** Null where it is any. */ readonly length: number | null }>({
     severity: "warning",
-    message: ({ k, axis, length }) => `k = ${k} chooses nothing at ${axis} = ${length}`,
-    hint: () => "round up with `ceil`, or keep at least one: `max(1, …)`",
+    message: ({ k, axis, length }) =>
+      length === null ? `k is ${k} at every ${axis}: nothing is ever chosen` : `k = ${k} chooses nothing at ${axis} = ${length}`,
+    hint: ({ length }) =>
+      length === null ? "give a capacity above 0%, or leave the routed block out" : "round up with `ceil`, or keep at least one: `max(1, …)`",
     explain: `Rounding down, a small share of a short sequence is no token at all: the block is skipped by every
 token. That is a usual mistake of routed models, most visible when generating token by token. A
 literal \`top(score, 0)\` is taken as meant.

@@ -148,8 +148,9 @@ export function unbroken(k: Tokens, open: t.IToken, items: readonly Item[], comm
 export function tensorType(k: Tokens, node: cst.TensorTypeCstNode): Doc {
   const { Identifier, LBracket, RBracket, Comma, dimension: dims = [] } = node.children;
   const items = dims.map((d): Item => {
-    const { Ellipsis, LessEqual, size: sides } = d.children;
+    const { Ellipsis, If, LessEqual, expression: conditions, choice: rest, size: sides } = d.children;
     if (Ellipsis) return { node: d, doc: k.print(Ellipsis[0]!) };
+    if (If) return { node: d, doc: choice(k, If[0]!, conditions![0]!, rest![0]!, "inside") };
     const value = chain(k, sides![0]!);
     return { node: d, doc: LessEqual ? [value, " ", k.print(LessEqual[0]!), " ", chain(k, sides![1]!)] : value };
   });
