@@ -38,6 +38,8 @@ export interface Job {
   readonly live: Readonly<Record<string, LiveValue>>;
   readonly seed: number;
   readonly progress: Progress;
+  /** One that is open, which the program is for; it stays open. */
+  readonly device?: Device;
 }
 
 /** A value as the commands show it: row-major, sequences side by side. */
@@ -81,7 +83,7 @@ export async function onDevice<T>(
   const { progress } = job;
   progress.report("opening the device");
   const started = performance.now();
-  const device = await openDevice(kind === null ? {} : { kind });
+  const device = job.device ?? (await openDevice(kind === null ? {} : { kind }));
   try {
     const opened = performance.now();
     const program = job.forTarget ? job.forTarget(device.target, await tuningsFor(device, job)) : job.program;
@@ -98,7 +100,7 @@ export async function onDevice<T>(
     return result;
   } finally {
     progress.clear();
-    device.destroy();
+    if (!job.device) device.destroy();
   }
 }
 

@@ -54,12 +54,12 @@ export type Finished = Compiled & {
   readonly model: Model;
 };
 
-/** Compiles a file; prints its warnings. Throws SourceError where it does not compile. */
-export async function compileFile(file: string, flags: ModelFlags & PrecisionFlags): Promise<Finished> {
+/** Compiles a file, for any device where no target is given; prints its warnings. Throws SourceError where it does not compile. */
+export async function compileFile(file: string, flags: ModelFlags & PrecisionFlags, target?: Target): Promise<Finished> {
   const source = await readModel(file);
   const precision = flags.precision ?? "f32";
   const weightPrecision = flags.weightsAs ?? "f32";
-  const options = { ...compileOptions(file, flags), precision, weightPrecision };
+  const options = { ...compileOptions(file, flags), precision, weightPrecision, ...(target && { target }) };
   const { compile, programFor } = await import("../compile.js");
   const compiled = compile(source.text, options);
   const { program, graph, model } = compiled;

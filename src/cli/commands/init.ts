@@ -7,6 +7,7 @@ import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
 import { asProgramWeight } from "../model-weights.js";
 import { out, outJson } from "../terminal.js";
+import { grouped } from "../units.js";
 
 export interface InitFlags extends Pick<ModelFlags, "set" | "model"> {
   readonly output: string;
@@ -36,7 +37,7 @@ export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
   if (flags.json) outJson({ output: flags.output, model: model.name, ...origin, weights: weights.length, parameters: numbers });
   else
     out(
-      `${flags.output}: ${weights.length} weights of ${model.name}, ${numbers.toLocaleString("en")} numbers, ${flags.weights === undefined ? `seed ${seed}` : `from ${flags.weights}`}`,
+      `${flags.output}: ${weights.length} weights of ${model.name}, ${grouped(numbers)} numbers, ${flags.weights === undefined ? `seed ${seed}` : `from ${flags.weights}`}`,
     );
   return EXIT.fine;
 }
