@@ -7,8 +7,10 @@ import { batchesOf } from "../train/batches.js";
 import { openCorpus, type Corpus } from "../train/corpus-node.js";
 import { evaluateText, type Evaluated } from "../train/evaluate.js";
 import { expectFits } from "../train/run-node.js";
+import { usualContext, type TrainingModel } from "../train/model.js";
 import { parseRatio } from "../train/schedule.js";
 import type { Batch, Rule } from "../train/types.js";
+import { expectFittingWeights } from "../runtime/weights.js";
 import type { Results } from "../runtime/index.js";
 import { leftover } from "../runtime/node.js";
 import { split, wholeWindows, type Window } from "../train/windows.js";
@@ -21,7 +23,7 @@ import { STDIN } from "./files.js";
 import { compileFile, type ModelFlags } from "./frontend.js";
 import { expectWeights, modelText, withFolder } from "./model-file.js";
 import { Progress, say } from "./terminal.js";
-import { trainingModel, type TrainingModel, usualContext } from "./training.js";
+import { checkedModel } from "./training.js";
 import type { TuningsFlags } from "./tunings.js";
 
 export interface EvaluationFlags extends Pick<ModelFlags, "set" | "model">, DeviceFlags, TuningsFlags {
@@ -56,10 +58,11 @@ export async function evaluateRules(file: string, given: EvaluationFlags, observ
   expectWeights(file, flags.weights);
   const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);
   const most = flags.windows === undefined ? 0 : wholeNumber("--windows", flags.windows, 0, 1e9);
-  const model = await trainingModel(await modelText(file), flags);
+  const model = await checkedModel(await modelText(file), flags);
   const context = flags.length === undefined ? usualContext(model.bound) : wholeNumber("--length", flags.length, 1, 1e9);
   if (model.bound !== null && context > model.bound) throw new UserError(`--length ${context}: ${model.run.name} allows ${model.bound}`);
   if (flags.weights === undefined) say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);
+  await expectFittingWeights(model.run, flags.weights ?? null);
   const progress = new Progress();
   const corpus = await openedOnce(flags);
   try {

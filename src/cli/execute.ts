@@ -16,6 +16,7 @@ import {
   type Words,
 } from "../runtime/index.js";
 import { median } from "../runtime/profile/statistics.js";
+import { expectFittingWeights } from "../runtime/weights.js";
 import { asStored } from "../runtime/weights/stored.js";
 import { openWeights } from "../runtime/node.js";
 import { parseAxes } from "../runtime/sizes.js";
@@ -81,6 +82,7 @@ export async function onDevice<T>(
   use: (loaded: Loaded) => Promise<T>,
 ): Promise<T> {
   const { progress } = job;
+  await expectFittingWeights(job.program, job.weights);
   progress.report("opening the device");
   const started = performance.now();
   const device = job.device ?? (await openDevice(kind === null ? {} : { kind }));

@@ -1,6 +1,7 @@
 // What a run of training shows while it goes: a line kept up to date in a terminal, elsewhere one now and then.
 import type { TrainEvent } from "../train/events.js";
 import { io } from "./io.js";
+import type { Validated } from "../train/result.js";
 import { meanShare } from "../train/skipping.js";
 import type { Evaluation } from "../train/types.js";
 import { say } from "./terminal.js";
@@ -57,8 +58,9 @@ export class TrainProgress {
   }
 
   #step(event: Step): void {
-    const { tokens, seconds, flops } = event.metrics;
-    this.#recent.push({ tokens, seconds, flops });
+    const { tokens, seconds, first, flops } = event.metrics;
+    // What a driver compiles in the first step is no speed.
+    if (!first) this.#recent.push({ tokens, seconds, flops });
     if (this.#recent.length > RECENT) this.#recent.shift();
     const now = performance.now();
     const last = event.step === this.#steps;
@@ -86,11 +88,12 @@ function beginLines({ step, steps, tokens, bytesPerToken, cache, from }: Extract
   ];
 }
 
-/** `step 120/1000  loss 2.3145  3.291 bits/byte  lr 9.8e-4  |g| 0.52  12.34 k tokens/s  4.1 GFLOP/s  computed 12.5%  predictor 94.1%  3 min 20 s left` */
+/** Without speed where `recent` has no step. `step 120/1000  loss 2.3145  3.291 bits/byte  lr 9.8e-4  |g| 0.52  12.34 k tokens/s  4.1 GFLOP/s  computed 12.5%  predictor 94.1%  3 min 20 s left` */
 export function stepText(event: Step, steps: number, recent: readonly { readonly tokens: number; readonly seconds: number; readonly flops: number }[]): string {
   const { metrics, step, bitsPerByte, learningRate, live } = event;
   const sum = (of: "tokens" | "seconds" | "flops"): number => recent.reduce((n, r) => n + r[of], 0);
   const seconds = Math.max(1e-9, sum("seconds"));
+  const timed = recent.length > 0;
   const agreement = Object.values(metrics.agreement);
   const parts = [
     `step ${step}/${steps}`,
@@ -98,8 +101,7 @@ export function stepText(event: Step, steps: number, recent: readonly { readonly
     `${bitsPerByte.toFixed(3)} bits/byte`,
     `lr ${brief(learningRate)}`,
     `|g| ${brief(metrics.gradientNorm)}`,
-    `${withPrefix(sum("tokens") / seconds)} tokens/s`,
-    `${brief(sum("flops") / seconds / 1e9)} GFLOP/s`,
+    ...(timed ? [`${withPrefix(sum("tokens") / seconds)} tokens/s`, `${brief(sum("flops") / seconds / 1e9)} GFLOP/s`] : []),
     ...(metrics.computedShare < 1 ? [`computed ${percent(metrics.computedShare, 1)}`] : []),
     ...(agreement.length > 0
       ? [
@@ -110,7 +112,7 @@ export function stepText(event: Step, steps: number, recent: readonly { readonly
         ]
       : []),
     ...Object.entries(live).map(([name, value]) => `${name} ${brief(value)}`),
-    ...(step < steps ? [`${timeText(((steps - step) * seconds) / recent.length)} left`] : []),
+    ...(timed && step < steps ? [`${timeText(((steps - step) * seconds) / recent.length)} left`] : []),
   ];
   return parts.join("  ");
 }
@@ -118,9 +120,12 @@ export function stepText(event: Step, steps: number, recent: readonly { readonly
 /** Three digits that matter: `0.00098`, `12.3`. */
 const brief = (value: number): string => String(Number(value.toPrecision(3)));
 
+/** A validation, and where it has just been made how it compares with those before. */
+type Told = Validated & { readonly counts?: boolean; readonly best?: boolean };
+
 /** `loss 1.5, 2.123 bits/byte by top-k (12.5% computed), 2.201 bits/byte by the causal rule (13.1% computed), the best so far` */
-export function validationText({ byRule, live, counts, loss, bitsPerByte, best }: Extract<TrainEvent, { kind: "validation" }>): string {
-  const told = ({ loss: nats, shares }: Evaluation, rule: string): string => {
+export function validationText({ byRule, live, counts = true, loss, bitsPerByte, best = false }: Told): string {
+  const told = ({ loss: nats, shares }: Pick<Evaluation, "loss" | "shares">, rule: string): string => {
     const bits = (loss === 0 ? 0 : (nats * bitsPerByte) / loss).toFixed(3);
     const share = meanShare(shares);
     return `${bits} bits/byte${rule}${share === null ? "" : ` (${percent(share, 1)} computed)`}`;

@@ -52,22 +52,6 @@ export function tuningsOn(device: Device, { tunings }: TuningsFlags): Tunings | 
   return found(device)?.tunings ?? null;
 }
 
-/** Tunings that a run kept, where they are right for the device; null, which is said, where they are not. */
-export function keptTunings(text: string, device: Device): Tunings | null {
-  const passOver = (fault: string): null => {
-    say(`warning: the tunings that the run kept are not used: ${fault}`);
-    return null;
-  };
-  try {
-    const file = parseTunings(text);
-    const fault = foreign(file, device);
-    return fault === null ? file.tunings : passOver(fault);
-  } catch (fault) {
-    if (fault instanceof TuningsError) return passOver(fault.message);
-    throw fault;
-  }
-}
-
 /** Reads a file that was named; what is wrong with it ends the command. */
 export function readTunings(path: string): TuningsFile {
   try {

@@ -35,7 +35,12 @@ export interface WeightValues {
 }
 
 /** Finds out where each weight comes from; throws WeightsError, before any is read, where a checkpoint does not fit the program. `signal` ends what is fetched. */
-export async function locateWeights(program: Program, input: WeightsInput | undefined, seed: number, signal?: AbortSignal): Promise<WeightValues> {
+export async function locateWeights(
+  program: Pick<Program, "weights" | "ignore">,
+  input: WeightsInput | undefined,
+  seed: number,
+  signal?: AbortSignal,
+): Promise<WeightValues> {
   const keepOpen = async (): Promise<void> => {};
   if (input === undefined) return { values: async (weight) => initialValues(weight, seed), close: keepOpen };
   if (typeof input === "function") return { values: async (weight) => checkValues(weight, await input(weight)), close: keepOpen };
@@ -60,6 +65,15 @@ async function openGiven(input: Exclude<WeightsInput, (weight: ProgramWeight) =>
   if (inNode() && (/^file:/i.test(place) || (typeof input === "string" && !/^https?:/i.test(place))))
     return (await import("./weights-node.js")).openWeights(place);
   return (await import("./weights/fetched.js")).fetchWeights(place, options);
+}
+
+/**
+ * That weights are there, and fit a program by their names, types and shapes: what is wrong is said before anything is compiled for them. What comes over a network is looked at when it is
+ * loaded. Throws WeightsError.
+ */
+export async function expectFittingWeights(program: Pick<Program, "weights" | "ignore">, input: WeightsInput | null): Promise<void> {
+  const far = input === null || isResponse(input) || /^https?:/i.test(typeof input === "string" ? input : "href" in input ? input.href : "");
+  if (!far) await (await locateWeights(program, input, 0)).close();
 }
 
 /** Whether it is what `fetch` gave. */

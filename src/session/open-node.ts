@@ -10,6 +10,7 @@ import { checkpointSource, checkpointText } from "../huggingface/folder-node.js"
 import { NO_DEFAULTS } from "../huggingface/generation.js";
 import type { Precision, WeightPrecision } from "../program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../runtime/index.js";
+import { expectFittingWeights } from "../runtime/weights.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { bytesTokenizer } from "../tokenizer/tokenizer.js";
 import { isFolder } from "../tokenizer/folder-node.js";
@@ -18,6 +19,7 @@ import { SessionError, SourceError } from "./errors.js";
 import { importsBeside } from "./imports-node.js";
 import { MODEL } from "./manifest.js";
 import { openTrained, trainedTokenizer, type Trained } from "./trained-node.js";
+import { asProgramWeight } from "./model-weights.js";
 import { TextSession, type SessionTexts } from "./session.js";
 
 export interface OpenSessionOptions extends GeneratorOptions {
@@ -117,6 +119,7 @@ export async function createSession({ source, read, texts, weights }: SessionSou
   const { forTarget, graphs, model, diagnostics, sources } = compiled;
   if (!forTarget || !graphs || !model) throw new SourceError(diagnostics, sources);
   const tokenizer = texts.tokenizer ?? bytesFor(graphs.vocabulary);
+  await expectFittingWeights({ weights: model.weights.map(asProgramWeight), ignore: model.ignore }, weights);
   const device = wanted instanceof Device ? wanted : await openDevice(wanted);
   const close = (): void => {
     if (device !== wanted) device.destroy();
@@ -144,7 +147,7 @@ function bytesFor(vocabulary: number): SessionTexts["tokenizer"] {
 }
 
 /** Text in UTF-8; a byte-order mark is dropped. Throws SessionError. */
-function readText(path: string): string {
+export function readText(path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
   } catch (cause) {

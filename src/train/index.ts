@@ -1,4 +1,4 @@
-// The public API of training, in Node: a run as an iterator of events, and the parts it is made of.
+// The public API of training, in Node: a model's file and a text become a trained model; and the parts that is made of.
 /// <reference path="../ambient.ts" preserve="true" />
 export { batchAt, batchesOf, type TextInputs } from "./batches.js";
 export { readCheckpoint, type Checkpoint } from "./checkpoint-node.js";
@@ -11,9 +11,13 @@ export type { Begun, Manifest } from "../session/manifest.js";
 export { compileTraining, type CompiledTraining, type TrainingPrograms, type TrainingSource } from "./programs.js";
 export { before, type Before } from "./resume-node.js";
 export { openRunFolder, type RunFolder } from "./run-folder-node.js";
-export { train, type RunModel, type RunOptions, type TextOptions } from "./run-node.js";
+export { trainModel, type RunModel, type RunOptions, type TextOptions } from "./run-node.js";
+export type { TrainResult, Validated } from "./result.js";
+export { SourceError } from "../session/errors.js";
+export type { ChooseTunings, Preparation } from "./open-trainer.js";
+export { train, type TrainOptions } from "./train-node.js";
 export { learningRate, piecewiseLinear, type LearningRateOptions, type Point, type Schedule } from "./schedule.js";
 export { withDefaults, type TrainSettings } from "./settings.js";
-export { createTrainer, type TrainerOptions } from "./trainer.js";
+export { createTrainer, type TrainerOptions, type TrainerProgram } from "./trainer.js";
 export type { Batch, EvaluateOptions, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
 export { split, wholeWindows, type DataPosition, type Split } from "./windows.js";

@@ -18,10 +18,7 @@ import type { Tunings } from "../schedule/tunings/index.js";
 import { memoryOf } from "../runtime/index.js";
 import type { Rational } from "../size/rational.js";
 import { chosenLayers, layersWithin, type RecomputeChoice } from "./recompute.js";
-import type { Rule } from "./types.js";
-
-/** Runs that are handed to the device while the one before still runs. */
-export const IN_FLIGHT = 2;
+import { IN_FLIGHT, type Rule } from "./types.js";
 
 export interface TrainingSource {
   readonly source: string;

@@ -3,7 +3,7 @@ import type { Passage } from "./events.js";
 import { readLog, type LogEntry } from "./log-node.js";
 import { renderReport, type Curve, type Validated } from "./report/report.js";
 import type { TrainSettings } from "./settings.js";
-import type { Rule } from "./types.js";
+import { IN_FLIGHT, type Rule } from "./types.js";
 
 export interface ReportOptions {
   readonly log: string;
@@ -21,11 +21,12 @@ const RECENT = 50;
 
 export async function reportOf({ log, model, settings, show, finished }: ReportOptions): Promise<string> {
   const gather = (): Gathered => new Gathered(settings.steps);
-  const [bits, rate, norm, speed] = [gather(), gather(), gather(), gather()];
+  const [bits, rate, norm] = [gather(), gather(), gather()];
+  const speed = new Speed(settings.steps);
   const live = new Map<string, Gathered>();
   const agreement = new Map<string, Gathered>();
   const validations: Validated[] = [];
-  const recent: { readonly tokens: number; readonly seconds: number }[] = [];
+  const recent: Timed[] = [];
   let [step, tokens, seconds, computedShare] = [0, 0, 0, 1];
   let passage: Passage | null = null;
   const addAll = (to: Map<string, Gathered>, entry: LogEntry, field: string): void => {
@@ -44,17 +45,19 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     step = entry.step;
     tokens += own.tokens;
     seconds += own.seconds;
-    recent.push(own);
-    if (recent.length > RECENT) recent.shift();
+    // What a driver compiles in a first step is no speed.
+    if (entry["first"] !== true) {
+      recent.push(own);
+      if (recent.length > RECENT) recent.shift();
+      speed.add(step, own);
+    }
     computedShare = numberOf(entry["computedShare"]);
     bits.add(step, numberOf(entry["bitsPerByte"]));
     rate.add(step, numberOf(entry["learningRate"]));
     norm.add(step, numberOf(entry["gradientNorm"]));
-    speed.add(step, own.tokens / own.seconds);
     addAll(live, entry, "live");
     addAll(agreement, entry, "agreement");
   }
-  const sum = (of: (r: { readonly tokens: number; readonly seconds: number }) => number): number => recent.reduce((n, r) => n + of(r), 0);
   const curves = (from: ReadonlyMap<string, Gathered>): ReadonlyMap<string, Curve> => new Map([...from].map(([name, g]) => [name, g.curve()]));
   return renderReport({
     model: model.name,
@@ -64,12 +67,7 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     steps: settings.steps,
     tokens,
     seconds,
-    tokensPerSecond:
-      sum((r) => r.tokens) /
-      Math.max(
-        1e-9,
-        sum((r) => r.seconds),
-      ),
+    tokensPerSecond: rateOf(recent),
     computedShare,
     bitsPerByte: bits.curve(),
     learningRate: rate.curve(),
@@ -82,6 +80,52 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     shown: passage ? show(passage.tokens) : [],
     finished,
   });
+}
+
+interface Timed {
+  readonly tokens: number;
+  readonly seconds: number;
+}
+
+/** Tokens over the time that was waited for them. */
+function rateOf(steps: readonly Timed[]): number {
+  const seconds = steps.reduce((n, step) => n + step.seconds, 0);
+  return steps.reduce((n, step) => n + step.tokens, 0) / Math.max(1e-9, seconds);
+}
+
+/**
+ * Tokens a second of several steps at a time: of two that are heard of together, the first has all of the time and the
+ * second none, so that neither by itself has a speed.
+ */
+class Speed {
+  readonly #width: number;
+  readonly #groups: { x: number; readonly steps: Timed[] }[] = [];
+
+  constructor(steps: number) {
+    this.#width = Math.max(2 * IN_FLIGHT, Math.ceil(steps / MOST_POINTS));
+  }
+
+  add(step: number, timed: Timed): void {
+    if (!(timed.seconds >= 0)) return;
+    const last = this.#groups.at(-1);
+    if (last && last.steps.length < this.#width) {
+      last.x = step;
+      last.steps.push(timed);
+    } else this.#groups.push({ x: step, steps: [timed] });
+  }
+
+  curve(): Curve {
+    const [whole, rest] = [this.#groups.filter((g) => g.steps.length === this.#width), this.#groups.at(-1)];
+    const last = whole.at(-1);
+    // The last steps of a run may be too few for a point of their own.
+    const groups = !rest || rest === last ? whole : last ? [...whole.slice(0, -1), { x: rest.x, steps: [...last.steps, ...rest.steps] }] : [rest];
+    return {
+      points: groups.map(({ x, steps }) => {
+        const y = rateOf(steps);
+        return { x, y, low: y, high: y };
+      }),
+    };
+  }
 }
 
 /** Values of steps, put together so that no more than MOST_POINTS are left. */

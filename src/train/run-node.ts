@@ -68,7 +68,7 @@ export interface RunOptions extends TextOptions {
 }
 
 /** Trains a model on a text and tells what happens, to the end or until the signal is aborted. Throws TrainError and what the runtime throws. */
-export async function* train(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
+export async function* trainModel(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const unlock = await lockFolder(options.output);
   try {
     yield* unlocked(options);
@@ -330,6 +330,6 @@ function entryOf(event: Extract<TrainEvent, { kind: "step" | "validation" | "war
     return { kind, step, live, counts, loss, bitsPerByte, best, rules, passage };
   }
   const { metrics, bitsPerByte, learningRate, live } = event;
-  const { loss, losses, gradientNorm, tokens, seconds, flops, agreement, computedShare } = metrics;
-  return { kind, step, loss, losses, bitsPerByte, learningRate, live, gradientNorm, tokens, seconds, flops, agreement, computedShare };
+  const { loss, losses, gradientNorm, tokens, seconds, first, flops, agreement, computedShare } = metrics;
+  return { kind, step, loss, losses, bitsPerByte, learningRate, live, gradientNorm, tokens, seconds, first, flops, agreement, computedShare };
 }

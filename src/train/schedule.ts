@@ -62,7 +62,7 @@ export function piecewiseLinear(points: readonly Point[]): Schedule {
   if (points.length === 0) throw new TrainError("bad-option", "a schedule needs at least one point");
   for (const [i, { step, value }] of points.entries()) {
     if (!(Number.isSafeInteger(step) && step >= 0)) throw new TrainError("bad-option", `a point of a schedule stands at step ${step}: steps count from 0`);
-    if (!Number.isFinite(value)) throw new TrainError("bad-option", `a schedule has the value ${value}`);
+    if (!Number.isFinite(Math.fround(value))) throw new TrainError("bad-option", `a schedule has the value ${value}`);
     if (i > 0 && step <= points[i - 1]!.step)
       throw new TrainError("bad-option", `the points of a schedule must rise in step: ${step} follows ${points[i - 1]!.step}`);
   }

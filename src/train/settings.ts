@@ -46,7 +46,7 @@ export interface TrainSettings {
   readonly keep: number;
 }
 
-/** What is not given, some of it by what is. */
+/** What is not given, some of it by what is. Throws TrainError for values that none can have. */
 export function withDefaults(given: Partial<TrainSettings> & { readonly context: number }): TrainSettings {
   const steps = given.steps ?? 1000;
   const optimizer = given.optimizer ?? "adamw";
@@ -81,14 +81,32 @@ export function withDefaults(given: Partial<TrainSettings> & { readonly context:
     keep: 3,
   };
   const settings = { ...usual, ...given };
+  for (const [name, value] of Object.entries(settings)) {
+    const type = TEXTS.has(name) ? "string" : "number";
+    if (typeof value !== type) throw new TrainError("bad-option", `${name} is ${JSON.stringify(value) ?? String(value)}: it must be a ${type}`);
+  }
   check(settings);
   return settings;
+}
+
+/** Settings that are no numbers. */
+const TEXTS: ReadonlySet<string> = new Set(["optimizer", "schedule", "live", "only", "recompute"] satisfies readonly (keyof TrainSettings)[]);
+
+/** What is wrong with a number that the device takes as a 32-bit float, as a clause; null: nothing. */
+export function floatFault(value: number): string | null {
+  const float = Math.fround(value);
+  if (Number.isFinite(value) && !Number.isFinite(float)) return "no 32-bit float is so large";
+  return value !== 0 && float === 0 ? "no 32-bit float is so small" : null;
 }
 
 function check(s: TrainSettings): void {
   const fail = (message: string): never => {
     throw new TrainError("bad-option", message);
   };
+  for (const name of ["lr", "minLr", "weightDecay", "eps", "momentum", "clip", "beta1", "beta2"] as const) {
+    const fault = floatFault(s[name]);
+    if (fault !== null) fail(`${name} is ${s[name]}: ${fault}`);
+  }
   for (const name of ["steps", "batch", "accumulate", "context", "validateEvery", "checkpointEvery", "keep"] as const)
     if (!(Number.isSafeInteger(s[name]) && s[name] >= 1)) fail(`${name} is ${s[name]}: it must be a whole number, at least 1`);
   if (!(Number.isSafeInteger(s.validationWindows) && s.validationWindows >= 0))
@@ -96,7 +114,8 @@ function check(s: TrainSettings): void {
   if (!(Number.isSafeInteger(s.seed) && s.seed >= 0 && s.seed <= 0xffffffff)) fail(`the seed is ${s.seed}: it must be a whole number below 4294967296`);
   if (!(Number.isSafeInteger(s.memory) && s.memory >= 0)) fail(`memory is ${s.memory} bytes: it must be a whole number, 0 for any`);
   for (const name of ["beta1", "beta2", "momentum"] as const)
-    if (!(s[name] >= 0 && s[name] < 1)) fail(`${name} is ${s[name]}: it must be at least 0 and below 1`);
+    if (!(s[name] >= 0 && Math.fround(s[name]) < 1)) fail(`${name} is ${s[name]}: it must be at least 0 and below 1`);
+  if (!["adamw", "sgd"].includes(s.optimizer)) fail(`${JSON.stringify(s.optimizer)} is no optimizer: there are adamw, sgd`);
   for (const name of ["weightDecay", "clip"] as const) if (!(s[name] >= 0 && Number.isFinite(s[name]))) fail(`${name} is ${s[name]}: it must be at least 0`);
   if (!(s.eps > 0 && Number.isFinite(s.eps))) fail(`eps is ${s.eps}: it must be above 0`);
   schedulesOf(s);
@@ -185,3 +204,6 @@ export function resumed(kept: Settings, given: Partial<TrainSettings>): TrainSet
 
 /** As a checkpoint keeps them. */
 export const settingsRecord = (settings: TrainSettings): Settings => ({ ...settings });
+
+/** The names of all settings. */
+export const SETTING_NAMES: ReadonlySet<string> = new Set(Object.keys(withDefaults({ context: 1 })));

@@ -3,13 +3,27 @@ import { LineTable } from "../codegen/lines.js";
 import { CompilerBug } from "../diagnostics/invariant.js";
 import type { Watched } from "../autodiff/non-finite.js";
 import { FOLLOWS, GRADIENT_NORM, HELD, KEEP, RATES, type StepOptions } from "../autodiff/train-step.js";
-import { type Device, InputError, load, type Results, type Session, type SessionEvent, type WeightsInput } from "../runtime/index.js";
+import { type Device, InputError, load, type LoadOptions, type Results, type Session, type SessionEvent, type WeightsInput } from "../runtime/index.js";
 import { checkLive } from "../runtime/extents.js";
-import { extentsOf, IN_FLIGHT, type TrainingPrograms } from "./programs.js";
-import type { Batch, EvaluateOptions, Evaluation, Rule, StateTensor, StepMetrics, StepSettings, Trainer, TrainingState } from "./types.js";
+import { extentsOf, type TrainingPrograms } from "./programs.js";
+import {
+  IN_FLIGHT,
+  type Batch,
+  type EvaluateOptions,
+  type Evaluation,
+  type Rule,
+  type StateTensor,
+  type StepMetrics,
+  type StepSettings,
+  type Trainer,
+  type TrainingState,
+} from "./types.js";
 
 /** The name of the state that counts the steps; it lives on the host. */
 export const STEP_STATE = "step.count";
+
+/** What a trainer loads: the step, what adds up the gradients of micro-batches before it, and evaluation by each rule. */
+export type TrainerProgram = "step" | "accumulate" | Rule;
 
 export interface TrainerOptions {
   readonly programs: TrainingPrograms;
@@ -25,7 +39,9 @@ export interface TrainerOptions {
   readonly seed: number;
   /** The largest values that live parameters will have: buffers are made for them. */
   readonly live?: Readonly<Record<string, number>>;
-  readonly onProgress?: (event: SessionEvent) => void;
+  /** Ends loading between two steps of it. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (event: SessionEvent, of: TrainerProgram) => void;
   /** What it can evaluate by: what it need not, it does not load. By default both. */
   readonly rules?: readonly Rule[];
 }
@@ -33,17 +49,26 @@ export interface TrainerOptions {
 export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
   const { programs, device, rows, length, seed } = options;
   const axes = extentsOf(programs.model, rows, length);
-  const shared = { max: Object.fromEntries(axes), seed, live: options.live ?? {}, ...(options.onProgress ? { onProgress: options.onProgress } : {}) };
-  const step = await load(programs.step, device, options.weights, { ...shared, inFlight: IN_FLIGHT });
+  const shared = (of: TrainerProgram): LoadOptions => ({
+    max: Object.fromEntries(axes),
+    seed,
+    live: options.live ?? {},
+    ...(options.signal && { signal: options.signal }),
+    // The others share the states of the step, weights among them.
+    onProgress: (event) => (event.kind === "weights" && of !== "step" ? undefined : options.onProgress?.(event, of)),
+  });
+  const step = await load(programs.step, device, options.weights, { ...shared("step"), inFlight: IN_FLIGHT });
   const others: Session[] = [];
   try {
-    const accumulate = programs.accumulate ? await load(programs.accumulate, device, undefined, { ...shared, statesOf: step, inFlight: IN_FLIGHT }) : null;
+    const accumulate = programs.accumulate
+      ? await load(programs.accumulate, device, undefined, { ...shared("accumulate"), statesOf: step, inFlight: IN_FLIGHT })
+      : null;
     if (accumulate) others.push(accumulate);
     const rules = new Map<Rule, Session>();
     for (const rule of options.rules ?? (["top-k", "causal"] as const)) {
       const program = programs.evaluate[rule];
       const known = [...rules.values()].find((s) => s.program === program);
-      const session = known ?? (await load(program, device, undefined, { ...shared, statesOf: step }));
+      const session = known ?? (await load(program, device, undefined, { ...shared(rule), statesOf: step }));
       if (!known) others.push(session);
       rules.set(rule, session);
     }
@@ -75,6 +100,8 @@ class DeviceTrainer implements Trainer {
   /** Of the last step, and the live parameters it had. */
   #flops: { readonly live: string; readonly count: number } | null = null;
   #steps = 0;
+  /** Whether a step has ended. */
+  #warm = false;
   /** Steps that were begun and of which it is not known how they ended. */
   #underWay = 0;
   #lastEnd = 0;
@@ -97,6 +124,8 @@ class DeviceTrainer implements Trainer {
     const ended = performance.now();
     const seconds = (ended - Math.max(began, this.#lastEnd)) / 1000;
     this.#lastEnd = ended;
+    const first = !this.#warm;
+    this.#warm = true;
     const mean = (name: string): number => results.reduce((sum, r) => sum + Number(r[name]!.data[0]), 0) / results.length;
     const { outputs } = this.#options.programs.step;
     const named = (starts: string, ends: string): Record<string, number> =>
@@ -113,6 +142,7 @@ class DeviceTrainer implements Trainer {
       gradientNorm: Number(results.at(-1)![GRADIENT_NORM]!.data[0]),
       tokens,
       seconds,
+      first,
       flops: this.#flopsWith(settings.live),
       agreement: named("", ".agreement"),
       computedShare: shareOf(

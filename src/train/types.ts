@@ -1,5 +1,8 @@
 // What training asks of a trainer: the device side of it, behind an interface that data, loop and checkpoints share.
 
+/** Runs that are handed to the device while the one before still runs. */
+export const IN_FLIGHT = 2;
+
 /** Inputs of one micro-batch: rows of equal length. */
 export interface Batch {
   /** By the objective's input; row-major, [B, T]. */
@@ -25,7 +28,13 @@ export interface StepMetrics {
   /** Of all weights together, before clipping. */
   readonly gradientNorm: number;
   readonly tokens: number;
+  /**
+   * Since the step was begun, or the one before was heard of where that was later. Of two that are heard of together the
+   * second has next to none: speed is that of several steps.
+   */
   readonly seconds: number;
+  /** Whether it is the trainer's first: drivers compile kernels in it, and `seconds` has that too. */
+  readonly first: boolean;
   readonly flops: number;
   /** For each routed layer with a predictor, the share of tokens on which it agrees with the router. */
   readonly agreement: Readonly<Record<string, number>>;

@@ -187,6 +187,9 @@ describe("modc train", () => {
       [begin("x4", "--warmup", "30"), 1, "the warm-up takes 30 steps: it must be from 0 to all of the 24"],
       [begin("x5", "--lr", "-1"), 2, '--lr "-1" is no positive number'],
       [begin("x6", "--device", "reference"), 2, "training needs a device"],
+      [begin("x8", "--lr", "1e39"), 2, "--lr 1e+39: no 32-bit float is so large"],
+      [begin("x9", "--eps", "1e-60"), 2, "--eps 1e-60: no 32-bit float is so small"],
+      [begin("x10", "--clip", "1e300"), 2, "--clip 1e+300: no 32-bit float is so large"],
       [again("changed", "--weights", "x.safetensors"), 2, "--weights contradicts it"],
       [["train", model, "-o", "x"], 2, "required option '--data <what>' not specified"],
       [["train", "examples/golden.mod", "--data", data, "-o", "x"], 1, "objective"],
@@ -199,6 +202,14 @@ describe("modc train", () => {
     }
     const nowhere = await modc(begin("x7"), { env: NO_DEVICE });
     expect(nowhere.status).toBe(3);
+    // Where there is no device, what is wrong with the weights is said all the same.
+    for (const [weights, message] of [
+      [join(folder.path, "nope"), "nope: there is no such file"],
+      [data, "text.txt is no safetensors file"],
+    ] as const) {
+      const ended = await modc(begin("x7", "--weights", weights), { env: NO_DEVICE });
+      expect([ended.status, ended.stderr]).toEqual([1, expect.stringContaining(message)]);
+    }
     expect(existsSync(join(folder.path, "inf", "checkpoints", "last"))).toBe(false);
     sameAs("changed", "whole");
   });

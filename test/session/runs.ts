@@ -1,6 +1,6 @@
 // A run's folder as training leaves it, of a small model and with weights from a seed.
 import { check } from "../../src/check/check.js";
-import { asProgramWeight } from "../../src/cli/model-weights.js";
+import { asProgramWeight } from "../../src/session/model-weights.js";
 import { initialValues } from "../../src/runtime/index.js";
 import type { Begun } from "../../src/session/manifest.js";
 import { openRunFolder } from "../../src/train/run-folder-node.js";

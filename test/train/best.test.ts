@@ -7,7 +7,7 @@ import { validationText } from "../../src/cli/train-progress.js";
 import type { TrainEvent } from "../../src/train/events.js";
 import { readLog } from "../../src/train/log-node.js";
 import { bestLoss, openRunFolder } from "../../src/train/run-folder-node.js";
-import { train } from "../../src/train/run-node.js";
+import { trainModel } from "../../src/train/run-node.js";
 import { settledFrom } from "../../src/train/settings.js";
 import { unskipping, unskippingText } from "../../src/train/skipping.js";
 import { contentsAt } from "./contents.js";
@@ -30,7 +30,8 @@ class Falling extends PretendTrainer {
 async function run(live: string, pretence: Pretence = {}): Promise<{ readonly output: string; readonly events: readonly TrainEvent[] }> {
   const output = join(folder.path, `run-${made++}`);
   const events: TrainEvent[] = [];
-  for await (const event of train(pretendRun(output, data, { ...settings, live }, { createTrainer: async () => new Falling(pretence) }))) events.push(event);
+  for await (const event of trainModel(pretendRun(output, data, { ...settings, live }, { createTrainer: async () => new Falling(pretence) })))
+    events.push(event);
   return { output, events };
 }
 const validations = (events: readonly TrainEvent[]) => events.filter((e) => e.kind === "validation");

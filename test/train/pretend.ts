@@ -64,6 +64,7 @@ export class PretendTrainer implements Trainer {
       losses: { next_token: loss, "layers.1.predictor": 0.01, "layers.3.predictor": 0.01 },
       gradientNorm: 0.4 + 3 * Math.exp(-step / 30) + 0.2 * Math.abs(Math.sin(step * 3.3)),
       tokens,
+      first: step === 1,
       seconds: 0.2 + 0.02 * Math.sin(step * 1.7),
       flops: 4.2e9,
       agreement: { "layers.1": rise(90), "layers.3": rise(160), "layers.5": rise(260) },

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { targetOf } from "../../src/cli/targets.js";
 import { memoryOf } from "../../src/runtime/index.js";
-import { bytesOf, compileTraining, extentsOf, IN_FLIGHT, type TrainingOptions, type TrainingPrograms } from "../../src/train/programs.js";
+import { bytesOf, compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "../../src/train/programs.js";
+import { IN_FLIGHT } from "../../src/train/types.js";
 import { createTrainer } from "../../src/train/trainer.js";
 import { largestLive, withDefaults } from "../../src/train/settings.js";
 import type { Batch } from "../../src/train/types.js";

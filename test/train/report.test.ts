@@ -1,7 +1,12 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { reportOf } from "../../src/train/report-node.js";
 import { ticks } from "../../src/train/report/chart.js";
 import { duration, escape, scriptJson, short } from "../../src/train/report/html.js";
 import { renderReport, type Curve, type ReportData } from "../../src/train/report/report.js";
+import { withDefaults } from "../../src/train/settings.js";
 
 const curve = (f: (x: number) => number, n = 100): Curve => ({
   points: Array.from({ length: n }, (_, i) => ({ x: i + 1, y: f(i + 1), low: f(i + 1) - 0.1, high: f(i + 1) + 0.1 })),
@@ -114,6 +119,41 @@ describe("the report", () => {
         expect(drawn.match(/<path[^>]*d="([^"]*NaN[^"]*|[^"]*Infinity[^"]*)"/)).toBeNull();
       }
     }
+  });
+});
+
+describe("its speed", () => {
+  /** Tokens a second as the chart has them: at each point, and the highest number at its axis. */
+  async function speedOf(steps: readonly { readonly seconds: number; readonly first?: boolean }[]): Promise<{ points: string[]; top: string; tile: string }> {
+    const folder = mkdtempSync(join(tmpdir(), "modc-report-"));
+    const log = join(folder, "log.jsonl");
+    writeFileSync(log, steps.map((own, i) => `${JSON.stringify({ kind: "step", step: i + 1, tokens: 1000, ...own })}\n`).join(""));
+    const settings = withDefaults({ context: 8, steps: steps.length });
+    const html = await reportOf({ log, model: { name: "M", parameters: {} }, settings, show: () => [], finished: true });
+    rmSync(folder, { recursive: true });
+    const chart = /<figure class="chart[^"]*" id="speed">[\s\S]*?<\/figure>/.exec(html)![0];
+    const { series } = JSON.parse(/application\/json">(.*?)<\/script>/.exec(chart)![1]!) as { series: { points: [number, string][] }[] };
+    const ticks = [...chart.matchAll(/x="48"[^>]*>([^<]*)</g)].map((m) => m[1]!).filter((t) => t !== "step");
+    return { points: series[0]!.points.map((p) => p[1]), top: ticks.at(-1)!, tile: /speed<\/span><b>([^<]*)/.exec(html)![1]! };
+  }
+  const even = Array.from({ length: 40 }, () => ({ seconds: 0.2 }));
+
+  it("of two steps that are heard of together is that of both", async () => {
+    const { points, top, tile } = await speedOf(even.map((own, i) => (i === 20 ? { seconds: 0.4 - 6e-5 } : i === 21 ? { seconds: 6e-5 } : own)));
+    expect(new Set(points)).toEqual(new Set(["5.00 k"]));
+    expect([top, tile]).toEqual(["4 k", "5.00 k/s"]);
+    // Where they lie in two points, none of these leaves the chart's scale.
+    const apart = await speedOf(even.map((own, i) => (i === 19 ? { seconds: 0.4 - 6e-5 } : i === 20 ? { seconds: 6e-5 } : own)));
+    expect(apart.points.slice(4, 6)).toEqual(["4.00 k", "6.67 k"]);
+    expect(apart.top).toBe("6 k");
+  });
+
+  it("is without the step that kernels are compiled in, and its axis without what one point alone reaches", async () => {
+    const { points } = await speedOf([{ seconds: 60, first: true }, ...even]);
+    expect(new Set(points)).toEqual(new Set(["5.00 k"]));
+    expect(await speedOf(even.map((own, i) => (i >= 20 && i < 24 ? { seconds: 1e-6 } : own)))).toMatchObject({ top: "6 k" });
+    expect((await speedOf([{ seconds: 0.5 }])).points).toEqual(["2.00 k"]);
+    expect((await speedOf(even.slice(0, 6))).points).toEqual(["5.00 k"]);
   });
 });
 

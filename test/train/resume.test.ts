@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "no
 import { join, relative } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { before } from "../../src/train/resume-node.js";
-import { train, type RunOptions } from "../../src/train/run-node.js";
+import { trainModel, type RunOptions } from "../../src/train/run-node.js";
 import { scratch, text } from "./folder.js";
 import { pretendModel, pretendRun, PretendTrainer } from "./pretend.js";
 import { fault } from "./whole.js";
@@ -16,7 +16,7 @@ const data = folder.file("text.txt", text(5000, 1));
 const settings = { context: 32, batch: 2, steps: 6, validateEvery: 10, checkpointEvery: 2, keep: 9, validation: 0 };
 
 async function run(output: string, more: Partial<RunOptions> = {}): Promise<void> {
-  for await (const _ of train(pretendRun(output, data, more.settings ?? settings, more))); // to its end
+  for await (const _ of trainModel(pretendRun(output, data, more.settings ?? settings, more))); // to its end
 }
 
 describe("a checkpoint", () => {

@@ -7,7 +7,7 @@ import { readManifest } from "../../src/train/checkpoint-node.js";
 import { TrainError } from "../../src/train/errors.js";
 import type { TrainEvent } from "../../src/train/events.js";
 import { readLog } from "../../src/train/log-node.js";
-import { train, type RunOptions } from "../../src/train/run-node.js";
+import { trainModel, type RunOptions } from "../../src/train/run-node.js";
 import { resumed, settingsRecord, withDefaults } from "../../src/train/settings.js";
 import { scratch, text } from "./folder.js";
 import { pretendModel, pretendRun, PretendTrainer, type Pretence } from "./pretend.js";
@@ -32,7 +32,7 @@ const settings = {
 type More = Partial<RunOptions> & { readonly pretence?: Pretence };
 async function all(options: RunOptions): Promise<TrainEvent[]> {
   const events: TrainEvent[] = [];
-  for await (const event of train(options)) events.push(event);
+  for await (const event of trainModel(options)) events.push(event);
   return events;
 }
 const runTo = (output: string, more: More = {}, change: Partial<RunOptions["settings"]> = {}): Promise<TrainEvent[]> =>
@@ -120,7 +120,7 @@ describe("a run", () => {
 
   it("that nobody listens to any more ends after the steps under way", async () => {
     const trainer = new PretendTrainer({ before: () => new Promise((resolve) => setTimeout(resolve, 5)) });
-    for await (const event of train(pretendRun(place(), data, settings, { createTrainer: async () => trainer })))
+    for await (const event of trainModel(pretendRun(place(), data, settings, { createTrainer: async () => trainer })))
       if (event.kind === "step" && event.step === 2) break;
     expect(trainer.disposed).toBe(true);
   });
@@ -240,7 +240,7 @@ describe("what is wrong is said, and nothing is lost:", () => {
     const events: TrainEvent[] = [];
     const trainer = new PretendTrainer({ diverges: 13 });
     const run = async (): Promise<void> => {
-      for await (const event of train(pretendRun(output, data, settings, { createTrainer: async () => trainer }))) events.push(event);
+      for await (const event of trainModel(pretendRun(output, data, settings, { createTrainer: async () => trainer }))) events.push(event);
     };
     const { code, message, hint } = await fault(run());
     expect(code).toBe("diverged");

@@ -5,7 +5,7 @@ import { openWeights, saveWeights } from "../../runtime/node.js";
 import { seedOf } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
-import { asProgramWeight } from "../model-weights.js";
+import { asProgramWeight } from "../../session/model-weights.js";
 import { out, outJson } from "../terminal.js";
 import { grouped } from "../units.js";
 

@@ -1,20 +1,22 @@
 // `modc train`: trains a model on a text, shows how it goes, and leaves checkpoints, a log and a report in a folder.
-import type { TrainEvent } from "../../train/events.js";
+import { expectFittingWeights } from "../../runtime/weights.js";
+import type { ChooseTunings, Preparation } from "../../train/open-trainer.js";
+import { Outcome, type TrainResult } from "../../train/result.js";
 import { before } from "../../train/resume-node.js";
-import { train as run } from "../../train/run-node.js";
+import { trainModel } from "../../train/run-node.js";
 import { LEARNING_RATES, parseRatio, type LearningRateKind } from "../../train/schedule.js";
-import type { TrainSettings } from "../../train/settings.js";
+import { floatFault, type TrainSettings } from "../../train/settings.js";
 import { bytesOf, positiveNumber, seedOf, splitPair, wholeNumber } from "../arguments.js";
 import { dataIn } from "../data.js";
-import type { DeviceFlags } from "../device.js";
-import { endingAtOnce, onInterrupt } from "../ending.js";
+import { wantedDevice, type DeviceFlags } from "../device.js";
+import { onInterrupt } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import type { ModelFlags } from "../frontend.js";
 import { askedFor } from "../resumed.js";
 import { out, outJson, Progress, say } from "../terminal.js";
 import { TrainProgress, validationText } from "../train-progress.js";
-import { checkAgainst, openTrainer, startingValue, trainingModel, usualContext } from "../training.js";
-import type { TuningsFlags } from "../tunings.js";
+import { checkedModel, choiceOf, showPreparation } from "../training.js";
+import { tuningsOn, type TuningsFlags } from "../tunings.js";
 
 export interface TrainFlags extends Pick<ModelFlags, "set" | "model">, DeviceFlags, TuningsFlags {
   readonly data?: string;
@@ -59,19 +61,26 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
     throw new UserError("--resume goes on with the weights of the run: --weights contradicts it", null, EXIT.usage);
   const given = settingsOf(asked);
   const { text, flags } = await askedFor(file, asked, resume === null ? null : await before(asked.output, resume === "last" ? null : resume));
-  const model = await trainingModel(text, flags);
+  const model = await checkedModel(text, flags);
+  const weights = resume === null ? (flags.weights ?? null) : null;
+  const { checkAgainst, usualContext } = await import("../../train/model.js");
+  const { openTrainer, startingValue } = await import("../../train/open-trainer.js");
+  await expectFittingWeights(model.run, weights);
   const progress = new Progress();
   const shown = new TrainProgress();
   const stop = new AbortController();
-  const restore = onInterrupt(() => {
-    shown.clear();
-    say("stopping after this step; once more stops at once");
-    stop.abort();
-  });
-  const kept = new Kept();
-  const weights = resume === null ? (flags.weights ?? null) : null;
+  let restore = (): void => undefined;
+  // From the first step on there is something to keep. Before it an interrupt ends the process, whatever it is doing.
+  const listen = (): void => {
+    restore = onInterrupt(() => {
+      shown.clear();
+      say("stopping after this step; once more stops at once");
+      stop.abort();
+    });
+  };
+  const outcome = new Outcome();
   try {
-    const events = run({
+    const events = trainModel({
       model: model.run,
       data: dataIn(flags.output, flags.data, flags.field),
       ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),
@@ -80,33 +89,42 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
       settings: given,
       usualContext: usualContext(model.bound),
       resume,
-      // Compiling takes long and there is nothing to keep yet: the folder's lock holds nobody back once its process is gone.
-      createTrainer: (settings, tunings) =>
-        endingAtOnce(() => {
-          checkAgainst(settings, model);
-          return openTrainer({ text, flags, kind: flags.device ?? null, weights, kept: tunings, progress }, settings);
-        }),
+      createTrainer: (settings, kept) => {
+        // By the name of its option.
+        if (model.bound !== null && settings.context > model.bound)
+          throw new UserError(`--length ${settings.context}: ${model.run.name} allows ${model.bound}`);
+        checkAgainst(settings, model);
+        const told = { onProgress: (done: Preparation) => showPreparation(done, progress), onNote: (note: string) => say(`note: ${note}`) };
+        const opened = { text, choice: choiceOf(flags), device: wantedDevice(flags), tunings: chosenTunings(flags), weights, kept };
+        return openTrainer({ ...opened, rules: model.run.rules, ...told }, settings);
+      },
       initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
       signal: stop.signal,
-      onProgress: (stage, done, total) => progress.report(stage, `${Math.floor((100 * done) / Math.max(1, total))}%`),
+      onProgress: (_stage, done, total) => showPreparation({ kind: "text", done, total }, progress),
     });
     for await (const event of events) {
       progress.clear();
-      kept.add(event);
+      outcome.add(event);
       shown.show(event);
+      if (event.kind !== "begin") continue;
+      listen();
+      if (event.step < event.steps) progress.report("running the first step");
     }
-  } catch (fault) {
-    // Before the first step there is nothing to keep.
-    if (stop.signal.aborted && fault === stop.signal.reason) return EXIT.interrupted;
-    throw fault;
   } finally {
     restore();
     progress.clear();
     shown.clear();
   }
-  report(flags, kept);
-  return kept.end?.reason === "finished" ? EXIT.fine : EXIT.interrupted;
+  const result = outcome.result(flags.output);
+  report(result, flags.json ?? false);
+  return result.reason === "finished" ? EXIT.fine : EXIT.interrupted;
 }
+
+/** Those that are named, else those that the run kept, else what there is for the device. */
+const chosenTunings =
+  (flags: TuningsFlags): ChooseTunings =>
+  (device, kept) =>
+    flags.tunings === undefined && kept !== null ? kept : tuningsOn(device, flags);
 
 /** What the options say, and nothing else. */
 function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
@@ -123,7 +141,7 @@ function settingsOf(flags: TrainFlags): Partial<TrainSettings> {
     seed: flags.seed === undefined ? undefined : seedOf(flags.seed),
     validation: real("--validation", flags.validation),
     optimizer: flags.optimizer,
-    lr: flags.lr === undefined ? undefined : positiveNumber("--lr", flags.lr),
+    lr: flags.lr === undefined ? undefined : float("--lr", positiveNumber("--lr", flags.lr)),
     schedule: flags.schedule,
     warmup: whole("--warmup", flags.warmup, 0),
     minLr: real("--min-lr", flags.minLr),
@@ -159,52 +177,22 @@ function liveOf({ live = [], liveSchedule = [] }: TrainFlags): string {
 function numberOf(option: string, text: string): number {
   const value = parseRatio(text.trim());
   if (value === null || value < 0) throw new UserError(`${option} ${JSON.stringify(text)} is no number from 0 on`, null, EXIT.usage);
+  return float(option, value);
+}
+
+/** The device computes in 32 bits. */
+function float(option: string, value: number): number {
+  const fault = floatFault(value);
+  if (fault !== null) throw new UserError(`${option} ${value}: ${fault}`, null, EXIT.usage);
   return value;
 }
 
-/** What is told at the end. */
-class Kept {
-  begin: Extract<TrainEvent, { kind: "begin" }> | null = null;
-  step: Extract<TrainEvent, { kind: "step" }> | null = null;
-  validation: Extract<TrainEvent, { kind: "validation" }> | null = null;
-  best: Extract<TrainEvent, { kind: "validation" }> | null = null;
-  end: Extract<TrainEvent, { kind: "end" }> | null = null;
-
-  add(event: TrainEvent): void {
-    if (event.kind === "begin") this.begin = event;
-    if (event.kind === "step") this.step = event;
-    if (event.kind === "validation") this.validation = event;
-    if (event.kind === "validation" && event.best) this.best = event;
-    if (event.kind === "end") this.end = event;
-  }
-}
-
-function report({ output, json }: TrainFlags, { begin, step, validation, best, end }: Kept): void {
-  if (json) {
-    outJson({
-      output,
-      reason: end?.reason ?? null,
-      step: end?.step ?? null,
-      steps: begin?.steps ?? null,
-      checkpoint: end?.checkpoint ?? null,
-      loss: step?.metrics.loss ?? null,
-      bitsPerByte: step?.bitsPerByte ?? null,
-      validation: validation
-        ? {
-            step: validation.step,
-            loss: validation.loss,
-            bitsPerByte: validation.bitsPerByte,
-            live: validation.live,
-            byRule: Object.fromEntries(Object.entries(validation.byRule).map(([rule, { loss, shares }]) => [rule, { loss, shares }])),
-          }
-        : null,
-      best: best ? { step: best.step, loss: best.loss, bitsPerByte: best.bitsPerByte } : null,
-    });
-    return;
-  }
-  out(
-    `${output}: ${end?.reason === "finished" ? "finished" : "interrupted"} at step ${end?.step ?? 0} of ${begin?.steps ?? 0}${validation ? `; validation at step ${validation.step}: ${validationText({ ...validation, best: false })}` : ""}`,
-  );
-  if (end?.checkpoint) out(`${end.checkpoint}: the last checkpoint${end.reason === "finished" ? "" : "; --resume goes on from it"}`);
-  out(`${output}/report.html: the report`);
+function report(result: TrainResult, json: boolean): void {
+  if (json) return outJson(result);
+  const { output, reason, step, steps, validation, checkpoint, best } = result;
+  const validated = validation ? `; validation at step ${validation.step}: ${validationText(validation)}` : "";
+  out(`${output}: ${reason} at step ${step} of ${steps}${validated}`);
+  if (checkpoint !== null) out(`${checkpoint}: the last checkpoint${reason === "finished" ? "" : "; --resume goes on from it"}`);
+  if (best !== null && best.checkpoint !== checkpoint) out(`${best.checkpoint}: the best: ${validationText(best)}`);
+  out(`${result.report}: the report`);
 }

@@ -10,6 +10,7 @@ import { optimize, passes as usualPasses, type Pass } from "../../passes/index.j
 import type { Program } from "../../program/program.js";
 import { openDevice, type Device } from "../../runtime/index.js";
 import { parseAxes } from "../../runtime/sizes.js";
+import { expectFittingWeights } from "../../runtime/weights.js";
 import type { Axis } from "../../size/axes.js";
 import { livelyWeights } from "../../verify/lively.js";
 import { loadGraph, type Machine, type Weights } from "../../verify/machine.js";
@@ -25,7 +26,7 @@ import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { readWeights } from "../execute.js";
 import { chosenExtents, printExtents } from "../extents.js";
 import { readText, writeText } from "../files.js";
-import { compileFile, compileOptions } from "../frontend.js";
+import { compileFile, compileOptions, type Finished } from "../frontend.js";
 import { madeInputs } from "../made-inputs.js";
 import { expectWeights, modelText, withFolder } from "../model-file.js";
 import { out, outJson, Progress, say } from "../terminal.js";
@@ -52,12 +53,14 @@ const USUAL_WINDOWS = "16";
 
 export async function verify(file: string, given: VerifyFlags, trial: VerifyTrial = {}): Promise<ExitCode> {
   const flags = withFolder(file, given);
+  const compiled = file.endsWith(".json") ? null : await compileFile(file, { ...flags, phase: "infer" });
+  if (compiled) await expectFittingWeights(compiled.program, flags.weights ?? null);
   const device = await openDevice(wantedDevice(flags));
   const tell = new Telling(flags);
   try {
     const machine: Machine = { device, tunings: tuningsOn(device, flags) ?? undefined, amend: trial.amend };
-    if (file.endsWith(".json")) return await verifyAgain(file, machine, tell);
-    const model = await verified(file, flags, machine, trial);
+    if (!compiled) return await verifyAgain(file, machine, tell);
+    const model = await verified(file, flags, compiled, machine, trial);
     say(`${model.name} on ${device.info.name}, ${printExtents(model.extents)}`);
     const holds = await verifyModel(model.subject, tell);
     if (holds) await verifySteps(file, flags, model, device, tell);
@@ -77,8 +80,8 @@ interface Verified {
 }
 
 /** The model under its rules, with weights and inputs. */
-async function verified(file: string, flags: VerifyFlags, machine: Machine, trial: VerifyTrial): Promise<Verified> {
-  const { program, model, graph, sources } = await compileFile(file, { ...flags, phase: "infer" });
+async function verified(file: string, flags: VerifyFlags, compiled: Finished, machine: Machine, trial: VerifyTrial): Promise<Verified> {
+  const { program, model, graph, sources } = compiled;
   const seed = seedOf(flags.seed);
   const weights = flags.weights === undefined ? livelyWeights(program.weights, seed) : await readWeights({ program, weights: flags.weights, seed });
   expectWeights(file, flags.weights);

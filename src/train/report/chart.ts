@@ -27,6 +27,8 @@ export interface ChartOptions {
   /** The vertical axis ends at least here. */
   readonly atLeast?: number;
   readonly log?: boolean;
+  /** The vertical axis ends before what a few points alone reach. */
+  readonly clip?: boolean;
   /** Over the whole page where others stand side by side. */
   readonly wide?: boolean;
 }
@@ -73,20 +75,27 @@ export function lineChart(options: ChartOptions): string {
 const at = (n: number): string => n.toFixed(1);
 
 /** Without what the first steps alone reach: they would flatten everything after them. */
-function domain({ until, fromZero, atLeast, log }: ChartOptions, series: readonly Series[]): readonly [number, number] {
+function domain({ until, fromZero, atLeast, log, clip }: ChartOptions, series: readonly Series[]): readonly [number, number] {
   const all = series.flatMap((s) => s.points);
   const later = all.filter((p) => p.x > until * 0.03);
   const shown = (later.length > 0 ? later : all).flatMap((p) => [p.low ?? p.y, p.high ?? p.y]).filter((y) => Number.isFinite(y) && (!log || y > 0));
   if (shown.length === 0) return log ? [0.1, 1] : [0, 1];
   const least = shown.reduce((a, b) => Math.min(a, b));
-  const most = Math.max(
-    shown.reduce((a, b) => Math.max(a, b)),
-    atLeast ?? -Infinity,
-  );
+  const highest = shown.reduce((a, b) => Math.max(a, b));
+  const most = Math.max(clip ? Math.min(highest, CLIP * quantile(shown, 0.9)) : highest, atLeast ?? -Infinity);
   if (log) return [least / 1.2, most * 1.2];
   const pad = (most - least || Math.abs(most) || 1) * 0.06;
   return [fromZero ? Math.min(0, least) : least - pad, most + (atLeast !== undefined && most <= atLeast ? 0 : pad)];
 }
+
+/** Times what nine of ten points reach at most. */
+const CLIP = 1.5;
+
+/** The value that such a share of them does not exceed. */
+const quantile = (values: readonly number[], share: number): number => {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(share * (sorted.length - 1))]!;
+};
 
 function scale(low: number, high: number, from: number, to: number, log: boolean): (y: number) => number {
   const f = log ? Math.log : (y: number): number => y;

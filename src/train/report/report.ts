@@ -154,6 +154,7 @@ function smallCharts(data: ReportData): readonly string[] {
       title: "Tokens a second",
       series: [{ name: "tokens/s", color: "c6", points: data.speed.points }],
       fromZero: true,
+      clip: true,
       format: short,
       tick: briefly,
     },

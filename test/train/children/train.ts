@@ -1,6 +1,6 @@
 // A run of the pretend trainer that takes its time, until it is done or killed; goes on where the one before was.
 import { existsSync, readdirSync } from "node:fs";
-import { train } from "../../../src/train/run-node.js";
+import { trainModel } from "../../../src/train/run-node.js";
 import { pretendRun } from "../pretend.js";
 
 const [output, data, settings] = process.argv.slice(2) as [string, string, string];
@@ -11,4 +11,4 @@ const options = pretendRun(output, data, JSON.parse(settings) as { context: numb
   pretence: { before: () => new Promise((resolve) => setTimeout(resolve, 3)) },
 });
 process.stdout.write("begun\n");
-for await (const event of train(options)) if (event.kind === "end") process.stdout.write("done\n");
+for await (const event of trainModel(options)) if (event.kind === "end") process.stdout.write("done\n");

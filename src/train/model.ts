@@ -1,0 +1,115 @@
+// From a model's text to what training needs of it: its text inputs, its losses, its live parameters, its bounds.
+import { check } from "../check/check.js";
+import type { Read } from "../check/files.js";
+import type { Model } from "../check/model.js";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import type { SourceFile } from "../diagnostics/span.js";
+import { lower } from "../lower/lower.js";
+import { SourceError } from "../session/errors.js";
+import type { Axis } from "../size/axes.js";
+import type { TextInputs } from "./batches.js";
+import { TrainError } from "./errors.js";
+import { asProgramWeight } from "../session/model-weights.js";
+import type { RunModel } from "./run-node.js";
+import { livePoints, type TrainSettings } from "./settings.js";
+import { textInputsOf } from "./text-inputs.js";
+
+/** A model's text, and how what it imports is read. */
+export interface ModelSource {
+  readonly source: SourceFile;
+  readonly read: Read;
+}
+
+/** Which model of a file, and its parameters as expressions of the language. */
+export interface ModelChoice {
+  readonly model?: string | undefined;
+  readonly set: Readonly<Record<string, string>>;
+}
+
+export interface TrainingModel {
+  readonly run: RunModel;
+  readonly live: Model["live"];
+  /** The most tokens of a sequence; null: any number. */
+  readonly bound: number | null;
+}
+
+export interface CheckedModel {
+  readonly model: TrainingModel;
+  /** Warnings of the source. */
+  readonly diagnostics: readonly Diagnostic[];
+  readonly sources: readonly SourceFile[];
+}
+
+/**
+ * Reads and checks a model's objective. Throws SourceError where its source has errors, and TrainError for inputs that
+ * no text fills.
+ */
+export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedModel {
+  const { model, diagnostics, sources } = checkObjective(text, choice, "train");
+  if (!model) throw new SourceError(diagnostics, sources);
+  const inputs = textInputs(model);
+  const names = [inputs.tokens, ...(inputs.targets === null ? [] : [inputs.targets])];
+  const routed = model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above"));
+  const limits = lower(model).inputs.flatMap(({ node, below }) => (names.includes(node.attrs.name) && below !== null ? [below] : []));
+  const run: RunModel = {
+    name: model.name,
+    parameters: Object.fromEntries(model.parameters.map(({ name, value }) => [name, value])),
+    set: choice.set,
+    sources: ownSources(text, sources),
+    weights: model.weights.map(asProgramWeight),
+    ignore: model.ignore,
+    inputs,
+    vocabulary: limits.length === 0 ? null : Math.min(...limits),
+    own: model.losses.filter((l) => l.own).map((l) => l.path),
+    routed,
+    // That an objective has no causal form is no fault of a model that is only trained.
+    rules: routed && checkObjective(text, choice, "generate").model !== null ? ["top-k", "causal"] : ["top-k"],
+  };
+  return { model: { run, live: model.live, bound: sequenceOf(model)?.bound ?? null }, diagnostics, sources };
+}
+
+function checkObjective({ source, read }: ModelSource, { model, set }: ModelChoice, phase: "train" | "generate"): ReturnType<typeof check> {
+  return check(source, { phase, entry: "objective", set, read, ...(model === undefined ? {} : { model }) });
+}
+
+const sequenceOf = (model: Model): Axis | undefined => model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
+
+/** The files a model was read from, its own first, without the library and the values of parameters. */
+function ownSources({ source, read }: ModelSource, sources: readonly SourceFile[]): RunModel["sources"] {
+  const own = sources.find((s) => s.file === source.file)!;
+  const imported = sources.filter((s) => s !== own && typeof read(s.file) === "string");
+  return [own, ...imported].map(({ file: path, text }) => ({ path, text }));
+}
+
+function textInputs(model: Model): TextInputs {
+  const found = textInputsOf(model);
+  if (found) return found;
+  const names = model.inputs.map((i) => i.name).join(", ") || "nothing";
+  throw new TrainError("bad-option", `the objective of ${model.name} takes ${names}: a text fills one input of tokens and one called targets`, {
+    hint: "objective(tokens: u32[B, T], targets: u32[B, T]) { … }",
+  });
+}
+
+/** Tokens of a sequence where nobody says: as many as the model allows, within reason. */
+export const usualContext = (bound: number | null): number => Math.min(bound ?? 256, 2048);
+
+/**
+ * That settings and model agree: the context within its bound, live parameters that it has, ratios that are some.
+ * Throws TrainError.
+ */
+export function checkAgainst(settings: TrainSettings, { bound, live, run }: TrainingModel): void {
+  const fail = (message: string, hint: string | null = null): never => {
+    throw new TrainError("bad-option", message, { hint });
+  };
+  if (bound !== null && settings.context > bound) fail(`the context is ${settings.context}: ${run.name} allows ${bound}`);
+  for (const [name, points] of livePoints(settings)) {
+    const found = live.find((l) => l.name === name);
+    if (!found)
+      return fail(
+        `${run.name} has no live parameter ${name}`,
+        live.length > 0 ? `it has ${live.map((l) => l.name).join(", ")}` : "declare it so: live capacity: ratio = 12.5%",
+      );
+    const wrong = found.kind === "ratio" ? points.find(({ value }) => value < 0 || value > 1) : undefined;
+    if (wrong) fail(`${name} is ${wrong.value} at step ${wrong.step}: a ratio lies between 0 and 1`);
+  }
+}

@@ -1,0 +1,178 @@
+// A trainer for a model's text: compiled for a device, with its weights and tunings there.
+import { openDevice, Device, type OpenDeviceOptions, type SessionEvent, type WeightsInput, type Words } from "../runtime/index.js";
+import { locateWeights } from "../runtime/weights.js";
+import { isOf, parseTunings, printTunings, TuningsError, tuningsFile } from "../schedule/tunings/file.js";
+import { misfitOf, tuningsFor, type Tunings } from "../schedule/tunings/index.js";
+import type { Diagnostic } from "../diagnostics/diagnostic.js";
+import type { SourceFile } from "../diagnostics/span.js";
+import { SourceError } from "../session/errors.js";
+import type { ProgramWeight } from "../program/program.js";
+import { TrainError } from "./errors.js";
+import type { ModelChoice, ModelSource } from "./model.js";
+import { unmatched, weightPatterns } from "./patterns.js";
+import { compileTraining, type TrainingOptions, type TrainingPrograms } from "./programs.js";
+import type { RunModel } from "./run-node.js";
+import { largestLive, type TrainSettings } from "./settings.js";
+import { createTrainer, type TrainerProgram } from "./trainer.js";
+import type { Rule, Trainer } from "./types.js";
+
+/** What goes on before the first step; `of` is the program that it is done for, and `done` of `total` how far it is. */
+export type Preparation =
+  | { readonly kind: "text"; readonly done: number; readonly total: number }
+  | { readonly kind: "device" | "compile" }
+  | { readonly kind: "kernels" | "weights"; readonly of: TrainerProgram; readonly done: number; readonly total: number };
+
+/**
+ * Which tunings a device gets; `kept` are those of the run that goes on, where they are right for it. Null: those of
+ * its class.
+ */
+export type ChooseTunings = (device: Device, kept: Tunings | null) => Tunings | null;
+
+export interface OpenTrainerOptions {
+  readonly text: ModelSource;
+  readonly choice: ModelChoice;
+  /** One that is open, or which to open. */
+  readonly device: Device | OpenDeviceOptions;
+  readonly tunings: ChooseTunings;
+  /** Starting values; null: from the seed. */
+  readonly weights: WeightsInput | null;
+  /** The file of tunings that the run kept; null: none. */
+  readonly kept: string | null;
+  readonly rules: readonly Rule[];
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress: (done: Preparation) => void;
+  /** Told what is no fault and worth knowing, in a sentence. */
+  readonly onNote: (text: string) => void;
+}
+
+/**
+ * A trainer, and its device with it unless that was given. Throws SourceError, TrainError, and what `openDevice` and
+ * `load` throw.
+ */
+export async function openTrainer(options: OpenTrainerOptions, settings: TrainSettings): Promise<Trainer> {
+  const { device: wanted, onProgress, onNote, signal } = options;
+  onProgress({ kind: "device" });
+  const device = wanted instanceof Device ? wanted : await openDevice(wanted);
+  const close = (): void => {
+    if (device !== wanted) device.destroy();
+  };
+  try {
+    signal?.throwIfAborted();
+    const { tunings, text: tuningsText } = tuningsOf(device, options);
+    onProgress({ kind: "compile" });
+    const programs = compiled(options, settings, device, tunings);
+    signal?.throwIfAborted();
+    if (programs.idle.length > 0) onNote(`the loss depends on none of ${listed(programs.idle)}: they stay as they are`);
+    if (programs.recomputed.length > 0) onNote(`${listed(programs.recomputed)} computed again for the backward pass`);
+    const trainer = await createTrainer({
+      programs,
+      device,
+      weights: options.weights ?? undefined,
+      optimizer: optimizerOf(settings),
+      weightDecay: settings.weightDecay,
+      rows: settings.batch,
+      length: settings.context,
+      microBatches: settings.accumulate,
+      seed: settings.seed,
+      live: largestLive(settings),
+      rules: options.rules,
+      signal,
+      onProgress: (event, of) => tell(event, of, options),
+    });
+    return withDevice(trainer, device, { digest: programs.step.tunings, text: tuningsText }, close);
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+const tell = (event: SessionEvent, of: TrainerProgram, { onProgress, onNote }: OpenTrainerOptions): void =>
+  event.kind === "grow" ? onNote(event.message) : onProgress({ kind: event.kind, of, done: event.done, total: event.total });
+
+/** Throws SourceError and TrainError. */
+function compiled({ text, choice }: OpenTrainerOptions, settings: TrainSettings, device: Device, tunings: Tunings): TrainingPrograms {
+  const { source, read } = text;
+  const { programs, diagnostics, sources }: { programs: TrainingPrograms | null; diagnostics: readonly Diagnostic[]; sources: readonly SourceFile[] } =
+    compileTraining(
+      { source: source.text, file: source.file, read, set: choice.set, ...(choice.model === undefined ? {} : { model: choice.model }) },
+      stepOptions(settings),
+      { target: device.target, tunings },
+    );
+  if (!programs) throw new SourceError(diagnostics, sources);
+  const paths = programs.model.weights.map((w) => w.path);
+  const missed = settings.only === "" ? null : unmatched(weightPatterns(settings.only), paths);
+  if (missed !== null) throw new TrainError("bad-option", `no weight is called ${missed}`, { hint: `the weights are ${listed(paths)}` });
+  if (programs.trained.length === 0)
+    throw new TrainError("bad-option", `no weight learns: ${settings.only === "" ? "the loss depends on none" : `none is called ${settings.only}`}`);
+  return programs;
+}
+
+const stepOptions = (settings: TrainSettings): TrainingOptions => ({
+  optimizer: optimizerOf(settings),
+  clip: settings.clip === 0 ? null : settings.clip,
+  microBatches: settings.accumulate,
+  recompute: settings.recompute,
+  ...(settings.memory === 0 ? {} : { budget: { bytes: settings.memory, rows: settings.batch, length: settings.context, live: largestLive(settings) } }),
+  ...(settings.only === "" ? {} : { trained: matching(settings.only) }),
+});
+
+const optimizerOf = ({ optimizer, beta1, beta2, eps, momentum }: TrainSettings) =>
+  optimizer === "adamw" ? ({ kind: "adamw", beta1, beta2, eps } as const) : ({ kind: "sgd", momentum, nesterov: false } as const);
+
+/** Whether a weight's path is one of some patterns. */
+function matching(patterns: string): (weight: { readonly path: string }) => boolean {
+  const each = weightPatterns(patterns);
+  return ({ path }) => each.some((p) => p.test(path));
+}
+
+const listed = (paths: readonly string[]): string => `${paths.slice(0, 4).join(", ")}${paths.length > 4 ? ` and ${paths.length - 4} more` : ""}`;
+
+/** What is chosen, and the file of it: where it is what the run kept, that file as it is. */
+function tuningsOf(device: Device, { kept: text, tunings: choose, onNote }: OpenTrainerOptions): { readonly tunings: Tunings; readonly text: string } {
+  const kept = text === null ? null : keptTunings(text, device, onNote);
+  const tunings = choose(device, kept) ?? tuningsFor(device.target);
+  return { tunings, text: text !== null && tunings === kept ? text : printTunings(tuningsFile(device.info, device.target, tunings)) };
+}
+
+/** Tunings that a run kept, where they are right for the device; null, which is told, where they are not. */
+function keptTunings(text: string, device: Device, onNote: (text: string) => void): Tunings | null {
+  const fault = (why: string): null => {
+    onNote(`the tunings that the run kept are not used: ${why}`);
+    return null;
+  };
+  try {
+    const file = parseTunings(text);
+    const misfit = misfitOf(file.tunings, device.target);
+    if (!isOf(file, device.info)) return fault("they were measured on another device or driver");
+    return misfit === null ? file.tunings : fault(`they do not fit the device: ${misfit}`);
+  } catch (cause) {
+    if (cause instanceof TuningsError) return fault(cause.message);
+    throw cause;
+  }
+}
+
+const withDevice = (trainer: Trainer, device: Device, tunings: { readonly digest: string; readonly text: string }, close: () => void): Trainer => ({
+  machine: { device: device.info.name, driver: device.info.driver, tunings: tunings.digest },
+  tunings: tunings.text,
+  step: (...given) => trainer.step(...given),
+  evaluate: (...given) => trainer.evaluate(...given),
+  state: () => trainer.state(),
+  restore: (state) => trainer.restore(state),
+  whyNotFinite: (...given) => trainer.whyNotFinite(...given),
+  dispose: () => {
+    trainer.dispose();
+    close();
+  },
+});
+
+type Weighted = Pick<RunModel, "weights" | "ignore">;
+
+/** Starting value of one weight: of what is given, or from the seed. */
+export async function startingValue(weight: ProgramWeight, seed: number, weights: WeightsInput | null, model: Weighted): Promise<Words> {
+  const located = await locateWeights(model, weights ?? undefined, seed);
+  try {
+    return await located.values(weight);
+  } finally {
+    await located.close();
+  }
+}

@@ -1,0 +1,94 @@
+// What a run of training came to, gathered from its events.
+import type { TrainEvent } from "./events.js";
+import type { Rule } from "./types.js";
+
+type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
+
+/** A validation of the run, losses in nats. */
+export interface Validated {
+  readonly step: number;
+  /** Of the rule that decides which checkpoint is the best. */
+  readonly loss: number;
+  readonly bitsPerByte: number;
+  /** Values of live parameters it was made with. */
+  readonly live: Readonly<Record<string, number>>;
+  /** `shares`: of each routed layer, the share of tokens it computed. */
+  readonly byRule: { readonly [R in Rule]?: { readonly loss: number; readonly shares: Readonly<Record<string, number>> } };
+}
+
+export interface TrainResult {
+  /** The folder of the run. */
+  readonly output: string;
+  readonly reason: "finished" | "interrupted";
+  /** Steps done, and in all. */
+  readonly step: number;
+  readonly steps: number;
+  /** Folders of checkpoints, which `weights` takes; null: none was written, none is the best. */
+  readonly checkpoint: string | null;
+  readonly best: (Validated & { readonly checkpoint: string }) | null;
+  /** The page with its curves. */
+  readonly report: string;
+  /** Of the last step; null: none was done. */
+  readonly loss: number | null;
+  readonly bitsPerByte: number | null;
+  /** The last; null: there was none. */
+  readonly validation: Validated | null;
+  readonly warnings: readonly string[];
+}
+
+/** Listens to a run. */
+export class Outcome {
+  #begin: Of<"begin"> | null = null;
+  #step: Of<"step"> | null = null;
+  #validation: Of<"validation"> | null = null;
+  #best: (Validated & { readonly checkpoint: string }) | null = null;
+  #end: Of<"end"> | null = null;
+  readonly #warnings: string[] = [];
+
+  add(event: TrainEvent): void {
+    switch (event.kind) {
+      case "begin":
+        this.#begin = event;
+        break;
+      case "step":
+        this.#step = event;
+        break;
+      case "validation":
+        this.#validation = event;
+        break;
+      case "checkpoint":
+        if (event.best && this.#validation) this.#best = { ...validatedBy(this.#validation), checkpoint: event.path };
+        break;
+      case "warning":
+        this.#warnings.push(event.message);
+        break;
+      case "end":
+        this.#end = event;
+        break;
+      default:
+        event satisfies never;
+    }
+  }
+
+  /** `best` is that of this run: of one that goes on, null where none was better than before. */
+  result(output: string): TrainResult {
+    return {
+      output,
+      reason: this.#end?.reason ?? "interrupted",
+      step: this.#end?.step ?? 0,
+      steps: this.#begin?.steps ?? 0,
+      checkpoint: this.#end?.checkpoint ?? null,
+      best: this.#best,
+      report: `${output}/report.html`,
+      loss: this.#step?.metrics.loss ?? null,
+      bitsPerByte: this.#step?.bitsPerByte ?? null,
+      validation: this.#validation && validatedBy(this.#validation),
+      warnings: this.#warnings,
+    };
+  }
+}
+
+function validatedBy({ step, loss, bitsPerByte, live, byRule }: Of<"validation">): Validated {
+  const rules = Object.entries(byRule).map(([rule, { loss: own, shares }]) => [rule, { loss: own, shares }]);
+  return { step, loss, bitsPerByte, live, byRule: Object.fromEntries(rules) as Validated["byRule"] }; // the rules it was made by
+}

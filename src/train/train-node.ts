@@ -1,0 +1,163 @@
+// Trains a `.mod` file or a checkpoint's folder on a text: opens what it needs, and tells what came of it. Node only.
+import { checkpointFiles } from "../huggingface/files-node.js";
+import { checkpointSource } from "../huggingface/folder-node.js";
+import type { Device, OpenDeviceOptions, WeightsInput } from "../runtime/index.js";
+import { expectFittingWeights } from "../runtime/weights.js";
+import { importsBeside } from "../session/imports-node.js";
+import { readText } from "../session/open-node.js";
+import { isFolder } from "../tokenizer/folder-node.js";
+import { TrainError } from "./errors.js";
+import type { TrainEvent } from "./events.js";
+import { checkAgainst, trainingModel, usualContext, type ModelSource } from "./model.js";
+import { openTrainer, startingValue, type ChooseTunings, type Preparation } from "./open-trainer.js";
+import { Outcome, type TrainResult } from "./result.js";
+import { before, type Before } from "./resume-node.js";
+import { trainModel } from "./run-node.js";
+import { SETTING_NAMES, type TrainSettings } from "./settings.js";
+
+/** How a run trains (`TrainSettings`, what is not given takes its usual value), on what, and where. */
+export interface TrainOptions extends Partial<Omit<TrainSettings, "live">> {
+  /** A file, a folder, or an installed package; a run that goes on knows its own. */
+  readonly data?: string;
+  /** The folder for checkpoints, log and report; it is made where it is missing. */
+  readonly output: string;
+  /** A `tokenizer.json`. By default that of the folder, where the model is one; else each byte is a token. */
+  readonly tokenizer?: string;
+  /** The field of JSONL that holds the text. Default "text". */
+  readonly field?: string;
+  /** Which model, where the file declares several. */
+  readonly model?: string;
+  /** Parameters of the model: `{ depth: 12 }`. */
+  readonly set?: Readonly<Record<string, string | number | boolean>>;
+  /** To begin with. By default those of the folder, where the model is one; else starting ones of `seed`. */
+  readonly weights?: WeightsInput;
+  /** Goes on from the last checkpoint of `output`, or from that of a step. */
+  readonly resume?: boolean | number;
+  /** Live parameters: a value, or values at steps: `{ capacity: "100%@0,12.5%@50%" }`. */
+  readonly live?: Readonly<Record<string, number | string>>;
+  /** One that is open, or which to open. By default the best there is. */
+  readonly device?: Device | OpenDeviceOptions;
+  /** For the device that was opened, and told what the run kept; by default that, else those of its class. */
+  readonly tunings?: ChooseTunings;
+  /**
+   * Aborted: the steps under way are finished, a checkpoint is written, and the result says so. Before the first step
+   * there is nothing to keep: then its reason is thrown.
+   */
+  readonly signal?: AbortSignal;
+  /** Told what happens, as it happens; what it returns is waited for. */
+  readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
+  /** Told what goes on before the first step. */
+  readonly onProgress?: (progress: Preparation) => void;
+  /** Told what is no fault and worth knowing, in a sentence. */
+  readonly onNote?: (text: string) => void;
+}
+
+/** All but settings. */
+const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "live", true>> = {
+  data: true,
+  output: true,
+  tokenizer: true,
+  field: true,
+  model: true,
+  set: true,
+  weights: true,
+  resume: true,
+  live: true,
+  device: true,
+  tunings: true,
+  signal: true,
+  onEvent: true,
+  onProgress: true,
+  onNote: true,
+};
+
+/**
+ * Trains to the last step, and returns what came of it. `path` is a `.mod` file or a folder as Hugging Face stores a
+ * checkpoint; null takes the source that a run keeps which goes on. Throws
+ * SourceError for errors of the source, TrainError, CheckpointError, WeightsError, and what `openDevice` throws; what
+ * was saved stays.
+ */
+export async function train(path: string | null, options: TrainOptions): Promise<TrainResult> {
+  const strange = Object.keys(options).find((key) => !Object.hasOwn(OWN, key) && !SETTING_NAMES.has(key));
+  if (strange !== undefined)
+    throw new TrainError("bad-option", `there is no option ${strange}`, { hint: `there are ${[...Object.keys(OWN), ...SETTING_NAMES].join(", ")}` });
+  const resume = options.resume === undefined || options.resume === false ? null : options.resume === true ? "last" : options.resume;
+  const asked = askedFor(path, options, resume === null ? null : await before(options.output, resume === "last" ? null : resume));
+  const { choice, weights } = asked;
+  const { model } = trainingModel(asked.text, choice);
+  await expectFittingWeights(model.run, weights);
+  const outcome = new Outcome();
+  const { signal, onProgress, onNote } = options;
+  const events = trainModel({
+    model: model.run,
+    ...asked.data,
+    output: options.output,
+    settings: settingsIn(options),
+    usualContext: usualContext(model.bound),
+    resume,
+    createTrainer: (settings, kept) => {
+      checkAgainst(settings, model);
+      const { device = {}, tunings = (_device, own) => own } = options;
+      const told = { onProgress: onProgress ?? (() => undefined), onNote: onNote ?? (() => undefined) };
+      return openTrainer({ text: asked.text, choice, device, tunings, weights, kept, rules: model.run.rules, signal, ...told }, settings);
+    },
+    initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
+    ...(signal && { signal }),
+    onProgress: (_stage, done, total) => onProgress?.({ kind: "text", done, total }),
+  });
+  for await (const event of events) {
+    outcome.add(event);
+    await options.onEvent?.(event);
+  }
+  return outcome.result(options.output);
+}
+
+interface Asked {
+  readonly text: ModelSource;
+  readonly choice: { readonly model?: string | undefined; readonly set: Readonly<Record<string, string>> };
+  readonly data: { readonly data: string; readonly tokenizer?: string; readonly field?: string };
+  readonly weights: WeightsInput | null;
+}
+
+/** What is given, and what is not as the run has it that goes on; `before` is null for one that begins. */
+function askedFor(path: string | null, options: TrainOptions, kept: Before | null): Asked {
+  const fail = (message: string): never => {
+    throw new TrainError("bad-option", message);
+  };
+  const begun = kept?.manifest.begun ?? null;
+  if (kept !== null && options.weights !== undefined) fail("a run that goes on has its own weights: `weights` contradicts `resume`");
+  const data = options.data ?? begun?.data ?? fail("`data` is missing: the text to train on");
+  const folder = path !== null && isFolder(path) ? checkpointFiles(path) : null;
+  const tokenizer = options.tokenizer ?? folder?.tokenizer ?? begun?.tokenizer ?? null;
+  const field = options.field ?? begun?.field ?? null;
+  const set = Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]);
+  return {
+    text: path === null ? (kept ? keptText(kept) : fail("only a run that goes on knows its model")) : textOf(path),
+    choice: {
+      model: options.model ?? kept?.manifest.model,
+      set: Object.assign(Object.create(null) as Record<string, string>, begun?.set, Object.fromEntries(set)), // any name may be given
+    },
+    data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...(field === null ? {} : { field }) },
+    weights: kept === null ? (options.weights ?? folder?.weights ?? null) : null,
+  };
+}
+
+function textOf(path: string): ModelSource {
+  const source = isFolder(path) ? checkpointSource(path) : { file: path, text: readText(path) };
+  return { source, read: importsBeside(source.file, readText) };
+}
+
+/** The source that a checkpoint keeps, as if it were still where it was. */
+export function keptText({ sources }: Before): ModelSource {
+  const [own, ...imported] = sources;
+  if (!own) throw new TrainError("bad-checkpoint", "the checkpoint keeps no source of its model", { hint: "name the model's file" });
+  const texts = new Map(imported.map(({ path, text }) => [path, text]));
+  return { source: { file: own.path, text: own.text }, read: (path) => texts.get(path) ?? texts.get(`./${path}`) ?? null };
+}
+
+/** Those of the options that say how a run trains. */
+function settingsIn({ live, ...options }: TrainOptions): Partial<TrainSettings> {
+  const given = Object.entries(options).filter(([name, value]) => SETTING_NAMES.has(name) && value !== undefined);
+  const lines = live && Object.entries(live).map(([name, value]) => `${name}=${value}`);
+  return { ...(Object.fromEntries(given) as Partial<TrainSettings>), ...(lines && { live: lines.join("\n") }) }; // of their types, which `withDefaults` checks
+}
