@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { embed } from "./embed.mjs";
+import { dawnFile, PATCHES, quietDawn } from "./quiet-dawn.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const say = (text) => process.stderr.write(`setup: ${text}\n`);
@@ -18,6 +19,8 @@ class SetupError extends Error {}
 export function setup({ driver = true } = {}) {
   requireNode();
   installDependencies();
+  const dawn = dawnFile(root);
+  if (dawn !== null) quietDawn(dawn, PATCHES[process.arch]);
   build();
   if (driver) ensureDriver();
 }

@@ -1,5 +1,4 @@
 // Opening a device in Node for a built package: through Dawn, as the package `webgpu` brings it.
-import { silenceDawn } from "../runtime/dawn-warnings-node.js";
 import type { OpenDeviceOptions, OpenedAdapter } from "../runtime/device.js";
 import { NoDeviceError } from "../runtime/errors.js";
 
@@ -19,9 +18,7 @@ export async function openNodeAdapter(_options: OpenDeviceOptions): Promise<Open
 
 async function create(): Promise<GPU> {
   try {
-    const dawn = await import("webgpu");
-    silenceDawn();
-    return dawn.create([]);
+    return (await import("webgpu")).create([]);
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
     throw missing

@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type * as Dawn from "webgpu";
 import { isSoftware, softwareOnly, type DeviceKind, type OpenDeviceOptions, type OpenedAdapter } from "./device.js";
-import { silenceDawn } from "./dawn-warnings-node.js";
 import { driverManifests } from "./drivers-node.js";
 import { NoDeviceError } from "./errors.js";
 import { loadVulkan, SYSTEM_LOADER, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";
@@ -72,7 +71,6 @@ function kindFromEnvironment(): DeviceKind | null {
 
 async function createInstance(): Promise<GPU> {
   const { create } = await importDawn();
-  silenceDawn();
   // Timestamps in full: the default steps by 65.5 µs.
   return create(["disable-dawn-features=timestamp_quantization"]);
 }
