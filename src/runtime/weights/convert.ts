@@ -1,6 +1,6 @@
 // Between the element types of a file and the words a program computes with.
 import type { DType } from "../../size/dtype.js";
-import { fromHalf, roundToHalf, toBrains, toHalves } from "./half.js";
+import { halfValues, roundToHalf, toBrains, toHalves } from "./half.js";
 
 /** Values of a tensor in the words of the device: f32 for floats (f16 rounded), u32 for u32 and bool, i32. */
 export type Words = Float32Array | Uint32Array | Int32Array;
@@ -71,8 +71,10 @@ function toFloats(data: Readable, from: string, to: "f32" | "f16"): Float32Array
   const out = new Float32Array(data.length);
   const words = new Uint32Array(out.buffer);
   const bits = data as Exclude<Readable, BigInt64Array | BigUint64Array>; // F32, F16 and BF16 are no such
-  if (from === "F16") for (let i = 0; i < out.length; i++) out[i] = fromHalf(bits[i]!);
-  else if (from === "BF16") for (let i = 0; i < out.length; i++) words[i] = bits[i]! << 16;
+  if (from === "F16") {
+    const values = halfValues();
+    for (let i = 0; i < out.length; i++) out[i] = values[bits[i]!]!;
+  } else if (from === "BF16") for (let i = 0; i < out.length; i++) words[i] = bits[i]! << 16;
   else out.set(bits);
   if (to === "f16" && from !== "F16") for (let i = 0; i < out.length; i++) out[i] = roundToHalf(out[i]!);
   return out;

@@ -8,18 +8,24 @@ const f64bits = new Uint32Array(f64.buffer); // little-endian, as every platform
 let halves: Float32Array | null = null;
 
 /** Bits of a binary16 number to its value. */
-export function fromHalf(bits: number): number {
-  halves ??= Float32Array.from({ length: 65536 }, (_, i) => halfValue(i));
-  return halves[bits]!;
-}
+export const fromHalf = (bits: number): number => halfValues()[bits]!;
 
-function halfValue(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+/** Values of all binary16 numbers, by their bits. */
+export const halfValues = (): Float32Array => (halves ??= tableOfHalves());
+
+/** Made of bits: the first checkpoint that is read waits for it. */
+function tableOfHalves(): Float32Array {
+  const table = new Float32Array(0x10000);
+  const words = new Uint32Array(table.buffer);
+  for (let bits = 0; bits < 0x8000; bits++) {
+    const exponent = bits >> 10;
+    const fraction = bits & 0x3ff;
+    if (exponent === 0) table[bits] = fraction * 2 ** -24;
+    else if (exponent < 31) words[bits] = ((exponent + 112) << 23) | (fraction << 13);
+    else table[bits] = fraction === 0 ? Infinity : NaN;
+    table[bits | 0x8000] = -table[bits]!;
+  }
+  return table;
 }
 
 /** The nearest binary16 number's bits; values of 65520 and more become infinite, NaN stays NaN. */
