@@ -1,6 +1,7 @@
 // Chat templates: messages become the text that a model was trained to go on from.
-import { Template } from "@huggingface/jinja";
+import { shownName } from "../size/shown.js";
 import { TokenizerError } from "./errors.js";
+import { parseTemplate } from "./template.js";
 
 export interface Message {
   readonly role: string;
@@ -67,7 +68,7 @@ function templateOf(value: unknown, file: string): string | null {
 
 /** Compiles a template; `file` names where it is from. Throws TokenizerError where it is none. */
 export function chatTemplate(template: string, specials: ReadonlyMap<string, string>, file: string): ChatTemplate {
-  const compiled = trying(`the chat template of ${file} cannot be read`, () => new Template(template));
+  const compiled = trying(`the chat template of ${file} cannot be read`, () => parseTemplate(template));
   return {
     prompt(messages, { answer = true, variables = {} } = {}) {
       if (messages.length === 0) throw new TokenizerError("bad-text", "a chat without messages has no prompt");
@@ -76,8 +77,9 @@ export function chatTemplate(template: string, specials: ReadonlyMap<string, str
           throw new TokenizerError("bad-text", `message ${i} of the chat needs a role and a content, both of them text`, {
             hint: 'write { role: "user", content: "…" }; parts of other kinds are not read',
           });
+      const characters = messages.reduce((sum, { role, content }) => sum + role.length + content.length, 0);
       const given = { ...Object.fromEntries(specials), messages, add_generation_prompt: answer, ...variables };
-      const prompt: unknown = trying(`the chat template of ${file} refuses the messages`, () => compiled.render(given));
+      const prompt: unknown = trying(`the chat template of ${file} refuses the messages`, () => compiled(given, messages.length, characters));
       if (typeof prompt !== "string") throw new TokenizerError("bad-template", `the chat template of ${file} gives no text`);
       return prompt;
     },
@@ -89,6 +91,11 @@ function trying<T>(what: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
-    throw new TokenizerError("bad-template", `${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    // The engine says so where the stack is full.
+    const reason = cause instanceof RangeError ? "it nests or calls itself too deep" : cause instanceof Error ? cause.message : String(cause);
+    throw new TokenizerError("bad-template", `${what}: ${shownName(reason, LONGEST_REASON)}`, { cause });
   }
 }
+
+/** What a template says is its author's. */
+const LONGEST_REASON = 500;

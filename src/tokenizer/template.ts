@@ -1,0 +1,388 @@
+// A chat template as a program that comes to its end: templates are from outside, and whatever they loop over or multiply is counted before it is done.
+import * as jinja from "@huggingface/jinja";
+
+/** A node of the tree, by its fields; a value that was computed already is a node of its own, `Held`. */
+interface Node {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+interface Value {
+  readonly type: string;
+  readonly value: unknown;
+}
+interface Scope {
+  readonly parent?: Scope;
+  readonly variables: ReadonlyMap<string, Value>;
+  set(name: string, value: unknown): Value;
+}
+interface Engine {
+  run(tree: Node): Value;
+  evaluate(node: Node | undefined, scope: Scope): Value;
+}
+
+// Marked boundary: the package's declarations name files that TypeScript does not find under Node's rules. These are the parts that are used.
+const { Environment, Interpreter, parse, tokenize } = jinja as unknown as {
+  readonly Environment: new () => Scope;
+  readonly Interpreter: new (scope: Scope) => Engine;
+  readonly parse: (tokens: unknown) => Node;
+  readonly tokenize: (text: string, options: { readonly lstrip_blocks: boolean; readonly trim_blocks: boolean }) => unknown;
+};
+
+/** Beyond any template: the largest known has 30 000. Longer ones, and long blanks, take the parser time that grows with their square. */
+const MOST_CHARACTERS = 200_000;
+const LONG_BLANK = /\s{1000}/;
+
+/** Steps for any messages, and how many more for each and for each of its characters. A step takes a microsecond or two. */
+const STEPS = { any: 300_000, message: 300, character: 0.25 } as const;
+/** Operations inside one another, macros that call macros among them: what the stack has room for in any browser. */
+const MOST_DEPTH = 300;
+/** Characters of any text that comes up, and how many more for each that is given. */
+const TEXT = { any: 4_000_000, character: 8 } as const;
+
+/** What some operations come to, in steps. */
+const COST = {
+  /** Of a loop, for each thing it is over. */
+  item: 3,
+  /** An error is made and caught: a name that is not known, `break` and `continue`. */
+  thrown: 10,
+  /** A method of a text, which is made with all others. */
+  method: 10,
+  /** Characters that are scanned, copied or compared, in a step; and those that become texts of their own. */
+  scanned: 64,
+  split: 8,
+} as const;
+
+/** What a template does that would not end, or not soon. */
+export class TemplateLimit extends Error {
+  override readonly name = "TemplateLimit";
+}
+
+/** Reads a template. Throws what the parser throws, and TemplateLimit. */
+export function parseTemplate(text: string): (given: Readonly<Record<string, unknown>>, messages: number, characters: number) => unknown {
+  if (text.length > MOST_CHARACTERS) throw new TemplateLimit(`it has ${text.length} characters, modc reads up to ${MOST_CHARACTERS}`);
+  if (LONG_BLANK.test(text)) throw new TemplateLimit("it has more than 1000 blanks in a row");
+  const tree = parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
+  const printed = statementsOf(tree);
+  return (given, messages, characters) => {
+    const environment = new Environment();
+    const budget = new Budget(STEPS.any + STEPS.message * messages + Math.ceil(STEPS.character * characters), TEXT.any + TEXT.character * characters);
+    for (const [name, value] of [...Object.entries(globals(budget)), ...Object.entries(given)]) environment.set(name, value);
+    return new Counted(environment, budget, printed).run(tree).value;
+  };
+}
+
+/** The nodes whose values are printed: those that stand in a body by themselves. */
+function statementsOf(tree: Node): WeakSet<object> {
+  const printed = new WeakSet<object>();
+  const open: unknown[] = [tree];
+  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    if (typeof node !== "object" || node === null) continue;
+    if (node instanceof Map) open.push(...node.keys(), ...node.values());
+    for (const [field, value] of Object.entries(node)) {
+      open.push(value);
+      if (Array.isArray(value) && (field === "body" || field === "alternate" || field === "defaultBlock"))
+        for (const statement of value as readonly object[]) printed.add(statement);
+    }
+  }
+  return printed;
+}
+
+/** Names that every template knows, as transformers gives them. */
+const globals = (budget: Budget): Readonly<Record<string, unknown>> => ({
+  false: false,
+  true: true,
+  none: null,
+  False: false,
+  True: true,
+  None: null,
+  raise_exception: (message: unknown) => {
+    throw new Error(typeof message === "string" ? message : "it gives no reason");
+  },
+  range: (...bounds: readonly unknown[]) => range(budget, bounds),
+  strftime_now: (format: unknown) => strftime(new Date(), typeof format === "string" ? format : ""),
+});
+
+function range(budget: Budget, bounds: readonly unknown[]): readonly number[] {
+  const numbers = bounds.map(Number).filter(Number.isFinite);
+  if (numbers.length === 0 || numbers.length !== bounds.length || numbers.length > 3) throw new Error("range() takes one to three numbers");
+  const [start, stop, step] = numbers.length === 1 ? [0, numbers[0]!, 1] : [numbers[0]!, numbers[1]!, numbers[2] ?? 1];
+  if (step === 0) throw new Error("range() step must not be zero");
+  const count = Math.max(0, Math.ceil((stop - start) / step));
+  budget.spend(count);
+  return Array.from({ length: count }, (_, i) => start + i * step);
+}
+
+const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"] as const;
+
+/** As Python writes dates, as far as templates ask. */
+function strftime(date: Date, format: string): string {
+  const two = (n: number): string => String(n).padStart(2, "0");
+  const month = MONTHS[date.getMonth()]!;
+  const parts: Readonly<Record<string, string>> = {
+    Y: String(date.getFullYear()),
+    m: two(date.getMonth() + 1),
+    d: two(date.getDate()),
+    b: month.slice(0, 3),
+    B: month,
+    H: two(date.getHours()),
+    M: two(date.getMinutes()),
+    "%": "%",
+  };
+  return format.replaceAll(/%([YmdbBHM%])/g, (_, part: string) => parts[part]!);
+}
+
+/** What may still be done. */
+class Budget {
+  readonly #most: number;
+  #left: number;
+
+  constructor(
+    steps: number,
+    /** Characters of the longest text. */
+    readonly text: number,
+  ) {
+    this.#most = steps;
+    this.#left = steps;
+  }
+
+  spend(steps: number): void {
+    this.#left -= steps;
+    if (!(this.#left >= 0)) throw new TemplateLimit(`it takes more than ${this.#most} steps: its loops do not end, or not soon`);
+  }
+
+  expectText(characters: number): void {
+    if (!(characters <= this.text)) throw new TemplateLimit(`it makes a text of more than ${this.text} characters`);
+  }
+}
+
+/** What a value comes to where all of it is written out: shared parts count wherever they stand. */
+interface Extent {
+  readonly values: number;
+  readonly depth: number;
+}
+
+/** Filters that look at no more than the length. */
+const FREE: ReadonlySet<string> = new Set(["length", "first", "last", "default", "safe", "list", "int", "float", "abs", "bool"]);
+/** Filters that write out what they are given. */
+const WRITING: ReadonlySet<string> = new Set(["tojson", "string", "join", "unique", "sort", "dictsort"]);
+/** Filters whose result may be as long as the product of what they are given. */
+const MULTIPLYING: ReadonlySet<string> = new Set(["replace", "join", "indent", "tojson"]);
+
+const isText = (value: Value): value is Value & { readonly value: string } => value.type === "StringValue";
+const isList = (value: Value): value is Value & { readonly value: readonly Value[] } => value.type === "ArrayValue" || value.type === "TupleValue";
+const held = (value: Value): Node => ({ type: "Held", value });
+
+/** The interpreter, told what each operation is given before it is done: operands are computed first, and handed to it as they are. */
+class Counted extends Interpreter {
+  readonly #guarded = new WeakSet<object>();
+  #depth = 0;
+
+  constructor(
+    environment: Scope,
+    readonly budget: Budget,
+    readonly printed: WeakSet<object>,
+  ) {
+    super(environment);
+  }
+
+  override evaluate(node: Node | undefined, environment: Scope): Value {
+    if (node === undefined) return super.evaluate(node, environment);
+    if (node.type === "Held") return node["value"] as Value; // as `held` made it
+    this.budget.spend(1);
+    if (this.#depth >= MOST_DEPTH) throw new TemplateLimit("it nests or calls itself too deep");
+    const depth = this.#depth++;
+    let value: Value;
+    try {
+      value = this.#counted(node, environment);
+    } finally {
+      this.#depth = depth;
+    }
+    if (isText(value)) this.budget.expectText(value.value.length);
+    else if (this.printed.has(node)) this.#extent(value);
+    return value;
+  }
+
+  #counted(node: Node, environment: Scope): Value {
+    const of = (field: string): Value => this.evaluate(node[field] as Node, environment);
+    const done = (changed: Readonly<Record<string, unknown>>): Value => super.evaluate({ ...node, ...changed }, environment);
+    switch (node.type) {
+      case "Identifier":
+        this.#expectFound(String(node["value"]), environment);
+        return done({});
+      case "Break":
+      case "Continue":
+        this.budget.spend(COST.thrown);
+        return done({});
+      case "BinaryExpression": {
+        const operator = (node["operator"] as { readonly value: string }).value;
+        if (operator === "and" || operator === "or") return done({});
+        const [left, right] = [of("left"), of("right")];
+        this.#operate(operator, left, right);
+        return done({ left: held(left), right: held(right) });
+      }
+      case "FilterExpression":
+        return this.#filter(node["filter"] as Node, of("operand"), environment);
+      case "FilterStatement":
+        return this.#filter(node["filter"] as Node, this.evaluate({ ...node, type: "Program" }, environment), environment);
+      case "TestExpression": {
+        const operand = of("operand");
+        this.#scan(operand);
+        return done({ operand: held(operand) });
+      }
+      case "CallExpression":
+        return done({ args: this.#given(node["args"] as readonly Node[], environment).nodes });
+      case "CallStatement": {
+        const call = node["call"] as Node;
+        return done({ call: { ...call, args: this.#given(call["args"] as readonly Node[], environment).nodes } });
+      }
+      case "MemberExpression":
+        return this.#member(node, of("object"), environment);
+      case "ObjectLiteral":
+        for (const key of (node["value"] as ReadonlyMap<Node, unknown>).keys()) this.#scan(this.evaluate(key, environment));
+        return done({});
+      case "For": {
+        const iterable = node["iterable"] as Node;
+        const chosen = iterable.type === "SelectExpression";
+        const over = this.evaluate(chosen ? (iterable["lhs"] as Node) : iterable, environment);
+        this.budget.spend(COST.item * lengthOf(over));
+        return done({ iterable: chosen ? { ...iterable, lhs: held(over) } : held(over) });
+      }
+      default:
+        return done({});
+    }
+  }
+
+  /** The further out a name is, the longer it takes to find. */
+  #expectFound(name: string, environment: Scope): void {
+    let out = 0;
+    for (let scope: Scope | undefined = environment; scope !== undefined; scope = scope.parent, out++)
+      if (scope.variables.has(name)) return this.budget.spend(out / 8);
+    this.budget.spend(COST.thrown + out / 8);
+  }
+
+  #operate(operator: string, left: Value, right: Value): void {
+    const [list, other] = isList(left) ? [left, right] : [right, left];
+    if (operator === "in" || operator === "not in") {
+      if (isList(right)) this.budget.spend((right.value.length * (4 + (isText(left) ? left.value.length : 0))) / COST.scanned);
+      else this.#scan(right);
+    } else if (isList(list)) {
+      if (isList(other)) this.budget.spend((list.value.length + other.value.length) / 16);
+      // Beside what is no list it becomes text.
+      else this.#extent(list);
+    } else if (operator === "==" || operator === "!=") this.budget.spend(Math.min(lengthOf(left), lengthOf(right)) / COST.scanned);
+  }
+
+  #filter(filter: Node, operand: Value, environment: Scope): Value {
+    const called = filter.type === "CallExpression";
+    const name = String(called ? (filter["callee"] as Node)["value"] : filter["value"]);
+    const extent = WRITING.has(name) ? this.#extent(operand) : { values: lengthOf(operand), depth: 0 };
+    if (!FREE.has(name)) this.#scan(operand);
+    if (name === "sort" || name === "dictsort") this.budget.spend(extent.values * Math.log2(2 + extent.values));
+    if (name === "join" && isText(operand)) this.budget.spend(operand.value.length / COST.split);
+    let given = filter;
+    if (called) {
+      const { nodes, largest } = this.#given(filter["args"] as readonly Node[], environment);
+      if (MULTIPLYING.has(name)) this.#expectProduct(extent.values + 1, (extent.depth + 1) * largest);
+      given = { ...filter, args: nodes };
+    }
+    return super.evaluate({ type: "FilterExpression", operand: held(operand), filter: given }, environment);
+  }
+
+  #member(node: Node, object: Value, environment: Scope): Value {
+    const property = node["property"] as Node;
+    const whole = node["computed"] === true;
+    if (whole && property.type === "SliceExpression") this.budget.spend(isText(object) ? object.value.length / COST.split : lengthOf(object) / 16);
+    else if (whole && isText(object)) this.#scan(object);
+    const key = whole && property.type !== "SliceExpression" ? this.evaluate(property, environment) : null;
+    if (key !== null) this.#scan(key);
+    const changed = { ...node, object: held(object), property: key === null ? property : held(key) };
+    const value = super.evaluate(changed, environment);
+    if (value.type === "FunctionValue" && isText(object)) this.#guard(object.value, String(key === null ? property["value"] : key.value), value);
+    return value;
+  }
+
+  /** A method of a text looks at what it is given before it does it. */
+  #guard(text: string, name: string, method: Value): void {
+    this.budget.spend(COST.method);
+    if (this.#guarded.has(method)) return;
+    this.#guarded.add(method);
+    const own = method as { value: (args: Value[], scope: Scope) => Value }; // a FunctionValue's
+    const { value } = own;
+    own.value = (args, scope) => {
+      this.budget.spend(text.length / COST.scanned);
+      const given = args.filter(isText).map((arg) => arg.value);
+      if (name === "replace") this.#expectProduct(text.length + 1, Math.max(0, ...given.map((part) => part.length)), given[0]);
+      if (name === "split") this.budget.spend(given[0] ? countOf(text, given[0]) : text.length / COST.split);
+      return value(args, scope);
+    };
+  }
+
+  /** That so many pieces, each so long, are no longer than a text may be; of pieces that must be found in one, no more than that text has room for. */
+  #expectProduct(pieces: number, longest: number, found = ""): void {
+    const most = pieces / Math.max(1, found.length);
+    this.budget.expectText(most * longest);
+    this.budget.spend((most * longest) / COST.scanned + most / 16);
+  }
+
+  /** Arguments as values, in the order the interpreter takes them; `largest`: the longest text or the largest number among them. */
+  #given(args: readonly Node[], environment: Scope): { readonly nodes: readonly Node[]; readonly largest: number } {
+    let largest = 0;
+    const value = (node: unknown): Node => {
+      const own = node as Node;
+      // Some filters look at how an argument is written.
+      const result = this.evaluate(own, environment);
+      this.#scan(result);
+      const parts = isList(result) ? result.value.slice(0, 2) : [result];
+      for (const part of parts) largest = Math.max(largest, isText(part) ? part.value.length : typeof part.value === "number" ? part.value : 0);
+      return own.type === "StringLiteral" ? own : held(result);
+    };
+    const nodes = [...args];
+    const each = (positional: boolean): void =>
+      args.forEach((arg, i) => {
+        const named = arg.type === "KeywordArgumentExpression" || arg.type === "KeywordSpreadExpression";
+        if (named === positional) return;
+        if (arg.type === "KeywordArgumentExpression") nodes[i] = { ...arg, value: value(arg["value"]) };
+        else if (arg.type === "KeywordSpreadExpression" || arg.type === "SpreadExpression") nodes[i] = { ...arg, argument: value(arg["argument"]) };
+        else nodes[i] = value(arg);
+      });
+    each(true);
+    each(false);
+    return { nodes, largest };
+  }
+
+  #scan(value: Value): void {
+    this.budget.spend(lengthOf(value) / (isText(value) ? COST.scanned : 16));
+  }
+
+  /** Walks all that would be written. A namespace may hold itself: that ends with the budget. */
+  #extent(value: Value): Extent {
+    let [values, deepest, characters] = [0, 0, 0];
+    const open: (readonly [Value, number])[] = [[value, 0]];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      const [part, depth] = next;
+      this.budget.spend(0.25 + (isText(part) ? part.value.length / COST.scanned : 0));
+      values++;
+      deepest = Math.max(deepest, depth);
+      if (isText(part)) this.budget.expectText((characters += part.value.length));
+      else if (isList(part)) for (const inner of part.value) open.push([inner, depth + 1]);
+      else if (part.value instanceof Map)
+        for (const [key, inner] of part.value as ReadonlyMap<string, Value>) {
+          this.budget.spend(key.length / COST.scanned);
+          open.push([inner, depth + 1]);
+        }
+    }
+    return { values, depth: deepest };
+  }
+}
+
+/** Characters, or entries; 0 for what has neither. */
+function lengthOf({ value }: Value): number {
+  if (typeof value === "string" || Array.isArray(value)) return value.length;
+  return value instanceof Map ? value.size : 0;
+}
+
+function countOf(text: string, part: string): number {
+  let count = 1;
+  for (let at = text.indexOf(part); at !== -1; at = text.indexOf(part, at + part.length)) count++;
+  return count;
+}
