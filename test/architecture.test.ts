@@ -133,7 +133,7 @@ describe("imports point one way", () => {
       webgpu: (file) => ["src/runtime/device-node.ts", "src/packaged/adapter-node.ts"].includes(file),
       commander: (file) => roomOf(file) === "cli",
       "@huggingface/tokenizers": (file) => file === "src/tokenizer/tokenizer.ts",
-      "@huggingface/jinja": (file) => file === "src/tokenizer/chat.ts",
+      "@huggingface/jinja": (file) => file === "src/tokenizer/template.ts",
     };
     const wrong = sources.flatMap((file) =>
       importsOf(file)

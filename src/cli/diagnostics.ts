@@ -3,12 +3,22 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { formatDiagnostics } from "../diagnostics/format.js";
 import { sourcesOf } from "../diagnostics/sources.js";
 import { lineAndColumn, type SourceFile, type Span } from "../diagnostics/span.js";
-import { say, useColor } from "./terminal.js";
+import { escapeText } from "../size/shown.js";
+import { sayPainted, useColor } from "./terminal.js";
 
 /** Errors and warnings as a terminal shows them, on standard error. */
 export function showDiagnostics(diagnostics: readonly Diagnostic[], sources: readonly SourceFile[]): void {
-  if (diagnostics.length > 0) say(`${formatDiagnostics(diagnostics, { sources, color: useColor() })}\n`);
+  if (diagnostics.length === 0) return;
+  // Colours are added around what is escaped already.
+  sayPainted(`${formatDiagnostics(diagnostics.map(escaped), { sources, color: useColor() })}\n`);
 }
+
+const escaped = (d: Diagnostic): Diagnostic => ({
+  ...d,
+  message: escapeText(d.message),
+  hint: d.hint === null ? null : escapeText(d.hint),
+  notes: d.notes.map((n) => ({ ...n, text: escapeText(n.text) })),
+});
 
 /** With lines and columns beside the offsets, both from 1. */
 export const diagnosticJson = (d: Diagnostic, sources: Iterable<SourceFile>): object => ({

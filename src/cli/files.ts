@@ -1,10 +1,11 @@
 // Reading and writing files for the commands, with one sentence for whatever goes wrong.
 import { randomBytes } from "node:crypto";
-import { accessSync, constants, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, constants, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { leftover } from "../runtime/leftovers-node.js";
+import { NOT_REGULAR, readAny, readRegular } from "../runtime/regular-node.js";
 import { importsBeside } from "../session/imports-node.js";
 import { EXIT, UserError } from "./exit.js";
 import { io } from "./io.js";
@@ -15,6 +16,7 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ["EPERM", "permission denied"],
   ["EISDIR", "it is a folder"],
   ["ENOTDIR", "its folder is not one"],
+  [NOT_REGULAR, "it is no regular file"],
   ["ENOSPC", "the disk is full"],
   ["EROFS", "the disk is read-only"],
   ["ELOOP", "too many links"],
@@ -45,19 +47,29 @@ const isStdin = (path: string): boolean => path === STDIN || path === STDIN_NAME
 export function readBytes(path: string): Uint8Array {
   if (isStdin(path)) return io().stdin();
   return reaching("read", path, () => {
-    const { size } = statSync(path);
-    if (size > MOST_BYTES) throw new UserError(`${path} has ${size} bytes, modc reads up to ${MOST_BYTES}`);
-    return readFileSync(path);
+    return readAny(path, MOST_BYTES, (size) => tooLarge(path, size));
   });
 }
 
+const tooLarge = (path: string, size: number): UserError => new UserError(`${path} has ${size} bytes, modc reads up to ${MOST_BYTES}`);
+
+/** Text of a file that another file names: of a regular one, for a pipe would be waited for. */
+const readRegularText = (path: string): string =>
+  decoded(
+    reaching("read", path, () => readRegular(path, MOST_BYTES, (size) => tooLarge(path, size))),
+    path,
+  );
+
 /** Text in UTF-8; a byte-order mark is dropped. */
 export function readText(path: string): string {
-  const bytes = readBytes(path);
+  return decoded(readBytes(path), isStdin(path) ? "standard input" : path);
+}
+
+function decoded(bytes: Uint8Array, name: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError(`${isStdin(path) ? "standard input" : path} is not UTF-8 text: byte ${firstInvalid(bytes)} begins no character`);
+    throw new UserError(`${name} is not UTF-8 text: byte ${firstInvalid(bytes)} begins no character`);
   }
 }
 
@@ -111,4 +123,4 @@ export const ensureWritable = (path: string): void =>
 export const readSource = (path: string): SourceFile => ({ file: path === STDIN ? STDIN_NAME : path, text: readText(path) });
 
 /** Reads files that a root file imports, of its own folder only. */
-export const importReader = (root: string): Read => importsBeside(root, readText);
+export const importReader = (root: string): Read => importsBeside(root, readRegularText);

@@ -1,4 +1,5 @@
 // Generated text on standard output as it comes: one text as it is, several by lines with their numbers, or JSON lines.
+import { escapeText } from "../size/shown.js";
 import type { GeneratedText } from "../generate/index.js";
 import type { DepthText } from "./depth.js";
 
@@ -58,9 +59,10 @@ export const jsonLines = (write: Write): Shown => ({
   end: () => {},
 });
 
-/** JSON in one line, numbers that JSON lacks as strings. */
-export const jsonLine = (value: unknown): string => JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v));
+/** JSON in one line, numbers that JSON lacks as strings; what would steer a terminal is escaped as JSON does it. */
+export const jsonLine = (value: unknown): string =>
+  escapeText(JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v)));
 
-/** Signs that a terminal obeys rather than shows, but for line ends and tabs. */
+/** Signs that a terminal obeys rather than shows, but for line ends and tabs; separators it may take for line ends, and what turns the order of the text around it. */
 // eslint-disable-next-line no-control-regex
-const printable = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd");
+const printable = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");

@@ -1,5 +1,6 @@
 // What a run is given on the command line: tensors as JSON, from files, or from text.
 import type { Program, ProgramInput } from "../program/program.js";
+import { quotedName, shownName } from "../size/shown.js";
 import { converts, fromBytes, type Words } from "../runtime/weights/convert.js";
 import { openWeights } from "../runtime/weights-node.js";
 import { splitPair, wholeNumbers } from "./arguments.js";
@@ -114,7 +115,15 @@ async function fromSafetensors(input: ProgramInput, path: string): Promise<Given
   try {
     const entry = source.tensors.get(input.name);
     if (!entry)
-      throw new UserError(`${path} holds no tensor ${JSON.stringify(input.name)}`, `it holds ${[...source.tensors.keys()].slice(0, 8).join(", ") || "none"}`);
+      throw new UserError(
+        `${path} holds no tensor ${JSON.stringify(input.name)}`,
+        `it holds ${
+          [...source.tensors.keys()]
+            .slice(0, 8)
+            .map((name) => shownName(name))
+            .join(", ") || "none"
+        }`,
+      );
     if (!converts(entry.dtype, input.dtype)) throw new UserError(`${input.name} in ${path} is ${entry.dtype}, which does not convert to ${input.dtype}`);
     const values = fromBytes(await source.read(input.name), entry.dtype, input.dtype);
     if (typeof values === "string") throw new UserError(`${input.name} in ${path}: ${values}`);
@@ -150,7 +159,7 @@ function textTokens(program: Program, given: readonly string[], inputs: Map<stri
   const bound = (axis?.bound ?? Infinity) + (targets ? 1 : 0);
   const texts = given.map((text) => {
     const read = Array.from(reader.encode(text));
-    if (read.length <= (targets ? 1 : 0)) throw new UserError(`--text ${JSON.stringify(text)} is ${read.length === 0 ? "empty" : "too short for a target"}`);
+    if (read.length <= (targets ? 1 : 0)) throw new UserError(`--text ${quotedName(text)} is ${read.length === 0 ? "empty" : "too short for a target"}`);
     if (read.length > bound)
       say(`note: ${text.startsWith("@") ? text.slice(1) : "the text"} has ${read.length} ${reader.unit}s, the model reads the first ${bound}`);
     return read.slice(0, bound);

@@ -1,8 +1,18 @@
 // Standard output and error: results on the one, everything else on the other.
+import { escapeText } from "../size/shown.js";
 import { io, type Output } from "./io.js";
 
-/** Prints a line of results. */
-export const out = (text: string): void => void io().stdout.write(`${text}\n`);
+/**
+ * Prints a line of results. What came from files in it does not steer a terminal: it is escaped here, where it is printed, as in whatever else is said; in JSON the
+ * escapes are JSON's own.
+ */
+export const out = (text: string): void => outPainted(escapeText(text));
+
+/** A line whose colours are modc's own; everything else in it is escaped. */
+export const outPainted = (text: string): void => void io().stdout.write(`${text}\n`);
+
+/** Prints what a command makes, byte for byte where it goes to a file or a pipe. */
+export const outRaw = (text: string): void => void io().stdout.write(io().stdout.isTTY ? escapeText(text) : text);
 
 /** Prints a result as JSON: numbers that JSON lacks as the strings "NaN", "Infinity" and "-Infinity". */
 export const outJson = (value: unknown): void => out(JSON.stringify(value, finite, 1));
@@ -13,10 +23,13 @@ export const outJsonLine = (value: unknown): void => out(JSON.stringify(value, f
 const finite = (_key: string, v: unknown): unknown => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v);
 
 /** Says something beside the results. */
-export const say = (text: string): void => void io().stderr.write(`${text}\n`);
+export const say = (text: string): void => sayPainted(escapeText(text));
+
+/** The same of a text whose colours are modc's own; everything else in it is escaped. */
+export const sayPainted = (text: string): void => void io().stderr.write(`${text}\n`);
 
 export const error = (message: string, hint: string | null): void =>
-  say(`${paint("31;1", "error")}: ${message}${hint === null ? "" : `\n  ${paint("36;1", "hint")}: ${hint}`}`);
+  sayPainted(`${paint("31;1", "error")}: ${escapeText(message)}${hint === null ? "" : `\n  ${paint("36;1", "hint")}: ${escapeText(hint)}`}`);
 
 /** Whether standard error may be coloured: a terminal, and NO_COLOR (https://no-color.org) not set. */
 export const useColor = (stream: Output = io().stderr): boolean => !io().env["NO_COLOR"] && (Boolean(stream.isTTY) || Boolean(io().env["FORCE_COLOR"]));
@@ -40,7 +53,7 @@ export class Progress {
     if (this.#ended || Date.now() - this.#start < QUIET_MS) return;
     if (io().stderr.isTTY) {
       this.clear();
-      this.#shown = detail === "" ? stage : `${stage} ${detail}`;
+      this.#shown = escapeText(detail === "" ? stage : `${stage} ${detail}`);
       io().stderr.write(this.#shown);
     } else if (stage !== this.#stage) say(`${begun} …`);
     this.#stage = stage;

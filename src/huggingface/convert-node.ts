@@ -1,6 +1,6 @@
 // A dense checkpoint as a Mixture-of-Depths model that computes the same at the start: its text, its weights, its tokenizer. Node only.
 import { randomBytes } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { check } from "../check/check.js";
 import type { ModelWeight } from "../check/model.js";
@@ -11,7 +11,7 @@ import { leftover, openWeights, saveWeights } from "../runtime/node.js";
 import { decoderSource, type Routing } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
 import { checkpointFiles, MODEL_FILE } from "./files-node.js";
-import { checkpointConfig, checkpointText } from "./folder-node.js";
+import { checkpointConfig, checkpointText, readConfigText } from "./folder-node.js";
 
 export interface ConvertOptions {
   readonly routing: Routing;
@@ -66,7 +66,7 @@ export async function convertFolder(folder: string, output: string, { routing, s
     writeFileSync(join(fresh, MODEL_FILE), text);
     await writeWeights(dense, join(fresh, "model.safetensors"), weights, model.ignore, seed);
     for (const file of [files.tokenizer, files.tokenizerConfig, files.chatTemplate, files.generationConfig])
-      if (file !== null) copyFileSync(file, join(fresh, basename(file)));
+      if (file !== null) writeFileSync(join(fresh, basename(file)), readConfigText(file));
     if (files.generationConfig === null) await writeEnds(folder, fresh);
     if (existsSync(output)) rmSync(output, { recursive: true });
     renameSync(fresh, output);

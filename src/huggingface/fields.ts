@@ -1,5 +1,6 @@
 // Fields of a configuration from outside, read as what they must be: what is wrong is told by file, field and value.
 import { parseJson, type Json } from "../runtime/weights/json.js";
+import { shownName } from "../size/shown.js";
 import { CheckpointError } from "./errors.js";
 
 /** The fields of one object of a JSON file. A field that is null counts as absent, as Python's `None` is written. */
@@ -102,5 +103,5 @@ export class Fields {
 /** A value as its file has it, cut short. */
 function shown(value: Json): string {
   const text = JSON.stringify(value, (_, v: unknown) => (v instanceof Map ? Object.fromEntries(v) : v));
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  return shownName(text, 60);
 }

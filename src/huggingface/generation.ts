@@ -1,4 +1,5 @@
 // `generation_config.json`: which tokens end a text, and how tokens are chosen where nobody says otherwise.
+import { shownName } from "../size/shown.js";
 import { Fields } from "./fields.js";
 
 /** Defaults of a checkpoint, by the names that options of sampling have; what it does not say is not there. */
@@ -70,7 +71,7 @@ export function parseGenerationConfig(text: string, file = "generation_config.js
       const harmless = UNHEEDED.get(name);
       const value = config.raw(name);
       const idle = harmless === undefined || harmless.includes(value) || (Array.isArray(value) && value.length === 0);
-      return idle ? [] : [`${name} = ${JSON.stringify(value)}`];
+      return idle ? [] : [shownName(`${name} = ${JSON.stringify(value)}`)];
     }),
   };
 }

@@ -1,6 +1,12 @@
 // Reading the files of a package from disk.
-import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { openRegular } from "../runtime/regular-node.js";
 
 export async function readBytes(url: URL): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await readFile(url));
+  const handle = await openRegular(fileURLToPath(url));
+  try {
+    return new Uint8Array(await handle.readFile());
+  } finally {
+    await handle.close();
+  }
 }

@@ -1,11 +1,13 @@
 // Weights on disk: safetensors files read tensor by tensor, shards with an index, and writing whole or not at all. Node only.
 import { randomBytes } from "node:crypto";
-import { open, readFile, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { open, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Program, ProgramWeight } from "../program/program.js";
+import { quotedName, shownName } from "../size/shown.js";
 import { WeightsError } from "./errors.js";
 import { leftover } from "./leftovers-node.js";
+import { NOT_REGULAR, openRegular, readRegular } from "./regular-node.js";
 import { fileDtype, toBytes, type Words } from "./weights/convert.js";
 import { parseJson } from "./weights/json.js";
 import { headerBytes, parseHeader, writeHeader, type FileTensor } from "./weights/safetensors.js";
@@ -28,7 +30,7 @@ export async function openWeights(place: string): Promise<WeightSource> {
 }
 
 async function openFile(path: string, name: string): Promise<WeightSource> {
-  const handle = await open(path, "r");
+  const handle = await openRegular(path);
   try {
     const bytes = (await handle.stat()).size;
     const size = headerBytes(await readExactly(handle, 0, Math.min(8, bytes), name), bytes, name);
@@ -42,7 +44,7 @@ async function openFile(path: string, name: string): Promise<WeightSource> {
 
 async function readTensor(handle: FileHandle, tensors: ReadonlyMap<string, FileTensor>, key: string, name: string): Promise<Uint8Array> {
   const t = tensors.get(key);
-  if (!t) throw new WeightsError(`${name} has no tensor ${JSON.stringify(key)}`);
+  if (!t) throw new WeightsError(`${name} has no tensor ${quotedName(key)}`);
   return reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name));
 }
 
@@ -68,7 +70,7 @@ async function openShards(path: string): Promise<WeightSource> {
     for (const shard of shards.values()) await shard.close();
   };
   try {
-    for (const file of new Set(places.values())) shards.set(file, await openFile(await shardPath(folder, file, name), file));
+    for (const file of new Set(places.values())) shards.set(file, await openFile(await shardPath(folder, file, name), shownName(file)));
     const tensors = joinShards(places, shards, name);
     return { name, tensors, close, read: async (key) => (shards.get(places.get(key) ?? "") ?? absent(name, key)).read(key) };
   } catch (error) {
@@ -78,11 +80,10 @@ async function openShards(path: string): Promise<WeightSource> {
 }
 
 async function readIndex(path: string, name: string): Promise<ReadonlyMap<string, string>> {
-  const bytes = (await stat(path)).size;
-  if (bytes > MOST_INDEX_BYTES) throw new WeightsError(`${name} has ${bytes} bytes: no index is so large`);
+  const bytes = readRegular(path, MOST_INDEX_BYTES, (size) => new WeightsError(`${name} has ${size} bytes: no index is so large`));
   let json;
   try {
-    json = parseJson(await readFile(path, "utf8"));
+    json = parseJson(new TextDecoder().decode(bytes));
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
     throw new WeightsError(`${name} is no index of shards: ${cause.message}`, { cause });
@@ -91,7 +92,7 @@ async function readIndex(path: string, name: string): Promise<ReadonlyMap<string
   if (!(map instanceof Map)) throw new WeightsError(`${name} is no index of shards: it has no weight_map`);
   const places = new Map<string, string>();
   for (const [key, file] of map) {
-    if (typeof file !== "string") throw new WeightsError(`${name}: the shard of ${JSON.stringify(key)} is no file name`);
+    if (typeof file !== "string") throw new WeightsError(`${name}: the shard of ${quotedName(key)} is no file name`);
     places.set(key, file);
   }
   return places;
@@ -99,7 +100,7 @@ async function readIndex(path: string, name: string): Promise<ReadonlyMap<string
 
 /** The real path of a shard, which must lie in the folder of the index, links followed. */
 async function shardPath(folder: string, file: string, index: string): Promise<string> {
-  const outside = (): WeightsError => new WeightsError(`${index}: shard ${JSON.stringify(file)} lies outside the folder of the index`);
+  const outside = (): WeightsError => new WeightsError(`${index}: shard ${quotedName(file)} lies outside the folder of the index`);
   if (file === "" || file.includes("\0") || isAbsolute(file) || file.split(/[/\\]/).includes("..")) throw outside();
   const real = await reaching("open", join(dirname(index), file), () => realpath(join(folder, file)));
   if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) throw outside();
@@ -110,17 +111,17 @@ function joinShards(places: ReadonlyMap<string, string>, shards: ReadonlyMap<str
   const tensors = new Map<string, TensorEntry>();
   for (const [key, file] of places) {
     const entry = shards.get(file)?.tensors.get(key);
-    if (!entry) throw new WeightsError(`${name} says that ${JSON.stringify(key)} is in ${file}, but it is not`);
+    if (!entry) throw new WeightsError(`${name} says that ${quotedName(key)} is in ${shownName(file)}, but it is not`);
     tensors.set(key, entry);
   }
   for (const [file, shard] of shards)
     for (const key of shard.tensors.keys())
-      if (places.get(key) !== file) throw new WeightsError(`${file} holds ${JSON.stringify(key)}, which ${name} does not place there`);
+      if (places.get(key) !== file) throw new WeightsError(`${shownName(file)} holds ${quotedName(key)}, which ${name} does not place there`);
   return tensors;
 }
 
 const absent = (name: string, key: string): never => {
-  throw new WeightsError(`${name} has no tensor ${JSON.stringify(key)}`);
+  throw new WeightsError(`${name} has no tensor ${quotedName(key)}`);
 };
 
 export interface SaveOptions {
@@ -187,6 +188,7 @@ async function reaching<T>(what: "open" | "write", path: string, body: () => Pro
       ["ENOENT", "there is no such file"],
       ["EACCES", "permission denied"],
       ["EISDIR", "it is a folder"],
+      [NOT_REGULAR, "it is no regular file"],
       ["ENOTDIR", "its folder is not one"],
       ["ENOSPC", "the disk is full"],
       ["ELOOP", "too many links"],

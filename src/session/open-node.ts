@@ -1,5 +1,4 @@
 // Opens a model to generate: a `.mod` file or a checkpoint's folder, its weights, its tokenizer, a device. Node only.
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Read } from "../check/files.js";
 import { generationModel } from "../compile-generation.js";
@@ -10,6 +9,7 @@ import { checkpointSource, checkpointText } from "../huggingface/folder-node.js"
 import { NO_DEFAULTS } from "../huggingface/generation.js";
 import type { Precision, WeightPrecision } from "../program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../runtime/index.js";
+import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
 import { expectFittingWeights } from "../runtime/weights.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { bytesTokenizer } from "../tokenizer/tokenizer.js";
@@ -146,14 +146,25 @@ function bytesFor(vocabulary: number): SessionTexts["tokenizer"] {
   });
 }
 
+const MOST_BYTES = 64 * 1024 * 1024;
+
 /** Text in UTF-8; a byte-order mark is dropped. Throws SessionError. */
 export function readText(path: string): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+    return new TextDecoder("utf-8", { fatal: true }).decode(
+      readRegular(path, MOST_BYTES, (size) => new SessionError(`${path} has ${size} bytes: no source is so large`)),
+    );
   } catch (cause) {
+    if (cause instanceof SessionError) throw cause;
     const { code } = cause as NodeJS.ErrnoException; // as the file system's errors have it
     const reason =
-      code === "ENOENT" ? "there is no such file" : code === "ERR_ENCODING_INVALID_ENCODED_DATA" ? "it is not UTF-8 text" : (code ?? String(cause));
+      code === NOT_REGULAR
+        ? "it is no regular file"
+        : code === "ENOENT"
+          ? "there is no such file"
+          : code === "ERR_ENCODING_INVALID_ENCODED_DATA"
+            ? "it is not UTF-8 text"
+            : (code ?? String(cause));
     throw new SessionError(`cannot read ${path}: ${reason}`, { cause });
   }
 }

@@ -1,6 +1,7 @@
 // Tokenizers on disk: a `tokenizer.json`, and what stands beside it. Node only.
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
 import { chatTemplate, parseChatConfig, type ChatTemplate } from "./chat.js";
 import { TokenizerError } from "./errors.js";
 import { isFolder } from "./folder-node.js";
@@ -41,15 +42,21 @@ export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   };
 }
 
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["ENOENT", "there is no such file"],
+  ["EACCES", "permission denied"],
+  ["EISDIR", "it is a folder"],
+  [NOT_REGULAR, "it is no regular file"],
+]);
+
 function readText(path: string): string {
   try {
-    const { size } = statSync(path);
-    if (size > MOST_BYTES) throw new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: no tokenizer is so large`);
-    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+    const tooLarge = (size: number): TokenizerError => new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: no tokenizer is so large`);
+    return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MOST_BYTES, tooLarge));
   } catch (cause) {
     if (cause instanceof TokenizerError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code; // as the file system's errors have it
     if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") throw new TokenizerError("bad-tokenizer", `${path} is not UTF-8 text`, { cause });
-    throw new TokenizerError("bad-tokenizer", `cannot read ${path}: ${code === "ENOENT" ? "there is no such file" : (code ?? String(cause))}`, { cause });
+    throw new TokenizerError("bad-tokenizer", `cannot read ${path}: ${REASONS.get(code ?? "") ?? code ?? String(cause)}`, { cause });
   }
 }

@@ -6,8 +6,7 @@ import { formatBytes } from "../../runtime/errors.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
 import { compileFile, type Finished, type ModelFlags, type PrecisionFlags } from "../frontend.js";
-import { io } from "../io.js";
-import { out, outJson } from "../terminal.js";
+import { out, outJson, outRaw } from "../terminal.js";
 import { readTunings, tuningsOn, type TuningsFlags } from "../tunings.js";
 
 export interface CompileFlags extends ModelFlags, PrecisionFlags, TuningsFlags {
@@ -22,7 +21,7 @@ export async function compile(file: string, flags: CompileFlags): Promise<ExitCo
   const program = await chosen(await compileFile(file, flags), flags);
   const text = printProgram(program);
   if (flags.output === undefined) {
-    io().stdout.write(text);
+    outRaw(text);
     return EXIT.fine;
   }
   writeText(flags.output, text);

@@ -3,8 +3,7 @@ import { formatSource } from "../../syntax/format-source.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { readSource, STDIN, writeText } from "../files.js";
 import { diagnosticJson, showDiagnostics } from "../diagnostics.js";
-import { io } from "../io.js";
-import { out, outJson } from "../terminal.js";
+import { out, outJson, outRaw } from "../terminal.js";
 
 export interface FmtFlags {
   readonly check?: boolean;
@@ -32,6 +31,6 @@ export function fmt(files: readonly string[], flags: FmtFlags): ExitCode {
     }
   }
   if (flags.json) outJson({ changed, broken, diagnostics: found, ...(printed.length > 0 ? { texts: printed } : {}) });
-  else for (const text of printed) io().stdout.write(text);
+  else for (const text of printed) outRaw(text);
   return broken.length > 0 || (flags.check && changed.length > 0) ? EXIT.user : EXIT.fine;
 }

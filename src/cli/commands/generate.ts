@@ -23,7 +23,7 @@ import { showLoading } from "../loading.js";
 import { expectWeights, modelText, withFolder } from "../model-file.js";
 import { promptsOf, type PromptFlags } from "../prompts.js";
 import { samplingOf, type SamplingFlags } from "../sampling.js";
-import { columns, Progress, say, useColor } from "../terminal.js";
+import { columns, Progress, say, sayPainted, useColor } from "../terminal.js";
 import { tuningsOn, type TuningsFlags } from "../tunings.js";
 import { milliseconds, percent, plural } from "../units.js";
 
@@ -157,7 +157,7 @@ function report(session: TextSession, summary: Summary, events: readonly (readon
   );
   for (const line of summaryLines(summary, finishes.length, columns())) say(line);
   if (flags.logprobs) for (const line of likelihoods(events)) say(line);
-  if (flags.showDepth) say(`depth   ${new DepthText(session.generation, useColor()).legend()} layers computed what chose a token`);
+  if (flags.showDepth) sayPainted(`depth   ${new DepthText(session.generation, useColor()).legend()} layers computed what chose a token`);
 }
 
 const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted", string>> = {

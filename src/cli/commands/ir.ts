@@ -6,8 +6,7 @@ import { optimize, stages } from "../../passes/index.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
 import { placer } from "../../diagnostics/span.js";
-import { io } from "../io.js";
-import { outJson, say } from "../terminal.js";
+import { outJson, outRaw, say } from "../terminal.js";
 
 export interface IrFlags extends ModelFlags {
   readonly after?: string;
@@ -42,7 +41,7 @@ export async function ir(file: string, flags: IrFlags): Promise<ExitCode> {
     });
   else {
     for (const { pass, rule, what } of fired) say(`${pass}: ${rule}: ${what}`);
-    io().stdout.write(text);
+    outRaw(text);
   }
   return EXIT.fine;
 }

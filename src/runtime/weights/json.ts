@@ -1,4 +1,5 @@
 // A small JSON reader for headers from outside: refuses duplicate keys, which `JSON.parse` swallows, and keeps objects as Maps, so that `__proto__` is a key like any other.
+import { quotedName } from "../../size/shown.js";
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
 export type JsonObject = ReadonlyMap<string, Json>;
@@ -47,7 +48,7 @@ export function parseJson(text: string): Json {
       skip();
       if (text[at] !== '"') fail("expected a key");
       const key = string();
-      if (members.has(key)) fail(`key ${JSON.stringify(key)} twice`);
+      if (members.has(key)) fail(`key ${quotedName(key)} twice`);
       skip();
       if (text[at++] !== ":") fail('expected ":"');
       members.set(key, value(depth + 1));

@@ -1,4 +1,5 @@
 // Which tensors of a checkpoint are which weights of a program: strict, with every fault listed at once.
+import { quotedName } from "../../size/shown.js";
 import type { Program, ProgramWeight } from "../../program/program.js";
 import { WeightsError } from "../errors.js";
 import { converts, fromBytes, type Words } from "./convert.js";
@@ -97,7 +98,7 @@ function matchSegment(pieces: readonly string[], segment: string): boolean {
   return at < end;
 }
 
-const quote = (text: string): string => JSON.stringify(text);
+const quote = (text: string): string => quotedName(text);
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,4 +1,5 @@
 // The safetensors format (https://github.com/huggingface/safetensors): a length, a JSON header, and the tensors one after the other.
+import { quotedName, shownName } from "../../size/shown.js";
 import { WeightsError } from "../errors.js";
 import { parseJson, type Json } from "./json.js";
 import { FILE_DTYPES, type TensorEntry, type WeightSource } from "./source.js";
@@ -6,6 +7,8 @@ import { FILE_DTYPES, type TensorEntry, type WeightSource } from "./source.js";
 /** The format's own limit. */
 export const MOST_HEADER_BYTES = 100_000_000;
 const PREFIX_BYTES = 8;
+/** Beyond any tensor. */
+const MOST_DIMENSIONS = 64;
 
 /** A tensor's place in a file. */
 export interface FileTensor extends TensorEntry {
@@ -60,7 +63,7 @@ function parseMetadata(entry: Json, file: string): ReadonlyMap<string, string> {
   const metadata = new Map<string, string>();
   if (!isObject(entry)) throw new WeightsError(`${file} has a broken header: __metadata__ is not an object`);
   for (const [name, value] of entry) {
-    if (typeof value !== "string") throw new WeightsError(`${file} has a broken header: __metadata__ ${JSON.stringify(name)} is not a string`);
+    if (typeof value !== "string") throw new WeightsError(`${file} has a broken header: __metadata__ ${quotedName(name)} is not a string`);
     metadata.set(name, value);
   }
   return metadata;
@@ -68,16 +71,16 @@ function parseMetadata(entry: Json, file: string): ReadonlyMap<string, string> {
 
 function parseEntry(key: string, entry: Json, data: number, fileBytes: number, file: string): FileTensor {
   const fail = (what: string): never => {
-    throw new WeightsError(`${file}: tensor ${JSON.stringify(key)} ${what}`);
+    throw new WeightsError(`${file}: tensor ${quotedName(key)} ${what}`);
   };
   if (!isObject(entry)) return fail("is not described by an object");
-  for (const field of entry.keys())
-    if (field !== "dtype" && field !== "shape" && field !== "data_offsets") fail(`has an unknown field ${JSON.stringify(field)}`);
+  for (const field of entry.keys()) if (field !== "dtype" && field !== "shape" && field !== "data_offsets") fail(`has an unknown field ${quotedName(field)}`);
   const dtype = entry.get("dtype");
   const element = typeof dtype === "string" ? FILE_DTYPES.get(dtype) : undefined;
-  if (typeof dtype !== "string" || element === undefined) return fail(`has an unknown dtype ${JSON.stringify(dtype ?? null)}`);
+  if (typeof dtype !== "string" || element === undefined) return fail(`has an unknown dtype ${shownName(JSON.stringify(dtype ?? null))}`);
   const shape = entry.get("shape");
   if (!isList(shape) || !shape.every(isCount)) return fail("has no shape of whole numbers");
+  if (shape.length > MOST_DIMENSIONS) return fail(`has ${shape.length} dimensions`);
   let bytes = element;
   for (const n of shape) bytes *= n;
   if (!shape.includes(0) && !Number.isSafeInteger(bytes)) return fail(`has a shape of more elements than a number can count: [${shape.join(", ")}]`);
@@ -95,8 +98,8 @@ function checkRanges(tensors: ReadonlyMap<string, FileTensor>, data: number, fil
   const inOrder = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   let end = data;
   for (const [key, t] of inOrder) {
-    if (t.offset < end) throw new WeightsError(`${file}: tensor ${JSON.stringify(key)} overlaps another`);
-    if (t.offset > end) throw new WeightsError(`${file}: ${t.offset - end} bytes before tensor ${JSON.stringify(key)} belong to none`);
+    if (t.offset < end) throw new WeightsError(`${file}: tensor ${quotedName(key)} overlaps another`);
+    if (t.offset > end) throw new WeightsError(`${file}: ${t.offset - end} bytes before tensor ${quotedName(key)} belong to none`);
     end = t.offset + t.bytes;
   }
   if (fileBytes !== null && end < fileBytes) throw new WeightsError(`${file}: ${fileBytes - end} bytes at the end belong to no tensor`);
@@ -117,7 +120,7 @@ export function readSafetensors(file: ArrayBuffer | Uint8Array, name = "the weig
     metadata,
     async read(key) {
       const t = tensors.get(key);
-      if (!t) throw new WeightsError(`${name} has no tensor ${JSON.stringify(key)}`);
+      if (!t) throw new WeightsError(`${name} has no tensor ${quotedName(key)}`);
       return bytes.subarray(t.offset, t.offset + t.bytes);
     },
     close: async () => {},
@@ -139,7 +142,7 @@ export function writeHeader(tensors: readonly TensorToWrite[], metadata: Readonl
   let offset = 0;
   for (const t of tensors) {
     if (t.key === "__metadata__") throw new WeightsError(`no tensor can be saved under the key "__metadata__"`);
-    if (seen.has(t.key)) throw new WeightsError(`two tensors would be saved under the key ${JSON.stringify(t.key)}`);
+    if (seen.has(t.key)) throw new WeightsError(`two tensors would be saved under the key ${quotedName(t.key)}`);
     seen.add(t.key);
     const element = FILE_DTYPES.get(t.dtype);
     if (element === undefined) throw new Error(`modc bug: dtype ${t.dtype} cannot be written`);

@@ -1,0 +1,53 @@
+// Files that are read as files: what is a pipe, a device or a folder is refused, not waited for. Node only.
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+
+/** The code of errors about what is there and is no regular file. */
+export const NOT_REGULAR = "ENOTREGULAR";
+
+/** Opening a pipe that nobody writes would wait for one who does; what is opened is then looked at, and not its name. */
+const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0); // Windows has no such flag, and no such pipes
+
+function refuse(path: string, folder: boolean): never {
+  const code = folder ? "EISDIR" : NOT_REGULAR;
+  throw Object.assign(new Error(`${code}: ${path} is no regular file`), { code });
+}
+
+/** Opens a regular file to be read. Throws what the file system throws, and an error of the code ENOTREGULAR (EISDIR for a folder). */
+export async function openRegular(path: string): Promise<FileHandle> {
+  const handle = await open(path, FLAGS);
+  const found = await handle.stat();
+  if (found.isFile()) return handle;
+  await handle.close();
+  return refuse(path, found.isDirectory());
+}
+
+/** All of a file of at most so many bytes; one that has more throws what `tooLarge` makes of its size, or of what was read. Throws as `openRegular` does. */
+export const readRegular = (path: string, most: number, tooLarge: (bytes: number) => Error): Uint8Array => readWhole(path, most, tooLarge, FLAGS);
+
+/** The same of whatever can be read to its end, pipes included: it waits for who writes them. */
+export const readAny = (path: string, most: number, tooLarge: (bytes: number) => Error): Uint8Array => readWhole(path, most, tooLarge, constants.O_RDONLY);
+
+const PIECE = 1 << 16;
+
+function readWhole(path: string, most: number, tooLarge: (bytes: number) => Error, flags: number): Uint8Array {
+  const file = openSync(path, flags);
+  try {
+    const found = fstatSync(file);
+    if (found.isDirectory() || (flags === FLAGS && !found.isFile())) refuse(path, found.isDirectory());
+    if (found.size > most) throw tooLarge(found.size);
+    const pieces: Uint8Array[] = [];
+    let bytes = 0;
+    for (;;) {
+      const piece = new Uint8Array(Math.max(PIECE, bytes === 0 ? found.size + 1 : 0));
+      const read = readSync(file, piece);
+      if (read === 0) break;
+      pieces.push(piece.subarray(0, read));
+      // A device may have no end, and a file may grow.
+      if ((bytes += read) > most) throw tooLarge(bytes);
+    }
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+  } finally {
+    closeSync(file);
+  }
+}
