@@ -1,7 +1,7 @@
 // Which sequence axes a graph needs: those its nodes mention, and those their starts are computed from.
 import type { Size } from "../size/size.js";
 import { atomsOf } from "../size/size.js";
-import type { Graph, Node } from "./graph.js";
+import { isOp, type Graph, type Node } from "./graph.js";
 
 /** The starts of every sequence axis that a node mentions, reached from outputs and states. `startsOf` gives null for an axis of another role. */
 export function reachedStarts(graph: Pick<Graph, "outputs" | "states">, startsOf: (axis: string) => Node | null): ReadonlyMap<string, Node> {
@@ -18,17 +18,18 @@ export function reachedStarts(graph: Pick<Graph, "outputs" | "states">, startsOf
     starts.set(axis, node);
     pending.push(node);
   };
+  const look = (size: Size): void => {
+    if (typeof size === "number" || sizes.has(size)) return;
+    sizes.add(size);
+    for (const atom of atomsOf(size)) if (atom.kind !== "live") mention(atom.axis);
+  };
   for (let node = pending.pop(); node; node = pending.pop()) {
     if (seen.has(node)) continue;
     seen.add(node);
-    pending.push(...node.inputs);
+    for (const input of node.inputs) pending.push(input);
     if ("axis" in node.attrs && typeof node.attrs.axis === "string") mention(node.attrs.axis);
-    const mentioned = [...node.types.flatMap((t) => t.shape), ...(node.op === "size" ? [(node as Node<"size">).attrs.size] : [])];
-    for (const size of mentioned) {
-      if (typeof size === "number" || sizes.has(size)) continue;
-      sizes.add(size);
-      for (const atom of atomsOf(size)) if (atom.kind !== "live") mention(atom.axis);
-    }
+    for (const { shape } of node.types) for (const size of shape) look(size);
+    if (isOp(node, "size")) look(node.attrs.size);
   }
   return starts;
 }

@@ -63,11 +63,31 @@ export function normal(size: Size): Size {
 
 export const equalSizes = (a: Size, b: Size): boolean => (typeof a === "number" && typeof b === "number" ? a === b : toExpr(a).key === toExpr(b).key);
 
-export const addSizes = (a: Size, b: Size): Size =>
-  typeof a === "number" && typeof b === "number" ? a + b : normal(make([...toExpr(a).terms, ...toExpr(b).terms]));
+/** Sums or products that were made of a size: a model's layers ask for the same ones again and again, from the same objects. */
+type Made = WeakMap<SizeExpr, Map<Size, Size>>;
+const sums: Made = new WeakMap();
+const products: Made = new WeakMap();
+
+function once(made: Made, a: Size, b: Size, make: (a: Size, b: Size) => Size): Size {
+  const [whole, part] = typeof a === "number" ? [b, a] : [a, b];
+  if (typeof whole === "number") return make(a, b);
+  let known = made.get(whole);
+  if (!known) made.set(whole, (known = new Map()));
+  let size = known.get(part);
+  if (size === undefined) known.set(part, (size = make(whole, part)));
+  return size;
+}
+
+export const addSizes = (a: Size, b: Size): Size => (typeof a === "number" && typeof b === "number" ? a + b : once(sums, a, b, sum));
+
+const sum = (a: Size, b: Size): Size => normal(make([...toExpr(a).terms, ...toExpr(b).terms]));
 
 export function multiplySizes(a: Size, b: Size): Size {
   if (typeof a === "number" && typeof b === "number" && Number.isSafeInteger(a * b)) return a * b;
+  return once(products, a, b, product);
+}
+
+function product(a: Size, b: Size): Size {
   const terms: Term[] = [];
   for (const s of toExpr(a).terms)
     for (const t of toExpr(b).terms)
