@@ -32,8 +32,9 @@ export function checkCapacity(body: Body, k: Size, parent: SequenceAxis, argumen
   return true;
 }
 
-/** Whether k was computed from other values: a literal 0 is taken as meant. */
-const isComputed = ({ expr }: Bound): boolean => expr?.kind === "call" || expr?.kind === "binary";
+/** Whether k came out as 0 without a 0 being written: `ceil(capacity * T)`. What is written, `0` or `ceil(0% * T)`, is taken as meant. */
+const isComputed = (argument: Bound): boolean =>
+  argument.expr?.kind !== "number" && argument.expr?.kind !== "name" && literalSpan(argument, ZERO) === argument.span;
 
 /** The most tokens the chosen axis can have, for memory and messages: k at the bound where k grows with it, else all of the parent's. */
 export function boundOfRoute(body: Body, k: Size, parent: SequenceAxis): number | null {
