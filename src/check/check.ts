@@ -4,7 +4,7 @@ import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
 import type { Rational } from "../size/rational.js";
 import { liveSize, toExpr } from "../size/size.js";
-import type { Block, Fn, Param } from "../syntax/ast.js";
+import type { Allow, Block, Fn, Param } from "../syntax/ast.js";
 import { checkCausality } from "./causality.js";
 import { ERROR, type Any } from "./context.js";
 import { checkRouters } from "./dead-router.js";
@@ -23,6 +23,7 @@ import { checkNames } from "./resolve.js";
 import { nameRoutes } from "./route-names.js";
 import { Halt, Session } from "./session.js";
 import { nearest } from "./suggest.js";
+import { checkUnread } from "./unread.js";
 import { Unroller } from "./unroll.js";
 import { printNumber, printValue } from "./values.js";
 import { weightKeys } from "./weight-keys.js";
@@ -36,6 +37,8 @@ export interface CheckOptions {
   /** Parameters of the model, as expressions of the language. */
   readonly set?: Readonly<Record<string, string>>;
   readonly read: Read;
+  /** Also warn of weights that nothing reads, as `modc check` does: who only runs a model need not hear of it. */
+  readonly unread?: boolean;
 }
 
 export interface Checked {
@@ -44,21 +47,43 @@ export interface Checked {
   readonly diagnostics: readonly Diagnostic[];
   /** Every file read, the root first, and a pseudo-file for each parameter that was set. */
   readonly sources: readonly SourceFile[];
+  /** Every `@allow` of the user's files, and whether it silenced a warning here. */
+  readonly allows: readonly (Allow & { readonly used: boolean })[];
 }
 
 /** Checks a file and the model in it for one phase and entry. Never throws for a fault of the source. */
 export function check(root: SourceFile, options: CheckOptions): Checked {
   const session = new Session(options.phase, (file) => file !== root.file && librarySources.has(file));
   const sources: SourceFile[] = [];
+  const allows: Allow[] = [];
   let model: Model | null = null;
   try {
     const files = loadFiles(session, root, options.read, sources);
+    for (const { tree, library } of files.all) if (!library) for (const allow of tree.allows) allows.push(allow);
     if (!files.broken) model = checkModel(session, files, options, sources);
   } catch (fault) {
     // A limit was passed; that is reported already.
     if (!(fault instanceof Halt)) throw fault;
   }
-  return { model: session.hasErrors ? null : model, diagnostics: withSources(session.diagnostics, sources), sources };
+  const { kept, used } = silence(session.diagnostics, allows);
+  return {
+    model: session.hasErrors ? null : model,
+    diagnostics: withSources(kept, sources),
+    sources,
+    allows: allows.map((a) => ({ ...a, used: used.has(a) })),
+  };
+}
+
+/** Takes away the warnings that are allowed. */
+function silence(found: readonly Diagnostic[], allows: readonly Allow[]): { readonly kept: readonly Diagnostic[]; readonly used: ReadonlySet<Allow> } {
+  const used = new Set<Allow>();
+  const kept = found.filter(({ severity, code, span }) => {
+    if (severity !== "warning") return true;
+    const by = allows.filter((a) => a.code === code && a.covers.file === span.file && a.covers.start <= span.start && span.start <= a.covers.end);
+    for (const a of by) used.add(a);
+    return by.length === 0;
+  });
+  return { kept, used };
 }
 
 function checkModel(session: Session, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {
@@ -108,6 +133,8 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
   checkCausality(model, reportAt, (value) => unroller.madeInCall(value));
   checkRouters(model, reportAt);
   checkResiduals(model, reportAt);
+  // Where something is wrong, what is not read yet may well be meant to be.
+  if (options.unread && !session.hasErrors) checkUnread(session, files.all, skip);
   return model;
 }
 

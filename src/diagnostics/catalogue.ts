@@ -11,4 +11,9 @@ export const catalogue = { ...syntaxCodes, ...nameCodes, ...blockCodes, ...limit
 
 export type Code = keyof typeof catalogue;
 
+const known: Readonly<Record<string, { readonly severity: string }>> = Object.assign(Object.create(null) as object, catalogue);
+
+/** Whether it is the code of a warning. */
+export const isWarning = (text: string): boolean => known[text]?.severity === "warning";
+
 export type DataOf<C extends Code> = (typeof catalogue)[C] extends CodeDef<infer D> ? D : never;

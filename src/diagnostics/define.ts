@@ -1,6 +1,7 @@
 // How an entry of the catalogue is written: one code, the data it needs, its message, hint and explanation.
 
-export type Severity = "error" | "warning";
+/** A note is for those who ask, as `modc check` does: nothing is wrong. */
+export type Severity = "error" | "warning" | "note";
 
 /** Messages and hints: one sentence, lower case, no full stop; the message says what was found. */
 export interface CodeDef<Data> {

@@ -36,7 +36,7 @@ export const MAX_DIAGNOSTICS = 100;
 /** Collects diagnostics; the same one at the same place is kept once. */
 export class Diagnostics {
   readonly #found = new Map<string, Diagnostic>();
-  readonly #kept: Record<Severity, number> = { error: 0, warning: 0 };
+  readonly #kept: Record<Severity, number> = { error: 0, warning: 0, note: 0 };
 
   report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): void {
     this.add(diagnose(code, data, span, notes));

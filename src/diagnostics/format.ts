@@ -1,5 +1,6 @@
 // Diagnostics as text: a headline, the source line with carets, hint and notes.
 import type { Diagnostic } from "./diagnostic.js";
+import type { Severity } from "./define.js";
 import { sourcesOf } from "./sources.js";
 import { lineAndColumn, type SourceFile, type Span } from "./span.js";
 
@@ -17,9 +18,11 @@ export function formatDiagnostics(diagnostics: readonly Diagnostic[], options: F
   return diagnostics.map((d) => formatOne(d, textsOf(d), options.color ?? false)).join("\n\n");
 }
 
+const TONES: Readonly<Record<Severity, string>> = { error: "31;1", warning: "33;1", note: "34;1" };
+
 function formatOne(d: Diagnostic, sources: ReadonlyMap<string, string>, color: boolean): string {
   const paint = (style: string, text: string): string => (color ? `\u001b[${style}m${text}\u001b[0m` : text);
-  const tone = d.severity === "error" ? "31;1" : "33;1";
+  const tone = TONES[d.severity];
   const lines = [`${place(d.span, sources)}${paint(tone, `${d.severity}[${d.code}]`)}: ${d.message}`];
   lines.push(...frame(d.span, sources, (t) => paint(tone, t)));
   if (d.hint !== null) lines.push(`  ${paint("36;1", "hint")}: ${d.hint}`);

@@ -13,7 +13,16 @@ export interface File {
   readonly file: string;
   readonly imports: readonly Import[];
   readonly declarations: readonly Declaration[];
+  readonly allows: readonly Allow[];
   readonly span: Span;
+}
+
+/** `// @allow code: reason`: warnings of the code that begin in `covers` are meant. */
+export interface Allow {
+  readonly code: string;
+  /** The comment. */
+  readonly span: Span;
+  readonly covers: Span;
 }
 
 export interface Import {

@@ -10,7 +10,7 @@ import { stringLiteral } from "./literals.js";
 import { body } from "./statements.js";
 
 /** `length` is that of the source. */
-export function fileOf(b: Builder, node: cst.FileCstNode, length: number): File {
+export function fileOf(b: Builder, node: cst.FileCstNode, length: number): Omit<File, "allows"> {
   const all = node.children.declaration ?? [];
   const imports = b.each(
     all.flatMap((d) => d.children.importDeclaration ?? []),

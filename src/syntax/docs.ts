@@ -1,4 +1,5 @@
 // Which documentation belongs to a declaration: the `///` lines that stand directly above it.
+import { isAllow } from "./allow.js";
 import type { Comment } from "./lex.js";
 
 /** Finds the documentation above an offset: its text without the slashes, or null. */
@@ -13,7 +14,7 @@ export function docFinder(text: string, comments: readonly Comment[]): DocFinder
       const comment = comments[i]!;
       const between = text.slice(comment.end, next);
       if (between.trim() !== "" || newlines(between) !== 1 || !aloneOnLine(text, comment.start)) break;
-      if (isDoc(comment)) lines.push(comment.text.slice(comment.text.startsWith("/// ") ? 4 : 3).trimEnd());
+      if (isDoc(comment) && !isAllow(comment)) lines.push(comment.text.slice(comment.text.startsWith("/// ") ? 4 : 3).trimEnd());
       next = comment.start;
     }
     return lines.length === 0 ? null : lines.reverse().join("\n").trim();

@@ -6,6 +6,7 @@ import type { Code } from "../diagnostics/catalogue.js";
 import { Diagnostics, type Diagnostic } from "../diagnostics/diagnostic.js";
 import { withSources } from "../diagnostics/sources.js";
 import type { SourceFile } from "../diagnostics/span.js";
+import { allowsOf } from "./allow.js";
 import type { File } from "./ast.js";
 import { balance } from "./brackets.js";
 import { Builder } from "./builder.js";
@@ -39,7 +40,14 @@ export function parseTree(source: SourceFile): ParsedTree {
 
 function parseText(source: SourceFile): ParsedTree {
   const diagnostics = new Diagnostics();
-  const empty: File = { kind: "file", file: source.file, imports: [], declarations: [], span: { file: source.file, start: 0, end: source.text.length } };
+  const empty: File = {
+    kind: "file",
+    file: source.file,
+    imports: [],
+    declarations: [],
+    allows: [],
+    span: { file: source.file, start: 0, end: source.text.length },
+  };
   const failed = (): ParsedTree => ({ file: empty, diagnostics: diagnostics.all, tree: null });
 
   const lexed = lex(source, diagnostics);
@@ -60,7 +68,8 @@ function parseText(source: SourceFile): ParsedTree {
   if (!cst) return failed();
   const quiet = (offset: number): boolean => told.has(stretchAt(laid.stretches, offset));
   const builder = new Builder(source.file, docFinder(source.text, lexed.comments), diagnostics, quiet);
-  const file = fileOf(builder, cst, source.text.length);
+  const made = fileOf(builder, cst, source.text.length);
+  const file = { ...made, allows: allowsOf(source, lexed.comments, laid.tokens, made.declarations, diagnostics) };
   return { file, diagnostics: diagnostics.all, tree: { cst, tokens: laid.tokens, comments: lexed.comments } };
 }
 

@@ -1,13 +1,14 @@
 // Every code of the catalogue has a source that provokes it, `<code>.mod`, and the whole text it is told in, `<code>.txt`.
 //
 // Files that the source imports lie in a folder `<code>/`. A first line `// modc: --phase generate --set depth=2` gives options:
-// --phase, --enter, --model, --set name=value; and --times n, which repeats the rest of the source. `UPDATE=1` writes the texts anew: read the difference before it is committed.
+// --phase, --enter, --model, --set name=value; `--review yes`, which adds what `modc check` finds over all phases; and --times n, which repeats the rest of the source. `UPDATE=1` writes the texts anew: read the difference before it is committed.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { check, type CheckOptions } from "../../src/check/check.js";
 import { catalogue, type Code } from "../../src/diagnostics/catalogue.js";
+import { generationNotes, unusedAllows } from "../../src/check/review.js";
 import { formatDiagnostics } from "../../src/diagnostics/format.js";
 
 const folder = dirname(fileURLToPath(import.meta.url));
@@ -24,7 +25,7 @@ function optionsOf(text: string, code: string): CheckOptions {
     else if (flag === "--enter" && (value === "forward" || value === "objective")) options.entry = value;
     else if (flag === "--model") options.model = value;
     else if (flag === "--set") set[value.slice(0, value.indexOf("="))] = value.slice(value.indexOf("=") + 1);
-    else if (flag !== "--times") throw new Error(`${code}.mod: no such option ${flag} ${value}`);
+    else if (flag !== "--times" && flag !== "--review") throw new Error(`${code}.mod: no such option ${flag} ${value}`);
   }
   return options;
 }
@@ -40,8 +41,13 @@ function rendered(code: string): string {
   const written = readFileSync(join(folder, `${code}.mod`), "utf8");
   const times = /^\/\/ modc:.*--times (\d+).*\n/.exec(written);
   const text = times ? times[0] + written.slice(times[0].length).repeat(Number(times[1])) : written;
-  const { diagnostics, sources } = check({ file: `${code}.mod`, text }, optionsOf(text, code));
-  return formatDiagnostics(diagnostics, { sources }) + "\n";
+  const source = { file: `${code}.mod`, text };
+  const review = /^\/\/ modc:.*--review yes/.test(text);
+  const options: CheckOptions = { ...optionsOf(text, code), unread: review };
+  const found = check(source, options);
+  const { diagnostics, sources } = found;
+  const more = review ? [...generationNotes(source, options, found), ...unusedAllows([found])] : [];
+  return formatDiagnostics([...diagnostics, ...more], { sources }) + "\n";
 }
 
 describe("diagnostics", () => {
@@ -69,7 +75,7 @@ describe("diagnostics", () => {
     const without = new Set<string>(["unexpected-token"]);
     for (const code of codes) {
       for (const told of rendered(code).trimEnd().split("\n\n")) {
-        const [, said = ""] = /^\S+: (?:error|warning)\[([a-z-]+)\]/.exec(told) ?? [];
+        const [, said = ""] = /^\S+: (?:error|warning|note)\[([a-z-]+)\]/.exec(told) ?? [];
         if (!without.has(said)) expect(told, `${said} in ${code}.mod`).toMatch(/^ {2}hint: /m);
       }
     }
@@ -89,7 +95,7 @@ describe("diagnostics", () => {
     }
     for (const file of readdirSync(folder).filter((f) => f.endsWith(".txt"))) {
       for (const line of readFileSync(join(folder, file), "utf8").split("\n")) {
-        const said = /(?:error|warning)\[[a-z-]+\]: (.*)$/.exec(line)?.[1] ?? /^ {2}hint: (.*)$/.exec(line)?.[1];
+        const said = /(?:error|warning|note)\[[a-z-]+\]: (.*)$/.exec(line)?.[1] ?? /^ {2}hint: (.*)$/.exec(line)?.[1];
         if (said !== undefined) expect(said, file).not.toMatch(/\.$/);
       }
     }

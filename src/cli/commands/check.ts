@@ -1,5 +1,6 @@
 // `modc check`: finds errors and warnings, in infer and, where there is an objective, in train.
-import { check as checkSource } from "../../check/check.js";
+import { check as checkSource, type Checked } from "../../check/check.js";
+import { generationNotes, unusedAllows } from "../../check/review.js";
 import { Diagnostics, type Diagnostic } from "../../diagnostics/diagnostic.js";
 import type { SourceFile } from "../../diagnostics/span.js";
 import type { Block, Member } from "../../syntax/ast.js";
@@ -23,13 +24,26 @@ export async function check(file: string, flags: CheckFlags): Promise<ExitCode> 
   const found = new Diagnostics();
   const sources = new Map<string, SourceFile>();
   const checked: string[] = [];
+  const all: Checked[] = [];
   for (const pass of passesOf(models, flags)) {
     const { phase = "infer", entry, model, set, read } = compileOptions(file, { ...flags, ...pass });
-    const result = checkSource(source, { phase, set, read, ...(entry === undefined ? {} : { entry }), ...(model === undefined ? {} : { model }) });
+    const result = checkSource(source, {
+      phase,
+      set,
+      read,
+      unread: true,
+      ...(entry === undefined ? {} : { entry }),
+      ...(model === undefined ? {} : { model }),
+    });
     for (const s of result.sources) sources.set(s.file, s);
     for (const d of result.diagnostics) if (d.code !== "no-model" || flags.model !== undefined) found.add(d);
+    if (phase === "infer" && flags.phase === undefined)
+      for (const note of generationNotes(source, { set, read, ...(model === undefined ? {} : { model }) }, result)) found.add(note);
+    all.push(result);
     checked.push(result.model ? `${result.model.name} (${phase})` : phase);
   }
+  // A part of the models and phases cannot tell what is silenced in another.
+  if (flags.phase === undefined && flags.enter === undefined && flags.model === undefined && !found.hasErrors) for (const d of unusedAllows(all)) found.add(d);
   return report(file, found.all, sources, models.length === 0 && flags.model === undefined, checked, flags);
 }
 
@@ -60,11 +74,12 @@ function report(
   flags: CheckFlags,
 ): ExitCode {
   const errors = found.filter((d) => d.severity === "error").length;
-  if (flags.json) outJson({ file, errors, warnings: found.length - errors, diagnostics: found.map((d) => diagnosticJson(d, sources.values())) });
+  const warnings = found.filter((d) => d.severity === "warning").length;
+  if (flags.json) outJson({ file, errors, warnings, diagnostics: found.map((d) => diagnosticJson(d, sources.values())) });
   else {
     showDiagnostics(found, [...sources.values()]);
     const what = library ? "a library without a model" : checked.join(", ");
-    out(`${file}: ${errors === 0 ? what : ""}${errors === 0 ? ": " : ""}${count(errors, "error")}, ${count(found.length - errors, "warning")}`);
+    out(`${file}: ${errors === 0 ? what : ""}${errors === 0 ? ": " : ""}${count(errors, "error")}, ${count(warnings, "warning")}`);
   }
   return errors === 0 ? EXIT.fine : EXIT.user;
 }

@@ -235,6 +235,17 @@ argument takes the name of the parameter, \`wrap.inner\`; a member of that block
   }),
 
   // --- weights
+  "unread-weight": code<{ readonly kind: "weight" | "sub-block"; readonly name: string }>({
+    severity: "warning",
+    message: ({ kind, name }) => (kind === "weight" ? `nothing reads the weight \`${name}\`` : `nothing calls or reads \`${name}\``),
+    hint: ({ kind }) => `${kind === "weight" ? "use it in a function of the block" : "call it in a function of the block"}, or remove it`,
+    explain: `A weight that no function mentions, in any phase, is loaded, kept and saved for nothing, and no
+training changes it; so are the weights of a sub-block that nothing calls. Mostly a line was
+forgotten.
+
+  weight scale: f32[dim]
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { x }`,
+  }),
   "unknown-initialiser": code<{ readonly found: string }>({
     severity: "error",
     message: ({ found }) => `a weight cannot start as ${found}`,

@@ -21,6 +21,14 @@ else treats each token by itself. Reductions, products, softmax, concatenation, 
 sequence axis, and its length as a value are refused. Losses, and what only they read, are exempt:
 they are not part of generating.`,
   }),
+  "cannot-generate": code<{ readonly why: string }>({
+    severity: "note",
+    message: ({ why }) => `cannot generate: ${why}`,
+    hint: () => "this matters only to `modc generate` and `--phase generate`",
+    explain: `The model is in order, but no text can be written with it, token by token: in phase generate a
+token must not depend on those after it. \`modc check\` says so once for a model of tokens;
+\`modc check --phase generate\` tells all that stands in the way.`,
+  }),
   "capacity-out-of-range": code<{ readonly found: string; readonly live?: string }>({
     severity: "error",
     message: ({ found, live }) => `capacity must lie between 0% and 100%, found ${found}${live === undefined ? "" : ` (the default of \`${live}\`)`}`,

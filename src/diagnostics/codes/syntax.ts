@@ -90,6 +90,33 @@ digits, its exponent counted as the zeros it stands for.`,
     explain: `The path of a weight is made of the names of the members it lies in, so a long name is written
 down as often as there are weights below it. A name has at most 250 letters, digits and \`_\`.`,
   }),
+  "bad-allow": code<{ readonly code: string; readonly problem: "form" | "code" | "reason" }>({
+    severity: "error",
+    message: ({ code: name, problem }) =>
+      problem === "form"
+        ? "`@allow` names no warning"
+        : problem === "code"
+          ? `\`@allow\` names \`${name}\`, which is no warning`
+          : `\`@allow ${name}\` gives no reason`,
+    hint: ({ code: name, problem }) =>
+      problem === "reason"
+        ? `write why it is meant: \`// @allow ${name}: …\``
+        : "write `// @allow dead-router: the scores come from another model`; `modc explain` lists the warnings",
+    explain: `A comment silences one kind of warning, and says why: in the declaration, parameter, member or
+statement that follows it, or on its line where it stands behind something. Errors cannot be
+silenced. \`modc check\` warns where nothing is silenced any more.
+
+  // @allow unread-weight: kept, so that older checkpoints load
+  weight scale: f32[dim]`,
+  }),
+  "unused-allow": code<{ readonly code: string }>({
+    severity: "warning",
+    message: ({ code: name }) => `\`@allow ${name}\` silences nothing`,
+    hint: () => "remove it",
+    explain: `What the comment silenced is mended, or lies elsewhere: a warning is silenced where it begins in
+the declaration, parameter, member or statement that follows the comment, or on its line. Told by
+\`modc check\`, which looks at all phases and models of a file.`,
+  }),
   "unclosed-bracket": code<{ readonly open: string; readonly close: string }>({
     severity: "error",
     message: (d) => `this \`${d.open}\` is never closed`,
