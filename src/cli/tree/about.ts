@@ -24,6 +24,17 @@ export const aboutCommands = (program: Command): readonly Declared[] => [
     act: async (code, flags) => (await import("../commands/explain.js")).explain(code, flags),
   },
   {
+    words: "completion <shell>",
+    does: "print the script by which a shell completes what is typed: bash, zsh or fish",
+    options: [],
+    choices: ["bash", "zsh", "fish"],
+    note: `To install:
+  bash  add  eval "$(modc completion bash)"  to ~/.bashrc
+  zsh   add  source <(modc completion zsh)  to ~/.zshrc, behind compinit
+  fish  modc completion fish > ~/.config/fish/completions/modc.fish`,
+    act: async (shell) => (await import("../commands/completion.js")).completion(shell, program),
+  },
+  {
     words: "doc [what] [name]",
     does: "print the documentation of a file, of std, or of builtins",
     options: [o.json],

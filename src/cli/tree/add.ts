@@ -9,6 +9,8 @@ export interface Declared {
   readonly words: string;
   readonly does: string;
   readonly options: readonly Option[];
+  /** What its first argument may be, where that is one of some words. */
+  readonly choices?: readonly string[];
   /** Below the options of its help. */
   readonly note?: string;
   /** Whether the first argument is a model, which may be what `train` wrote. */
@@ -16,9 +18,10 @@ export interface Declared {
   readonly act: (...given: never[]) => Promise<ExitCode> | ExitCode;
 }
 
-export function add(program: Command, { words, does, options, note, opens = false, act }: Declared, finish: (code: ExitCode) => void): Command {
+export function add(program: Command, { words, does, options, choices, note, opens = false, act }: Declared, finish: (code: ExitCode) => void): Command {
   const command = program.command(words).description(does);
   for (const option of options) command.addOption(option);
+  if (choices) command.registeredArguments[0]!.choices(choices);
   if (note !== undefined) command.addHelpText("after", `\n${note}\n`);
   const given = command.registeredArguments.length + 1;
   return command.action(async (...all: unknown[]) => {

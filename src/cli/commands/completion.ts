@@ -1,0 +1,51 @@
+// `modc completion`: a script by which a shell completes commands, options and what stands behind them, made of the commands there are.
+import type { Argument, Command, Option } from "commander";
+import { bash } from "../completion/bash.js";
+import { fish } from "../completion/fish.js";
+import type { Completed, CompletedOption, Values } from "../completion/words.js";
+import { zsh } from "../completion/zsh.js";
+import { EXIT, type ExitCode } from "../exit.js";
+import { io } from "../io.js";
+
+const SCRIPTS = { bash, zsh, fish } as const;
+export type Shell = keyof typeof SCRIPTS;
+
+export async function completion(shell: Shell, program: Command): Promise<ExitCode> {
+  const { catalogue } = await import("../../diagnostics/catalogue.js");
+  io().stdout.write(SCRIPTS[shell](wordsOf(program, Object.keys(catalogue).sort())));
+  return EXIT.fine;
+}
+
+/** What can be completed of each command. `codes` are those of `explain`. */
+export function wordsOf(program: Command, codes: readonly string[]): readonly Completed[] {
+  const names = program.commands.map((c) => c.name());
+  const help = { short: "-h", long: "--help", does: "print this", values: null, optional: false, repeatable: false } as const;
+  return program.commands.map((command) => ({
+    name: command.name(),
+    does: command.description(),
+    options: [...command.options.map(optionOf), help],
+    arguments: command.registeredArguments.map((a) => ({ name: a.name(), values: argumentValues(a, { command: names, code: codes }), variadic: a.variadic })),
+  }));
+}
+
+const optionOf = (o: Option): CompletedOption => ({
+  short: o.short ?? null,
+  long: o.long!, // every option of modc has one
+  does: o.description,
+  values: o.required || o.optional ? optionValues(o) : null,
+  optional: o.optional,
+  repeatable: o.parseArg !== undefined || o.variadic,
+});
+
+/** By what its help calls the value. */
+function optionValues({ argChoices, flags }: Option): Values {
+  if (argChoices) return { kind: "words", words: argChoices };
+  const name = /[<[]([^\s>\]]+)/.exec(flags)?.[1] ?? "";
+  return { kind: name === "path" || name === "what" ? "file" : name === "folder" ? "folder" : "other" };
+}
+
+function argumentValues(argument: Argument, known: Readonly<Record<string, readonly string[]>>): Values {
+  const words = argument.argChoices ?? known[argument.name()];
+  if (words) return { kind: "words", words };
+  return { kind: argument.name() === "folder" ? "folder" : ["file", "files", "what"].includes(argument.name()) ? "file" : "other" };
+}
