@@ -114,8 +114,12 @@ export class InputError extends RuntimeError {
 
 /** A weights file is broken, or does not fit the model; several faults stand in one message, a line each. */
 export class WeightsError extends RuntimeError {
-  constructor(message: string, options: { readonly hint?: string; readonly cause?: unknown } = {}) {
+  /** Where weights do not fit a model: the tensors there are. */
+  readonly tensors: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }> | null;
+
+  constructor(message: string, options: { readonly hint?: string; readonly cause?: unknown; readonly tensors?: WeightsError["tensors"] } = {}) {
     super("bad-weights", message, options);
+    this.tensors = options.tensors ?? null;
   }
 }
 

@@ -9,6 +9,7 @@ import { checkpointSource, checkpointText } from "../huggingface/folder-node.js"
 import { NO_DEFAULTS } from "../huggingface/generation.js";
 import type { Precision, WeightPrecision } from "../program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../runtime/index.js";
+import { WeightsError } from "../runtime/errors.js";
 import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
 import { expectFittingWeights } from "../runtime/weights.js";
 import type { Tunings } from "../schedule/tunings/index.js";
@@ -81,7 +82,7 @@ export async function openSession(path: string, options: OpenSessionOptions = {}
   const source = folder ? checkpointSource(path) : { file: path, text: readText(path) };
   const texts = await sessionTexts(path, options.tokenizer ?? null);
   const weights = options.weights ?? (folder ? checkpointFiles(path).weights : null);
-  return createSession({ source, read: importsBeside(source.file, readText), texts, weights }, options);
+  return explaining({ source, read: importsBeside(source.file, readText), texts, weights }, options);
 }
 
 /** A checkpoint has the text, the parameters and the tokenizer that it was trained with. */
@@ -90,7 +91,20 @@ async function openRun(trained: Trained, options: OpenSessionOptions): Promise<T
   if (options.model !== undefined && options.model !== manifest.model) throw new SessionError(`${path} is of ${manifest.model}, not of ${options.model}`);
   const texts = await sessionTexts(path, trainedTokenizer(trained, options.tokenizer ?? null));
   const weights = options.weights ?? join(path, MODEL);
-  return createSession({ source, read, texts, weights }, { ...options, model: manifest.model, set: { ...set, ...options.set } });
+  return explaining({ source, read, texts, weights }, { ...options, model: manifest.model, set: { ...set, ...options.set } });
+}
+
+/** A session; where its weights do not fit, with the parameter that explains it. */
+async function explaining(given: SessionSource, options: OpenSessionOptions): Promise<TextSession> {
+  try {
+    return await createSession(given, options);
+  } catch (fault) {
+    if (!(fault instanceof WeightsError) || fault.tensors === null) throw fault;
+    const { explainWeights, explanation } = await import("./explain-weights.js");
+    const set = Object.fromEntries(Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]));
+    const found = explainWeights({ ...given, model: options.model, set }, fault.tensors);
+    throw found ? new WeightsError(fault.message, { hint: explanation(found).text, cause: fault }) : fault;
+  }
 }
 
 /** How texts of a model are read: by the tokenizer that is named, else by its folder's, else by none. Throws CheckpointError and TokenizerError. */

@@ -83,6 +83,16 @@ describe("--json covers faults", () => {
     expect([status, stderr, (JSON.parse(stdout) as { errors: number }).errors]).toEqual([0, "", 0]);
   });
 
+  it("of weights, with the parameter that explains why they do not fit", async () => {
+    const words = ["run", "examples/moby.mod", "--set", "dim=64", "--weights", "examples/moby.safetensors", "--text", "a", "--device", "reference"];
+    expect(await failure(...words, "--json")).toMatchObject({
+      exit: 1,
+      code: "bad-weights",
+      message: expect.stringContaining("wrong shape"),
+      hint: "every mismatch would fit with dim: 128 (the model has 64): --set dim=128",
+    });
+  });
+
   it("a file called --json is none of it", async () => {
     expect(await run(["check", "--", "--json"])).toMatchObject({ status: 1, stdout: "", stderr: expect.stringContaining("cannot read --json") });
   });

@@ -1,6 +1,7 @@
 // How a command is declared: its words, what it does in a sentence, its options, and what it calls.
 import type { Command, Option } from "commander";
 import { isFolder } from "../../tokenizer/folder-node.js";
+import type { WeightsError } from "../../runtime/errors.js";
 import type { ExitCode } from "../exit.js";
 
 /** `act` is given the arguments and then the options, as commander has them, and is loaded only when the command is called. */
@@ -28,7 +29,11 @@ export function add(program: Command, { words, does, options, choices, note, ope
     const words = all.slice(0, given); // commander gives the command itself too
     const [model, ...others] = words;
     const opened = opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words;
-    finish(await act(...(opened as never[]))); // commander has checked what stands there
+    try {
+      finish(await act(...(opened as never[]))); // commander has checked what stands there
+    } catch (fault) {
+      throw await withExplanation(fault, opened);
+    }
   });
 }
 
@@ -37,4 +42,12 @@ async function asTrained(command: Command, path: string, others: readonly unknow
   const { withTrained } = await import("../trained.js");
   const [model, flags] = withTrained(command, path, others.at(-1) as object); // the options stand last
   return [model, ...others.slice(0, -1), flags];
+}
+
+/** Of weights that do not fit, the parameter that explains it. Told by its name, so that telling of other faults loads nothing. */
+async function withExplanation(fault: unknown, [path, ...others]: readonly unknown[]): Promise<unknown> {
+  const misfit = fault instanceof Error && fault.name === "WeightsError" && "tensors" in fault && fault.tensors !== null;
+  if (!misfit || typeof path !== "string" || path.endsWith(".json")) return fault;
+  const { explained } = await import("../misfit.js");
+  return explained(fault as WeightsError, path, others.at(-1) as object); // as its name says; the options stand last
 }

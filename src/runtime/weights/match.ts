@@ -8,6 +8,9 @@ import type { WeightSource } from "./source.js";
 /** For each weight the keys of the source that hold it: one, or several copies that must be equal. */
 export type Matched = ReadonlyMap<ProgramWeight, readonly string[]>;
 
+/** What a source holds, by key. */
+export type Tensors = ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>;
+
 const MOST_LISTED = 20;
 
 /**
@@ -15,18 +18,27 @@ const MOST_LISTED = 20;
  * what is missing, what nothing declares or ignores, and what has the wrong shape or type.
  */
 export function matchWeights(program: Pick<Program, "weights" | "ignore">, source: WeightSource): Matched {
-  const mapped = attempt(program, source, (w) => w.keys);
-  if (mapped.faults.length === 0) return mapped.matched;
-  const byPath = attempt(program, source, (w) => [w.path]);
-  if (byPath.faults.length === 0) return byPath.matched;
-  const { faults } = byPath.faults.length < mapped.faults.length ? byPath : mapped;
+  const { matched, faults } = better(program, source.tensors);
+  if (faults.length === 0) return matched;
   const more = faults.length > MOST_LISTED ? `\n  and ${faults.length - MOST_LISTED} more` : "";
   throw new WeightsError(
     `${source.name} does not fit the model:${faults
       .slice(0, MOST_LISTED)
       .map((f) => `\n  ${f}`)
       .join("")}${more}`,
+    { tensors: source.tensors },
   );
+}
+
+/** How many weights and tensors have no fitting other. */
+export const misfits = (program: Pick<Program, "weights" | "ignore">, tensors: Tensors): number => better(program, tensors).faults.length;
+
+/** By the keys that `names` gives, or by paths where those fit better. */
+function better(program: Pick<Program, "weights" | "ignore">, tensors: Tensors): Attempt {
+  const mapped = attempt(program, tensors, (w) => w.keys);
+  if (mapped.faults.length === 0) return mapped;
+  const byPath = attempt(program, tensors, (w) => [w.path]);
+  return byPath.faults.length < mapped.faults.length ? byPath : mapped;
 }
 
 interface Attempt {
@@ -34,7 +46,7 @@ interface Attempt {
   readonly faults: readonly string[];
 }
 
-function attempt(program: Pick<Program, "weights" | "ignore">, source: WeightSource, keysOf: (weight: ProgramWeight) => readonly string[]): Attempt {
+function attempt(program: Pick<Program, "weights" | "ignore">, tensors: Tensors, keysOf: (weight: ProgramWeight) => readonly string[]): Attempt {
   const matched = new Map<ProgramWeight, readonly string[]>();
   const missing: string[] = [];
   const wrong: string[] = [];
@@ -42,10 +54,10 @@ function attempt(program: Pick<Program, "weights" | "ignore">, source: WeightSou
   for (const weight of program.weights) {
     const keys = keysOf(weight);
     for (const key of keys) expected.add(key);
-    const found = keys.filter((key) => source.tensors.has(key));
+    const found = keys.filter((key) => tensors.has(key));
     if (found.length === 0) missing.push(`missing: ${keys.map(quote).join(" or ")}, ${weight.dtype}[${weight.shape.join(", ")}]`);
     for (const key of found) {
-      const { dtype, shape } = source.tensors.get(key)!;
+      const { dtype, shape } = tensors.get(key)!;
       if (!sameShape(shape, weight.shape)) wrong.push(`wrong shape: ${quote(key)} is [${shape.join(", ")}], the model has [${weight.shape.join(", ")}]`);
       else if (!converts(dtype, weight.dtype)) wrong.push(`wrong type: ${quote(key)} is ${dtype}, which does not convert to ${weight.dtype}`);
     }
@@ -53,7 +65,7 @@ function attempt(program: Pick<Program, "weights" | "ignore">, source: WeightSou
   }
   const ignore = program.ignore.map(keyPattern);
   const unexpected: string[] = [];
-  for (const [key, { dtype, shape }] of source.tensors)
+  for (const [key, { dtype, shape }] of tensors)
     if (!expected.has(key) && !ignore.some((matches) => matches(key))) unexpected.push(`unexpected: ${quote(key)}, ${dtype}[${shape.join(", ")}]`);
   return { matched, faults: [...missing, ...wrong, ...unexpected] };
 }
