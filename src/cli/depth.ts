@@ -1,6 +1,7 @@
-// How many layers computed each token, shown in the text: as the colour behind it, or as a small number after it.
+// How many layers computed each token, shown with the text: as the colour behind it, or as a digit below it.
 import type { Generation } from "../program/generation.js";
 import { layersOn } from "../generate/summary.js";
+import { markOf } from "./depth-lines.js";
 
 /** Backgrounds of the 256-colour palette from few layers to many, and what is legible on each. */
 const SHADES = [
@@ -12,9 +13,7 @@ const SHADES = [
   [27, 231],
 ] as const;
 
-const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
-
-/** Writes texts of tokens with their depths. */
+/** Writes texts of tokens with their depths. Without `color` the digits are those of `DepthLines`. */
 export class DepthText {
   /** Layers that every token takes, and all there are. */
   readonly least: number;
@@ -22,31 +21,30 @@ export class DepthText {
 
   constructor(
     generation: Pick<Generation, "axes" | "layers">,
-    private readonly color: boolean,
+    readonly color: boolean,
   ) {
     const layers = layersOn(generation);
     this.least = layers[0] ?? 0;
     this.most = layers.reduce((a, b) => a + b, 0);
   }
 
-  /** A text whose tokens so many layers computed; null: nobody knows. Line ends are left as they are. */
+  /** In colours: a text whose tokens so many layers computed; null: nobody knows. Line ends are left as they are. */
   show(text: string, depth: number | null): string {
-    if (depth === null || text === "") return text;
+    if (depth === null || text === "" || !this.color) return text;
     return text.replaceAll(/[^\n]+/g, (line) => this.#shaded(line, depth));
   }
 
   /** The depths there are and how they look. */
   legend(): string {
     const depths = Array.from({ length: this.most - this.least + 1 }, (_, i) => this.least + i);
-    return depths.map((depth) => (this.color ? this.#shaded(` ${depth} `, depth) : raised(depth))).join(this.color ? "" : " ");
+    return depths
+      .map((depth) => (this.color ? this.#shaded(` ${depth} `, depth) : depth < 10 ? markOf(depth) : `${markOf(depth)}=${depth}`))
+      .join(this.color ? "" : " ");
   }
 
   #shaded(text: string, depth: number): string {
-    if (!this.color) return text + raised(depth);
     const share = this.most === this.least ? 0 : (depth - this.least) / (this.most - this.least);
     const [back, front] = SHADES[Math.round(share * (SHADES.length - 1))]!;
     return `\u001b[48;5;${back};38;5;${front}m${text}\u001b[0m`;
   }
 }
-
-const raised = (depth: number): string => String(depth).replaceAll(/\d/g, (digit) => RAISED[Number(digit)]!);

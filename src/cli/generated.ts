@@ -2,6 +2,7 @@
 import { escapeText } from "../size/shown.js";
 import type { GeneratedText } from "../generate/index.js";
 import type { DepthText } from "./depth.js";
+import { DepthLines } from "./depth-lines.js";
 
 /** Where text goes. */
 export type Write = (text: string) => void;
@@ -13,8 +14,9 @@ export interface Shown {
   end(): void;
 }
 
-/** One text, which ends with its line. `safe`: what would move a terminal's cursor is replaced. */
-export function oneText(write: Write, depth: DepthText | null, safe: boolean): Shown {
+/** One text, which ends with its line. `safe`: what would move a terminal's cursor is replaced. Depths without colours stand below lines of at most so many columns, each when it is whole. */
+export function oneText(write: Write, depth: DepthText | null, safe: boolean, columns: number): Shown {
+  if (depth && !depth.color) return textOverDepths(write, safe, columns);
   let inLine = false;
   return {
     add(event) {
@@ -29,8 +31,23 @@ export function oneText(write: Write, depth: DepthText | null, safe: boolean): S
   };
 }
 
+function textOverDepths(write: Write, safe: boolean, width: number): Shown {
+  let first = true;
+  const lines = new DepthLines(width, (text, marks) => {
+    write(`${first ? "" : "\n"}${text}\n${marks === "" ? "" : `${marks}\n`}`);
+    first = false;
+  });
+  return {
+    add: ({ text, depth }) => lines.add(safe ? printable(text) : text, depth),
+    end: () => {
+      if (!lines.empty) lines.end();
+    },
+  };
+}
+
 /** Several texts: each line as soon as it is whole, behind the number of its sequence. */
-export function severalTexts(write: Write, sequences: number, depth: DepthText | null, safe: boolean): Shown {
+export function severalTexts(write: Write, sequences: number, depth: DepthText | null, safe: boolean, columns: number): Shown {
+  if (depth && !depth.color) return severalOverDepths(write, sequences, safe, columns);
   const lines = Array<string>(sequences).fill("");
   const any = Array<boolean>(sequences).fill(false);
   const width = String(sequences - 1).length;
@@ -50,6 +67,27 @@ export function severalTexts(write: Write, sequences: number, depth: DepthText |
       if (finish !== null && (lines[sequence] !== "" || !any[sequence])) flush(sequence);
     },
     end: () => lines.forEach((line, b) => line !== "" && flush(b)),
+  };
+}
+
+function severalOverDepths(write: Write, sequences: number, safe: boolean, width: number): Shown {
+  const digits = String(sequences - 1).length;
+  const margin = digits + 3;
+  const any = Array<boolean>(sequences).fill(false);
+  const lines = any.map(
+    (_, b) =>
+      new DepthLines(Math.max(16, width - margin), (text, marks) => {
+        write(`[${String(b).padStart(digits)}] ${text}\n${marks === "" ? "" : `${" ".repeat(margin)}${marks}\n`}`);
+        any[b] = true;
+      }),
+  );
+  return {
+    add({ sequence, text, depth, finish }) {
+      const own = lines[sequence]!;
+      own.add(safe ? printable(text) : text, depth);
+      if (finish !== null && (!own.empty || !any[sequence])) own.end();
+    },
+    end: () => lines.forEach((own) => own.empty || own.end()),
   };
 }
 

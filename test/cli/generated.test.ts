@@ -42,7 +42,7 @@ describe("text", () => {
   it("of one sequence is as it comes and ends with its line", () => {
     const show = (texts: readonly string[], safe = false): string =>
       written((write) => {
-        const shown = oneText(write, null, safe);
+        const shown = oneText(write, null, safe, 80);
         for (const text of texts) shown.add(event(0, text));
         shown.end();
       });
@@ -55,7 +55,7 @@ describe("text", () => {
 
   it("of several is lines with their numbers, each when it is whole", () => {
     const all = written((write) => {
-      const shown = severalTexts(write, 11, null, false);
+      const shown = severalTexts(write, 11, null, false, 80);
       shown.add(event(0, "one"));
       shown.add(event(10, "x\n\ny"));
       shown.add(event(0, " line\nhalf"));
@@ -69,15 +69,47 @@ describe("text", () => {
   it("shows depths in front of line ends, from the layers that every token takes to all of them", () => {
     const plain = new DepthText(GENERATION, false);
     expect([plain.least, plain.most]).toEqual([2, 4]);
-    expect(plain.show("a\nb", 3)).toBe("a³\nb³");
-    expect([plain.show("\n", 3), plain.show("x", null), plain.show("", 2)]).toEqual(["\n", "x", ""]);
-    expect(plain.legend()).toBe("² ³ ⁴");
+    expect(plain.legend()).toBe("2 3 4");
     const colored = new DepthText(GENERATION, true);
     expect(colored.show("a\n", 2)).toBe("\u001b[48;5;255;38;5;16ma\u001b[0m\n");
     expect(colored.show("a", 4)).toBe("\u001b[48;5;27;38;5;231ma\u001b[0m");
+    expect([colored.show("\n", 3), colored.show("x", null), colored.show("", 2)]).toEqual(["\n", "x", ""]);
     // Where no layer is routed there is one depth.
     const dense = new DepthText({ axes: GENERATION.axes.slice(0, 1), layers: GENERATION.layers.filter((l) => l.axis === "T") }, false);
-    expect(dense.legend()).toBe("²");
+    expect(dense.legend()).toBe("2");
+  });
+
+  it("has depths below its lines where there are no colours, a digit under the beginning of each token", () => {
+    const plain = new DepthText(GENERATION, false);
+    const all = written((write) => {
+      const shown = oneText(write, plain, true, 16);
+      shown.add(event(0, "’", null));
+      for (const [text, depth] of [
+        ["s", 2],
+        [" sea", 3],
+        [" 海", 4],
+        ["\n", 2],
+        ["\n", 2],
+        ["a whale and", 3],
+        [" a", 2],
+        [" whale", 4],
+      ] as const)
+        shown.add({ ...event(0, text), depth });
+      shown.end();
+    });
+    expect(all).toBe("’s sea 海\n 23   4\n\n\n\na whale and a \n3          2 4\n\nwhale\n");
+  });
+
+  it("of several has depths below each line, clear of the numbers", () => {
+    const all = written((write) => {
+      const shown = severalTexts(write, 2, new DepthText(GENERATION, false), false, 80);
+      shown.add({ ...event(0, "ab"), depth: 2 });
+      shown.add({ ...event(1, "x\n"), depth: 4 });
+      shown.add({ ...event(0, "c"), depth: 3 });
+      shown.add(event(1, "", null, "stop"));
+      shown.end();
+    });
+    expect(all).toBe("[1] x\n    4\n[0] abc\n    2 3\n");
   });
 
   it("as JSON has what JSON lacks as strings, in one line", () => {

@@ -1,6 +1,6 @@
 // The code of README, docs and examples runs as it is written: commands in this process, TypeScript and JavaScript against the built package, each page in a folder of its own.
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { transformSync } from "esbuild";
@@ -54,6 +54,10 @@ describe("commands", () => {
     async ({ fence, sample }) => {
       const folder = folderOf(fence.page);
       process.chdir(folder);
+      // Pages that speak of a run and do not train one mean such as the README's.
+      const trained = join(folderOf("README.md"), "run");
+      if (existsSync(trained) && !existsSync("run") && !samples.some((s) => s.fence.page === fence.page && s.fence.code.includes("-o run")))
+        cpSync(trained, "run", { recursive: true, verbatimSymlinks: true });
       for (const { line, words, runs } of sample.lines) {
         if (words === null) continue;
         if (!runs) {
@@ -68,7 +72,7 @@ describe("commands", () => {
           ran.set(key, folder);
         } else {
           const output = words[words.indexOf("-o") + 1];
-          if (words.includes("-o")) cpSync(join(before, output!), join(folder, output!), { recursive: true });
+          if (words.includes("-o")) cpSync(join(before, output!), join(folder, output!), { recursive: true, verbatimSymlinks: true });
         }
       }
     },

@@ -31,7 +31,7 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
  * `npm run soak -- docs` runs it. There every line is run as it is written.
  */
 const SHORTER: Readonly<Record<string, Readonly<Record<string, string>> | null>> = {
-  train: { "--steps": "2", "--batch": "1", "--validation-windows": "1" },
+  train: { "--steps": "2", "--batch": "1", "--windows": "1" },
   eval: { "--windows": "1" },
   // The checkpoint that stands for a real one has a context of 128.
   cost: { "--at": "B=1,T=128" },

@@ -135,7 +135,7 @@ function shownBy(session: TextSession, { json, showDepth }: GenerateFlags, seque
   if (json) return jsonLines(write);
   const depth = showDepth ? new DepthText(session.generation, useColor(io().stdout)) : null;
   const safe = Boolean(io().stdout.isTTY);
-  return sequences === 1 ? oneText(write, depth, safe) : severalTexts(write, sequences, depth, safe);
+  return sequences === 1 ? oneText(write, depth, safe, columns()) : severalTexts(write, sequences, depth, safe, columns());
 }
 
 function report(session: TextSession, summary: Summary, events: readonly (readonly GeneratedText[])[], flags: GenerateFlags, interrupted: boolean): void {
