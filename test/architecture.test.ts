@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { passes } from "../src/passes/index.js";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -214,5 +215,39 @@ describe("files", () => {
 describe("nothing prints or reads the command line outside src/cli", () => {
   it("no console, no standard streams, no arguments, no exit", () => {
     expect(found(/\bconsole\.|\bprocess\.(stdout|stderr|argv|exit)\b/, (file) => roomOf(file) === "cli" || file === "src/build/readme.ts")).toEqual([]); // the README's example prints
+  });
+});
+
+describe("docs/architecture.md", () => {
+  const page = readFileSync(join(root, "docs", "architecture.md"), "utf8");
+  const between = (from: string, to: string): string => page.slice(page.indexOf(from), page.indexOf(to));
+  const firstCells = (table: string): string[] =>
+    [...table.matchAll(/^\| (`[^|]+) \|/gm)].flatMap((m) => [...m[1]!.matchAll(/`([^`]+)`/g)].map((name) => name[1]!));
+
+  it("lists the rooms in their order", () => {
+    const listed = firstCells(between("## Rooms", "## Sizes"))
+      .map((place) => place.replace(/^src\//, "").replace(/\/$|\.ts$/, ""))
+      .filter((place) => !["std", "kernels"].includes(place)); // of the language, and of WGSL
+    expect(listed).toEqual(ORDER.filter((room) => room !== "embedded" && room !== "bundled"));
+  });
+
+  it("lists the passes in their order", () => {
+    expect(firstCells(between("## Passes", "## Gradients"))).toEqual(passes.map(({ name }) => name));
+  });
+
+  it("names files and folders that are there", () => {
+    const all = ["src", "grammar", "kernels", "scripts", "test", "docs", "examples", "playground"].flatMap((folder) =>
+      ["ts", "mjs", "wgsl", "mod", "md", "ebnf"].flatMap((extension) => filesUnder(folder, `.${extension}`)),
+    );
+    const named = [...page.matchAll(/`([\w./-]+\.(?:ts|mjs|wgsl|mod|md|ebnf))`/g)].map((m) => m[1]!);
+    expect(named.length).toBeGreaterThan(40);
+    expect(named.filter((name) => !all.some((file) => file === name || file.endsWith(`/${name}`)))).toEqual([]);
+    const folders = [...page.matchAll(/`((?:src|test|kernels|scripts|docs|bench|playground|examples|grammar)\/[\w/-]*)`/g)].map((m) => m[1]!);
+    expect(folders.filter((folder) => !existsSync(join(root, folder)))).toEqual([]);
+  });
+
+  it("is right about the length of kernels", () => {
+    const long = filesUnder("kernels", ".wgsl").filter((file) => readFileSync(join(root, file), "utf8").split("\n").length - 1 > 400);
+    expect(long).toEqual(["kernels/sample.wgsl"]);
   });
 });
