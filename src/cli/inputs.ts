@@ -1,6 +1,7 @@
 // What a run is given on the command line: tensors as JSON, from files, or from text.
 import type { Program, ProgramInput } from "../program/program.js";
 import { quotedName, shownName } from "../size/shown.js";
+import { told } from "../runtime/told.js";
 import { converts, fromBytes, type Words } from "../runtime/weights/convert.js";
 import { openWeights } from "../runtime/weights-node.js";
 import { splitPair, wholeNumbers } from "./arguments.js";
@@ -77,7 +78,7 @@ function fromJson(input: ProgramInput, text: string, where: string): GivenTensor
   } catch (cause) {
     throw new UserError(
       `${where} is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
-      `write nested lists of numbers, such as --input ${input.name}=[[1,2],[3,4]]`,
+      /NaN|Infinity/.test(text) ? IN_QUOTES : `write nested lists of numbers, such as --input ${input.name}=[[1,2],[3,4]]`,
     );
   }
   return flatten(input, value);
@@ -85,6 +86,7 @@ function fromJson(input: ProgramInput, text: string, where: string): GivenTensor
 
 /** Numbers that JSON lacks, as `--json` prints them. */
 const NOT_FINITE: ReadonlyMap<unknown, number> = new Map([NaN, Infinity, -Infinity].map((x) => [String(x), x]));
+const IN_QUOTES = 'JSON has no such numbers: write "NaN", "Infinity" or "-Infinity", in quotes';
 
 /** Nested lists of numbers and booleans, all of one length on each level. */
 function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
@@ -96,7 +98,12 @@ function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
     if (depth === shape.length) {
       const number = typeof v === "number" || typeof v === "boolean" ? Number(v) : float ? NOT_FINITE.get(v) : undefined;
       if (number === undefined)
-        throw new UserError(`${place} is ${Array.isArray(v) ? "a list where the first entry is none" : JSON.stringify(v)}, which is no number`);
+        throw new UserError(
+          NOT_FINITE.has(v)
+            ? `${place} is ${String(v)}: ${dtype} takes ${dtype === "bool" ? "true and false" : "whole numbers"}`
+            : `${place} is ${Array.isArray(v) ? "a list where the first entry is none" : told(v)}, which is no number`,
+          v === null && float ? IN_QUOTES : null,
+        );
       data.push(number);
       return;
     }
