@@ -29,7 +29,7 @@ function reaching<T>(what: "read" | "write", path: string, body: () => T): T {
     return body();
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
-    if (code === undefined) throw cause;
+    if (code === undefined || cause instanceof UserError) throw cause;
     const reason = code === "ENOENT" && what === "write" ? `there is no folder ${dirname(path)}` : (REASONS.get(code) ?? code);
     throw new UserError(`cannot ${what} ${path}: ${reason}`, null, EXIT.user, `cannot-${what}`);
   }

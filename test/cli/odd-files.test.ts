@@ -3,6 +3,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { ensureWritable } from "../../src/cli/files.js";
 import { writeHeader } from "../../src/runtime/weights/safetensors.js";
 import { run } from "./in-process.js";
 import { main, temporaryFolder } from "./spawn.js";
@@ -69,6 +70,11 @@ describe.skipIf(process.platform === "win32")("a pipe that nobody writes is no f
     setTimeout(() => waiting.kill("SIGTERM"), 300);
     expect(await stopped).toEqual([null, "SIGTERM"]);
   });
+});
+
+it("what is wrong with a place is said as it was found", () => {
+  expect(() => ensureWritable(folder.path)).toThrow(`cannot write ${folder.path}: it is a folder`);
+  expect(() => ensureWritable(join(source, "x"))).toThrow(`cannot write ${join(source, "x")}: its folder is not one`);
 });
 
 describe("names from files", () => {
