@@ -82,6 +82,9 @@ export async function writeCheckpoint(path: string, contents: CheckpointContents
   }).finally(gone);
 }
 
+/** Bytes that are hashed and written at once. */
+const PART = 1 << 23;
+
 async function fill(folder: string, contents: CheckpointContents, on: Disk): Promise<void> {
   const { sources, weights, state, unusedValues, tunings, ...said } = contents;
   const files: ManifestFile[] = [];
@@ -89,10 +92,14 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
     const hash = createHash("sha256");
     let bytes = 0;
     async function* hashed(): AsyncIterable<Uint8Array> {
-      for await (const piece of pieces) {
-        hash.update(piece);
-        bytes += piece.length;
-        yield piece;
+      for await (const whole of pieces) {
+        // In parts, each of which is waited for, so that an interrupt is heard while a large tensor is written.
+        for (let at = 0; at < whole.length; at += PART) {
+          const piece = whole.subarray(at, at + PART);
+          hash.update(piece);
+          bytes += piece.length;
+          yield piece;
+        }
       }
     }
     await writeSynced(join(folder, name), hashed(), on);

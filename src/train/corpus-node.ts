@@ -1,7 +1,7 @@
 // The tokens of a text: made once, kept in a file that windows are read from, so that no text is ever whole in memory.
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { leftover } from "../runtime/node.js";
 import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
@@ -9,6 +9,7 @@ import { TrainError } from "./errors.js";
 import { makeFolder, writing } from "./disk-node.js";
 import { changeOf, digestOf, documents, findSources, type SourceFile } from "./sources-node.js";
 import { bytesEncoder, jsonEncoder, type Encoder } from "./tokenizer.js";
+import { Turns } from "./turns.js";
 
 export interface CorpusOptions {
   /** A file, a folder, or an installed package. */
@@ -62,10 +63,7 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   const encoder = options.tokenizer === undefined ? bytesEncoder : await readTokenizer(options.tokenizer);
   const files = await findSources(options.data);
   const digests: string[] = [];
-  for (const file of files) {
-    options.signal?.throwIfAborted();
-    digests.push(await digestOf(file));
-  }
+  for (const file of files) digests.push(await digestOf(file, options.signal));
   const described = files.map((file, i) => [file.kind, file.kind === "lines" ? field : "", digests[i]!]);
   const digest = createHash("sha256")
     .update(JSON.stringify([FORMAT, encoder.name, encoder.width, encoder.separator, described]))
@@ -98,6 +96,16 @@ const TOKENIZER_REASONS: ReadonlyMap<string, string> = new Map([
 
 /** Beyond any tokenizer's file. */
 const MOST_TOKENIZER_BYTES = 256 * 1024 * 1024;
+
+/** Removes what a process that was killed had begun to write to a cache. No other may be writing to it. */
+export async function removeUnfinished(cache: string): Promise<void> {
+  await writing(cache, async () => {
+    await makeFolder(cache);
+    for (const name of await readdir(cache)) if (UNFINISHED.test(name)) await rm(join(cache, name), { force: true });
+  });
+}
+
+const UNFINISHED = /^tokens-[0-9a-f]{32}\.bin\.[0-9a-f]{12}\.tmp(\.json)?$/;
 
 async function readTokenizer(path: string): Promise<Encoder> {
   let json: Buffer;
@@ -155,17 +163,16 @@ async function make(
     const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
     const temporary = [leftover(fresh), leftover(`${fresh}.json`)];
     try {
-      const writer = await TokenWriter.open(fresh, encoder);
+      const writer = await TokenWriter.open(fresh, encoder, new Turns(signal));
       try {
         let done = 0;
         for (const [i, file] of files.entries()) {
           const hash = createHash("sha256");
-          for await (const { place, pieces } of documents(file, field, hash)) {
+          for await (const { place, pieces } of documents(file, field, hash, signal)) {
             await writer.document(
               countBytes(pieces, (n) => onProgress?.((done += n), total)),
               place,
             );
-            signal?.throwIfAborted();
           }
           if (hash.digest("hex") !== digests[i])
             throw new TrainError("bad-data", `${file.path} changed while it was read`, { hint: "start again once it stays as it is" });
@@ -208,6 +215,7 @@ const BUFFERED = 1 << 18;
 class TokenWriter {
   readonly #handle: FileHandle;
   readonly #encoder: Encoder;
+  readonly #turns: Turns;
   readonly #hash = createHash("sha256");
   readonly #buffer = new DataView(new ArrayBuffer(BUFFERED));
   #filled = 0;
@@ -216,19 +224,21 @@ class TokenWriter {
   #largest = 0;
   #separated = true;
 
-  private constructor(handle: FileHandle, encoder: Encoder) {
+  private constructor(handle: FileHandle, encoder: Encoder, turns: Turns) {
     this.#handle = handle;
     this.#encoder = encoder;
+    this.#turns = turns;
   }
 
-  static async open(path: string, encoder: Encoder): Promise<TokenWriter> {
-    return new TokenWriter(await open(path, "wx"), encoder);
+  static async open(path: string, encoder: Encoder, turns: Turns): Promise<TokenWriter> {
+    return new TokenWriter(await open(path, "wx"), encoder, turns);
   }
 
   async document(pieces: AsyncIterable<Uint8Array>, place: string): Promise<void> {
     let begun = false;
     const counted = countBytes(pieces, (n) => (this.#bytes += n));
     for await (const ids of this.#encoder.encode(counted, place)) {
+      await this.#turns.take();
       for (let i = 0; i < ids.length; i++) {
         if (!begun && !this.#separated && this.#encoder.separator !== null) this.#put(this.#encoder.separator);
         begun = true;

@@ -4,7 +4,7 @@ import type { Words } from "../runtime/index.js";
 import { lockFolder } from "./lock-node.js";
 import { batchAt, batchesOf, windowBatch, type TextInputs } from "./batches.js";
 import type { Checkpoint } from "./checkpoint-node.js";
-import { openCorpus, type Corpus } from "./corpus-node.js";
+import { openCorpus, removeUnfinished, type Corpus } from "./corpus-node.js";
 import { replaceFile, writing } from "./disk-node.js";
 import { TrainError } from "./errors.js";
 import type { TrainEvent } from "./events.js";
@@ -18,6 +18,7 @@ import { sharesOf, unskipping, unskippingText } from "./skipping.js";
 import { lastingName } from "./sources-node.js";
 import { resumed, settingsRecord, settledFrom, stepSettings, withDefaults, type TrainSettings } from "./settings.js";
 import type { Batch, Rule, Trainer, TrainingState } from "./types.js";
+import { Turns } from "./turns.js";
 import { split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
 
 /** What a run needs to know of a model. */
@@ -88,6 +89,7 @@ async function* unlocked(options: RunOptions): AsyncGenerator<TrainEvent, void, 
   const settings = found ? resumed(found.checkpoint.manifest.settings, options.settings) : withDefaults({ context: options.usualContext, ...options.settings });
   if (found && found.checkpoint.manifest.step > settings.steps)
     throw new TrainError("bad-option", `the checkpoint has done ${found.checkpoint.manifest.step} steps, the run is to have ${settings.steps}`);
+  await removeUnfinished(run.cache);
   const corpus = await openCorpus({
     ...textOptions(options),
     cache: run.cache,
@@ -276,7 +278,7 @@ async function loopOptions({ options, run, corpus, parts, settings, trainer, log
       every: settings.checkpointEvery,
       async save({ step, position, validation, isBest }) {
         const state = await trainer.state();
-        const wrong = firstNotFinite(state);
+        const wrong = await firstNotFinite(state);
         if (wrong !== null) throw diverged(`after step ${step} ${wrong} holds a value that is not finite`, await run.find("last"));
         await log.sync();
         return run.save(
@@ -314,8 +316,13 @@ function spread<T>(list: readonly T[], most: number): readonly T[] {
   return Array.from({ length: most }, (_, i) => list[Math.floor((i * list.length) / most)]!);
 }
 
-function firstNotFinite(state: TrainingState): string | null {
-  for (const [name, { dtype, data }] of state) if (dtype === "f32" && data.some((x) => !Number.isFinite(x))) return name;
+async function firstNotFinite(state: TrainingState): Promise<string | null> {
+  const turns = new Turns();
+  for (const [name, { dtype, data }] of state) {
+    await turns.take();
+    if (dtype !== "f32") continue;
+    for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return name;
+  }
   return null;
 }
 

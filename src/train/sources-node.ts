@@ -96,23 +96,25 @@ async function filesUnder(folder: string): Promise<readonly SourceFile[]> {
 const isLines = (path: string): boolean => LINES.some((end) => path.endsWith(end));
 
 /** The file's documents, streamed; `hash` sees every byte of it. Throws TrainError where it is gone, was changed, or holds what it should not. */
-export async function* documents(file: SourceFile, field: string, hash: Hash): AsyncIterable<Document> {
-  const bytes = fileBytes(file, hash);
+export async function* documents(file: SourceFile, field: string, hash: Hash, signal?: AbortSignal): AsyncIterable<Document> {
+  const bytes = fileBytes(file, hash, signal);
   if (file.kind === "text") yield { place: file.path, pieces: bytes };
   else yield* lineDocuments(bytes, file.path, field);
 }
 
 /** A digest of the file's content. */
-export async function digestOf(file: SourceFile): Promise<string> {
+export async function digestOf(file: SourceFile, signal?: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
-  for await (const _ of fileBytes(file, hash)); // only the hash is wanted
+  for await (const _ of fileBytes(file, hash, signal)); // only the hash is wanted
   return hash.digest("hex");
 }
 
-async function* fileBytes(file: SourceFile, hash: Hash): AsyncIterable<Uint8Array> {
+/** Throws the signal's reason between two pieces. */
+async function* fileBytes(file: SourceFile, hash: Hash, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
   const stream = createReadStream(file.path, { highWaterMark: 1 << 18 });
   try {
     for await (const chunk of stream) {
+      if (signal?.aborted) break;
       const bytes = chunk as Buffer; // a stream without an encoding gives buffers
       hash.update(bytes);
       yield bytes;
@@ -122,6 +124,7 @@ async function* fileBytes(file: SourceFile, hash: Hash): AsyncIterable<Uint8Arra
   } finally {
     stream.destroy();
   }
+  signal?.throwIfAborted();
 }
 
 /** What has become of the files since they were read, as a sentence; null: nothing. */

@@ -2,7 +2,7 @@ import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmS
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { batchAt, batchesOf } from "../../src/train/batches.js";
-import { openCorpus, type Corpus, type CorpusOptions } from "../../src/train/corpus-node.js";
+import { openCorpus, removeUnfinished, type Corpus, type CorpusOptions } from "../../src/train/corpus-node.js";
 import { TrainError } from "../../src/train/errors.js";
 import { findSources } from "../../src/train/sources-node.js";
 import { textPieces } from "../../src/train/tokenizer.js";
@@ -285,4 +285,31 @@ describe("batches", () => {
     expect(await one(true)).toEqual([...ascii("bc\0"), -1, ...ascii("e")]);
     await corpus.close();
   });
+});
+
+it("a signal that is aborted while a text is read is heard within it, and nothing is left behind", async () => {
+  const data = folder.file("words.txt", "the white whale\n".repeat(200_000));
+  for (const tokenizer of [undefined, folder.file("words.json", TOKENIZER)]) {
+    const cache = join(folder.path, `cache-${caches++}`);
+    const stop = new AbortController();
+    let read = 0;
+    const onProgress = (done: number): void => {
+      read = done;
+      stop.abort(new Error("enough"));
+    };
+    const opened = openCorpus({ data, cache, signal: stop.signal, onProgress, ...(tokenizer !== undefined && { tokenizer }) });
+    await expect(opened).rejects.toThrow("enough");
+    expect(read).toBeLessThan(1_000_000);
+    expect(readdirSync(cache)).toEqual([]);
+  }
+  await expect(opening(data, { signal: AbortSignal.abort(new Error("before")) })).rejects.toThrow("before");
+});
+
+it("what a process that was killed had begun to write to a cache is removed, and nothing else", async () => {
+  const cache = join(folder.path, "killed");
+  await (await openCorpus({ data: folder.file("kept.txt", "the whale"), cache })).close();
+  const kept = readdirSync(cache).toSorted();
+  for (const name of [`${kept[0]!}.0123456789ab.tmp`, `${kept[0]!}.0123456789ab.tmp.json`]) writeFileSync(join(cache, name), "half");
+  await removeUnfinished(cache);
+  expect(readdirSync(cache).toSorted()).toEqual(kept);
 });

@@ -63,17 +63,11 @@ describe("train", () => {
     expect(result.best!.loss).toBeLessThan(Math.log(256));
     expect(events.map((e) => e.kind).join(" ")).toMatch(/^begin step step step validation (checkpoint )?step step step validation checkpoint (warning )?end$/);
     expect(events.flatMap((e) => (e.kind === "step" ? [e.metrics.first] : []))).toEqual([true, false, false, false, false, false]);
-    // Each thing once, one after the other.
+    // One thing after the other, and each once.
     const stages = before.map((b) => (b.kind === "kernels" || b.kind === "weights" ? `${b.kind} of ${b.of}` : b.kind));
-    expect(stages.filter((stage, i) => stage !== stages[i - 1])).toEqual([
-      "text",
-      "device",
-      "compile",
-      "kernels of step",
-      "weights of step",
-      "kernels of top-k",
-      "kernels of causal",
-    ]);
+    const once = stages.filter((stage, i) => stage !== stages[i - 1]);
+    expect(once.slice(0, 3)).toEqual(["text", "device", "compile"]);
+    expect(once.slice(3).toSorted()).toEqual(["kernels of causal", "kernels of step", "kernels of top-k", "weights of step"]);
   });
 
   it("goes on with all that the run was begun with, to the bytes of one that was not disturbed, and keeps its tunings as they are", async () => {
