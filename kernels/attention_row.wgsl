@@ -1,6 +1,6 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its sequence; zeros where it sees none.
 // Method: as attention_subgroup.wgsl, to the bit, for one query at a time: lanes own four keys of a block while they score and vectors of columns while they add values. Keys
-// are not shared by queries, so it is for few of them; its text is short, with every loop over keys rolled, so it is compiled in a tenth of the time.
+// are not shared by queries, so it is for few of them; its text is short, with loops over keys and columns rolled, so it is compiled in a tenth of the time.
 // Grid: one workgroup, which is one subgroup, for each query of each head.
 enable subgroups;
 
@@ -19,8 +19,7 @@ struct Sizes {
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
 const WIDTH = 8u;
-/** Fours of columns of q, and of v, that a lane owns. */
-const CHUNKS = 2u;
+/** Fours of columns of v that a lane owns. */
 const PARTS = 2u;
 /** Heads of keys, and query heads that share one. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
@@ -91,8 +90,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let begin = ends.x;
   let end = ends.y;
 
-  var queries: array<vec4f, CHUNKS>;
-  for (var p = 0u; p < CHUNKS; p++) { queries[p] = queryAt(head, row, min(p * WIDTH + lane, quarters() - 1u)) * scale(); }
   var best = LOWEST;
   var sum = 0.0;
   var any = false;
@@ -107,8 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let key = min(own + i, end - 1u);
       var s = 0.0;
       for (var c = 0u; c < quarters(); c += WIDTH) {
-        var chunk = queries[0];
-        for (var p = 1u; p < CHUNKS; p++) { chunk = select(chunk, queries[p], c / WIDTH == p); }
+        let chunk = queryAt(head, row, min(c + lane, quarters() - 1u)) * scale();
         let count = min(WIDTH, quarters() - c);
         for (var j = 0u; j < count; j++) {
           let x = subgroupShuffle(chunk, j);
@@ -134,9 +130,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let stop = min(block + BLOCK, end);
     for (var key = max(block, begin); key < stop; key++) {
       let w = subgroupShuffle(weight, (key - block) / 4u)[(key - block) % 4u];
-      for (var p = 0u; p < PARTS; p++) {
-        let x = valueAt(keys, key, min(p * WIDTH + lane, quartersV() - 1u));
-        added[p] = fma(vec4f(w), select(x, vec4f(), w == 0.0), added[p]);
+      for (var c = 0u; c < quartersV(); c += WIDTH) {
+        let x = valueAt(keys, key, min(c + lane, quartersV() - 1u));
+        for (var p = 0u; p < PARTS; p++) { added[p] = select(added[p], fma(vec4f(w), select(x, vec4f(), w == 0.0), added[p]), c == p * WIDTH); }
       }
     }
   }
@@ -147,8 +143,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let none = best == LOWEST && !seen;
   let inverse = select(1.0 / total, 0.0, none);
   if (lane == 0u) { keep(head, row, select(best + log(total), 0.0, none)); }
-  for (var p = 0u; p < PARTS; p++) {
-    let c = p * WIDTH + lane;
-    if (c < quartersV()) { write(head, row, c, added[p] * inverse); }
+  for (var c = lane; c < quartersV(); c += WIDTH) {
+    var x = added[0];
+    for (var p = 1u; p < PARTS; p++) { x = select(x, added[p], c / WIDTH == p); }
+    write(head, row, c, x * inverse);
   }
 }

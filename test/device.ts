@@ -1,4 +1,4 @@
-// Devices for tests, each opened once per test file.
+// Devices for tests, each opened once per test file; kernels that are to be tested are spared nothing.
 import { type Device, openDevice } from "../src/runtime/index.js";
 
 /** `default`: the best there is. `swiftshader`: a software device with subgroups of another width and no f16. */
@@ -8,6 +8,6 @@ const opened = new Map<TestDevice, Promise<Device>>();
 
 export function testDevice(which: TestDevice = "default"): Promise<Device> {
   let device = opened.get(which);
-  if (!device) opened.set(which, (device = openDevice(which === "swiftshader" ? { kind: "swiftshader" } : {})));
+  if (!device) opened.set(which, (device = openDevice({ ...(which === "swiftshader" && { kind: "swiftshader" }), spare: false })));
   return device;
 }

@@ -18,6 +18,11 @@ export interface OpenDeviceOptions {
   readonly device?: GPUDevice;
   /** Whether SwiftShader may be unpacked from an installed npm package where no driver is found. Default true, or false where MODC_NO_FALLBACK is set. */
   readonly fallback?: boolean;
+  /**
+   * Whether, on a software device, kernels that are compiled sooner stand in for faster ones until those pay, with the same bits. False for who measures or tests kernels, or knows
+   * that they will run for long. Default true.
+   */
+  readonly spare?: boolean;
 }
 
 export interface DeviceInfo {
@@ -69,6 +74,8 @@ export class Device {
   readonly gpu: GPUDevice;
   readonly info: DeviceInfo;
   readonly waitMode: WaitMode;
+  /** Whether kernels may be spared their compilation: see `OpenDeviceOptions.spare`. */
+  readonly spares: boolean;
   /** Resolves, and never rejects, when the device is gone. */
   readonly lost: Promise<DeviceLostError>;
   /** Messages of errors that no scope caught, oldest first, at most 100. */
@@ -84,10 +91,12 @@ export class Device {
     readonly waitMode: WaitMode;
     readonly keep: readonly unknown[];
     readonly owned: boolean;
+    readonly spare?: boolean | undefined;
   }) {
     this.gpu = parts.gpu;
     this.info = parts.info;
     this.waitMode = parts.waitMode;
+    this.spares = parts.info.software && (parts.spare ?? true);
     this.#keep = parts.keep;
     this.#owned = parts.owned;
     const messages: string[] = [];
@@ -172,9 +181,9 @@ export class Device {
  * and how to get it, where there is none.
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Device> {
-  if (options.device) return wrap(options.device);
+  if (options.device) return wrap(options.device, options.spare);
   const opened = await openAdapter(options);
-  return request(opened);
+  return request(opened, options.spare);
 }
 
 async function openAdapter(options: OpenDeviceOptions): Promise<OpenedAdapter> {
@@ -204,7 +213,7 @@ async function openPageAdapter(gpu: GPU, kind: DeviceKind | null): Promise<Opene
 export const softwareOnly = (info: GPUAdapterInfo): NoDeviceError =>
   new NoDeviceError(`no hardware GPU was found, only ${nameOf(info)}`, { hint: "install the driver of your GPU, or ask for a software device" });
 
-async function request({ adapter, keep, waitFor }: OpenedAdapter): Promise<Device> {
+async function request({ adapter, keep, waitFor }: OpenedAdapter, spare: boolean | undefined): Promise<Device> {
   const requiredLimits: Record<string, number> = {};
   for (const name of DEVICE_LIMITS) requiredLimits[name] = adapter.limits[name];
   const requiredFeatures = WANTED_FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[];
@@ -215,14 +224,14 @@ async function request({ adapter, keep, waitFor }: OpenedAdapter): Promise<Devic
     throw new NoDeviceError(`${nameOf(adapter.info)} refused to open: ${messageOf(cause)}`, { cause });
   }
   const info = describe(gpu, adapter.info);
-  return new Device({ gpu, info, waitMode: waitFor(info.software), keep: [...keep, adapter], owned: true });
+  return new Device({ gpu, info, waitMode: waitFor(info.software), keep: [...keep, adapter], owned: true, spare });
 }
 
-function wrap(gpu: GPUDevice): Device {
+function wrap(gpu: GPUDevice, spare: boolean | undefined): Device {
   // An older implementation does not tell of which adapter a device is.
   const adapterInfo = (gpu as { adapterInfo?: GPUAdapterInfo }).adapterInfo ?? null;
   const info = describe(gpu, adapterInfo);
-  return new Device({ gpu, info, waitMode: info.software && inNode() ? "backoff" : "native", keep: [], owned: false });
+  return new Device({ gpu, info, waitMode: info.software && inNode() ? "backoff" : "native", keep: [], owned: false, spare });
 }
 
 function describe(gpu: GPUDevice, adapter: GPUAdapterInfo | null): DeviceInfo {

@@ -307,7 +307,7 @@ export class Session {
   async #profileNow(call: Call, options: ProfileOptions): Promise<Profile> {
     await this.#drained();
     const { resolved, grown } = await this.#makeRoom(call);
-    await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown));
+    await this.#onDevice("write the inputs of a program", () => this.#write(call, resolved, grown, false));
     await this.#firstRuns!.compile(call.selection.needed);
     const [program, device, buffers, steps, axes] = [this.program, this.device, this.#buffers, this.#steps!, this.#axes];
     return this.#onDevice("profile a program", () =>
@@ -339,9 +339,9 @@ export class Session {
       });
   }
 
-  #write({ seed, words, promises }: Call, resolved: Resolved, grown: ReadonlySet<number>): void {
+  #write({ seed, words, promises }: Call, resolved: Resolved, grown: ReadonlySet<number>, spare = true): void {
     this.#setting!.newBuffers(this.#buffers, grown);
-    this.#setting!.set(resolved, promises, seed);
+    this.#setting!.set(resolved, promises, seed, spare);
     this.#writeInputs(words);
   }
 

@@ -26,22 +26,22 @@ export class Setting {
   }
 
   /** Whether the device has to be told of such a run. */
-  changes(sizes: Resolved, promises: readonly RunPromise[]): boolean {
-    return sizes !== this.#sizes || promises.join() !== this.#promised;
+  changes(sizes: Resolved, promises: readonly RunPromise[], spare = true): boolean {
+    return sizes !== this.#sizes || keyOf(promises, spare) !== this.#promised;
   }
 
-  /** Tells it. Not yet set where anything throws. */
-  set(sizes: Resolved, promises: readonly RunPromise[], seed: number): void {
-    const changes = this.changes(sizes, promises);
+  /** Tells it; `spare`: kernels that do not pay yet may be spared. Not yet set where anything throws. */
+  set(sizes: Resolved, promises: readonly RunPromise[], seed: number, spare = true): void {
+    const changes = this.changes(sizes, promises, spare);
     this.#sizes = null;
     if (changes) {
-      this.#steps.setSizes(sizes.values, promises);
+      this.#steps.setSizes(sizes.values, promises, spare);
       this.#firstRuns.sizesChanged();
       this.#tables.write(sizes.run, sizes.sizes);
     }
     this.#tables.writeSeed(seed);
     this.#sizes = sizes;
-    this.#promised = promises.join();
+    this.#promised = keyOf(promises, spare);
   }
 
   /** Slots have other buffers now. */
@@ -60,3 +60,5 @@ export class Setting {
     this.#sizes = null;
   }
 }
+
+const keyOf = (promises: readonly RunPromise[], spare: boolean): string => `${promises.join()} ${spare}`;

@@ -37,7 +37,7 @@ export class StandIns {
   }
 
   /** Moves workgroups of steps to those that stand in for them. */
-  choose(values: Float64Array, amounts: Float64Array, promises: readonly RunPromise[]): void {
+  choose(values: Float64Array, amounts: Float64Array, promises: readonly RunPromise[], spare = true): void {
     const chosen: Chosen[] = [];
     // A kernel is spared in a whole run or not at all.
     const sums = new Map<number, number>();
@@ -54,7 +54,7 @@ export class StandIns {
         const stands =
           where.kind === "promised"
             ? promises.includes(where.promise)
-            : this.#slow && flops <= where.each && this.#spares(other.kernel, sums.get(other.kernel)!, where.total);
+            : spare && this.#slow && flops <= where.each && this.#spares(other.kernel, sums.get(other.kernel)!, where.total);
         if (!stands) continue;
         amounts[at] = 0;
         amounts[i] = values[workgroups]!;

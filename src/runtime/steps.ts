@@ -62,7 +62,7 @@ export class Steps {
     this.#uniformData = new Uint32Array(layout.bytes / 4);
     this.#uniforms = allocator.create({ label: "uniforms", size: layout.bytes, usage: BUFFER_USAGE.uniform | BUFFER_USAGE.copyDst });
     this.#amounts = new Float64Array(this.#steps.length);
-    this.#standIns = new StandIns(this.#steps, pipelines, device.info.software);
+    this.#standIns = new StandIns(this.#steps, pipelines, device.spares);
   }
 
   /** Tells that the steps were handed over once; whether others would be now. */
@@ -71,16 +71,16 @@ export class Steps {
   }
 
   /**
-   * Sets the sizes of the coming runs, and what is promised of them: writes uniforms, counts workgroups, lets steps stand in for others. Throws LimitError where a dispatch is
+   * Sets the sizes of the coming runs, and what is promised of them; `spare`: kernels that do not pay yet may be spared. Writes uniforms, counts workgroups, lets steps stand in for others. Throws LimitError where a dispatch is
    * larger than the device allows.
    */
-  setSizes(values: Float64Array, promises: readonly RunPromise[] = []): void {
+  setSizes(values: Float64Array, promises: readonly RunPromise[] = [], spare = true): void {
     this.#steps.forEach((step, i) => {
       const amount = values[step.kind === "dispatch" ? step.workgroups : step.bytes]!;
       if (Number.isNaN(amount)) throw new Error(`modc bug: step ${i} has no whole size`);
       this.#amounts[i] = amount;
     });
-    this.#standIns.choose(values, this.#amounts, promises);
+    this.#standIns.choose(values, this.#amounts, promises, spare);
     const limit = this.#device.info.limits.maxComputeWorkgroupsPerDimension;
     this.#layoutOf = this.#steps.map((step, i) =>
       step.kind === "dispatch" ? fold(this.#amounts[i]!, limit, () => this.#program.kernels[step.kernel]!.name) : [0, 0],

@@ -118,7 +118,7 @@ export class Texts {
     if (!this.#totals.has(name)) {
       this.#totals.add(name);
       this.#kernel.function(
-        `fn ${name}(at: u32) -> f32 {\n  var sum = ${buffer}[at];\n  for (var p = 1u; p < ${this.size(parts)}; p++) { sum += ${buffer}[at + p]; }\n  return sum;\n}`,
+        `fn ${name}(at: u32) -> f32 {\n  var sum = 0.0;\n  for (var p = 0u; p < ${this.size(parts)}; p++) { sum += ${buffer}[at + p]; }\n  return sum;\n}`,
       );
     }
     return name;

@@ -52,7 +52,7 @@ export interface OpenTrainerOptions {
 export async function openTrainer(options: OpenTrainerOptions, settings: TrainSettings): Promise<Trainer> {
   const { device: wanted, onProgress, onNote, signal } = options;
   onProgress({ kind: "device" });
-  const device = wanted instanceof Device ? wanted : await openDevice(wanted);
+  const device = wanted instanceof Device ? wanted : await openDevice({ ...wanted, spare: false });
   const close = (): void => {
     if (device !== wanted) device.destroy();
   };

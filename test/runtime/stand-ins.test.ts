@@ -5,9 +5,8 @@ import { compileGeneration } from "../../src/compile-generation.js";
 import type { StandInCase } from "../../src/program/program.js";
 import { createGenerator } from "../../src/generate/index.js";
 import type { Program } from "../../src/program/program.js";
-import { load, type SessionEvent } from "../../src/runtime/index.js";
+import { load, openDevice, type SessionEvent } from "../../src/runtime/index.js";
 import { StandIns } from "../../src/runtime/stand-ins.js";
-import { testDevice } from "../device.js";
 
 const source = `
 import { Embedding, Layer, MoD, Residual, RMSNorm } from "std"
@@ -79,7 +78,7 @@ it("takes what is promised of a run, whatever the device", () => {
 });
 
 it("gives the same bits, whatever stands in, and compiles each kernel once", async () => {
-  const device = await testDevice();
+  const device = await openDevice();
   const { program } = compile(source, { target: device.target });
   const stands = program!.steps.filter((s) => s.kind === "dispatch" && s.standIn !== undefined);
   expect(stands.length).toBeGreaterThan(device.target.device === "mesa-software" ? 8 : -1);
@@ -107,7 +106,7 @@ it("gives the same bits, whatever stands in, and compiles each kernel once", asy
 });
 
 it("gives the same tokens where the likeliest are all that is asked for, and says what compiling took", async () => {
-  const device = await testDevice();
+  const device = await openDevice();
   const { generation } = compileGeneration(source, { target: device.target });
   const prompts = [
     [3, 1, 4, 1, 5],

@@ -30,7 +30,7 @@ export async function tune(file: string | undefined, flags: TuneFlags): Promise<
   const budgetSeconds = flags.budget === undefined ? USUAL_SECONDS : durationOf("--budget", flags.budget);
   const graph = file === undefined ? null : await graphOf(file, flags);
   if (flags.output !== undefined) ensureWritable(flags.output);
-  const device = await openDevice(wantedDevice(flags));
+  const device = await openDevice({ ...wantedDevice(flags), spare: false });
   const progress = new Progress();
   const stop = new AbortController();
   const restore = onInterrupt(() => stop.abort());

@@ -55,7 +55,7 @@ export async function verify(file: string, given: VerifyFlags, trial: VerifyTria
   const flags = withFolder(file, given);
   const compiled = file.endsWith(".json") ? null : await compileFile(file, { ...flags, phase: "infer" });
   if (compiled) await expectFittingWeights(compiled.program, flags.weights ?? null);
-  const device = await openDevice(wantedDevice(flags));
+  const device = await openDevice({ ...wantedDevice(flags), spare: false });
   const tell = new Telling(flags);
   try {
     const machine: Machine = { device, tunings: tuningsOn(device, flags) ?? undefined, amend: trial.amend };

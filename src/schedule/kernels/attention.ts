@@ -109,7 +109,7 @@ const MOST_VECTORS = 16;
 function bySubgroup({ width, tile: wanted }: SubgroupAttention, quarters: number, quartersV: number, most: number, make: Make): readonly Tiled[] {
   const [chunks, parts] = [Math.ceil(quarters / width), Math.ceil(quartersV / width)];
   const row: Tiled = {
-    kernel: make("attention_row").subgroups(width).constant("WIDTH", width).constant("CHUNKS", chunks).constant("PARTS", parts),
+    kernel: make("attention_row").subgroups(width).constant("WIDTH", width).constant("PARTS", parts),
     tile: 1,
     alone: true,
   };
