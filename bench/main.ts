@@ -27,7 +27,7 @@ async function main(options: Options): Promise<void> {
   const { driver, name } = meter.device.info;
   const text = (): string =>
     report({ options, peak: meter.best, device: driver || name, measured, firstRuns, firstTokens, training, generation, date, loadBefore });
-  stopOnSignals(() => (measured.length + training.length + generation.length > 0 ? text() : ""));
+  stopOnSignals(() => (measured.length + firstRuns.length + training.length + generation.length > 0 ? text() : ""));
 
   const groups = chosenCases(options);
   const withFirst = options.only === null || options.only.startsWith("first");
