@@ -11,13 +11,28 @@ const IMPORT = `import(${JSON.stringify(NODE_PART)})`;
 /** No literal, so that a page's bundler leaves it, and what it asks of Node, alone. */
 const UNSEEN_IMPORT = `import(/* @vite-ignore */ /* webpackIgnore: true */ [${JSON.stringify(NODE_PART)}][0])`;
 
+/**
+ * What a package never calls, and what others import of it: it opens its own weights, in shards, so that `load` is given no address, response or file here and starts none from the seed, and
+ * it offers no profile.
+ */
+const LEFT_OUT = {
+  "weights/fetched": ["fetchWeights", "openResponse"],
+  "weights/safetensors": ["readSafetensors"],
+  init: ["initialValues"],
+  "profile/profile": ["profileSteps"],
+  "profile/states": ["keepingStates"],
+};
+const LEFT_OUT_FILES = new RegExp(`/(${Object.keys(LEFT_OUT).join("|")})\\.js$`);
+
 const nodeApart = {
   name: "node-apart",
   setup(build) {
     build.onResolve({ filter: /-node\.js$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: NODE_PART, external: true } : null));
-    // A package opens its own weights, in shards: `load` is never given an address or a response here.
-    build.onResolve({ filter: /\/fetched\.js$/ }, () => ({ path: "fetched", namespace: "left-out" }));
-    build.onLoad({ filter: /.*/, namespace: "left-out" }, () => ({ contents: "export const fetchWeights = null, openResponse = null;\n", loader: "js" }));
+    build.onResolve({ filter: LEFT_OUT_FILES }, ({ path }) => ({ path: LEFT_OUT_FILES.exec(path)[1], namespace: "left-out" }));
+    build.onLoad({ filter: /.*/, namespace: "left-out" }, ({ path }) => ({
+      contents: `export const ${LEFT_OUT[path].map((name) => `${name} = null`).join(", ")};\n`,
+      loader: "js",
+    }));
     build.onResolve({ filter: /^node-part$/ }, () => ({ path: "node-part", namespace: "node-part" }));
     build.onResolve({ filter: /^page(?:-tokenizer)?$/ }, ({ path }) => ({ path, namespace: "page" }));
     build.onLoad({ filter: /.*/, namespace: "page" }, ({ path }) => ({

@@ -113,7 +113,7 @@ describe("the runtime in a package", () => {
       expect(source, name).not.toMatch(/\beval\(|new Function\b|\bFunction\(/);
     for (const [name, source] of Object.entries(runtimeFiles)) {
       for (const [, from] of source.matchAll(/(?:(?:^|[;\n])(?:import|export)\b[^;"]*\bfrom\s*|\bimport\()"([^"]+)"/g)) {
-        if (name === "node.js") expect(["node:fs/promises", "webgpu"].includes(from!) || from!.startsWith("./shared-"), from).toBe(true);
+        if (name === "node.js") expect(["node:fs", "node:fs/promises", "node:url", "webgpu"].includes(from!) || from!.startsWith("./shared-"), from).toBe(true);
         else expect(from).toMatch(/^\.\/shared-/);
       }
     }

@@ -65,7 +65,8 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
       const kept = b.finish(product, "product").graph.outputs.map((o) => ({ ...o, name: "product" }));
       const plan = schedule({ ...direct.graph, outputs: [...direct.graph.outputs, ...kept] }, device.target);
       // Nothing slices, permutes or copies: attention reads and writes where others want it.
-      expect(plan.steps.map((x) => x.nodes[0]!.op).filter((op) => op !== "above" && op !== "take")).toEqual(["attention"]);
+      const own = plan.steps.filter((x) => x.kind !== "dispatch" || x.workgroups !== 0); // but for what stands in for others
+      expect(own.map((x) => x.nodes[0]!.op).filter((op) => op !== "above" && op !== "take")).toEqual(["attention"]);
       const session = await load(emit(plan), device);
       const inputs = new Map([...direct.options.inputs].map(([name, { shape: s, data }]) => [name, { shape: s, data: Array.from(data) }]));
       const found = (await session.run(inputs, { lengths: Uint32Array.from(direct.options.lengths!) }))["y0"]!;

@@ -73,7 +73,7 @@ async function run(device: Device, products: ProductTunings, data: Readonly<Reco
     places: [-1, 2],
     pairs: 0,
   });
-  const [step] = steps;
+  const step = steps.find((s) => s.kind === "dispatch" && s.workgroups !== 0); // before it stands what may stand in for it
   if (step?.kind !== "dispatch" || typeof step.workgroups !== "number") throw new Error("a product is a dispatch of known size");
   const { gpu } = device;
   const { buffers, uniforms, kernel } = { buffers: step.kernel.buffers, uniforms: step.uniforms, kernel: step.kernel };
