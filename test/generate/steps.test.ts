@@ -25,6 +25,13 @@ function kernelsOf(name: string, target: Target, layer: string): readonly string
   });
 }
 
+type Step = Program["steps"][number];
+
+/** Workgroups of a dispatch where it runs, be it in place of another. */
+const mostWorkgroups = (step: Step): string => (step.kind === "dispatch" ? String(step.standIn?.workgroups ?? step.workgroups) : "");
+/** Whether a step is ever run but in place of another. */
+const runsForItself = (step: Step): boolean => step.kind !== "dispatch" || step.workgroups !== 0;
+
 describe("the step of a model that generates", () => {
   it("has five kernels for a dense layer, of which the first sets keys and values in their caches", () => {
     expect(kernelsOf("dense", MESA, "layers.1")).toEqual(["matmul", "attention", "matmul", "matmul", "matmul"]);
@@ -46,13 +53,22 @@ describe("the step of a model that generates", () => {
       const { ops } = routed.works[step.work!]!;
       const chooses = ops.some((o) => o.op === "above") || ops.every(({ origin }) => origin !== null && routed.origins[origin]!.path.includes(".guess"));
       const counts = ops.some((o) => o.op === "concat");
-      return !chooses && !counts && !axes.some((rows) => String(step.workgroups).includes(rows));
+      return !chooses && !counts && !axes.some((rows) => mostWorkgroups(step).includes(rows));
     });
+    // What stands in for a kernel is there where that is, and for the same kernels.
     const shown = ({ kernels }: Program, steps: Program["steps"]): readonly string[] =>
-      steps.map((s) => (s.kind === "dispatch" ? `${kernels[s.kernel]!.name.replace(/\.\d+$/, "")} ${s.workgroups}` : s.kind));
+      steps.map((s) => {
+        if (s.kind !== "dispatch") return s.kind;
+        const whereElse = s.standIn ? `, in place of one of ${s.standIn.steps}: ${s.standIn.workgroups}` : "";
+        return `${kernels[s.kernel]!.name.replace(/\.\d+$/, "")} ${s.workgroups}${whereElse}`;
+      });
     expect(shown(routed, own)).toEqual(shown(without, without.steps));
+    const left = routed.steps.filter((step) => !own.includes(step));
     // Three tilings of five products, of which one runs, attention, predictor and choice, which counts apart where rows are many.
-    expect(routed.steps.length - own.length).toBe(4 * (3 * 5 + 1 + 3) + 1);
+    expect(left.filter(runsForItself)).toHaveLength(4 * (3 * 5 + 1 + 3) + 1);
+    // And for each of the products a kernel that runs but in place of one of its tilings.
+    const named = left.filter((step) => !runsForItself(step)).map(({ work }) => routed.works[work!]!);
+    expect(named.map(({ ops, main }) => ops[main]!.op)).toEqual(Array.from({ length: 4 * 5 }, () => "matmul"));
   });
 
   it("computes positions, places and counts where it chooses", () => {
