@@ -3,16 +3,16 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Files that take longest. They begin first, so that at the end no worker waits for another. */
 const LONG = [
-  "kernels/operators",
+  "docs/samples",
   "end-to-end/examples",
-  "cli/run",
-  "cli/train",
   "playground/page",
-  "cli/broken-sources",
+  "cli/train",
   "kernels/products",
   "kernels/tunings",
   "end-to-end/halves",
   "schedule/random-products",
+  "kernels/operators",
+  "cli/run",
 ];
 
 class LongestFirst extends BaseSequencer {
@@ -25,14 +25,25 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+/**
+ * Tests of the compiler's rooms and of kernels on a device: they leave nothing behind, so one process runs many files, with the modules it has loaded and the device it has opened.
+ * The rest starts programs, loses devices or fills memory to see what happens: a process for each file.
+ */
+const TOGETHER = [
+  ...["autodiff", "check", "check-tensor", "cost", "diagnostics", "end-to-end", "generate", "huggingface", "ir", "kernels", "lower", "ops", "passes", "program", "reference"],
+  ...["schedule", "semantics", "size", "syntax", "tokenizer", "tune", "verify"],
+].map((room) => `test/${room}/**/*.test.ts`);
+
+const shared = { pool: "forks", testTimeout: 60_000, hookTimeout: 60_000 } as const;
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
     globalSetup: ["test/global-setup.ts"],
     sequence: { sequencer: LongestFirst },
-    pool: "forks",
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    projects: [
+      { test: { ...shared, name: "together", include: TOGETHER, isolate: false } },
+      { test: { ...shared, name: "apart", include: ["test/**/*.test.ts"], exclude: TOGETHER } },
+    ],
   },
 });
