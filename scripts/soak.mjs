@@ -17,6 +17,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SECTIONS = {
   programs: [
     { file: "test/end-to-end/random.test.ts", what: "random programs on the device, against the reference", short: 120, unit: "programs, 3 sizes each" },
+    { file: "test/end-to-end/examples.test.ts", once: true, what: "examples on both devices, llama at its full width", short: 45, unit: "inputs" },
     { file: "test/lower/random.test.ts", what: "random programs in every phase, against loops over one sequence", short: 80, unit: "programs" },
     { file: "test/passes/passes.test.ts", what: "random graphs before and after each pass, bit for bit", short: 300, unit: "graphs a pass" },
     {

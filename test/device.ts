@@ -1,4 +1,4 @@
-// Devices for tests, each opened once per test file; kernels that are to be tested are spared nothing.
+// Devices for tests, each opened once and shared by all files of a process, which leave it as it is; kernels that are to be tested are spared nothing.
 import { type Device, openDevice } from "../src/runtime/index.js";
 
 /** `default`: the best there is. `swiftshader`: a software device with subgroups of another width and no f16. */

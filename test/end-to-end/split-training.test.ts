@@ -1,5 +1,5 @@
 // Training over a vocabulary whose logits exceed the limit of a binding: on a device, against the reference and against the same in one piece.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/runtime/index.js";
 import { compileTraining } from "../../src/train/programs.js";
 import { createTrainer } from "../../src/train/trainer.js";
@@ -15,7 +15,6 @@ let device: Device;
 beforeAll(async () => {
   device = await testDevice();
 });
-afterAll(() => device.destroy());
 
 describe("in parts, on a device,", () => {
   it("a head of its own, with a bias and capped logits, has the gradients of the reference", async () => {
