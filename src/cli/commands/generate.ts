@@ -62,10 +62,11 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
     const tokens = prompts.map((p) => tokensOf(p, tokenizer, chat));
     const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
     progress.report("reading the prompt");
-    restore = onInterrupt(() => stop.abort());
     const coming = session.generate({ prompts: tokens }, { sampling: chosen.sampling, stop: chosen.stop, maxTokens, signal: stop.signal });
     const interrupted = await listen(coming, stop.signal, (event) => {
       progress.end();
+      // From the first token on there is something to keep. Before it an interrupt ends the process, whatever the driver compiles.
+      if (events.every((own) => own.length === 0)) restore = onInterrupt(() => stop.abort());
       events[event.sequence]!.push(event);
       shown.add(event);
       trial.told?.(session, event);
