@@ -11,7 +11,7 @@ import { expectOneReader, usageError } from "./usage.js";
  * its environment; relative paths begin at its working directory.
  *
  * Never throws, and leaves nothing behind: it does not end the process nor set its exit code, no listener of a signal or stream outlives it, and the device it opened is gone. Several may run at
- * the same time. Interrupts: a command that keeps what it did so far (`train`, `generate`, `eval`, `tune`) hears SIGINT and SIGTERM while it runs; others leave them to the caller.
+ * the same time. Interrupts: a command that keeps what it did so far (`train`, `generate`, `tune`) hears SIGINT, SIGTERM and SIGHUP while it runs; others leave them to the caller.
  */
 export const runCli = (words: readonly string[], other: Partial<CliIo> = {}): Promise<ExitCode> =>
   withIo(other, async () => {

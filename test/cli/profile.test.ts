@@ -79,7 +79,7 @@ describe("profile", () => {
 
   it("the reference has no kernels to profile", async () => {
     const { status, stderr } = await modc(["profile", "examples/golden.mod", "--device", "reference"]);
-    expect([status, stderr]).toEqual([2, expect.stringContaining("the reference cannot be profiled")]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining("'reference' is invalid. Allowed choices are gpu, software, swiftshader.")]);
   });
 });
 

@@ -114,10 +114,11 @@ describe("modc train", () => {
       stdio: ["ignore", "ignore", "pipe"],
     });
     const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
-    let said = "";
+    let [said, sent] = ["", false];
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       said += text;
-      if (/saved .*step-00000005/.test(said)) child.kill("SIGINT");
+      // Once, for a second interrupt ends the process.
+      if (!sent && /saved .*step-00000005/.test(said)) sent = child.kill("SIGINT");
     });
     expect(await ended, said).toBe(130);
     expect(said).toContain("stopping after this step");
@@ -186,7 +187,7 @@ describe("modc train", () => {
       [begin("x3", "--only", "nothing.*"), 1, "no weight is called nothing.*\n  hint: the weights are embed.table"],
       [begin("x4", "--warmup", "30"), 1, "the warm-up takes 30 steps: it must be from 0 to all of the 24"],
       [begin("x5", "--lr", "-1"), 2, '--lr "-1" is no positive number'],
-      [begin("x6", "--device", "reference"), 2, "training needs a device"],
+      [begin("x6", "--device", "reference"), 2, "'reference' is invalid. Allowed choices are gpu, software, swiftshader."],
       [begin("x8", "--lr", "1e39"), 2, "--lr 1e+39: no 32-bit float is so large"],
       [begin("x9", "--eps", "1e-60"), 2, "--eps 1e-60: no 32-bit float is so small"],
       [begin("x10", "--clip", "1e300"), 2, "--clip 1e+300: no 32-bit float is so large"],

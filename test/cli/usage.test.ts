@@ -87,7 +87,7 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["check", "x.mod", "--jsno"], "unknown option '--jsno'\n  hint: did you mean --json?"],
     [["help", "chekc"], 'there is no command "chekc"\n  hint: did you mean check?'],
     [["cost", "examples/moby.mod", "--budget", "1e18"], "--budget and --step-tokens belong together"],
-    [["cost", "examples/moby.mod", "--length", "0"], "is no whole number of at least 1"],
+    [["cost", "examples/moby.mod", "--length", "0"], '--length "0" is no whole number from 1 to 4294967295'],
     [["init", "examples/moby.mod"], "required option '-o, --output <path>' not specified"],
   ])("%j", async (args, message) => {
     const { status, stdout, stderr } = await modc(args);

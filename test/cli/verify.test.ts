@@ -51,7 +51,7 @@ describe("verify", () => {
       ...program,
       kernels: program.kernels.map((k) => (k.name.startsWith("rope") ? { ...k, wgsl: k.wgsl.replaceAll(" - ", " + ") } : k)),
     });
-    expect(await verify("examples/moby.mod", { set: SET, at: "B=2,T=8", output, json: true }, { amend })).toBe(EXIT.check);
+    expect(await verify("examples/moby.mod", { set: SET, batch: "2", length: "8", output, json: true }, { amend })).toBe(EXIT.check);
     const { holds, findings } = JSON.parse(printed) as {
       holds: boolean;
       findings: { state: string; fault: { kind: string; name: string; place: string } | null }[];
@@ -69,7 +69,7 @@ describe("verify", () => {
   });
 
   it.each([
-    [["--device", "reference"], 2, "a device is verified against the reference"],
+    [["--device", "reference"], 2, "'reference' is invalid. Allowed choices are gpu, software, swiftshader."],
     [["--length", "9999"], 1, "T is 9999: the model allows 256"],
   ])("refuses %s", async (args, status, message) => {
     const ended = await modc([...SMALL, ...args]);
