@@ -79,13 +79,11 @@ fn plainKey(row: Row, token: u32) -> u32 { return keyOf(logits[row.logits + toke
 fn adjustedKey(row: Row, token: u32) -> u32 {
   var bits = logits[row.logits + token];
   if (row.biased) { bits = sumOf(bits, bias[row.logits + token]); }
-  if (row.penalty != 1.0 && isFinite(bits)) {
-    if (((seen[row.words + token / 32u] >> (token % 32u)) & 1u) == 1u) {
-      let x = bitcast<f32>(bits);
-      var y = x / row.penalty;
-      if (x < 0.0) { y = x * row.penalty; }
-      bits = bitcast<u32>(y);
-    }
+  if (row.penalty != 1.0 && isFinite(bits) && ((seen[row.words + token / 32u] >> (token % 32u)) & 1u) == 1u) {
+    let x = bitcast<f32>(bits);
+    var y = x / row.penalty;
+    if (x < 0.0) { y = x * row.penalty; }
+    bits = bitcast<u32>(y);
   }
   return keyOf(bits);
 }
@@ -154,9 +152,7 @@ fn bestOf(lane: u32, own: vec2u) -> vec2u {
     sums[lane] = best;
   }
   workgroupBarrier();
-  if (lane == 0u) {
-    for (var i = 1u; i < SQUARE; i++) { sums[0] = better(sums[0], sums[i]); }
-  }
+  if (lane == 0u) { for (var i = 1u; i < SQUARE; i++) { sums[0] = better(sums[0], sums[i]); } }
   return workgroupUniformLoad(&sums[0]);
 }
 
@@ -172,9 +168,7 @@ fn boundOf(lane: u32, own: u32, groups: u32) -> u32 {
     for (var i = lane + SQUARE; i < groups; i += SQUARE) { sums[lane].x = min(sums[lane].x, sums[i].x); }
   }
   workgroupBarrier();
-  if (lane == 0u) {
-    for (var i = 1u; i < SQUARE; i++) { sums[0].x = min(sums[0].x, sums[i].x); }
-  }
+  if (lane == 0u) { for (var i = 1u; i < SQUARE; i++) { sums[0].x = min(sums[0].x, sums[i].x); } }
   return workgroupUniformLoad(&sums[0]).x;
 }
 
@@ -187,9 +181,7 @@ fn totalOf(lane: u32, own: vec2u) -> vec2u {
     sums[lane] = sum;
   }
   workgroupBarrier();
-  if (lane == 0u) {
-    for (var i = 1u; i < SQUARE; i++) { sums[0] = plus(sums[0], sums[i]); }
-  }
+  if (lane == 0u) { for (var i = 1u; i < SQUARE; i++) { sums[0] = plus(sums[0], sums[i]); } }
   return workgroupUniformLoad(&sums[0]);
 }
 
@@ -217,10 +209,7 @@ fn locate(lane: u32, goal: vec2u) -> vec3u {
   if (lane == 0u) {
     var rest = goal;
     var line = 0u;
-    while (line < SQUARE - 1u && !below(rest, sums[line])) {
-      rest = minus(rest, sums[line]);
-      line += 1u;
-    }
+    for (; line < SQUARE - 1u && !below(rest, sums[line]); line++) { rest = minus(rest, sums[line]); }
     var bin = line * SQUARE;
     for (; bin < (line + 1u) * SQUARE - 1u; bin++) {
       let own = vec2u(atomicLoad(&low[bin]), atomicLoad(&high[bin]));
@@ -304,10 +293,8 @@ fn draw(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale, wo
       }
       add(lane, mass);
     }
-    if (!started) {
-      rest = shareOf(binned(lane), word);
-      started = true;
-    }
+    if (!started) { rest = shareOf(binned(lane), word); }
+    started = true;
     let at = locate(lane, rest);
     first += at.x * stretch;
     end = min(first + stretch, end);
@@ -338,26 +325,18 @@ fn drawFiltered(lane: u32, b: u32, row: Row, own: u32, largest: f32, word: u32) 
   let byMass = topP(b) < 1.0;
   let byShare = minP(b) > 0.0;
   let inverse = 1.0 / temperature(b);
-  var shortfall = -1e38;
-  if (byShare) { shortfall = min(log(minP(b)), 0.0); }
-  let scale = Scale(largest, inverse, shortfall);
-  let whole = Scale(largest, inverse, -1e38);
+  var scale = Scale(largest, inverse, -1e38);
+  if (byShare) { scale.shortfall = min(log(minP(b)), 0.0); }
   if (!byCount && !byMass && !byShare) { return draw(lane, row, false, all, 0u, scale, word); }
 
   // Few tokens are all held. Else those that top-k needs, or that top-p is likely to.
   var least = 0u;
-  if (all > HELD) {
-    if (byCount) {
-      if (k <= 64u) { least = boundOf(lane, own, 64u); }
-      else if (k <= 128u) { least = boundOf(lane, own, 128u); }
-    } else if (byMass) { least = boundOf(lane, own, 128u); }
-  }
+  if (all > HELD && select(byMass, k <= 128u, byCount)) { least = boundOf(lane, own, select(128u, 64u, byCount && k <= 64u)); }
   var few = false;
   var count = all;
   // Without a bound, and more than are held: nothing to collect.
   if (all <= HELD || least > 0u || (!byCount && !byMass)) {
-    var narrow = whole;
-    if (!byCount && !byMass) { narrow = scale; }
+    let narrow = Scale(largest, inverse, select(scale.shortfall, -1e38, byCount || byMass));
     count = collect(lane, row, least, narrow);
     few = count <= HELD;
     if (!few) { count = all; }
@@ -366,9 +345,7 @@ fn drawFiltered(lane: u32, b: u32, row: Row, own: u32, largest: f32, word: u32) 
   var bound = 0u;
   if (byCount) { bound = keyAt(lane, row, few, count, 0u, scale, false, vec2u(k - 1u, 0u)); }
   if (byMass) {
-    var total = vec2u();
-    if (byCount) { total = massFrom(lane, row, few, count, bound, scale); }
-    else { total = massFrom(lane, row, false, all, 0u, scale); }
+    let total = massFrom(lane, row, few && byCount, select(all, count, byCount), bound, scale);
     let goal = lastOf(total, topP(b));
     if (few && !byCount) {
       few = below(goal, massFrom(lane, row, true, count, 0u, scale));
@@ -404,12 +381,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   if (lane == 0u) { tokens[b] = chosen; }
 
-  if (!isFinite(bitsOf(highest))) {
-    if (lane == 0u) { logProbabilities[b] = NAN_BITS; }
-    return;
-  }
-  if (logProbability(b) <= 0.0) {
-    if (lane == 0u) { logProbabilities[b] = 0u; }
+  let noSum = !isFinite(bitsOf(highest));
+  if (noSum || logProbability(b) <= 0.0) {
+    if (lane == 0u) { logProbabilities[b] = select(0u, NAN_BITS, noSum); }
     return;
   }
   let scale = Scale(bitcast<f32>(bitsOf(highest)), 1.0, -1e38);
