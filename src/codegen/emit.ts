@@ -10,6 +10,7 @@ import { FEATURES, type Requirements } from "../program/target.js";
 import { tuningsDigest } from "../schedule/tunings/digest.js";
 import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
 import {
+  asProgramWeight,
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
   type Program,
@@ -213,7 +214,7 @@ function emitTable(table: PlanTable): ProgramTable {
 /** All the model declares: a checkpoint must hold them, read or not. */
 function weightsOf(plan: Plan, model: Model | undefined): readonly ProgramWeight[] {
   const slotsOf = (path: string): ProgramWeight["slots"] => plan.weights.get(path) ?? [];
-  if (model) return model.weights.map(({ path, dtype, shape, init, keys }) => ({ path, dtype, shape, init, keys, slots: slotsOf(path) }));
+  if (model) return model.weights.map((weight) => asProgramWeight(weight, slotsOf(weight.path)));
   const read = new Map<string, OpAttrs["weight"]>();
   for (const node of nodesOf(plan.graph)) if (isOp(node, "weight")) read.set(node.attrs.path, node.attrs);
   return [...read.values()].map(({ path, dtype, ...attrs }) => ({

@@ -3,9 +3,8 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { check } from "../check/check.js";
-import type { ModelWeight } from "../check/model.js";
 import { invariant } from "../diagnostics/invariant.js";
-import type { ProgramWeight } from "../program/program.js";
+import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { initialWeights, matchWeights, readWeight, type Words } from "../runtime/index.js";
 import { leftover, openWeights, saveWeights } from "../runtime/node.js";
 import { decoderSource, type Routing } from "./decoder-source.js";
@@ -58,7 +57,7 @@ export async function convertFolder(folder: string, output: string, { routing, s
   const text = decoderSource(config, routing);
   const { model } = check({ file: MODEL_FILE, text }, { phase: "infer", read: () => null });
   invariant(model !== null, "the routed model of a configuration does not check");
-  const weights = model.weights.map(asProgramWeight);
+  const weights = model.weights.map((weight) => asProgramWeight(weight));
   const fresh = `${output.replace(/[/\\]+$/, "")}.${randomBytes(6).toString("hex")}.tmp`;
   const gone = leftover(fresh);
   try {
@@ -85,8 +84,6 @@ export async function convertFolder(folder: string, output: string, { routing, s
     added: count(weights.filter(isNew)),
   };
 }
-
-const asProgramWeight = ({ path, dtype, shape, init, keys }: ModelWeight): ProgramWeight => ({ path, dtype, shape, init, keys, slots: [] });
 
 /** In the type the checkpoint has its weights in, where it is one; else F32. */
 async function writeWeights(from: string, to: string, weights: readonly ProgramWeight[], ignore: readonly string[], seed: number): Promise<void> {

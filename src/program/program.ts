@@ -167,6 +167,16 @@ export function packedLength(layout: WeightLayout, elements: number): number {
   }
 }
 
+/** A weight as a model declares it, in the form that is read and written: with the slots of the kernels that read it, where there are any. */
+export const asProgramWeight = ({ path, dtype, shape, init, keys }: Omit<ProgramWeight, "slots">, slots: readonly ProgramWeightSlot[] = []): ProgramWeight => ({
+  path,
+  dtype,
+  shape,
+  init,
+  keys,
+  slots,
+});
+
 /** Bytes of such a slot, in whole words. */
 export const weightBytes = (layout: WeightLayout, elements: number, form: ValueForm): number =>
   4 * Math.ceil(packedLength(layout, elements) / (form === "word" ? 1 : 2));

@@ -2,7 +2,7 @@
 import { check } from "../check/check.js";
 import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
-import type { ProgramWeight } from "../program/program.js";
+import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { misfits, type Tensors } from "../runtime/weights/match.js";
 
 /** A model, as it was opened. */
@@ -41,7 +41,7 @@ export function explainWeights(asked: Asked, tensors: Tensors): readonly Explana
     const { source, read, model: name } = asked;
     const { model } = check(source, { phase: "infer", set, read, ...(name === undefined ? {} : { model: name }) });
     if (!model) return null;
-    const weights = model.weights.map(({ path, dtype, shape, init, keys }): ProgramWeight => ({ path, dtype, shape, init, keys, slots: [] }));
+    const weights = model.weights.map((weight) => asProgramWeight(weight));
     const parameters = new Map(model.parameters.map((p) => [p.name, p.value]));
     return { set, parameters, weights, faults: misfits({ weights, ignore: model.ignore }, tensors) };
   };

@@ -7,6 +7,7 @@ import { createGenerator, type Generation, type GeneratorOptions } from "../gene
 import { checkpointFiles } from "../huggingface/files-node.js";
 import { checkpointSource, checkpointText } from "../huggingface/folder-node.js";
 import { NO_DEFAULTS } from "../huggingface/generation.js";
+import { asProgramWeight } from "../program/program.js";
 import type { Precision, WeightPrecision } from "../program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../runtime/index.js";
 import { WeightsError } from "../runtime/errors.js";
@@ -20,7 +21,6 @@ import { SessionError, SourceError } from "./errors.js";
 import { importsBeside } from "./imports-node.js";
 import { MODEL } from "./manifest.js";
 import { openTrained, trainedTokenizer, type Trained } from "./trained-node.js";
-import { asProgramWeight } from "./model-weights.js";
 import { TextSession, type SessionTexts } from "./session.js";
 
 export interface OpenSessionOptions extends GeneratorOptions {
@@ -133,7 +133,7 @@ export async function createSession({ source, read, texts, weights }: SessionSou
   const { forTarget, graphs, model, diagnostics, sources } = compiled;
   if (!forTarget || !graphs || !model) throw new SourceError(diagnostics, sources);
   const tokenizer = texts.tokenizer ?? bytesFor(graphs.vocabulary);
-  await expectFittingWeights({ weights: model.weights.map(asProgramWeight), ignore: model.ignore }, weights);
+  await expectFittingWeights({ weights: model.weights.map((weight) => asProgramWeight(weight)), ignore: model.ignore }, weights);
   const device = wanted instanceof Device ? wanted : await openDevice(wanted);
   const close = (): void => {
     if (device !== wanted) device.destroy();

@@ -5,11 +5,11 @@ import type { Model } from "../check/model.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { lower } from "../lower/lower.js";
+import { asProgramWeight } from "../program/program.js";
 import { SourceError } from "../session/errors.js";
 import type { Axis } from "../size/axes.js";
 import type { TextInputs } from "./batches.js";
 import { TrainError } from "./errors.js";
-import { asProgramWeight } from "../session/model-weights.js";
 import type { RunModel } from "./run-node.js";
 import { livePoints, type TrainSettings } from "./settings.js";
 import { textInputsOf } from "./text-inputs.js";
@@ -56,7 +56,7 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
     parameters: Object.fromEntries(model.parameters.map(({ name, value }) => [name, value])),
     set: choice.set,
     sources: ownSources(text, sources),
-    weights: model.weights.map(asProgramWeight),
+    weights: model.weights.map((weight) => asProgramWeight(weight)),
     ignore: model.ignore,
     inputs,
     vocabulary: limits.length === 0 ? null : Math.min(...limits),

@@ -1,6 +1,6 @@
 // A run's folder as training leaves it, of a small model and with weights from a seed.
 import { check } from "../../src/check/check.js";
-import { asProgramWeight } from "../../src/session/model-weights.js";
+import { asProgramWeight } from "../../src/program/program.js";
 import { initialValues } from "../../src/runtime/index.js";
 import type { Begun } from "../../src/session/manifest.js";
 import { openRunFolder } from "../../src/train/run-folder-node.js";
@@ -37,7 +37,7 @@ export async function writeRun(path: string, { file, text, set, data, tokenizer,
   const { model } = check({ file, text }, { phase: "train", set, read: () => null });
   if (!model) throw new Error("the model of the run does not check");
   const run = await openRunFolder(path);
-  const weights = model.weights.map(asProgramWeight);
+  const weights = model.weights.map((weight) => asProgramWeight(weight));
   const begun: Begun = { data, tokenizer: tokenizer ?? null, field: null, set };
   for (const step of steps)
     await run.save(

@@ -1,11 +1,10 @@
 // `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint, stored otherwise.
-import type { ProgramWeight } from "../../program/program.js";
+import { asProgramWeight, type ProgramWeight } from "../../program/program.js";
 import { initialWeights, matchWeights, readWeight, type Words } from "../../runtime/index.js";
 import { openWeights, saveWeights } from "../../runtime/node.js";
 import { seedOf } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
-import { asProgramWeight } from "../../session/model-weights.js";
 import { out, outJson } from "../terminal.js";
 import { grouped } from "../units.js";
 
@@ -24,7 +23,7 @@ export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
     throw new UserError("--weights and --seed are two ways to begin", "give one of them", EXIT.usage);
   const seed = seedOf(flags.seed);
   const { model } = await checkFile(file, flags);
-  const weights = model.weights.map(asProgramWeight);
+  const weights = model.weights.map((weight) => asProgramWeight(weight));
   const save = (values: (weight: ProgramWeight) => Words | Promise<Words>): Promise<void> =>
     saveWeights(flags.output, { weights }, values, {
       keys: flags.paths ? "paths" : "mapped",
