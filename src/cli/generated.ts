@@ -1,5 +1,5 @@
 // Generated text on standard output as it comes: one text as it is, several by lines with their numbers, or JSON lines.
-import { escapeText } from "../size/shown.js";
+import { escapeText, replaceSteering } from "../size/shown.js";
 import type { GeneratedText } from "../generate/index.js";
 import type { DepthText } from "./depth.js";
 import { DepthLines } from "./depth-lines.js";
@@ -101,6 +101,5 @@ export const jsonLines = (write: Write): Shown => ({
 export const jsonLine = (value: unknown): string =>
   escapeText(JSON.stringify(value, (_key, v: unknown) => (typeof v === "number" && !Number.isFinite(v) ? String(v) : v)));
 
-/** Signs that a terminal obeys rather than shows, but for line ends and tabs; separators it may take for line ends, and what turns the order of the text around it. */
-// eslint-disable-next-line no-control-regex
-const printable = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");
+/** As many characters, none of which steers a terminal. */
+const printable = (text: string): string => replaceSteering(text, "\ufffd");

@@ -1,4 +1,5 @@
 // Diagnostics as text: a headline, the source line with carets, hint and notes.
+import { replaceSteering } from "../size/shown.js";
 import type { Diagnostic } from "./diagnostic.js";
 import type { Severity } from "./define.js";
 import { sourcesOf } from "./sources.js";
@@ -63,4 +64,4 @@ function frame(span: Span, sources: ReadonlyMap<string, string>, paint: (text: s
 }
 
 /** Control characters would reach the terminal as commands. */
-const printable = (s: string): string => s.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");
+const printable = (s: string): string => replaceSteering(s, "\ufffd");

@@ -6,6 +6,10 @@
  */
 const STEERING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
+/** Text with each character that steers replaced; tabs and line feeds stay. */
+export const replaceSteering = (text: string, by: string | ((character: string) => string)): string =>
+  typeof by === "string" ? text.replace(STEERING, () => by) : text.replace(STEERING, by);
+
 const NAMED: ReadonlyMap<string, string> = new Map([
   ["\r", "\\r"],
   ["\n", "\\n"],
@@ -15,7 +19,7 @@ const NAMED: ReadonlyMap<string, string> = new Map([
 const spelled = (character: string): string => NAMED.get(character) ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
 /** Text of any number of lines: characters that steer are spelled as `\u202e`; tabs and line feeds stay. What is escaped already stays as it is. */
-export const escapeText = (text: string): string => text.replace(STEERING, spelled);
+export const escapeText = (text: string): string => replaceSteering(text, spelled);
 
 /** Longer names say no more to a person. */
 const LONGEST_NAME = 160;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { escapeText, quotedName, shownName } from "../../src/size/shown.js";
+import { escapeText, quotedName, replaceSteering, shownName } from "../../src/size/shown.js";
 
 describe("text from outside", () => {
   it("spells every character that steers a terminal or turns the reading", () => {
@@ -25,6 +25,7 @@ describe("text from outside", () => {
     for (const code of steering) {
       const shown = escapeText(`a${String.fromCharCode(code)}b`);
       expect(shown).toBe(code === 13 ? "a\\rb" : `a\\u${code.toString(16).padStart(4, "0")}b`);
+      expect(replaceSteering(`a${String.fromCharCode(code)}b`, "$&")).toBe("a$&b");
     }
   });
 
