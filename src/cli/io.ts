@@ -1,6 +1,7 @@
 // What a command line reads and writes beside files: the streams of the process, or those of a caller in the same process.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { readSync } from "node:fs";
+import { readToEnd } from "../runtime/regular-node.js";
 import { UserError } from "./exit.js";
 
 /** Where text goes; a stream of Node is one. */
@@ -33,19 +34,10 @@ const MOST_BYTES = 512 * 1024 * 1024;
 
 /** To its end. A pipe that a shell has set not to wait is asked again. */
 function readStandardInput(): Uint8Array {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for (;;) {
-    const piece = Buffer.allocUnsafe(65_536);
-    const read = readPiece(piece);
-    if (read === 0) return Buffer.concat(pieces);
-    bytes += read;
-    if (bytes > MOST_BYTES) throw new UserError(`standard input has more than ${MOST_BYTES} bytes: modc reads no more`);
-    pieces.push(piece.subarray(0, read));
-  }
+  return readToEnd(readPiece, MOST_BYTES, () => new UserError(`standard input has more than ${MOST_BYTES} bytes: modc reads no more`));
 }
 
-function readPiece(piece: Buffer): number {
+function readPiece(piece: Uint8Array): number {
   for (;;) {
     try {
       return readSync(0, piece);

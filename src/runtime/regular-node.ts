@@ -16,10 +16,13 @@ function refuse(path: string, folder: boolean): never {
 /** Opens a regular file to be read. Throws what the file system throws, and an error of the code ENOTREGULAR (EISDIR for a folder). */
 export async function openRegular(path: string): Promise<FileHandle> {
   const handle = await open(path, FLAGS);
-  const found = await handle.stat();
-  if (found.isFile()) return handle;
-  await handle.close();
-  return refuse(path, found.isDirectory());
+  try {
+    const found = await handle.stat();
+    return found.isFile() ? handle : refuse(path, found.isDirectory());
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 /** All of a file of at most so many bytes; one that has more throws what `tooLarge` makes of its size, or of what was read. Throws as `openRegular` does. */
@@ -30,23 +33,31 @@ export const readAny = (path: string, most: number, tooLarge: (bytes: number) =>
 
 const PIECE = 1 << 16;
 
+/** What `read` gives until it gives nothing, however little at a time; `first`: room to begin with. A device may have no end, and a file may grow. */
+export function readToEnd(read: (into: Uint8Array) => number, most: number, tooLarge: (bytes: number) => Error, first = 0): Uint8Array {
+  const full: Uint8Array[] = [];
+  let piece = new Uint8Array(Math.max(PIECE, first));
+  let used = 0;
+  let bytes = 0;
+  for (let got = read(piece); got > 0; got = read(piece.subarray(used))) {
+    used += got;
+    if ((bytes += got) > most) throw tooLarge(bytes);
+    if (used < piece.length) continue;
+    full.push(piece);
+    piece = new Uint8Array(PIECE);
+    used = 0;
+  }
+  const last = piece.subarray(0, used);
+  return full.length === 0 ? last : Buffer.concat([...full, last]);
+}
+
 function readWhole(path: string, most: number, tooLarge: (bytes: number) => Error, flags: number): Uint8Array {
   const file = openSync(path, flags);
   try {
     const found = fstatSync(file);
     if (found.isDirectory() || (flags === FLAGS && !found.isFile())) refuse(path, found.isDirectory());
     if (found.size > most) throw tooLarge(found.size);
-    const pieces: Uint8Array[] = [];
-    let bytes = 0;
-    for (;;) {
-      const piece = new Uint8Array(Math.max(PIECE, bytes === 0 ? found.size + 1 : 0));
-      const read = readSync(file, piece);
-      if (read === 0) break;
-      pieces.push(piece.subarray(0, read));
-      // A device may have no end, and a file may grow.
-      if ((bytes += read) > most) throw tooLarge(bytes);
-    }
-    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    return readToEnd((into) => readSync(file, into), most, tooLarge, found.size + 1);
   } finally {
     closeSync(file);
   }
