@@ -16,14 +16,26 @@ import type { GeneratedToken, GenerateOptions, GeneratorOptions, Summary, Weight
 export async function createGenerator(generation: Generation, device: Device, weights?: WeightsInput, options: GeneratorOptions = {}): Promise<Generator> {
   const limits = checkOptions(generation, options);
   // Both programs read them, and another device may.
-  const kept = isResponse(weights) ? await openResponse(weights, { keep: true, signal: options.signal }) : weights;
-  return new Generator(await placeOn(generation, device, kept, limits, options), limits, kept, options);
+  const opened = isResponse(weights) ? await openResponse(weights, { keep: true, signal: options.signal }) : null;
+  try {
+    const place = await placeOn(generation, device, opened ?? weights, limits, options);
+    if (opened && !elsewhere(options)) await opened.close();
+    return new Generator(place, limits, opened ?? weights, options, () => opened?.close());
+  } catch (error) {
+    await opened?.close();
+    throw error;
+  }
 }
+
+/** What opens another device in place of a lost one; null where nothing does. */
+const elsewhere = ({ recover, weightsOf }: GeneratorOptions): NonNullable<GeneratorOptions["recover"]> | null =>
+  recover === undefined && !weightsOf ? async () => ({ device: await openDevice() }) : (recover ?? null);
 
 export class Generator {
   readonly #limits: Limits;
   readonly #weights: WeightsInput | undefined;
   readonly #options: GeneratorOptions;
+  readonly #closeWeights: () => unknown;
   #place: Place;
   /** The device that it opened itself, in place of one that was lost. */
   #own: Device | null = null;
@@ -32,11 +44,12 @@ export class Generator {
   #run: Run | null = null;
 
   /** Use `createGenerator`. */
-  constructor(place: Place, limits: Limits, weights: WeightsInput | undefined, options: GeneratorOptions) {
+  constructor(place: Place, limits: Limits, weights: WeightsInput | undefined, options: GeneratorOptions, closeWeights: () => unknown) {
     this.#place = place;
     this.#limits = limits;
     this.#weights = weights;
     this.#options = options;
+    this.#closeWeights = closeWeights;
   }
 
   get generation(): Generation {
@@ -90,9 +103,8 @@ export class Generator {
 
   /** Another device with the weights, for one that was lost; what tells of it once the caches are as they were. */
   async #goElsewhere(lost: DeviceLostError, signal: AbortSignal | undefined): Promise<{ readonly place: Place; readonly recovered: (tokens: number) => void }> {
-    const { recover, onRecovered, weightsOf, ...options } = this.#options;
-    const usual: GeneratorOptions["recover"] = weightsOf ? null : async () => ({ device: await openDevice() });
-    const open = recover === undefined ? usual : recover;
+    const { recover: _, onRecovered, weightsOf: __, ...options } = this.#options;
+    const open = elsewhere(this.#options);
     if (!open) throw lost;
     const began = performance.now();
     try {
@@ -116,6 +128,7 @@ export class Generator {
   dispose(): void {
     leave(this.#place);
     this.#own?.destroy();
+    this.#closeWeights();
   }
 }
 

@@ -1,6 +1,9 @@
 // Where a generation runs: its two programs on a device, with weights and caches that both read.
 import type { Generation } from "../program/generation.js";
+import type { ProgramWeight } from "../program/program.js";
 import { type Device, load, type Session } from "../runtime/index.js";
+import { locateWeights, type WeightValues } from "../runtime/weights.js";
+import type { Words } from "../runtime/weights/convert.js";
 import { Capacity } from "./capacity.js";
 import type { Limits } from "./check.js";
 import type { GeneratorOptions, WeightsInput } from "./types.js";
@@ -29,8 +32,9 @@ export async function placeOn(
     ...(weightsOf && { weightsOf }),
     max: { ...max, [tokenAxis]: chunk },
   });
+  const own = new LateWeights(() => locateWeights(generation.step, weights, seed ?? 0, signal));
   try {
-    const step = await load(generation.step, device, weights, {
+    const step = await load(generation.step, device, (weight) => own.values(weight), {
       ...shared,
       compile: "run",
       max: { ...max, [tokenAxis]: 1 },
@@ -42,6 +46,24 @@ export async function placeOn(
   } catch (error) {
     prompt.dispose();
     throw error;
+  } finally {
+    await own.close();
+  }
+}
+
+/** Of a program that finds its weights on the device, as a rule all: opened when one is asked for. They are those that the other program fits. */
+class LateWeights {
+  #opened: Promise<WeightValues> | null = null;
+
+  constructor(private readonly open: () => Promise<WeightValues>) {}
+
+  async values(weight: ProgramWeight): Promise<Words> {
+    return (await (this.#opened ??= this.open())).values(weight);
+  }
+
+  async close(): Promise<void> {
+    const [opened] = await Promise.allSettled(this.#opened ? [this.#opened] : []);
+    if (opened?.status === "fulfilled") await opened.value.close();
   }
 }
 

@@ -29,6 +29,10 @@ const FILE = writeSafetensors([
 ]);
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void;
+/** A model that says the next token. */
+const NEXT = "model G() {\n  weight table: f32[4, 4]\n  forward(tokens: u32[B, T <= 8]) -> f32[B, T, 4] { table[tokens] }\n}";
+const NEXT_FILE = writeSafetensors([{ key: "table", dtype: "F32", shape: [4, 4], data: f32(0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0) }]);
+let nextAsked = 0;
 const answers: Readonly<Record<string, Answer>> = {
   "/w.safetensors": (r) => void r.writeHead(200, { "content-length": FILE.length }).end(FILE),
   "/in-pieces": (r) => {
@@ -39,6 +43,10 @@ const answers: Readonly<Record<string, Answer>> = {
   "/gzip": (r) => {
     const packed = gzipSync(FILE);
     r.writeHead(200, { "content-encoding": "gzip", "content-length": packed.length }).end(packed);
+  },
+  "/next": (r) => {
+    nextAsked++;
+    r.writeHead(200).end(NEXT_FILE);
   },
   "/moved": (r) => void r.writeHead(302, { location: "/w.safetensors" }).end(),
   "/page": (r) => void r.writeHead(200, { "content-type": "text/html" }).end("<!doctype html><title>a page for every address</title>"),
@@ -183,6 +191,19 @@ describe("in a page", () => {
   });
 });
 
+/** Chunks as they are asked for. */
+function streamOf(chunks: readonly Uint8Array[], cancel: () => void | Promise<void> = () => {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const left = [...chunks];
+  return new ReadableStream({
+    pull(controller) {
+      const chunk = left.shift();
+      if (chunk) controller.enqueue(chunk as Uint8Array<ArrayBuffer>);
+      else controller.close();
+    },
+    cancel,
+  });
+}
+
 describe("a response", () => {
   it("gives its weights once", async () => {
     const response = await fetch(`${at}/w.safetensors`);
@@ -194,6 +215,11 @@ describe("a response", () => {
 
   it("that failed is told of, and one that nobody may read", async () => {
     expect((await fault(fetch(`${at}/nothing`))).message).toMatch(/the server answered 404/);
+    const bodiless = { ok: false, status: 404, statusText: "Not Found", type: "basic", url: "", headers: new Headers(), bodyUsed: false, body: null };
+    expect((await fault(bodiless)).message).toMatch(/the server answered 404/);
+    const locked = new Response(FILE.slice());
+    locked.body!.getReader();
+    expect((await fault(locked)).hint).toBe("a response can be read once: give its URL");
     const opaque = { ok: false, status: 0, statusText: "", type: "opaque", url: "", headers: new Headers(), bodyUsed: false, body: null };
     expect((await fault(opaque)).hint).toBe("fetch it without mode: no-cors");
   });
@@ -206,13 +232,32 @@ describe("a response", () => {
     await source.close();
   });
 
-  it("serves both programs of a generation", async () => {
-    const { generation } = compileGeneration("model G() {\n  weight table: f32[4, 4]\n  forward(tokens: u32[B, T <= 8]) -> f32[B, T, 4] { table[tokens] }\n}");
-    const file = writeSafetensors([{ key: "table", dtype: "F32", shape: [4, 4], data: f32(0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0) }]);
-    const generator = await createGenerator(generation!, await testDevice(), new Response(file.slice()));
-    const tokens: number[] = [];
-    for await (const { token } of generator.generate([[0]], { maxTokens: 5 })) tokens.push(token);
-    expect(tokens).toEqual([1, 2, 3, 0, 1]);
-    generator.dispose();
+  it("may end in a chunk without bytes, and may refuse to be let go", async () => {
+    expect(await read(new Response(streamOf([FILE, new Uint8Array(0)])))).toEqual(WEIGHTS);
+    const more = [new Uint8Array(1), new Uint8Array(1)];
+    const { message } = await fault(new Response(streamOf([NEXT_FILE, ...more], () => Promise.reject(new Error("no way back")))));
+    expect(message).toMatch(/does not fit the model/);
+    const source = await openResponse(new Response(streamOf([FILE, ...more], () => new Promise<void>(() => {}))));
+    await source.close();
+  });
+
+  it("serves both programs of a generation, as an address does that is asked for once", async () => {
+    const { generation } = compileGeneration(NEXT);
+    const device = await testDevice();
+    for (const [weights, recover] of [[new Response(NEXT_FILE.slice())], [new Response(NEXT_FILE.slice()), null], [`${at}/next`]] as const) {
+      const generator = await createGenerator(generation!, device, weights, recover === null ? { recover } : {});
+      const tokens: number[] = [];
+      for await (const { token } of generator.generate([[0]], { maxTokens: 5 })) tokens.push(token);
+      expect(tokens).toEqual([1, 2, 3, 0, 1]);
+      generator.dispose();
+    }
+    expect(nextAsked).toBe(1);
+  });
+
+  it("is let go where a generator cannot be made of it", async () => {
+    const { generation } = compileGeneration(NEXT);
+    const cancelled = vi.fn<() => void>();
+    await expect(createGenerator(generation!, await testDevice(), new Response(streamOf([FILE, FILE, FILE], cancelled)))).rejects.toThrow(/does not fit/);
+    expect(cancelled).toHaveBeenCalledOnce();
   });
 });

@@ -46,19 +46,29 @@ export async function fetchWeights(url: string, options: FetchOptions = {}): Pro
 export async function openResponse(response: FetchedFile, options: FetchOptions = {}, url = response.url): Promise<FetchedWeights> {
   const name = shownName(url || "the response");
   if (response.type === "opaque") throw new WeightsError(`${name} was fetched in a way that lets nobody read it`, { hint: "fetch it without mode: no-cors" });
-  if (response.bodyUsed || response.body === null)
-    throw new WeightsError(`${name} has nothing to read${response.bodyUsed ? " any more" : ""}`, { hint: "a response can be read once: give its URL" });
-  const stream = new ByteStream(response.body as ReadableStream<Uint8Array>, name, options.signal); // the body of a fetch
+  const body = response.body as ReadableStream<Uint8Array> | null; // the body of a fetch
+  const taken = response.bodyUsed || (body?.locked ?? false);
+  if (!response.ok) {
+    if (body && !taken) letGo(body);
+    throw refused(name, response);
+  }
+  if (taken || body === null)
+    throw new WeightsError(`${name} has nothing to read${taken ? " any more" : ""}`, { hint: "a response can be read once: give its URL" });
+  const stream = new ByteStream(body, name, options.signal);
   try {
-    if (!response.ok) throw refused(name, response);
     const size = sizeOf(response);
     const prefix = await stream.collect(8);
     const header = await stream.collect(headerSize(prefix, size, name, response.headers.get("content-type")));
     return new Streamed(name, parseHeader(header, size, name).tensors, stream, options.keep ?? false);
   } catch (error) {
-    await stream.cancel();
+    stream.cancel();
     throw error;
   }
+}
+
+/** Nobody reads on, so that nobody asks whether the stream could be ended, or when. */
+function letGo(stream: { cancel(): Promise<void> }): void {
+  stream.cancel().catch(() => {});
 }
 
 /** Bytes of the file; null where the server does not say, or may count them packed. */
@@ -157,9 +167,9 @@ class Streamed implements FetchedWeights {
     return data;
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#held.clear();
-    return this.stream.cancel();
+    this.stream.cancel();
   }
 }
 
@@ -209,14 +219,15 @@ class ByteStream {
   }
 
   async expectEnd(): Promise<void> {
-    if (this.#rest.length > 0 || (await this.#next())) throw new WeightsError(`${this.name}: bytes behind byte ${this.#read} belong to no tensor`);
+    while (this.#rest.length === 0) if (!(await this.#next())) return;
+    throw new WeightsError(`${this.name}: bytes behind byte ${this.#read} belong to no tensor`);
   }
 
   /** Lets the rest go. */
-  async cancel(): Promise<void> {
+  cancel(): void {
     if (this.#ended) return;
     this.#ended = true;
-    await this.#reader.cancel();
+    letGo(this.#reader);
   }
 
   /** One to `most` bytes; throws where there are no more. */
