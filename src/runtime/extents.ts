@@ -1,5 +1,5 @@
 // The extents of a run's axes, from the shapes of its inputs; live parameters and lengths, checked.
-import type { Program, SizeText } from "../program/program.js";
+import { type Program, PROMISES, type RunPromise, type SizeText } from "../program/program.js";
 import { MOST_EXTENT, type Axis } from "../size/axes.js";
 import { evaluateSize } from "../size/size.js";
 import { compare, ONE, parseDecimal, parseRational, type Rational, rational, toNumber, multiply, negate, ZERO } from "../size/rational.js";
@@ -131,6 +131,14 @@ export function checkSeed(seed: number): number {
   if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff)
     throw new InputError("seed", `seed is ${told(seed)}: it must be a whole number from 0 to 4294967295`);
   return seed;
+}
+
+/** Promises of a run, each of them one that there is. */
+export function checkPromises(given: readonly RunPromise[] = []): readonly RunPromise[] {
+  if (!Array.isArray(given)) throw new InputError("promises", `promises is ${told(given)}: it must be a list`, `such as \`promises: ["${PROMISES[0]}"]\``);
+  for (const word of given)
+    if (!PROMISES.includes(word)) throw new InputError("promises", `there is no promise ${told(word)}`, `those that there are: ${PROMISES.join(", ")}`);
+  return given;
 }
 
 /** Extents by axis; throws InputError for an axis that is none, or beyond its bound. */

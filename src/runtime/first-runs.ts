@@ -44,9 +44,12 @@ export class FirstRuns {
     await pipelines.compile(missing, device.info.software ? undefined : this.#counting(missing.length));
   }
 
-  /** Compiles what the steps need at the sizes now set, for whoever runs them otherwise. */
+  /** Compiles what the steps need at the sizes now set, for whoever dispatches them otherwise. */
   async compile(needed: Uint8Array): Promise<void> {
-    await this.#lent.pipelines.compile(this.#dispatches(needed).map(({ kernel }) => kernel));
+    const { pipelines } = this.#lent;
+    const kernels = this.#dispatches(needed).map(({ kernel }) => kernel);
+    await pipelines.compile(kernels);
+    for (const kernel of kernels) pipelines.dispatched(kernel);
   }
 
   /** Begins a run for which kernels have to be compiled, and waits for those; the first step that is left to be handed over. */
@@ -87,8 +90,8 @@ export class FirstRuns {
     const { pipelines } = this.#lent;
     const counting = this.#counting(fresh.length);
     const waiting = new Set(fresh);
-    const coming = pipelines.compile(fresh);
-    coming.catch(() => {}); // each is waited for below
+    // A kernel that is refused when steps before it have written states would leave half a run behind; what takes long comes when they are dispatched.
+    await pipelines.compile(fresh);
     let last = performance.now();
     const ended = (isNew: boolean): void => {
       const now = performance.now();
@@ -101,13 +104,12 @@ export class FirstRuns {
     const pieces: Promise<void>[] = [];
     const submit = (from: number, end: number, isNew: boolean): void => {
       const piece = this.#submit(needed, from, end, onDevice, () => ended(isNew));
-      piece.catch(() => {}); // waited for below, unless a kernel is refused first
+      piece.catch(() => {}); // waited for below
       pieces.push(piece);
     };
     let first = 0;
     for (const { step, kernel } of dispatches) {
       if (!waiting.delete(kernel)) continue;
-      await pipelines.compile([kernel]);
       if (step > first) submit(first, step, false);
       submit(step, step + 1, true);
       pipelines.dispatched(kernel);

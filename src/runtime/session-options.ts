@@ -49,7 +49,10 @@ export interface RunOptions extends OutputSelection {
   readonly lengths?: readonly number[] | Uint32Array | Int32Array;
   readonly live?: Readonly<Record<string, LiveValue>>;
   readonly seed?: number;
-  /** What the caller knows of the states, by which a simpler kernel may do. A promise that is not kept gives wrong results. */
+  /**
+   * What the caller knows of the states, by which a simpler kernel may do. Nothing checks that it holds: where it does not, the run gives wrong results, such as the likeliest token
+   * where one was to be drawn, and says nothing of it.
+   */
   readonly promises?: readonly RunPromise[];
   /** Drops a run that has not started on the device. */
   readonly signal?: AbortSignal;

@@ -7,7 +7,7 @@ import { Buffers, type Move } from "./buffers.js";
 import { checked } from "./checked.js";
 import type { Device } from "./device.js";
 import { DisposedError, InputError } from "./errors.js";
-import { checkLengths, checkLive, checkMax, checkSeed, inferExtents } from "./extents.js";
+import { checkLengths, checkLive, checkMax, checkPromises, checkSeed, inferExtents } from "./extents.js";
 import { flattenAll, packInput } from "./inputs.js";
 import { growthMessage, Prediction } from "./memory.js";
 import { readOutput, type Result } from "./outputs.js";
@@ -126,7 +126,7 @@ export class Session {
       if (!this.#statesOf) this.#room.begin(this.device, this.#buffers);
     });
     this.#prediction.expect(most.run, this.#allocator.bytes);
-    // Compiled by other threads while this one reads weights.
+    // Compiled by other threads while this one reads weights, at sizes resolved anew: the steps have brought theirs.
     const compiled = options.compile === "run" ? null : this.#firstRuns!.load(this.#resolveMost(options.max).values);
     compiled?.catch(() => {}); // looked at below, unless reading the weights throws
     await uploadWeights(this.device, this.program, this.#buffers, weights, {
@@ -250,7 +250,7 @@ export class Session {
       resolved,
       seed: checkSeed(options.seed ?? this.#seed),
       selection: this.#selections.of(options),
-      promises: options.promises ?? [],
+      promises: checkPromises(options.promises),
       words: this.program.inputs.map((input) => packInput(input, inputs.get(input.name)!, resolved.sizes)),
       signal: options.signal,
     };

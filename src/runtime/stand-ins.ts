@@ -15,7 +15,7 @@ type Step =
   | { readonly kind: "copy" | "clear" };
 
 /** One step in place of another. */
-interface Chosen {
+export interface Chosen {
   readonly kernel: number;
   readonly flops: number;
   readonly total: number;
@@ -27,7 +27,6 @@ export class StandIns {
   readonly #slow: boolean;
   /** Of each kernel that was spared so far, the floating-point operations that others did for it. */
   readonly #spared = new Map<number, number>();
-  #chosen: readonly Chosen[] = [];
 
   /** `slow`: kernels are compiled one after the other, when they are first dispatched. */
   constructor(steps: readonly Step[], pipelines: Pick<Pipelines, "fresh">, slow: boolean) {
@@ -36,8 +35,8 @@ export class StandIns {
     this.#slow = slow;
   }
 
-  /** Moves workgroups of steps to those that stand in for them. */
-  choose(values: Float64Array, amounts: Float64Array, promises: readonly RunPromise[], spare = true): void {
+  /** Moves workgroups of steps to those that stand in for them; which spare a kernel. */
+  choose(values: Float64Array, amounts: Float64Array, promises: readonly RunPromise[], spare = true): readonly Chosen[] {
     const chosen: Chosen[] = [];
     // A kernel is spared in a whole run or not at all.
     const sums = new Map<number, number>();
@@ -61,16 +60,16 @@ export class StandIns {
         if (where.kind === "spared") chosen.push({ kernel: other.kernel, flops, total: where.total });
       }
     });
-    this.#chosen = chosen;
+    return chosen;
   }
   #spares(kernel: number, flops: number, total: number): boolean {
     return (this.#spared.get(kernel) ?? 0) + flops <= total && this.#pipelines.fresh([kernel]).length > 0;
   }
 
-  /** Counts a run; whether the next one is to be chosen for anew. */
-  ran(): boolean {
-    for (const { kernel, flops } of this.#chosen) this.#spared.set(kernel, (this.#spared.get(kernel) ?? 0) + flops);
-    return this.#chosen.some(({ kernel, flops, total }) => this.#spared.get(kernel)! + flops > total);
+  /** Counts a run in which these were chosen; whether the next one is to be chosen for anew. */
+  ran(chosen: readonly Chosen[]): boolean {
+    for (const { kernel, flops } of chosen) this.#spared.set(kernel, (this.#spared.get(kernel) ?? 0) + flops);
+    return chosen.some(({ kernel, flops, total }) => this.#spared.get(kernel)! + flops > total);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Allocator } from "./allocator.js";
 import { BUFFER_USAGE } from "./gpu-flags.js";
 import type { Pipelines } from "./pipelines.js";
 import type { SizeIndex, SizeTable } from "./sizes.js";
-import { StandIns } from "./stand-ins.js";
+import { type Chosen, StandIns } from "./stand-ins.js";
 import { UniformLayout, type Word } from "./uniforms.js";
 
 export type Step =
@@ -49,6 +49,8 @@ export class Steps {
   /** Workgroups of each dispatch, bytes of each copy and clear, for the sizes now set. */
   readonly #amounts: Float64Array;
   readonly #standIns: StandIns;
+  /** What stands in for others at the sizes now set. */
+  #chosen: readonly Chosen[] = [];
   #layoutOf: readonly (readonly [number, number])[] = [];
 
   constructor(device: Device, allocator: Allocator, program: Program, sizes: SizeTable, pipelines: Pipelines) {
@@ -67,7 +69,7 @@ export class Steps {
 
   /** Tells that the steps were handed over once; whether others would be now. */
   ran(): boolean {
-    return this.#standIns.ran();
+    return this.#standIns.ran(this.#chosen);
   }
 
   /**
@@ -80,7 +82,7 @@ export class Steps {
       if (Number.isNaN(amount)) throw new Error(`modc bug: step ${i} has no whole size`);
       this.#amounts[i] = amount;
     });
-    this.#standIns.choose(values, this.#amounts, promises, spare);
+    this.#chosen = this.#standIns.choose(values, this.#amounts, promises, spare);
     const limit = this.#device.info.limits.maxComputeWorkgroupsPerDimension;
     this.#layoutOf = this.#steps.map((step, i) =>
       step.kind === "dispatch" ? fold(this.#amounts[i]!, limit, () => this.#program.kernels[step.kernel]!.name) : [0, 0],

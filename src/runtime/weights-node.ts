@@ -19,7 +19,7 @@ const MOST_INDEX_BYTES = 100_000_000;
 
 /** Opens a safetensors file, an index of shards (`….index.json`), or a folder that holds either under its usual name, by path or `file:` address. Throws WeightsError. */
 export async function openWeights(place: string): Promise<WeightSource> {
-  const path = /^file:/i.test(place) ? fileURLToPath(place) : place;
+  const path = /^file:/i.test(place) ? pathOfAddress(place) : place;
   return reaching("open", path, async () => {
     if ((await stat(path)).isDirectory()) {
       for (const name of [INDEX, SINGLE]) if (await exists(join(path, name))) return openWeights(join(path, name));
@@ -27,6 +27,15 @@ export async function openWeights(place: string): Promise<WeightSource> {
     }
     return path.endsWith(".json") ? openShards(path) : openFile(path, basename(path));
   });
+}
+
+/** An address may be none of a file here: another computer's, or one with a slash in a name. */
+function pathOfAddress(address: string): string {
+  try {
+    return fileURLToPath(address);
+  } catch (cause) {
+    throw new WeightsError(`cannot open ${shownName(address)}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
 }
 
 async function openFile(path: string, name: string): Promise<WeightSource> {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { compile } from "../../src/compile.js";
 import type { Program } from "../../src/program/program.js";
-import { chromeTrace, Device, load, measureRoofline, type Profile, type Session, timeAtBest } from "../../src/runtime/index.js";
+import { chromeTrace, Device, load, measureRoofline, type Profile, type Session, type SessionEvent, timeAtBest } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { random } from "../random.js";
 import { scaleProgram, stateProgram } from "./programs.js";
@@ -74,8 +74,12 @@ it("rows that only the device counts are told as what is expected", async () => 
 });
 
 it("states are as they were: a profile is no run", async () => {
-  const session = await load(stateProgram, device);
+  const events: SessionEvent[] = [];
+  const session = await load(stateProgram, device, undefined, { onProgress: (e) => events.push(e) });
+  await session.profile({ x: [4] }, { repeat: 1 });
+  events.length = 0;
   await session.run({ x: [4] });
+  expect(events).toEqual([]); // the profile has compiled what the run needs
   const { works } = await session.profile({ x: [4] }, { repeat: 4 });
   expect(works.map((w) => w.work)).toEqual([null, null, null, null]);
   const { total } = await session.run({ x: [-1] });

@@ -49,6 +49,8 @@ describe("a run", () => {
     ["an extent that is a text", { x: [[1]] }, { extents: { T: "abc" } }, /^extents: T is "abc": it must be a whole number from 1 to 4294967295$/],
     ["an extent beyond any", { x: [[1]] }, { extents: { B: 1e308 } }, /^extents: B is 1e\+308: it must be a whole number from 1 to 4294967295$/],
     ["an unknown output", { x: [[1]] }, { outputs: ["nothing"] }, /^the model gives no "nothing"$/],
+    ["a promise that there is none of", { x: [[1]] }, { promises: ["greedi"] as never }, /^there is no promise "greedi"$/],
+    ["a promise that is no list", { x: [[1]] }, { promises: "greedy" as never }, /^promises is "greedy": it must be a list$/],
     ["an unknown observed value", { x: [[1]] }, { observe: ["chosen"] }, /^the model observes no "chosen"$/],
   ];
   for (const [what, inputs, options, message] of faults) {

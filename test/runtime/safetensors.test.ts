@@ -273,6 +273,8 @@ describe("shards", () => {
 
   it("and files that cannot be opened give one sentence", async () => {
     await expect(openWeights(join(folder, "absent.safetensors"))).rejects.toThrow(/^cannot open .*absent\.safetensors: there is no such file$/);
+    await expect(openWeights("file://elsewhere/w.safetensors")).rejects.toThrow(/^cannot open file:\/\/elsewhere\/w\.safetensors: File URL host/);
+    await expect(openWeights("file://elsewhere/w.safetensors")).rejects.toBeInstanceOf(WeightsError);
     await mkdir(join(folder, "empty"));
     await expect(openWeights(join(folder, "empty"))).rejects.toThrow(/holds neither model\.safetensors nor/);
     await expect(saveWeights(join(folder, "no", "w.safetensors"), { weights: [] }, () => new Float32Array())).rejects.toThrow(/there is no folder/);

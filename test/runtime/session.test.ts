@@ -1,5 +1,6 @@
 // A session on the device: inputs packed, results unfolded, buffers made once, faults told apart.
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { Program } from "../../src/program/program.js";
 import { type Device, InputError, KernelError, LimitError, load, openDevice, ProgramError, type Session, type SessionEvent } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { aboveProgram, scaleProgram, stateProgram, tablesProgram } from "./programs.js";
@@ -310,6 +311,19 @@ describe("a session", () => {
     expect(error).toBeInstanceOf(KernelError);
     expect((error as Error).message).toMatch(/^modc bug: the device refuses kernel scale\.0/);
     expect(device.uncaptured).toEqual([]);
+  });
+
+  it("has handed nothing over where a run needs a kernel that does not compile", async () => {
+    const [first] = stateProgram.kernels;
+    const broken: Program = {
+      ...stateProgram,
+      kernels: [first!, { ...first!, wgsl: "fn main( {" }],
+      steps: [...stateProgram.steps, { kind: "dispatch", kernel: 1, slots: [0, 1], uniforms: [], workgroups: 1, work: null }],
+    };
+    const s = await load(broken, device, undefined, { compile: "run" });
+    for (let i = 0; i < 2; i++) await expect(s.run({ x: [4] })).rejects.toBeInstanceOf(KernelError);
+    expect([...(await s.readStates()).get("total")!.data]).toEqual([0]);
+    s.dispose();
   });
 
   it("gives up when told to", async () => {

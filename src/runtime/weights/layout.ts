@@ -63,7 +63,7 @@ function forEachPanels(values: Words, layout: PanelLayout, open: OpenPanels, vis
       } else if (own > 0) {
         let shared = open.get(at);
         if (!shared) open.set(at, (shared = { words: make(words), missing: wanted }));
-        addColumns(matrix, layout, source, shared.words);
+        putColumns(matrix, layout, source, shared.words);
         shared.missing -= own;
         if (shared.missing > 0) continue;
         visit(shared.words, at);
@@ -94,12 +94,12 @@ function writeColumns(matrix: Words, layout: PanelLayout, source: Int32Array, in
   const used = source.includes(-1) ? source.indexOf(-1) : columns;
   if (used < columns) into.fill(0);
   // A call for each row costs more than some tens of values.
-  if (transposed || pairs > 0 || used < 64) addColumns(matrix, layout, source, into);
+  if (transposed || pairs > 0 || used < 64) putColumns(matrix, layout, source, into);
   else for (let k = 0; k < depth; k++) into.set(matrix.subarray(k * width + source[0]!, k * width + source[0]! + used), k * columns);
 }
 
 /** In the order in which the matrix lies. */
-function addColumns(matrix: Words, { depth, width, columns, transposed }: PanelLayout, source: Int32Array, into: Words): void {
+function putColumns(matrix: Words, { depth, width, columns, transposed }: PanelLayout, source: Int32Array, into: Words): void {
   if (transposed) {
     for (let c = 0; c < columns; c++) {
       const n = source[c]!;
