@@ -90,20 +90,21 @@ export class FirstRuns {
     const { pipelines } = this.#lent;
     const counting = this.#counting(fresh.length);
     const waiting = new Set(fresh);
+    const began = performance.now();
     // A kernel that is refused when steps before it have written states would leave half a run behind; what takes long comes when they are dispatched.
     await pipelines.compile(fresh);
-    let last = performance.now();
-    const ended = (isNew: boolean): void => {
+    // Of the time until the last piece ended, what the steps took whose kernels were there: the rest was waiting for kernels, to be read or compiled.
+    let [last, running] = [performance.now(), 0];
+    const ended = (isNew: boolean, submitted: number): void => {
       const now = performance.now();
-      if (isNew) {
-        this.milliseconds += now - last;
-        counting();
-      }
+      if (isNew) counting();
+      else running += now - Math.max(last, submitted);
       last = now;
     };
     const pieces: Promise<void>[] = [];
     const submit = (from: number, end: number, isNew: boolean): void => {
-      const piece = this.#submit(needed, from, end, onDevice, () => ended(isNew));
+      const submitted = performance.now();
+      const piece = this.#submit(needed, from, end, onDevice, () => ended(isNew, submitted));
       piece.catch(() => {}); // waited for below
       pieces.push(piece);
     };
@@ -116,6 +117,7 @@ export class FirstRuns {
       first = step + 1;
     }
     await Promise.all(pieces);
+    this.milliseconds += last - began - running;
     this.#ready.add(needed);
     return first;
   }
