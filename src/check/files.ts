@@ -122,7 +122,7 @@ class Loader {
   #loadUser(path: string, i: Import): LoadedFile | "refused" | null {
     const text = this.read(path);
     if (text !== null && typeof text !== "string") {
-      this.session.report("import-path", { path: i.from, reason: text.refused }, i.fromSpan);
+      this.session.report("import-path", { path: i.from, reason: text.refused, atFile: true }, i.fromSpan);
       return "refused";
     }
     // A user's own folder `std` is not the library's.

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { accessSync, constants, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Read } from "../check/files.js";
-import type { SourceFile } from "../diagnostics/span.js";
+import { lineAndColumn, type SourceFile } from "../diagnostics/span.js";
 import { leftover } from "../runtime/leftovers-node.js";
 import { NOT_REGULAR, readAny, readRegular } from "../runtime/regular-node.js";
 import { importsBeside } from "../session/imports-node.js";
@@ -69,9 +69,15 @@ function decoded(bytes: Uint8Array, name: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError(`${name} is not UTF-8 text: byte ${firstInvalid(bytes)} begins no character`);
+    const at = firstInvalid(bytes);
+    const { line, column } = placeOf(bytes, at);
+    throw new UserError(`${name}:${line}:${column}: this is not UTF-8 text: byte ${at} begins no character`);
   }
 }
+
+/** Line and column of a byte, both from 1; columns count UTF-16 code units. What stands before it is UTF-8. */
+const placeOf = (bytes: Uint8Array, at: number): { readonly line: number; readonly column: number } =>
+  lineAndColumn(`${new TextDecoder("utf-8").decode(bytes.subarray(0, at))}?`, new TextDecoder("utf-8").decode(bytes.subarray(0, at)).length);
 
 /** The offset of the first byte that is no UTF-8. */
 function firstInvalid(bytes: Uint8Array): number {
@@ -122,5 +128,15 @@ export const ensureWritable = (path: string): void =>
 /** A `.mod` file under the name it was given by; what it imports from standard input is looked for in the working directory. */
 export const readSource = (path: string): SourceFile => ({ file: path === STDIN ? STDIN_NAME : path, text: readText(path) });
 
-/** Reads files that a root file imports, of its own folder only. */
-export const importReader = (root: string): Read => importsBeside(root, readRegularText);
+/** Reads files that a root file imports, of its own folder only. One that cannot be read is told where it is imported. */
+export function importReader(root: string): Read {
+  const read = importsBeside(root, readRegularText);
+  return (path) => {
+    try {
+      return read(path);
+    } catch (fault) {
+      if (!(fault instanceof UserError)) throw fault;
+      return { refused: fault.message };
+    }
+  };
+}

@@ -3,6 +3,7 @@ import { replaceSteering } from "../size/shown.js";
 import type { Diagnostic } from "./diagnostic.js";
 import type { Severity } from "./define.js";
 import { sourcesOf } from "./sources.js";
+import { shownName } from "../size/shown.js";
 import { lineAndColumn, type SourceFile, type Span } from "./span.js";
 
 export interface FormatOptions {
@@ -36,9 +37,10 @@ function formatOne(d: Diagnostic, sources: ReadonlyMap<string, string>, color: b
 
 function place(span: Span, sources: ReadonlyMap<string, string>): string {
   const text = sources.get(span.file);
-  if (text === undefined) return `${span.file}: `;
+  const file = shownName(span.file);
+  if (text === undefined) return `${file}: `;
   const { line, column } = lineAndColumn(text, span.start);
-  return `${span.file}:${line}:${column}: `;
+  return `${file}:${line}:${column}: `;
 }
 
 const TAB = "    ";

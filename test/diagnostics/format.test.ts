@@ -5,6 +5,16 @@ import { check, compile, formatDiagnostics, formatSource, parse } from "../../sr
 const unknown = "model M() {\n  forward(x: f32[B, T]) -> f32[B, T] { y }\n}\n";
 const frame = "  2 |   forward(x: f32[B, T]) -> f32[B, T] { y }\n    |                                        ^";
 
+it("spells what steers a terminal, in messages and in names of files", () => {
+  const text = 'model M(a: int = "\u202edrow\u001b[31m") { forward(x: f32[]) -> f32[] { x } }';
+  const { diagnostics, sources } = check({ file: "a\u001b[2J\u202e.mod", text }, { phase: "infer", read: () => null });
+  const told = formatDiagnostics(diagnostics, { sources });
+  expect(diagnostics.map((d) => d.code)).toEqual(["wrong-kind"]);
+  // oxlint-disable-next-line no-control-regex -- they are what is looked for
+  expect(told).not.toMatch(/[\u001b\u202e]/);
+  expect(told).toContain("\\u202edrow");
+});
+
 describe("diagnostics bring their sources along", () => {
   it("from compile and check", () => {
     for (const { diagnostics } of [compile(unknown, { file: "m.mod" }), check({ file: "m.mod", text: unknown }, { phase: "infer", read: () => null })]) {

@@ -66,10 +66,13 @@ imports it does not pass on: import it from where it is declared.
     explain: `The file named in an import could not be read. Paths are relative to the importing file and use
 forward slashes.`,
   }),
-  "import-path": code<{ readonly path: string; readonly reason: string }>({
+  "import-path": code<{ readonly path: string; readonly reason: string; /** The path is in order, the file at its end is not. */ readonly atFile?: boolean }>({
     severity: "error",
     message: ({ path, reason }) => `"${path}" cannot be imported: ${reason}`,
-    hint: () => 'write a path relative to this file, such as "./blocks.mod", or "std"',
+    hint: ({ atFile }) =>
+      atFile
+        ? "what is imported is UTF-8 text, in the folder of the file that is compiled or below it"
+        : 'write a path relative to this file, such as "./blocks.mod", or "std"',
     explain: `An import is "std" or a path that starts with "./" or "../" and stays inside the folder of the
 file that is compiled and the folders below it. Absolute paths, addresses and backslashes are
 refused, so that a model reads the same on every machine and cannot reach files it was not
