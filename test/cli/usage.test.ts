@@ -107,13 +107,25 @@ describe("files that cannot be read exit with 1", () => {
     ["none", () => join(folder.path, "none.mod"), "there is no such file"],
     ["a folder", () => folder.path, "is a folder without config.json or model.mod"],
     ["a file for a folder", () => join(folder.file("plain.mod", MODEL), "x.mod"), "its folder is not one"],
-    ["invalid UTF-8", () => folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1")), "is not UTF-8 text: byte 6 begins no character"],
-    ["an import that is not UTF-8", () => folder.file("importer.mod", `import { n } from "./latin.mod"\n${MODEL}`), "is not UTF-8 text"],
+    [
+      "invalid UTF-8",
+      () => folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1")),
+      "latin.mod:1:7: this is not UTF-8 text: byte 6 begins no character",
+    ],
   ])("%s", async (_name, make, message) => {
     const { status, stdout, stderr } = await modc(["check", make()]);
     expect(stderr).toContain(message);
     expect(stderr).not.toMatch(/^ +at /m);
     expect([status, stdout]).toEqual([1, ""]);
+  });
+
+  it("tells at the import of what is no text, and of a folder", async () => {
+    folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1"));
+    mkdirSync(join(folder.path, "sub"), { recursive: true });
+    const { status, stderr } = await modc(["check", folder.file("importer.mod", `import { n } from "./latin.mod"\nimport { m } from "./sub"\n${MODEL}`)]);
+    expect(stderr).toMatch(/importer\.mod:1:19: error\[import-path\]: "\.\/latin\.mod" cannot be imported: .*latin\.mod:1:7: this is not UTF-8 text/);
+    expect(stderr).toMatch(/importer\.mod:2:19: error\[import-path\]: "\.\/sub" cannot be imported: .*it is a folder/);
+    expect(status).toBe(1);
   });
 
   it("tells at the import of a link that leaves the folder", async () => {
