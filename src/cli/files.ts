@@ -23,15 +23,22 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ["ENAMETOOLONG", "the name is too long"],
 ]);
 
+/** Why the file system refused; null where it did not. */
+function reasonOf(cause: unknown): string | null {
+  const code = (cause as NodeJS.ErrnoException).code;
+  return code === undefined || cause instanceof UserError ? null : (REASONS.get(code) ?? code);
+}
+
 /** Runs `body`, turning what the file system refuses into a UserError. */
 function reaching<T>(what: "read" | "write", path: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (code === undefined || cause instanceof UserError) throw cause;
-    const reason = code === "ENOENT" && what === "write" ? `there is no folder ${dirname(path)}` : (REASONS.get(code) ?? code);
-    throw new UserError(`cannot ${what} ${path}: ${reason}`, null, EXIT.user, `cannot-${what}`);
+    const reason = reasonOf(cause);
+    if (reason === null) throw cause;
+    const missing = (cause as NodeJS.ErrnoException).code === "ENOENT" && what === "write";
+    const told = missing ? `there is no folder ${dirname(path)}` : reason;
+    throw new UserError(`cannot ${what} ${path}: ${told}`, null, EXIT.user, `cannot-${what}`);
   }
 }
 
@@ -53,31 +60,31 @@ export function readBytes(path: string): Uint8Array {
 
 const tooLarge = (path: string, size: number): UserError => new UserError(`${path} has ${size} bytes, modc reads up to ${MOST_BYTES}`);
 
-/** Text of a file that another file names: of a regular one, for a pipe would be waited for. */
-const readRegularText = (path: string): string =>
-  decoded(
-    reaching("read", path, () => readRegular(path, MOST_BYTES, (size) => tooLarge(path, size))),
-    path,
-  );
-
 /** Text in UTF-8; a byte-order mark is dropped. */
 export function readText(path: string): string {
-  return decoded(readBytes(path), isStdin(path) ? "standard input" : path);
+  const bytes = readBytes(path);
+  const text = decoded(bytes);
+  if (text !== null) return text;
+  const { line, column, byte } = placeOf(bytes);
+  const name = isStdin(path) ? STDIN_NAME : path;
+  throw new UserError(`${name}:${line}:${column}: this is not UTF-8 text: byte ${byte} begins no character`);
 }
 
-function decoded(bytes: Uint8Array, name: string): string {
+/** Null for what is no UTF-8. */
+function decoded(bytes: Uint8Array): string | null {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    const at = firstInvalid(bytes);
-    const { line, column } = placeOf(bytes, at);
-    throw new UserError(`${name}:${line}:${column}: this is not UTF-8 text: byte ${at} begins no character`);
+    return null;
   }
 }
 
-/** Line and column of a byte, both from 1; columns count UTF-16 code units. What stands before it is UTF-8. */
-const placeOf = (bytes: Uint8Array, at: number): { readonly line: number; readonly column: number } =>
-  lineAndColumn(`${new TextDecoder("utf-8").decode(bytes.subarray(0, at))}?`, new TextDecoder("utf-8").decode(bytes.subarray(0, at)).length);
+/** Of the first byte that is no UTF-8: line and column, both from 1; columns count UTF-16 code units. */
+function placeOf(bytes: Uint8Array): { readonly byte: number; readonly line: number; readonly column: number } {
+  const byte = firstInvalid(bytes);
+  const before = new TextDecoder("utf-8").decode(bytes.subarray(0, byte));
+  return { byte, ...lineAndColumn(before, before.length) };
+}
 
 /** The offset of the first byte that is no UTF-8. */
 function firstInvalid(bytes: Uint8Array): number {
@@ -125,18 +132,30 @@ export const ensureWritable = (path: string): void =>
     accessSync(folder, constants.W_OK);
   });
 
-/** A `.mod` file under the name it was given by; what it imports from standard input is looked for in the working directory. */
-export const readSource = (path: string): SourceFile => ({ file: path === STDIN ? STDIN_NAME : path, text: readText(path) });
+/**
+ * A `.mod` file under the name it was given by; what it imports from standard input is looked for in the working
+ * directory. What is no UTF-8 comes as U+FFFD, which the compiler refuses in its place.
+ */
+export const readSource = (path: string): SourceFile => ({
+  file: path === STDIN ? STDIN_NAME : path,
+  text: new TextDecoder("utf-8").decode(readBytes(path)),
+});
 
-/** Reads files that a root file imports, of its own folder only. One that cannot be read is told where it is imported. */
-export function importReader(root: string): Read {
-  const read = importsBeside(root, readRegularText);
-  return (path) => {
+/**
+ * Reads files that a root file imports, of its own folder only. Why one cannot be read is told where it is imported. It
+ * must be a regular file, for a pipe would be waited for.
+ */
+export const importReader = (root: string): Read =>
+  importsBeside(root, (path) => {
     try {
-      return read(path);
-    } catch (fault) {
-      if (!(fault instanceof UserError)) throw fault;
-      return { refused: fault.message };
+      const bytes = readRegular(path, MOST_BYTES, (size) => tooLarge("it", size));
+      const text = decoded(bytes);
+      if (text !== null) return text;
+      const { line, column, byte } = placeOf(bytes);
+      return { refused: `byte ${byte}, at its line ${line}, column ${column}, is not UTF-8` };
+    } catch (cause) {
+      const refused = cause instanceof UserError ? cause.message : reasonOf(cause);
+      if (refused === null) throw cause;
+      return { refused };
     }
-  };
-}
+  });

@@ -28,7 +28,10 @@ export function diagnose<C extends Code>(code: C, data: DataOf<C>, span: Span, n
 
 const MAX_LENGTH = 1000;
 
-/** Names and strings of a source may be as long as the file, and hold what steers a terminal: what nobody reads is left out, the rest is spelled. */
+/**
+ * Names and strings of a source may be as long as the file, and hold what steers a terminal: what nobody reads is left
+ * out, the rest is spelled.
+ */
 const readable = (text: string): string => escapeText(text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH - 100)} … ${text.slice(-90)}` : text);
 
 /** At most this many errors are kept, and as many warnings: past it a file is beyond reading. Warnings never crowd out an error. */

@@ -7,7 +7,7 @@ import type { Read } from "../check/files.js";
  * Reads files that a root file imports, by their path relative to its folder: null where there is none. Files whose real path leaves that folder
  * are refused, links included.
  */
-export function importsBeside(root: string, readText: (path: string) => string): Read {
+export function importsBeside(root: string, readText: (path: string) => Exclude<ReturnType<Read>, null>): Read {
   const folder = dirname(resolve(root));
   return (path) => {
     const full = join(folder, path);

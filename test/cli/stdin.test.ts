@@ -34,6 +34,10 @@ describe("- is standard input", () => {
   });
 
   it("must be text where text is read", async () => {
-    expect((await run(["check", "-"], { stdin: Uint8Array.of(0x61, 0xff) })).stderr).toContain("standard input is not UTF-8 text: byte 1 begins no character");
+    const stdin = Uint8Array.of(0x61, 0xff);
+    const { stdout, stderr } = await run(["check", "-"], { stdin });
+    expect([stdout, stderr]).toEqual(["<stdin>: 1 error, no warnings\n", expect.stringContaining("<stdin>:1:2: error[not-text]")]);
+    expect(JSON.parse((await run(["check", "-", "--json"], { stdin })).stdout)).toMatchObject({ exit: 1, file: "<stdin>" });
+    expect((await run(["generate", "examples/tiny.mod", "--prompt", "-"], { stdin })).stderr).toContain("<stdin>:1:2: this is not UTF-8 text");
   });
 });

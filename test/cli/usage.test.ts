@@ -107,11 +107,6 @@ describe("files that cannot be read exit with 1", () => {
     ["none", () => join(folder.path, "none.mod"), "there is no such file"],
     ["a folder", () => folder.path, "is a folder without config.json or model.mod"],
     ["a file for a folder", () => join(folder.file("plain.mod", MODEL), "x.mod"), "its folder is not one"],
-    [
-      "invalid UTF-8",
-      () => folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1")),
-      "latin.mod:1:7: this is not UTF-8 text: byte 6 begins no character",
-    ],
   ])("%s", async (_name, make, message) => {
     const { status, stdout, stderr } = await modc(["check", make()]);
     expect(stderr).toContain(message);
@@ -119,12 +114,20 @@ describe("files that cannot be read exit with 1", () => {
     expect([status, stdout]).toEqual([1, ""]);
   });
 
+  it("tells of invalid UTF-8 in its place", async () => {
+    const { status, stdout, stderr } = await modc(["check", folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1"))]);
+    expect(stderr).toContain("latin.mod:1:7: error[not-text]: the file is not text: it contains bytes that are not UTF-8");
+    expect([status, stdout]).toEqual([1, expect.stringMatching(/latin\.mod: 1 error, no warnings\n$/)]);
+    const json = await modc(["check", "--json", join(folder.path, "latin.mod")]);
+    expect(JSON.parse(json.stdout)).toMatchObject({ exit: 1, errors: 1, diagnostics: [{ span: { start: 6, from: { line: 1, column: 7 } } }] });
+  });
+
   it("tells at the import of what is no text, and of a folder", async () => {
     folder.file("latin.mod", Buffer.from("// caf\u00e9\n", "latin1"));
     mkdirSync(join(folder.path, "sub"), { recursive: true });
     const { status, stderr } = await modc(["check", folder.file("importer.mod", `import { n } from "./latin.mod"\nimport { m } from "./sub"\n${MODEL}`)]);
-    expect(stderr).toMatch(/importer\.mod:1:19: error\[import-path\]: "\.\/latin\.mod" cannot be imported: .*latin\.mod:1:7: this is not UTF-8 text/);
-    expect(stderr).toMatch(/importer\.mod:2:19: error\[import-path\]: "\.\/sub" cannot be imported: .*it is a folder/);
+    expect(stderr).toMatch(/importer\.mod:1:19: error\[import-path\]: "\.\/latin\.mod" cannot be imported: byte 6, at its line 1, column 7, is not UTF-8/);
+    expect(stderr).toMatch(/importer\.mod:2:19: error\[import-path\]: "\.\/sub" cannot be imported: it is a folder/);
     expect(status).toBe(1);
   });
 

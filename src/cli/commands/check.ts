@@ -8,6 +8,7 @@ import { parse } from "../../syntax/parse.js";
 import { EXIT, type ExitCode } from "../exit.js";
 import { diagnosticJson, showDiagnostics } from "../diagnostics.js";
 import { compileOptions, type ModelFlags } from "../frontend.js";
+import { STDIN, STDIN_NAME } from "../files.js";
 import { readModel } from "../model-file.js";
 import { out, outJson } from "../terminal.js";
 
@@ -75,13 +76,22 @@ function report(
 ): ExitCode {
   const errors = found.filter((d) => d.severity === "error").length;
   const warnings = found.filter((d) => d.severity === "warning").length;
-  if (flags.json) outJson({ file, errors, warnings, diagnostics: found.map((d) => diagnosticJson(d, sources.values())) });
+  const exit = errors === 0 ? EXIT.fine : EXIT.user;
+  const name = file === STDIN ? STDIN_NAME : file;
+  if (flags.json)
+    outJson({
+      ...(exit === EXIT.fine ? {} : { exit }), // as other faults are told
+      file: name,
+      errors,
+      warnings,
+      diagnostics: found.map((d) => diagnosticJson(d, sources.values())),
+    });
   else {
     showDiagnostics(found, [...sources.values()]);
     const what = library ? "a library without a model" : checked.join(", ");
-    out(`${file}: ${errors === 0 ? what : ""}${errors === 0 ? ": " : ""}${count(errors, "error")}, ${count(warnings, "warning")}`);
+    out(`${name}: ${errors === 0 ? what : ""}${errors === 0 ? ": " : ""}${count(errors, "error")}, ${count(warnings, "warning")}`);
   }
-  return errors === 0 ? EXIT.fine : EXIT.user;
+  return exit;
 }
 
 const count = (n: number, what: string): string => `${n === 0 ? "no" : n} ${what}${n === 1 ? "" : "s"}`;

@@ -66,7 +66,12 @@ imports it does not pass on: import it from where it is declared.
     explain: `The file named in an import could not be read. Paths are relative to the importing file and use
 forward slashes.`,
   }),
-  "import-path": code<{ readonly path: string; readonly reason: string; /** The path is in order, the file at its end is not. */ readonly atFile?: boolean }>({
+  "import-path": code<{
+    readonly path: string;
+    readonly reason: string;
+    /** The path is in order, the file at its end is not. */
+    readonly atFile?: boolean;
+  }>({
     severity: "error",
     message: ({ path, reason }) => `"${path}" cannot be imported: ${reason}`,
     hint: ({ atFile }) =>
