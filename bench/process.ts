@@ -1,6 +1,9 @@
 // The other end of a peer's process.
 import { fork, type ChildProcess } from "node:child_process";
+import { rmSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
 import type { GenerateReply, GenerateRequest } from "./generating/protocol.js";
 import type { PeerName, Reply as BlockReply, Request as BlockRequest } from "./protocol.js";
 import type { TrainReply, TrainRequest } from "./training/protocol.js";
@@ -8,7 +11,21 @@ import type { TrainReply, TrainRequest } from "./training/protocol.js";
 type Request = BlockRequest | TrainRequest | GenerateRequest;
 type Reply = BlockReply | TrainReply | GenerateReply;
 
-const worker = fileURLToPath(new URL("worker.ts", import.meta.url));
+const worker = builtWorker();
+
+/**
+ * The process of a peer translated beforehand, beside links to the modules of the build, as users run them: what is translated while the clock runs would be most of a first run. It lies where
+ * the packages of the bench are found.
+ */
+function builtWorker(): string {
+  const here = fileURLToPath(new URL(".", import.meta.url));
+  const to = join(here, "node_modules", ".modc-bench");
+  const sources = ["*.ts", "peers/*.ts", "generating/*.ts", "training/*.ts"].map((name) => join(here, name));
+  buildSync({ entryPoints: sources, outbase: here, outdir: join(to, "bench"), format: "esm", target: "es2022", logLevel: "error" });
+  rmSync(join(to, "src"), { force: true });
+  symlinkSync(join(here, "..", "dist", "src"), join(to, "src"), "junction");
+  return join(to, "bench", "worker.js");
+}
 
 /** Longer than anything measured here takes. */
 const PATIENCE = 10 * 60_000;
@@ -28,7 +45,6 @@ export class PeerProcess {
   constructor(name: PeerName, env: Readonly<Record<string, string>> = {}) {
     this.name = name;
     this.#child = fork(worker, [name], {
-      execArgv: ["--import", "tsx"],
       serialization: "advanced",
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
