@@ -18,11 +18,16 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
   const computed = routed.map(({ path, tokens }) => `${path} ${percent(tokens, all!.tokens)}`);
   return [
     ...(generatedTokens === 0 ? [] : wrap("time    ", speed, ", ", width)),
-    ...(computed.length === 0 || all!.tokens === 0 ? [] : wrap(`layers  of ${plural(all!.tokens, "token")}: `, computed, ", ", width)),
+    ...(computed.length === 0 || all!.tokens === 0 || generatedTokens === 0 ? [] : wrap(`layers  of ${plural(all!.tokens, "token")}: `, computed, ", ", width)),
     ...(flops === null
       ? []
       : [`work    ${operations(flops.own)} a generated token, ${percent(flops.own, flops.dense)} of the ${operations(flops.dense)} with nothing skipped`]),
-    `cache   ${formatBytes(cache.used)}, ${percent(cache.used, cache.dense)} of the ${formatBytes(cache.dense)} with nothing skipped; ${formatBytes(cache.allocated)} set aside`,
+    // A model may keep nothing of the tokens before.
+    ...(cache.dense === 0 && cache.allocated === 0
+      ? []
+      : [
+          `cache   ${formatBytes(cache.used)}, ${percent(cache.used, cache.dense)} of the ${formatBytes(cache.dense)} with nothing skipped; ${formatBytes(cache.allocated)} set aside`,
+        ]),
   ];
 }
 

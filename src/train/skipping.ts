@@ -39,8 +39,12 @@ export function unskipping(shares: { readonly [R in Rule]?: Shares }): readonly 
 export function unskippingText(found: readonly Unskipping[]): string | null {
   if (found.length === 0) return null;
   const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
-  const each = found.slice(0, 4).map(({ path, causal, topK }) => `${path} ${percent(causal)} of the tokens, not ${percent(topK)}`);
+  const each = found.slice(0, 4).map(({ path, causal, topK }, i) => {
+    const first = i === 0;
+    const kept = `${path}${first ? " keeps" : ""} ${percent(causal)}${first ? " of the tokens by the causal rule, as the model generates," : ""}`;
+    return `${kept}${first ? "" : ","} where top-k keeps ${percent(topK)}`;
+  });
   const more = found.length > each.length ? `; and so do ${found.length - each.length} more` : "";
   const what = found.every(({ causal }) => causal > 0.995) ? "keep every token" : "keep most of what they should skip";
-  return `predictors still ${what}: by the causal rule, as the model generates, ${found.length === 1 ? "a layer computes" : "layers compute"} ${each.join("; ")}${more}`;
+  return `predictors still ${what}: ${each.join("; ")}${more}`;
 }

@@ -97,7 +97,7 @@ describe("predictors that have not learned to skip", () => {
   it("are named when the run ends, in the log and in the report", async () => {
     const { output, events } = await run("capacity=100%@0,12.5%@8", { keeps: 1 });
     const said =
-      "predictors still keep every token: by the causal rule, as the model generates, layers compute layers.1 100.0% of the tokens, not 12.5%; layers.3 100.0% of the tokens, not 12.5%";
+      "predictors still keep every token: layers.1 keeps 100.0% of the tokens by the causal rule, as the model generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%";
     expect(events.slice(-2)).toMatchObject([{ kind: "warning", step: 20, message: said }, { kind: "end" }]);
     const logged: unknown[] = [];
     for await (const entry of readLog(join(output, "log.jsonl"))) if (entry.kind === "warning") logged.push(entry["message"]);
@@ -109,7 +109,9 @@ describe("predictors that have not learned to skip", () => {
   it("are those that skip less than half of what they should", () => {
     const found = unskipping({ "top-k": { a: 0.125, b: 0.125, c: 0.98 }, causal: { a: 0.57, b: 0.55, c: 1 } });
     expect(found).toEqual([{ path: "a", causal: 0.57, topK: 0.125 }]);
-    expect(unskippingText(found)).toContain("keep most of what they should skip: by the causal rule, as the model generates, a layer computes a 57.0% of");
+    expect(unskippingText(found)).toContain(
+      "keep most of what they should skip: a keeps 57.0% of the tokens by the causal rule, as the model generates, where",
+    );
     expect(unskipping({ "top-k": { a: 0.125 } })).toEqual([]);
     expect(unskippingText([])).toBeNull();
   });
@@ -123,11 +125,11 @@ describe("the line of a validation", () => {
   const event = { kind: "validation", step: 4, byRule, live: { capacity: 0.125 }, counts: true, loss: 1, bitsPerByte: 1.5, best: true, passage: null } as const;
 
   it("tells what each rule computes, and what keeps it from being compared", () => {
-    const computed = "loss 1.0000, 3.000 bits/byte by top-k (12.5% computed), 1.500 bits/byte by the causal rule (75.0% computed)";
+    const computed = "loss 2.0000 by top-k (3.000 bits/byte, 12.5% computed), 1.0000 by the causal rule, which decides (1.500 bits/byte, 75.0% computed)";
     expect(validationText(event)).toBe(`${computed}, the best so far`);
     expect(validationText({ ...event, best: false })).toBe(computed);
     expect(validationText({ ...event, best: false, counts: false })).toBe(`${computed}; not compared while it changes: capacity 0.125`);
     const dense = { "top-k": { loss: 1, tokens: 9, shares: {} } };
-    expect(validationText({ ...event, byRule: dense, best: false })).toBe("loss 1.0000, 1.500 bits/byte");
+    expect(validationText({ ...event, byRule: dense, best: false })).toBe("loss 1.0000 (1.500 bits/byte)");
   });
 });
