@@ -55,35 +55,20 @@ export interface Checked {
 export function check(root: SourceFile, options: CheckOptions): Checked {
   const session = new Session(options.phase, (file) => file !== root.file && librarySources.has(file));
   const sources: SourceFile[] = [];
-  const allows: Allow[] = [];
   let model: Model | null = null;
   try {
     const files = loadFiles(session, root, options.read, sources);
-    for (const { tree, library } of files.all) if (!library) for (const allow of tree.allows) allows.push(allow);
     if (!files.broken) model = checkModel(session, files, options, sources);
   } catch (fault) {
     // A limit was passed; that is reported already.
     if (!(fault instanceof Halt)) throw fault;
   }
-  const { kept, used } = silence(session.diagnostics, allows);
   return {
     model: session.hasErrors ? null : model,
-    diagnostics: withSources(kept, sources),
+    diagnostics: withSources(session.diagnostics, sources),
     sources,
-    allows: allows.map((a) => ({ ...a, used: used.has(a) })),
+    allows: session.allows,
   };
-}
-
-/** Takes away the warnings that are allowed. */
-function silence(found: readonly Diagnostic[], allows: readonly Allow[]): { readonly kept: readonly Diagnostic[]; readonly used: ReadonlySet<Allow> } {
-  const used = new Set<Allow>();
-  const kept = found.filter(({ severity, code, span }) => {
-    if (severity !== "warning") return true;
-    const by = allows.filter((a) => a.code === code && a.covers.file === span.file && a.covers.start <= span.start && span.start <= a.covers.end);
-    for (const a of by) used.add(a);
-    return by.length === 0;
-  });
-  return { kept, used };
 }
 
 function checkModel(session: Session, files: Files, options: CheckOptions, sources: SourceFile[]): Model | null {

@@ -57,6 +57,7 @@ class Loader {
   load(path: string, source: SourceFile): LoadedFile {
     this.sources.push(source);
     const { file: tree, diagnostics } = parse(source);
+    this.session.allow(tree.allows);
     for (const d of diagnostics) this.session.add(d);
     if (diagnostics.some((d) => d.severity === "error")) this.broken = true;
     return this.#link(path, tree, false);

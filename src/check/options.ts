@@ -3,6 +3,7 @@ import type { Span } from "../diagnostics/span.js";
 import type { Block, Param } from "../syntax/ast.js";
 import type { Any } from "./context.js";
 import { namesOf } from "./instantiate.js";
+import { isNode } from "./nodes.js";
 import type { Session } from "./session.js";
 import { nearest } from "./suggest.js";
 
@@ -74,9 +75,6 @@ function usesOf(block: Block, names: ReadonlySet<string>): ReadonlyMap<string, r
   for (const found of uses.values()) found.reverse();
   return uses;
 }
-
-/** Nodes of the tree and lists of them. Marked boundary: the walk looks at every node alike, by the fields that all kinds have. */
-const isNode = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null;
 
 function literalBeside(a: unknown, b: unknown): { readonly name: string; readonly literal: string } | null {
   if (!isNode(a) || !isNode(b) || a["kind"] !== "name" || typeof a["name"] !== "string") return null;

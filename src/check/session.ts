@@ -2,7 +2,7 @@
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import { diagnose, Diagnostics, type Diagnostic, type Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
-import type { Const } from "../syntax/ast.js";
+import type { Allow, Const } from "../syntax/ast.js";
 import type { Any } from "./context.js";
 import { MAX_EVALUATIONS, MAX_NESTING } from "./limits.js";
 import type { Phase } from "./model.js";
@@ -22,9 +22,16 @@ export interface Counted {
   readonly times: number;
 }
 
+interface AllowUse {
+  readonly allow: Allow;
+  used: boolean;
+}
+
 export class Session {
   readonly #bag = new Diagnostics();
   readonly #places = new Set<string>();
+  /** By code and file. */
+  readonly #allows = new Map<string, AllowUse[]>();
   #evaluations = 0;
   #nesting = 0;
   /** Spans of the calls being unrolled and the instances being made. */
@@ -72,8 +79,35 @@ export class Session {
   add(diagnostic: Diagnostic): void {
     const shift = this.shifts.get(diagnostic.span.file) ?? 0;
     const { span } = diagnostic;
-    this.#bag.add(shift === 0 ? diagnostic : { ...diagnostic, span: { ...span, start: Math.max(0, span.start - shift), end: Math.max(0, span.end - shift) } });
+    const shown = shift === 0 ? diagnostic : { ...diagnostic, span: { ...span, start: Math.max(0, span.start - shift), end: Math.max(0, span.end - shift) } };
+    if (this.#isAllowed(shown)) return; // before it is counted: what is silenced crowds out nothing
+    this.#bag.add(shown);
     if (this.#bag.full) throw new Halt();
+  }
+
+  /** From now on, warnings that these cover are silenced. */
+  allow(allows: readonly Allow[]): void {
+    for (const allow of allows) {
+      const key = `${allow.code} ${allow.covers.file}`;
+      const others = this.#allows.get(key);
+      if (others) others.push({ allow, used: false });
+      else this.#allows.set(key, [{ allow, used: false }]);
+    }
+  }
+
+  #isAllowed({ severity, code, span }: Diagnostic): boolean {
+    if (severity !== "warning") return false;
+    let allowed = false;
+    for (const found of this.#allows.get(`${code} ${span.file}`) ?? []) {
+      const { start, end } = found.allow.covers;
+      if (start <= span.start && span.start <= end) allowed = found.used = true;
+    }
+    return allowed;
+  }
+
+  /** All of them, and whether each silenced a warning so far. */
+  get allows(): readonly (Allow & { readonly used: boolean })[] {
+    return [...this.#allows.values()].flat().map(({ allow, used }) => ({ ...allow, used }));
   }
 
   /** Reports that a limit is passed, and stops the check. `most` is what comes most often among what was counted. */

@@ -1,6 +1,7 @@
 // Warns of weights and sub-blocks that no function mentions, in whatever phase: a look at the text, so it holds for every instance.
 import type { Block, Member } from "../syntax/ast.js";
 import type { LoadedFile } from "./files.js";
+import { isNode } from "./nodes.js";
 import type { Session } from "./session.js";
 
 /** In all blocks of the user's files but those to skip. What another block reads as `inner.name` is read. */
@@ -43,6 +44,3 @@ function mentions(root: unknown, found: Set<string>, kind: "name" | "member"): v
     for (const child of Object.values(node)) if (isNode(child)) todo.push(child);
   }
 }
-
-/** Nodes of the tree and lists of them. Marked boundary: the walk looks at every node alike, by the fields that all kinds have. */
-const isNode = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null;

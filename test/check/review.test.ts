@@ -28,6 +28,12 @@ describe("`@allow`", () => {
     expect(codes(model(`  weight v: f32[4]\n  // ${WHY}\n  weight w: f32[4]\n  weight u: f32[4]`))).toEqual(["unread-weight", "unread-weight"]);
   });
 
+  it("leaves room for other warnings, however many it silences", () => {
+    const meant = Array.from({ length: 150 }, (_, i) => `  // ${WHY}\n  weight w${i}: f32[4]`).join("\n");
+    expect(codes(model(`${meant}\n  weight other: f32[4]`))).toEqual(["unread-weight"]);
+    expect(unusedAllows([reviewed(model(meant))])).toEqual([]);
+  });
+
   it("is no part of the documentation", () => {
     const { file } = parse({ file: "t.mod", text: `/// A number.\n/// ${WHY}\nconst a = 1\n` });
     expect(file.declarations[0]?.doc).toBe("A number.");
