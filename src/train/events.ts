@@ -46,4 +46,11 @@ export type TrainEvent =
     }
   | { readonly kind: "checkpoint"; readonly step: number; readonly path: string; readonly best: boolean; readonly position: DataPosition }
   | { readonly kind: "warning"; readonly step: number; readonly message: string }
-  | { readonly kind: "end"; readonly step: number; readonly reason: "finished" | "interrupted"; readonly checkpoint: string | null };
+  | {
+      readonly kind: "end";
+      readonly step: number;
+      readonly reason: "finished" | "interrupted";
+      readonly checkpoint: string | null;
+      /** The page with the run's curves; null: it could not be written, or nothing was done that it would show. */
+      readonly report: string | null;
+    };

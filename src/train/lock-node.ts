@@ -23,9 +23,8 @@ const FRESH = ".lock-";
 
 /**
  * Takes a run's folder, which it makes where it is missing, for this process; returns what gives it back. A lock whose
- * process is gone is taken over, by one process however many try. Throws TrainError where another has it, or might: of
- * a
- * process on another machine it cannot be told.
+ * process is gone is taken over, by one process however many try. Throws TrainError where another has it, or might:
+ * of a process on another machine it cannot be told.
  */
 export async function lockFolder(path: string): Promise<() => Promise<void>> {
   const entry = printOwner(newOwner());

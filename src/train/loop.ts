@@ -110,7 +110,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
     await ended(ahead);
   }
   if (stopped() && saved !== place.step) yield await save(null, false);
-  yield { kind: "end", step: place.step, reason: place.step < steps ? "interrupted" : "finished", checkpoint: last };
+  yield { kind: "end", step: place.step, reason: place.step < steps ? "interrupted" : "finished", checkpoint: last, report: null };
 }
 
 /** A step that the device was given. */

@@ -1,7 +1,7 @@
 // The report of a run from its log, read as a stream: however long the run was, each curve has a few hundred points.
 import type { Passage } from "./events.js";
 import { readLog, type LogEntry } from "./log-node.js";
-import { renderReport, type Curve, type Validated } from "./report/report.js";
+import { renderReport, type Curve, type ReportedValidation } from "./report/report.js";
 import type { TrainSettings } from "./settings.js";
 import { IN_FLIGHT, type Rule } from "./types.js";
 
@@ -25,7 +25,7 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
   const speed = new Speed(settings.steps);
   const live = new Map<string, Gathered>();
   const agreement = new Map<string, Gathered>();
-  const validations: Validated[] = [];
+  const validations: ReportedValidation[] = [];
   const recent: Timed[] = [];
   let [step, tokens, seconds, computedShare] = [0, 0, 0, 1];
   let passage: Passage | null = null;
@@ -154,7 +154,7 @@ class Gathered {
   }
 }
 
-function validated(entry: LogEntry): Validated {
+function validated(entry: LogEntry): ReportedValidation {
   const perNat = numberOf(entry["bitsPerByte"]) / numberOf(entry["loss"]);
   const rules = Object.entries(recordOf(entry["rules"])).filter((r): r is [Rule, unknown] => r[0] === "top-k" || r[0] === "causal");
   return {

@@ -26,8 +26,8 @@ export interface TrainResult {
   /** Folders of checkpoints, which `weights` takes; null: none was written, none is the best. */
   readonly checkpoint: string | null;
   readonly best: (Validated & { readonly checkpoint: string }) | null;
-  /** The page with its curves. */
-  readonly report: string;
+  /** The page with its curves; null: there is none. */
+  readonly report: string | null;
   /** Of the last step; null: none was done. */
   readonly loss: number | null;
   readonly bitsPerByte: number | null;
@@ -79,7 +79,7 @@ export class Outcome {
       steps: this.#begin?.steps ?? 0,
       checkpoint: this.#end?.checkpoint ?? null,
       best: this.#best,
-      report: `${output}/report.html`,
+      report: this.#end?.report ?? null,
       loss: this.#step?.metrics.loss ?? null,
       bitsPerByte: this.#step?.bitsPerByte ?? null,
       validation: this.#validation && validatedBy(this.#validation),

@@ -1,4 +1,5 @@
 // A whole run of training: the text, the trainer, the loop, and what it leaves in its folder.
+import { existsSync } from "node:fs";
 import type { Program, ProgramWeight } from "../program/program.js";
 import type { Words } from "../runtime/index.js";
 import { lockFolder } from "./lock-node.js";
@@ -224,7 +225,7 @@ async function* recorded(opened: Opened): AsyncGenerator<TrainEvent, void, undef
     const due = event.kind === "end" ? stepped : event.kind === "validation" && performance.now() >= next;
     const failed = due ? await report(event.kind === "end" && event.reason === "finished") : null;
     if (failed !== null) yield await warning(event.step, failed);
-    yield event;
+    yield event.kind === "end" ? { ...event, report: failed === null && existsSync(run.report) ? run.report : null } : event;
   }
 }
 

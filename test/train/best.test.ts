@@ -1,11 +1,12 @@
 // Which checkpoint of a run is the best where a live parameter changes: none before it has the value that it keeps; and
 // what is said where predictors have not learned to skip.
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { validationText } from "../../src/cli/train-progress.js";
 import type { TrainEvent } from "../../src/train/events.js";
 import { readLog } from "../../src/train/log-node.js";
+import { Outcome } from "../../src/train/result.js";
 import { bestLoss, openRunFolder } from "../../src/train/run-folder-node.js";
 import { trainModel } from "../../src/train/run-node.js";
 import { settledFrom } from "../../src/train/settings.js";
@@ -90,6 +91,19 @@ describe("the best checkpoint", () => {
     ["capacity=100%@0,50%@30\nother=1@10,2@50%", 100],
   ])("follows the schedules %j from step %d on", (live, step) => {
     expect(settledFrom({ live, steps: 200 })).toBe(step);
+  });
+});
+
+describe("the report", () => {
+  it("is named where it was written, and only there", async () => {
+    const { output, events } = await run("");
+    expect(events.at(-1)).toMatchObject({ kind: "end", report: join(output, "report.html") });
+    mkdirSync(join(folder.path, `run-${made}`, "report.html"), { recursive: true }); // of the next run: in the way
+    const other = await run("");
+    expect(warnings(other.events)).toContainEqual(expect.stringContaining("report.html"));
+    const outcome = new Outcome();
+    for (const event of other.events) outcome.add(event);
+    expect(outcome.result(other.output)).toMatchObject({ reason: "finished", report: null });
   });
 });
 

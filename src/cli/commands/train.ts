@@ -194,5 +194,5 @@ function report(result: TrainResult, json: boolean): void {
   out(`${output}: ${reason} at step ${step} of ${steps}${validated}`);
   if (checkpoint !== null) out(`${checkpoint}: the last checkpoint${reason === "finished" ? "" : "; --resume goes on from it"}`);
   if (best !== null && best.checkpoint !== checkpoint) out(`${best.checkpoint}: the best: ${validationText(best)}`);
-  out(`${result.report}: the report`);
+  if (result.report !== null) out(`${result.report}: the report`);
 }

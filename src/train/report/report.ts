@@ -12,7 +12,8 @@ export interface Curve {
   readonly points: readonly { readonly x: number; readonly y: number; readonly low: number; readonly high: number }[];
 }
 
-export interface Validated {
+/** A validation as the page shows it. */
+export interface ReportedValidation {
   readonly step: number;
   /** Whether it could be the best: live parameters had the values that they keep. */
   readonly counts: boolean;
@@ -40,7 +41,7 @@ export interface ReportData {
   readonly live: ReadonlyMap<string, Curve>;
   /** Of each predictor. */
   readonly agreement: ReadonlyMap<string, Curve>;
-  readonly validations: readonly Validated[];
+  readonly validations: readonly ReportedValidation[];
   readonly passage: Passage | null;
   /** Texts of the passage's tokens. */
   readonly shown: readonly string[];
@@ -87,7 +88,7 @@ ${sections.filter((s) => s !== "").join("\n")}
 }
 
 /** What the last validation says of predictors that have not learned to skip. */
-function warning({ shares, counts }: Validated): string {
+function warning({ shares, counts }: ReportedValidation): string {
   const text = counts ? unskippingText(unskipping(Object.fromEntries(shares))) : null;
   return text === null ? "" : `<p class="warning">${escape(text)}</p>`;
 }
@@ -167,7 +168,7 @@ function smallCharts(data: ReportData): readonly string[] {
 const wholePercent = (share: number): string => `${Number((100 * share).toPrecision(3))}%`;
 
 /** Over the validations, by the rule that decides. */
-function shareSeries(validations: readonly Validated[]): readonly Series[] {
+function shareSeries(validations: readonly ReportedValidation[]): readonly Series[] {
   const shares = validations.map((v) => ({ x: v.step, of: v.shares.get("causal") ?? v.shares.get("top-k") ?? {} }));
   const paths = Object.keys(shares.at(-1)?.of ?? {}).slice(0, COLORS.length);
   return paths.map((path, i) => ({
