@@ -1,6 +1,6 @@
 // A model on a text under its rules: for commands that tell its loss, or how it routes.
 import { randomBytes } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { batchesOf } from "../train/batches.js";
@@ -19,7 +19,7 @@ import { dataIn } from "./data.js";
 import type { DeviceFlags } from "./device.js";
 import { EXIT, UserError } from "./exit.js";
 import { onDevice } from "./execute.js";
-import { STDIN } from "./files.js";
+import { makePrivateFolder, STDIN } from "./files.js";
 import { compileFile, type ModelFlags } from "./frontend.js";
 import { expectWeights, modelText, withFolder } from "./model-file.js";
 import { Progress, say } from "./terminal.js";
@@ -34,6 +34,8 @@ export interface EvaluationFlags extends Pick<ModelFlags, "set" | "model">, Devi
   readonly rule?: Rule;
   readonly batch?: string;
   readonly length?: string;
+  /** Of a run: how long the windows are where no length is given and the model allows it. */
+  readonly ownContext?: number;
   readonly validation?: string;
   readonly windows?: string;
   readonly seed?: string;
@@ -59,7 +61,10 @@ export async function evaluateRules(file: string, given: EvaluationFlags, observ
   const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);
   const most = flags.windows === undefined ? 0 : wholeNumber("--windows", flags.windows, 0, 1e9);
   const model = await checkedModel(await modelText(file), flags);
-  const context = flags.length === undefined ? usualContext(model.bound) : wholeNumber("--length", flags.length, 1, 1e9);
+  const context =
+    flags.length === undefined
+      ? Math.min(flags.ownContext ?? usualContext(model.bound), model.bound ?? Infinity)
+      : wholeNumber("--length", flags.length, 1, 1e9);
   if (model.bound !== null && context > model.bound) throw new UserError(`--length ${context}: ${model.run.name} allows ${model.bound}`);
   if (flags.weights === undefined) say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);
   await expectFittingWeights(model.run, flags.weights ?? null);
@@ -87,7 +92,7 @@ async function openedOnce(flags: EvaluationFlags): Promise<Corpus> {
     gone();
   };
   try {
-    mkdirSync(cache, { mode: 0o700 });
+    makePrivateFolder(cache);
     const corpus = await openCorpus({
       data: dataIn(cache, flags.data, flags.field),
       ...(flags.tokenizer === undefined ? {} : { tokenizer: flags.tokenizer }),

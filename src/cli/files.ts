@@ -1,7 +1,21 @@
 // Reading and writing files for the commands, with one sentence for whatever goes wrong.
 import { randomBytes } from "node:crypto";
-import { accessSync, constants, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  type Stats,
+} from "node:fs";
+import { dirname, isAbsolute, sep } from "node:path";
 import type { Read } from "../check/files.js";
 import { lineAndColumn, type SourceFile } from "../diagnostics/span.js";
 import { leftover } from "../runtime/leftovers-node.js";
@@ -103,18 +117,57 @@ function firstInvalid(bytes: Uint8Array): number {
 /** The path in what is a text or `@path`; `-` is standard input in both. Null for a text. */
 export const pathIn = (text: string): string | null => (text === STDIN ? STDIN : text.startsWith("@") ? text.slice(1) : null);
 
-/** Writes beside the place first, and renames, so that what was there stays whole where this does not come to its end. What is no file, such as a pipe, is written to as it is. */
-export const writeText = (path: string, text: string): void =>
+/** Where what is written to a path goes. */
+interface Place {
+  /** The file itself, wherever links lead to it. */
+  readonly path: string;
+  readonly folder: string;
+  /** What is there now. */
+  readonly before: Stats | null;
+  /** Whether it is written as it is: a pipe or a device, or a file that has other names, which would keep the old text. */
+  readonly asItIs: boolean;
+}
+
+/** Where a link leads that leads to nothing yet. */
+function endOfLinks(path: string): string {
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return path;
+  const target = readlinkSync(path);
+  return endOfLinks(isAbsolute(target) ? target : `${realpathSync(dirname(path))}${sep}${target}`); // not shortened: `..` behind a link leads elsewhere than its text says
+}
+
+/** Changes nothing. Throws where nothing could be put there. */
+function placeOf(path: string): Place {
+  const before = statSync(path, { throwIfNoEntry: false }) ?? null;
+  const place = before === null ? endOfLinks(path) : before.isFile() ? realpathSync(path) : path;
+  const folder = dirname(place);
+  const fail = (why: string): never => {
+    throw new UserError(`cannot write ${path}: ${why}`, null, EXIT.user, "cannot-write");
+  };
+  if (before?.isDirectory()) fail(REASONS.get("EISDIR")!);
+  const above = statSync(folder, { throwIfNoEntry: false }) ?? fail(`there is no folder ${folder}`);
+  if (!above.isDirectory()) fail(REASONS.get("ENOTDIR")!);
+  const asItIs = before !== null && (!before.isFile() || before.nlink > 1);
+  if (before) accessSync(place, constants.W_OK);
+  if (!asItIs) accessSync(folder, constants.W_OK);
+  return { path: place, folder, before, asItIs };
+}
+
+/**
+ * Writes beside the place first, and renames, so that what was there stays whole where this does not come to its end. The file keeps its mode, its owner and its group;
+ * where it cannot, and where it is one of several names or no file, such as a pipe, it is written as it is.
+ */
+export const writeText = (path: string, text: string | Uint8Array): void =>
   reaching("write", path, () => {
-    const before = statSync(path, { throwIfNoEntry: false });
-    if (before?.isFile() === false) return writeFileSync(path, text);
-    const place = before ? realpathSync(path) : path;
-    const fresh = `${place}.${randomBytes(6).toString("hex")}.tmp`;
+    const place = placeOf(path);
+    if (place.asItIs) return writeFileSync(place.path, text);
+    const fresh = `${place.path}.${randomBytes(6).toString("hex")}.tmp`;
     const gone = leftover(fresh);
     try {
-      if (before) accessSync(place, constants.W_OK);
-      writeFileSync(fresh, text, { flag: "wx", mode: before?.mode ?? 0o666 });
-      renameSync(fresh, place);
+      writeFileSync(fresh, text, { flag: "wx", mode: place.before ? place.before.mode & 0o777 : 0o666 });
+      if (place.before && !keeps(fresh, place.before)) {
+        writeFileSync(place.path, text);
+        rmSync(fresh);
+      } else renameSync(fresh, place.path);
     } catch (fault) {
       rmSync(fresh, { force: true });
       throw fault;
@@ -123,14 +176,27 @@ export const writeText = (path: string, text: string): void =>
     }
   });
 
+/** Gives a new file the owner, the group and the mode of one before, or says that it may not. */
+function keeps(fresh: string, { uid, gid, mode }: Stats): boolean {
+  const made = statSync(fresh);
+  try {
+    if (made.uid !== uid || made.gid !== gid) chownSync(fresh, uid, gid);
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code !== "EPERM") throw fault;
+    return false;
+  }
+  chmodSync(fresh, mode & 0o7777); // what it was made with lacks what the process's mask takes
+  return true;
+}
+
 /** Throws where a file could not be put at `path`, so that it is told before minutes of work and not after them. Changes nothing. */
-export const ensureWritable = (path: string): void =>
-  reaching("write", path, () => {
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new UserError(`cannot write ${path}: it is a folder`);
-    const folder = dirname(path);
-    if (!statSync(folder).isDirectory()) throw new UserError(`cannot write ${path}: its folder is not one`);
-    accessSync(folder, constants.W_OK);
-  });
+export const ensureWritable = (path: string): void => reaching("write", path, () => void placeOf(path));
+
+/** Makes a folder and those above it, where they are missing. */
+export const makeFolder = (path: string): void => reaching("write", path, () => void mkdirSync(path, { recursive: true }));
+
+/** Makes a new folder that nobody else can look into. */
+export const makePrivateFolder = (path: string): void => reaching("write", path, () => mkdirSync(path, { mode: 0o700 }));
 
 /**
  * A `.mod` file under the name it was given by; what it imports from standard input is looked for in the working

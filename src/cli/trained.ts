@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { check } from "../check/check.js";
 import type { Model } from "../check/model.js";
 import { openTrained, trainedTokenizer, type Trained } from "../session/trained-node.js";
+import { parseRatio } from "../train/schedule.js";
 import { pairs } from "./arguments.js";
 import { EXIT, UserError } from "./exit.js";
 import { percent } from "./units.js";
@@ -17,14 +18,15 @@ interface RunFlags {
   readonly data?: string;
   readonly field?: string;
   readonly validation?: string;
+  /** Tokens of a window of the run: how long those of its evaluation are by default. */
+  readonly ownContext?: number;
 }
 
 /** The checkpoint instead of the run's folder, and the options with what they leave out; as they are where the path is no run. Throws SessionError and UserError. */
 export function withTrained<F extends RunFlags>(command: Command, path: string, flags: F): readonly [string, F] {
   const has = (name: string): boolean => command.options.some((o) => o.attributeName() === name);
-  const given = flags.weights === undefined ? flags : { ...flags, weights: openTrained(flags.weights)?.path ?? flags.weights };
   const trained = openTrained(path);
-  if (trained === null) return [path, given];
+  if (trained === null) return [path, flags];
   const { manifest } = trained;
   if (flags.model !== undefined && flags.model !== manifest.model)
     throw new UserError(`${path} is of ${manifest.model}: --model ${flags.model} contradicts it`, "leave --model out", EXIT.usage);
@@ -32,15 +34,25 @@ export function withTrained<F extends RunFlags>(command: Command, path: string, 
   expectSameWeights(trained, flags.set ?? []);
   const tokenizer = has("tokenizer") ? trainedTokenizer(trained, flags.tokenizer ?? null) : null;
   const text = command.name() === "eval" && flags.data === undefined ? heldOut(trained, flags) : {};
+  const { context } = manifest.settings;
   tell(path, trained);
-  return [trained.path, { ...given, set, ...(has("model") ? { model: manifest.model } : {}), ...(tokenizer === null ? {} : { tokenizer }), ...text }];
+  for (const name of trained.changed) say(`note: ${name} has changed since it was trained: the text that the checkpoint keeps is used`);
+  const own = typeof context === "number" ? { ownContext: context } : {};
+  return [trained.path, { ...flags, ...own, set, ...(has("model") ? { model: manifest.model } : {}), ...(tokenizer === null ? {} : { tokenizer }), ...text }];
 }
 
-/** Which checkpoint it is, and whether its text is that of the file by now. */
-function tell(path: string, { chosen, manifest, changed }: Trained): void {
+/** Of weights: the checkpoint where the path is a run's folder, else the path. Throws SessionError. */
+export function checkpointOf(path: string): string {
+  const trained = openTrained(path);
+  if (trained === null) return path;
+  tell(path, trained);
+  return trained.path;
+}
+
+/** Which checkpoint it is. */
+function tell(path: string, { chosen, manifest }: Trained): void {
   const which = { best: ", the best so far", last: ", the last", newest: ", the newest" } as const;
   if (chosen !== null) say(`note: ${path}: the checkpoint of step ${manifest.step}${which[chosen]}`);
-  for (const name of changed) say(`note: ${name} has changed since it was trained: the text that the checkpoint keeps is used`);
 }
 
 /** Parameters of the run, but those that are given. */
@@ -74,9 +86,11 @@ const weightsOf = ({ weights }: Model): string => JSON.stringify(weights.map(({ 
 function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags> {
   const { begun, settings } = manifest;
   if (begun === null) throw new UserError(`${path} does not say which text it was trained on`, "name one: --data", EXIT.usage);
-  const share = settings["validation"];
-  const validation = flags.validation ?? (typeof share === "number" && share > 0 ? String(share) : undefined);
-  say(`note: the text is ${begun.data}${validation === undefined ? "" : `, its last ${percent(Number.parseFloat(validation), 1)}, which training held out`}`);
+  const held = settings["validation"];
+  const validation = flags.validation ?? (typeof held === "number" && held > 0 ? String(held) : undefined);
+  const share = validation === undefined ? null : parseRatio(validation.trim()); // what is no share is told where the text is read
+  const part = share === null ? "" : `, its last ${percent(share, 1)}${share === held ? ", which training held out" : ""}`;
+  say(`note: the text is ${begun.data}${part}`);
   return {
     data: begun.data,
     ...(begun.field === null || flags.field !== undefined ? {} : { field: begun.field }),

@@ -20,11 +20,11 @@ import { openTokenizer } from "../tokenizer/tokenizer-node.js";
 import { SessionError, SourceError } from "./errors.js";
 import { importsBeside } from "./imports-node.js";
 import { MODEL } from "./manifest.js";
-import { openTrained, trainedTokenizer, type Trained } from "./trained-node.js";
+import { openTrained, trainedTokenizer, trainedWeights, type Trained } from "./trained-node.js";
 import { TextSession, type SessionTexts } from "./session.js";
 
 export interface OpenSessionOptions extends GeneratorOptions {
-  /** By default those of the folder, where the model is one; a file without weights begins with those of `seed`, which have learned nothing. */
+  /** A run's folder too. By default those of the folder, where the model is one; a file without weights begins with those of `seed`, which have learned nothing. */
   readonly weights?: WeightsInput;
   /** A `tokenizer.json`, or the folder of one. By default that of the folder, where the model is one; else each byte is a token. */
   readonly tokenizer?: string;
@@ -81,7 +81,7 @@ export async function openSession(path: string, options: OpenSessionOptions = {}
   const folder = isFolder(path);
   const source = folder ? checkpointSource(path) : { file: path, text: readText(path) };
   const texts = await sessionTexts(path, options.tokenizer ?? null);
-  const weights = options.weights ?? (folder ? checkpointFiles(path).weights : null);
+  const weights = trainedWeights(options.weights) ?? (folder ? checkpointFiles(path).weights : null);
   return explaining({ source, read: importsBeside(source.file, readText), texts, weights }, options);
 }
 
@@ -90,7 +90,7 @@ async function openRun(trained: Trained, options: OpenSessionOptions): Promise<T
   const { manifest, path, read, set, source } = trained;
   if (options.model !== undefined && options.model !== manifest.model) throw new SessionError(`${path} is of ${manifest.model}, not of ${options.model}`);
   const texts = await sessionTexts(path, trainedTokenizer(trained, options.tokenizer ?? null));
-  const weights = options.weights ?? join(path, MODEL);
+  const weights = trainedWeights(options.weights) ?? join(path, MODEL);
   return explaining({ source, read, texts, weights }, { ...options, model: manifest.model, set: { ...set, ...options.set } });
 }
 
@@ -103,7 +103,7 @@ async function explaining(given: SessionSource, options: OpenSessionOptions): Pr
     const { explainWeights, explanation } = await import("./explain-weights.js");
     const set = Object.fromEntries(Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]));
     const found = explainWeights({ ...given, model: options.model, set }, fault.tensors);
-    throw found ? new WeightsError(fault.message, { hint: explanation(found).text, cause: fault }) : fault;
+    throw found ? new WeightsError(fault.message, { hint: explanation(found).text, cause: fault, tensors: fault.tensors }) : fault;
   }
 }
 

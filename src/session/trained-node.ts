@@ -4,6 +4,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSyn
 import { isAbsolute, join } from "node:path";
 import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
+import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
 import { isFolder } from "../tokenizer/folder-node.js";
 import { SessionError } from "./errors.js";
 import { MANIFEST, MODEL, MOST_MANIFEST_BYTES, parseManifest, STATE, type Manifest, type ManifestFile } from "./manifest.js";
@@ -12,6 +13,10 @@ import { MANIFEST, MODEL, MOST_MANIFEST_BYTES, parseManifest, STATE, type Manife
 const CHECKPOINTS = "checkpoints";
 const LINKS = ["best", "last"] as const;
 const STEP = /^step-\d{8,}$/;
+const stepOf = (name: string): number => Number(name.slice("step-".length));
+
+/** What is in folders that are models, or weights, of others. */
+const OTHERS = ["config.json", "model.mod", MODEL, `${MODEL}.index.json`];
 
 /** Beyond any source that compiles. */
 const MOST_SOURCE_BYTES = 64 * 1024 * 1024;
@@ -54,6 +59,9 @@ export function openTrained(path: string): Trained | null {
   };
 }
 
+/** Weights as they are given; a path of a run's folder is its checkpoint's. Throws as `openTrained` does. */
+export const trainedWeights = <W>(weights: W): W | string => (typeof weights === "string" ? (openTrained(weights)?.path ?? weights) : weights);
+
 /** The tokenizer that was named, else that of the run. Throws SessionError where it has gone. */
 export function trainedTokenizer({ path, tokenizer }: Trained, named: string | null): string | null {
   if (named !== null || tokenizer === null) return named;
@@ -73,10 +81,10 @@ function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
       ? undefined
       : readdirSync(folder)
           .filter((name) => STEP.test(name) && isCheckpoint(join(folder, name)))
-          .sort()
+          .sort((a, b) => stepOf(a) - stepOf(b))
           .at(-1);
   if (newest !== undefined) return { path: join(folder, newest), chosen: "newest" };
-  if (folder === path || existsSync(join(path, "config.json")) || existsSync(join(path, "model.mod"))) return null;
+  if (folder === path || OTHERS.some((name) => existsSync(join(path, name)))) return null;
   throw new SessionError(`${path} has no checkpoint yet`, {
     hint: "training writes one every --checkpoint-every steps, whenever validation is the best so far, and at its end",
   });
@@ -85,10 +93,16 @@ function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
 const isCheckpoint = (path: string): boolean => [MANIFEST, STATE].every((name) => existsSync(join(path, name)));
 
 function readManifest(path: string): Manifest {
-  const file = join(path, MANIFEST);
-  const { size } = statSync(file);
-  if (size > MOST_MANIFEST_BYTES) throw new SessionError(`${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
-  return parseManifest(readFileSync(file, "utf8"), path);
+  const tooLarge = (size: number): Error => new SessionError(`${path}: ${MANIFEST} has ${size} bytes: no manifest is so large`);
+  try {
+    return parseManifest(new TextDecoder().decode(readRegular(join(path, MANIFEST), MOST_MANIFEST_BYTES, tooLarge)), path);
+  } catch (fault) {
+    const { code } = fault as NodeJS.ErrnoException;
+    if (code === undefined) throw fault;
+    throw new SessionError(`${path}: ${MANIFEST} ${code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${code}`}`, {
+      cause: fault,
+    });
+  }
 }
 
 /** As the manifest lists it. */
@@ -115,11 +129,16 @@ function textOf(path: string, file: ManifestFile): string {
   return new TextDecoder().decode(bytes);
 }
 
-/** Whether there is a file of that name which is not the one that was kept. */
+/** Whether there is a file of that name which is not the one that was kept. One that cannot be read is not known to be another. */
 function isOther(name: string, { bytes, sha256 }: ManifestFile): boolean {
-  const found = statSync(name, { throwIfNoEntry: false });
-  if (!found?.isFile()) return false;
-  return found.size !== bytes || hashOf(readFileSync(name)) !== sha256;
+  const tooLarge = (size: number): Error => new SessionError(`${name} has ${size} bytes: no source is so large`);
+  try {
+    const found = statSync(name);
+    return found.isFile() && (found.size !== bytes || hashOf(readRegular(name, MOST_SOURCE_BYTES, tooLarge)) !== sha256);
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code === undefined) throw fault;
+    return false;
+  }
 }
 
 const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

@@ -5,6 +5,7 @@ import type { Device, OpenDeviceOptions, WeightsInput } from "../runtime/index.j
 import { expectFittingWeights } from "../runtime/weights.js";
 import { importsBeside } from "../session/imports-node.js";
 import { readText } from "../session/open-node.js";
+import { trainedWeights } from "../session/trained-node.js";
 import { isFolder } from "../tokenizer/folder-node.js";
 import { TrainError } from "./errors.js";
 import type { TrainEvent } from "./events.js";
@@ -29,7 +30,7 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live">> {
   readonly model?: string;
   /** Parameters of the model: `{ depth: 12 }`. */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
-  /** To begin with. By default those of the folder, where the model is one; else starting ones of `seed`. */
+  /** To begin with: a run's folder too. By default those of the folder, where the model is one; else starting ones of `seed`. */
   readonly weights?: WeightsInput;
   /** Goes on from the last checkpoint of `output`, or from that of a step. */
   readonly resume?: boolean | number;
@@ -73,9 +74,8 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
 
 /**
  * Trains to the last step, and returns what came of it. `path` is a `.mod` file or a folder as Hugging Face stores a
- * checkpoint; null takes the source that a run keeps which goes on. Throws
- * SourceError for errors of the source, TrainError, CheckpointError, WeightsError, and what `openDevice` throws; what
- * was saved stays.
+ * checkpoint; null takes the source that a run keeps which goes on. Throws SourceError for errors of the source,
+ * TrainError, CheckpointError, SessionError, WeightsError, and what `openDevice` throws; what was saved stays.
  */
 export async function train(path: string | null, options: TrainOptions): Promise<TrainResult> {
   const strange = Object.keys(options).find((key) => !Object.hasOwn(OWN, key) && !SETTING_NAMES.has(key));
@@ -138,7 +138,7 @@ function askedFor(path: string | null, options: TrainOptions, kept: Before | nul
       set: Object.assign(Object.create(null) as Record<string, string>, begun?.set, Object.fromEntries(set)), // any name may be given
     },
     data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...(field === null ? {} : { field }) },
-    weights: kept === null ? (options.weights ?? folder?.weights ?? null) : null,
+    weights: kept === null ? (trainedWeights(options.weights) ?? folder?.weights ?? null) : null,
   };
 }
 

@@ -1,5 +1,6 @@
 // Commands on what `train` wrote: a run's folder or a checkpoint brings its text, parameters, weights and tokenizer.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -20,6 +21,7 @@ beforeAll(async () => {
   writeFileSync(file, SMALL);
   writeFileSync(data, "Call me Ishmael. Some years ago, never mind how long precisely. ".repeat(20));
   await writeRun(ran, RUN);
+  mkdirSync(join(folder, "none-yet", "checkpoints"), { recursive: true });
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -61,9 +63,15 @@ describe("a run's folder is a model", () => {
 
   it("to evaluate, on what it held out where no text is named", async () => {
     const { status, stdout, stderr } = await run(["eval", ran, "--json"]);
-    const named = await run(["eval", file, ...SAID, "--data", data, "--validation", "25%", "--json"]);
+    const length = ["--length", "16"]; // of windows as long as those of training
+    const named = await run(["eval", file, ...SAID, "--data", data, "--validation", "25%", ...length, "--json"]);
     expect([status, JSON.parse(stdout)]).toEqual([0, JSON.parse(named.stdout)]);
     expect(stderr).toContain(`note: the text is ${data}, its last 25.0%, which training held out\n`);
+    const noted = async (validation: string): Promise<string> => (await run(["eval", ran, "--validation", validation, "--length", "99"])).stderr;
+    expect(await noted("5%")).toContain(`note: the text is ${data}, its last 5.0%\n`);
+    expect(await noted("1/4")).toContain(", its last 25.0%, which training held out\n");
+    expect(await noted("much")).toContain(`note: the text is ${data}\n`);
+    expect(await run(["eval", ran, "--set", "context=8", "--windows", "1", "--rule", "causal"])).toMatchObject({ status: 0 });
     expect(await run(["eval", file, "--json"])).toMatchObject({ status: 2, stdout: expect.stringContaining("--data is missing") });
   });
 
@@ -77,6 +85,31 @@ describe("a run's folder is a model", () => {
       /--set depth=3 contradicts .*, whose weights are of depth = 2\n/,
     );
     expect((await run(["cost", ran, "--model", "Other"])).stderr).toContain("is of Small: --model Other contradicts it");
+  });
+});
+
+describe("a run's folder is weights", () => {
+  it("of a model that is named: its best checkpoint, also in the library", async () => {
+    const [output, from] = [join(folder, "a.safetensors"), join(folder, "b.safetensors")];
+    const set = SAID.slice(2);
+    expect(await run(["init", file, "--weights", ran, ...set, "-o", output])).toMatchObject({ status: 0, stderr: NOTE });
+    await run(["init", file, ...SAID, "-o", from]);
+    expect(readFileSync(output)).toEqual(readFileSync(from));
+    const words = ["--prompt", "Call me", "--max-tokens", "6"];
+    const named = await run(["generate", file, ...SAID, ...words]);
+    expect(await run(["generate", file, "--weights", ran, ...set, ...words])).toMatchObject({ status: 0, stdout: named.stdout });
+    const session = await openSession(file, { weights: ran, set: { dim: 8, depth: 2 } });
+    let text = "";
+    for await (const event of session.generate("Call me", { maxTokens: 6 })) text += event.text;
+    session.dispose();
+    expect(`${text}\n`).toBe(named.stdout);
+    // What does not fit is explained, and what there is can be looked at.
+    const misfit: unknown = await openSession(file, { weights: ran }).catch((fault: unknown) => fault);
+    expect(misfit).toMatchObject({ hint: expect.stringContaining("dim: 8 (the model has 16)"), tensors: expect.any(Map) });
+    expect(await run(["train", file, "--weights", join(folder, "none-yet"), "--data", data, "-o", join(folder, "x")])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining(`${join(folder, "none-yet")} has no checkpoint yet`),
+    });
   });
 });
 
@@ -109,6 +142,27 @@ describe("what is wrong with a run's folder is said:", () => {
     writeFileSync(join(path, "checkpoints", "best", "source-0.mod"), SMALL.replace("16", "17"));
     writeFileSync(join(path, "checkpoints", "best", "manifest.json"), "{}");
     expect((await run(["cost", path])).stderr).toContain("manifest.json is not one of modc's");
+  });
+
+  it("of checkpoints that nothing leads to the newest is that of the highest step", async () => {
+    const path = join(folder, "long");
+    await writeRun(path, { ...RUN, steps: [5, 6], best: 5 });
+    const checkpoints = join(path, "checkpoints");
+    for (const name of ["best", "last"]) rmSync(join(checkpoints, name));
+    renameSync(join(checkpoints, "step-00000006"), join(checkpoints, "step-100000000"));
+    renameSync(join(checkpoints, "step-00000005"), join(checkpoints, "step-99999999"));
+    expect(openTrained(path)).toMatchObject({ path: join(checkpoints, "step-100000000"), chosen: "newest" });
+  });
+
+  it.skipIf(process.platform === "win32")("a manifest or a source that nobody writes is not waited for", async () => {
+    const [moved, path] = [join(folder, "pipe.mod"), join(folder, "piped")];
+    await writeRun(path, { ...RUN, file: moved, steps: [5], best: 5 });
+    execFileSync("mkfifo", [moved]);
+    expect(openTrained(path)).toMatchObject({ changed: [] });
+    const manifest = join(path, "checkpoints", "best", "manifest.json");
+    rmSync(manifest);
+    execFileSync("mkfifo", [manifest]);
+    expect(() => openTrained(path)).toThrow("manifest.json is no plain file");
   });
 
   it("a folder that is none is taken for what it is", () => {

@@ -26,7 +26,7 @@ export function add(program: Command, { words, does, options, choices, note, ope
   if (note !== undefined) command.addHelpText("after", `\n${note}\n`);
   const given = command.registeredArguments.length + 1;
   return command.action(async (...all: unknown[]) => {
-    const words = all.slice(0, given); // commander gives the command itself too
+    const words = await withRunWeights(all.slice(0, given)); // commander gives the command itself too
     const [model, ...others] = words;
     const opened = opens && typeof model === "string" && isFolder(model) ? await asTrained(command, model, others) : words;
     try {
@@ -35,6 +35,15 @@ export function add(program: Command, { words, does, options, choices, note, ope
       throw await withExplanation(fault, opened);
     }
   });
+}
+
+/** With the checkpoint in place of a run's folder as the weights. */
+async function withRunWeights(words: readonly unknown[]): Promise<readonly unknown[]> {
+  const flags = words.at(-1) as { readonly weights?: unknown }; // the options stand last
+  const { weights } = flags;
+  if (typeof weights !== "string" || !isFolder(weights)) return words;
+  const { checkpointOf } = await import("../trained.js");
+  return [...words.slice(0, -1), { ...flags, weights: checkpointOf(weights) }];
 }
 
 /** With all that a run knows, where the folder is one. */

@@ -82,7 +82,7 @@ export const runningCommands: readonly Declared[] = [
       o.repeatable("--logit-bias <token=value>", "added to the logit of a token, -inf: never"),
       o.repeatable("--stop <text>", "ends a text, and is no part of it"),
       o.option("--logprobs", "compute the log-probability of each token"),
-      o.option("--show-depth", "show how many layers computed each token: as colour, or as a small number where there is none"),
+      o.option("--show-depth", "show how many layers computed each token: as colour, or as digits in a line below where there is none"),
       o.option("--heatmap <path>", "write a page that shows which layers computed which tokens"),
       o.tunings,
       o.precision,

@@ -62,7 +62,7 @@ export const trainingCommands: readonly Declared[] = [
       o.weights,
       o.option("--rule <rule>", "which tokens layers compute: top-k sees the whole sequence, causal does not (default: both)").choices(["top-k", "causal"]),
       o.batch("8"),
-      o.length("as many as the model allows, at most 2048"),
+      o.length("of a run as it was trained, else as many as the model allows, at most 2048"),
       o.validation("only that (default: the whole text)"),
       o.windows("all"),
       o.live,
