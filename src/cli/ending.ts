@@ -15,11 +15,10 @@ type Signal = (typeof SIGNALS)[number];
 /** What the first interrupt calls. */
 const stops = new Set<() => void>();
 let toRemove = false;
-let unheard = 0;
 let listening = false;
 
 function listen(): void {
-  const wanted = unheard === 0 && (stops.size > 0 || toRemove);
+  const wanted = stops.size > 0 || toRemove;
   if (wanted === listening) return;
   listening = wanted;
   for (const signal of SIGNALS)
@@ -43,19 +42,6 @@ export function onInterrupt(stop: () => void): () => void {
     stops.delete(stop);
     listen();
   };
-}
-
-/** Work that takes long without a pause, during which an interrupt ends the process: what is left behind then must be what a killed process may leave. */
-export async function endingAtOnce<T>(body: () => T | Promise<T>): Promise<T> {
-  await turn(); // a signal that came before is heard
-  unheard++;
-  listen();
-  try {
-    return await body();
-  } finally {
-    unheard--;
-    listen();
-  }
 }
 
 /** Whatever came before it is heard when this resolves: a whole turn of the event loop. */

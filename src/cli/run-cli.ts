@@ -10,8 +10,11 @@ import { expectOneReader, usageError } from "./usage.js";
  * Runs `modc …` and returns the code it ends with. `words` are what follows the program's name: `["check", "model.mod", "--json"]`. What `other` leaves out is the process's own: its streams and
  * its environment; relative paths begin at its working directory.
  *
- * Never throws, and leaves nothing behind: it does not end the process nor set its exit code, no listener of a signal or stream outlives it, and the device it opened is gone. Several may run at
- * the same time. Interrupts: a command that keeps what it did so far (`train`, `generate`, `tune`) hears SIGINT, SIGTERM and SIGHUP while it runs; others leave them to the caller.
+ * Never throws, and leaves nothing behind: it does not set the process's exit code, no listener of a signal or stream outlives it for more than two turns of the event loop, and the device it opened
+ * is gone. Several may run at the same time.
+ *
+ * Interrupts (SIGINT, SIGTERM, SIGHUP) are left to the caller, but for two times. While a command does what it can keep (`train`, `generate`, `tune`), the first one stops it, and the next ends
+ * the process. While a command has temporary files, an interrupt that stops nothing removes them, and ends the process by the same signal.
  */
 export const runCli = (words: readonly string[], other: Partial<CliIo> = {}): Promise<ExitCode> =>
   withIo(other, async () => {

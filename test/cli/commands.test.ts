@@ -64,6 +64,12 @@ describe("fmt", () => {
     await fine("fmt", file);
     expect(await fine("fmt", "--check", file)).toBe("");
     expect(await fine("fmt", "--stdout", file)).toBe(readFileSync(file, "utf8"));
+    expect(JSON.parse(await fine("fmt", "--stdout", "--json", file))).toEqual({
+      changed: [],
+      broken: [],
+      diagnostics: [],
+      texts: [{ file, text: readFileSync(file, "utf8") }],
+    });
   });
 
   it("leaves a file with syntax errors alone", async () => {

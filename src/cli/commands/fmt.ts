@@ -16,14 +16,14 @@ export function fmt(files: readonly string[], flags: FmtFlags): ExitCode {
   const changed: string[] = [];
   const broken: string[] = [];
   const found: object[] = [];
-  const printed: string[] = [];
+  const printed: { readonly file: string; readonly text: string }[] = [];
   for (const file of files) {
     const source = readSource(file);
     const { text, diagnostics } = formatSource(source.text, source.file);
     if (flags.json) found.push(...diagnostics.map((d) => diagnosticJson(d, [source])));
     else showDiagnostics(diagnostics, [source]);
     if (text === null) broken.push(file);
-    else if (!flags.check && (flags.stdout || file === STDIN)) printed.push(text);
+    else if (!flags.check && (flags.stdout || file === STDIN)) printed.push({ file, text });
     else if (text !== source.text) {
       changed.push(file);
       if (!flags.check) writeText(file, text);
@@ -31,6 +31,6 @@ export function fmt(files: readonly string[], flags: FmtFlags): ExitCode {
     }
   }
   if (flags.json) outJson({ changed, broken, diagnostics: found, ...(printed.length > 0 ? { texts: printed } : {}) });
-  else for (const text of printed) outRaw(text);
+  else for (const { text } of printed) outRaw(text);
   return broken.length > 0 || (flags.check && changed.length > 0) ? EXIT.user : EXIT.fine;
 }
