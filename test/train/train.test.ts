@@ -106,7 +106,7 @@ describe("train", () => {
       [model, { data: join(folder.path, "none.txt") }, "there is no such file, folder or installed package"],
       [model, { weights: join(folder.path, "nope") }, "there is no such file"],
       [model, { weights: data }, "is no safetensors file"],
-      [model, { weights: undisturbed.output }, "holds neither model.safetensors nor"],
+      [model, { weights: folder.path }, "holds neither model.safetensors nor"],
       [model, { weights: join(undisturbed.output, "checkpoints", "last") }, "wrong shape"],
       [model, { lr: 1e39 }, "lr is 1e+39: no 32-bit float is so large"],
       [model, { eps: 1e-50 }, "eps is 1e-50: no 32-bit float is so small"],
