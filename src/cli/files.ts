@@ -79,7 +79,7 @@ export function readText(path: string): string {
   const bytes = readBytes(path);
   const text = decoded(bytes);
   if (text !== null) return text;
-  const { line, column, byte } = placeOf(bytes);
+  const { line, column, byte } = faultIn(bytes);
   const name = isStdin(path) ? STDIN_NAME : path;
   throw new UserError(`${name}:${line}:${column}: this is not UTF-8 text: byte ${byte} begins no character`);
 }
@@ -94,7 +94,7 @@ function decoded(bytes: Uint8Array): string | null {
 }
 
 /** Of the first byte that is no UTF-8: line and column, both from 1; columns count UTF-16 code units. */
-function placeOf(bytes: Uint8Array): { readonly byte: number; readonly line: number; readonly column: number } {
+function faultIn(bytes: Uint8Array): { readonly byte: number; readonly line: number; readonly column: number } {
   const byte = firstInvalid(bytes);
   const before = new TextDecoder("utf-8").decode(bytes.subarray(0, byte));
   return { byte, ...lineAndColumn(before, before.length) };
@@ -217,7 +217,7 @@ export const importReader = (root: string): Read =>
       const bytes = readRegular(path, MOST_BYTES, (size) => tooLarge("it", size));
       const text = decoded(bytes);
       if (text !== null) return text;
-      const { line, column, byte } = placeOf(bytes);
+      const { line, column, byte } = faultIn(bytes);
       return { refused: `byte ${byte}, at its line ${line}, column ${column}, is not UTF-8` };
     } catch (cause) {
       const refused = cause instanceof UserError ? cause.message : reasonOf(cause);
