@@ -3,16 +3,20 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Files that take longest. They begin first, so that at the end no worker waits for another. */
 const LONG = [
+  "kernels/swiftshader",
   "docs/samples",
   "end-to-end/examples",
+  "autodiff/device",
+  "kernels/products",
   "playground/page",
   "cli/train",
-  "kernels/products",
+  "train/trainer",
+  "end-to-end/targets",
   "kernels/tunings",
-  "end-to-end/halves",
-  "schedule/random-products",
+  "cli/tune",
+  "build/project",
+  "train/programs",
   "kernels/operators",
-  "cli/run",
 ];
 
 class LongestFirst extends BaseSequencer {

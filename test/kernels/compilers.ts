@@ -37,7 +37,12 @@ interface Naga {
   compileShader(wgsl: string, format: string): string;
 }
 
-export async function openNaga(): Promise<Check> {
+// Its module keeps views of the memory of one instance.
+let opened: Promise<Check> | null = null;
+
+export const openNaga = (): Promise<Check> => (opened ??= startNaga());
+
+async function startNaga(): Promise<Check> {
   const folder = dirname(createRequire(import.meta.url).resolve("wgsl-wasm-transpiler-bundler/package.json"));
   const naga = (await import(pathToFileURL(join(folder, "wgsl_wasm_transpiler_bg.js")).href)) as Naga; // untyped JavaScript
   const { instance } = await WebAssembly.instantiate(readFileSync(join(folder, "wgsl_wasm_transpiler_bg.wasm")), {
