@@ -6,7 +6,7 @@ import { short } from "./views/numbers.js";
 export class ProblemList {
   readonly element: HTMLElement;
   readonly #state = h("div", { class: "state", role: "status", "aria-live": "polite" });
-  readonly #list = h("ul", { class: "problems", "aria-label": "Errors and warnings" });
+  readonly #list = h("ul", { class: "problems", "aria-label": "Errors, warnings and notes" });
   readonly #reveal: (at: { readonly from: number; readonly to: number }) => void;
 
   constructor(reveal: (at: { readonly from: number; readonly to: number }) => void) {

@@ -1,5 +1,6 @@
 // What the editor shows of a source: the compiler's findings at their places, and the parameters one can set.
 import { catalogue } from "../../../src/diagnostics/catalogue.js";
+import type { Severity } from "../../../src/diagnostics/define.js";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
 import { formatDiagnostics } from "../../../src/diagnostics/format.js";
 import { parse } from "../../../src/syntax/parse.js";
@@ -7,7 +8,7 @@ import type { Source } from "../worker/protocol.js";
 import { compiledOf, FILE } from "./memo.js";
 
 export interface Problem {
-  readonly severity: "error" | "warning";
+  readonly severity: Severity;
   readonly code: string;
   readonly message: string;
   /** Hint and notes, a line each. */

@@ -65,7 +65,7 @@ export class Editor {
     const diagnostics = problems.map(({ severity, code, message, more, at }): Diagnostic => ({
       from: Math.min(at?.from ?? 0, length),
       to: Math.min(at?.to ?? 0, length),
-      severity,
+      severity: severity === "note" ? "info" : severity,
       message: [message, ...more].join("\n"),
       source: code,
     }));
