@@ -29,24 +29,15 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-/**
- * Tests of the compiler's rooms and of kernels on a device: they leave nothing behind, so one process runs many files, with the modules it has loaded and the device it has opened.
- * The rest starts programs, loses devices or fills memory to see what happens: a process for each file.
- */
-const ROOMS =
-  "autodiff check check-tensor cost diagnostics end-to-end generate huggingface ir kernels lower ops passes program reference schedule semantics size syntax tokenizer tune verify";
-const TOGETHER = ROOMS.split(" ").map((room) => `test/${room}/**/*.test.ts`);
-
-const shared = { pool: "forks", testTimeout: 60_000, hookTimeout: 60_000 } as const;
-
 export default defineConfig({
   test: {
     globalSetup: ["test/global-setup.ts"],
     sequence: { sequencer: LongestFirst },
+    pool: "forks",
     maxWorkers: 2,
-    projects: [
-      { test: { ...shared, name: "together", include: TOGETHER, isolate: false } },
-      { test: { ...shared, name: "apart", include: ["test/**/*.test.ts"], exclude: TOGETHER } },
-    ],
+    // Two processes run all files, with the modules they have loaded and the devices they have opened: a file leaves both as it found them.
+    isolate: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

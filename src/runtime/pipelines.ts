@@ -1,4 +1,5 @@
-// Pipelines of programs: each distinct kernel is compiled once, asynchronously, when a run first needs it, for all sessions that share weights or states.
+// Pipelines of programs: each distinct kernel is compiled once, asynchronously, when a run first needs it, for all
+// sessions of a device.
 import type { Program, ProgramKernel } from "../program/program.js";
 import type { Device } from "./device.js";
 import { DeviceLostError, KernelError, LimitError } from "./errors.js";
@@ -10,30 +11,59 @@ interface Layout {
 }
 
 /** A kernel on the device. */
-interface Made {
+interface CompiledKernel {
   pipeline: GPUComputePipeline | null;
-  readonly coming: Promise<void>;
+  /** Resolves when `pipeline` is there. */
+  readonly ready: Promise<void>;
   /** Whether it was dispatched: a software device compiles it then, whatever it said before. */
   dispatched: boolean;
 }
 
+/** Kernels a device keeps beyond the sessions that use them, those used last. */
+const KEPT_KERNELS = 256;
+
 /** What the sessions of one device share: layouts by what is bound, kernels by their text. */
-interface Shared {
-  readonly device: Device;
-  readonly layouts: Map<string, Layout>;
-  readonly made: Map<string, Made>;
+class Pool {
+  readonly layouts = new Map<string, Layout>();
+  readonly #kernels = new Map<string, CompiledKernel>();
+
+  get(key: string): CompiledKernel | undefined {
+    const found = this.#kernels.get(key);
+    if (found) this.set(key, found);
+    return found;
+  }
+  /** Makes it the last used, and drops the least recently used beyond the limit: sessions that run it hold it themselves. */
+  set(key: string, kernel: CompiledKernel): void {
+    this.#kernels.delete(key);
+    this.#kernels.set(key, kernel);
+    if (this.#kernels.size > KEPT_KERNELS) this.#kernels.delete(this.#kernels.keys().next().value!);
+  }
+  delete(key: string): void {
+    this.#kernels.delete(key);
+  }
+}
+
+const pools = new WeakMap<Device, Pool>();
+function poolOf(device: Device): Pool {
+  let pool = pools.get(device);
+  if (!pool) pools.set(device, (pool = new Pool()));
+  return pool;
 }
 
 export class Pipelines {
-  readonly #shared: Shared;
+  readonly #device: Device;
+  readonly #pool: Pool;
   readonly #kernels: readonly ProgramKernel[];
   readonly #keys: readonly string[];
   readonly #layouts: readonly Layout[];
+  /** By key, those of this program that were asked for. */
+  readonly #used = new Map<string, CompiledKernel>();
 
-  /** `like`: those of sessions whose weights or states are shared. Throws LimitError where a kernel binds more than the device allows. */
-  constructor(device: Device, program: Pick<Program, "kernels">, like: readonly Pipelines[] = []) {
+  /** Throws LimitError where a kernel binds more than the device allows. */
+  constructor(device: Device, program: Pick<Program, "kernels">) {
     for (const kernel of program.kernels) checkBindings(device, kernel);
-    this.#shared = like.map((p) => p.#shared).find((s) => s.device === device) ?? { device, layouts: new Map(), made: new Map() };
+    this.#device = device;
+    this.#pool = poolOf(device);
     this.#kernels = program.kernels;
     const shapes = program.kernels.map((kernel) => `${kernel.uniforms > 0} ${kernel.access.join()}`);
     this.#keys = program.kernels.map((kernel, i) => `${shapes[i]!} ${kernel.wgsl}`);
@@ -41,9 +71,9 @@ export class Pipelines {
   }
 
   #layoutFor(kernel: ProgramKernel, shape: string): Layout {
-    const { layouts, device } = this.#shared;
+    const { layouts } = this.#pool;
     let layout = layouts.get(shape);
-    if (!layout) layouts.set(shape, (layout = makeLayout(device.gpu, kernel, shape)));
+    if (!layout) layouts.set(shape, (layout = makeLayout(this.#device.gpu, kernel, shape)));
     return layout;
   }
 
@@ -54,34 +84,38 @@ export class Pipelines {
 
   /** The pipeline of a kernel that was compiled. */
   pipeline(kernel: number): GPUComputePipeline {
-    const pipeline = this.#made(kernel)?.pipeline;
+    const pipeline = this.#used.get(this.#keys[kernel]!)?.pipeline;
     if (!pipeline) throw new Error(`modc bug: kernel ${this.#kernels[kernel]!.name} is dispatched before it is compiled`);
     return pipeline;
   }
-  #made(kernel: number): Made | undefined {
-    return this.#shared.made.get(this.#keys[kernel]!);
+  #compiled(key: string): CompiledKernel | undefined {
+    const used = this.#used.get(key);
+    if (used) return used;
+    const found = this.#pool.get(key);
+    if (found) this.#used.set(key, found);
+    return found;
   }
 
   /** Of these kernels those that are not compiled yet, each text once. */
   missing(kernels: Iterable<number>): readonly number[] {
-    return this.#each(kernels, (made) => !made?.pipeline);
+    return this.#each(kernels, (compiled) => !compiled?.pipeline);
   }
   /** Of these kernels those that no run has dispatched, each text once. */
   fresh(kernels: Iterable<number>): readonly number[] {
-    return this.#each(kernels, (made) => !made?.dispatched);
+    return this.#each(kernels, (compiled) => !compiled?.dispatched);
   }
-  #each(kernels: Iterable<number>, wanted: (made: Made | undefined) => boolean): readonly number[] {
+  #each(kernels: Iterable<number>, wanted: (compiled: CompiledKernel | undefined) => boolean): readonly number[] {
     const found = new Map<string, number>();
     for (const kernel of kernels) {
       const key = this.#keys[kernel]!;
-      if (!found.has(key) && wanted(this.#shared.made.get(key))) found.set(key, kernel);
+      if (!found.has(key) && wanted(this.#compiled(key))) found.set(key, kernel);
     }
     return [...found.values()];
   }
 
   dispatched(kernel: number): void {
-    const made = this.#made(kernel);
-    if (made) made.dispatched = true;
+    const compiled = this.#compiled(this.#keys[kernel]!);
+    if (compiled) compiled.dispatched = true;
   }
 
   /**
@@ -96,24 +130,24 @@ export class Pipelines {
     const results = await Promise.allSettled(wanted);
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }
-  #begin(kernel: number): Promise<void> {
-    const { made } = this.#shared;
+  async #begin(kernel: number): Promise<void> {
     const key = this.#keys[kernel]!;
-    const known = made.get(key);
-    if (known) return known.coming;
-    const coming = this.#make(kernel, key);
-    made.set(key, { pipeline: null, coming, dispatched: false });
-    return coming;
-  }
-  async #make(kernel: number, key: string): Promise<void> {
-    const { made, device } = this.#shared;
     try {
-      const pipeline = await compileOne(device, this.#kernels[kernel]!, this.#layouts[kernel]!);
-      made.get(key)!.pipeline = pipeline; // there since this began
+      await (this.#compiled(key) ?? this.#start(kernel, key)).ready;
     } catch (error) {
-      made.delete(key);
+      this.#pool.delete(key);
+      this.#used.delete(key);
       throw error;
     }
+  }
+  #start(kernel: number, key: string): CompiledKernel {
+    const compile = async (): Promise<void> => {
+      compiled.pipeline = await compileOne(this.#device, this.#kernels[kernel]!, this.#layouts[kernel]!);
+    };
+    const compiled: CompiledKernel = { pipeline: null, ready: Promise.resolve().then(compile), dispatched: false };
+    this.#pool.set(key, compiled);
+    this.#used.set(key, compiled);
+    return compiled;
   }
 }
 

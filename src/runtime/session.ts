@@ -90,8 +90,7 @@ export class Session {
     const of = (session: Session): { readonly program: Program; readonly buffers: Buffers } => ({ program: session.program, buffers: session.#buffers });
     const shared = new Map([...(statesOf ? sharedStates(program, of(statesOf)) : []), ...(weightsOf ? sharedWeights(program, of(weightsOf)) : [])]);
     this.#shared = new Set(shared.keys());
-    const others = [statesOf, weightsOf].flatMap((owner) => (owner ? [owner.#pipelines] : []));
-    this.#pipelines = new Pipelines(device, program, others);
+    this.#pipelines = new Pipelines(device, program);
     this.#allocator = new Allocator(device.gpu);
     this.#buffers = new Buffers(device, this.#allocator, program, { lasting, shared });
     this.#staging = new Staging(device, this.#allocator, { count: inFlight });

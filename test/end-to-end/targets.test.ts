@@ -19,7 +19,7 @@ it.each(DEVICES.flatMap((on) => CLASSES.map((device) => [device, on] as const)))
     const { graph, program } = compiled(source);
     const weights = randomWeights(program, 7);
     const cases: readonly Case[] = [
-      { inputs: { tokens: randomTokens([1, 150], 256, 1) } },
+      { inputs: { tokens: randomTokens([1, 90], 256, 1) } },
       { inputs: { tokens: randomTokens([2, 9], 256, 2) }, lengths: randomLengths(2, 9, 2) },
     ];
     const texts = new Set<string>();
@@ -32,7 +32,7 @@ it.each(DEVICES.flatMap((on) => CLASSES.map((device) => [device, on] as const)))
         if (texts.has(text)) continue;
         texts.add(text);
         if (subgroups === null) expect(made.requires).toEqual({ features: [], subgroupSize: null });
-        const session = await sessionOf(made, own, weights, { B: 2, T: 150 });
+        const session = await sessionOf(made, own, weights, { B: 2, T: 90 });
         const tally: Tally = { choices: 0, forced: 0 };
         for (const given of cases) expectAgreement(graph, weights, given, await onDevice(session, given), { atol: 3e-5, rtol: 3e-5 }, tally);
         expect(tally.choices).toBeGreaterThan(0);

@@ -1,4 +1,4 @@
-// The memory of a training process does not grow with its steps: 500 of a tiny model here, 10,000 in `npm run soak`.
+// The memory of a training process does not grow with its steps: 200 of a tiny model here, 10,000 in `npm run soak`.
 import { expect, it } from "vitest";
 import { compileTraining } from "../../src/train/programs.js";
 import { createTrainer } from "../../src/train/trainer.js";
@@ -6,7 +6,7 @@ import type { Batch } from "../../src/train/types.js";
 import { exampleSource } from "../autodiff/models.js";
 import { testDevice } from "../device.js";
 
-const STEPS = 500 * Number(process.env["SOAK"] ?? "1");
+const STEPS = 200 * Number(process.env["SOAK"] ?? "1");
 /** What allocators and collectors leave lying about; a leak of 100 KB a step would be 30 MB even in the short run. */
 const SLACK = 24e6;
 

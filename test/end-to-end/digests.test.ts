@@ -1,0 +1,109 @@
+// The programs of all examples and of the bench's models, in every phase and for every class of device, are what they were: `digests.txt` holds a hash of each.
+// A change that is meant to change programs says so in its commit, with the file that `npx vitest run test/end-to-end/digests.test.ts -u` writes.
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { trainStep, accumulateStep, type StepOptions } from "../../src/autodiff/train-step.js";
+import { weightsAsStates } from "../../src/autodiff/weights-as-states.js";
+import { withGradients } from "../../src/autodiff/with-gradients.js";
+import { check } from "../../src/check/check.js";
+import type { Model, Phase } from "../../src/check/model.js";
+import { programFor } from "../../src/compile.js";
+import type { SourceFile } from "../../src/diagnostics/span.js";
+import type { Graph } from "../../src/ir/graph.js";
+import { generationGraphs } from "../../src/lower/generation.js";
+import { GenerationError } from "../../src/lower/caches.js";
+import { lower } from "../../src/lower/lower.js";
+import { optimize } from "../../src/passes/index.js";
+import { printProgram } from "../../src/program/serialize.js";
+import { DEFAULT_LIMITS, PORTABLE, type Precision, type Target, type WeightPrecision } from "../../src/program/target.js";
+
+const root = join(import.meta.dirname, "../..");
+
+/** Source, and the parameters that make its variants; the deep ones are cut to layers that are unlike one another. */
+const MODELS: readonly (readonly [file: string, ...variants: Readonly<Record<string, string>>[]])[] = [
+  ["examples/golden.mod", {}],
+  ["examples/llama.mod", { depth: "3" }],
+  ["examples/moby.mod", {}],
+  ["examples/mor.mod", {}],
+  ["examples/p-mod.mod", {}],
+  ["examples/smollm-mod.mod", { depth: "4" }],
+  ["bench/models/attention.mod", {}],
+  ["bench/models/decoder.mod", {}, { routed: "true" }],
+  ["bench/models/dense.mod", {}],
+  ["bench/models/isoflop.mod", {}],
+  ["bench/models/layer.mod", {}, { routed: "true" }],
+  ["bench/models/moby.mod", {}],
+  ["bench/models/mod.mod", {}],
+  ["bench/models/product.mod", {}],
+  ["bench/models/routing.mod", {}],
+];
+
+const wide = { ...DEFAULT_LIMITS, storageBuffersPerStage: 16, storageBindingBytes: 2 ** 31 - 4, bufferBytes: 2 ** 32 };
+const DEVICES: readonly (readonly [string, Target, Precision, WeightPrecision])[] = [
+  ["portable", PORTABLE, "f32", "f32"],
+  ["portable f16", { ...PORTABLE, f16: true }, "f16", "f32"],
+  ["mesa-software", { device: "mesa-software", subgroups: [8, 8], f16: true, limits: DEFAULT_LIMITS }, "f32", "f32"],
+  ["swiftshader", { device: "swiftshader", subgroups: [4, 4], f16: false, limits: DEFAULT_LIMITS }, "f32", "bf16"],
+  ["integrated", { device: "integrated", subgroups: [16, 32], f16: true, limits: wide }, "f32", "f16"],
+  ["discrete", { device: "discrete", subgroups: [32, 32], f16: true, limits: wide }, "f32", "f32"],
+];
+
+interface Front {
+  readonly model: Model;
+  readonly sources: readonly SourceFile[];
+}
+
+function front(file: string, set: Readonly<Record<string, string>>, phase: Phase, entry?: "forward"): Front | null {
+  const read = (path: string): string | null => {
+    const full = join(root, path);
+    return existsSync(full) ? readFileSync(full, "utf8") : null;
+  };
+  const { model, sources } = check({ file, text: readFileSync(join(root, file), "utf8") }, { phase, set, read, ...(entry && { entry }) });
+  return model && { model, sources };
+}
+
+/** The graphs of all programs that a model has, by name. */
+function graphsOf(file: string, set: Readonly<Record<string, string>>): [name: string, Graph, Front][] {
+  const graphs: [string, Graph, Front][] = [];
+  const add = (name: string, graph: Graph, of: Front): void => void graphs.push([name, optimize(graph), of]);
+  const infer = front(file, set, "infer");
+  if (infer) add("infer", lower(infer.model), infer);
+  const causal = front(file, set, "generate", "forward");
+  if (causal) {
+    try {
+      const { prompt, step } = generationGraphs(lower(causal.model), {});
+      add("prompt", prompt, causal);
+      add("step", step, causal);
+    } catch (error) {
+      if (!(error instanceof GenerationError)) throw error; // it checks, and is no decoder
+    }
+  }
+  const training = front(file, set, "train");
+  if (training?.model.entry === "objective") {
+    const objective = lower(training.model);
+    const { weights } = training.model;
+    const options: StepOptions = { optimizer: { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 }, clip: 1, accumulated: false };
+    add("gradients", withGradients(objective), training);
+    add("train step", trainStep(objective, weights, { ...options, inFlight: true }).graph, training);
+    add("micro-batch", accumulateStep(objective, weights, options), training);
+    if (infer) add("evaluation", weightsAsStates(lower(infer.model)), infer);
+  }
+  return graphs;
+}
+
+const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
+
+it("programs are, bit for bit, what they were", async () => {
+  const lines: string[] = [];
+  for (const [file, ...variants] of MODELS)
+    for (const set of variants)
+      for (const [name, graph, of] of graphsOf(file, set))
+        for (const [device, target, precision, weights] of DEVICES) {
+          const text = printProgram(programFor({ graph, ...of }, target, undefined, precision, weights));
+          lines.push(`${digest(text)}  ${[file, ...Object.entries(set).map(([key, value]) => `${key}=${value}`)].join(" ")}: ${name}, ${device}`);
+        }
+  expect(lines.length).toBeGreaterThan(300);
+  await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("digests.txt");
+});
