@@ -1,6 +1,6 @@
 // Links that hold a program: its text, parameters and phase, packed into the fragment of an address. Nothing of it is ever run as code of the page.
 import type { Phase } from "../../src/check/model.js";
-import type { Source } from "./worker/protocol.js";
+import type { Source } from "./source.js";
 
 /** A link that holds no program, or none that is taken. */
 export class LinkError extends Error {

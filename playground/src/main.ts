@@ -19,7 +19,8 @@ import { stagesView } from "./views/stages.js";
 import type { View, ViewContext } from "./views/view.js";
 import { Workspace } from "./workspace.js";
 import type { DeviceCalls } from "./device/protocol.js";
-import type { CompilerCalls, Source } from "./worker/protocol.js";
+import type { CompilerCalls } from "./worker/protocol.js";
+import type { Source } from "./source.js";
 import { Remote } from "./worker/remote.js";
 
 const PHASES: readonly { readonly value: Phase; readonly label: string }[] = [

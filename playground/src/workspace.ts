@@ -1,7 +1,8 @@
 // The program one works on: its source, parameters and phase, and what the compiler last said of it.
 import type { Phase } from "../../src/check/model.js";
 import type { Checked } from "./compiler/checked.js";
-import type { CompilerCalls, Source } from "./worker/protocol.js";
+import type { CompilerCalls } from "./worker/protocol.js";
+import type { Source } from "./source.js";
 import type { Remote } from "./worker/remote.js";
 
 /** Milliseconds without a key before the compiler is asked. */

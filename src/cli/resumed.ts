@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { Before } from "../train/resume-node.js";
-import type { TrainFlags } from "./commands/train.js";
 import { EXIT, UserError } from "./exit.js";
 import { modelText, withFolder, type ModelText } from "./model-file.js";
+import type { TrainFlags } from "./train-flags.js";
 
 /** What a run trains, and on which text. */
 export interface Asked {

@@ -52,25 +52,6 @@ export function strip(chosen: readonly number[], tokens: number): string {
   return cells.join("");
 }
 
-/** Bytes of text as one column each: what does not print, and the further bytes of a character, as a space. */
-export function printableBytes(bytes: Uint8Array): string {
-  const cells: string[] = [];
-  for (let i = 0; i < bytes.length;) {
-    const length = bytes[i]! < 0x80 ? 1 : bytes[i]! < 0xe0 ? 2 : bytes[i]! < 0xf0 ? 3 : 4;
-    const character = new TextDecoder().decode(bytes.subarray(i, i + length));
-    const width = Math.min(length, bytes.length - i);
-    cells.push(isNarrow(character) ? character : " ", ...Array<string>(width - 1).fill(" "));
-    i += width;
-  }
-  return cells.join("");
-}
-
-/** Combining and wide characters would shift what stands below. */
-const isNarrow = (character: string): boolean => /^[\u0020-\u007e\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027]$/.test(character);
-
-/** Tokens of text as one column each: the first character of each that prints. */
-export const printablePieces = (pieces: readonly string[]): string => pieces.map((piece) => Array.from(piece.trim()).find(isNarrow) ?? " ").join("");
-
 /** Strips below the text, a column for each token, in pieces of `width` columns. `tokens` is the length of the sequence. Routes chosen on one that is not observed have counts only. */
 export function drawRoutes(routes: readonly ShownRoute[], sequence: number, tokens: number, text: string | null, width: number): string {
   const drawn = routes.filter((r) => r.absolute);

@@ -1,6 +1,5 @@
 // Text on the command line as a model's tokens, and tokens as people read them: by bytes, or through a tokenizer.
 import { pathIn, readBytes, readText } from "./files.js";
-import { printableBytes, printablePieces } from "./routes.js";
 
 export interface TextReader {
   readonly unit: "byte" | "token";
@@ -44,3 +43,22 @@ export async function textReader(tokenizerFile: string | undefined): Promise<Tex
     show: (token) => (token < tokenizer.vocabulary ? JSON.stringify(tokenizer.decode([token], { special: true })) : `token ${token}`),
   };
 }
+
+/** Bytes of text as one column each: what does not print, and the further bytes of a character, as a space. */
+export function printableBytes(bytes: Uint8Array): string {
+  const cells: string[] = [];
+  for (let i = 0; i < bytes.length;) {
+    const length = bytes[i]! < 0x80 ? 1 : bytes[i]! < 0xe0 ? 2 : bytes[i]! < 0xf0 ? 3 : 4;
+    const character = new TextDecoder().decode(bytes.subarray(i, i + length));
+    const width = Math.min(length, bytes.length - i);
+    cells.push(isNarrow(character) ? character : " ", ...Array<string>(width - 1).fill(" "));
+    i += width;
+  }
+  return cells.join("");
+}
+
+/** Combining and wide characters would shift what stands below. */
+const isNarrow = (character: string): boolean => /^[\u0020-\u007e\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027]$/.test(character);
+
+/** Tokens of text as one column each: the first character of each that prints. */
+export const printablePieces = (pieces: readonly string[]): string => pieces.map((piece) => Array.from(piece.trim()).find(isNarrow) ?? " ").join("");

@@ -1,6 +1,6 @@
 // What usually mends a syntax error: the slips of people who come from other languages.
 import * as t from "../../grammar/tokens.js";
-import type { Complaint } from "./messages.js";
+import type { Complaint } from "./complaint.js";
 
 /** Words that begin something elsewhere and are mere names here. */
 const FOREIGN_WORDS: ReadonlyMap<string, string> = new Map([

@@ -14,7 +14,8 @@ import { fileOf } from "./declarations.js";
 import { docFinder } from "./docs.js";
 import { layOut, stretchAt } from "./layout.js";
 import { lex, type Comment } from "./lex.js";
-import { Complaints, explain, TooManyErrors } from "./messages.js";
+import { Complaints, TooManyErrors } from "./complaint.js";
+import { explain } from "./messages.js";
 
 export interface Parsed {
   /** Without the statements, members and declarations that could not be read. */

@@ -1,6 +1,7 @@
 // The picture of the routes, and the verdict on a run.
 import { describe, expect, it } from "vitest";
-import { drawRoutes, observedRoutes, printableBytes, printablePieces, strip } from "../../src/cli/routes.js";
+import { drawRoutes, observedRoutes, strip } from "../../src/cli/routes.js";
+import { printableBytes, printablePieces } from "../../src/cli/text-reader.js";
 import { showValue } from "../../src/cli/show.js";
 import { modc, temporaryFolder } from "./spawn.js";
 

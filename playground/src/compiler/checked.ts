@@ -4,7 +4,7 @@ import type { Severity } from "../../../src/diagnostics/define.js";
 import type { Diagnostic } from "../../../src/diagnostics/diagnostic.js";
 import { formatDiagnostics } from "../../../src/diagnostics/format.js";
 import { parse } from "../../../src/syntax/parse.js";
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 import { compiledOf, FILE } from "./memo.js";
 
 export interface Problem {

@@ -1,5 +1,5 @@
 // The kernels of a program, as WGSL.
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 import { compiledOf } from "./memo.js";
 
 export interface Kernel {

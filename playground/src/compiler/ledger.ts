@@ -1,7 +1,7 @@
 // The ledger of a model beside the same model with nothing skipped, at sizes one can choose.
 import { ledger, type LedgerRow } from "../../../src/cost/ledger.js";
 import type { Axis } from "../../../src/size/axes.js";
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 import { compiledOf } from "./memo.js";
 
 /** An axis whose extent a caller decides. */

@@ -5,7 +5,7 @@ import type { Graph } from "../../../src/ir/graph.js";
 import { lower } from "../../../src/lower/lower.js";
 import { passes, stages } from "../../../src/passes/index.js";
 import type { Program } from "../../../src/program/program.js";
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 
 /** The name a source has in messages. */
 export const FILE = "model.mod";

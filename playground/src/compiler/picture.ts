@@ -4,7 +4,7 @@ import type { Instance, Model, Value } from "../../../src/check/model.js";
 import type { Axis } from "../../../src/size/axes.js";
 import { printRational } from "../../../src/size/rational.js";
 import { printSize, type Size } from "../../../src/size/size.js";
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 import { ledgerOf } from "./ledger.js";
 import { compiledOf, FILE } from "./memo.js";
 

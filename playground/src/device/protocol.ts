@@ -1,6 +1,6 @@
 // What the page can ask the device to do.
 import type { Summary } from "../../../src/generate/index.js";
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 
 /** Where a model's weights come from: a file that fits it, what was trained here, or chance. */
 export type WeightsChoice = "trained" | "here" | "random";

@@ -1,7 +1,7 @@
 // What the model costs, layer by layer, beside the same model with nothing skipped.
 import type { LedgerTable } from "../compiler/ledger.js";
 import { field, h } from "../dom.js";
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 import { bytes, flop, percent, short } from "./numbers.js";
 import type { View, ViewContext } from "./view.js";
 

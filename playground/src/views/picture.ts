@@ -2,7 +2,7 @@
 import type { Picture } from "../compiler/layout.js";
 import type { Part } from "../compiler/picture.js";
 import { h, s } from "../dom.js";
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 import { flop, percent } from "./numbers.js";
 import type { View, ViewContext } from "./view.js";
 

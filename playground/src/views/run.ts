@@ -2,7 +2,7 @@
 import weightsUrl from "../../../examples/moby.safetensors?url";
 import type { DeviceCalls, Layer, RunEvent, WeightsChoice } from "../device/protocol.js";
 import { choice, field, h } from "../dom.js";
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 import type { Remote } from "../worker/remote.js";
 import { HeatMap, type Computed } from "./heat.js";
 import { percent } from "./numbers.js";

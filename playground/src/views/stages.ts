@@ -1,7 +1,7 @@
 // The graph as text after any pass, and the lines that the pass changed.
 import { choice, field, h } from "../dom.js";
 import { irLanguage, Reader } from "../editor/reader.js";
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 import type { View, ViewContext } from "./view.js";
 
 export function stagesView({ compiler, say }: ViewContext): View {

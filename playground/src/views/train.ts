@@ -2,7 +2,7 @@
 import text from "../../../examples/moby-dick.txt?raw";
 import type { DeviceCalls, TrainEvent } from "../device/protocol.js";
 import { field, h } from "../dom.js";
-import type { Source } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 import type { Remote } from "../worker/remote.js";
 import { Curve } from "./curve.js";
 import { short } from "./numbers.js";

@@ -1,5 +1,6 @@
 // What a tab is to the page: it shows a source when it is looked at, and says so where it cannot.
-import type { CompilerCalls, Source } from "../worker/protocol.js";
+import type { CompilerCalls } from "../worker/protocol.js";
+import type { Source } from "../source.js";
 import type { Remote } from "../worker/remote.js";
 
 export interface View {

@@ -1,19 +1,11 @@
 // What page and workers say to each other: calls by name, each with what is asked, told meanwhile and answered.
-import type { Phase } from "../../../src/check/model.js";
 import type { Assist, Completion, Help } from "../compiler/assist.js";
 import type { Checked } from "../compiler/checked.js";
 import type { Kernel } from "../compiler/kernels.js";
 import type { LedgerTable } from "../compiler/ledger.js";
 import type { Picture } from "../compiler/layout.js";
 import type { StageText } from "../compiler/stages.js";
-
-/** A program of the language as the page has it. */
-export interface Source {
-  readonly text: string;
-  /** Parameters of the model, as expressions of the language. */
-  readonly set: Readonly<Record<string, string>>;
-  readonly phase: Phase;
-}
+import type { Source } from "../source.js";
 
 /** Answers are null where the source has errors. */
 export interface CompilerCalls {

@@ -1,0 +1,9 @@
+// A program of the language as the page has it.
+import type { Phase } from "../../src/check/model.js";
+
+export interface Source {
+  readonly text: string;
+  /** Parameters of the model, as expressions of the language. */
+  readonly set: Readonly<Record<string, string>>;
+  readonly phase: Phase;
+}
