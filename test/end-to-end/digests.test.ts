@@ -95,7 +95,7 @@ function graphsOf(file: string, set: Readonly<Record<string, string>>): [name: s
 
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
-it("programs are, bit for bit, what they were", async () => {
+it("programs are, bit for bit, what they were", { timeout: 400_000 }, async () => {
   const lines: string[] = [];
   for (const [file, ...variants] of MODELS)
     for (const set of variants)
