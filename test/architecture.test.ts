@@ -58,6 +58,9 @@ const ONLY: Partial<Record<Room, readonly Room[]>> = {
   index: ORDER.filter((room) => !["bundled", "runtime", "generate", "packaged", "build", "session", "tune", "verify", "train", "cli"].includes(room)),
 };
 
+/** The checker names elementwise functions as the IR does. */
+const VOCABULARY_OF: Partial<Record<Room, string>> = { check: "src/ir/vocabulary.js" };
+
 const sources = [...filesUnder("src", ".ts"), ...filesUnder("grammar", ".ts")].filter(
   (file) => !file.endsWith(".d.ts") && !["src/embedded.ts", "src/bundled.ts"].includes(file),
 );
@@ -145,7 +148,7 @@ describe("imports point one way", () => {
   it("a room imports only rooms that stand before it", () => {
     const wrong = imports.filter(({ file, target }) => {
       const [from, to] = [roomOf(file), roomOf(target)];
-      if (from === to) return false;
+      if (from === to || VOCABULARY_OF[from] === target) return false;
       return !(ONLY[from]?.includes(to) ?? ORDER.indexOf(to) < ORDER.indexOf(from));
     });
     expect(wrong.map(({ file, target }) => `${file} imports ${target}`)).toEqual([]);

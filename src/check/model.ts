@@ -1,6 +1,7 @@
 // What the checker hands to `lower`: a model with every name resolved, every block instantiated, every compile-time value
 // gone, and the entered function unrolled into a list of typed operations on logical tensors.
 import type { Span } from "../diagnostics/span.js";
+import type { PlainPointwiseOp } from "../ir/vocabulary.js";
 import type { Axis } from "../size/axes.js";
 import type { DType } from "../size/dtype.js";
 import type { Rational } from "../size/rational.js";
@@ -35,38 +36,7 @@ export interface Value<K extends LogicalOp = LogicalOp> {
 }
 
 /** Elementwise functions; all broadcast as NumPy does. The names are those of the IR's pointwise operators. */
-export type PointwiseName =
-  | "add"
-  | "sub"
-  | "mul"
-  | "div"
-  | "pow"
-  | "neg"
-  | "min"
-  | "max"
-  | "exp"
-  | "log"
-  | "sqrt"
-  | "rsqrt"
-  | "abs"
-  | "sin"
-  | "cos"
-  | "tanh"
-  | "sigmoid"
-  | "relu"
-  | "silu"
-  | "gelu"
-  | "gelu_tanh"
-  | "eq"
-  | "ne"
-  | "lt"
-  | "le"
-  | "gt"
-  | "ge"
-  | "and"
-  | "or"
-  | "not"
-  | "where";
+export type PointwiseName = PlainPointwiseOp;
 
 export type LogicalOp = keyof LogicalAttrs;
 

@@ -1,132 +1,13 @@
-// The attributes of each operator and how each is written: what printing, parsing and verifying need to know of the vocabulary at run time.
+// Attributes as text, and whether they are what the vocabulary says.
 import type { DType } from "../size/dtype.js";
 import { parseSize } from "../size/parse-size.js";
 import { printSize, type Size } from "../size/size.js";
-import type { OpAttrs, OpName, WeightPart } from "./vocabulary.js";
+import type { AttrKind } from "./schema.js";
+import { schemas, type OpAttrs, type OpName } from "./vocabulary.js";
 
-/** What an attribute holds. */
-interface AttrTypes {
-  text: string;
-  number: number;
-  flag: boolean;
-  dtype: DType;
-  size: Size;
-  sizes: readonly Size[];
-  numbers: readonly number[];
-  numbersOrNull: readonly number[] | null;
-  numberOrNull: number | null;
-  /** May be absent. */
-  part: WeightPart | undefined;
-}
+export const isOpName = (name: string): name is OpName => Object.hasOwn(schemas, name);
 
-export type AttrKind = keyof AttrTypes;
-
-/** The kinds whose values an attribute of this type may have; `dtype` also stands for a part of the dtypes. */
-type KindOf<T> = { [K in AttrKind]: [T, AttrTypes[K]] extends [AttrTypes[K], T] ? K : never }[AttrKind] extends infer Exact
-  ? [Exact] extends [never]
-    ? T extends DType
-      ? "dtype"
-      : never
-    : Exact
-  : never;
-
-/** Total by type: an attribute without a kind, or of another, does not compile. */
-export const attrKinds: { readonly [K in OpName]: { readonly [A in keyof OpAttrs[K]]-?: KindOf<OpAttrs[K][A]> } } = {
-  input: { name: "text", dtype: "dtype", shape: "sizes" },
-  weight: { path: "text", dtype: "dtype", shape: "numbers", part: "part" },
-  state: { name: "text", dtype: "dtype", shape: "sizes" },
-  live: { name: "text" },
-  seed: {},
-  constant: { value: "number", dtype: "dtype", shape: "sizes" },
-  size: { size: "size", dtype: "dtype" },
-  starts: { axis: "text" },
-  rope_table: { positions: "size", width: "number", theta: "number", frequencies: "numbersOrNull", scale: "number" },
-  pick: { result: "number" },
-  reshape: { shape: "sizes" },
-  permute: { order: "numbers" },
-  broadcast: { shape: "sizes" },
-  slice: { axis: "number", start: "number", stop: "number" },
-  concat: { axis: "number" },
-  cast: { dtype: "dtype" },
-  stop_gradient: {},
-  barrier: {},
-  add: {},
-  sub: {},
-  mul: {},
-  div: {},
-  pow: {},
-  min: {},
-  max: {},
-  neg: {},
-  exp: {},
-  log: {},
-  sqrt: {},
-  rsqrt: {},
-  abs: {},
-  sin: {},
-  cos: {},
-  tanh: {},
-  sigmoid: {},
-  relu: {},
-  silu: {},
-  gelu: {},
-  gelu_tanh: {},
-  softplus: {},
-  powi: { exponent: "number" },
-  eq: {},
-  ne: {},
-  lt: {},
-  le: {},
-  gt: {},
-  ge: {},
-  and: {},
-  or: {},
-  not: {},
-  where: {},
-  sum: { axes: "numbers", keep: "flag" },
-  reduce_max: { axes: "numbers", keep: "flag" },
-  reduce_min: { axes: "numbers", keep: "flag" },
-  argmax: { axis: "number", keep: "flag" },
-  softmax: { axis: "number" },
-  matmul: { transposed: "flag" },
-  gather: {},
-  positions: { axis: "text" },
-  segments: { axis: "text" },
-  append: { axis: "text" },
-  counts: {},
-  last: { axis: "text" },
-  unpack: { dim: "number", axis: "text" },
-  pack: { dim: "number", axis: "text" },
-  mask: { dim: "number", fill: "number" },
-  top: { axis: "text" },
-  above: { axis: "text" },
-  span: { axis: "text" },
-  join: { axis: "text" },
-  take: { dim: "number" },
-  put: { dim: "number" },
-  set: { dim: "number" },
-  route_mask: { axis: "text" },
-  rope: {},
-  attention: { causal: "flag", window: "number", scale: "number" },
-  cross_entropy: {},
-  contract: {},
-  gather_grad: { rows: "size" },
-  cross_entropy_grad: {},
-  attention_kept: { causal: "flag", window: "number", scale: "number" },
-  attention_grad: { causal: "flag", window: "number", scale: "number" },
-  adamw: { beta1: "number", beta2: "number", eps: "number" },
-  sgd: { momentum: "number", nesterov: "flag" },
-  class_sums: { first: "number", classes: "number" },
-  class_grad: { first: "number", classes: "number" },
-  sample: {},
-  mark: {},
-  random_uniform: { shape: "sizes", dim: "numberOrNull", stream: "number" },
-  random_normal: { shape: "sizes", dim: "numberOrNull", stream: "number" },
-};
-
-export const isOpName = (name: string): name is OpName => Object.hasOwn(attrKinds, name);
-
-const entriesOf = (op: OpName): [string, AttrKind][] => Object.entries<AttrKind>(attrKinds[op]);
+const entriesOf = (op: OpName): [string, AttrKind][] => Object.entries(schemas[op].attrs);
 
 /** The attributes as one line of JSON, sizes as text; empty where the operator has none. */
 export function printAttrs(op: OpName, attrs: object): string {
@@ -207,6 +88,7 @@ const DESCRIPTIONS: Readonly<Record<AttrKind, string>> = {
   number: "a number",
   flag: "true or false",
   dtype: "a dtype",
+  numeric: "f32, u32 or i32",
   size: "a size",
   sizes: "a list of sizes",
   numbers: "a list of numbers",
@@ -235,6 +117,8 @@ function holds(kind: AttrKind, value: unknown): boolean {
       return typeof value === "boolean";
     case "dtype":
       return DTYPES.has(value);
+    case "numeric":
+      return value === "f32" || value === "u32" || value === "i32";
     case "size":
       return isSize(value);
     case "sizes":

@@ -6,7 +6,7 @@
 import { multiplySizes } from "../size/size.js";
 import type { DType } from "../size/dtype.js";
 import { typeOf, type Node } from "../ir/graph.js";
-import type { PointwiseOp } from "../ir/vocabulary.js";
+import type { PlainPointwiseOp, PointwiseOp } from "../ir/vocabulary.js";
 import type { OpDef, OpTable, Tensor } from "./define.js";
 import { erf } from "./erf.js";
 import { algebra, unbroadcast } from "./cotangents.js";
@@ -31,7 +31,7 @@ function map(dtype: DType, inputs: readonly Tensor[], f: (a: number, b: number, 
 /** An f16 result is rounded where it arises. */
 const rounded = (dtype: DType, wgsl: string): string => (dtype === "f16" ? `modc_f16(${wgsl})` : wgsl);
 
-type Plain = OpDef<Exclude<PointwiseOp, "powi" | "cast">>;
+type Plain = OpDef<PlainPointwiseOp>;
 
 interface Unary {
   readonly doc: string;

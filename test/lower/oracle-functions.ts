@@ -37,6 +37,7 @@ export const FUNCTIONS: Readonly<Record<LogicalAttrs["pointwise"]["fn"], (a: num
   silu: (a) => a * sigmoid(a),
   gelu: (a) => 0.5 * a * (1 + erf(a / Math.SQRT2)),
   gelu_tanh: (a) => 0.5 * a * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (a + 0.044715 * a ** 3))),
+  softplus: (a) => Math.log(1 + Math.exp(a)),
   eq: (a, b) => Number(a === b),
   ne: (a, b) => Number(a !== b),
   lt: (a, b) => Number(a < b),

@@ -1,13 +1,13 @@
 // The forms that samples of pointwise operators take: worked by hand, and random in several shapes and dtypes.
 import type { Node } from "../../src/ir/graph.js";
-import type { PointwiseOp } from "../../src/ir/vocabulary.js";
+import type { PlainPointwiseOp } from "../../src/ir/vocabulary.js";
 import type { DType } from "../../src/size/dtype.js";
 import type { Bench, Random } from "./bench.js";
 import type { Sample } from "./samples.js";
 
 /** How random values are drawn. */
 export type Values = (random: Random) => number;
-type Plain = Exclude<PointwiseOp, "powi" | "cast">;
+type Plain = PlainPointwiseOp;
 
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
 
