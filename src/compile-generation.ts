@@ -5,13 +5,15 @@ import type { Model } from "./check/model.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import type { SourceFile } from "./diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
-import { COUNTS, generationGraphs, SAMPLING_STATES, SEQUENCES, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
+import { COUNTS, SAMPLING_STATES, type GenerationGraphs, type GenerationOptions } from "./lower/generation.js";
 import { numbered as distinct } from "./check/inspect.js";
-import { lower } from "./lower/lower.js";
 import { optimize } from "./passes/index.js";
+import { SEQUENCES } from "./program/axes-of-generation.js";
 import { GENERATION_FORMAT, GENERATION_VERSION, type Generation } from "./program/generation.js";
 import type { Program } from "./program/program.js";
 import { portable, type Target } from "./program/target.js";
+import type { ProgramName } from "./program/names.js";
+import { materialOf, recipes } from "./recipes.js";
 import { checkTunings, expectFit } from "./schedule/tunings/file.js";
 import type { Tunings } from "./schedule/tunings/index.js";
 import type { Axis } from "./size/axes.js";
@@ -20,7 +22,7 @@ import { multiply, ONE, toNumber, type Rational } from "./size/rational.js";
 export { GenerationError } from "./lower/caches.js";
 
 /** As those of `compile`; the phase is generate, the entry forward. */
-export interface CompileGenerationOptions extends Omit<CompileOptions, "phase" | "entry" | "gradients">, GenerationOptions {}
+export interface CompileGenerationOptions extends Omit<CompileOptions, "program" | "phase" | "entry" | "gradients">, GenerationOptions {}
 
 export interface CompiledGeneration {
   /** Null where the source has errors. */
@@ -54,12 +56,13 @@ export function compileGeneration(source: string, options: CompileGenerationOpti
 
 /** As `compileGeneration`, for a target that is not known yet, or for several; `target` and `tunings` of the options mean nothing. */
 export function generationModel(source: string, options: CompileGenerationOptions = {}): GenerationModel {
-  const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions({ ...options, phase: "generate", entry: "forward" }));
+  const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions({ ...options, program: "step" }));
   const { model, diagnostics, sources } = checked;
   if (!model) return { forTarget: null, graphs: null, model: null, diagnostics, sources };
-  const made = generationGraphs(lower(model), options);
-  const verify = options.verify ?? false;
-  const graphs: GenerationGraphs = { ...made, prompt: optimize(made.prompt, { verify }), step: optimize(made.step, { verify }) };
+  const material = materialOf(model, { generation: options });
+  const made = material.generation();
+  const optimized = (name: ProgramName): Graph => optimize(recipes[name].graph(material), { verify: options.verify ?? false });
+  const graphs: GenerationGraphs = { ...made, prompt: optimized("prompt"), step: optimized("step") };
   const forTarget = (target: Target, tunings?: Tunings): Generation => {
     const program = (graph: Graph): Program => programFor({ graph, model, sources }, target, tunings, options.precision, options.weightPrecision);
     return generationOf(made, model.routes, program(graphs.prompt), program(graphs.step));

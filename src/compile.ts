@@ -1,5 +1,4 @@
 // The whole pipeline, from text to a program: where a newcomer starts reading.
-import { withGradients } from "./autodiff/with-gradients.js";
 import { check, type CheckOptions } from "./check/check.js";
 import type { Read } from "./check/files.js";
 import type { Entry, Model, Phase } from "./check/model.js";
@@ -7,15 +6,18 @@ import { emit } from "./codegen/emit.js";
 import type { Diagnostic } from "./diagnostics/diagnostic.js";
 import type { SourceFile } from "./diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
-import { lower } from "./lower/lower.js";
 import { optimize } from "./passes/index.js";
 import type { Program } from "./program/program.js";
 import { portable, type Precision, type Target, type WeightPrecision } from "./program/target.js";
+import type { ProgramName } from "./program/names.js";
+import { materialOf, recipes, type Recipe } from "./recipes.js";
 import { schedule } from "./schedule/schedule.js";
 import { checkTunings, expectFit, type TuningsFile } from "./schedule/tunings/file.js";
 import type { Tunings } from "./schedule/tunings/index.js";
 
 export interface CompileOptions {
+  /** Which program of the model, by its recipe; says phase and entry, and goes without them. */
+  readonly program?: ProgramName;
   /** infer: one pass in which `top` may see the whole sequence. train: with the objective. generate: the causal rule. Default infer. */
   readonly phase?: Phase;
   /** The function entered; by default the objective in train, else forward. */
@@ -67,9 +69,7 @@ export function compile(source: string, options: CompileOptions = {}): Compiled 
   if (tunings) expectFit(tunings.tunings, target);
   const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions(options));
   if (!checked.model) return { program: null, graph: null, model: null, diagnostics: checked.diagnostics, sources: checked.sources };
-  const objective = checked.model.entry === "objective";
-  const lowered = options.gradients && objective ? withGradients(lower(checked.model)) : lower(checked.model);
-  const graph = optimize(lowered, { verify: options.verify ?? false });
+  const graph = optimize(recipeOf(options, checked.model).graph(materialOf(checked.model)), { verify: options.verify ?? false });
   const program = programFor({ graph, model: checked.model, sources: checked.sources }, target, tunings?.tunings, options.precision, options.weightPrecision);
   return { program, graph, model: checked.model, diagnostics: checked.diagnostics, sources: checked.sources };
 }
@@ -85,12 +85,24 @@ export function programFor(
   return emit(schedule(graph, target ?? portable(precision), tunings, precision, weightPrecision), { model, sources });
 }
 
+/** The recipe that the options name, or that suits phase and entry. Throws TypeError for options that contradict each other. */
+export function recipeOf(
+  { program, phase, entry, gradients }: Pick<CompileOptions, "program" | "phase" | "entry" | "gradients">,
+  model: Pick<Model, "entry">,
+): Pick<Recipe, "graph"> {
+  if (program === undefined) return gradients && model.entry === "objective" ? recipes.gradients : recipes.infer;
+  if (phase !== undefined || entry !== undefined || gradients !== undefined)
+    throw new TypeError(`program: ${JSON.stringify(program)} says what is compiled: phase, entry and gradients go without it`);
+  return recipes[program];
+}
+
 /** What the checker is told of the options. */
 export function checkOptions(options: CompileOptions): CheckOptions {
+  const { phase, entry } = options.program === undefined ? options : recipes[options.program];
   const set = new Map(Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]));
   return {
-    phase: options.phase ?? "infer",
-    ...(options.entry === undefined ? {} : { entry: options.entry }),
+    phase: phase ?? "infer",
+    ...(entry === undefined ? {} : { entry }),
     ...(options.model === undefined ? {} : { model: options.model }),
     set: Object.assign(Object.create(null) as Record<string, string>, Object.fromEntries(set)),
     read: options.read ?? (() => null),

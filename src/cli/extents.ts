@@ -1,13 +1,16 @@
 // At which batch and length a command looks: `--batch`, `--length`, and `--at` for axes that these do not name.
+import { capacityOf, generationExtents } from "../program/axes-of-generation.js";
 import { MOST_EXTENT, type Axis } from "../size/axes.js";
 import { extentsOf, wholeNumber } from "./arguments.js";
 import { EXIT, UserError } from "./exit.js";
+import type { ProgramName } from "../program/names.js";
 import { UsageError } from "./usage.js";
 
 export interface ExtentFlags {
   readonly at?: string;
   readonly batch?: string;
   readonly length?: string;
+  readonly program?: ProgramName;
 }
 
 /**
@@ -15,6 +18,7 @@ export interface ExtentFlags {
  * `usual` null: the bound, and nothing else.
  */
 export function chosenExtents(axes: readonly Axis[], flags: ExtentFlags, usual: number | null): ReadonlyMap<string, number> {
+  if (flags.program === "prompt" || flags.program === "step") return extentsOfGeneration(axes, flags, usual);
   const open = axes.filter((axis) => axis.role !== "sequence" || axis.count.kind === "input");
   const given = new Map(flags.at === undefined ? [] : extentsOf("--at", flags.at));
   const ofRole = (role: Axis["role"]): readonly Axis[] => open.filter((axis) => axis.role === role);
@@ -48,6 +52,17 @@ export function chosenExtents(axes: readonly Axis[], flags: ExtentFlags, usual: 
       return [axis.name, value];
     }),
   );
+}
+
+/** `--length` is what a text has when the program has run: of a prompt all of it, of a step one token more than before. */
+function extentsOfGeneration(axes: readonly Axis[], flags: ExtentFlags, usual: number | null): ReadonlyMap<string, number> {
+  if (flags.at !== undefined) throw new UserError(`--at has no effect on --program ${flags.program!}`, "--batch and --length say its sizes", EXIT.usage);
+  const root = axes.find((a) => a.role === "sequence" && axes.some((b) => b.name === capacityOf(a.name)));
+  const bound = axes.find((a) => a.name === capacityOf(root?.name ?? ""))?.bound ?? null;
+  const sequences = flags.batch === undefined ? 1 : wholeNumber("--batch", flags.batch, 1, MOST_EXTENT);
+  const length = flags.length === undefined ? Math.min(usual ?? bound ?? 2048, bound ?? Infinity) : wholeNumber("--length", flags.length, 1, MOST_EXTENT);
+  if (bound !== null && length > bound) throw new UserError(`--length is ${length}: the model allows ${bound}`);
+  return generationExtents(axes, sequences, flags.program === "step" ? 1 : length, length);
 }
 
 const WHAT = { "--batch": "the number of sequences", "--length": "the length of a sequence" } as const;

@@ -3,6 +3,7 @@ import type { CompileOptions, Compiled } from "../compile.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Model } from "../check/model.js";
 import type { Program } from "../program/program.js";
+import type { ProgramName } from "../program/names.js";
 import type { Precision, Target, WeightPrecision } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { pairs } from "./arguments.js";
@@ -18,6 +19,8 @@ export interface ModelFlags {
   readonly phase?: "infer" | "train" | "generate";
   readonly enter?: "forward" | "objective";
   readonly model?: string;
+  /** Of `ir`, `wgsl`, `plan`, `cost` and `profile`: which program of the model, in place of phase and function. */
+  readonly program?: ProgramName;
   /** Of `run`, `ir` and `plan`: with the gradient of the loss for every weight. */
   readonly gradients?: boolean;
 }
@@ -28,14 +31,21 @@ export interface PrecisionFlags {
   readonly weightsAs?: WeightPrecision;
 }
 
+/** Which program of a model is meant, as a heading says it. */
+export const programName = ({ program }: Pick<ModelFlags, "program">, { phase, entry }: { readonly phase: string; readonly entry: string }): string =>
+  program ?? `${phase} ${entry}`;
+
 /** The options of `compile` and `check` for a file. */
 export function compileOptions(file: string, flags: ModelFlags): CompileOptions & { readonly read: Read; readonly set: Readonly<Record<string, string>> } {
   const phase = flags.phase ?? "infer";
+  const contradicts = [flags.phase && "--phase", flags.enter && "--enter", flags.gradients && "--gradients"].find(Boolean);
+  if (flags.program !== undefined && contradicts)
+    throw new UserError(`--program ${flags.program} says what is compiled: ${contradicts} has no effect on it`, "leave it out", EXIT.usage);
   if (flags.gradients && (flags.enter ?? (phase === "train" ? "objective" : "forward")) !== "objective")
     throw new UserError("--gradients needs a loss, which an objective has", "give --phase train, or --enter objective", EXIT.usage);
   return {
     file: modelName(file),
-    phase,
+    ...(flags.program === undefined ? { phase } : { program: flags.program }),
     ...(flags.gradients ? { gradients: true } : {}),
     set: pairs("--set", flags.set ?? []),
     read: modelReader(file),
@@ -83,14 +93,16 @@ export const checkFile = async (file: string, flags: ModelFlags): ReturnType<typ
 /** The same of a text. */
 export async function checkText(
   { source, read }: ModelText,
-  { phase = "infer", enter, model: name, set = [] }: ModelFlags,
+  { program, phase = "infer", enter, model: name, set = [] }: ModelFlags,
 ): Promise<{ readonly model: Model; readonly sources: readonly SourceFile[] }> {
   const { check } = await import("../check/check.js");
+  const { recipes } = await import("../recipes.js");
   const { model, diagnostics, sources } = check(source, {
     phase,
     set: pairs("--set", set),
     read,
     ...(enter === undefined ? {} : { entry: enter }),
+    ...(program === undefined ? {} : { phase: recipes[program].phase, entry: recipes[program].entry }),
     ...(name === undefined ? {} : { model: name }),
   });
   if (!model) throw new SourceError(diagnostics, sources);

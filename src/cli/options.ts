@@ -3,6 +3,7 @@
 // What stands behind an option is what completion offers: a file behind `<path>`, a folder behind `<folder>`, either behind `<what>`, else the choices there are.
 import { Option } from "commander";
 import { DEVICE_CLASSES, PRECISIONS, WEIGHT_PRECISIONS } from "../program/target.js";
+import { PROGRAM_NAMES } from "../program/names.js";
 import { collect } from "./arguments.js";
 
 export const option = (flags: string, description: string): Option => new Option(flags, description);
@@ -16,6 +17,9 @@ export const set = repeatable("--set <name=value>", "a parameter of the model; t
 export const model = option("--model <name>", "which model, where the file declares several");
 export const phase = option("--phase <phase>", "what the program is for (default infer)").choices(["infer", "train", "generate"]);
 export const enter = option("--enter <function>", "the function entered; by default the objective in train, else forward").choices(["forward", "objective"]);
+export const program = option("--program <name>", "which program of the model, in place of --phase and --enter: what `generate` and `train` run").choices(
+  PROGRAM_NAMES,
+);
 export const compiling = [set, phase, enter, model] as const;
 export const gradients = option("--gradients", "with an objective: the gradient of its loss for every weight, as results grad.<path>");
 export const weights = option(

@@ -22,6 +22,7 @@ export async function programOf(file: string, flags: ModelFlags & PrecisionFlags
     ["--set", flags.set],
     ["--phase", flags.phase],
     ["--enter", flags.enter],
+    ["--program", flags.program],
     ["--model", flags.model],
     ["--tunings", flags.tunings],
     ["--precision", flags.precision],

@@ -7,6 +7,7 @@ import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
 import { ops } from "../ops/index.js";
+import { capacityOf } from "../program/axes-of-generation.js";
 import type { Axis, SequenceAxis } from "../size/axes.js";
 import { axisSize, rowsSize, substitute, type Size } from "../size/size.js";
 
@@ -50,8 +51,6 @@ export const NOWHERE = 0xffffffff;
 export function withCaches(graph: Graph): Cached {
   return new Caching(graph).result();
 }
-
-const capacityOf = (axis: string): string => `${axis}.capacity`;
 
 class Caching {
   readonly #graph: Graph;

@@ -5,6 +5,7 @@ import { typeOf, type Graph, type GraphInput, type GraphOutput, type Node, type 
 import { reachedStarts } from "../ir/reach.js";
 import { substituteNodes } from "../ir/replace.js";
 import { ops } from "../ops/index.js";
+import { SEQUENCES } from "../program/axes-of-generation.js";
 import type { Axis } from "../size/axes.js";
 import { SAMPLING_COLUMNS, seenWords } from "../size/sampling.js";
 import { axisSize, equalSizes, rowsSize } from "../size/size.js";
@@ -21,8 +22,6 @@ export const COUNTS = "counts";
 export const TOKEN_STATE = "generate.token";
 /** What tokens are chosen by, a row for each sequence (`sample`): states that the host writes, and the set of tokens in the text so far. */
 export const SAMPLING_STATES = { settings: "sampling.settings", seeds: "sampling.seeds", bias: "sampling.bias", seen: "sampling.seen" } as const;
-/** An axis of one row for each sequence: that of what is chosen for it. */
-export const SEQUENCES = "generate.sequence";
 
 export interface GenerationGraphs {
   /** Reads `input`, any number of tokens of each sequence, 0 included; of such a sequence the token stays, and the logits mean nothing. */

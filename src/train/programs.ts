@@ -1,10 +1,9 @@
 // The programs of a training run, all over the states of the first: the step, micro-batches before it, evaluation under both rules.
 import { check } from "../check/check.js";
 import type { Read } from "../check/files.js";
-import type { Model, Phase } from "../check/model.js";
+import type { Model } from "../check/model.js";
 import { finiteProbe, type Watched } from "../autodiff/non-finite.js";
-import { accumulateStep, type StepOptions, type TrainStep, trainStep } from "../autodiff/train-step.js";
-import { weightsAsStates } from "../autodiff/weights-as-states.js";
+import type { StepOptions, TrainStep } from "../autodiff/train-step.js";
 import { programFor } from "../compile.js";
 import { flopsOf } from "../cost/ledger.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
@@ -13,6 +12,8 @@ import type { Graph } from "../ir/graph.js";
 import { lower } from "../lower/lower.js";
 import { optimize } from "../passes/index.js";
 import type { Program } from "../program/program.js";
+import type { ProgramName } from "../program/names.js";
+import { materialOf, recipes, type Material } from "../recipes.js";
 import type { Target } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { memoryOf } from "../runtime/index.js";
@@ -84,27 +85,29 @@ export type CompiledTraining =
  * budget that does not suffice.
  */
 export function compileTraining(source: TrainingSource, options: TrainingOptions, { target, tunings }: TrainingTarget): CompiledTraining {
-  const checked = checkFor(source, "train");
+  const checked = checkFor(source, "train-step");
   const { model } = checked;
   if (!model) return { programs: null, diagnostics: checked.diagnostics, sources: checked.sources };
-  const inferred = checkFor(source, "infer");
+  const inferred = checkFor(source, "evaluate");
   if (!inferred.model) return { programs: null, diagnostics: inferred.diagnostics, sources: inferred.sources };
   // A model that cannot generate, an encoder or one without a predictor, can be trained all the same.
-  const causal = checkFor(source, "generate").model;
+  const causal = checkFor(source, "evaluate-causal").model;
   const emitted = (graph: Graph, of: Model): Program => programFor({ graph, model: of, sources: checked.sources }, target, ...(tunings ? [tunings] : []));
 
+  const optimized = (name: ProgramName, material: Material): Graph => optimize(recipes[name].graph(material));
   const objective = lower(model);
   const { recompute: choice = "none", budget, microBatches, ...own } = options;
   const stepOf = (recompute: ReadonlySet<string>): Compiled => {
-    const made = trainStep(objective, model.weights, { ...own, recompute, accumulated: microBatches > 1, inFlight: true });
-    const graph = optimize(made.graph);
-    const adding = microBatches > 1 ? optimize(accumulateStep(objective, model.weights, { ...own, recompute })) : null;
-    return { made, graph, adding, step: emitted(graph, model), accumulate: adding && emitted(adding, model) };
+    const training: StepOptions = { ...own, recompute, accumulated: microBatches > 1, inFlight: true };
+    const material = materialOf(model, { lowered: objective, training });
+    const graph = optimized("train-step", material);
+    const adding = microBatches > 1 ? optimized("micro-batch", material) : null;
+    return { made: material.training(), graph, adding, step: emitted(graph, model), accumulate: adding && emitted(adding, model) };
   };
-  const evaluation = (of: Model): Program => emitted(optimize(weightsAsStates(lower(of))), of);
-  const topK = evaluation(inferred.model);
+  const evaluation = (name: "evaluate" | "evaluate-causal", of: Model): Program => emitted(optimized(name, materialOf(of)), of);
+  const topK = evaluation("evaluate", inferred.model);
   const routed = model.axes.some((a) => a.role === "sequence" && (a.count.kind === "top" || a.count.kind === "above"));
-  const evaluate = { "top-k": topK, causal: routed && causal ? evaluation(causal) : topK };
+  const evaluate = { "top-k": topK, causal: routed && causal ? evaluation("evaluate-causal", causal) : topK };
   const asked = chosenLayers(objective, choice);
   const recompute = budget
     ? layersWithin(objective, budget.bytes, (layers) =>
@@ -128,7 +131,8 @@ export function compileTraining(source: TrainingSource, options: TrainingOptions
     flops: (extents, live = new Map()) => stepFlops({ extents, live }) + (microBatches - 1) * (addingFlops?.({ extents, live }) ?? 0),
     probe: () => {
       // Of a micro-batch by itself: what was added up would only tell that one of them went wrong.
-      const { graph: probe, watched } = finiteProbe(trainStep(objective, model.weights, { ...own, recompute: recomputed, accumulated: false }).graph);
+      const training: StepOptions = { ...own, recompute: recomputed, accumulated: false };
+      const { graph: probe, watched } = finiteProbe(materialOf(model, { lowered: objective, training }).training().graph);
       return { program: emitted(optimize(probe), model), watched };
     },
   };
@@ -164,8 +168,14 @@ export function bytesOf(
   return total + reading + shared.reduce((sum, bytes) => sum + bytes, 0);
 }
 
-const checkFor = (source: TrainingSource, phase: Phase) =>
+const checkFor = (source: TrainingSource, name: ProgramName) =>
   check(
     { file: source.file, text: source.source },
-    { phase, entry: "objective", set: source.set ?? {}, read: source.read ?? (() => null), ...(source.model === undefined ? {} : { model: source.model }) },
+    {
+      phase: recipes[name].phase,
+      entry: recipes[name].entry,
+      set: source.set ?? {},
+      read: source.read ?? (() => null),
+      ...(source.model === undefined ? {} : { model: source.model }),
+    },
   );

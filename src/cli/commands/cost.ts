@@ -1,16 +1,16 @@
 // `modc cost`: operations, bytes, parameters and cache, layer by layer, beside the same model with nothing skipped; and the memory of a session.
 import { ledger, stepsWithin, type Convention, type Ledger, type LedgerRow, type Work } from "../../cost/ledger.js";
 import type { Model } from "../../check/model.js";
-import { lower } from "../../lower/lower.js";
 import { optimize } from "../../passes/index.js";
-import { programFor } from "../../compile.js";
+import { programFor, recipeOf } from "../../compile.js";
+import { materialOf } from "../../recipes.js";
 import { formatBytes } from "../../runtime/errors.js";
 import { memoryOf, type MemoryUse } from "../../runtime/memory.js";
 import { divide, parseDecimal, parseRational, printRational, rational, type Rational } from "../../size/rational.js";
 import { pairs, positiveNumber } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { chosenExtents, type ExtentFlags } from "../extents.js";
-import { checkFile, type ModelFlags } from "../frontend.js";
+import { checkFile, programName, type ModelFlags } from "../frontend.js";
 import { memoryLines } from "../memory.js";
 import { table } from "../table.js";
 import { columns, out, outJson } from "../terminal.js";
@@ -31,8 +31,8 @@ export async function cost(file: string, flags: CostFlags): Promise<ExitCode> {
   if ((budget === null) !== (stepTokens === null))
     throw new UserError("--budget and --step-tokens belong together", "--budget 16.5e18 --step-tokens 2097152", EXIT.usage);
   const { model, sources } = await checkFile(file, flags);
-  const graph = optimize(lower(model));
-  const extents = chosenExtents(model.axes, flags, null);
+  const graph = optimize(recipeOf(flags, model).graph(materialOf(model)));
+  const extents = chosenExtents(graph.axes, flags, null);
   const live = liveValues(model, flags.live ?? []);
   const found = ledger(graph, model, {
     extents,
@@ -46,8 +46,16 @@ export async function cost(file: string, flags: CostFlags): Promise<ExitCode> {
     max: Object.fromEntries(extents),
     live: printedLive(live),
   });
-  if (flags.json) outJson({ model: model.name, phase: model.phase, ...found, memory, ...(steps === null ? {} : { steps }) });
-  else out(printed(model, found, memory, steps));
+  if (flags.json)
+    outJson({
+      model: model.name,
+      phase: model.phase,
+      ...(flags.program && { program: flags.program }),
+      ...found,
+      memory,
+      ...(steps === null ? {} : { steps }),
+    });
+  else out(printed(model, programName(flags, model), found, memory, steps));
   return EXIT.fine;
 }
 
@@ -67,7 +75,7 @@ function liveValues(model: Model, texts: readonly string[]): ReadonlyMap<string,
 const printedLive = (live: ReadonlyMap<string, Rational>): Readonly<Record<string, string>> =>
   Object.fromEntries([...live].map(([name, value]) => [name, printRational(value)]));
 
-function printed(model: Model, found: Ledger, memory: MemoryUse, steps: number | null): string {
+function printed(model: Model, name: string, found: Ledger, memory: MemoryUse, steps: number | null): string {
   const at = Object.entries(found.extents)
     .map(([name, n]) => `${name}=${n}`)
     .join(" ");
@@ -75,7 +83,7 @@ function printed(model: Model, found: Ledger, memory: MemoryUse, steps: number |
   const { total, tokens, embeddingParameters } = found;
   const rows = [...found.rows, { name: "total", ...total }];
   const lines = [
-    `${model.name}, ${model.phase} ${model.entry}, ${at}, ${found.bytesPerValue} bytes a value${counted}`,
+    `${model.name}, ${name}, ${at}${name === "step" ? ", a token that takes every layer" : ""}, ${found.bytesPerValue} bytes a value${counted}`,
     "",
     table(["", "operations", "of dense", "bytes", "of dense", "cache", "of dense", "parameters"], rows.map(cells)),
     "",

@@ -1,8 +1,8 @@
 // `modc ir`: the graph as text, after all passes or after one of them.
-import { withGradients } from "../../autodiff/with-gradients.js";
-import { lower } from "../../lower/lower.js";
 import { printGraph } from "../../ir/print.js";
 import { optimize, stages } from "../../passes/index.js";
+import { recipeOf } from "../../compile.js";
+import { materialOf } from "../../recipes.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
 import { placer } from "../../diagnostics/span.js";
@@ -22,7 +22,7 @@ export async function ir(file: string, flags: IrFlags): Promise<ExitCode> {
     throw new UserError(`there is no pass ${JSON.stringify(after)}`, `the passes are ${stages.join(", ")}`, EXIT.usage);
   const { model, sources } = await checkFile(file, flags);
   const fired: { readonly pass: string; readonly rule: string; readonly what: string }[] = [];
-  const graph = optimize(flags.gradients ? withGradients(lower(model)) : lower(model), {
+  const graph = optimize(recipeOf(flags, model).graph(materialOf(model)), {
     verify: flags.verify ?? false,
     ...(after === undefined ? {} : { after }),
     ...(flags.trace

@@ -7,7 +7,7 @@ import { parseAxes } from "../../runtime/sizes.js";
 import { pairs } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { chosenExtents, printExtents, type ExtentFlags } from "../extents.js";
-import type { ModelFlags, PrecisionFlags } from "../frontend.js";
+import { programName, type ModelFlags, type PrecisionFlags } from "../frontend.js";
 import { memoryLines } from "../memory.js";
 import { planWorks, type PlannedWork } from "../planned.js";
 import { programOf, type Given } from "../program.js";
@@ -35,6 +35,7 @@ export async function plan(file: string, flags: PlanFlags): Promise<ExitCode> {
     outJson({
       model: program.model,
       phase: program.phase,
+      ...(flags.program && { program: flags.program }),
       entry: program.entry,
       precision: program.precision,
       target: program.target,
@@ -42,7 +43,7 @@ export async function plan(file: string, flags: PlanFlags): Promise<ExitCode> {
       works,
       memory,
     });
-  else out(printed(program, extents, works, memory, columns()));
+  else out([`${program.model}, ${programName(flags, program)}, ${heading(program, extents)}`, printed(works, memory, columns())].join("\n"));
   return EXIT.fine;
 }
 
@@ -69,10 +70,11 @@ async function ownTarget(otherwise: Target): Promise<Target> {
   }
 }
 
-function printed(program: Program, extents: ReadonlyMap<string, number>, works: readonly PlannedWork[], memory: MemoryUse, width: number): string {
-  const lines = [
-    `${program.model}, ${program.phase} ${program.entry}, ${printExtents(extents)}, for ${printTarget(program.target)}${program.precision === "f16" ? ", values in f16" : ""}`,
-  ];
+const heading = (program: Program, extents: ReadonlyMap<string, number>): string =>
+  `${printExtents(extents)}, for ${printTarget(program.target)}${program.precision === "f16" ? ", values in f16" : ""}`;
+
+function printed(works: readonly PlannedWork[], memory: MemoryUse, width: number): string {
+  const lines: string[] = [];
   let path: string | null = null;
   const names = works.reduce((most, w) => w.steps.reduce((m, s) => Math.max(m, s.name.length), most), 0);
   for (const work of works) {

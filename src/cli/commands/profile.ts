@@ -10,11 +10,12 @@ import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { onDevice } from "../execute.js";
 import { chosenExtents, printExtents, type ExtentFlags } from "../extents.js";
 import { ensureWritable, writeText } from "../files.js";
-import type { ModelFlags, PrecisionFlags } from "../frontend.js";
+import { programName, type ModelFlags, type PrecisionFlags } from "../frontend.js";
 import { type GivenInputs, readInputs, type InputFlags } from "../inputs.js";
 import { withFolder } from "../model-file.js";
 import { madeInputs } from "../made-inputs.js";
 import { layerOf, pathOf, sourcesOf } from "../planned.js";
+import { profiledStep, roomForAll } from "../profiled-generation.js";
 import { faultOf, programOf } from "../program.js";
 import { table } from "../table.js";
 import type { TuningsFlags } from "../tunings.js";
@@ -45,9 +46,11 @@ interface Measured {
 export async function profile(file: string, asked: ProfileFlags): Promise<ExitCode> {
   const flags = withFolder(file, asked);
   const repeat = flags.repeat === undefined ? 9 : wholeNumber("--repeat", flags.repeat, 1, 1000);
-  const source = await programOf(file, flags);
+  // A step is measured behind a prompt.
+  const step = flags.program === "step" ? await programOf(file, flags) : null;
+  const source = await programOf(file, step ? { ...flags, program: "prompt" } : flags);
   const [seed, live] = [seedOf(flags.seed), pairs("--live", flags.live ?? [])];
-  const given = await inputsOf(source.program, flags, live, seed);
+  const given = await inputsOf(source.program, step ? { ...flags, program: "prompt" } : flags, live, seed);
   // A path that cannot be written is told now, and not after minutes of measuring.
   if (flags.trace !== undefined) ensureWritable(flags.trace);
   const progress = new Progress();
@@ -56,10 +59,13 @@ export async function profile(file: string, asked: ProfileFlags): Promise<ExitCo
     progress.report("measuring what the device can do");
     const before = await measureRoofline(device);
     progress.report("profiling");
-    const found = await session.profile(given.inputs, { repeat, ...(given.lengths ? { lengths: given.lengths } : {}) });
+    const lengths = given.lengths ? { lengths: given.lengths } : {};
+    const extents = flags.program === "prompt" ? { extents: Object.fromEntries(given.extents) } : {};
+    const own = step ? await profiledStep(step, job, { session, device }, given, repeat) : null;
+    const found = own?.profile ?? (await session.profile(given.inputs, { repeat, ...lengths, ...extents }));
     // Others may use the device: what it can do is the better of two measurements.
     const roofline = better(before, await measureRoofline(device));
-    return { program, profile: found, roofline, device: device.info.name, extents: given.extents };
+    return { program: own?.program ?? program, profile: found, roofline, device: device.info.name, extents: own?.extents ?? given.extents };
   }).catch((fault: unknown) => {
     throw faultOf(file, source, fault);
   });
@@ -67,8 +73,8 @@ export async function profile(file: string, asked: ProfileFlags): Promise<ExitCo
     writeText(flags.trace, `${JSON.stringify(chromeTrace(measured.program, measured.profile))}\n`);
     say(`${flags.trace}: open it at https://ui.perfetto.dev or in chrome://tracing`);
   }
-  if (flags.json) outJson(asJson(measured));
-  else out(printed(measured, columns()));
+  if (flags.json) outJson({ ...(flags.program && { program: flags.program }), ...asJson(measured) });
+  else out(printed(measured, programName(flags, measured.program), columns()));
   return EXIT.fine;
 }
 
@@ -83,7 +89,11 @@ async function inputsOf(program: Program, flags: ProfileFlags, live: Readonly<Re
   if (flags.input === undefined && flags.text === undefined) {
     if (flags.lengths !== undefined) throw new UserError("--lengths belongs to --input", null, EXIT.usage);
     const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
-    return madeInputs(program, { extents, lengths: new Map(), live: checkLive(program, live, null) }, seed);
+    return madeInputs(
+      program,
+      { extents: flags.program === "prompt" ? roomForAll(extents) : extents, lengths: new Map(), live: checkLive(program, live, null) },
+      seed,
+    );
   }
   const sizes = [flags.batch, flags.length, flags.at].some((text) => text !== undefined);
   if (sizes) throw new UserError("--batch, --length and --at are for inputs that nobody gives", "the inputs have their own sizes", EXIT.usage);
@@ -146,13 +156,13 @@ const layersOf = (measured: Measured): readonly Part[] => partsBy(measured, (w) 
 
 // --- as text
 
-function printed(measured: Measured, width: number): string {
+function printed(measured: Measured, name: string, width: number): string {
   const { program, profile: found, roofline, device, extents } = measured;
   const total = partOf("total", found.works, roofline);
   const clock = found.clock === "timestamps" ? "time stamps of the device" : "the device has no time stamps: each step was submitted alone and waited for";
   const layers = layersOf(measured);
   return [
-    `${program.model}, ${program.phase} ${program.entry}, ${printExtents(extents)}, on ${device}: ${milliseconds(found.wholeMs)} ms a run, the middle of ${found.repeat}`,
+    `${program.model}, ${name}, ${printExtents(extents)}, on ${device}: ${milliseconds(found.wholeMs)} ms a run, the middle of ${found.repeat}`,
     `kernels ${milliseconds(total.ms)} ms (${clock})`,
     `at best, measured here: ${withPrefix(roofline.flops)}FLOP/s, ${withPrefix(roofline.readBytes)}B/s read, ${withPrefix(roofline.copyBytes)}B/s copied`,
     "",
@@ -232,7 +242,7 @@ function slowest({ program, profile: { works }, roofline }: Measured, totalMs: n
 
 // --- as JSON
 
-function asJson(measured: Measured): unknown {
+function asJson(measured: Measured): Readonly<Record<string, unknown>> {
   const { program, profile: found, roofline, device, extents } = measured;
   const summary = (part: Part): unknown => {
     const { works: _works, ...rest } = part;

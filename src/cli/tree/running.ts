@@ -43,6 +43,7 @@ export const runningCommands: readonly Declared[] = [
       o.live,
       o.seed,
       o.device,
+      o.program,
       ...o.compiling,
       o.json,
     ],

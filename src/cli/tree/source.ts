@@ -22,6 +22,7 @@ export const sourceCommands: readonly Declared[] = [
     opens: true,
     does: "print the graph",
     options: [
+      o.program,
       ...o.compiling,
       o.gradients,
       o.option("--after <pass>", "stop after this pass; `lower` is before any"),
@@ -36,7 +37,7 @@ export const sourceCommands: readonly Declared[] = [
     words: "wgsl <file> [kernel]",
     opens: true,
     does: "list the kernels of a model, or print one",
-    options: [...o.compiling, o.precision, o.weightsAs, o.option("--all", "print all of them"), o.json],
+    options: [o.program, ...o.compiling, o.precision, o.weightsAs, o.option("--all", "print all of them"), o.json],
     act: async (file, kernel, flags) => (await import("../commands/wgsl.js")).wgsl(file, kernel, flags),
   },
   {
@@ -69,6 +70,7 @@ export const sourceCommands: readonly Declared[] = [
       o.weightsAs,
       o.live,
       o.gradients,
+      o.program,
       ...o.compiling,
       o.json,
     ],
@@ -87,6 +89,7 @@ export const sourceCommands: readonly Declared[] = [
       o.live,
       o.option("--budget <operations>", "print how many training steps' forward passes it pays for"),
       o.option("--step-tokens <n>", "tokens of a step, for --budget"),
+      o.program,
       ...o.compiling,
       o.json,
     ],
