@@ -85,9 +85,43 @@ function roomOf(file: string): Room {
 }
 
 /** Every module a file names: static, type-only, re-exported, dynamic, and in type positions; not what stands in a string. */
-const importsOf = (file: string): string[] => namesIn(text.get(file)!);
-const namesIn = (text: string): string[] =>
-  [...text.matchAll(/^(?:import|export)\b[^;"`]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm)].map((m) => (m[1] ?? m[2] ?? m[3])!);
+const importsOf = (file: string): string[] =>
+  [...textOf(file).matchAll(/^(?:import|export)\b[^;"`]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"|\bimport\(\s*"([^"]+)"/gm)].map((m) => (m[1] ?? m[2] ?? m[3])!);
+const textOf = (file: string): string => text.get(file) ?? readFileSync(join(root, file), "utf8");
+
+/** The path of what a file imports, from the root. */
+const pathOf = (name: string, file: string): string =>
+  relative(root, resolve(root, dirname(file), name))
+    .split(sep)
+    .join("/");
+
+/** Files of the project that a file imports. */
+const localImports = (file: string): string[] =>
+  importsOf(file)
+    .filter((name) => name.startsWith("."))
+    .map((name) => pathOf(name, file).replace(/\.js$/, ".ts"));
+
+/** Files that reach one another by imports, in groups. */
+function cycles(imports: ReadonlyMap<string, readonly string[]>): readonly string[] {
+  const reached = new Map([...imports.keys()].map((file) => [file, reachedFrom(file, imports)]));
+  const groups = [...reached].flatMap(([file, others]) => {
+    const group = [...others].filter((other) => reached.get(other)!.has(file));
+    return group.length === 0 ? [] : [group.sort().join(" ")];
+  });
+  return [...new Set(groups)];
+}
+
+function reachedFrom(file: string, imports: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
+  const reached = new Set<string>();
+  const todo = [file];
+  for (let next = todo.pop(); next !== undefined; next = todo.pop())
+    for (const other of imports.get(next) ?? []) {
+      if (reached.has(other) || !imports.has(other)) continue;
+      reached.add(other);
+      todo.push(other);
+    }
+  return reached;
+}
 
 const found = (pattern: RegExp, allowed: (file: string) => boolean): string[] =>
   sources.flatMap((file) =>
@@ -106,9 +140,7 @@ describe("imports point one way", () => {
       .map((name) => ({
         file,
         name,
-        target: relative(root, resolve(root, dirname(file), name))
-          .split(sep)
-          .join("/"),
+        target: pathOf(name, file),
       })),
   );
 
@@ -121,6 +153,13 @@ describe("imports point one way", () => {
       return !(ONLY[from]?.includes(to) ?? ORDER.indexOf(to) < ORDER.indexOf(from));
     });
     expect(wrong.map(({ file, target }) => `${file} imports ${target}`)).toEqual([]);
+  });
+
+  it("no files import one another in a circle, type-only imports included", () => {
+    const all = [...sources, ...filesUnder("playground", ".ts"), ...filesUnder("bench", ".ts")];
+    expect(cycles(new Map(all.map((file) => [file, localImports(file)])))).toEqual([]);
+    const circle = { a: ["b"], b: ["c", "d"], c: ["b"], d: ["e"], e: ["e"] };
+    expect(cycles(new Map(Object.entries(circle)))).toEqual(["b c", "e"]);
   });
 
   it("imports end in .js, as Node resolves them", () => {
@@ -151,15 +190,10 @@ describe("imports point one way", () => {
 
 describe("the playground", () => {
   const pages = filesUnder("playground/src", ".ts").filter((file) => !file.endsWith(".d.ts"));
-  const imported = pages.flatMap((file) => namesIn(readFileSync(join(root, file), "utf8")).map((name) => ({ file, name })));
-  const within = (name: string, file: string): string =>
-    relative(root, resolve(root, dirname(file), name))
-      .split(sep)
-      .join("/");
-
+  const imported = pages.flatMap((file) => importsOf(file).map((name) => ({ file, name })));
   it("imports of modc what a page can have, and nothing of the command line", () => {
     expect(imported.length).toBeGreaterThan(50);
-    const wrong = imported.filter(({ file, name }) => name.startsWith("node:") || name.endsWith("-node.js") || within(name, file).startsWith("src/cli/"));
+    const wrong = imported.filter(({ file, name }) => name.startsWith("node:") || name.endsWith("-node.js") || pathOf(name, file).startsWith("src/cli/"));
     expect(wrong).toEqual([]);
   });
 
@@ -198,7 +232,7 @@ describe("files", () => {
     ...filesUnder("playground", ".ts"),
     ...filesUnder("playground", ".mjs"),
   ];
-  const linesOf = (file: string): string[] => (text.get(file) ?? readFileSync(join(root, file), "utf8")).split("\n");
+  const linesOf = (file: string): string[] => textOf(file).split("\n");
 
   it("have at most 400 lines, unless a program wrote them", () => {
     const long = [...all, ...filesUnder("kernels", ".wgsl")];

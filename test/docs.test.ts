@@ -21,7 +21,49 @@ const text = (page: string): string => readFileSync(join(root, page), "utf8");
 const blocks = (page: string, language: string): string[] =>
   [...text(page).matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\``, "gm"))].map((m) => m[1]!);
 
+const WIDTH = 100;
+
+/** Lines of prose with their numbers: no tables, no code, and no section that waits for its own change. */
+function proseOf(page: string): readonly { readonly line: number; readonly prose: string }[] {
+  let [code, later] = [false, false];
+  return text(page)
+    .split("\n")
+    .map((prose, i) => ({ line: i + 1, prose }))
+    .filter(({ prose }) => {
+      const fence = prose.trimStart().startsWith("```");
+      if (fence) code = !code;
+      else if (!code && prose.startsWith("## ")) later = page === "docs/architecture.md" && prose === "## The operator record";
+      return !fence && !code && !later && !prose.trimStart().startsWith("|");
+    });
+}
+
+describe("README.md", () => {
+  it("can be skimmed: at most 110 lines and 1,000 words, code wrapped too", () => {
+    const lines = text("README.md").trimEnd().split("\n");
+    expect(lines.length).toBeLessThanOrEqual(110);
+    expect(text("README.md").trim().split(/\s+/).length).toBeLessThanOrEqual(1000);
+    expect(lines.filter((line) => !line.startsWith("|") && line.length > WIDTH)).toEqual([]);
+  });
+});
+
+describe("docs/README.md", () => {
+  it("names every page of the documentation", () => {
+    const named = [...text("docs/README.md").matchAll(/\]\(([^)]+)\)/g)].map((m) => join("docs", m[1]!));
+    const others = pages.filter((page) => page !== "README.md" && page !== "docs/README.md");
+    expect(others.filter((page) => !named.includes(page))).toEqual([]);
+  });
+});
+
+it("docs/cli.md names every command", () => {
+  const commands = readdirSync(join(root, "src", "cli", "commands")).map((file) => file.replace(/\.ts$/, ""));
+  expect(commands.filter((command) => !new RegExp(`\\bmodc ${command}\\b`).test(text("docs/cli.md")))).toEqual([]);
+});
+
 describe.each(pages)("%s", (page) => {
+  it.skipIf(page === "CHANGELOG.md")(`is wrapped at ${WIDTH} columns, but for tables and code`, () => {
+    expect(proseOf(page).filter(({ prose }) => prose.length > WIDTH)).toEqual([]);
+  });
+
   it("links to files that are there", () => {
     const links = [...text(page).matchAll(/\]\(([^)#]+?)(?:#[^)]*)?\)/g)].map((m) => m[1]!).filter((to) => !/^https?:/.test(to));
     expect(links.filter((to) => !existsSync(join(root, dirname(page), to)))).toEqual([]);

@@ -2,12 +2,13 @@
 import type { Span } from "../diagnostics/span.js";
 import type { Arg, Expr, Fn } from "../syntax/ast.js";
 import { bindArguments, signature, type Signature } from "./arguments.js";
+import type { Instance } from "./bindings.js";
 import { builtins } from "./builtins/index.js";
 import { callCompileTime, isCompileTimeCall, isCompileTimeFunction } from "./compile-time.js";
 import { ERROR, type Any, type Bound, type Builtin } from "./context.js";
 import type { Env } from "./environment.js";
-import { evaluate, unknownName, valueOf } from "./evaluate.js";
-import { instanceOf, type Instance } from "./instance.js";
+import { instanceOf } from "./instance.js";
+import { unknownName, valueOf } from "./names.js";
 import { nearest } from "./suggest.js";
 import { describe, hasError } from "./values.js";
 
@@ -28,7 +29,7 @@ export function evaluateCall(expr: Call, env: Env): Any {
     return callValue(valueOf(found, callee.name, callee.span, env), expr, env);
   }
   if (callee.kind === "member") {
-    const object = evaluate(callee.object, env);
+    const object = env.evaluate(callee.object, env);
     if (object.kind === "instance") {
       const instance = instanceOf(object.instance);
       const found = instance.bodyNames.get(callee.name.text);
@@ -40,7 +41,7 @@ export function evaluateCall(expr: Call, env: Env): Any {
     }
     if (object.kind === "error") return ERROR;
   }
-  return callValue(evaluate(callee, env), expr, env);
+  return callValue(env.evaluate(callee, env), expr, env);
 }
 
 function callValue(value: Any, expr: Call, env: Env): Any {
@@ -83,7 +84,7 @@ function signatureOf(instance: Instance, fn: Fn): Signature {
 
 /** Arguments by parameter, evaluated in the order in which they stand; null where one is wrong, which was reported. */
 function evaluateArguments(signature: Signature, args: readonly Arg[], span: Span, env: Env): ReadonlyMap<string, Bound> | null {
-  const values = new Map(args.map((a) => [a, evaluate(a.value, env)]));
+  const values = new Map(args.map((a) => [a, env.evaluate(a.value, env)]));
   return bindValues(signature, args, values, span, env);
 }
 
@@ -98,10 +99,10 @@ function callBuiltin(name: string, expr: Call, env: Env): Any {
   const builtin = builtins.get(name);
   const compileTime = isCompileTimeFunction(name);
   if (builtin === undefined && !compileTime) {
-    for (const a of args) evaluate(a.value, env);
+    for (const a of args) env.evaluate(a.value, env);
     return unknownName(name, callee.span, env);
   }
-  const values = new Map(args.map((a) => [a, evaluate(a.value, env)]));
+  const values = new Map(args.map((a) => [a, env.evaluate(a.value, env)]));
   const positional = [...values.values()];
   if (positional.some(hasError)) return ERROR;
   if (compileTime && (builtin === undefined || (isCompileTimeCall(name, positional) && args.every((a) => a.name === null)))) {

@@ -5,19 +5,20 @@ import type { SourceFile, Span } from "../diagnostics/span.js";
 import type { Rational } from "../size/rational.js";
 import { liveSize, toExpr } from "../size/size.js";
 import type { Allow, Block, Fn, Param } from "../syntax/ast.js";
+import { Instance } from "./bindings.js";
 import { checkCausality } from "./causality.js";
 import { ERROR, type Any } from "./context.js";
 import { checkRouters } from "./dead-router.js";
 import { checkResiduals } from "./doubled-residual.js";
 import { enter } from "./entry.js";
-import { constantOf } from "./evaluate.js";
+import { environment } from "./evaluate.js";
 import { loadFiles, type Files, type Read } from "./files.js";
 import { inspect, nameCalls } from "./inspect.js";
-import { Instance } from "./instance.js";
 import { Instantiator } from "./instantiate.js";
 import { librarySources } from "./library.js";
 import type { ReportAt } from "./model-values.js";
 import type { Entry, LiveParameter, Model, Phase } from "./model.js";
+import { constantOf } from "./names.js";
 import { givenParameters } from "./overrides.js";
 import { checkNames } from "./resolve.js";
 import { nameRoutes } from "./route-names.js";
@@ -77,7 +78,8 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
   const skip = (block: Block): boolean => block.model && options.model !== undefined && block.name.text !== options.model;
   for (const file of own) checkNames(session, file, skip);
   for (const file of own)
-    for (const decl of file.tree.declarations) if (decl.kind === "const") constantOf({ kind: "const", decl, file }, decl.name.span, { session });
+    for (const decl of file.tree.declarations)
+      if (decl.kind === "const") constantOf({ kind: "const", decl, file }, decl.name.span, environment(session, file.scope, "a constant"));
   const decl = chooseModel(session, files, options.model);
   if (decl === null) return null;
   const given = givenParameters(session, files.root, decl, options.set ?? {});

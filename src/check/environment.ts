@@ -1,10 +1,8 @@
 // Where an expression stands: what it can see, and what it may do.
 import type { Span } from "../diagnostics/span.js";
-import type { Arg, Block, Fn } from "../syntax/ast.js";
+import type { Arg, Block, Expr, Fn } from "../syntax/ast.js";
+import type { Instance, LoadedFile, Scope, WeightRecord } from "./bindings.js";
 import type { Any, Body, Bound } from "./context.js";
-import type { LoadedFile } from "./files.js";
-import type { Instance } from "./instance.js";
-import type { Scope, WeightRecord } from "./scope.js";
 import type { Session } from "./session.js";
 
 /** A function body while it is unrolled, as expressions use it. */
@@ -18,6 +16,8 @@ export interface FunctionBody extends Body {
 export interface Env {
   readonly session: Session;
   readonly scope: Scope;
+  /** The value of an expression, in this environment or one made of it; an error value where something was reported. */
+  readonly evaluate: (expr: Expr, env: Env) => Any;
   /** For messages: `a member`, `a constant`, `a function`. */
   readonly place: string;
   /** Null where the program does not run: outside functions. */

@@ -4,6 +4,7 @@ import { invariant } from "../diagnostics/invariant.js";
 import { isInteger, toNumber } from "../size/rational.js";
 import type { BinaryOp, Expr, Index } from "../syntax/ast.js";
 import { computeBinary, computeUnary, limited } from "./arithmetic.js";
+import type { Scope } from "./bindings.js";
 import { builtins } from "./builtins/index.js";
 import { evaluateCall } from "./call.js";
 import { isCompileTimeFunction, phaseValue } from "./compile-time.js";
@@ -11,12 +12,25 @@ import { ERROR, type Any, type Bound, type EvaluatedIndex } from "./context.js";
 import type { Env } from "./environment.js";
 import { instanceOf } from "./instance.js";
 import { MAX_LIST } from "./limits.js";
+import { unknownName, valueOf } from "./names.js";
 import { applyBinary, applyIndex, applyMember, applyUnary } from "./operators.js";
-import type { Binding } from "./scope.js";
+import type { Session } from "./session.js";
 import { nearest } from "./suggest.js";
 import { bool, describe, hasError, int, listOf, numberOf, printNumber } from "./values.js";
 
 type Of<K extends Expr["kind"]> = Extract<Expr, { kind: K }>;
+
+/** How an expression at some place is evaluated, outside of functions unless told otherwise. */
+export const environment = (session: Session, scope: Scope, place: string, may: Partial<Pick<Env, "body" | "make" | "pending">> = {}): Env => ({
+  session,
+  scope,
+  place,
+  evaluate,
+  body: null,
+  make: null,
+  pending: null,
+  ...may,
+});
 
 /** The value of an expression; an error value where something was reported. */
 export const evaluate = (expr: Expr, env: Env): Any => env.session.within(expr.span, () => evaluateKind(expr, env));
@@ -78,51 +92,6 @@ function evaluateName(expr: Of<"name">, env: Env): Any {
     return ERROR;
   }
   return unknownName(expr.name, expr.span, env);
-}
-
-/** What a name stands for, as a value. */
-export function valueOf(found: Binding, name: string, span: Span, env: Env): Any {
-  switch (found.kind) {
-    case "value":
-      return found.value;
-    case "weight":
-      if (env.body !== null) return env.body.weight(found.weight);
-      env.session.report("not-compile-time", { what: env.place, value: `the weight \`${name}\`` }, span);
-      return ERROR;
-    case "const":
-      return constantOf(found, span, env);
-    case "function":
-    case "block":
-      env.session.report("not-a-value", { name, what: found.kind === "block" ? "a block" : "a function" }, span);
-      return ERROR;
-    default:
-      return found satisfies never;
-  }
-}
-
-/** Reports a name that nothing in sight bears. */
-export function unknownName(name: string, span: Span, env: Env): Any {
-  if (env.pending?.has(name)) env.session.report("declared-later", { name }, span);
-  else if (!env.session.hasTold("unknown-name", span)) {
-    const candidates = new Set([...env.scope.names(), ...builtins.keys(), "train", "generate", "ceil", "floor", "round", "len"]);
-    env.session.report("unknown-name", { name, suggestion: nearest(name, candidates) }, span);
-  }
-  return ERROR;
-}
-
-/** A constant's value, computed when it is first needed. */
-export function constantOf({ decl, file }: Extract<Binding, { kind: "const" }>, span: Span, { session }: Pick<Env, "session">): Any {
-  const known = session.constants.get(decl);
-  if (known !== undefined && known !== "open") return known;
-  if (known === "open") {
-    const open = [...session.constants].filter(([, v]) => v === "open").map(([d]) => d.name.text);
-    session.report("constant-cycle", { chain: [...open.slice(open.indexOf(decl.name.text)), decl.name.text] }, span);
-    return ERROR;
-  }
-  session.constants.set(decl, "open");
-  const value = evaluate(decl.value, { session, scope: file.scope, place: "a constant", body: null, make: null, pending: null });
-  session.constants.set(decl, value);
-  return value;
 }
 
 // --- operators

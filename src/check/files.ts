@@ -2,27 +2,16 @@
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Declaration, File, Import, Name } from "../syntax/ast.js";
 import { parse } from "../syntax/parse.js";
+import { Scope, type Binding, type LoadedFile } from "./bindings.js";
 import { ERROR } from "./context.js";
 import { baseName, resolveImport } from "./import-path.js";
 import { libraryExports, libraryFile, librarySources } from "./library.js";
 import { MAX_DEPTH } from "./limits.js";
-import { Scope, type Binding } from "./scope.js";
 import type { Session } from "./session.js";
 import { nearest } from "./suggest.js";
 
 /** The text of an imported file, by its path relative to the root file's folder; null where there is none, or why it is not read. */
 export type Read = (path: string) => string | null | { readonly refused: string };
-
-export interface LoadedFile {
-  readonly tree: File;
-  /** Relative to the root file's folder, or `std/…` in the library. */
-  readonly path: string;
-  readonly library: boolean;
-  /** Declarations and imports: the outermost names but for the built-in ones. */
-  readonly scope: Scope;
-  /** Own declarations: what others may import. */
-  readonly exports: ReadonlyMap<string, Binding>;
-}
 
 export interface Files {
   readonly root: LoadedFile;

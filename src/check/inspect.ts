@@ -1,6 +1,6 @@
 // What a model holds once it is made: instances and weights by their paths, losses and observed values by their calls.
 import type { Span } from "../diagnostics/span.js";
-import { joinPath, Instance } from "./instance.js";
+import { Instance, joinPath } from "./bindings.js";
 import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelWeight } from "./model.js";
 import { MAX_PATH } from "./limits.js";
 import type { Session, Trace } from "./session.js";

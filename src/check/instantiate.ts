@@ -2,16 +2,16 @@
 import type { Span } from "../diagnostics/span.js";
 import type { Arg, Block, Expr, Member, Name, Param, SubBlock, Weight } from "../syntax/ast.js";
 import { bindArguments, signature, type Signature } from "./arguments.js";
+import { type Binding, Instance, type LoadedFile } from "./bindings.js";
 import { ERROR, type Any, type ListAny } from "./context.js";
 import type { Env } from "./environment.js";
-import { conditionOf, evaluate, integerOf } from "./evaluate.js";
-import type { LoadedFile } from "./files.js";
+import { conditionOf, environment, evaluate, integerOf } from "./evaluate.js";
 import { defaultInitialiser, initialiserOf, ZEROS } from "./initialiser.js";
-import { Instance, settle } from "./instance.js";
+import { settle } from "./instance.js";
 import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "./limits.js";
 import { checkOption } from "./options.js";
+import { namesOf } from "./nodes.js";
 import { convert } from "./parameters.js";
-import type { Binding } from "./scope.js";
 import { Halt, type Session } from "./session.js";
 import { Tally } from "./tally.js";
 import { describe, hasError } from "./values.js";
@@ -85,12 +85,12 @@ export class Instantiator {
   #default(p: Param, instance: Instance): Any {
     if (p.default === null) return ERROR;
     const scope = instance.file.scope.inner(instance.params);
-    const value = evaluate(p.default, { session: this.session, scope, place: "the default of a parameter", body: null, make: this.make, pending: null });
+    const value = evaluate(p.default, environment(this.session, scope, "the default of a parameter", { make: this.make }));
     return convert(this.session, value, p.type, `the default of \`${p.name.text}\``, p.default.span);
   }
 
   #members(members: readonly Member[], instance: Instance, pending: Set<string>): void {
-    const env: Env = { session: this.session, scope: instance.memberScope, place: "a member", body: null, make: this.make, pending };
+    const env = environment(this.session, instance.memberScope, "a member", { make: this.make, pending });
     for (const m of members) {
       switch (m.kind) {
         case "sub-block":
@@ -195,22 +195,4 @@ function firstThatIsNoBlock(root: Any): Any | null {
   }
   for (const list of seen) ofBlocks.add(list);
   return null;
-}
-
-/** Names of the sub-blocks and weights among members, those in either branch of an `if` too. */
-export function namesOf(members: readonly Member[]): string[] {
-  return members.flatMap((m) => {
-    switch (m.kind) {
-      case "sub-block":
-      case "weight":
-        return [m.name.text];
-      case "member-if":
-        return [...namesOf(m.then), ...namesOf(m.else)];
-      case "function":
-      case "names":
-        return [];
-      default:
-        return m satisfies never;
-    }
-  });
 }

@@ -2,7 +2,7 @@
 import type { Code } from "../diagnostics/catalogue.js";
 import type { Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
-import type { Instance } from "./instance.js";
+import type { Instance } from "./bindings.js";
 import type { Session, Trace } from "./session.js";
 
 /** Codes whose cause is an argument of the block, a ratio or what it was given to run, and no tensor. */

@@ -4,12 +4,12 @@ import { equalSizes, printSize, type Atom, type Size } from "../size/size.js";
 import { compare, toNumber, ZERO } from "../size/rational.js";
 import type { DimExpr, Expr, TypeExpr } from "../syntax/ast.js";
 import { sizeFrom } from "./arithmetic.js";
+import type { Binding, Scope } from "./bindings.js";
 import { sequenceOf, type AxisLookup } from "./types.js";
 import type { Env } from "./environment.js";
 import { evaluate, integerOf } from "./evaluate.js";
 import { extentOf } from "./instantiate.js";
 import type { LogicalType } from "./model.js";
-import type { Binding, Scope } from "./scope.js";
 import { describe, printType, sizeValue } from "./values.js";
 
 export interface Typed {

@@ -2,8 +2,7 @@
 import type { Span } from "../diagnostics/span.js";
 import type { Block, Param } from "../syntax/ast.js";
 import type { Any } from "./context.js";
-import { namesOf } from "./instantiate.js";
-import { isNode } from "./nodes.js";
+import { isNode, namesOf } from "./nodes.js";
 import type { Session } from "./session.js";
 import { nearest } from "./suggest.js";
 

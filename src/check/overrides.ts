@@ -2,12 +2,11 @@
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Block, Expr, Param } from "../syntax/ast.js";
 import { parse } from "../syntax/parse.js";
+import type { Binding, LoadedFile } from "./bindings.js";
 import { ERROR, type Any } from "./context.js";
-import { evaluate } from "./evaluate.js";
-import type { LoadedFile } from "./files.js";
+import { environment, evaluate } from "./evaluate.js";
 import { checkOption } from "./options.js";
 import { convert } from "./parameters.js";
-import type { Binding } from "./scope.js";
 import type { Session } from "./session.js";
 import { nearest } from "./suggest.js";
 
@@ -58,7 +57,7 @@ function expressionOf(session: Session, source: SourceFile): Expr | null {
 }
 
 function valueOf(session: Session, file: LoadedFile, model: Block, param: Param, expr: Expr, params: Map<string, Binding>): Any {
-  const value = evaluate(expr, { session, scope: file.scope.inner(params), place: "a parameter", body: null, make: null, pending: null });
+  const value = evaluate(expr, environment(session, file.scope.inner(params), "a parameter"));
   const kept = convert(session, value, param.type, `\`${param.name.text}\` of \`${model.name.text}\``, expr.span);
   checkOption(session, model, param, kept, expr.span);
   return kept;

@@ -1,16 +1,15 @@
 // Names in every block of a file, used by the model or not: what is unknown or declared twice is found without making instances.
 import { isInteger, toNumber } from "../size/rational.js";
 import type { Block, Expr, Fn, Input, Member, Name, Param, Stmt, TypeExpr } from "../syntax/ast.js";
+import type { Binding, LoadedFile, Scope } from "./bindings.js";
 import { builtins } from "./builtins/index.js";
 import { isCompileTimeFunction, phaseValue } from "./compile-time.js";
 import { ERROR } from "./context.js";
-import { unknownName } from "./evaluate.js";
-import type { LoadedFile } from "./files.js";
-import { namesOf } from "./instantiate.js";
+import { unknownName } from "./names.js";
+import { namesOf } from "./nodes.js";
 import { MAX_EXTENT } from "./limits.js";
 import { axisNameOf } from "./match-types.js";
 import { nameOfKind } from "./parameters.js";
-import type { Binding, Scope } from "./scope.js";
 import type { Session } from "./session.js";
 
 /** A name is known; what it stands for does not matter here. */
@@ -205,7 +204,7 @@ function duplicate(session: Session, name: Name, where: string): void {
 
 function checkName(session: Session, { text, span }: Name, scope: Scope): void {
   const known = scope.find(text) !== null || builtins.has(text) || isCompileTimeFunction(text) || phaseValue(text, session.phase) !== null;
-  if (!known) unknownName(text, span, { session, scope, place: "", body: null, make: null, pending: null });
+  if (!known) unknownName(text, span, { session, scope, pending: null });
 }
 
 /** With a list of what is left to do rather than by recursion: `a + b + c + …` may be long. */

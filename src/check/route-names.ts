@@ -1,5 +1,5 @@
 // What routes are called wherever they are printed: by the call that chooses, and where that does not tell them apart, by the name they are bound to.
-import { joinPath } from "./instance.js";
+import { joinPath } from "./bindings.js";
 import { numbered } from "./inspect.js";
 import type { Model } from "./model.js";
 import type { FoundRoute } from "./unroll.js";

@@ -1,6 +1,6 @@
 // Warns of weights and sub-blocks that no function mentions, in whatever phase: a look at the text, so it holds for every instance.
 import type { Block, Member } from "../syntax/ast.js";
-import type { LoadedFile } from "./files.js";
+import type { LoadedFile } from "./bindings.js";
 import { isNode } from "./nodes.js";
 import type { Session } from "./session.js";
 

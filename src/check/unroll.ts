@@ -5,18 +5,17 @@ import { invariant } from "../diagnostics/invariant.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Axis, CountRule } from "../size/axes.js";
 import type { Expr, Fn, Stmt } from "../syntax/ast.js";
+import type { Binding, Instance, WeightRecord } from "./bindings.js";
 import { nameOfFunction } from "./call.js";
 import { enterCall, type ActiveCall, type CallNode } from "./call-tree.js";
 import { ERROR, type Any, type Bound } from "./context.js";
 import { toValue } from "./convert.js";
 import type { Env, FunctionBody } from "./environment.js";
-import { conditionOf, evaluate, itemsOf } from "./evaluate.js";
-import type { Instance } from "./instance.js";
+import { conditionOf, environment, evaluate, itemsOf } from "./evaluate.js";
 import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "./limits.js";
 import { madeAt } from "./made-at.js";
 import { TypeMatcher, type Typed } from "./match-types.js";
 import type { Entry, LiveParameter, LogicalAttrs, LogicalOp, LogicalType, Phase, Value } from "./model.js";
-import type { Binding, WeightRecord } from "./scope.js";
 import type { Session, Trace } from "./session.js";
 import { Tally } from "./tally.js";
 import { describe, hasError, printType } from "./values.js";
@@ -227,7 +226,7 @@ export class Unroller implements FunctionBody {
   }): Any {
     const outer = this.#frame;
     const scope = instance.bodyScope.inner(locals);
-    const env: Env = { session: this.#session, scope, place: "a function", body: this, make: null, pending: null };
+    const env = environment(this.#session, scope, "a function", { body: this });
     const frame: Frame = { node, outer, fn, env, depth: (outer?.depth ?? 0) + 1, losses: new Map() };
     this.#frame = frame;
     const objective = fn.name.text === "objective";
@@ -359,7 +358,7 @@ export class Unroller implements FunctionBody {
 
   /** Unrolls the inputs of the entered function, which belong to the model's own call. */
   within<T>(instance: Instance, fn: Fn, node: CallNode, work: () => T): T {
-    const env: Env = { session: this.#session, scope: instance.bodyScope, place: "a function", body: this, make: null, pending: null };
+    const env = environment(this.#session, instance.bodyScope, "a function", { body: this });
     this.#frame = { node, outer: null, fn, env, depth: 0, losses: new Map() };
     const made = work();
     this.#frame = null;
@@ -387,11 +386,4 @@ interface Result {
 }
 
 /** What the types of an instance's functions see. */
-export const typeEnv = (session: Session, instance: Instance): Env => ({
-  session,
-  scope: instance.memberScope,
-  place: "a dimension",
-  body: null,
-  make: null,
-  pending: null,
-});
+export const typeEnv = (session: Session, instance: Instance): Env => environment(session, instance.memberScope, "a dimension");

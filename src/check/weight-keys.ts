@@ -1,6 +1,6 @@
 // `names`: the keys under which a checkpoint holds the weights.
 import type { NamesEntry, Text } from "../syntax/ast.js";
-import type { Instance } from "./instance.js";
+import type { Instance } from "./bindings.js";
 import type { FoundWeight } from "./inspect.js";
 import { MAX_PATH } from "./limits.js";
 import type { Session } from "./session.js";

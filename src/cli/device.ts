@@ -1,5 +1,5 @@
 // Which device the flags ask for, and how to get a better one.
-import type { DeviceInfo, DeviceKind } from "../runtime/device.js";
+import type { DeviceInfo, DeviceKind } from "../runtime/device-info.js";
 
 /** What `--device` gives; undefined: the best there is. */
 export interface DeviceFlags {

@@ -1,5 +1,5 @@
 // Opening a device in Node for a built package: through Dawn, as the package `webgpu` brings it.
-import type { OpenDeviceOptions, OpenedAdapter } from "../runtime/device.js";
+import type { OpenDeviceOptions, OpenedAdapter } from "../runtime/device-info.js";
 import { NoDeviceError } from "../runtime/errors.js";
 
 // What `create()` returns must stay referenced as long as a device of it lives.

@@ -4,7 +4,9 @@ import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../g
 import { openDevice, type Device } from "../runtime/device.js";
 import { InputError, UnsupportedError, type DeviceLostError } from "../runtime/errors.js";
 import type { LiveValue } from "../runtime/extents.js";
-import type { Inputs, Results, RunOptions, SessionEvent } from "../runtime/session-options.js";
+import type { Inputs } from "../runtime/inputs.js";
+import type { Results } from "../runtime/outputs.js";
+import type { RunOptions, SessionEvent } from "../runtime/session-options.js";
 import { load as loadSession } from "../runtime/load.js";
 import type { Session } from "../runtime/session.js";
 import { readFile, readManifest, textOf, type FileOptions, type Places } from "./files.js";

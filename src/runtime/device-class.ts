@@ -1,6 +1,6 @@
 // Which class of device an adapter belongs to, as far as WebGPU tells: names, for it does not say whether a GPU has memory of its own.
 import type { DeviceClass } from "../program/target.js";
-import type { DeviceInfo } from "./device.js";
+import type { DeviceInfo } from "./device-info.js";
 
 /** What an adapter says of itself that a class can be told by. */
 export type Identity = Pick<DeviceInfo, "name" | "vendor" | "architecture" | "driver" | "software">;

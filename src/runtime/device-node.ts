@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type * as Dawn from "webgpu";
-import { isSoftware, softwareOnly, type DeviceKind, type OpenDeviceOptions, type OpenedAdapter } from "./device.js";
+import { isSoftware, softwareOnly, type DeviceKind, type OpenDeviceOptions, type OpenedAdapter } from "./device-info.js";
 import { driverManifests } from "./drivers-node.js";
 import { NoDeviceError } from "./errors.js";
 import { loadVulkan, SYSTEM_LOADER, SWIFTSHADER_PACKAGE, unpackSwiftShader } from "./swiftshader-node.js";

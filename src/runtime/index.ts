@@ -1,21 +1,22 @@
 // The runtime: runs compiled programs on a WebGPU device, in Node or in a page, without the compiler.
 /// <reference path="../ambient.ts" preserve="true" />
-export { Device, openDevice, type DeviceInfo, type DeviceKind, type DeviceLimit, type OpenDeviceOptions } from "./device.js";
+export { Device, openDevice } from "./device.js";
+export type { DeviceInfo, DeviceKind, DeviceLimit, OpenDeviceOptions } from "./device-info.js";
 export * from "./errors.js";
 export type { LiveValue } from "./extents.js";
 export { initialValues, initialWeights } from "./init.js";
 export { memoryOf, type MemoryOptions, type MemoryUse } from "./memory.js";
-export type { InputValue, Nested, NumberArray } from "./inputs.js";
+export type { Inputs, InputValue, Nested, NumberArray } from "./inputs.js";
 export type { DeviceClass, Target } from "../program/target.js";
 export type { Program } from "../program/program.js";
 export { parseProgram, printProgram, ProgramError } from "../program/serialize.js";
-export type { OutputSelection, Result } from "./outputs.js";
+export type { OutputSelection, Result, Results } from "./outputs.js";
 export type { Profile, ProfiledWork, ProfileOptions, RoutedRows, WorkCost } from "./profile/profile.js";
 export { measureRoofline, type Roofline, timeAtBest } from "./profile/roofline.js";
 export { chromeTrace, type TraceEvent } from "./profile/trace.js";
 export { load } from "./load.js";
-export { Session } from "./session.js";
-export type { Inputs, LoadOptions, Results, RunOptions, SessionEvent } from "./session-options.js";
+export { Session, type LoadOptions } from "./session.js";
+export type { RunOptions, SessionEvent } from "./session-options.js";
 export type { StateValue } from "./states.js";
 export type { WeightsInput } from "./weights.js";
 export type { FetchedFile } from "./weights/fetched.js";

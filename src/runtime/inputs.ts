@@ -4,7 +4,6 @@ import type { Sizes } from "../size/axes.js";
 import type { DType } from "../size/dtype.js";
 import { InputError } from "./errors.js";
 import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
-import type { Inputs } from "./session-options.js";
 import type { Words } from "./weights/convert.js";
 import { told } from "./told.js";
 import { roundToHalf } from "./weights/half.js";
@@ -27,6 +26,9 @@ export type Nested = number | boolean | readonly Nested[];
 
 /** An input of a run: nested arrays, values one after the other (row-major) with their shape, or, for one dimension, a typed array. */
 export type InputValue = Nested | NumberArray | { readonly data: NumberArray | readonly number[] | readonly boolean[]; readonly shape: readonly number[] };
+
+/** Inputs by name. */
+export type Inputs = Readonly<Record<string, InputValue>> | ReadonlyMap<string, InputValue>;
 
 /** An input's elements in a row, not yet checked. */
 export interface FlatInput {

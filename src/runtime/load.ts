@@ -4,8 +4,7 @@ import type { Program } from "../program/program.js";
 import type { Device } from "./device.js";
 import { checkSeed } from "./extents.js";
 import { checkRequirements } from "./requirements.js";
-import { Session } from "./session.js";
-import type { LoadOptions } from "./session-options.js";
+import { Session, type LoadOptions } from "./session.js";
 import { locateWeights, type WeightsInput } from "./weights.js";
 
 /**

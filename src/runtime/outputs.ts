@@ -19,6 +19,9 @@ export interface Result {
   toArray(): Nested;
 }
 
+/** Results by name; without a prototype, for a result may have any name. */
+export type Results = Readonly<Record<string, Result>>;
+
 /** Which values a run reads back. */
 export interface OutputSelection {
   /** Exactly these, by name. Without it: results and losses. */

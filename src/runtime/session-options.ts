@@ -1,9 +1,7 @@
-// What is given to a session and what it tells: options of loading and of runs, events, inputs and results.
+// What is given to a session and what it tells: options of loading and of runs, and events.
 import type { LiveValue } from "./extents.js";
-import type { InputValue } from "./inputs.js";
-import type { OutputSelection, Result } from "./outputs.js";
+import type { OutputSelection } from "./outputs.js";
 import type { RunPromise } from "../program/program.js";
-import type { Session } from "./session.js";
 
 /** What a session reports while it loads, and when its buffers grow. */
 export type SessionEvent =
@@ -19,17 +17,14 @@ export type SessionEvent =
       readonly message: string;
     };
 
-export interface LoadOptions {
+/** Options of loading, but for the sessions whose memory a new one shares. */
+export interface LoadSettings {
   /** Extents of axes that the buffers are made for: `{ B: 4, T: 512 }`. By default an axis's bound, and 1 where it has none; a larger run grows the buffers. */
   readonly max?: Readonly<Record<string, number>>;
   /** Live parameters, for the buffers and for runs that give none. */
   readonly live?: Readonly<Record<string, LiveValue>>;
   /** For weights where none are given, and for random values of runs that give no seed: a u32. Default 0. */
   readonly seed?: number;
-  /** A session whose states this one shares by name: what either writes, the other reads. It must outlive this one. */
-  readonly statesOf?: Session;
-  /** A session whose weights this one reads, where both keep them alike; others are loaded here too. It must outlive this one. */
-  readonly weightsOf?: Session;
   /** How many runs may be under way on the device at once, each with a buffer that its results are read back through. Default 1. */
   readonly inFlight?: number;
   /**
@@ -57,8 +52,3 @@ export interface RunOptions extends OutputSelection {
   /** Drops a run that has not started on the device. */
   readonly signal?: AbortSignal;
 }
-
-export type Inputs = Readonly<Record<string, InputValue>> | ReadonlyMap<string, InputValue>;
-
-/** Results by name; without a prototype, for a result may have any name. */
-export type Results = Readonly<Record<string, Result>>;

@@ -8,9 +8,9 @@ import { checked } from "./checked.js";
 import type { Device } from "./device.js";
 import { DisposedError, InputError } from "./errors.js";
 import { checkLengths, checkLive, checkMax, checkPromises, checkSeed, inferExtents } from "./extents.js";
-import { flattenAll, packInput } from "./inputs.js";
+import { flattenAll, packInput, type Inputs } from "./inputs.js";
 import { growthMessage, Prediction } from "./memory.js";
-import { readOutput, type Result } from "./outputs.js";
+import { readOutput, type Result, type Results } from "./outputs.js";
 import { FirstRuns } from "./first-runs.js";
 import { Pipelines } from "./pipelines.js";
 import { keepingStates } from "./profile/states.js";
@@ -18,7 +18,7 @@ import { profileSteps, type Profile, type ProfileOptions } from "./profile/profi
 import { type Resolved, Resolver } from "./resolver.js";
 import { type Selection, Selections } from "./selections.js";
 import { parseAxes, SizeTable } from "./sizes.js";
-import type { Inputs, LoadOptions, Results, RunOptions, SessionEvent } from "./session-options.js";
+import type { LoadSettings, RunOptions, SessionEvent } from "./session-options.js";
 import { Setting } from "./setting.js";
 import { Staging } from "./staging.js";
 import { StateRoom } from "./state-room.js";
@@ -27,6 +27,14 @@ import { Steps } from "./steps.js";
 import { Tables } from "./tables.js";
 import type { Words } from "./weights/convert.js";
 import { uploadWeights, type WeightValues } from "./weights.js";
+
+/** Options of loading. */
+export interface LoadOptions extends LoadSettings {
+  /** A session whose states this one shares by name: what either writes, the other reads. It must outlive this one. */
+  readonly statesOf?: Session;
+  /** A session whose weights this one reads, where both keep them alike; others are loaded here too. It must outlive this one. */
+  readonly weightsOf?: Session;
+}
 
 /** What one call of `run` asks for. */
 interface Call {
@@ -46,7 +54,6 @@ export class Session {
   readonly #resolver: Resolver;
   /** Of the session whose states these are. */
   readonly #room: StateRoom;
-  /** Size of each slot's bytes. */
   readonly #slotBytes: readonly number[];
   readonly #allocator: Allocator;
   readonly #buffers: Buffers;
@@ -116,8 +123,7 @@ export class Session {
     options.signal?.throwIfAborted();
     await checked(this.device, "prepare a program", () => {
       const steps = (this.#steps = new Steps(this.device, this.#allocator, this.program, this.#table, this.#pipelines));
-      const [device, buffers, pipelines] = [this.device, this.#buffers, this.#pipelines];
-      this.#firstRuns = new FirstRuns({ device, steps, buffers, pipelines, tell: this.#onProgress });
+      this.#firstRuns = new FirstRuns({ device: this.device, steps, buffers: this.#buffers, pipelines: this.#pipelines, tell: this.#onProgress });
       this.#setting = new Setting(steps, this.#tables, this.#firstRuns);
       this.#steps.bind(this.#buffers);
       this.#staging.ensure(this.#stagingOf(most));
@@ -341,7 +347,9 @@ export class Session {
   #write({ seed, words, promises }: Call, resolved: Resolved, grown: ReadonlySet<number>, spare = true): void {
     this.#setting!.newBuffers(this.#buffers, grown);
     this.#setting!.set(resolved, promises, seed, spare);
-    this.#writeInputs(words);
+    this.program.inputs.forEach(({ slot }, i) => {
+      if (slot !== null && words[i]!.length > 0) this.device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), 0, words[i] as Float32Array<ArrayBuffer>); // a caller's shared memory is copied by the queue just so
+    });
   }
 
   #expectAlive(): void {
@@ -383,17 +391,10 @@ export class Session {
     const grown = new Set([...replaced, ...(await this.#buffers.ensure(this.#bytesOf(resolved)))]);
     if (this.#disposed) return grown;
     this.#staging.ensure(this.#stagingOf(resolved));
-    const buffers = this.#allocator.made - before;
+    const [buffers, bytes] = [this.#allocator.made - before, this.#allocator.bytes];
     if (buffers === 0) return grown;
-    const { bytes } = this.#allocator;
     this.#prediction.expect(resolved.run, bytes);
     this.#onProgress({ kind: "grow", buffers, bytes, message: growthMessage(this.program.model, resolved.run, bytes) });
     return grown;
-  }
-
-  #writeInputs(words: readonly Words[]): void {
-    this.program.inputs.forEach(({ slot }, i) => {
-      if (slot !== null && words[i]!.length > 0) this.device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), 0, words[i] as Float32Array<ArrayBuffer>); // a caller's shared memory is copied by the queue just so
-    });
   }
 }

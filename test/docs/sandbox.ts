@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeTextFolder } from "../session/folder.js";
-import { root } from "./fences.js";
+import { fencesOf, root } from "./fences.js";
 
 const TEXT = "Call me Ishmael. Some years ago, never mind how long precisely, the white whale of the sea.\n".repeat(60);
 
@@ -20,6 +20,7 @@ export function fillSandbox(path: string): void {
     writeFileSync(join(path, name), text);
   };
   write("package.json", JSON.stringify({ name: "samples", private: true, type: "module" }));
+  write("mine.mod", fencesOf("docs/tutorial.md").find(({ language }) => language === "mod")!.code); // which the page has its reader write
   write("text.txt", TEXT);
   write("texts/a.txt", TEXT);
   for (const folder of ["SmolLM2-135M", "SmolLM2-135M-Instruct"]) {

@@ -1,0 +1,53 @@
+// What a name stands for, as a value, and the message where it stands for nothing.
+import type { Span } from "../diagnostics/span.js";
+import type { Binding } from "./bindings.js";
+import { builtins } from "./builtins/index.js";
+import { ERROR, type Any } from "./context.js";
+import type { Env } from "./environment.js";
+import { nearest } from "./suggest.js";
+
+/** What a name stands for, as a value. */
+export function valueOf(found: Binding, name: string, span: Span, env: Env): Any {
+  switch (found.kind) {
+    case "value":
+      return found.value;
+    case "weight":
+      if (env.body !== null) return env.body.weight(found.weight);
+      env.session.report("not-compile-time", { what: env.place, value: `the weight \`${name}\`` }, span);
+      return ERROR;
+    case "const":
+      return constantOf(found, span, env);
+    case "function":
+    case "block":
+      env.session.report("not-a-value", { name, what: found.kind === "block" ? "a block" : "a function" }, span);
+      return ERROR;
+    default:
+      return found satisfies never;
+  }
+}
+
+/** Reports a name that nothing in sight bears. */
+export function unknownName(name: string, span: Span, env: Pick<Env, "session" | "scope" | "pending">): Any {
+  if (env.pending?.has(name)) env.session.report("declared-later", { name }, span);
+  else if (!env.session.hasTold("unknown-name", span)) {
+    const candidates = new Set([...env.scope.names(), ...builtins.keys(), "train", "generate", "ceil", "floor", "round", "len"]);
+    env.session.report("unknown-name", { name, suggestion: nearest(name, candidates) }, span);
+  }
+  return ERROR;
+}
+
+/** A constant's value, computed when it is first needed. */
+export function constantOf({ decl, file }: Extract<Binding, { kind: "const" }>, span: Span, env: Pick<Env, "session" | "evaluate">): Any {
+  const { session } = env;
+  const known = session.constants.get(decl);
+  if (known !== undefined && known !== "open") return known;
+  if (known === "open") {
+    const open = [...session.constants].filter(([, v]) => v === "open").map(([d]) => d.name.text);
+    session.report("constant-cycle", { chain: [...open.slice(open.indexOf(decl.name.text)), decl.name.text] }, span);
+    return ERROR;
+  }
+  session.constants.set(decl, "open");
+  const value = env.evaluate(decl.value, { ...env, scope: file.scope, place: "a constant", body: null, make: null, pending: null });
+  session.constants.set(decl, value);
+  return value;
+}
