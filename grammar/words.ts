@@ -28,7 +28,7 @@ export const RESERVED = [
 export type Reserved = (typeof RESERVED)[number];
 
 /** Names with a fixed meaning where the grammar asks for a type or a kind; elsewhere they are names like any other. */
-export const DTYPES = ["f32", "f16", "u32", "i32", "bool"] as const;
+export { DTYPES } from "../src/base/dtype.js";
 export const PARAM_KINDS = ["int", "float", "ratio", "bool", "string", "block"] as const;
 
 /** Reserved words by what they do: values, operators, and what heads a declaration. The others control. */

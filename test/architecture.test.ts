@@ -10,6 +10,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** A room imports itself and rooms that stand before it. */
 const ORDER = [
   "ambient",
+  "base",
   "size",
   "embedded",
   "bundled",
@@ -48,13 +49,13 @@ type Room = (typeof ORDER)[number];
 /** Where the order alone allows too much. */
 const ONLY: Partial<Record<Room, readonly Room[]>> = {
   // The border: a page that ships a compiled model carries these and no compiler.
-  program: ["size"],
-  runtime: ["size", "program"],
-  generate: ["size", "program", "runtime"],
-  packaged: ["size", "program", "runtime", "tokenizer", "generate"],
-  build: ["size", "program", "runtime", "generate", "packaged", "bundled"],
+  program: ["base", "size"],
+  runtime: ["base", "size", "program"],
+  generate: ["base", "size", "program", "runtime"],
+  packaged: ["base", "size", "program", "runtime", "tokenizer", "generate"],
+  build: ["base", "size", "program", "runtime", "generate", "packaged", "bundled"],
   // The checker knows the language, not what becomes of it.
-  check: ["size", "embedded", "diagnostics", "syntax", "grammar"],
+  check: ["base", "size", "embedded", "diagnostics", "syntax", "grammar"],
   // The public face of the compiler; the runtime has one of its own.
   index: ORDER.filter((room) => !["bundled", "runtime", "generate", "packaged", "build", "session", "tune", "verify", "train", "cli"].includes(room)),
 };

@@ -1,5 +1,5 @@
 // Gradients by walking a graph backwards: the records say what each operator does to cotangents.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import type { Emit } from "../ir/build.js";
 import { isOp, nodesReaching, typeOf, type Node } from "../ir/graph.js";
 import { equalTypes, printType } from "../ir/typing.js";
@@ -7,7 +7,7 @@ import type { OpName } from "../ir/vocabulary.js";
 import { Rereading, type Recompute } from "./rereading.js";
 import type { EmitGrad } from "../ops/define.js";
 import { ops } from "../ops/index.js";
-import { isFloat } from "../size/dtype.js";
+import { isFloat } from "../base/dtype.js";
 
 export interface GradientOptions {
   /** Layers whose results are computed again for the backward pass rather than kept. */

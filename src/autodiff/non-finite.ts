@@ -3,7 +3,7 @@ import { createEmit } from "../ir/build.js";
 import { nodesOf, typeOf, type Graph, type Node, type Origin } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
 import { ops } from "../ops/index.js";
-import { isFloat } from "../size/dtype.js";
+import { LARGEST, isFloat } from "../base/dtype.js";
 
 /** A value that is watched: what computes it, and from where. */
 export interface Watched {
@@ -20,8 +20,6 @@ export interface Probe {
   readonly watched: readonly Watched[];
 }
 
-const LARGEST = 3.4028234663852886e38;
-
 /** A graph without states' new values that tells of each float value whether it is finite. */
 export function finiteProbe(graph: Graph): Probe {
   const emit = createEmit(ops, graph.axes);
@@ -32,7 +30,7 @@ export function finiteProbe(graph: Graph): Probe {
     if (node.types.length !== 1 || node.op === "constant" || !isFloat(typeOf(node).dtype)) continue;
     const x = typeOf(node).dtype === "f32" ? node : emit.node("cast", [node], { dtype: "f32" });
     // ¬(|x| ≤ largest): true of NaN too
-    const fault = emit.node("where", [emit.node("le", [emit.node("abs", [x], {}), constant(LARGEST)], {}), constant(0), constant(1)], {});
+    const fault = emit.node("where", [emit.node("le", [emit.node("abs", [x], {}), constant(LARGEST.f32)], {}), constant(0), constant(1)], {});
     const axes = typeOf(node).shape.map((_, i) => i);
     const worst = axes.length === 0 ? fault : emit.node("reduce_max", [fault], { axes, keep: false });
     flags.push(emit.node("reshape", [worst], { shape: [1] }));

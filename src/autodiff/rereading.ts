@@ -5,7 +5,7 @@ import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
-import { isFloat } from "../size/dtype.js";
+import { isFloat } from "../base/dtype.js";
 
 /** So many operators in a row are computed again; behind them a value is kept. */
 const MOST_STEPS = 8;

@@ -1,9 +1,10 @@
 // The training step as a graph: losses, their gradients, clipping, and the optimiser's new values of weights and moments, all states.
+import { bug } from "../base/invariant.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphInput, type Node, type State } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
 import { ops } from "../ops/index.js";
-import type { DType } from "../size/dtype.js";
+import { LARGEST, type DType } from "../base/dtype.js";
 import { gradients } from "./gradients.js";
 import { recomputing } from "./layers.js";
 import { weightsAsStates, weightState } from "./weights-as-states.js";
@@ -154,7 +155,7 @@ function prepare(objective: Graph, declared: readonly DeclaredWeight[], options:
 
 function lossOf(graph: Graph): Node {
   const loss = graph.outputs.find((o) => o.role === "loss" && o.name === "loss");
-  if (!loss) throw new Error("modc bug: a graph without a loss cannot be trained");
+  if (!loss) bug("a graph without a loss cannot be trained");
   return loss.node;
 }
 
@@ -175,9 +176,6 @@ function normOf(emit: Emit, all: readonly Node[]): Node {
   const zero: Node = emit.node("constant", [], { value: 0, dtype: "f32", shape: [] });
   return emit.node("sqrt", [squares.reduce((sum, s) => emit.node("add", [sum, s], {}), zero)], {});
 }
-
-/** The largest f32 there is: what lies beyond is infinite or NaN. */
-const LARGEST = 3.4028234663852886e38;
 
 /** What gradients are multiplied by: min(1, clip / (norm + 1e-6)) as PyTorch's `clip_grad_norm_` has it. */
 function clipping(emit: Emit, norm: Node, clip: number | null): Node {
@@ -202,7 +200,7 @@ function holding(emit: Emit): Holding {
 
 /** Whether a step may change anything: these are finite, and nothing holds it. Where it may not, gradients are multiplied by NaN, at which the optimisers change nothing. */
 function finite(emit: Emit, values: readonly Node[], holds: Holding | null): Node {
-  const largest = emit.node("constant", [], { value: LARGEST, dtype: "f32", shape: [] });
+  const largest = emit.node("constant", [], { value: LARGEST.f32, dtype: "f32", shape: [] });
   const each: readonly Node[] = [...values.map((x) => emit.node("le", [x, largest], {})), ...(holds ? [emit.node("not", [holds.held], {})] : [])];
   return each.reduce((all, one) => emit.node("and", [all, one], {}));
 }

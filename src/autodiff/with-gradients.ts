@@ -1,4 +1,5 @@
 // An objective with the gradient of its loss for every weight among its results.
+import { bug } from "../base/invariant.js";
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphOutput } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
@@ -8,7 +9,7 @@ import { gradients } from "./gradients.js";
 /** `grad.<path>` for each weight of floats that the objective reads: zeros where its loss is no function of it. The graph must have a loss. */
 export function withGradients(graph: Graph): Graph {
   const loss = graph.outputs.find((o) => o.role === "loss" && o.name === "loss");
-  if (!loss) throw new Error("modc bug: a graph without a loss has no gradients");
+  if (!loss) bug("a graph without a loss has no gradients");
   const emit = createEmit(ops, graph.axes);
   const weights = nodesOf(graph).filter((n) => isOp(n, "weight") && n.attrs.dtype === "f32");
   const found = gradients(emit, loss.node, weights);

@@ -2,7 +2,7 @@
 import { GENERATE_MEMBER, GENERATION_TYPES, USE_MEMBER } from "./declarations-generation.js";
 import type { Programs } from "../packaged/programs.js";
 import type { Program, ProgramInput, ProgramOutput, SizeText } from "../program/program.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 
 /** The types a page or a program in Node sees. The same for the same programs. */
 export function declarations({ run, generation }: Programs): string {

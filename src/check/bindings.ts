@@ -1,6 +1,6 @@
 // What names stand for, and where they are looked up: bindings, chains of them, and the files and instances that hold them.
 import type { Span } from "../diagnostics/span.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Block, Const, File, Fn, Names, Weight } from "../syntax/ast.js";
 import type { Any, InstanceRef } from "./context.js";
 import type { Initialiser } from "./model.js";

@@ -1,6 +1,6 @@
 // Operands as tensors: compile-time numbers, booleans, sizes and live parameters become values of the dtype they meet.
 import type { Span } from "../diagnostics/span.js";
-import type { DType } from "../size/dtype.js";
+import { LARGEST, type DType } from "../base/dtype.js";
 import { isInteger, toNumber, type Rational } from "../size/rational.js";
 import { atomsOf, axisSize, isWhole, type Atom, type Size, type SizeExpr } from "../size/size.js";
 import type { Any, Body } from "./context.js";
@@ -8,8 +8,6 @@ import { makersOf } from "./makers.js";
 import type { Value } from "./model.js";
 import { isBatch, typeOf } from "./types.js";
 import { describe, printNumber, showSize } from "./values.js";
-
-const LARGEST: Readonly<Record<Exclude<DType, "bool">, number>> = { f32: 3.4028234663852886e38, f16: 65504, u32: 0xffffffff, i32: 0x7fffffff };
 
 /** An operand as a value of `dtype`; reports what cannot be one. `beside` is the shape it will broadcast against. */
 export function toValue(body: Body, operand: Any, dtype: DType, beside: readonly Size[], what: string, span: Span): Value | null {

@@ -1,5 +1,5 @@
 // Warns of a router that cannot learn: a score that decides a route but reaches no loss through anything with a gradient.
-import { isFloat } from "../size/dtype.js";
+import { isFloat } from "../base/dtype.js";
 import { reachable, rootsOf, type ReportAt } from "./model-values.js";
 import type { Model, PointwiseName, Value } from "./model.js";
 import { isOp } from "./types.js";

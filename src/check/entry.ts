@@ -1,5 +1,5 @@
 // Enters a model: its function's inputs make the axes of the program.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import type { Axis } from "../size/axes.js";
 import { axisSize, type Size } from "../size/size.js";
 import type { Fn, Input } from "../syntax/ast.js";

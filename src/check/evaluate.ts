@@ -1,6 +1,6 @@
 // Evaluates expressions: exactly at compile time, by emitting operations where tensors are involved.
 import type { Span } from "../diagnostics/span.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { isInteger, toNumber } from "../size/rational.js";
 import type { BinaryOp, Expr, Index } from "../syntax/ast.js";
 import { computeBinary, computeUnary, limited } from "./arithmetic.js";

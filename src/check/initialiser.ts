@@ -1,7 +1,7 @@
 // How a weight starts: `zeros`, `ones`, `normal(std)`, `uniform(lo, hi)`, `orthogonal(gain)`.
 import type { Span } from "../diagnostics/span.js";
-import type { DType } from "../size/dtype.js";
-import { isFloat } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
+import { isFloat } from "../base/dtype.js";
 import { toNumber } from "../size/rational.js";
 import type { Expr } from "../syntax/ast.js";
 import { bindArguments, signature } from "./arguments.js";

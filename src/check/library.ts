@@ -1,5 +1,5 @@
 // The standard library, parsed once.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { stdFiles } from "../embedded.js";
 import { parse } from "../syntax/parse.js";
 import type { File } from "../syntax/ast.js";

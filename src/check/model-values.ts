@@ -1,7 +1,7 @@
 // Walking the values of a finished model: what the checks that need the whole of it stand on.
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import type { Note } from "../diagnostics/diagnostic.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Model, Value } from "./model.js";
 import type { AxisLookup } from "./types.js";

@@ -3,7 +3,7 @@
 import type { Span } from "../diagnostics/span.js";
 import type { PlainPointwiseOp } from "../ir/vocabulary.js";
 import type { Axis } from "../size/axes.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
 import type { Size } from "../size/size.js";
 

@@ -1,6 +1,6 @@
 // Operators on tensors: arithmetic, comparison, logic and products, with numbers, sizes and live parameters mixed in.
 import type { Span } from "../diagnostics/span.js";
-import { isFloat, type DType } from "../size/dtype.js";
+import { isFloat, type DType } from "../base/dtype.js";
 import { isInteger, toNumber } from "../size/rational.js";
 import type { BinaryOp } from "../syntax/ast.js";
 import { broadcastTypes } from "./broadcast.js";

@@ -1,6 +1,6 @@
 // The matrix product `a @ b`, with NumPy's rules for one-dimensional operands and leading dimensions.
 import type { Span } from "../diagnostics/span.js";
-import { isFloat } from "../size/dtype.js";
+import { isFloat } from "../base/dtype.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
 import { batchFirst, broadcastShapes, reportMismatch, reportSizes } from "./broadcast.js";
 import { ERROR, type Any, type Body } from "./context.js";

@@ -1,6 +1,6 @@
 // Types of tensors as the checker sees them: roles of their dimensions.
 import type { Axis, SequenceAxis } from "../size/axes.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import { equalSizes, type Size } from "../size/size.js";
 import type { Body } from "./context.js";
 import type { LogicalOp, LogicalType, Value } from "./model.js";

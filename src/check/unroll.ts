@@ -1,7 +1,7 @@
 // Unrolls functions: the body of the entered function and of all it calls becomes one list of operations.
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import type { Note } from "../diagnostics/diagnostic.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Axis, CountRule } from "../size/axes.js";
 import type { Expr, Fn, Stmt } from "../syntax/ast.js";

@@ -21,7 +21,7 @@ import { asStored } from "../runtime/weights/stored.js";
 import { openWeights } from "../runtime/node.js";
 import { parseAxes } from "../runtime/sizes.js";
 import type { Tunings } from "../schedule/tunings/index.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { ForTarget } from "./frontend.js";
 import type { GivenInputs } from "./inputs.js";
 import { showLoading } from "./loading.js";

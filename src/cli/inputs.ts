@@ -1,4 +1,5 @@
 // What a run is given on the command line: tensors as JSON, from files, or from text.
+import { isFloat } from "../base/dtype.js";
 import type { Program, ProgramInput } from "../program/program.js";
 import { quotedName, shownName } from "../size/shown.js";
 import { told } from "../runtime/told.js";
@@ -90,7 +91,7 @@ const IN_QUOTES = 'JSON has no such numbers: write "NaN", "Infinity" or "-Infini
 
 /** Nested lists of numbers and booleans, all of one length on each level. */
 function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
-  const float = dtype === "f32" || dtype === "f16";
+  const float = isFloat(dtype);
   const shape: number[] = [];
   for (let v = value; Array.isArray(v); v = v[0]) shape.push(v.length);
   const data: number[] = [];

@@ -1,4 +1,5 @@
 // Inputs for measuring where nobody gives any: random values of the right shapes, from a seed.
+import { isFloat } from "../base/dtype.js";
 import type { Program } from "../program/program.js";
 import { initialValues } from "../runtime/index.js";
 import { resolveSizes, type RunSizes } from "../size/axes.js";
@@ -13,7 +14,7 @@ export function madeInputs(program: Program, run: RunSizes, seed: number): Given
   const sizes = resolveSizes(parseAxes(program), run);
   const inputs = program.inputs.map(({ name, dtype, shape, below }): [string, GivenTensor] => {
     const extents = shape.map((size) => sizes.number(sizeOfText(size)));
-    const float = dtype === "f32" || dtype === "f16";
+    const float = isFloat(dtype);
     const high = dtype === "bool" ? 2 : (below ?? USUAL_BELOW);
     const init = float ? { kind: "normal" as const, std: 1 } : { kind: "uniform" as const, low: 0, high };
     const data = initialValues({ path: `input ${name}`, dtype, shape: extents, init, keys: [], slots: [] }, seed);

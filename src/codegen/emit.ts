@@ -1,6 +1,6 @@
 // Plan → program: WGSL for every kernel, sizes as text, places in the source as lines.
 import type { Model } from "../check/model.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { kernelFiles } from "../embedded.js";
 import { isOp, nodesOf } from "../ir/graph.js";

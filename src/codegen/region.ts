@@ -1,5 +1,5 @@
 // The parameters region of a kernel as WGSL: uniform words, bindings and the declarations in which uses of a file differ.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { helpersIn, wgslHelpers } from "../ops/index.js";
 import type { Declaration, Kernel } from "../schedule/plan.js";
 import { printCount, printIndex } from "../schedule/text.js";

@@ -1,5 +1,5 @@
 // What each step of a plan computes: its operators, their places in the source, and its cost from the operators' records.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { isOp, nodesOf, type Node, type Origin } from "../ir/graph.js";
 import { inputTypes } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";

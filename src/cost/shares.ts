@@ -1,4 +1,5 @@
 // Exact shares: what sizes would be if a capacity never had to be rounded to whole tokens, as papers count.
+import { bug } from "../base/invariant.js";
 import type { Axis, CountRule, RunSizes } from "../size/axes.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
@@ -22,7 +23,7 @@ export function resolveShares(axes: readonly Axis[], run: Pick<RunSizes, "extent
 
   function extent(name: string): number {
     const value = run.extents.get(name);
-    if (value === undefined) throw new Error(`modc bug: no extent for axis ${name}`);
+    if (value === undefined) bug(`no extent for axis ${name}`);
     return value;
   }
   function count(name: string): Rational {
@@ -60,7 +61,7 @@ export function resolveShares(axes: readonly Axis[], run: Pick<RunSizes, "extent
       if (atom.kind === "rows") return q.multiply(batch, count(atom.axis));
       if (atom.kind === "axis") return count(atom.axis);
       const value = run.live.get(atom.name);
-      if (!value) throw new Error(`modc bug: no value for live ${atom.name}`);
+      if (!value) bug(`no value for live ${atom.name}`);
       return value;
     });
   }

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { check } from "../check/check.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { initialWeights, matchWeights, readWeight, type Words } from "../runtime/index.js";
 import { leftover, openWeights, saveWeights } from "../runtime/node.js";

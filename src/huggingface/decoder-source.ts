@@ -1,5 +1,5 @@
 // From what a decoder's layers compute to the text of a `.mod` file that computes it, dense or with every n-th layer routed.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { formatSource } from "../syntax/format-source.js";
 import { floatText, type DecoderConfig } from "./config.js";
 

@@ -1,5 +1,5 @@
 // Attributes as text, and whether they are what the vocabulary says.
-import type { DType } from "../size/dtype.js";
+import { isDType } from "../base/dtype.js";
 import { parseSize } from "../size/parse-size.js";
 import { printSize, type Size } from "../size/size.js";
 import type { AttrKind } from "./schema.js";
@@ -105,7 +105,6 @@ const isPart = (value: unknown): boolean =>
   value !== null &&
   Object.keys(value).toSorted().join() === "axis,of,start" &&
   Object.values(value).every((n) => typeof n === "number" && Number.isSafeInteger(n) && n >= 0);
-const DTYPES: ReadonlySet<unknown> = new Set<DType>(["f32", "f16", "u32", "i32", "bool"]);
 
 function holds(kind: AttrKind, value: unknown): boolean {
   switch (kind) {
@@ -116,7 +115,7 @@ function holds(kind: AttrKind, value: unknown): boolean {
     case "flag":
       return typeof value === "boolean";
     case "dtype":
-      return DTYPES.has(value);
+      return isDType(value);
     case "numeric":
       return value === "f32" || value === "u32" || value === "i32";
     case "size":

@@ -13,6 +13,7 @@
 //
 // A state has a value that outlives the run: reads of `state` see the old value, `next` is computed from them and replaces it.
 // Its memory may be taken over by `next` once every reader of the old value has run.
+import { bug } from "../base/invariant.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Axis } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
@@ -116,7 +117,7 @@ export function nodesReaching(roots: readonly Node[]): readonly Node[] {
 /** The type of a value with one result. */
 export function typeOf(node: Node): TensorType {
   const [type] = node.types;
-  if (type === undefined || node.types.length !== 1) throw new Error(`modc bug: ${node.op} has ${node.types.length} results; pick one`);
+  if (type === undefined || node.types.length !== 1) bug(`${node.op} has ${node.types.length} results; pick one`);
   return type;
 }
 

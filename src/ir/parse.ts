@@ -2,7 +2,7 @@
 import type { Axis, CountRule } from "../size/axes.js";
 import { parseSize } from "../size/parse-size.js";
 import { parseRational, type Rational } from "../size/rational.js";
-import type { DType } from "../size/dtype.js";
+import { isDType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 import { isOpName, parseAttrs } from "./attrs.js";
 import type { Graph, GraphInput, GraphOutput, Node, Origin, Packing, State } from "./graph.js";
@@ -243,11 +243,9 @@ function jsonAt(line: string, from: number): string {
   return fail("the attributes do not end");
 }
 
-const DTYPES: ReadonlyMap<string, DType> = new Map((["f32", "f16", "u32", "i32", "bool"] as const).map((d) => [d, d]));
-
 function parseTypes(text: string): readonly TensorType[] {
   return [...text.matchAll(/([a-z0-9]+)(\[[^\]]*\])/g)].map(([, dtype, shape]) => ({
-    dtype: DTYPES.get(dtype!) ?? fail(`there is no dtype ${dtype}`),
+    dtype: isDType(dtype) ? dtype : fail(`there is no dtype ${dtype}`),
     shape: parseShape(shape!),
   }));
 }

@@ -1,5 +1,5 @@
 // What the vocabulary says of one operator: how many inputs it takes and what its attributes hold. Types follow from it.
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 
 /** The elements from `start` on along one axis of a weight that has `of` of them there; how many, its shape says. */

@@ -1,5 +1,5 @@
 // Types of the values of a graph.
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 
 /** Row-major. A packed dimension is the size `rows(axis)`: the tokens of all sequences, one sequence after the other. */

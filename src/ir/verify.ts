@@ -1,5 +1,5 @@
 // Checks that a graph keeps the promises stated in `graph.ts`. Passes and `lower` must never break one, so what is found here is a fault of modc.
-import { CompilerBug } from "../diagnostics/invariant.js";
+import { bug } from "../base/invariant.js";
 import { countingAxis } from "../size/axes.js";
 import { attrsProblem, sizesInAttrs } from "./attrs.js";
 import { isOp, nodesOf, type Graph, type Node } from "./graph.js";
@@ -31,7 +31,7 @@ export function assertSound(graph: Graph, typing: Typing, stage: string): void {
   const problems = verify(graph, typing);
   if (problems.length === 0) return;
   const more = problems.length > 20 ? `\n  … and ${problems.length - 20} more` : "";
-  throw new CompilerBug(`${stage} made a malformed graph:\n  ${problems.slice(0, 20).join("\n  ")}${more}`);
+  bug(`${stage} made a malformed graph:\n  ${problems.slice(0, 20).join("\n  ")}${more}`);
 }
 
 /** `%5 = top`, as the printed graph numbers it, with the call it comes from. */

@@ -1,5 +1,5 @@
 // The state of one lowering: nodes are made here, and what belongs to an axis (starts, positions, segments) is made once.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import type { LogicalType, Value } from "../check/model.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { typeOf, type Node, type Origin, type Packing } from "../ir/graph.js";
@@ -7,7 +7,7 @@ import { equalShapes } from "../ir/typing.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
 import { countingAxis, type Axis, type CountRule, type SequenceAxis } from "../size/axes.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import { axisSize, type Size } from "../size/size.js";
 import { AxisTable } from "./layout.js";
 

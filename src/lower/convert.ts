@@ -1,8 +1,8 @@
 // Moving a value between its forms: packed by rows, padded to the longest sequence, and fitted to the rows of another value.
 import type { LogicalType } from "../check/model.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { typeOf, type Node, type Packing } from "../ir/graph.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { storedShape } from "./layout.js";

@@ -1,6 +1,6 @@
 // Sources, elementwise functions and changes of shape.
 import type { Value } from "../check/model.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import type { Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";

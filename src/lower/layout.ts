@@ -1,6 +1,6 @@
 // Where the dimensions of a logical tensor lie in memory: packed by rows where it runs along one sequence axis, else as it reads.
 import type { LogicalType } from "../check/model.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { bug, invariant } from "../base/invariant.js";
 import type { Packing } from "../ir/graph.js";
 import { plainAxis } from "../ir/typing.js";
 import type { Axis } from "../size/axes.js";
@@ -21,7 +21,7 @@ export class AxisTable {
 
   get(name: string): Axis {
     const axis = this.#axes.get(name);
-    if (!axis) throw new Error(`modc bug: unknown axis ${name}`);
+    if (!axis) bug(`unknown axis ${name}`);
     return axis;
   }
   /** The sequence axis a dimension lies along, or null. */

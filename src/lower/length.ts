@@ -1,6 +1,6 @@
 // Sizes as values: on the host where every sequence has the same, from the counts on the device where each has its own.
 import type { Value } from "../check/model.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import type { Node } from "../ir/graph.js";
 import { rational, toNumber } from "../size/rational.js";
 import { addSizes, atomsOf, axisSize, liveSize, multiplySizes, rowsSize, sizeOf, type Atom, type Size, type SizeExpr } from "../size/size.js";

@@ -1,6 +1,6 @@
 // Reductions and softmax: over static dimensions as they stand, over sequences of existing tokens only.
 import type { LogicalType, Value } from "../check/model.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../size/axes.js";
 import { multiplySizes, rowsSize, type Size } from "../size/size.js";

@@ -1,6 +1,6 @@
 // What works along a sequence axis: routes and their rows, slices and concatenations, positions, rotation, attention.
 import type { LogicalType, Value } from "../check/model.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import type { Axis } from "../size/axes.js";
 import { axisSize, multiplySizes, type Size } from "../size/size.js";

@@ -4,7 +4,7 @@ import type { InferContext } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import type { Axis, Sizes } from "../size/axes.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
 import type { Size } from "../size/size.js";
 

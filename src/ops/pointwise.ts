@@ -4,7 +4,7 @@
 // holds); `min`, `max` and `relu` propagate it, as PyTorch's do. Casts of floats to whole numbers truncate and are held at the ends
 // of the range; NaN becomes 0; a float is true unless it is ±0.
 import { multiplySizes } from "../size/size.js";
-import type { DType } from "../size/dtype.js";
+import { isFloat, type DType } from "../base/dtype.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import type { PlainPointwiseOp, PointwiseOp } from "../ir/vocabulary.js";
 import type { OpDef, OpTable, Tensor } from "./define.js";
@@ -89,8 +89,6 @@ const binary = ({ doc, dtypes, f, wgsl, grad }: Binary, result?: "bool"): Plain 
     }),
   lower: { kind: "pointwise", wgsl: ([a, b], _attrs, [type]) => rounded(result ?? type!.dtype, wgsl(a!, b!, type!.dtype)) },
 });
-
-const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
 
 /** A comparison; `helper` is what floats need so that NaN compares as it should. */
 const comparison = (

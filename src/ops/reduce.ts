@@ -1,7 +1,7 @@
 // Reductions. NaN wins in `reduce_max`, `reduce_min` and `argmax` (its first), as in PyTorch. Over nothing the sum is 0, the largest
 // value −∞ (the least of whole numbers), the smallest ∞ (the greatest), and the argmax 0.
 import type { TensorType } from "../ir/types.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import { addSizes, multiplySizes, type Size } from "../size/size.js";
 import { typeOf } from "../ir/graph.js";
 import type { Cost, Grad, OpDef, OpTable, Tensor } from "./define.js";

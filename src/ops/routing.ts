@@ -2,7 +2,7 @@
 //
 // Scores order as numbers do, −0 equal to 0 and NaN behind all; equal scores order by position, earlier first. So a choice is total: the
 // same on every machine.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { spanOf, type CountRule } from "../size/axes.js";

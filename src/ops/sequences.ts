@@ -1,4 +1,5 @@
 // Rows of sequences: positions, counts, and the ways between packed rows and sequences side by side.
+import { DTYPES } from "../base/dtype.js";
 import { packedAxis, plainAxis, printShape } from "../ir/typing.js";
 import { addSizes, axisSize, equalSizes, rowsSize, subtractSizes, type Size } from "../size/size.js";
 import type { InferContext, OpTable } from "./define.js";
@@ -6,8 +7,6 @@ import { arity, bytesOf, costPerResult, expectDim, expectDtype, expectSequence, 
 import { at, countOf, stored, tensor } from "./tensors.js";
 
 type Sequences = "positions" | "segments" | "append" | "counts" | "last" | "unpack" | "pack" | "mask";
-
-const ANY = ["f32", "f16", "u32", "i32", "bool"] as const;
 
 /** Records of the operators on sequences. */
 export const sequences: Pick<OpTable, Sequences> = {
@@ -106,7 +105,7 @@ export const sequences: Pick<OpTable, Sequences> = {
     doc: "sequences side by side: the batch in front, the packed dimension padded with zeros to the longest",
     infer(inputs, { dim, axis }, context) {
       arity(inputs, 2);
-      const x = expectDtype(inputs, 0, ...ANY);
+      const x = expectDtype(inputs, 0, ...DTYPES);
       expectSequence(context, axis);
       if (packedAxis(expectDim(x.shape, dim)) !== axis) mismatch(`dimension ${dim} of ${printShape(x.shape)} must be rows(${axis})`);
       expectType(inputs, 1, "u32", startsShape(context));
@@ -127,7 +126,7 @@ export const sequences: Pick<OpTable, Sequences> = {
     doc: "packed rows of sequences that stand side by side: the inverse of unpack",
     infer(inputs, { dim, axis }, context) {
       arity(inputs, 2);
-      const x = expectDtype(inputs, 0, ...ANY);
+      const x = expectDtype(inputs, 0, ...DTYPES);
       expectSequence(context, axis);
       if (!isBatch(x.shape[0], context) || !equalSizes(expectDim(x.shape, dim + 1), axisSize(axis)))
         mismatch(`dimension 0 must be the batch and dimension ${dim + 1} the axis ${axis}, found ${printShape(x.shape)}`);
@@ -152,7 +151,7 @@ export const sequences: Pick<OpTable, Sequences> = {
     doc: "the same with `fill` beyond the end of each sequence",
     infer(inputs, { dim }, context) {
       arity(inputs, 2);
-      const x = expectDtype(inputs, 0, ...ANY);
+      const x = expectDtype(inputs, 0, ...DTYPES);
       const axis = plainAxis(expectDim(x.shape, dim));
       if (!isBatch(x.shape[0], context) || dim === 0 || axis === null)
         return mismatch(`dimension 0 must be the batch and dimension ${dim} an axis, found ${printShape(x.shape)}`);

@@ -1,7 +1,7 @@
 // What records share when they type their inputs and count their work.
 import { equalShapes, packedAxis, printShape, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import { addSizes, equalSizes, multiplySizes, printSize, rowsSize, type Size } from "../size/size.js";
 import { type Cost, type InferContext, TypeMismatch } from "./define.js";
 
@@ -26,8 +26,7 @@ export function expectType(inputs: readonly TensorType[], index: number, dtype: 
   return equalShapes(type.shape, shape) ? type : mismatch(`input ${index} must be ${dtype}${printShape(shape)}, found ${printType(type)}`);
 }
 
-export const FLOATS = ["f32", "f16"] as const satisfies readonly DType[];
-export const NUMBERS = ["f32", "f16", "u32", "i32"] as const satisfies readonly DType[];
+export { FLOATS, NUMBERS } from "../base/dtype.js";
 
 export const sameDtype = (a: TensorType, b: TensorType): DType =>
   a.dtype === b.dtype ? a.dtype : mismatch(`inputs must have one dtype, found ${printType(a)} and ${printType(b)}`);

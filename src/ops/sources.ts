@@ -1,5 +1,5 @@
 // Operators without inputs: what the caller, the weights, the states and the sizes of a run provide.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { wholeShape } from "../ir/weight-part.js";
 import { toNumber } from "../size/rational.js";
 import { ropeFrequencies } from "../size/rope.js";

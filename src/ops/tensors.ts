@@ -1,6 +1,6 @@
 // Tensors as the evaluation of operators handles them: shapes of numbers, broadcasting, and what a dtype does to a value.
-import { invariant } from "../diagnostics/invariant.js";
-import type { DType } from "../size/dtype.js";
+import { invariant } from "../base/invariant.js";
+import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 import type { EvaluateContext, Tensor } from "./define.js";
 

@@ -1,5 +1,5 @@
 // WGSL that pointwise expressions share: literals, and helper functions that mean on every device what `evaluate` means.
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import { roundHalf } from "./tensors.js";
 
 /** The WGSL type an element travels as: f16 as f32. */

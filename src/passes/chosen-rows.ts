@@ -1,5 +1,5 @@
 // What is computed for all rows and read for some is computed for those: a gather moves up through row-wise operators.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { replaceNodes } from "../ir/replace.js";

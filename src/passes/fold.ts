@@ -1,5 +1,5 @@
 // Constant folding, and operands that need no broadcast of their own: rules that hold for every pointwise operator.
-import { CompilerBug } from "../diagnostics/invariant.js";
+import { bug } from "../base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { equalTypes } from "../ir/typing.js";
 import type { OpName, PointwiseOp } from "../ir/vocabulary.js";
@@ -28,7 +28,7 @@ function evaluateScalar<K extends OpName>(node: Node<K>): number {
 }
 
 const unasked = (): never => {
-  throw new CompilerBug("a pointwise operator asks for more than its inputs");
+  bug("a pointwise operator asks for more than its inputs");
 };
 const NOTHING: EvaluateContext = {
   axes: [],

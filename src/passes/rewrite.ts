@@ -1,5 +1,5 @@
 // The rewrite engine: typed patterns over nodes, and rules tried at each node from the inputs up.
-import { CompilerBug, invariant } from "../diagnostics/invariant.js";
+import { bug, invariant } from "../base/invariant.js";
 import { createEmit } from "../ir/build.js";
 import { nodesOf, type Graph, type Node } from "../ir/graph.js";
 import { replaceNodes } from "../ir/replace.js";
@@ -120,7 +120,7 @@ export function rewrite(graph: Graph, rules: readonly Rule[], trace: Trace | nul
 function settle(node: Node, byOp: ReadonlyMap<OpName, readonly Rule[]>, emit: (from: Node) => Emit, trace: Trace | null): Node {
   let current = node;
   for (let fired = 0; ; fired++) {
-    if (fired > MOST_FIRINGS_AT_A_NODE) throw new CompilerBug(`rewrite rules do not settle at ${node.op}`);
+    if (fired > MOST_FIRINGS_AT_A_NODE) bug(`rewrite rules do not settle at ${node.op}`);
     const next = fireOne(current, byOp.get(current.op) ?? [], emit(current), trace);
     if (!next) return current;
     current = next;

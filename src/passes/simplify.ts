@@ -2,7 +2,7 @@
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { Graph } from "../ir/graph.js";
-import { isFloat, type DType } from "../size/dtype.js";
+import { isFloat, type DType } from "../base/dtype.js";
 import { equalSizes, type Size } from "../size/size.js";
 import { foldConstants, spreadOperands } from "./fold.js";
 import { any, commuted, of, op, rewrite, rule, type Rule, type Trace } from "./rewrite.js";

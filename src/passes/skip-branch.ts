@@ -2,7 +2,7 @@
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
-import { isFloat } from "../size/dtype.js";
+import { isFloat } from "../base/dtype.js";
 import { chosenRows } from "./chosen-rows.js";
 import { chosenOf, maskOf, unmasked } from "./masks.js";
 import { callerReads } from "./readers.js";

@@ -1,5 +1,5 @@
 // The compiled program: plain, versioned, serialisable data, and all that the runtime knows of a model.
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Precision, Requirements, Target } from "./target.js";
 
 export const PROGRAM_FORMAT = "modc-program";

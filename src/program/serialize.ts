@@ -1,5 +1,5 @@
 // Programs as text: JSON, printed so that a person can read it, and read back as if an enemy had written it.
-import { isFloat, type DType } from "../size/dtype.js";
+import { DTYPES, isFloat, type DType } from "../base/dtype.js";
 import {
   PROGRAM_FORMAT,
   PROGRAM_VERSION,
@@ -79,8 +79,6 @@ export function readProgram(root: Reader): Program {
 }
 
 const COUNTED = ["starts", "counts", "positions", "segments"] as const satisfies readonly CountedTable[];
-
-const DTYPES: readonly DType[] = ["f32", "f16", "u32", "i32", "bool"];
 
 class ProgramReader {
   readonly #root: Reader;

@@ -1,5 +1,5 @@
 // The reference evaluator: runs a graph in 64-bit floats, node by node. It defines what every compiled program means.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { isOp, nodesOf, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import { printType } from "../ir/typing.js";
@@ -8,7 +8,7 @@ import type { EvaluateContext, Tensor } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { shapeOf, tensor } from "../ops/tensors.js";
 import { resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
 import { checkRange, InputError, runSizes, toTensor, type Given } from "./inputs.js";
 import { marginsOf } from "./margins.js";

@@ -4,7 +4,7 @@ import { plainAxis, printShape } from "../ir/typing.js";
 import type { Tensor } from "../ops/define.js";
 import { countOf, store, tensor } from "../ops/tensors.js";
 import type { RunSizes } from "../size/axes.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
 
 /** Numbers (or truth values) in nested arrays, one level for each dimension. */

@@ -1,4 +1,5 @@
 // Where a session's buffers come from: each is counted, and none may be made while a run is under way.
+import { bug } from "../base/invariant.js";
 
 export class Allocator {
   readonly #gpu: GPUDevice;
@@ -14,7 +15,7 @@ export class Allocator {
   }
 
   create(descriptor: GPUBufferDescriptor): GPUBuffer {
-    if (this.#running > 0) throw new Error(`modc bug: a buffer (${descriptor.label ?? "unnamed"}) is made while a run is under way`);
+    if (this.#running > 0) bug(`a buffer (${descriptor.label ?? "unnamed"}) is made while a run is under way`);
     const buffer = this.#gpu.createBuffer(descriptor);
     this.#sizes.set(buffer, descriptor.size);
     this.made++;

@@ -1,4 +1,5 @@
 // The buffers of a session: one for each slot, checked against the device's limits before any is made, grown when a larger run asks.
+import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import type { Allocator } from "./allocator.js";
 import type { Device } from "./device.js";
@@ -133,7 +134,7 @@ export class Buffers {
     const grown = needed.map((_, slot) => slot).filter(isNew);
     if (grown.length === 0) return new Set();
     this.expectRoom(needed);
-    if (grown.some((slot) => this.#shared.has(slot))) throw new Error("modc bug: a shared slot is too small");
+    if (grown.some((slot) => this.#shared.has(slot))) bug("a shared slot is too small");
     const { gpu } = this.#device;
     const made: GPUBuffer[] = [];
     const scopes: Promise<GPUError | null>[] = [];

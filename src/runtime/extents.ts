@@ -1,4 +1,5 @@
 // The extents of a run's axes, from the shapes of its inputs; live parameters and lengths, checked.
+import { bug } from "../base/invariant.js";
 import { type Program, PROMISES, type RunPromise, type SizeText } from "../program/program.js";
 import { MOST_EXTENT, type Axis } from "../size/axes.js";
 import { evaluateSize } from "../size/size.js";
@@ -57,14 +58,14 @@ function checkFixed(input: string, shape: readonly number[], sizes: readonly Siz
   sizes.forEach((text, i) => {
     const size = sizeOfText(text);
     const wanted =
-      typeof size === "number" ? size : toNumber(evaluateSize(size, (atom) => (atom.kind === "axis" ? extents.get(atom.axis) : undefined) ?? bug(text)));
+      typeof size === "number"
+        ? size
+        : toNumber(
+            evaluateSize(size, (atom) => (atom.kind === "axis" ? extents.get(atom.axis) : undefined) ?? bug(`the shape of an input depends on ${text}`)),
+          );
     if (shape[i] !== wanted) throw shapeError(input, shape, sizes);
   });
 }
-
-const bug = (text: SizeText): never => {
-  throw new Error(`modc bug: the shape of an input depends on ${text}`);
-};
 
 const shapeError = (input: string, shape: readonly number[], wanted: readonly SizeText[]): InputError =>
   new InputError(input, `input ${input} has shape [${shape.join(", ")}], the model takes [${wanted.join(", ")}]`);

@@ -1,6 +1,6 @@
 // How weights start: from the seed and their own paths alone, in exact arithmetic, so that every machine starts the same.
 import type { ProgramWeight } from "../program/program.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import { exactNormals } from "../size/normal.js";
 import { philoxBlocks } from "../size/philox.js";
 import type { Words } from "./weights/convert.js";

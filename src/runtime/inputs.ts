@@ -1,7 +1,7 @@
 // What the caller gives a run: read from arrays of any form, checked, packed into the words of the device.
 import type { Program, ProgramInput } from "../program/program.js";
 import type { Sizes } from "../size/axes.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import { InputError } from "./errors.js";
 import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
 import type { Words } from "./weights/convert.js";

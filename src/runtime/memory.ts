@@ -1,4 +1,5 @@
 // The memory of a session, known before there is one: bytes of every buffer at any batch and length, from the sizes of a program's slots.
+import { bug } from "../base/invariant.js";
 import type { Program } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes } from "../size/axes.js";
 import { bufferBytes } from "./buffers.js";
@@ -121,7 +122,7 @@ export class Prediction {
     this.#slots = slots.map((b, slot) => Math.max(b, this.#slots[slot] ?? 0));
     this.#staging = Math.max(this.#staging, staging);
     const predicted = this.#slots.reduce((n, b, slot) => (this.#shared.has(slot) ? n : n + b), this.#uniforms + this.#inFlight * this.#staging);
-    if (bytes !== predicted) throw new Error(`modc bug: the buffers take ${bytes} bytes, the program says ${predicted}`);
+    if (bytes !== predicted) bug(`the buffers take ${bytes} bytes, the program says ${predicted}`);
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Program, ProgramOutput, ProgramStep } from "../program/program.js";
 import type { Sizes } from "../size/axes.js";
 import { Counts } from "../size/counts.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import { InputError } from "./errors.js";
 import type { Nested } from "./inputs.js";
 import { forEachRun, packedLength, type PackedLayout } from "./packing.js";

@@ -1,5 +1,6 @@
 // Pipelines of programs: each distinct kernel is compiled once, asynchronously, when a run first needs it, for all
 // sessions of a device.
+import { bug } from "../base/invariant.js";
 import type { Program, ProgramKernel } from "../program/program.js";
 import type { Device } from "./device.js";
 import { DeviceLostError, KernelError, LimitError } from "./errors.js";
@@ -85,7 +86,7 @@ export class Pipelines {
   /** The pipeline of a kernel that was compiled. */
   pipeline(kernel: number): GPUComputePipeline {
     const pipeline = this.#used.get(this.#keys[kernel]!)?.pipeline;
-    if (!pipeline) throw new Error(`modc bug: kernel ${this.#kernels[kernel]!.name} is dispatched before it is compiled`);
+    if (!pipeline) bug(`kernel ${this.#kernels[kernel]!.name} is dispatched before it is compiled`);
     return pipeline;
   }
   #compiled(key: string): CompiledKernel | undefined {

@@ -1,4 +1,5 @@
 // A session: a program with its weights on a device, its buffers made once, ready to run again and again.
+import { bug } from "../base/invariant.js";
 import type { Program, RunPromise } from "../program/program.js";
 import type { Axis, RunSizes } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
@@ -372,11 +373,9 @@ export class Session {
   }
 
   #bytesOf({ values }: Resolved): readonly number[] {
-    return this.#slotBytes.map((index, slot) => {
-      const bytes = values[index]!;
-      if (Number.isNaN(bytes)) throw new Error(`modc bug: slot ${this.program.slots[slot]!.label} has no whole size`);
-      return bytes;
-    });
+    const sized = (index: number, slot: number): number =>
+      Number.isNaN(values[index]) ? bug(`slot ${this.program.slots[slot]!.label} has no whole size`) : values[index]!;
+    return this.#slotBytes.map(sized);
   }
 
   #stagingOf(resolved: Resolved): number {

@@ -1,4 +1,5 @@
 // The buffers that results are read back through, one for each run that may be under way at once: in one turn, or in several where results are larger than any device's buffers.
+import { bug } from "../base/invariant.js";
 import { DEFAULT_LIMITS } from "../program/target.js";
 import type { Allocator } from "./allocator.js";
 import type { Buffers } from "./buffers.js";
@@ -72,7 +73,7 @@ export class Staging {
   async read(place: number, encoder: GPUCommandEncoder, buffers: Pick<Buffers, "buffer">, copies: readonly Copy[], bytes: number): Promise<ArrayBuffer> {
     const { gpu } = this.#device;
     const through = this.#buffers[place];
-    if (!through) throw new Error("modc bug: results are read before there is room for them");
+    if (!through) bug("results are read before there is room for them");
     if (this.inOneTurn(bytes)) return this.#turn(through, encoder, buffers, copies, 0, bytes);
     const back = new Uint8Array(bytes);
     for (let start = 0; start < bytes; start += this.#most) {

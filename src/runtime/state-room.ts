@@ -1,6 +1,7 @@
 // How large the states of a session are, and where their rows lie: fixed when it is loaded, and changed on request between runs.
 //
 // A state along a sequence axis holds the rows of each sequence one after the other, so where the axis grows, the rows of all sequences but the first move.
+import { isFloat } from "../base/dtype.js";
 import type { Program, ProgramState } from "../program/program.js";
 import { type Axis, resolveSizes, type RunSizes, type Sizes } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
@@ -103,7 +104,7 @@ const axesOf = (size: Size): readonly string[] => [...atomsOf(size)].flatMap((a)
 
 function fill(device: Device, buffers: Buffers, { init, slot, dtype }: ProgramState, from: number, bytes: number): void {
   if (init.kind !== "filled") return;
-  const values = dtype === "f32" || dtype === "f16" ? new Float32Array(bytes / 4) : new Uint32Array(bytes / 4);
+  const values = isFloat(dtype) ? new Float32Array(bytes / 4) : new Uint32Array(bytes / 4);
   device.gpu.queue.writeBuffer(buffers.buffer(slot), from, values.fill(init.value));
 }
 

@@ -1,4 +1,5 @@
 // The steps of a program made ready for the device: uniform words laid out, bindings grouped, workgroups counted, commands encoded.
+import { bug } from "../base/invariant.js";
 import type { Program, ProgramStep, RunPromise, StandInCase } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import type { Device } from "./device.js";
@@ -79,7 +80,7 @@ export class Steps {
   setSizes(values: Float64Array, promises: readonly RunPromise[] = [], spare = true): void {
     this.#steps.forEach((step, i) => {
       const amount = values[step.kind === "dispatch" ? step.workgroups : step.bytes]!;
-      if (Number.isNaN(amount)) throw new Error(`modc bug: step ${i} has no whole size`);
+      if (Number.isNaN(amount)) bug(`step ${i} has no whole size`);
       this.#amounts[i] = amount;
     });
     this.#chosen = this.#standIns.choose(values, this.#amounts, promises, spare);
@@ -195,8 +196,7 @@ function prepare(step: ProgramStep, program: Program, sizes: SizeTable, layout: 
       return { kind: "clear", slot: step.slot, bytes: sizes.index(step.bytes) };
     case "dispatch": {
       const kernel = program.kernels[step.kernel]!;
-      if (step.uniforms.length !== kernel.uniforms || step.slots.length !== kernel.access.length)
-        throw new Error(`modc bug: a step does not fit kernel ${kernel.name}`);
+      if (step.uniforms.length !== kernel.uniforms || step.slots.length !== kernel.access.length) bug(`a step does not fit kernel ${kernel.name}`);
       const offset = kernel.uniforms > 0 ? layout.offset(step.uniforms) : -1;
       const group = `${kernel.access.join()} ${step.slots.join()} ${offset} ${offset < 0 ? 0 : Math.ceil(kernel.uniforms / 4)}`;
       const standIn = step.standIn ? { ...step.standIn, workgroups: sizes.index(step.standIn.workgroups) } : null;
@@ -210,7 +210,7 @@ function prepare(step: ProgramStep, program: Program, sizes: SizeTable, layout: 
 }
 
 function wordOf(value: number): number {
-  if (!(value >= 0 && value <= 0xffffffff)) throw new Error(`modc bug: a size of a kernel is ${value}`);
+  if (!(value >= 0 && value <= 0xffffffff)) bug(`a size of a kernel is ${value}`);
   return value;
 }
 

@@ -1,4 +1,5 @@
 // Tables: data the host computes from sizes, live parameters and the seed, and writes to the device when they change.
+import { bug } from "../base/invariant.js";
 import type { CountedTable, Program, ProgramTable } from "../program/program.js";
 import { type Axis, type CountRule, kTable, type RunSizes, type SequenceAxis, type Sizes, spanFunction } from "../size/axes.js";
 import { Counts } from "../size/counts.js";
@@ -127,7 +128,7 @@ function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, size
 
 function ruleOf<K extends CountRule["kind"]>(axes: readonly Axis[], name: string, kind: K): Extract<CountRule, { kind: K }> {
   const axis = axes.find((a): a is SequenceAxis => a.name === name && a.role === "sequence");
-  if (axis?.count.kind !== kind) throw new Error(`modc bug: axis ${name} is not made by ${kind}`);
+  if (axis?.count.kind !== kind) bug(`axis ${name} is not made by ${kind}`);
   return axis.count as Extract<CountRule, { kind: K }>; // its kind was compared
 }
 

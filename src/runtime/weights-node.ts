@@ -1,4 +1,5 @@
 // Weights on disk: safetensors files read tensor by tensor, shards with an index, and writing whole or not at all. Node only.
+import { isFloat } from "../base/dtype.js";
 import { randomBytes } from "node:crypto";
 import { open, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
@@ -150,7 +151,7 @@ export async function saveWeights(
   const entries = program.weights.map((weight) => ({
     weight,
     key: options.keys === "paths" ? weight.path : (weight.keys[0] ?? weight.path),
-    dtype: options.floats !== undefined && (weight.dtype === "f32" || weight.dtype === "f16") ? options.floats : fileDtype(weight.dtype),
+    dtype: options.floats !== undefined && isFloat(weight.dtype) ? options.floats : fileDtype(weight.dtype),
     shape: weight.shape,
   }));
   const header = writeHeader(entries, new Map([["format", "pt"]]));

@@ -1,4 +1,6 @@
 // The weights of a session: from a checkpoint, from values in memory, or from the seed; converted and written to the device one at a time.
+import { isFloat } from "../base/dtype.js";
+import { bug } from "../base/invariant.js";
 import { weightBytes, type Program, type ProgramWeight, type ProgramWeightSlot } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
 import { inNode, type Device } from "./device.js";
@@ -85,7 +87,7 @@ const isFetched = (source: WeightSource): source is FetchedWeights => "only" in 
 function checkValues(weight: ProgramWeight, words: Words): Words {
   const elements = weight.shape.reduce((n, d) => n * d, 1);
   if (words.length !== elements) throw new WeightsError(`weight ${weight.path} has shape [${weight.shape.join(", ")}], ${words.length} values were given`);
-  const wanted = weight.dtype === "i32" ? Int32Array : weight.dtype === "f32" || weight.dtype === "f16" ? Float32Array : Uint32Array;
+  const wanted = weight.dtype === "i32" ? Int32Array : isFloat(weight.dtype) ? Float32Array : Uint32Array;
   if (!(words instanceof wanted)) throw new WeightsError(`weight ${weight.path} is ${weight.dtype}: its values must be a ${wanted.name}`);
   return words;
 }
@@ -124,7 +126,7 @@ export async function uploadWeights(
       for (const { slot, form, layout, part } of slots) {
         const own = partOf(words, weight.shape, part);
         const bytes = weightBytes(layout, own.length, form);
-        if (bytes > buffers.bytes(slot)) throw new Error(`modc bug: the slot of ${weight.path} is too small`);
+        if (bytes > buffers.bytes(slot)) bug(`the slot of ${weight.path} is too small`);
         const shared = open.get(slot) ?? new Map();
         open.set(slot, shared);
         const buffer = buffers.buffer(slot);
@@ -141,6 +143,6 @@ export async function uploadWeights(
     options.progress(++done, program.weights.length);
   }
   for (const half of halves.values()) half.finish();
-  if ([...open.values()].some((panels) => panels.size > 0)) throw new Error("modc bug: weights do not fill the slots they share");
+  if ([...open.values()].some((panels) => panels.size > 0)) bug("weights do not fill the slots they share");
   await device.wait(() => queue.onSubmittedWorkDone());
 }

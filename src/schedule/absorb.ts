@@ -1,6 +1,6 @@
 // What a kernel can compute by itself of what it reads: pointwise operators that nothing else reads, down to what lies in memory by then.
 import { isOp, type Node } from "../ir/graph.js";
-import { isFloat } from "../size/dtype.js";
+import { isFloat } from "../base/dtype.js";
 import type { Demand } from "./demand.js";
 import { isPointwise, isStructure } from "./demand.js";
 

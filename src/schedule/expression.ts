@@ -3,7 +3,7 @@ import { isOp, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
 import type { TensorType } from "../ir/types.js";
 import { inputTypes, printShape } from "../ir/typing.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import { printSize, type Size } from "../size/size.js";
 import { accessOf, broadcastCoordinates, coordinatesOf, inputCoordinates, sameCoordinates, type Access, type Affine, type Coordinate } from "./access.js";
 import { isPointwise, isStructure } from "./demand.js";

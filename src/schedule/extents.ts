@@ -1,5 +1,5 @@
 // Arithmetic on sizes for a schedule: results are remembered, and rows that only the device can count are told apart.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import type { TensorType } from "../ir/types.js";
 import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
 import { rational } from "../size/rational.js";

@@ -1,5 +1,5 @@
 // What a product's kernel does with its sums, as WGSL: `finish` for four neighbouring columns, and `keep` for sums over a panel of them.
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 import type { Expression } from "./expression.js";
 import { dtypeAt, RowText, stored, structFunction, sumsType, type Inputs } from "./expression-text.js";

@@ -1,7 +1,7 @@
 // Which values lie in memory as f16: weights, and what kernels hand to kernels. All else, and all arithmetic, stays f32.
 import { isOp, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
-import { isFloat } from "../size/dtype.js";
+import { isFloat } from "../base/dtype.js";
 import { isPointwise, isStructure } from "./demand.js";
 import type { Value } from "./layout.js";
 import type { Layouts } from "./layouts.js";

@@ -1,5 +1,5 @@
 // Where every value lies, and expressions over what lies somewhere.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { isOp, type Node } from "../ir/graph.js";
 import type { Size } from "../size/size.js";
 import { isPointwise, isStructure } from "./demand.js";

@@ -1,5 +1,5 @@
 // Memory: which values share a slot. Two values that live at once never do.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { resolveSizes, type Axis, type Sizes } from "../size/axes.js";
 import { compare, type Rational } from "../size/rational.js";
 import { applySize, printSize, type Size, type SizeExpr } from "../size/size.js";

@@ -3,7 +3,7 @@ import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { CountedTable, ProgramOutputPart, ProgramWeightSlot, StandInCase } from "../program/program.js";
 import type { Precision, Requirements, Target } from "../program/target.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 import type { Tunings } from "./tunings/index.js";
 

@@ -1,5 +1,5 @@
 // The units of products with their regions, and of sums over rows.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { isOp, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
 import { printType } from "../ir/typing.js";

@@ -1,5 +1,5 @@
 // Graph → plan: which kernels run, in which order, on which slots.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
 import { packedLength, type PanelLayout, type ValueForm } from "../program/program.js";

@@ -1,5 +1,5 @@
 // Memory that the caller or the runtime fills: inputs, weights, states and tables, one storage for each name.
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { isOp, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
 import type { OpAttrs } from "../ir/vocabulary.js";

@@ -2,7 +2,7 @@
 import { isOp, type Node } from "../ir/graph.js";
 import { inputTypes } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import type { Size } from "../size/size.js";
 import type { Expression, MemoryLeaf } from "./expression.js";
 import type { Extents } from "./extents.js";

@@ -1,4 +1,5 @@
 // Axes: what the symbols in sizes stand for, and their values in one run.
+import { bug } from "../base/invariant.js";
 import { Counts } from "./counts.js";
 import { toNumber, type Rational } from "./rational.js";
 import { atomsOf, axisSize, evaluateSize, printSize, rowsSize, type Size } from "./size.js";
@@ -122,14 +123,14 @@ export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMo
 
   function extent(name: string): number {
     const e = run.extents.get(name);
-    if (e === undefined) throw new Error(`modc bug: no extent for axis ${name}`);
+    if (e === undefined) bug(`no extent for axis ${name}`);
     return e;
   }
   function sequence(name: string): Counts {
     const done = sequences.get(name);
     if (done) return done;
     const axis = byName.get(name);
-    if (axis?.role !== "sequence") throw new Error(`modc bug: ${name} is not a sequence axis`);
+    if (axis?.role !== "sequence") bug(`${name} is not a sequence axis`);
     const learned = known.get(name);
     const made = learned ? Counts.listed(learned, true) : resolve(axis);
     sequences.set(name, made);
@@ -191,7 +192,7 @@ export function resolveSizes(axes: readonly Axis[], run: RunSizes, mode: CountMo
   function atom(a: OpenAtom): number | Rational {
     if (a.kind === "live") {
       const v = run.live.get(a.name);
-      if (v === undefined) throw new Error(`modc bug: no value for live ${a.name}`);
+      if (v === undefined) bug(`no value for live ${a.name}`);
       return v;
     }
     if (a.kind === "rows") return sequence(a.axis).rowsExactly;

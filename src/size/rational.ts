@@ -1,4 +1,5 @@
 // Exact rational numbers: compile-time ratios and sizes never round.
+import { bug } from "../base/invariant.js";
 
 /** num / den in lowest terms, den > 0. */
 export interface Rational {
@@ -9,7 +10,7 @@ export interface Rational {
 export function rational(num: bigint | number, den: bigint | number = 1): Rational {
   let n = BigInt(num);
   let d = BigInt(den);
-  if (d === 0n) throw new RangeError("modc bug: rational with denominator 0");
+  if (d === 0n) bug("rational with denominator 0");
   if (d < 0n) [n, d] = [-n, -d];
   const g = gcd(n < 0n ? -n : n, d);
   return g === 1n ? { num: n, den: d } : { num: n / g, den: d / g };

@@ -1,4 +1,5 @@
 // Sizes: exact integers or small expressions over axes, in one canonical form so that equal sizes compare equal.
+import { bug } from "../base/invariant.js";
 import * as q from "./rational.js";
 import type { Rational } from "./rational.js";
 
@@ -134,7 +135,7 @@ function foldSize(fn: SizeFunction, args: readonly Rational[]): Rational {
     case "div":
       return q.divide(a, b);
     default:
-      throw new Error(`modc bug: size function ${String(fn satisfies never)}`);
+      return bug(`size function ${String(fn satisfies never)}`);
   }
 }
 

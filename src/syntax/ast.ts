@@ -1,7 +1,7 @@
 // The syntax tree: what the source says, with a span on everything a diagnostic may point at.
 import type { Span } from "../diagnostics/span.js";
 import type { Rational } from "../size/rational.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 
 export interface Name {
   readonly text: string;

@@ -1,7 +1,7 @@
 // What the parser complains of, collected from chevrotain: the rule it was in, what it expected, and the tokens about it.
 import type { IParserErrorMessageProvider } from "chevrotain";
 import * as t from "../../grammar/tokens.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import { MAX_ERRORS } from "./limits.js";
 
 /** What the parser itself knows when it complains. */

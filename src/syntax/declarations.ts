@@ -1,7 +1,7 @@
 // Imports, constants, blocks and their members.
 import type * as cst from "../../grammar/cst.js";
 import { DTYPES, PARAM_KINDS } from "../../grammar/tokens.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 import type { Block, Const, DimExpr, File, Fn, Import, Input, Member, MemberIf, NamesEntry, Param, ParamKind, Result, TypeExpr, Weight } from "./ast.js";
 import { Incomplete, type Builder } from "./builder.js";
 import { chain, choice, expression } from "./expressions.js";

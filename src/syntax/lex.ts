@@ -2,7 +2,7 @@
 import { Lexer } from "chevrotain";
 import * as t from "../../grammar/tokens.js";
 import type { Diagnostics } from "../diagnostics/diagnostic.js";
-import { invariant } from "../diagnostics/invariant.js";
+import { invariant } from "../base/invariant.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { MAX_NAME, MAX_SOURCE, MAX_TOKENS } from "./limits.js";
 

@@ -1,4 +1,5 @@
 // Checkpoints on disk: a folder of files, complete or absent. The manifest is written last, with the size and hash of every other file.
+import { bug } from "../base/invariant.js";
 import { createHash, randomBytes } from "node:crypto";
 import { lstat, open, readFile, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -202,7 +203,7 @@ export async function readCheckpoint(path: string, model: Pick<Program, "weights
       for (const [name, { dtype, shape }] of source.tensors) {
         if (dtype !== "F32" && dtype !== "U32") throw new TrainError("bad-checkpoint", `${path}: ${STATE}: ${JSON.stringify(name)} is ${dtype}`);
         const data = fromBytes(await source.read(name), dtype, dtype === "F32" ? "f32" : "u32");
-        if (typeof data === "string" || data instanceof Int32Array) throw new Error(`modc bug: ${name} is ${dtype} and was not read as such`);
+        if (typeof data === "string" || data instanceof Int32Array) bug(`${name} is ${dtype} and was not read as such`);
         state.set(name, { dtype: dtype === "F32" ? "f32" : "u32", shape, data });
       }
     });

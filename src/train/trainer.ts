@@ -1,6 +1,6 @@
 // A model under training on a device: steps, evaluation under both rules, and its whole state.
 import { LineTable } from "../codegen/lines.js";
-import { CompilerBug } from "../diagnostics/invariant.js";
+import { bug } from "../base/invariant.js";
 import type { Watched } from "../autodiff/non-finite.js";
 import { FOLLOWS, GRADIENT_NORM, HELD, KEEP, RATES, type StepOptions } from "../autodiff/train-step.js";
 import { type Device, InputError, load, type LoadOptions, type Results, type Session, type SessionEvent, type WeightsInput } from "../runtime/index.js";
@@ -186,7 +186,7 @@ class DeviceTrainer implements Trainer {
       ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] }, [FOLLOWS]: { data: Float32Array.of(follows ? 1 : 0), shape: [] } }
       : { [KEEP]: { data: Float32Array.of(i === 0 ? 0 : 1), shape: [] } };
     const on = last ? session : accumulate;
-    if (!on) throw new CompilerBug("micro-batches without a program that adds them up");
+    if (!on) bug("micro-batches without a program that adds them up");
     const runSeed = (seed + (step - 1) * microBatches + i) >>> 0;
     return on.run({ ...shaped(batch), ...extra }, { seed: runSeed, observe: observedOf(on), ...(settings.live ? { live: settings.live } : {}) });
   }

@@ -1,4 +1,5 @@
 // Measures contenders on a device within a budget: every one checked before it counts, the best of them again, taking turns.
+import { bug } from "../base/invariant.js";
 import { DeviceLostError, type Device, type Results } from "../runtime/index.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import type { Times } from "./choose.js";
@@ -47,7 +48,7 @@ const HOPELESS = 3;
 /** Measures the contenders, of which the first is what is taken without measuring. Throws what the device throws when it is gone. */
 export async function measure(device: Device, workload: Workload, contenders: readonly Contender[], limits: Limits): Promise<Measured> {
   const [baseline] = contenders;
-  if (!baseline) throw new Error("modc bug: nothing is to be measured");
+  if (!baseline) bug("nothing is to be measured");
   const looked = new FirstLook(device, workload);
   const start = performance.now();
   const until = start + FIRST_LOOK * (limits.deadline - start);

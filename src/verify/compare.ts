@@ -4,7 +4,7 @@ import type { Program } from "../program/program.js";
 import type { Choice, Evaluation } from "../reference/evaluate.js";
 import { packRoute } from "../reference/pack.js";
 import { startsOf } from "../size/counts.js";
-import type { DType } from "../size/dtype.js";
+import type { DType } from "../base/dtype.js";
 
 /** A value as a run gives it: row-major, sequences side by side. */
 export interface Value {

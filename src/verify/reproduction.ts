@@ -4,7 +4,7 @@ import { parseGraph } from "../ir/parse.js";
 import { printGraph } from "../ir/print.js";
 import { typeOf } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
-import type { DType } from "../size/dtype.js";
+import { isDType, isFloat, type DType } from "../base/dtype.js";
 import type { RunInputs } from "./compare.js";
 import type { Weights } from "./machine.js";
 import type { Part } from "./part.js";
@@ -61,8 +61,6 @@ function stored(dtype: DType, { shape, data }: { readonly shape: readonly number
   return { dtype, shape, base64: btoa(text) };
 }
 
-const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
-
 /** Throws ReproductionError for what is none. */
 export function parseReproduction(text: string): Reproduction {
   try {
@@ -94,17 +92,15 @@ function tensors(value: unknown): ReadonlyMap<string, { readonly shape: readonly
     Object.entries(record(value)).map(([name, entry]) => {
       const { dtype, shape, base64 } = record(entry);
       if (!Array.isArray(shape) || !shape.every((n): n is number => Number.isSafeInteger(n) && n >= 0)) throw new SyntaxError(`${name} has no shape`);
-      if (typeof base64 !== "string" || !DTYPES.has(dtype)) throw new SyntaxError(`${name} has no values`);
+      if (typeof base64 !== "string" || !isDType(dtype)) throw new SyntaxError(`${name} has no values`);
       const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
       if (bytes.length !== 4 * shape.reduce((a, b) => a * b, 1)) throw new SyntaxError(`${name} has ${bytes.length} bytes for [${shape.join(", ")}]`);
       const view = new DataView(bytes.buffer);
       const words = Array.from({ length: bytes.length / 4 }, (_, i) =>
-        dtype === "f32" || dtype === "f16" ? view.getFloat32(4 * i, true) : dtype === "i32" ? view.getInt32(4 * i, true) : view.getUint32(4 * i, true),
+        isFloat(dtype) ? view.getFloat32(4 * i, true) : dtype === "i32" ? view.getInt32(4 * i, true) : view.getUint32(4 * i, true),
       );
-      const data = dtype === "f32" || dtype === "f16" ? Float32Array.from(words) : dtype === "i32" ? Int32Array.from(words) : Uint32Array.from(words);
+      const data = isFloat(dtype) ? Float32Array.from(words) : dtype === "i32" ? Int32Array.from(words) : Uint32Array.from(words);
       return [name, { shape, data }];
     }),
   );
 }
-
-const DTYPES: ReadonlySet<unknown> = new Set<DType>(["f32", "f16", "u32", "i32", "bool"]);

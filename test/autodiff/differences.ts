@@ -7,7 +7,7 @@ import { replaceNodes } from "../../src/ir/replace.js";
 import { packedAxis } from "../../src/ir/typing.js";
 import { ops } from "../../src/ops/index.js";
 import { evaluate, type Choice, type EvaluateOptions } from "../../src/reference/evaluate.js";
-import { isFloat } from "../../src/size/dtype.js";
+import { isFloat } from "../../src/base/dtype.js";
 import { axisSize } from "../../src/size/size.js";
 
 export interface Values {

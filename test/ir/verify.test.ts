@@ -1,6 +1,6 @@
 // The verifier rejects each kind of malformed graph, and says what is wrong with it.
 import { describe, expect, it } from "vitest";
-import { CompilerBug } from "../../src/diagnostics/invariant.js";
+import { CompilerBug } from "../../src/base/invariant.js";
 import { isOp, nodesOf, type Graph, type Node } from "../../src/ir/graph.js";
 import { parseGraph } from "../../src/ir/parse.js";
 import { assertSound, verify } from "../../src/ir/verify.js";

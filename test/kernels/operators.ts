@@ -8,7 +8,7 @@ import type { ProgramWeight } from "../../src/program/program.js";
 import { type Device, load, type Results } from "../../src/runtime/index.js";
 import { schedule } from "../../src/schedule/schedule.js";
 import type { Tunings } from "../../src/schedule/tunings/index.js";
-import type { DType } from "../../src/size/dtype.js";
+import type { DType } from "../../src/base/dtype.js";
 import { testDevice, type TestDevice } from "../device.js";
 import type { Case } from "../ops/bench.js";
 import { caseOf, samples } from "../ops/samples.js";

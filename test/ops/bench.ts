@@ -7,7 +7,7 @@ import type { EvaluateOptions } from "../../src/reference/evaluate.js";
 import { ops } from "../../src/ops/index.js";
 import { countOf, store, tensor } from "../../src/ops/tensors.js";
 import { countingAxis, type Axis, type CountRule } from "../../src/size/axes.js";
-import type { DType } from "../../src/size/dtype.js";
+import type { DType } from "../../src/base/dtype.js";
 import { normalOf, philox, uniformOf } from "../../src/size/philox.js";
 import type { Rational } from "../../src/size/rational.js";
 import { axisSize, rowsSize, type Size } from "../../src/size/size.js";

@@ -9,7 +9,7 @@ import type { OpName } from "../../src/ir/vocabulary.js";
 import type { EmitGrad } from "../../src/ops/define.js";
 import { ops } from "../../src/ops/index.js";
 import { evaluate } from "../../src/reference/evaluate.js";
-import { isFloat } from "../../src/size/dtype.js";
+import { isFloat } from "../../src/base/dtype.js";
 import { choicesOf, difference, differentiated, floatLeaves, leafOf, outputName } from "../autodiff/differences.js";
 import { randomFrom, type Case } from "./bench.js";
 import { allSamples, caseOf, samples } from "./samples.js";

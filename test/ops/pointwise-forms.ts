@@ -1,7 +1,7 @@
 // The forms that samples of pointwise operators take: worked by hand, and random in several shapes and dtypes.
 import type { Node } from "../../src/ir/graph.js";
 import type { PlainPointwiseOp } from "../../src/ir/vocabulary.js";
-import type { DType } from "../../src/size/dtype.js";
+import type { DType } from "../../src/base/dtype.js";
 import type { Bench, Random } from "./bench.js";
 import type { Sample } from "./samples.js";
 

@@ -2,7 +2,7 @@
 import { rational } from "../../src/size/rational.js";
 import { applySize, axisSize, liveSize, multiplySizes, sizeOf, type Size } from "../../src/size/size.js";
 import type { CountRule } from "../../src/size/axes.js";
-import type { DType } from "../../src/size/dtype.js";
+import type { DType } from "../../src/base/dtype.js";
 import { expectOp, type Bench, type Setting } from "./bench.js";
 import type { Sample, Samples } from "./samples.js";
 

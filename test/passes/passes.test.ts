@@ -11,7 +11,7 @@ import { optimize, passes, stages } from "../../src/passes/index.js";
 import { any, commuted, of, op, rule } from "../../src/passes/rewrite.js";
 import { skipRules } from "../../src/passes/skip-branch.js";
 import { evaluate } from "../../src/reference/evaluate.js";
-import { isFloat } from "../../src/size/dtype.js";
+import { isFloat } from "../../src/base/dtype.js";
 import { deepGraph, graphFrom, instructions } from "./random-graphs.js";
 import { cases, seedOf } from "../soak.js";
 

@@ -1,5 +1,5 @@
 // Runs a random graph on a device, scheduled as it stands and optimized, for the device's own target and for any: all against the reference.
-import { invariant } from "../../src/diagnostics/invariant.js";
+import { invariant } from "../../src/base/invariant.js";
 import { emit } from "../../src/codegen/emit.js";
 import type { Graph } from "../../src/ir/graph.js";
 import { verify } from "../../src/ir/verify.js";

@@ -1,6 +1,6 @@
 // Reading the arguments of built-in functions: each reader reports what does not fit and gives null.
 import type { Span } from "../../diagnostics/span.js";
-import { isFloat, type DType } from "../../size/dtype.js";
+import { isFloat, type DType } from "../../base/dtype.js";
 import { isInteger, printRational, toNumber, type Rational } from "../../size/rational.js";
 import type { Any, Body, Bound } from "../context.js";
 import { hintFor } from "../convert.js";

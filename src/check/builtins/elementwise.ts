@@ -1,13 +1,11 @@
 // Built-in functions that treat each element by itself: casts, functions of one tensor, `where`.
-import type { DType } from "../../size/dtype.js";
+import { FLOATS, NUMBERS, type DType } from "../../base/dtype.js";
 import { ERROR, type Any, type Body, type Bound, type Builtin } from "../context.js";
 import { toValue } from "../convert.js";
 import type { PointwiseName } from "../model.js";
 import { pointwise, toOperands } from "../operators.js";
 import { typeOf } from "../types.js";
 import { given, requireDtype } from "./arguments.js";
-
-const FLOATS: readonly DType[] = ["f32", "f16"];
 
 const cast = (dtype: DType, meaning: string): Builtin => ({
   params: [{ name: "x" }],
@@ -59,7 +57,7 @@ export function smallerOrLarger(
 ): Any {
   const values = toOperands(body, `\`${fn}\``, operands, span, spans);
   const [first] = values?.values ?? [];
-  if (!values || !first || !requireDtype(body, first, ["f32", "f16", "u32", "i32"], fn, span)) return ERROR;
+  if (!values || !first || !requireDtype(body, first, NUMBERS, fn, span)) return ERROR;
   return pointwise(body, fn, values.values, values.dtype, `\`${fn}\``, span);
 }
 

@@ -1,6 +1,6 @@
 // Built-in functions that reduce axes, `softmax`, and `min` and `max` in both their meanings.
 import type { Span } from "../../diagnostics/span.js";
-import type { DType } from "../../size/dtype.js";
+import { FLOATS, NUMBERS, type DType } from "../../base/dtype.js";
 import { printSize } from "../../size/size.js";
 import { ERROR, type Any, type Body, type Builtin, type BuiltinParam } from "../context.js";
 import type { LogicalAttrs, Value } from "../model.js";
@@ -14,8 +14,6 @@ const AXES: readonly BuiltinParam[] = [
   { name: "axis", optional: true, named: true },
   { name: "keep", optional: true, named: true },
 ];
-const FLOATS: readonly DType[] = ["f32", "f16"];
-const NUMBERS: readonly DType[] = ["f32", "f16", "u32", "i32"];
 
 const HOW = "`axis` is one axis or a list of them, all without it; `keep: true` leaves them as 1. Along a sequence only existing tokens count.";
 

@@ -1,5 +1,6 @@
 // Between the element types of a file and the words a program computes with.
-import type { DType } from "../../size/dtype.js";
+import { bug } from "../../base/invariant.js";
+import { isFloat, type DType } from "../../base/dtype.js";
 import { halfValues, roundToHalf, toBrains, toHalves } from "./half.js";
 
 /** Values of a tensor in the words of the device: f32 for floats (f16 rounded), u32 for u32 and bool, i32. */
@@ -10,7 +11,7 @@ const INTEGERS: ReadonlySet<string> = new Set(["I64", "I32", "I16", "I8", "U64",
 
 /** Whether values of a file's type can become values of the program's: floats of up to 32 bits into one another, whole numbers into whole numbers they fit. */
 export function converts(from: string, to: DType): boolean {
-  if (to === "f32" || to === "f16") return FLOATS.has(from);
+  if (isFloat(to)) return FLOATS.has(from);
   if (to === "bool") return from === "BOOL" || from === "U8";
   return INTEGERS.has(from) && from !== "BOOL";
 }
@@ -62,7 +63,7 @@ function readable(bytes: Uint8Array, from: string): Readable {
     case "U64":
       return new BigUint64Array(buffer, at, n / 8);
     default:
-      throw new Error(`modc bug: dtype ${from} does not convert`);
+      return bug(`dtype ${from} does not convert`);
   }
 }
 
@@ -106,7 +107,7 @@ export function toBytes(words: Words, to: string): Uint8Array {
     case "BOOL":
       return Uint8Array.from(words);
     default:
-      throw new Error(`modc bug: no values are written as ${to}`);
+      return bug(`no values are written as ${to}`);
   }
 }
 

@@ -1,4 +1,5 @@
 // Which tensors of a checkpoint are which weights of a program: strict, with every fault listed at once.
+import { bug } from "../../base/invariant.js";
 import { quotedName } from "../../size/shown.js";
 import type { Program, ProgramWeight } from "../../program/program.js";
 import { WeightsError } from "../errors.js";
@@ -73,7 +74,7 @@ function attempt(program: Pick<Program, "weights" | "ignore">, tensors: Tensors,
 /** Reads one weight, checking that its copies are equal byte for byte. */
 export async function readWeight(weight: ProgramWeight, keys: readonly string[], source: WeightSource): Promise<Words> {
   const [first, ...copies] = keys;
-  if (first === undefined) throw new Error(`modc bug: weight ${weight.path} was not matched`);
+  if (first === undefined) bug(`weight ${weight.path} was not matched`);
   const bytes = await source.read(first);
   const { dtype } = source.tensors.get(first)!;
   for (const copy of copies) {

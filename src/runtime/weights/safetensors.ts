@@ -1,4 +1,5 @@
 // The safetensors format (https://github.com/huggingface/safetensors): a length, a JSON header, and the tensors one after the other.
+import { bug } from "../../base/invariant.js";
 import { quotedName, shownName } from "../../size/shown.js";
 import { WeightsError } from "../errors.js";
 import { parseJson, type Json } from "./json.js";
@@ -145,7 +146,7 @@ export function writeHeader(tensors: readonly TensorToWrite[], metadata: Readonl
     if (seen.has(t.key)) throw new WeightsError(`two tensors would be saved under the key ${quotedName(t.key)}`);
     seen.add(t.key);
     const element = FILE_DTYPES.get(t.dtype);
-    if (element === undefined) throw new Error(`modc bug: dtype ${t.dtype} cannot be written`);
+    if (element === undefined) bug(`dtype ${t.dtype} cannot be written`);
     const bytes = t.shape.reduce((n, d) => n * d, element);
     members.push(`${JSON.stringify(t.key)}:{"dtype":"${t.dtype}","shape":[${t.shape.join(",")}],"data_offsets":[${offset},${offset + bytes}]}`);
     offset += bytes;

@@ -1,5 +1,5 @@
 // The spec of the gradient of attention: one kernel, run once for the rows of the queries and once for those of the keys.
-import { invariant } from "../../diagnostics/invariant.js";
+import { invariant } from "../../base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes } from "../../size/size.js";

@@ -1,5 +1,5 @@
 // The operands of attention: where the rows of its heads lie, and how a kernel reads and writes four columns of one.
-import { invariant } from "../../diagnostics/invariant.js";
+import { invariant } from "../../base/invariant.js";
 import type { OpName } from "../../ir/vocabulary.js";
 import { packedAxis } from "../../ir/typing.js";
 import type { TensorType } from "../../ir/types.js";

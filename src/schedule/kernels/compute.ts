@@ -1,5 +1,5 @@
 // Specs of the kernels that compute: reductions and losses.
-import type { DType } from "../../size/dtype.js";
+import { isFloat, type DType } from "../../base/dtype.js";
 import type { Size } from "../../size/size.js";
 import { stridesOf } from "../index-map.js";
 import type { ReductionTunings } from "../tunings/reductions.js";
@@ -15,8 +15,6 @@ interface Combination {
   readonly identity: (dtype: DType) => string;
   readonly combine: (dtype: DType) => string;
 }
-
-const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
 
 const LEAST = { u32: "0u", i32: "bitcast<i32>(0x80000000u)", f32: "modc_bits(0xff800000u)" };
 const GREATEST = { u32: "0xffffffffu", i32: "0x7fffffffi", f32: "modc_bits(0x7f800000u)" };

@@ -1,5 +1,5 @@
 // The specs of matrix products: which kernel computes one on a device, and its tiles.
-import { invariant } from "../../diagnostics/invariant.js";
+import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import { type Size } from "../../size/size.js";
 import { broadcastStrides } from "../index-map.js";

@@ -1,5 +1,5 @@
 // Specs of the kernels that choose rows: a route is its rows, ascending, and the starts of the axis they make.
-import { invariant } from "../../diagnostics/invariant.js";
+import { invariant } from "../../base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import { multiplySizes, type Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";

@@ -1,6 +1,6 @@
 // The spec of sums over rows: one to four of them in one pass over what they read.
-import { invariant } from "../../diagnostics/invariant.js";
-import type { DType } from "../../size/dtype.js";
+import { invariant } from "../../base/invariant.js";
+import type { DType } from "../../base/dtype.js";
 import type { Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import type { Step } from "../plan.js";

@@ -1,10 +1,10 @@
 // What a kernel's spec is, and the builder that collects its buffers, uniform words and declarations.
-import { invariant } from "../../diagnostics/invariant.js";
+import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import type { PanelLayout, StandInCase } from "../../program/program.js";
 import type { Feature } from "../../program/target.js";
-import type { DType } from "../../size/dtype.js";
+import type { DType } from "../../base/dtype.js";
 import { rational } from "../../size/rational.js";
 import { applySize, multiplySizes, printSize, sizeOf, subtractSizes, type Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";

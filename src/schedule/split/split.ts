@@ -1,12 +1,12 @@
 // Splitting: what exceeds the limit of a binding is computed, and loaded, in parts; so are the logits of a large vocabulary that only a loss reads.
-import { invariant } from "../../diagnostics/invariant.js";
+import { invariant } from "../../base/invariant.js";
 import { createEmit, type Emit } from "../../ir/build.js";
 import { isOp, nodesOf, type Graph, type Node, type Origin } from "../../ir/graph.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import { ops } from "../../ops/index.js";
 import { replaceNodes } from "../../ir/replace.js";
 import type { Limits } from "../../program/target.js";
-import type { DType } from "../../size/dtype.js";
+import type { DType } from "../../base/dtype.js";
 import { attrsFor, reducesColumns, widthOf } from "./columns.js";
 import { findCuts, type Cuts, type Range } from "./cuts.js";
 import { gradientsInParts, type Making } from "./gradients-in-parts.js";
