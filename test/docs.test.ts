@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { check } from "../src/check/check.js";
 import { formatDiagnostics } from "../src/diagnostics/format.js";
+import { recipes } from "../src/recipes.js";
 import { parse } from "../src/syntax/parse.js";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -37,6 +38,15 @@ function proseOf(page: string): readonly { readonly line: number; readonly prose
     });
 }
 
+/** The anchors of a page's headings, as GitHub makes them. */
+const anchorsOf = (page: string): readonly string[] =>
+  [...text(page).matchAll(/^#+ (.*)$/gm)].map((m) =>
+    m[1]!
+      .toLowerCase()
+      .replaceAll(/[^\w -]/g, "")
+      .replaceAll(" ", "-"),
+  );
+
 describe("README.md", () => {
   it("can be skimmed: at most 110 lines and 1,000 words, code wrapped too", () => {
     const lines = text("README.md").trimEnd().split("\n");
@@ -54,6 +64,13 @@ describe("docs/README.md", () => {
   });
 });
 
+it("docs/architecture.md lists every program of a model", () => {
+  const page = text("docs/architecture.md");
+  const table = page.slice(page.indexOf("### Programs of a model"), page.indexOf("## Rooms"));
+  const named = [...table.matchAll(/^\| (`[^|]+) \|/gm)].flatMap((m) => [...m[1]!.matchAll(/`([^`]+)`/g)].map((name) => name[1]!));
+  expect(named).toEqual(Object.keys(recipes));
+});
+
 it("docs/cli.md names every command", () => {
   const commands = readdirSync(join(root, "src", "cli", "commands")).map((file) => file.replace(/\.ts$/, ""));
   expect(commands.filter((command) => !new RegExp(`\\bmodc ${command}\\b`).test(text("docs/cli.md")))).toEqual([]);
@@ -67,6 +84,14 @@ describe.each(pages)("%s", (page) => {
   it("links to files that are there", () => {
     const links = [...text(page).matchAll(/\]\(([^)#]+?)(?:#[^)]*)?\)/g)].map((m) => m[1]!).filter((to) => !/^https?:/.test(to));
     expect(links.filter((to) => !existsSync(join(root, dirname(page), to)))).toEqual([]);
+  });
+
+  it("links to sections that are there", () => {
+    const links = [...text(page).matchAll(/\]\(([^):#]*)#([^)]+)\)/g)].map(([, to, anchor]) => ({
+      to: to === "" ? page : join(dirname(page), to!),
+      anchor: anchor!,
+    }));
+    expect(links.filter(({ to, anchor }) => !anchorsOf(to).includes(anchor))).toEqual([]);
   });
 
   it("shows models that check, and blocks that parse", () => {

@@ -7,6 +7,12 @@ const NOT_RUN: readonly { readonly page: string; readonly language: string; read
   { page: "docs/builtins.md", language: "", begins: /./, why: "signatures, which test/check-tensor/reference.test.ts writes from the functions' own" },
   { page: "docs/architecture.md", language: "", begins: /^text ─parse▶/, why: "a drawing" },
   { page: "docs/architecture.md", language: "", begins: /^%6 = top /, why: "a node as `modc ir` prints it" },
+  ...[/^axis T = /, /^simplify: /, /^%3 = mul/, /^layer\.router\n/].map((begins) => ({
+    page: "docs/architecture.md",
+    language: "",
+    begins,
+    why: "what commands print, which test/docs/one-layer.test.ts holds it against",
+  })),
   { page: "docs/generation.md", language: "", begins: /^Moby on llvmpipe: /, why: "what a command printed on one machine" },
   { page: "docs/tutorial.md", language: "", begins: /^tokens computed /, why: "what a command printed on one machine" },
   { page: "docs/tutorial.md", language: "", begins: /^      computes /, why: "a line of what a command printed" },
