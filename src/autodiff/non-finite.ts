@@ -9,7 +9,7 @@ import { LARGEST, isFloat } from "../base/dtype.js";
 export interface Watched {
   readonly op: string;
   readonly origin: Origin | null;
-  /** The state or weight it is, where it is one. */
+  /** The name of the state or input it is; null for other nodes. In training weights are states. */
   readonly source: string | null;
 }
 

@@ -60,7 +60,7 @@ export async function expectSealed(text: string): Promise<void> {
 
 const MOST_RANK = 16;
 
-/** Reads what a manifest says, sealed or not, as if an enemy had written it; throws PackageError. */
+/** Reads a manifest, sealed or not, as untrusted input; throws PackageError. */
 export function parseManifest(text: string): Manifest {
   const refuse = (what: string, options?: ErrorOptions): PackageError =>
     new PackageError("bad-package", MANIFEST, `${MANIFEST} is none of a built package: ${what}`, options);

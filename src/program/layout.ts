@@ -2,7 +2,7 @@
 import type { PanelLayout, ProgramWeight, ProgramWeightSlot, ValueForm, WeightLayout } from "./program.js";
 import type { Reader } from "./reader.js";
 
-/** The layout of a weight of so many values, as if an enemy had written it. */
+/** Reads the layout of a weight of so many values, as untrusted input. */
 export function readLayout(r: Reader, elements: number): WeightLayout {
   const kind = r.get("kind").oneOf(["given", "panels"]);
   switch (kind) {

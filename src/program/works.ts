@@ -1,4 +1,4 @@
-// Reading what a program says of its steps, as if an enemy had written it.
+// Reading the metadata of a program's steps (operators, source lines, costs), as untrusted input.
 import type { ProgramOrigin, ProgramWork } from "./program.js";
 import type { Reader } from "./reader.js";
 import type { Symbols } from "./symbols.js";

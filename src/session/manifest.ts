@@ -1,4 +1,4 @@
-// What a checkpoint says of itself: written last, and read as if an enemy had written it.
+// The manifest of a checkpoint: written last, and read as untrusted input.
 import { parseJson, type Json, type JsonObject } from "../runtime/weights/json.js";
 import { SessionError } from "./errors.js";
 

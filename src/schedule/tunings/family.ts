@@ -11,7 +11,7 @@ export interface Family<T> {
   readonly defaults: (target: Target) => T;
   /** All that may be chosen on a target, each as the tunings that take it for everything. In a fixed order, the plainest first. */
   readonly candidates: (target: Target) => readonly Candidate<T>[];
-  /** Reads them as if an enemy had written them; fails through the reader. */
+  /** Reads tunings as untrusted input; fails through the reader. */
   readonly read: (r: Reader) => T;
   /** What of them a target cannot run, as a clause; null where it can run all. */
   readonly misfit: (tunings: T, target: Target) => string | null;
