@@ -11,7 +11,7 @@ import { sectionText, withSections } from "./soak-report.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
- * By section, each trial: the test file, what it does, and its cases in the short run. `only` is a pattern of names where the file has other tests too, and `share`
+ * By section, each trial: the test file or files, what it does, and its cases for each time. `only` is a pattern of names where the file has other tests too, and `share`
  * what part of the times it takes, where a case takes long. `once`: the cases are what they are, and the short run leaves out or shortens some.
  */
 const SECTIONS = {
@@ -26,12 +26,26 @@ const SECTIONS = {
       short: 25,
       unit: "graphs, 3 sizes each",
     },
+    {
+      file: "test/schedule/split.test.ts",
+      only: "random models under limits",
+      what: "random models in parts, under limits that almost every weight exceeds",
+      short: 25,
+      unit: "models",
+    },
     { file: "test/schedule/memory.test.ts", what: "random lifetimes: no two live values share memory", short: 600, unit: "programs" },
     { file: "test/program/serialize.test.ts", what: "damaged compiled programs are refused or unchanged", short: 2000, unit: "programs" },
   ],
   language: [
     { file: "test/check/mutations.test.ts", what: "mutated sources and random words through the checker", short: 1000, unit: "sources" },
     { file: "test/syntax/mutations.test.ts", what: "mutated sources and random signs through parser and formatter", short: 1100, unit: "sources" },
+    {
+      file: "test/check-tensor/random.test.ts",
+      share: 0.5,
+      what: "random expressions through the checker, run where accepted, and held to the causal rule",
+      short: 5500,
+      unit: "expressions",
+    },
     { file: "test/syntax/recovery.test.ts", what: "three mistakes in one source, three messages", short: 1500, unit: "triples" },
     { file: "test/syntax/format.test.ts", what: "random programs formatted, with lines and comments scattered", short: 200, unit: "programs" },
   ],
@@ -42,6 +56,48 @@ const SECTIONS = {
       what: "commands interrupted, or left by their reader, at random moments on both software devices: none crashes",
       short: 10,
       unit: "processes",
+    },
+  ],
+  devices: [
+    {
+      file: [
+        "swiftshader",
+        "products",
+        "tunings",
+        "attention-grad-tiles",
+        "attention-tiles",
+        "attention-views",
+        "unseen",
+        "row-sums",
+        "sampling",
+        "reductions",
+      ].map((name) => `test/kernels/${name}.test.ts`),
+      once: true,
+      what: "kernels on both devices: every sample, shape, setting and tuning",
+      short: 10,
+      unit: "files of tests",
+    },
+    {
+      file: ["test/end-to-end/targets.test.ts", "test/train/trainer.test.ts"],
+      once: true,
+      what: "programs for every class of device, with subgroups and without, and steps of training, on both devices",
+      short: 8,
+      unit: "programs",
+    },
+    {
+      file: ["test/end-to-end/digests.test.ts", "test/train/programs.test.ts"],
+      once: true,
+      what: "training's programs for every class of device, in one batch and in micro-batches, and hashes of all programs",
+      short: 460,
+      unit: "programs",
+    },
+    { file: "test/ops/gradients.test.ts", once: true, what: "gradients of large inputs against differences, element by element", short: 49, unit: "operators" },
+    {
+      file: ["test/syntax/limits.test.ts", "test/tokenizer/tokenizer.test.ts", "test/end-to-end/halves.test.ts"],
+      once: true,
+      what: "runaway sources, a megabyte of tokens, and examples in f16, at their full length and width",
+      short: 64,
+      unit: "tests",
     },
   ],
   training: [
@@ -129,7 +185,14 @@ function run({ file, only, once = false, share = 1, what, short, unit }) {
   process.stderr.write(`soak: ${what}\n`);
   rmSync(results, { force: true });
   const began = Date.now();
-  const args = ["run", file, "--reporter=json", `--outputFile.json=${results}`, `--testTimeout=${60_000 * soak}`, ...(only ? ["-t", only] : [])];
+  const args = [
+    "run",
+    ...[file].flat(),
+    "--reporter=json",
+    `--outputFile.json=${results}`,
+    `--testTimeout=${60_000 * Math.max(5, soak)}`,
+    ...(only ? ["-t", only] : []),
+  ];
   const { status } = spawnSync(process.execPath, [join(root, "node_modules", "vitest", "vitest.mjs"), ...args], {
     cwd: root,
     stdio: ["ignore", "ignore", "inherit"],

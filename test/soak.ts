@@ -1,10 +1,18 @@
-// How long random trials go on: `npm run soak` runs the same tests as `npm test`, many times as many cases, from other seeds.
+// How long random trials go on: `npm run soak` runs the same tests as `npm test`, many times as many cases, from other seeds, and what the short run leaves out.
+import type { TestDevice } from "./device.js";
 
-/** 1 in the short run. */
+/** How many times the soak tries what it tries. */
 const SOAK = Math.max(1, Number(process.env["SOAK"] ?? "1"));
 
-/** Cases of a trial that has `short` in the short run. */
-export const cases = (short: number): number => Math.round(short * SOAK);
+/** Whether this is a soak: what the short run leaves out is run too. */
+export const soaking = process.env["SOAK"] !== undefined;
+
+/** Of a list that the default device goes through: all on it and in a soak; on SwiftShader, which compiles slowly, every `nth` in the short run, from the one at `first`. */
+export const thinned = <T>(which: TestDevice, list: readonly T[], nth: number, first = 0): readonly T[] =>
+  which === "default" || soaking ? list : list.filter((_, i) => i % nth === first % nth);
+
+/** Cases of a trial: so many, as many times as the soak goes on; two fifths of them in the short run. */
+export const cases = (once: number): number => Math.round(once * (soaking ? SOAK : 0.4));
 
 /** The seed of a trial: its own in the short run, so that a failure repeats; another for each soak (`SOAK_SEED`). */
 export const seedOf = (own: number): number => own + Number(process.env["SOAK_SEED"] ?? "0");

@@ -5,6 +5,7 @@ import type { Device } from "../../src/runtime/index.js";
 import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
 import { caseOf, samples } from "../ops/samples.js";
+import { thinned } from "../soak.js";
 import { compareOnDevice } from "./operators.js";
 
 const TRIED = ["workgroup 16 × 4", "workgroup 32 × 16", "subgroup 4"];
@@ -16,7 +17,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
     device = await testDevice(which);
   });
 
-  it.each(TRIED)("%s", { timeout: 120_000 }, async (name) => {
+  it.each(thinned(which, TRIED, 3))("%s", { timeout: 120_000 }, async (name) => {
     const found = candidates("attention", device.target).find((c) => c.name === name);
     if (!found) {
       expect(name, "every device runs those by workgroups").toMatch(/^subgroup/);

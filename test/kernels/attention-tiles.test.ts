@@ -5,6 +5,7 @@ import { candidates, tuningsFor } from "../../src/schedule/tunings/index.js";
 import { subgroupWidth } from "../../src/program/target.js";
 import { testDevice } from "../device.js";
 import { Bench, type Case } from "../ops/bench.js";
+import { thinned } from "../soak.js";
 import { runOnDevice } from "./operators.js";
 
 function attended(causal: boolean, window: number): Case {
@@ -20,11 +21,12 @@ describe.each([
   ["workgroup", "default"],
   ["workgroup", "swiftshader"],
 ] as const)("by %s on the %s device", (kind, which) => {
-  it.each([
+  const cases = [
     ["causal", true, 0],
     ["a causal window", true, 21],
     ["a window on both sides", false, 35],
-  ] as const)("%s", async (_case, causal, window) => {
+  ] as const;
+  it.each(thinned(which, cases, 3, 1))("%s", async (_case, causal, window) => {
     const device = await testDevice(which);
     const tunings = candidates("attention", device.target).filter(({ tunings: t }) => t.kind === kind && (t.kind === "subgroup" || t.lanes === 8));
     const of = attended(causal, window);

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { load } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { compiled, onDevice, randomInput, reference } from "../end-to-end/model.js";
+import { thinned } from "../soak.js";
 
 const source = (options: string): string => `
 model Seen(d: int = 4) {
@@ -10,7 +11,7 @@ model Seen(d: int = 4) {
 }`;
 
 describe.each(["default", "swiftshader"] as const)("attention on the %s device", (which) => {
-  it.each(["causal: true", "causal: true, window: 3", "causal: false, window: 5", "causal: false"])("with %s", async (options) => {
+  it.each(thinned(which, ["causal: true", "causal: true, window: 3", "causal: false, window: 5", "causal: false"], 4, 1))("with %s", async (options) => {
     const { program, graph } = compiled(source(options));
     const session = await load(program, await testDevice(which));
     for (const [tokens, spoiled] of [
