@@ -1,5 +1,5 @@
 // The programs of all examples and of the bench's models, in every phase and for every class of device, are what they were: `digests.txt` holds a hash of each.
-// A change that is meant to change programs says so in its commit, with the file that `npx vitest run test/end-to-end/digests.test.ts -u` writes.
+// A change that is meant to change programs says so in its commit, with the file that `SOAK=1 npx vitest run test/end-to-end/digests.test.ts -u` writes.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,6 +18,7 @@ import { lower } from "../../src/lower/lower.js";
 import { optimize } from "../../src/passes/index.js";
 import { printProgram } from "../../src/program/serialize.js";
 import { DEFAULT_LIMITS, PORTABLE, type Precision, type Target, type WeightPrecision } from "../../src/program/target.js";
+import { soaking } from "../soak.js";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -93,6 +94,12 @@ function graphsOf(file: string, set: Readonly<Record<string, string>>): [name: s
   return graphs;
 }
 
+/** Devices of a program: all in a soak; in the short run training's are compiled for two, others for each kind. */
+function devicesOf(name: string): typeof DEVICES {
+  const first = ["gradients", "train step", "micro-batch"].indexOf(name);
+  return soaking || first < 0 ? DEVICES : DEVICES.filter((_, i) => i % 3 === first);
+}
+
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
 it("programs are, bit for bit, what they were", { timeout: 400_000 }, async () => {
@@ -100,10 +107,16 @@ it("programs are, bit for bit, what they were", { timeout: 400_000 }, async () =
   for (const [file, ...variants] of MODELS)
     for (const set of variants)
       for (const [name, graph, of] of graphsOf(file, set))
-        for (const [device, target, precision, weights] of DEVICES) {
+        for (const [device, target, precision, weights] of devicesOf(name)) {
           const text = printProgram(programFor({ graph, ...of }, target, undefined, precision, weights));
           lines.push(`${digest(text)}  ${[file, ...Object.entries(set).map(([key, value]) => `${key}=${value}`)].join(" ")}: ${name}, ${device}`);
         }
-  expect(lines.length).toBeGreaterThan(300);
-  await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("digests.txt");
+  expect(lines.length).toBeGreaterThan(soaking ? 380 : 280);
+  if (soaking) return expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("digests.txt");
+  const programOf = (line: string): string => line.slice(line.indexOf("  "));
+  const tried = new Set(lines.map(programOf));
+  const kept = readFileSync(join(import.meta.dirname, "digests.txt"), "utf8")
+    .trimEnd()
+    .split("\n");
+  expect(lines).toEqual(kept.filter((line) => tried.has(programOf(line))));
 });

@@ -8,6 +8,7 @@ import { schedule } from "../../src/schedule/schedule.js";
 import { candidates, tuningsFor, type Tunings } from "../../src/schedule/tunings/index.js";
 import { portable, type Target } from "../../src/program/target.js";
 import { testDevice } from "../device.js";
+import { soaking } from "../soak.js";
 import {
   choicesOf,
   compiled,
@@ -186,8 +187,9 @@ const source = (name: string): string => readFileSync(new URL(`../../examples/${
 
 /** Logits reach 5; each layer stores some five values on the way to what it adds to the stream. */
 const EXAMPLES = [
-  { name: "moby", set: {}, vocab: 256 },
-  { name: "llama", set: { depth: "2", vocab: "512" }, vocab: 512 },
+  { name: "moby", set: soaking ? {} : { depth: "3" }, vocab: 256 },
+  // A third of its width, but for the soak: heads of 64, three for each of keys and values, as it has them.
+  { name: "llama", set: { depth: "2", vocab: "512", ...(soaking ? {} : { dim: "192", heads: "3", kv_heads: "1", hidden: "512" }) }, vocab: 512 },
 ] as const;
 
 it.each(EXAMPLES)(
