@@ -7,8 +7,9 @@ import { transformSync } from "esbuild";
 import { afterAll, describe, expect, it } from "vitest";
 import { build } from "../../scripts/setup.mjs";
 import { run } from "../cli/in-process.js";
+import { soaking } from "../soak.js";
 import { fences, fencesOf, pageText, pages, root, wordsOf } from "./fences.js";
-import { fileOf, sampleOf, soaking, stale, type Sample } from "./samples.js";
+import { fileOf, sampleOf, stale, type Sample } from "./samples.js";
 import { fillSandbox } from "./sandbox.js";
 
 build(); // quick where nothing has changed

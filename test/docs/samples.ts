@@ -1,5 +1,6 @@
 // What is done with each block of code in the documentation. A block that is neither run nor checked stands here with the reason.
 import { basename } from "node:path";
+import { soaking } from "../soak.js";
 import { wordsOf, type Fence } from "./fences.js";
 
 /** Blocks that nothing runs, by page and beginning. */
@@ -47,12 +48,13 @@ const SHORTER: Readonly<Record<string, Readonly<Record<string, string>> | null>>
   verify: null,
 };
 
+/** The same for what begins so: two layers of six are trained. */
+const SMALLER: readonly string[] = ["train examples/moby.mod", "init examples/moby.mod --weights run/checkpoints/best", "eval examples/moby.mod"];
+
 /** The same for code. */
 const SHORTER_CODE: readonly { readonly page: string; readonly written: string; readonly run: string }[] = [
-  { page: "docs/training.md", written: "steps: 20 ", run: "steps: 2, validationWindows: 1 " },
+  { page: "docs/training.md", written: "steps: 20 ", run: "steps: 2, set: { depth: 2 }, validationWindows: 1 " },
 ];
-
-export const soaking = process.env["SOAK"] !== undefined;
 
 export type Sample =
   | { readonly kind: "not-run"; readonly why: string }
@@ -91,9 +93,10 @@ function lineOf(line: string): Line {
   const words = wordsOf(line);
   if (words[0] !== "npx" || words[1] !== "modc") throw new Error(`${line}: no command of modc, and not run: test/docs/samples.ts must say why`);
   const own = words.slice(2);
+  const smaller = SMALLER.some((begins) => own.join(" ").startsWith(begins)) ? { "--set": "depth=2" } : {};
   const values = SHORTER[own[0]!];
-  if (soaking || values === undefined) return { line, words: own, runs: true };
-  return { line, words: values === null ? own : withValues(own, values), runs: values !== null };
+  if (soaking) return { line, words: own, runs: true };
+  return { line, words: values === null ? own : withValues(own, { ...values, ...smaller }), runs: values !== null };
 }
 
 function withValues(words: readonly string[], values: Readonly<Record<string, string>>): readonly string[] {
@@ -118,6 +121,7 @@ export function stale(fences: readonly Fence[]): readonly string[] {
   return [
     ...NOT_RUN.filter((n) => !fences.some((f) => f.page === n.page && f.language === n.language && n.begins.test(f.code))).map((n) => `${n.page}: ${n.begins}`),
     ...LINES_NOT_RUN.filter(({ begins }) => !all.some((code) => code.split("\n").some((line) => line.startsWith(begins)))).map(({ begins }) => begins),
+    ...SMALLER.filter((begins) => !all.some((code) => code.split("\n").some((line) => line.replaceAll(/ +/g, " ").startsWith(`npx modc ${begins}`)))),
     ...SHORTER_CODE.filter(({ page, written }) => !fences.some((f) => f.page === page && f.code.includes(written))).map(({ written }) => written),
   ];
 }
