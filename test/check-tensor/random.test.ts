@@ -5,6 +5,7 @@ import { lower } from "../../src/lower/lower.js";
 import type { Tensor } from "../../src/ops/define.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { InputError } from "../../src/reference/inputs.js";
+import { cases, seedOf } from "../soak.js";
 import { given, randomNumbers, LENGTHS } from "./given.js";
 import { INPUTS, tellSource } from "./harness.js";
 
@@ -82,9 +83,10 @@ const sourceOf = (expr: string): string =>
 
 describe("expressions at random", () => {
   it("are accepted or told of, and run where accepted", () => {
-    const random = randomNumbers(11);
+    const random = randomNumbers(seedOf(11));
+    const tried = cases(1500);
     let accepted = 0;
-    for (let n = 0; n < 1500; n++) {
+    for (let n = 0; n < tried; n++) {
       const expr = expression(random, 1 + Math.floor(random() * 3));
       const phase: Phase = random() < 0.2 ? "generate" : "infer";
       const { model, diagnostics } = tellSource(sourceOf(expr), phase);
@@ -105,13 +107,14 @@ describe("expressions at random", () => {
         throw new Error(`${expr} in ${phase}: ${String(fault)}`, { cause: fault });
       }
     }
-    expect(accepted).toBeGreaterThan(150);
+    expect(accepted).toBeGreaterThan(tried / 10);
   });
 
   it("depend on no later token in phase generate", () => {
-    const random = randomNumbers(5);
+    const random = randomNumbers(seedOf(5));
+    const tried = cases(4000);
     let compared = 0;
-    for (let n = 0; n < 4000; n++) {
+    for (let n = 0; n < tried; n++) {
       const expr = expression(random, 1 + Math.floor(random() * 3));
       const { model } = tellSource(sourceOf(expr), "generate");
       const dim = model?.observes[0]?.value.type.shape.findIndex((s) => isAxis(s, "T")) ?? -1;
@@ -127,7 +130,7 @@ describe("expressions at random", () => {
           throw new Error(`${expr}: token ${token} is ${value} or, with more tokens behind it, ${other}`);
       });
     }
-    expect(compared).toBeGreaterThan(100);
+    expect(compared).toBeGreaterThan(tried / 40);
   });
 });
 

@@ -3,10 +3,11 @@ import { spawn } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { cases, patience, seedOf } from "../soak.js";
 import { modc, NO_DEVICE, root, temporaryFolder, type Ended } from "./spawn.js";
 
 // Many processes, each of which compiles for the device.
-vi.setConfig({ testTimeout: 300_000 * Number(process.env["SOAK"] ?? "1") });
+vi.setConfig({ testTimeout: patience(300_000) });
 
 const folder = temporaryFolder();
 afterAll(() => folder.remove());
@@ -129,8 +130,8 @@ describe("modc train", () => {
   });
 
   it("survives kill -9: going on gives the bytes of a run that was not disturbed", async () => {
-    const wanted = 2 * Number(process.env["SOAK"] ?? "1");
-    let x = Number(process.env["SOAK_SEED"] ?? "0") + 99;
+    const wanted = cases(2);
+    let x = seedOf(99);
     let kills = 0;
     // One run after another, each killed until it comes to its end, or until there were enough.
     for (let run = 0; kills < wanted; run++) {

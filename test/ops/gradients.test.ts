@@ -11,6 +11,7 @@ import { ops } from "../../src/ops/index.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { isFloat } from "../../src/base/dtype.js";
 import { choicesOf, difference, differentiated, floatLeaves, leafOf, outputName } from "../autodiff/differences.js";
+import { soaking } from "../soak.js";
 import { randomFrom, type Case } from "./bench.js";
 import { allSamples, caseOf, samples } from "./samples.js";
 
@@ -28,8 +29,9 @@ const FLAT: readonly OpName[] = [
 /** 64-bit differences with a step of 3e−5, extrapolated, err by some 1e−20 of the fifth derivative and 1e−11 of the loss. */
 const TOLERANCE = 1e-6;
 const STEP = 3e-5;
-/** Every element of so small an input; of larger ones two, and a direction across all. */
+/** Every element of so small an input; of larger ones two, and a direction across all; of large ones, but for the soak, that direction alone. */
 const FEW = 16;
+const MANY = soaking ? Infinity : 200;
 
 /** Halves are no numbers to take differences of: the same graph in f32. */
 const inFloats = (graph: Graph): Graph => parseGraph(printGraph(graph).replaceAll("f16", "f32"), ops);
@@ -65,7 +67,7 @@ function checkSample(made: Case, seed: number): number {
     const gradient = outputs.get(outputName(leaf))!.data;
     const values = (leaf.kind === "input" ? given.inputs : given.weights).get(leaf.name)!.data;
     const n = values.length;
-    const elements = n <= FEW ? Array.from({ length: n }, (_, i) => i) : Array.from({ length: 2 }, () => random.below(n));
+    const elements = n <= FEW ? Array.from({ length: n }, (_, i) => i) : Array.from({ length: n <= MANY ? 2 : 0 }, () => random.below(n));
     const directions = [
       ...elements.map((i) => Float64Array.from({ length: n }, (_, j) => (i === j ? Math.max(1, Math.abs(values[i]!)) : 0))),
       ...(n <= FEW ? [] : Array.from({ length: 1 }, () => Float64Array.from({ length: n }, () => random.normal()))),

@@ -20,6 +20,7 @@ import { MOST_CLASSES, rangesOf } from "../../src/schedule/split/cuts.js";
 import { split } from "../../src/schedule/split/split.js";
 import { randomModel } from "../random-models.js";
 import { random } from "../random.js";
+import { cases as casesOf, seedOf } from "../soak.js";
 import { graphOf as graphFromText } from "./graphs.js";
 import { FEED_FORWARD, MODELS, NARROW, SMALL, VOCABULARY } from "./vocabularies.js";
 
@@ -201,9 +202,9 @@ describe("random models under limits that almost every weight exceeds", () => {
           data.forEach((v, i) => expect(Object.is(got[i], v) || Math.abs(got[i]! - v) <= 1e-9 * most, `${name}[${i}]: ${got[i]} against ${v}`).toBe(true));
         }
       }),
-      { numRuns: 25, seed: 7, endOnFailure: true },
+      { numRuns: casesOf(25), seed: seedOf(7), endOnFailure: true },
     );
-    expect(cut).toBeGreaterThan(12);
+    expect(cut).toBeGreaterThan(casesOf(12));
   });
 });
 

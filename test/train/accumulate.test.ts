@@ -1,6 +1,6 @@
 // A step of one batch, and the same sequences in any number of micro-batches, are one step.
 import { expect, it } from "vitest";
-import { compileTraining } from "../../src/train/programs.js";
+import { compileTraining, type TrainingPrograms } from "../../src/train/programs.js";
 import { createTrainer } from "../../src/train/trainer.js";
 import type { Batch, StepMetrics } from "../../src/train/types.js";
 import { exampleSource } from "../autodiff/models.js";
@@ -14,13 +14,14 @@ const rng = random(3);
 const words = (): Uint32Array => Uint32Array.from({ length: SEQUENCES * LENGTH }, () => rng.below(13));
 const all = Array.from({ length: STEPS }, () => ({ tokens: words(), targets: words() }));
 
+/** By micro-batches. */
+const compiled = new Map<number, TrainingPrograms>();
+
 async function run(micro: number, atOnce: boolean): Promise<readonly StepMetrics[]> {
   const device = await testDevice();
-  const { programs } = compileTraining(
-    { source: exampleSource("moby.mod"), file: "moby.mod", set },
-    { optimizer, clip: null, microBatches: micro },
-    { target: device.target },
-  );
+  const source = { source: exampleSource("moby.mod"), file: "moby.mod", set };
+  const programs = compiled.get(micro) ?? compileTraining(source, { optimizer, clip: null, microBatches: micro }, { target: device.target }).programs;
+  compiled.set(micro, programs!);
   const rows = SEQUENCES / micro;
   const trainer = await createTrainer({ programs: programs!, device, optimizer, weightDecay: 0, rows, length: LENGTH, microBatches: micro, seed: 1 });
   try {

@@ -10,6 +10,7 @@ import { MANIFEST, parseManifest } from "../../src/session/manifest.js";
 import { resumeFrom } from "../../src/train/resume-node.js";
 import { openRunFolder } from "../../src/train/run-folder-node.js";
 import { openWeights } from "../../src/runtime/node.js";
+import { cases, patience } from "../soak.js";
 import { contentsAt, MODEL, WEIGHTS } from "./contents.js";
 import { scratch } from "./folder.js";
 import { expectWhole, fault } from "./whole.js";
@@ -240,7 +241,7 @@ describe("kill -9 while checkpoints are written", () => {
       const child = fileURLToPath(new URL("./children/write-checkpoints.ts", import.meta.url));
       let newest = 0;
       let x = 12345;
-      const rounds = Number(process.env["SOAK"] ?? "1") * 6;
+      const rounds = cases(6);
       for (let round = 0; round < rounds; round++) {
         const writer = spawn(process.execPath, ["--import", "tsx", child, path], { stdio: ["ignore", "pipe", "inherit"] });
         await new Promise<void>((resolve, reject) => {
@@ -263,6 +264,6 @@ describe("kill -9 while checkpoints are written", () => {
       }
       expect(newest).toBeGreaterThanOrEqual(rounds);
     },
-    120_000 * Number(process.env["SOAK"] ?? "1"),
+    patience(120_000),
   );
 });

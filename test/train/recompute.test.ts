@@ -15,12 +15,19 @@ const SMALL = { dim: "32", heads: "2", depth: "4", vocab: "13", context: "64" };
 const [ROWS, LENGTH] = [4, 64];
 const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
 
+/** Programs by what they were compiled with: most are asked for again. */
+const known = new Map<string, TrainingPrograms>();
+
 function compiled(options: Partial<TrainingOptions> = {}, target = targetOf("portable")): TrainingPrograms {
+  const key = JSON.stringify([options, target]);
+  const before = known.get(key);
+  if (before) return before;
   const { programs } = compileTraining(
     { source: exampleSource("moby.mod"), file: "moby.mod", set: SMALL },
     { optimizer, clip: 1, microBatches: 1, ...options },
     { target },
   );
+  known.set(key, programs!);
   return programs!;
 }
 

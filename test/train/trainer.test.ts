@@ -10,6 +10,7 @@ import { createTrainer, type TrainerOptions } from "../../src/train/trainer.js";
 import type { Batch, Trainer } from "../../src/train/types.js";
 import { exampleSource, lowered } from "../autodiff/models.js";
 import { testDevice } from "../device.js";
+import { soaking } from "../soak.js";
 import { random } from "../random.js";
 
 const SMALL = { dim: "32", heads: "2", depth: "2", vocab: "13", context: "32", capacity: "50%" };
@@ -18,9 +19,16 @@ const adamw = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
 const options: Pick<StepOptions, "optimizer" | "clip"> = { optimizer: adamw, clip: 1 };
 const source = exampleSource("moby.mod");
 
+/** Programs by what they were compiled with. */
+const known = new Map<string, TrainingPrograms>();
+
 function compiled(device: Device, microBatches = 1, extra: Pick<StepOptions, "optimizer"> = options): TrainingPrograms {
+  const key = JSON.stringify([device.target, microBatches, extra]);
+  const before = known.get(key);
+  if (before) return before;
   const { programs } = compileTraining({ source, file: "moby.mod", set: SMALL }, { ...options, ...extra, microBatches }, { target: device.target });
   expect(programs).not.toBeNull();
+  known.set(key, programs!);
   return programs!;
 }
 
@@ -86,7 +94,8 @@ function referenceSteps(
   return { losses, norms, states };
 }
 
-describe.each(["default", "swiftshader"] as const)("a trainer on the %s device", (which) => {
+// SwiftShader compiles the kernels of a step for seconds: the soak steps on it too.
+describe.each(soaking ? (["default", "swiftshader"] as const) : (["default"] as const))("a trainer on the %s device", (which) => {
   let device: Device;
   beforeAll(async () => {
     device = await testDevice(which);
