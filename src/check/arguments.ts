@@ -2,7 +2,7 @@
 import type { Span } from "../diagnostics/span.js";
 import type { Arg } from "../syntax/ast.js";
 import type { Session } from "./session.js";
-import { nearest } from "./suggest.js";
+import { nearest } from "../size/nearest.js";
 
 export interface Parameter {
   readonly name: string;

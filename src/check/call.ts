@@ -9,7 +9,7 @@ import { ERROR, type Any, type Bound, type Builtin } from "./context.js";
 import type { Env } from "./environment.js";
 import { instanceOf } from "./instance.js";
 import { unknownName, valueOf } from "./names.js";
-import { nearest } from "./suggest.js";
+import { nearest } from "../size/nearest.js";
 import { describe, hasError } from "./values.js";
 
 type Call = Extract<Expr, { kind: "call" }>;

@@ -23,7 +23,7 @@ import { givenParameters } from "./overrides.js";
 import { checkNames } from "./resolve.js";
 import { nameRoutes } from "./route-names.js";
 import { Halt, Session } from "./session.js";
-import { nearest } from "./suggest.js";
+import { nearest } from "../size/nearest.js";
 import { checkUnread } from "./unread.js";
 import { Unroller } from "./unroll.js";
 import { printNumber, printValue } from "./values.js";
@@ -38,8 +38,6 @@ export interface CheckOptions {
   /** Parameters of the model, as expressions of the language. */
   readonly set?: Readonly<Record<string, string>>;
   readonly read: Read;
-  /** Also warn of weights that nothing reads, as `modc check` does: who only runs a model need not hear of it. */
-  readonly unread?: boolean;
 }
 
 export interface Checked {
@@ -121,7 +119,7 @@ function checkModel(session: Session, files: Files, options: CheckOptions, sourc
   checkRouters(model, reportAt);
   checkResiduals(model, reportAt);
   // Where something is wrong, what is not read yet may well be meant to be.
-  if (options.unread && !session.hasErrors) checkUnread(session, files.all, skip);
+  if (!session.hasErrors) checkUnread(session, files.all, skip);
   return model;
 }
 

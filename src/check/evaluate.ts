@@ -15,7 +15,7 @@ import { MAX_LIST } from "./limits.js";
 import { unknownName, valueOf } from "./names.js";
 import { applyBinary, applyIndex, applyMember, applyUnary } from "./operators.js";
 import type { Session } from "./session.js";
-import { nearest } from "./suggest.js";
+import { nearest } from "../size/nearest.js";
 import { bool, describe, hasError, int, listOf, numberOf, printNumber } from "./values.js";
 
 type Of<K extends Expr["kind"]> = Extract<Expr, { kind: K }>;

@@ -8,7 +8,7 @@ import { baseName, resolveImport } from "./import-path.js";
 import { libraryExports, libraryFile, librarySources } from "./library.js";
 import { MAX_DEPTH } from "./limits.js";
 import type { Session } from "./session.js";
-import { nearest } from "./suggest.js";
+import { nearest } from "../size/nearest.js";
 
 /** The text of an imported file, by its path relative to the root file's folder; null where there is none, or why it is not read. */
 export type Read = (path: string) => string | null | { readonly refused: string };

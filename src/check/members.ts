@@ -2,7 +2,7 @@
 import type { Span } from "../diagnostics/span.js";
 import { ERROR, type Any, type Body } from "./context.js";
 import type { Value } from "./model.js";
-import { nearest } from "./suggest.js";
+import { nearest } from "../size/nearest.js";
 import { typeOf } from "./types.js";
 import { describe } from "./values.js";
 

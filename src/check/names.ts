@@ -4,7 +4,7 @@ import type { Binding } from "./bindings.js";
 import { builtins } from "./builtins/index.js";
 import { ERROR, type Any } from "./context.js";
 import type { Env } from "./environment.js";
-import { nearest } from "./suggest.js";
+import { nearest } from "../size/nearest.js";
 
 /** What a name stands for, as a value. */
 export function valueOf(found: Binding, name: string, span: Span, env: Env): Any {

@@ -4,7 +4,7 @@ import type { Block, Param } from "../syntax/ast.js";
 import type { Any } from "./context.js";
 import { isNode, namesOf } from "./nodes.js";
 import type { Session } from "./session.js";
-import { nearest } from "./suggest.js";
+import { nearest } from "../size/nearest.js";
 
 /** Warns of a string that is none of the parameter's options; `span` is where it was given. */
 export function checkOption(session: Session, block: Block, param: Param, value: Any, span: Span): void {

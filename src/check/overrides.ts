@@ -8,7 +8,7 @@ import { environment, evaluate } from "./evaluate.js";
 import { checkOption } from "./options.js";
 import { convert } from "./parameters.js";
 import type { Session } from "./session.js";
-import { nearest } from "./suggest.js";
+import { nearest } from "../size/nearest.js";
 
 export interface Given {
   /** The value of each parameter that was set, computed where the parameters before it are known. */

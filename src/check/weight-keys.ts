@@ -4,7 +4,7 @@ import type { Instance } from "./bindings.js";
 import type { FoundWeight } from "./inspect.js";
 import { MAX_PATH } from "./limits.js";
 import type { Session } from "./session.js";
-import { nearest } from "./suggest.js";
+import { nearest } from "../size/nearest.js";
 
 type Rule = Extract<NamesEntry, { kind: "map" }>;
 

@@ -1,5 +1,5 @@
 // What may have been meant by a name that there is not.
-import { nearest } from "../check/suggest.js";
+import { nearest } from "../size/nearest.js";
 
 /** `did you mean check?`, of the name that is nearest; null where none is near. */
 export function didYouMean(name: string, names: Iterable<string>): string | null {

@@ -13,6 +13,9 @@ export type Code = keyof typeof catalogue;
 
 const known: Readonly<Record<string, { readonly severity: string }>> = Object.assign(Object.create(null) as object, catalogue);
 
+/** The codes of all warnings. */
+export const warnings: readonly string[] = Object.keys(known).filter((code) => known[code]!.severity === "warning");
+
 /** Whether it is the code of a warning. */
 export const isWarning = (text: string): boolean => known[text]?.severity === "warning";
 

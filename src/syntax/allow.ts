@@ -2,8 +2,9 @@
 import type { IToken } from "../../grammar/tokens.js";
 import { Newline } from "../../grammar/tokens.js";
 import type { Diagnostics } from "../diagnostics/diagnostic.js";
-import { isWarning } from "../diagnostics/catalogue.js";
+import { isWarning, warnings } from "../diagnostics/catalogue.js";
 import type { SourceFile } from "../diagnostics/span.js";
+import { nearest } from "../size/nearest.js";
 import type { Allow, Declaration, Member, Stmt } from "./ast.js";
 import type { Comment } from "./lex.js";
 
@@ -29,7 +30,7 @@ export function allowsOf(
     const [, code = "", reason = ""] = FORM.exec(DIRECTIVE.exec(comment.text)?.[1] ?? "") ?? [];
     const problem = code === "" ? "form" : !isWarning(code) ? "code" : reason.trim() === "" ? "reason" : null;
     if (problem !== null) {
-      diagnostics.report("bad-allow", { code, problem }, span);
+      diagnostics.report("bad-allow", { code, problem, suggestion: problem === "code" ? nearest(code, warnings) : null }, span);
       return [];
     }
     return [{ code, span, covers: { file, ...coverOf(text, comment, tokens, ends) } }];

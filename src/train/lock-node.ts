@@ -9,7 +9,7 @@
 // - To take over from a process that is gone, its entry is renamed, which fails where it is not there any more. No two
 //   entries are ever named alike, so nothing that came later is renamed.
 // - To give back, the own entry is removed, and no other; then the folder, which fails where there is an entry again.
-import { mkdir, readdir, readFile, rename, rm, rmdir, unlink } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, rmdir, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { makeFolder, writing } from "./disk-node.js";
 import { TrainError } from "./errors.js";
@@ -52,7 +52,7 @@ async function take(path: string, entry: string): Promise<void> {
       if (other === "file") await removeOlder(path, lock);
       else if (other === null) await clear(lock);
       else {
-        expectGone(path, other);
+        await expectGone(path, other);
         if (await replace(join(lock, other), join(lock, entry))) return;
       }
     }
@@ -96,12 +96,28 @@ async function entryOf(lock: string): Promise<string | null> {
 const clear = (lock: string): Promise<boolean> => attempt(new Set(["ENOENT", ...TAKEN]), () => rmdir(lock));
 
 /** Throws where the process of an entry runs, or cannot be looked for. */
-function expectGone(path: string, entry: string): void {
+async function expectGone(path: string, entry: string): Promise<void> {
   const owner = parseOwner(entry);
   const state = owner === null ? "elsewhere" : stateOf(owner);
   if (state === "gone") return;
-  const who = owner === null ? "" : state === "runs" ? ` (${owner.pid})` : ` (${owner.pid} on ${owner.host})`;
-  throw taken(path, who, state === "runs" ? "where no such process runs" : "that cannot be looked for from here: where it runs no more");
+  const since = await sinceOf(join(path, NAME));
+  if (owner === null) throw taken(path, since, "where none does");
+  const { pid, host } = owner;
+  if (state === "runs") throw taken(path, ` (${pid})${since}`, "where no such process runs");
+  throw taken(path, ` (${pid} on ${host})${since}`, `look on ${host} whether it runs, which cannot be told from here; where it does not`);
+}
+
+/** When a lock was taken, which is when its folder changed last; nothing where it has been given back meanwhile. */
+async function sinceOf(lock: string): Promise<string> {
+  try {
+    const { mtime } = await stat(lock);
+    const two = (n: number): string => String(n).padStart(2, "0");
+    const day = [mtime.getFullYear(), two(mtime.getMonth() + 1), two(mtime.getDate())].join("-");
+    return `, since ${day} ${two(mtime.getHours())}:${two(mtime.getMinutes())},`;
+  } catch (cause) {
+    if (GONE.has((cause as NodeJS.ErrnoException).code)) return "";
+    throw cause;
+  }
 }
 
 const taken = (path: string, who: string, when: string): TrainError =>

@@ -10,6 +10,7 @@ import { SourceError } from "../session/errors.js";
 import type { Axis } from "../size/axes.js";
 import type { TextInputs } from "./batches.js";
 import { TrainError } from "./errors.js";
+import { unmatched, weightHint, weightPatterns } from "./patterns.js";
 import type { RunModel } from "./run-node.js";
 import { livePoints, type TrainSettings } from "./settings.js";
 import { textInputsOf } from "./text-inputs.js";
@@ -94,14 +95,17 @@ function textInputs(model: Model): TextInputs {
 export const usualContext = (bound: number | null): number => Math.min(bound ?? 256, 2048);
 
 /**
- * That settings and model agree: the context within its bound, live parameters that it has, ratios that are some.
- * Throws TrainError.
+ * That settings and model agree: the context within its bound, weights that it has, live parameters that it has,
+ * ratios that are some. Throws TrainError.
  */
 export function checkAgainst(settings: TrainSettings, { bound, live, run }: TrainingModel): void {
   const fail = (message: string, hint: string | null = null): never => {
     throw new TrainError("bad-option", message, { hint });
   };
   if (bound !== null && settings.context > bound) fail(`the context is ${settings.context}: ${run.name} allows ${bound}`);
+  const paths = run.weights.map((w) => w.path);
+  const missed = settings.only === "" ? null : unmatched(weightPatterns(settings.only), paths);
+  if (missed !== null) fail(`no weight is called ${missed}`, weightHint(missed, paths));
   for (const [name, points] of livePoints(settings)) {
     const found = live.find((l) => l.name === name);
     if (!found)

@@ -9,7 +9,7 @@ import { SourceError } from "../session/errors.js";
 import type { ProgramWeight } from "../program/program.js";
 import { TrainError } from "./errors.js";
 import type { ModelChoice, ModelSource } from "./model.js";
-import { unmatched, weightPatterns } from "./patterns.js";
+import { listed, weightPatterns } from "./patterns.js";
 import { compileTraining, type TrainingOptions, type TrainingPrograms } from "./programs.js";
 import type { RunModel } from "./run-node.js";
 import { largestLive, type TrainSettings } from "./settings.js";
@@ -99,11 +99,8 @@ function compiled({ text, choice }: OpenTrainerOptions, settings: TrainSettings,
       { target: device.target, tunings },
     );
   if (!programs) throw new SourceError(diagnostics, sources);
-  const paths = programs.model.weights.map((w) => w.path);
-  const missed = settings.only === "" ? null : unmatched(weightPatterns(settings.only), paths);
-  if (missed !== null) throw new TrainError("bad-option", `no weight is called ${missed}`, { hint: `the weights are ${listed(paths)}` });
   if (programs.trained.length === 0)
-    throw new TrainError("bad-option", `no weight learns: ${settings.only === "" ? "the loss depends on none" : `none is called ${settings.only}`}`);
+    throw new TrainError("bad-option", `no weight learns: the loss depends on none${settings.only === "" ? "" : ` of ${settings.only}`}`);
   return programs;
 }
 
@@ -124,8 +121,6 @@ function matching(patterns: string): (weight: { readonly path: string }) => bool
   const each = weightPatterns(patterns);
   return ({ path }) => each.some((p) => p.test(path));
 }
-
-const listed = (paths: readonly string[]): string => `${paths.slice(0, 4).join(", ")}${paths.length > 4 ? ` and ${paths.length - 4} more` : ""}`;
 
 /** What is chosen, and the file of it: where it is what the run kept, that file as it is. */
 function tuningsOf(device: Device, { kept: text, tunings: choose, onNote }: OpenTrainerOptions): { readonly tunings: Tunings; readonly text: string } {

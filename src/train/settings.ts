@@ -191,15 +191,34 @@ export function resumed(kept: Settings, given: Partial<TrainSettings>): TrainSet
   const changed = (Object.keys(given) as (keyof TrainSettings)[]).filter(
     (name) => given[name] !== undefined && given[name] !== before[name] && !FREE.has(name),
   );
-  if (changed.length > 0)
-    throw new TrainError(
-      "bad-option",
-      `the run was begun with ${changed.map((name) => `${name} ${JSON.stringify(before[name])}, not ${JSON.stringify(given[name])}`).join("; ")}`,
-      {
-        hint: `only ${[...FREE].join(", ")} may change; leave others out to go on as it was, or begin another run from the checkpoint's weights: --weights`,
-      },
-    );
+  if (changed.length > 0) throw contradiction(changed, before, given);
   return withDefaults({ ...before, ...given });
+}
+
+/** Names the options as they are written on the command line, and what the run was begun with in their place. */
+function contradiction(changed: readonly (keyof TrainSettings)[], before: TrainSettings, given: Partial<TrainSettings>): TrainError {
+  const words = changed.map((name) => (given[name] === "" ? `no ${flagOf(name)}` : written(name, given[name]!)));
+  const begun = changed.map((name) => (before[name] === "" ? `without ${flagOf(name)}` : `with ${written(name, before[name])}`));
+  const verb = changed.length === 1 ? "contradicts" : "contradict";
+  return new TrainError("bad-option", `${words.join(" and ")} ${verb} the run, which was begun ${begun.join(" and ")}`, {
+    hint:
+      `leave ${changed.map(flagOf).join(" and ")} out to go on as it was, or begin another run from the checkpoint's weights: --weights; ` +
+      `only ${[...FREE].map(flagOf).join(", ")} may change`,
+  });
+}
+
+/** The option of a setting: `--min-lr`. */
+const flagOf = (name: keyof TrainSettings): string => FLAGS[name] ?? `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/** Options that are not called as their settings are. */
+const FLAGS: { readonly [N in keyof TrainSettings]?: string } = { context: "--length", validationWindows: "--windows" };
+
+/** An option with its value: `--lr 0.001`; of live parameters one for each. */
+function written(name: keyof TrainSettings, value: string | number): string {
+  if (name !== "live") return `${flagOf(name)} ${value}`;
+  return liveLines(String(value))
+    .map(([live, text]) => `${text.includes("@") ? "--live-schedule" : "--live"} ${live}=${text}`)
+    .join(" ");
 }
 
 /** As a checkpoint keeps them. */

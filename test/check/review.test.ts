@@ -5,7 +5,7 @@ import { check, type Checked } from "../../src/check/check.js";
 import { generationNotes, unusedAllows } from "../../src/check/review.js";
 import { parse } from "../../src/syntax/parse.js";
 
-const reviewed = (text: string): Checked => check({ file: "t.mod", text }, { phase: "infer", unread: true, read: () => null });
+const reviewed = (text: string): Checked => check({ file: "t.mod", text }, { phase: "infer", read: () => null });
 const codes = (text: string): readonly string[] => reviewed(text).diagnostics.map((d) => d.code);
 const model = (members: string, body = "x"): string => `model M() {\n${members}\n  forward(x: f32[B, T, 4]) -> f32[B, T, 4] {\n${body}\n  }\n}\n`;
 

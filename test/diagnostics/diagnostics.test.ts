@@ -43,7 +43,7 @@ function rendered(code: string): string {
   const text = times ? times[0] + written.slice(times[0].length).repeat(Number(times[1])) : written;
   const source = { file: `${code}.mod`, text };
   const review = /^\/\/ modc:.*--review yes/.test(text);
-  const options: CheckOptions = { ...optionsOf(text, code), unread: review };
+  const options: CheckOptions = optionsOf(text, code);
   const found = check(source, options);
   const { diagnostics, sources } = found;
   const more = review ? [...generationNotes(source, options, found), ...unusedAllows([found])] : [];

@@ -1,7 +1,7 @@
 // One process at a time trains into a folder, however many try at once, and a lock whose process is gone holds nobody
 // up.
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -21,13 +21,15 @@ function leave(path: string, owner: Owner): string {
   return path;
 }
 const left = (name: string, as: Partial<Owner>): string => leave(join(folder, name), { ...newOwner(), ...as });
+/** What is said where this process has it. */
+const taken = (path: string): RegExp => new RegExp(`another process \\(${process.pid}\\), since \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d, trains into ${path}`);
 const takeAndGiveBack = async (path: string): Promise<void> => (await lockFolder(path))();
 
 describe("the lock of a run's folder", () => {
   it("refuses a second, until the first gives it back; nothing is left then", async () => {
     const path = join(folder, "run");
     const unlock = await lockFolder(path);
-    await expect(lockFolder(path)).rejects.toThrow(`another process (${process.pid}) trains into ${path}`);
+    await expect(lockFolder(path)).rejects.toThrow(taken(path));
     expect(readdirSync(path)).toEqual([".lock"]);
     await unlock();
     expect(readdirSync(path)).toEqual([]);
@@ -40,7 +42,7 @@ describe("the lock of a run's folder", () => {
       expect(newOwner().started).not.toBe("0");
       await takeAndGiveBack(left("reused", { started: "0123456789abcdef" }));
     }
-    await expect(lockFolder(left("runs", {}))).rejects.toThrow(`another process (${process.pid}) trains into`);
+    await expect(lockFolder(left("runs", {}))).rejects.toThrow(taken(join(folder, "runs")));
   });
 
   it("is taken over from one that was killed and that nobody has waited for", async () => {
@@ -55,9 +57,10 @@ describe("the lock of a run's folder", () => {
 
   it("is not taken from another machine, whose processes cannot be looked for", async () => {
     const path = left("elsewhere", { host: "node-7", place: "0123456789abcdef", pid: gone });
+    utimesSync(join(path, ".lock"), new Date(), new Date(2026, 2, 4, 5, 6));
     await expect(lockFolder(path)).rejects.toMatchObject({
-      message: `another process (${gone} on node-7) trains into ${path}`,
-      hint: `give another folder; that cannot be looked for from here: where it runs no more, remove ${join(path, ".lock")}`,
+      message: `another process (${gone} on node-7), since 2026-03-04 05:06, trains into ${path}`,
+      hint: `give another folder; look on node-7 whether it runs, which cannot be told from here; where it does not, remove ${join(path, ".lock")}`,
     });
     rmSync(join(path, ".lock"), { recursive: true });
     await takeAndGiveBack(path);

@@ -287,8 +287,8 @@ describe("what is wrong is said, and nothing is lost:", () => {
   it("changed settings, but not those that change nothing of what was learned", async () => {
     const output = await fresh();
     const { message, hint } = await fault(runTo(output, { resume: "last" }, { batch: 4, lr: 1 }));
-    expect(message).toBe("the run was begun with batch 2, not 4; lr 0.001, not 1");
-    expect(hint).toContain("leave others out");
+    expect(message).toBe("--batch 4 and --lr 1 contradict the run, which was begun with --batch 2 and with --lr 0.001");
+    expect(hint).toContain("leave --batch and --lr out to go on as it was");
     await runTo(output, { resume: "last" }, { validateEvery: 3, checkpointEvery: 2, keep: 9, validationWindows: 0 });
     const kept = settingsRecord(withDefaults(settings));
     expect(resumed(kept, { steps: 30 })).toEqual({ ...withDefaults(settings), steps: 30 });

@@ -32,7 +32,6 @@ export async function check(file: string, flags: CheckFlags): Promise<ExitCode> 
       phase,
       set,
       read,
-      unread: true,
       ...(entry === undefined ? {} : { entry }),
       ...(model === undefined ? {} : { model }),
     });

@@ -90,7 +90,7 @@ digits, its exponent counted as the zeros it stands for.`,
     explain: `The path of a weight is made of the names of the members it lies in, so a long name is written
 down as often as there are weights below it. A name has at most 250 letters, digits and \`_\`.`,
   }),
-  "bad-allow": code<{ readonly code: string; readonly problem: "form" | "code" | "reason" }>({
+  "bad-allow": code<{ readonly code: string; readonly problem: "form" | "code" | "reason"; readonly suggestion: string | null }>({
     severity: "error",
     message: ({ code: name, problem }) =>
       problem === "form"
@@ -98,10 +98,12 @@ down as often as there are weights below it. A name has at most 250 letters, dig
         : problem === "code"
           ? `\`@allow\` names \`${name}\`, which is no warning`
           : `\`@allow ${name}\` gives no reason`,
-    hint: ({ code: name, problem }) =>
+    hint: ({ code: name, problem, suggestion }) =>
       problem === "reason"
         ? `write why it is meant: \`// @allow ${name}: …\``
-        : "write `// @allow dead-router: the scores come from another model`; `modc explain` lists the warnings",
+        : suggestion !== null
+          ? `did you mean \`${suggestion}\`?`
+          : "write `// @allow dead-router: the scores come from another model`; `modc explain` lists the warnings",
     explain: `A comment silences one kind of warning, and says why: in the declaration, parameter, member or
 statement that follows it, or on its line where it stands behind something. Errors cannot be
 silenced. \`modc check\` warns where nothing is silenced any more.
