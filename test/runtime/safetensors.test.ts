@@ -197,10 +197,27 @@ describe("weights on disk", () => {
     );
     expect(() => matchWeights(program, source)).toThrow(
       new WeightsError(
-        'w.safetensors does not fit the model:\n  missing: "gone", f32[1]\n  wrong shape: "layers.0.w" is [4], the model has [2, 2]\n  wrong type: "n" is F64, which does not convert to f32\n  unexpected: "extra.b", F16[1]',
+        'w.safetensors does not fit the model:\n  unexpected: "extra.b", F16[1]\n  wrong shape: "layers.0.w" is [4], the model has [2, 2]\n  wrong type: "n" is F64, which does not convert to f32\n  missing: "gone", f32[1]',
         { tensors: source.tensors },
       ),
     );
+  });
+
+  it("are listed ten of a kind, what is unexpected first", () => {
+    const names = (kind: string): readonly string[] => Array.from({ length: 12 }, (_, i) => `${kind}.${i}`);
+    const program = { ignore: [], weights: names("layers").map((name) => weight(name, [1])) };
+    const tensors = names("blocks").map((key) => ({ key, dtype: "F32", shape: [1], data: new Uint8Array(4) }));
+    const lines = [
+      ...names("blocks")
+        .slice(0, 10)
+        .map((key) => `unexpected: "${key}", F32[1]`),
+      "… and 2 more that are unexpected",
+      ...names("layers")
+        .slice(0, 10)
+        .map((key) => `missing: "${key}", f32[1]`),
+      "… and 2 more that are missing",
+    ];
+    expect(() => matchWeights(program, readSafetensors(writeSafetensors(tensors), "w"))).toThrow(["w does not fit the model:", ...lines].join("\n  "));
   });
 
   it("ignore keys by a pattern, one segment for each {x}", () => {

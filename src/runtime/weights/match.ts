@@ -12,7 +12,8 @@ export type Matched = ReadonlyMap<ProgramWeight, readonly string[]>;
 /** What a source holds, by key. */
 export type Tensors = ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>;
 
-const MOST_LISTED = 20;
+/** Of faults of a kind: enough to see what it is about. */
+const MOST_LISTED = 10;
 
 /**
  * Finds every weight, by the keys the model's `names` give it or, in a file keyed so, by its path. Throws one WeightsError that lists
@@ -21,15 +22,34 @@ const MOST_LISTED = 20;
 export function matchWeights(program: Pick<Program, "weights" | "ignore">, source: WeightSource): Matched {
   const { matched, faults } = better(program, source.tensors);
   if (faults.length === 0) return matched;
-  const more = faults.length > MOST_LISTED ? `\n  and ${faults.length - MOST_LISTED} more` : "";
-  throw new WeightsError(
-    `${source.name} does not fit the model:${faults
-      .slice(0, MOST_LISTED)
-      .map((f) => `\n  ${f}`)
-      .join("")}${more}`,
-    { tensors: source.tensors },
+  // First what a name that was mistyped, or another model's, shows by.
+  const lines = KINDS.flatMap((kind) =>
+    listed(
+      faults.filter((f) => f.kind === kind),
+      kind,
+    ),
   );
+  throw new WeightsError(`${source.name} does not fit the model:${lines.map((line) => `\n  ${line}`).join("")}`, { tensors: source.tensors });
 }
+
+const KINDS = ["unexpected", "wrong shape", "wrong type", "missing"] as const;
+
+interface Fault {
+  readonly kind: (typeof KINDS)[number];
+  readonly text: string;
+}
+
+function listed(faults: readonly Fault[], kind: Fault["kind"]): readonly string[] {
+  const lines = faults.slice(0, MOST_LISTED).map(({ text }) => `${kind}: ${text}`);
+  return faults.length > MOST_LISTED ? [...lines, `… and ${faults.length - MOST_LISTED} more ${ENDS[kind]}`] : lines;
+}
+
+const ENDS = {
+  unexpected: "that are unexpected",
+  "wrong shape": "of the wrong shape",
+  "wrong type": "of the wrong type",
+  missing: "that are missing",
+} as const satisfies Readonly<Record<Fault["kind"], string>>;
 
 /** How many weights and tensors have no fitting other. */
 export const misfits = (program: Pick<Program, "weights" | "ignore">, tensors: Tensors): number => better(program, tensors).faults.length;
@@ -44,31 +64,32 @@ function better(program: Pick<Program, "weights" | "ignore">, tensors: Tensors):
 
 interface Attempt {
   readonly matched: Matched;
-  readonly faults: readonly string[];
+  readonly faults: readonly Fault[];
 }
 
 function attempt(program: Pick<Program, "weights" | "ignore">, tensors: Tensors, keysOf: (weight: ProgramWeight) => readonly string[]): Attempt {
   const matched = new Map<ProgramWeight, readonly string[]>();
-  const missing: string[] = [];
-  const wrong: string[] = [];
+  const faults: Fault[] = [];
   const expected = new Set<string>();
   for (const weight of program.weights) {
     const keys = keysOf(weight);
     for (const key of keys) expected.add(key);
     const found = keys.filter((key) => tensors.has(key));
-    if (found.length === 0) missing.push(`missing: ${keys.map(quote).join(" or ")}, ${weight.dtype}[${weight.shape.join(", ")}]`);
+    if (found.length === 0) faults.push({ kind: "missing", text: `${keys.map(quote).join(" or ")}, ${weight.dtype}[${weight.shape.join(", ")}]` });
     for (const key of found) {
       const { dtype, shape } = tensors.get(key)!;
-      if (!sameShape(shape, weight.shape)) wrong.push(`wrong shape: ${quote(key)} is [${shape.join(", ")}], the model has [${weight.shape.join(", ")}]`);
-      else if (!converts(dtype, weight.dtype)) wrong.push(`wrong type: ${quote(key)} is ${dtype}, which does not convert to ${weight.dtype}`);
+      if (!sameShape(shape, weight.shape))
+        faults.push({ kind: "wrong shape", text: `${quote(key)} is [${shape.join(", ")}], the model has [${weight.shape.join(", ")}]` });
+      else if (!converts(dtype, weight.dtype))
+        faults.push({ kind: "wrong type", text: `${quote(key)} is ${dtype}, which does not convert to ${weight.dtype}` });
     }
     matched.set(weight, found);
   }
   const ignore = program.ignore.map(keyPattern);
-  const unexpected: string[] = [];
   for (const [key, { dtype, shape }] of tensors)
-    if (!expected.has(key) && !ignore.some((matches) => matches(key))) unexpected.push(`unexpected: ${quote(key)}, ${dtype}[${shape.join(", ")}]`);
-  return { matched, faults: [...missing, ...wrong, ...unexpected] };
+    if (!expected.has(key) && !ignore.some((matches) => matches(key)))
+      faults.push({ kind: "unexpected", text: `${quote(key)}, ${dtype}[${shape.join(", ")}]` });
+  return { matched, faults };
 }
 
 /** Reads one weight, checking that its copies are equal byte for byte. */
