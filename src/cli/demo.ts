@@ -54,7 +54,7 @@ async function show(paths: Shown): Promise<ExitCode> {
   const device = opened.status === "fulfilled" ? opened.value : null;
   await import("../compile.js"); // loading the compiler is not compiling
   const started = performance.now();
-  const compiled = await compileFile(file, {}, device?.target);
+  const compiled = await compileFile(file, {}, device ? { target: device.target } : {});
   const tunings = device && tuningsOn(device, {});
   const program = tunings ? compiled.forTarget(device.target, tunings) : compiled.program;
   const compileMs = performance.now() - started;

@@ -13,6 +13,18 @@ export function showDiagnostics(diagnostics: readonly Diagnostic[], sources: rea
   sayPainted(`${formatDiagnostics(diagnostics.map(escaped), { sources, color: useColor() })}\n`);
 }
 
+/** The same, of several compilations of a text: what was shown before is not shown again. */
+export function showingOnce(): typeof showDiagnostics {
+  const shown = new Set<string>();
+  return (diagnostics, sources) => {
+    const fresh = diagnostics.filter(({ code, span, message }) => {
+      const key = JSON.stringify([code, span, message]);
+      return !shown.has(key) && Boolean(shown.add(key));
+    });
+    showDiagnostics(fresh, sources);
+  };
+}
+
 const escaped = (d: Diagnostic): Diagnostic => ({
   ...d,
   message: escapeText(d.message),

@@ -15,8 +15,10 @@ import type { Results } from "../runtime/index.js";
 import { leftover } from "../runtime/node.js";
 import { split, wholeWindows, type Window } from "../train/windows.js";
 import { pairs, seedOf, wholeNumber } from "./arguments.js";
+import { BeyondBound } from "./beyond-bound.js";
 import { dataIn } from "./data.js";
 import type { DeviceFlags } from "./device.js";
+import { type showDiagnostics, showingOnce } from "./diagnostics.js";
 import { EXIT, UserError } from "./exit.js";
 import { onDevice } from "./execute.js";
 import { makePrivateFolder, STDIN } from "./files.js";
@@ -60,12 +62,14 @@ export async function evaluateRules(file: string, given: EvaluationFlags, observ
   expectWeights(file, flags.weights);
   const rows = flags.batch === undefined ? 8 : wholeNumber("--batch", flags.batch, 1, 1e6);
   const most = flags.windows === undefined ? 0 : wholeNumber("--windows", flags.windows, 0, 1e9);
-  const model = await checkedModel(await modelText(file), flags);
+  const show = showingOnce();
+  const model = await checkedModel(await modelText(file), flags, show);
   const context =
     flags.length === undefined
       ? Math.min(flags.ownContext ?? usualContext(model.bound), model.bound ?? Infinity)
       : wholeNumber("--length", flags.length, 1, 1e9);
-  if (model.bound !== null && context > model.bound) throw new UserError(`--length ${context}: ${model.run.name} allows ${model.bound}`);
+  if (model.bound !== null && context > model.bound)
+    throw new BeyondBound({ option: `--length ${context}`, axis: null, extent: context, bound: model.bound, model: model.run.name });
   if (flags.weights === undefined) say(`note: no --weights: the model starts from seed ${seedOf(flags.seed)} and has learned nothing`);
   await expectFittingWeights(model.run, flags.weights ?? null);
   const progress = new Progress();
@@ -75,7 +79,7 @@ export async function evaluateRules(file: string, given: EvaluationFlags, observ
     const windows = windowsOf(corpus, context, flags.validation, most);
     const rules: readonly Rule[] = flags.rule !== undefined ? [flags.rule] : model.run.rules;
     const found = new Map<Rule, Evaluated>();
-    for (const rule of rules) found.set(rule, await evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe }, rule));
+    for (const rule of rules) found.set(rule, await evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe, show }, rule));
     return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };
   } finally {
     progress.clear();
@@ -129,10 +133,11 @@ interface Job {
   readonly context: number;
   readonly progress: Progress;
   readonly observe: Observe | null;
+  readonly show: typeof showDiagnostics;
 }
 
-async function evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe }: Job, rule: Rule): Promise<Evaluated> {
-  const { program, forTarget } = await compileFile(file, { ...flags, phase: PHASES[rule], enter: "objective" });
+async function evaluateRule({ file, flags, model, corpus, windows, rows, context, progress, observe, show }: Job, rule: Rule): Promise<Evaluated> {
+  const { program, forTarget } = await compileFile(file, { ...flags, phase: PHASES[rule], enter: "objective" }, { show });
   const extents = new Map(
     program.axes.flatMap((axis): [string, number][] => {
       if (axis.role === "batch") return [[axis.name, Math.min(rows, windows.length)]];

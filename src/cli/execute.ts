@@ -94,7 +94,7 @@ export async function onDevice<T>(
       max: Object.fromEntries(job.extents),
       live: job.live,
       seed: job.seed,
-      onProgress: (event) => showLoading(event, progress),
+      onProgress: (event) => showLoading(event, progress, { given: job.weights !== null }),
     });
     const times = { compile: job.forTarget ? compiled - opened : 0, device: opened - started, load: performance.now() - compiled };
     const result = await use({ session, program, device, times });

@@ -2,6 +2,7 @@
 import { capacityOf, generationExtents } from "../program/axes-of-generation.js";
 import { MOST_EXTENT, type Axis } from "../size/axes.js";
 import { extentsOf, wholeNumber } from "./arguments.js";
+import { BeyondBound } from "./beyond-bound.js";
 import { EXIT, UserError } from "./exit.js";
 import type { ProgramName } from "../program/names.js";
 import { UsageError } from "./usage.js";
@@ -48,7 +49,11 @@ export function chosenExtents(axes: readonly Axis[], flags: ExtentFlags, usual: 
           `${axis.name} has no bound: say how long it is`,
           ofRole("sequence").length === 1 && axis.role === "sequence" ? "--length 2048" : `--at ${axis.name}=2048`,
         );
-      if (axis.bound !== null && value > axis.bound) throw new UserError(`${axis.name} is ${value}: the model allows ${axis.bound}`);
+      if (axis.bound !== null && value > axis.bound) {
+        const option = own.find(([, text, axes]) => text !== undefined && axes[0] === axis)?.[0];
+        const asked = option === undefined ? `--at ${axis.name}=${value}` : `${option} ${value}`;
+        throw new BeyondBound({ option: asked, axis: axis.name, extent: value, bound: axis.bound, model: "the model" });
+      }
       return [axis.name, value];
     }),
   );

@@ -64,8 +64,12 @@ export type Finished = Compiled & {
   readonly model: Model;
 };
 
-/** Compiles a file, for any device where no target is given; prints its warnings. Throws SourceError where it does not compile. */
-export async function compileFile(file: string, flags: ModelFlags & PrecisionFlags, target?: Target): Promise<Finished> {
+/** Compiles a file, for any device where no target is given; prints its warnings, by `show`. Throws SourceError where it does not compile. */
+export async function compileFile(
+  file: string,
+  flags: ModelFlags & PrecisionFlags,
+  { target, show = showDiagnostics }: { readonly target?: Target; readonly show?: typeof showDiagnostics } = {},
+): Promise<Finished> {
   const source = await readModel(file);
   const precision = flags.precision ?? "f32";
   const weightPrecision = flags.weightsAs ?? "f32";
@@ -74,7 +78,7 @@ export async function compileFile(file: string, flags: ModelFlags & PrecisionFla
   const compiled = compile(source.text, options);
   const { program, graph, model } = compiled;
   if (!program || !graph || !model) throw new SourceError(compiled.diagnostics, compiled.sources);
-  showDiagnostics(compiled.diagnostics, compiled.sources);
+  show(compiled.diagnostics, compiled.sources);
   return {
     ...compiled,
     program,

@@ -1,5 +1,9 @@
 // Prompts as flags say them: a text, the text of a file or of standard input, or the message of a chat.
 import type { Prompt } from "../generate/prompts.js";
+import { InputError } from "../runtime/errors.js";
+import { tokensOf } from "../session/prompts.js";
+import type { SessionSource } from "../session/open-node.js";
+import { bytesTokenizer } from "../tokenizer/tokenizer.js";
 import { EXIT, UserError } from "./exit.js";
 import { pathIn, readText } from "./files.js";
 
@@ -21,4 +25,12 @@ export function promptsOf({ prompt = [], chat = false, system }: PromptFlags): r
   if (!chat) return texts;
   const before = system === undefined ? [] : [{ role: "system", content: system }];
   return texts.map((content) => [...before, { role: "user", content }]);
+}
+
+/** What a model cannot go on from is said before its weights are read and a device is opened. Throws TokenizerError, InputError for a prompt without tokens, and SessionError for a chat without a template. */
+export function expectTokens(prompts: readonly Prompt[], { tokenizer, chat }: SessionSource["texts"]): void {
+  for (const [i, prompt] of prompts.entries()) {
+    if (tokensOf(prompt, tokenizer ?? bytesTokenizer, chat).length > 0) continue;
+    throw new InputError("prompts", `${prompts.length === 1 ? "the prompt" : `prompt ${i}`} is empty`, "give --prompt a text to go on from");
+  }
 }

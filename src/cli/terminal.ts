@@ -41,11 +41,12 @@ export const columns = (): number => Math.max(40, Math.min(io().stdout.columns ?
 
 const QUIET_MS = 1000;
 
-/** Tells on standard error what is going on once it takes longer than a second: a line kept up to date in a terminal, elsewhere one for each stage. */
+/** Tells on standard error what is going on once it takes longer than a second: a line kept up to date in a terminal, elsewhere one for each stage, and none twice. */
 export class Progress {
   readonly #start = Date.now();
   #shown = "";
   #stage = "";
+  readonly #said = new Set<string>();
   #ended = false;
 
   /** `stage` is what is being done; `detail` how far it is; `begun` what is said of it where lines are not kept up to date. */
@@ -55,7 +56,10 @@ export class Progress {
       this.clear();
       this.#shown = escapeText(detail === "" ? stage : `${stage} ${detail}`);
       io().stderr.write(this.#shown);
-    } else if (stage !== this.#stage) say(`${begun} …`);
+    } else if (stage !== this.#stage && !this.#said.has(begun)) {
+      say(`${begun} …`);
+      this.#said.add(begun);
+    }
     this.#stage = stage;
   }
 

@@ -5,6 +5,7 @@ import type { Model } from "../check/model.js";
 import { openTrained, trainedTokenizer, type Trained } from "../session/trained-node.js";
 import { parseRatio } from "../train/schedule.js";
 import { pairs } from "./arguments.js";
+import { weightsOf } from "./beyond-bound.js";
 import { EXIT, UserError } from "./exit.js";
 import { percent } from "./units.js";
 import { say } from "./terminal.js";
@@ -49,8 +50,8 @@ export function checkpointOf(path: string): string {
   return trained.path;
 }
 
-/** Which checkpoint it is. */
-function tell(path: string, { chosen, manifest }: Trained): void {
+/** Says which checkpoint it is. */
+export function tell(path: string, { chosen, manifest }: Trained): void {
   const which = { best: ", the best so far", last: ", the last", newest: ", the newest" } as const;
   if (chosen !== null) say(`note: ${path}: the checkpoint of step ${manifest.step}${which[chosen]}`);
 }
@@ -79,8 +80,6 @@ function expectSameWeights(trained: Trained, given: readonly string[]): void {
     );
   }
 }
-
-const weightsOf = ({ weights }: Model): string => JSON.stringify(weights.map(({ path, shape }) => [path, shape]));
 
 /** The text of the run, and the part of it that was held out. */
 function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags> {

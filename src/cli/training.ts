@@ -5,15 +5,16 @@ import type { TrainerProgram } from "../train/trainer.js";
 import { pairs } from "./arguments.js";
 import { showDiagnostics } from "./diagnostics.js";
 import type { ModelFlags } from "./frontend.js";
+import { weightsStage } from "./loading.js";
 import type { ModelText } from "./model-file.js";
 import type { Progress } from "./terminal.js";
 import { plural } from "./units.js";
 
-/** Reads and checks a model's objective; prints its warnings. Throws SourceError where there is none. */
-export async function checkedModel(text: ModelText, flags: Pick<ModelFlags, "set" | "model">): Promise<TrainingModel> {
+/** Reads and checks a model's objective; prints its warnings, by `show`. Throws SourceError where there is none. */
+export async function checkedModel(text: ModelText, flags: Pick<ModelFlags, "set" | "model">, show = showDiagnostics): Promise<TrainingModel> {
   const { trainingModel } = await import("../train/model.js");
   const { model, diagnostics, sources } = trainingModel(text, choiceOf(flags));
-  showDiagnostics(diagnostics, sources);
+  show(diagnostics, sources);
   return model;
 }
 
@@ -33,8 +34,8 @@ const PROGRAMS: Readonly<Record<TrainerProgram, string>> = {
   causal: "validation by the causal rule",
 };
 
-/** A line for each thing that is done before the first step. */
-export function showPreparation(done: Preparation, progress: Progress): void {
+/** A line for each thing that is done before the first step. `given` says whether there are weights to load. */
+export function showPreparation(done: Preparation, progress: Progress, { given }: { readonly given: boolean }): void {
   switch (done.kind) {
     case "text":
       progress.report("reading the text", `${Math.floor((100 * done.done) / Math.max(1, done.total))}%`);
@@ -53,7 +54,7 @@ export function showPreparation(done: Preparation, progress: Progress): void {
       );
       break;
     case "weights":
-      progress.report("loading weights", `${done.done}/${done.total}`);
+      progress.report(weightsStage(given), `${done.done}/${done.total}`);
       break;
     default:
       done satisfies never;

@@ -28,7 +28,7 @@ describe("extents", () => {
   );
 
   it("are held against the bounds of the model", () => {
-    expect(() => chosenExtents(axes, { length: "1e3" }, 512)).toThrow("T is 1000: the model allows 256");
+    expect(() => chosenExtents(axes, { length: "1e3" }, 512)).toThrow("--length 1000: the model allows 256");
     expect(chosenExtents(axes, { batch: "4e9" }, 512)).toEqual(
       new Map([
         ["B", 4e9],

@@ -215,6 +215,10 @@ describe("what modc generate refuses", () => {
       [1, "has 96 tokens and no tokenizer", broken("n", (p) => rmSync(join(p, "tokenizer.json"))), the],
       [1, "refuses the messages", broken("j", template("{{ raise_exception('no') }}")), { ...the, chat: true }],
       [1, "the model has no chat template", file, { weights, ...the, chat: true }],
+      // Before weights are looked for.
+      [1, "the model has no chat template", MOBY[0], { weights: "none.safetensors", prompt: ["a"], chat: true }],
+      [1, "the prompt is empty", MOBY[0], { weights: "none.safetensors", prompt: [""] }],
+      [1, "prompt 1 is empty", MOBY[0], { weights: "none.safetensors", prompt: ["a", ""] }],
       [
         1,
         "holds no safetensors",

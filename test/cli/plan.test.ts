@@ -78,7 +78,7 @@ describe("plan", () => {
   });
 
   it.each<[readonly string[], number, string]>([
-    [["--length", "257"], 1, "T is 257: the model allows 256"],
+    [["--length", "257"], 1, "--length 257: the model allows 256\n  hint: --set context=257 allows as many"],
     [["--batch", "0"], 2, '--batch "0" is no whole number from 1 to 4294967295'],
     [["--at", "T=1e3"], 2, "--at T=1000: the length of a sequence is said by --length"],
     [["--length", "8", "--at", "T=8"], 2, "--at T=8: the length of a sequence is said by --length\n  hint: write --length 8"],

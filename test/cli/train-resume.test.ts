@@ -123,7 +123,14 @@ describe("modc train --resume", () => {
       [
         ["--lr", "1"],
         1,
-        "the run was begun with lr 0.001, not 1\n  hint: only steps, decay, recompute, memory, validateEvery, validationWindows, checkpointEvery, keep may change",
+        "--lr 1 contradicts the run, which was begun with --lr 0.001\n  hint: leave --lr out to go on as it was, or begin another run from the checkpoint's weights: " +
+          "--weights; only --steps, --decay, --recompute, --memory, --validate-every, --windows, --checkpoint-every, --keep may change",
+      ],
+      [
+        ["--length", "8", "--min-lr", "0", "--only", "embed", "--live", "share=50%"],
+        1,
+        "--length 8 and --min-lr 0 and --live share=50% and --only embed contradict the run, " +
+          "which was begun with --length 16 and with --min-lr 0.0001 and without --live and without --only\n  hint: leave --length and",
       ],
       [["--resume", "5"], 1, "has no checkpoint of step 5\n  hint: it has 3"],
     ] as const) {

@@ -74,6 +74,7 @@ describe("modc train", () => {
     const computed = String.raw`by top-k \(\S+ bits\/byte, \d+\.\d% computed\), \S+ by the causal rule, which decides \(\S+ bits\/byte, \d+\.\d% computed\)`;
     expect(whole.stderr).toMatch(new RegExp(String.raw`^step 8: validation loss .* ${computed}; not compared while it changes: capacity 0\.5$`, "m"));
     expect(whole.stderr).toMatch(new RegExp(String.raw`^step 16: validation loss .* ${computed}, the best so far$`, "m"));
+    expect(whole.stderr).toMatch(/\nthe best checkpoint is .*step-000000\d\d\ntry it with modc generate \S*whole --prompt "…"\n$/);
     expect(whole.stdout).toMatch(/whole: finished at step 24 of 24; validation at step 24: loss (\d\.\d+) /);
     const log = readFileSync(join(folder.path, "whole", "log.jsonl"), "utf8")
       .trimEnd()
@@ -178,14 +179,15 @@ describe("modc train", () => {
         1,
         "changed.mod has changed\n  hint: leave the model and --set out to take the run's own, or begin another run from its weights: --weights",
       ],
-      [again("changed", "--lr", "1"), 1, "the run was begun with lr 0.02, not 1"],
+      [again("changed", "--lr", "1"), 1, "--lr 1 contradicts the run, which was begun with --lr 0.02"],
       [["train", model, "--data", short, "-o", join(folder.path, "short")], 1, "the text has 9 tokens"],
       [["train", model, "--data", join(folder.path, "none"), "-o", join(folder.path, "none-run")], 1, "there is no such file, folder or installed package"],
       [begin("inf", "--lr", "1e30", "--clip", "0", "--warmup", "0"), 1, "a lower --lr, a longer --warmup or a smaller --clip may help"],
       [begin("x", "--length", "64"), 1, "--length 64: Small allows 32"],
       [begin("x1", "--live", "speed=1"), 1, "Small has no live parameter speed\n  hint: it has capacity"],
       [begin("x2", "--live", "capacity=2"), 1, "capacity is 2 at step 0: a ratio lies between 0 and 1"],
-      [begin("x3", "--only", "nothing.*"), 1, "no weight is called nothing.*\n  hint: the weights are embed.table"],
+      [begin("x3", "--only", "nothing.*"), 1, "no weight is called nothing.*\n  hint: its router is layers.1.router"],
+      [begin("x31", "--only", "routr"), 1, "no weight is called routr\n  hint: did you mean router?"],
       [begin("x4", "--warmup", "30"), 1, "the warm-up takes 30 steps: it must be from 0 to all of the 24"],
       [begin("x5", "--lr", "-1"), 2, '--lr "-1" is no positive number'],
       [begin("x6", "--device", "reference"), 2, "'reference' is invalid. Allowed choices are gpu, software, swiftshader."],

@@ -175,7 +175,7 @@ describe("what is wrong with a run's folder is said:", () => {
     expect(await run(["convert", ran, "-o", join(folder, "routed")])).toMatchObject({
       status: 1,
       stderr: expect.stringContaining(
-        "which is no folder with a config.json: what its layers are is known of those alone\n  hint: write MoD around the layers",
+        "which is no folder with a config.json: it is routed already\n  hint: dense checkpoints are converted: folders with a config.json",
       ),
     });
   });

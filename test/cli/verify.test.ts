@@ -70,7 +70,7 @@ describe("verify", () => {
 
   it.each([
     [["--device", "reference"], 2, "'reference' is invalid. Allowed choices are gpu, software, swiftshader."],
-    [["--length", "9999"], 1, "T is 9999: the model allows 256"],
+    [["--length", "9999"], 1, "--length 9999: the model allows 256"],
   ])("refuses %s", async (args, status, message) => {
     const ended = await modc([...SMALL, ...args]);
     expect(ended.stderr).toContain(message);

@@ -2,14 +2,16 @@
 import type { Routing } from "../../huggingface/decoder-source.js";
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { check } from "../../check/check.js";
 import { convertFolder } from "../../huggingface/convert-node.js";
 import { CONFIG_FILE, MODEL_FILE } from "../../huggingface/files-node.js";
-import { openTrained, type Trained } from "../../session/trained-node.js";
+import { openTrained } from "../../session/trained-node.js";
 import { parseRatio } from "../../train/schedule.js";
 import { seedOf, splitPair, wholeNumber } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { folderOf } from "../model-file.js";
+import { folderOf, modelText } from "../model-file.js";
 import { out, outJson } from "../terminal.js";
+import { tell } from "../trained.js";
 import { grouped } from "../units.js";
 
 export interface ConvertFlags {
@@ -22,9 +24,8 @@ export interface ConvertFlags {
 export async function convert(folder: string, { output, mod, seed, json }: ConvertFlags): Promise<ExitCode> {
   if (folderOf(folder) === null) throw new UserError(`${folder} is no folder`, "give a checkpoint's folder, with config.json", EXIT.usage);
   const routing = routingOf(mod);
-  const trained = openTrained(folder);
-  const dense = trained === null ? folder : denseFolder(folder, trained);
-  const done = await convertFolder(dense, output, { routing, seed: seedOf(seed), ...(trained === null ? {} : { weights: trained.path }) });
+  const { folder: dense, ...weights } = await denseOf(folder);
+  const done = await convertFolder(dense, output, { routing, seed: seedOf(seed), ...weights });
   if (json) outJson({ output, ...done, ...routing });
   else
     out(
@@ -34,14 +35,34 @@ export async function convert(folder: string, { output, mod, seed, json }: Conve
   return EXIT.fine;
 }
 
-/** The folder whose model a run trained: its config.json says what the layers are, the run has their weights. Throws UserError for a run of another model. */
-function denseFolder(path: string, { source }: Trained): string {
-  const folder = dirname(source.file);
-  if (basename(source.file) === MODEL_FILE && existsSync(join(folder, CONFIG_FILE))) return folder;
+/** The folder whose config.json says what the layers are, and the weights where a run has others. Throws UserError for any other model. */
+async function denseOf(path: string): Promise<{ readonly folder: string; readonly weights?: string }> {
+  const trained = openTrained(path);
+  const model = trained?.source.file ?? join(path, MODEL_FILE);
+  const folder = dirname(model);
+  const ofFolder = trained === null || basename(model) === MODEL_FILE;
+  if (ofFolder && existsSync(join(folder, CONFIG_FILE))) {
+    if (trained !== null) tell(path, trained);
+    return { folder, ...(trained === null ? {} : { weights: trained.path }) };
+  }
+  if (trained === null && !existsSync(model)) return { folder: path }; // no checkpoint: said where it is read
+  if (ofFolder && !existsSync(folder))
+    throw new UserError(`${path} trained ${folder}, whose ${CONFIG_FILE} says what its layers are, and which is gone`, "put it back there");
+  const what =
+    trained === null ? `${path} has its model in ${MODEL_FILE}, and no ${CONFIG_FILE}` : `${path} trained ${model}, which is no folder with a ${CONFIG_FILE}`;
+  if (await isRouted(path)) throw new UserError(`${what}: it is routed already`, `dense checkpoints are converted: folders with a ${CONFIG_FILE}`);
   throw new UserError(
-    `${path} trained ${source.file}, which is no folder with a config.json: what its layers are is known of those alone`,
+    `${what}: what its layers are is known of those alone`,
     `write MoD around the layers in the source, and begin from these weights: modc train … --weights ${path}`,
   );
+}
+
+/** Whether the model has routes; one that does not check has none. */
+async function isRouted(path: string): Promise<boolean> {
+  const trained = openTrained(path);
+  const { source, read } = await modelText(path);
+  const { model } = check(source, { phase: "infer", read, ...(trained && { set: trained.set, model: trained.manifest.model }) });
+  return (model?.routes.length ?? 0) > 0;
 }
 
 /** `every=2 capacity=12.5%`; what is not given is so. */

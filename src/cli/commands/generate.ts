@@ -1,7 +1,7 @@
 // `modc generate`: goes on from prompts, streams what is generated, and tells what it came to.
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
-import type { GeneratedText, Summary } from "../../generate/index.js";
+import type { GeneratedText, Prompt, Summary } from "../../generate/index.js";
 import { createSession, sessionTexts, type OpenSessionOptions, type SessionSource } from "../../session/open-node.js";
 import { tokensOf } from "../../session/prompts.js";
 import type { TextSession } from "../../session/session.js";
@@ -21,7 +21,7 @@ import { heated } from "../heated.js";
 import { renderHeatmap } from "../heatmap.js";
 import { showLoading } from "../loading.js";
 import { expectWeights, modelText, withFolder } from "../model-file.js";
-import { promptsOf, type PromptFlags } from "../prompts.js";
+import { expectTokens, promptsOf, type PromptFlags } from "../prompts.js";
 import { samplingOf, type SamplingFlags } from "../sampling.js";
 import { columns, Progress, say, sayPainted, useColor } from "../terminal.js";
 import { tuningsOn, type TuningsFlags } from "../tunings.js";
@@ -51,7 +51,7 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
     throw new UserError(`--heatmap ${flags.heatmap}: there is no folder ${dirname(flags.heatmap)}`, null);
   const progress = new Progress();
-  const session = await open(file, flags, progress, trial);
+  const session = await open(file, flags, prompts, progress, trial);
   const stop = new AbortController();
   let restore = (): void => {};
   const events: GeneratedText[][] = prompts.map(() => []);
@@ -85,11 +85,12 @@ export async function generate(file: string, flags: GenerateFlags, trial: Genera
   }
 }
 
-async function open(file: string, flags: GenerateFlags, progress: Progress, trial: GenerateTrial): Promise<TextSession> {
+async function open(file: string, flags: GenerateFlags, prompts: readonly Prompt[], progress: Progress, trial: GenerateTrial): Promise<TextSession> {
   const { weights } = withFolder<{ readonly weights?: string }>(file, flags);
   const { set, model, read } = compileOptions(file, flags);
   const { source } = await modelText(file);
   const texts = await sessionTexts(file, flags.tokenizer ?? null);
+  expectTokens(prompts, texts);
   const given: SessionSource = { source, read, texts, weights: weights ?? null };
   for (const option of texts.defaults.unheeded) say(`note: generation_config.json says ${option}, which modc does not heed`);
   const seed = seedOf(flags.seed);
@@ -109,7 +110,7 @@ async function open(file: string, flags: GenerateFlags, progress: Progress, tria
       onRecovered: ({ lost, device, tokens, milliseconds: ms }) =>
         say(`note: ${lost.message}; the text goes on from ${device.info.name}, where ${plural(tokens, "token")} were read again in ${milliseconds(ms)} ms`),
       onProgress: (event) => {
-        if (event.kind !== "grow") showLoading(event, progress);
+        if (event.kind !== "grow") showLoading(event, progress, { given: weights !== undefined });
       },
     });
     showDiagnostics(session.diagnostics, session.sources);

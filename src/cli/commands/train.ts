@@ -7,6 +7,7 @@ import { trainModel } from "../../train/run-node.js";
 import { LEARNING_RATES, parseRatio } from "../../train/schedule.js";
 import { floatFault, type TrainSettings } from "../../train/settings.js";
 import { bytesOf, positiveNumber, seedOf, splitPair, wholeNumber } from "../arguments.js";
+import { BeyondBound } from "../beyond-bound.js";
 import { dataIn } from "../data.js";
 import { wantedDevice } from "../device.js";
 import { onInterrupt } from "../ending.js";
@@ -14,6 +15,7 @@ import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { askedFor } from "../resumed.js";
 import { out, outJson, Progress, say } from "../terminal.js";
 import type { TrainFlags } from "../train-flags.js";
+import { nextLines } from "../train-next.js";
 import { TrainProgress, validationText } from "../train-progress.js";
 import { checkedModel, choiceOf, showPreparation } from "../training.js";
 import { tuningsOn, type TuningsFlags } from "../tunings.js";
@@ -29,6 +31,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
   const { checkAgainst, usualContext } = await import("../../train/model.js");
   const { openTrainer, startingValue } = await import("../../train/open-trainer.js");
   await expectFittingWeights(model.run, weights);
+  const from = { given: resume !== null || weights !== null };
   const progress = new Progress();
   const shown = new TrainProgress();
   const stop = new AbortController();
@@ -55,15 +58,21 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
       createTrainer: (settings, kept) => {
         // By the name of its option.
         if (model.bound !== null && settings.context > model.bound)
-          throw new UserError(`--length ${settings.context}: ${model.run.name} allows ${model.bound}`);
+          throw new BeyondBound({
+            option: `--length ${settings.context}`,
+            axis: null,
+            extent: settings.context,
+            bound: model.bound,
+            model: model.run.name,
+          });
         checkAgainst(settings, model);
-        const told = { onProgress: (done: Preparation) => showPreparation(done, progress), onNote: (note: string) => say(`note: ${note}`) };
+        const told = { onProgress: (done: Preparation) => showPreparation(done, progress, from), onNote: (note: string) => say(`note: ${note}`) };
         const opened = { text, choice: choiceOf(flags), device: wantedDevice(flags), tunings: chosenTunings(flags), weights, kept };
         return openTrainer({ ...opened, rules: model.run.rules, ...told }, settings);
       },
       initialValues: (weight, seed) => startingValue(weight, seed, weights, model.run),
       signal: stop.signal,
-      onProgress: (_stage, done, total) => showPreparation({ kind: "text", done, total }, progress),
+      onProgress: (_stage, done, total) => showPreparation({ kind: "text", done, total }, progress, from),
     });
     for await (const event of events) {
       progress.clear();
@@ -80,6 +89,7 @@ export async function train(file: string | undefined, asked: TrainFlags): Promis
   }
   const result = outcome.result(flags.output);
   report(result, flags.json ?? false);
+  if (!flags.json) for (const line of nextLines(result, text, { ...choiceOf(flags), tokenizer: flags.tokenizer ?? null })) say(line);
   return result.reason === "finished" ? EXIT.fine : EXIT.interrupted;
 }
 

@@ -2,7 +2,8 @@
 import type { Command, Option } from "commander";
 import { isFolder } from "../../tokenizer/folder-node.js";
 import type { WeightsError } from "../../runtime/errors.js";
-import type { ExitCode } from "../exit.js";
+import type { BeyondBound } from "../beyond-bound.js";
+import { UserError, type ExitCode } from "../exit.js";
 
 /** `act` is given the arguments and then the options, as commander has them, and is loaded only when the command is called. */
 export interface Declared {
@@ -32,7 +33,7 @@ export function add(program: Command, { words, does, options, choices, note, ope
     try {
       finish(await act(...(opened as never[]))); // commander has checked what stands there
     } catch (fault) {
-      throw await withExplanation(fault, opened);
+      throw await withExplanation(fault, command.name(), opened);
     }
   });
 }
@@ -53,10 +54,20 @@ async function asTrained(command: Command, path: string, others: readonly unknow
   return [model, ...others.slice(0, -1), flags];
 }
 
-/** Of weights that do not fit, the parameter that explains it. Told by its name, so that telling of other faults loads nothing. */
-async function withExplanation(fault: unknown, [path, ...others]: readonly unknown[]): Promise<unknown> {
+/**
+ * Of weights that do not fit, the parameter that explains it; of a length beyond the bound, the one that raises it. Weights are told by their fault's name, so that
+ * telling of other faults loads nothing.
+ */
+async function withExplanation(fault: unknown, command: string, [path, ...others]: readonly unknown[]): Promise<unknown> {
   const misfit = fault instanceof Error && fault.name === "WeightsError" && "tensors" in fault && fault.tensors !== null;
-  if (!misfit || typeof path !== "string" || path.endsWith(".json")) return fault;
+  const beyond = fault instanceof UserError && "asked" in fault;
+  if ((!misfit && !beyond) || typeof path !== "string" || path.endsWith(".json")) return fault;
+  if (beyond) {
+    const { raisingBound } = await import("../beyond-bound.js");
+    const ofObjective = command === "train" || command === "eval";
+    // As its field says; the options stand last.
+    return raisingBound(fault as BeyondBound, path, others.at(-1) as object, ofObjective ? { phase: "train", enter: "objective" } : {});
+  }
   const { explained } = await import("../misfit.js");
   return explained(fault as WeightsError, path, others.at(-1) as object); // as its name says; the options stand last
 }
