@@ -45,7 +45,7 @@ export function onInterrupt(stop: () => void): () => void {
 }
 
 /** Whatever came before it is heard when this resolves: a whole turn of the event loop. */
-const turn = async (): Promise<void> => {
+export const turn = async (): Promise<void> => {
   for (let i = 0; i < 2; i++) await new Promise((resolve) => void setImmediate(resolve));
 };
 

@@ -5,7 +5,8 @@ import { basename, join } from "node:path";
 import { check } from "../check/check.js";
 import { invariant } from "../base/invariant.js";
 import { asProgramWeight, type ProgramWeight } from "../program/program.js";
-import { initialWeights, matchWeights, readWeight, type Words } from "../runtime/index.js";
+import { initialWeightsInTurns } from "../runtime/init.js";
+import { matchWeights, readWeight, type Words } from "../runtime/index.js";
 import { leftover, openWeights, saveWeights } from "../runtime/node.js";
 import { decoderSource, type Routing } from "./decoder-source.js";
 import { CheckpointError } from "./errors.js";
@@ -85,6 +86,9 @@ export async function convertFolder(folder: string, output: string, { routing, s
   };
 }
 
+/** An interrupt is heard between two: what is temporary then is removed. */
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
 /** In the type the checkpoint has its weights in, where it is one; else F32. */
 async function writeWeights(from: string, to: string, weights: readonly ProgramWeight[], ignore: readonly string[], seed: number): Promise<void> {
   const source = await openWeights(from);
@@ -92,9 +96,9 @@ async function writeWeights(from: string, to: string, weights: readonly ProgramW
     const matched = matchWeights({ weights: weights.filter((w) => !isNew(w)), ignore }, source);
     const [dtype, ...others] = new Set([...source.tensors.values()].map((t) => t.dtype));
     const floats = others.length === 0 && (dtype === "F16" || dtype === "BF16") ? dtype : "F32";
-    const fromSeed = initialWeights(seed);
+    const fromSeed = initialWeightsInTurns(seed, turn);
     const values = (weight: ProgramWeight): Words | Promise<Words> => {
-      if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source);
+      if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, turn);
       const start = STARTS.find(([ending]) => weight.path.endsWith(ending));
       return start === undefined ? fromSeed(weight) : new Float32Array(weight.shape.reduce((n, d) => n * d, 1)).fill(start[1]);
     };

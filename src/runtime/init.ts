@@ -3,6 +3,7 @@ import type { ProgramWeight } from "../program/program.js";
 import type { DType } from "../base/dtype.js";
 import { exactNormals } from "../size/normal.js";
 import { philoxBlocks } from "../size/philox.js";
+import { atOnce, inTurns, type Pause } from "./turns.js";
 import type { Words } from "./weights/convert.js";
 import { roundToHalf } from "./weights/half.js";
 
@@ -14,7 +15,10 @@ const INIT_KEY = 0x696e6974;
  * a block: so a weight starts the same whatever others a model has. Only + − × ÷ √ are used, which round one way everywhere.
  * They are computed in 64 bits, a piece at a time, and rounded once.
  */
-export function initialValues({ path, dtype, shape, init }: ProgramWeight, seed: number): Words {
+export const initialValues = (weight: ProgramWeight, seed: number): Words => atOnce(inPieces(weight, seed));
+
+/** A piece takes some milliseconds. */
+function* inPieces({ path, dtype, shape, init }: ProgramWeight, seed: number): Generator<void, Words> {
   const out = allocate(
     dtype,
     shape.reduce((n, d) => n * d, 1),
@@ -26,11 +30,11 @@ export function initialValues({ path, dtype, shape, init }: ProgramWeight, seed:
     case "ones":
       return out.fill(1);
     case "normal":
-      return inPieces(out, normals(path, seed), { scale: init.std, shift: 0, half });
+      return yield* drawn(out, normals(path, seed), { scale: init.std, shift: 0, half });
     case "uniform":
-      return inPieces(out, uniforms(path, seed), { scale: init.high - init.low, shift: init.low, half });
+      return yield* drawn(out, uniforms(path, seed), { scale: init.high - init.low, shift: init.low, half });
     case "orthogonal":
-      return put(out, 0, orthogonal(shape, normals(path, seed)), { scale: init.gain, shift: 0, half });
+      return yield* copied(out, yield* orthogonal(shape, normals(path, seed)), { scale: init.gain, shift: 0, half });
     default:
       return init satisfies never;
   }
@@ -41,6 +45,12 @@ export const initialWeights =
   (seed = 0) =>
   (weight: ProgramWeight): Words =>
     initialValues(weight, seed);
+
+/** The same, with pauses in those that take long. */
+export const initialWeightsInTurns =
+  (seed: number, pause: Pause) =>
+  (weight: ProgramWeight): Promise<Words> =>
+    inTurns(inPieces(weight, seed), pause);
 
 function allocate(dtype: DType, elements: number): Words {
   switch (dtype) {
@@ -70,20 +80,28 @@ type Draw = (to: Float64Array, first: number) => void;
 const PIECE = 4096;
 
 /** Weights are large: only a piece of one is ever held in 64 bits. */
-function inPieces(out: Words, draw: Draw, rounding: Rounding): Words {
+function* drawn(out: Words, draw: Draw, rounding: Rounding): Generator<void, Words> {
   const piece = new Float64Array(Math.min(PIECE, out.length));
   for (let first = 0; first < out.length; first += PIECE) {
     const values = piece.subarray(0, out.length - first);
     draw(values, first);
     put(out, first, values, rounding);
+    yield;
   }
   return out;
 }
 
-function put(out: Words, first: number, values: Float64Array, { scale, shift, half }: Rounding): Words {
+function* copied(out: Words, values: Float64Array, rounding: Rounding): Generator<void, Words> {
+  for (let first = 0; first < out.length; first += PIECE) {
+    put(out, first, values.subarray(first, first + PIECE), rounding);
+    yield;
+  }
+  return out;
+}
+
+function put(out: Words, first: number, values: Float64Array, { scale, shift, half }: Rounding): void {
   if (half) for (let i = 0; i < values.length; i++) out[first + i] = roundToHalf(values[i]! * scale + shift);
   else for (let i = 0; i < values.length; i++) out[first + i] = values[i]! * scale + shift;
-  return out;
 }
 
 /** Standard normals, two from a block. */
@@ -125,20 +143,27 @@ function hash(text: string): readonly [number, number] {
  * Of [rows, columns] (further axes are columns): the shorter side's vectors are orthonormal. Gram and Schmidt's method on normal vectors, each projected
  * twice, which keeps them orthogonal to the last bits; as its R has a positive diagonal, all orthogonal matrices are equally likely (Mezzadri 2007).
  */
-function orthogonal(shape: readonly number[], draw: Draw): Float64Array {
+function* orthogonal(shape: readonly number[], draw: Draw): Generator<void, Float64Array> {
   const rows = shape[0] ?? 1;
   const columns = shape.slice(1).reduce((n, d) => n * d, 1);
   const wide = rows <= columns;
   const [vectors, length] = wide ? [rows, columns] : [columns, rows];
   const q = new Float64Array(vectors * length);
-  draw(q, 0);
+  for (let first = 0; first < q.length; first += PIECE) {
+    draw(q.subarray(first, first + PIECE), first);
+    yield;
+  }
   for (let v = 0; v < vectors; v++) {
     const row = q.subarray(v * length, (v + 1) * length);
-    for (let pass = 0; pass < 2; pass++) for (let u = 0; u < v; u++) project(row, q.subarray(u * length, (u + 1) * length));
+    for (let pass = 0; pass < 2; pass++)
+      for (let u = 0; u < v; u++) {
+        project(row, q.subarray(u * length, (u + 1) * length));
+        yield;
+      }
     const norm = Math.sqrt(dot(row, row));
     for (let i = 0; i < length; i++) row[i]! /= norm;
   }
-  return wide ? q : transposed(q, vectors, length);
+  return wide ? q : yield* transposed(q, vectors, length);
 }
 
 /** row − (row · unit) unit, in place. */
@@ -153,8 +178,11 @@ function dot(a: Float64Array, b: Float64Array): number {
   return sum;
 }
 
-function transposed(q: Float64Array, rows: number, columns: number): Float64Array {
+function* transposed(q: Float64Array, rows: number, columns: number): Generator<void, Float64Array> {
   const out = new Float64Array(q.length);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = q[r * columns + c]!;
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) out[c * rows + r] = q[r * columns + c]!;
+    yield;
+  }
   return out;
 }

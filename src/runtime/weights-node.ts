@@ -141,6 +141,9 @@ export interface SaveOptions {
   readonly floats?: "F32" | "F16" | "BF16";
 }
 
+/** Values that are converted at once. */
+const PIECE = 1 << 20;
+
 /** Writes all weights of a program to a safetensors file. The file appears whole, or not at all. */
 export async function saveWeights(
   path: string,
@@ -157,7 +160,11 @@ export async function saveWeights(
   const header = writeHeader(entries, new Map([["format", "pt"]]));
   await writeWhole(path, async (write) => {
     await write(header);
-    for (const { weight, dtype } of entries) await write(toBytes(await values(weight), dtype));
+    for (const { weight, dtype } of entries) {
+      const words = await values(weight);
+      // An interrupt is heard between two writes.
+      for (let first = 0; first < words.length; first += PIECE) await write(toBytes(words.subarray(first, first + PIECE), dtype));
+    }
   });
 }
 

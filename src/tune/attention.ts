@@ -3,6 +3,7 @@ import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type GraphInput } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
 import { evaluate } from "../reference/evaluate.js";
+import { atOnce, inTurns } from "../runtime/turns.js";
 import type { Axis } from "../size/axes.js";
 import { axisSize, rowsSize } from "../size/size.js";
 import { normals } from "./normals.js";
@@ -38,34 +39,59 @@ export function attentionShapes(graph: Graph): readonly AttentionShape[] {
 
 /** One sequence of T tokens that attends to itself. */
 export function attentionWorkload(shape: AttentionShape, tokens: readonly number[]): Workload {
-  const { heads, groups, width, valueWidth, causal, window } = shape;
-  const graph = attentionGraph(shape);
-  const given = (T: number) =>
-    new Map(
-      [[heads, width], [groups, width], [groups, valueWidth]].map(([h, w], i) => [`x${i}`, { shape: [1, h!, T, w!], data: normals(h! * T * w!, 3 + i) }]), // prettier-ignore
-    );
-  const expected = new Map<number, ArrayLike<number>>();
-  const expect = (T: number): ArrayLike<number> => {
-    let values = expected.get(T);
-    if (!values) expected.set(T, (values = evaluate(graph, { inputs: given(T), weights: new Map() }).outputs.get("y")!.data));
-    return values;
+  const { heads, width, valueWidth, causal, window } = shape;
+  const made = new Map<number, Data>();
+  const data = (T: number): Data => {
+    const known = made.get(T) ?? atOnce(attentionData(shape, T));
+    made.set(T, known);
+    return known;
   };
   const ahead = (T: number): number => (causal ? (T * (T + 1)) / 2 : T * T);
   return {
     name: `attention ${heads} × ${width}${causal ? ", causal" : ""}${window > 0 ? `, window ${window}` : ""}`,
-    graph,
+    graph: attentionGraph(shape),
     sizes: tokens,
     counts: "tokens",
     sameBits: false,
     flops: (T) => (window > 0 ? null : 2 * heads * (width + valueWidth) * ahead(T)),
     weights: () => new Float32Array(),
-    inputs: given,
+    inputs: (T) => data(T).inputs,
+    async prepare(pause) {
+      for (const T of tokens) made.set(T, made.get(T) ?? (await inTurns(attentionData(shape, T), pause)));
+    },
     faultOf(results, T) {
-      const [y, right] = [results["y"]!.data, expect(T)];
+      const [y, right] = [results["y"]!.data, data(T).expected];
       const at = y.findIndex((value, i) => !(Math.abs(value - right[i]!) <= ALLOWED));
       return at < 0 ? null : `gives ${y[at]} for ${right[at]} at ${at}, of ${T} tokens`;
     },
   };
+}
+
+interface Data {
+  readonly inputs: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+  /** [heads, T, width of values] */
+  readonly expected: Float64Array;
+}
+
+/** Normal values, the same on every machine, and what they give on the host: heads that share keys by themselves, which are pieces. */
+function* attentionData({ heads, groups, ...rest }: AttentionShape, T: number): Generator<void, Data> {
+  const sizes = [heads * rest.width, groups * rest.width, groups * rest.valueWidth].map((n) => n * T);
+  const all: Float32Array[] = [];
+  for (const [i, size] of sizes.entries()) all.push(yield* normals(size, 3 + i));
+  const inputsOf = (from: readonly Float32Array[], h: number, g: number): Data["inputs"] =>
+    new Map(
+      [[h, rest.width], [g, rest.width], [g, rest.valueWidth]].map(([n, w], i) => [`x${i}`, { shape: [1, n!, T, w!], data: from[i]! }]), // prettier-ignore
+    );
+  const shared = heads / groups;
+  const graph = attentionGraph({ heads: shared, groups: 1, ...rest });
+  const expected = new Float64Array(heads * T * rest.valueWidth);
+  for (let g = 0; g < groups; g++) {
+    const own = all.map((values) => values.subarray((g * values.length) / groups, ((g + 1) * values.length) / groups));
+    const { outputs } = evaluate(graph, { inputs: inputsOf(own, shared, 1), weights: new Map() });
+    expected.set(outputs.get("y")!.data, g * shared * T * rest.valueWidth);
+    yield;
+  }
+  return { inputs: inputsOf(all, heads, groups), expected };
 }
 
 /** Means of normal values, whose weights 32 bits give to about 1e-5: what is wrong is off by far more. */

@@ -54,8 +54,9 @@ export async function measure(device: Device, workload: Workload, contenders: re
   const until = start + FIRST_LOOK * (limits.deadline - start);
   const over = (deadline: number): boolean => limits.signal.aborted || performance.now() >= deadline;
   let tried = 0;
+  const ready = await prepared(workload, limits);
   for (const contender of contenders) {
-    if (over(until)) break;
+    if (!ready || over(until)) break;
     limits.report(`${tried + 1}/${contenders.length} ${contender.name}`);
     await looked.at(contender, () => over(limits.deadline));
     tried++;
@@ -65,6 +66,21 @@ export async function measure(device: Device, workload: Workload, contenders: re
     (round) => limits.report(`the best again, round ${round}/${ROUNDS}`),
   );
   return { workload, baseline, times: looked.times(), rounds, refused: looked.refused, tried, of: contenders.length };
+}
+
+/** Whether what is measured was made; false where that was interrupted. */
+async function prepared(workload: Workload, { signal, report }: Limits): Promise<boolean> {
+  try {
+    await workload.prepare(async () => {
+      report("what it must give");
+      await new Promise((resolve) => setTimeout(resolve));
+      signal.throwIfAborted();
+    });
+    return true;
+  } catch (fault) {
+    if (signal.aborted) return false;
+    throw fault;
+  }
 }
 
 const medianOrNull = (samples: readonly number[]): number | null => (samples.length === 0 ? null : median(samples));

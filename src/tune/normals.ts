@@ -4,9 +4,15 @@ import { normalOf, philox } from "../size/philox.js";
 /** Second word of the key of these random numbers: "tune" in ASCII. */
 const TUNE_KEY = 0x74756e65;
 
-/** As many as asked for of one of several streams. */
-export function normals(count: number, stream: number): Float32Array {
+const PIECE = 4096;
+
+/** As many as asked for of one of several streams, a piece at a time. */
+export function* normals(count: number, stream: number): Generator<void, Float32Array> {
   const values = new Float32Array(count);
-  for (let i = 0; i < count; i++) values[i] = normalOf(philox([i, 0, stream, 0], [0, TUNE_KEY]));
+  for (let first = 0; first < count; first += PIECE) {
+    const end = Math.min(first + PIECE, count);
+    for (let i = first; i < end; i++) values[i] = normalOf(philox([i, 0, stream, 0], [0, TUNE_KEY]));
+    yield;
+  }
   return values;
 }

@@ -2,6 +2,7 @@
 import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
+import { atOnce, inTurns } from "../runtime/turns.js";
 import type { Axis } from "../size/axes.js";
 import { axisSize, rowsSize } from "../size/size.js";
 import { normals } from "./normals.js";
@@ -43,7 +44,7 @@ export function productShapes(graph: Graph): readonly ProductShape[] {
 export function productWorkload(shape: ProductShape, rows: readonly number[]): Workload {
   const { depth, columns } = shape;
   let made: Data | null = null;
-  const data = (): Data => (made ??= productData(shape));
+  const data = (): Data => (made ??= atOnce(productData(shape)));
   return {
     name: `product ${depth} × ${columns}`,
     graph: productGraph(shape),
@@ -53,6 +54,7 @@ export function productWorkload(shape: ProductShape, rows: readonly number[]): W
     flops: (size) => 2 * size * depth * columns,
     weights: () => data().w,
     inputs: (size) => ({ x: inputRows(data(), depth, size) }),
+    prepare: async (pause) => void (made ??= await inTurns(productData(shape), pause)),
     faultOf: (results, size) => faultOf(data(), results["y"]!.data, columns, size),
   };
 }
@@ -94,9 +96,9 @@ interface Data {
 }
 
 /** Normal values, the same on every machine, and their product on the host. */
-function productData({ depth, columns, transposed }: ProductShape): Data {
-  const x = normals(DISTINCT * depth, 1);
-  const w = normals(depth * columns, 2);
+function* productData({ depth, columns, transposed }: ProductShape): Generator<void, Data> {
+  const x = yield* normals(DISTINCT * depth, 1);
+  const w = yield* normals(depth * columns, 2);
   const expected = new Float64Array(DISTINCT * columns);
   const size = new Float64Array(DISTINCT * columns);
   const [strideK, strideN] = transposed ? [1, depth] : [columns, 1];
@@ -110,6 +112,7 @@ function productData({ depth, columns, transposed }: ProductShape): Data {
       }
       expected[r * columns + n] = sum;
       size[r * columns + n] = magnitude;
+      yield;
     }
   // A sum of sums of 64 terms is off by at most so many roundings of the sum of magnitudes (Higham 2002, 4.2); twice that, as a device may round products too.
   const roundings = 2 * (64 + Math.ceil(depth / 64));

@@ -4,6 +4,7 @@ import type { Graph } from "../ir/graph.js";
 import type { Program, ProgramWeight } from "../program/program.js";
 import type { Target } from "../program/target.js";
 import type { Inputs, Results } from "../runtime/index.js";
+import type { Pause } from "../runtime/turns.js";
 import type { Words } from "../runtime/weights/convert.js";
 import { mapStep, type Plan, type PlanStep } from "../schedule/plan.js";
 import { schedule } from "../schedule/schedule.js";
@@ -23,6 +24,8 @@ export interface Workload {
   readonly flops: (size: number) => number | null;
   readonly weights: (weight: ProgramWeight) => Words;
   readonly inputs: (size: number) => Inputs;
+  /** Makes what it is given and must give, which takes the host long where it is large; else that is made at once when it is needed. */
+  readonly prepare: (pause: Pause) => Promise<void>;
   /** What is wrong with results of a size, by the names of the graph's outputs, as a clause; null where nothing is. */
   readonly faultOf: (results: Results, size: number) => string | null;
 }

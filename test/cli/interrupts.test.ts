@@ -95,6 +95,35 @@ describe.skipIf(process.platform === "win32").each(["software", "swiftshader"])(
   });
 });
 
+describe.skipIf(process.platform === "win32")("what the host computes for long", () => {
+  const model = folder.file(
+    "large.mod",
+    "model Large() { weight w: f32[16000, 8000] = orthogonal(1); forward(x: f32[B, T <= 512, 8000]) -> f32[B, T, 16000] { x @ transpose(w) } }\n",
+  );
+  it.each([
+    ["starting values", ["init", model, "-o", join(folder.path, "large.safetensors")], () => readdirSync(folder.path).some((name) => name.endsWith(".tmp"))],
+    ["what kernels must give", ["tune", model, "--device", "software", "-o", join(folder.path, "large.json")], (said: string) => said.includes("measuring")],
+  ] as const)("is interrupted within a second: %s", { timeout: patience(60_000) }, async (_, words, begun) => {
+    const child = spawn(process.execPath, [main, ...words], { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
+    let [said, since] = ["", Infinity];
+    child.stderr.setEncoding("utf8").on("data", (more: string) => (said += more));
+    const watch = setInterval(() => {
+      if (!begun(said)) return;
+      clearInterval(watch);
+      // In the midst of it.
+      setTimeout(() => {
+        since = performance.now();
+        child.kill("SIGINT");
+      }, 700);
+    }, 20);
+    const [status, signal] = await new Promise<readonly [number | null, string | null]>((resolve) => child.on("close", (...ended) => resolve(ended)));
+    const after = performance.now() - since;
+    expect([status, signal], said).toEqual(words[0] === "tune" ? [130, null] : [null, "SIGINT"]);
+    expect(after).toBeLessThan(patience(1000));
+    expect(readdirSync(folder.path).filter((name) => name.startsWith("large."))).toEqual(["large.mod"]);
+  });
+});
+
 /** By itself; by the signal, where there was nothing to keep; or with 130, once what there was is kept and told. */
 function endedWell({ kind, status, signal, stderr, after, early }: Ending): boolean {
   if (early || kind === "head") return status === 0;

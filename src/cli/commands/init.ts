@@ -1,8 +1,10 @@
 // `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint, stored otherwise.
 import { asProgramWeight, type ProgramWeight } from "../../program/program.js";
-import { initialWeights, matchWeights, readWeight, type Words } from "../../runtime/index.js";
+import { initialWeightsInTurns } from "../../runtime/init.js";
+import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
 import { openWeights, saveWeights } from "../../runtime/node.js";
 import { seedOf } from "../arguments.js";
+import { turn } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { checkFile, type ModelFlags } from "../frontend.js";
 import { out, outJson } from "../terminal.js";
@@ -29,7 +31,7 @@ export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
       keys: flags.paths ? "paths" : "mapped",
       ...(flags.floats === undefined ? {} : { floats: FLOATS[flags.floats] }),
     });
-  if (flags.weights === undefined) await save(initialWeights(seed));
+  if (flags.weights === undefined) await save(initialWeightsInTurns(seed, turn));
   else await fromCheckpoint(flags.weights, { weights, ignore: model.ignore }, save);
   const numbers = weights.reduce((sum, w) => sum + w.shape.reduce((n, d) => n * d, 1), 0);
   const origin = flags.weights === undefined ? { seed } : { from: flags.weights };
@@ -49,7 +51,7 @@ async function fromCheckpoint(
   const source = await openWeights(path);
   try {
     const matched = matchWeights(model, source);
-    await save((weight) => readWeight(weight, matched.get(weight)!, source));
+    await save((weight) => readWeight(weight, matched.get(weight)!, source, turn));
   } finally {
     await source.close();
   }

@@ -3,6 +3,7 @@ import { bug } from "../../base/invariant.js";
 import { quotedName } from "../../size/shown.js";
 import type { Program, ProgramWeight } from "../../program/program.js";
 import { WeightsError } from "../errors.js";
+import { atOnce, inTurns, type Pause } from "../turns.js";
 import { converts, fromBytes, type Words } from "./convert.js";
 import type { WeightSource } from "./source.js";
 
@@ -92,19 +93,39 @@ function attempt(program: Pick<Program, "weights" | "ignore">, tensors: Tensors,
   return { matched, faults };
 }
 
-/** Reads one weight, checking that its copies are equal byte for byte. */
-export async function readWeight(weight: ProgramWeight, keys: readonly string[], source: WeightSource): Promise<Words> {
+/** Reads one weight, checking that its copies are equal byte for byte. What a large one takes is done in pieces, with `pause` between them. */
+export async function readWeight(weight: ProgramWeight, keys: readonly string[], source: WeightSource, pause: Pause | null = null): Promise<Words> {
+  const through = <T>(pieces: Generator<void, T>): T | Promise<T> => (pause ? inTurns(pieces, pause) : atOnce(pieces));
   const [first, ...copies] = keys;
   if (first === undefined) bug(`weight ${weight.path} was not matched`);
   const bytes = await source.read(first);
   const { dtype } = source.tensors.get(first)!;
   for (const copy of copies) {
-    const equal = source.tensors.get(copy)!.dtype === dtype && sameBytes(bytes, await source.read(copy));
+    const equal = source.tensors.get(copy)!.dtype === dtype && (await through(sameBytes(bytes, await source.read(copy))));
     if (!equal) throw new WeightsError(`${source.name}: ${quote(first)} and ${quote(copy)} are one weight of the model, but differ`);
   }
-  const words = fromBytes(bytes, dtype, weight.dtype);
+  const words =
+    pause && bytes.length > PIECE_BYTES && isFloat(weight) ? await inTurns(floatsFrom(bytes, dtype, weight), pause) : fromBytes(bytes, dtype, weight.dtype);
   if (typeof words === "string") throw new WeightsError(`${source.name}: tensor ${quote(first)}: ${words}`);
   return words;
+}
+
+/** A multiple of what any value takes. */
+const PIECE_BYTES = 1 << 21;
+
+const isFloat = ({ dtype }: ProgramWeight): boolean => dtype === "f32" || dtype === "f16";
+
+function* floatsFrom(bytes: Uint8Array, from: string, { dtype, shape }: ProgramWeight): Generator<void, Words | string> {
+  if (from === "F32" && dtype === "f32") return fromBytes(bytes, from, dtype); // as they are
+  const out = new Float32Array(shape.reduce((n, d) => n * d, 1));
+  const size = bytes.length / out.length;
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    const words = fromBytes(bytes.subarray(at, at + PIECE_BYTES), from, dtype);
+    if (typeof words === "string") return words;
+    out.set(words, at / size);
+    yield;
+  }
+  return out;
 }
 
 /** A pattern of keys: `{x}` stands for one or more characters within a segment between dots. */
@@ -135,8 +156,12 @@ function matchSegment(pieces: readonly string[], segment: string): boolean {
 const quote = (text: string): string => quotedName(text);
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+function* sameBytes(a: Uint8Array, b: Uint8Array): Generator<void, boolean> {
   if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  for (let first = 0; first < a.length; first += PIECE_BYTES) {
+    const end = Math.min(first + PIECE_BYTES, a.length);
+    for (let i = first; i < end; i++) if (a[i] !== b[i]) return false;
+    yield;
+  }
   return true;
 }
