@@ -25,6 +25,11 @@ export function textMate(): string {
     scopeName: "source.modc",
     fileTypes: ["mod"],
     patterns: [
+      {
+        name: "comment.line.double-slash.modc",
+        match: String.raw`///?[ \t]*(@allow)\b(?:[ \t]+([A-Za-z0-9_-]+))?.*$`,
+        captures: { 1: { name: "keyword.other.directive.modc" }, 2: { name: "entity.name.tag.modc" } },
+      },
       { name: "comment.line.documentation.modc", match: "///(?!/).*$" },
       { name: "comment.line.double-slash.modc", match: "//.*$" },
       {

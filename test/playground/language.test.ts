@@ -18,6 +18,19 @@ const KEYWORDS = ["keyword", "definitionKeyword", "operatorKeyword", "atom"];
 const NAMES = ["variableName", "function", "className", "typeName"];
 
 describe("the editor's words", () => {
+  it("mark what a comment allows, and nothing else in one", () => {
+    const text = "x // @allow unread-weight: older checkpoints hold it\n// what @allow does\n/// @allow";
+    expect(stylesOf(text).map(({ from, to, style }) => [text.slice(from, to), style])).toEqual([
+      ["x", "variableName"],
+      ["//", "comment"],
+      ["@allow unread-weight", "annotation"],
+      [": older checkpoints hold it", "comment"],
+      ["// what @allow does", "comment"],
+      ["///", "comment"],
+      ["@allow", "annotation"],
+    ]);
+  });
+
   it.each(files)("are those of the lexer in %s", (file) => {
     const text = readFileSync(join(root, file), "utf8");
     const styles = stylesOf(text);

@@ -165,6 +165,18 @@ describe("the editors' grammar", () => {
     for (const p of patterns) for (const m of (p.match ?? "").matchAll(/\(\?<[=!]([^)]*)\)/g)) expect(m[1]).not.toMatch(/[*+?]/);
   });
 
+  it("marks what a comment allows", () => {
+    const line = "weight w: f32[4] // @allow unread-weight: older checkpoints hold it";
+    const scopes = scopesOf(line, patterns);
+    expect(["// ", "@allow", "unread-weight", "older"].map((word) => scopes[line.indexOf(word)])).toEqual([
+      "comment.line.double-slash.modc",
+      "keyword.other.directive.modc",
+      "entity.name.tag.modc",
+      "comment.line.double-slash.modc",
+    ]);
+    expect(scopesOf("// what @allow does", patterns)[8]).toBe("comment.line.double-slash.modc");
+  });
+
   for (const path of examples) {
     it(`colours ${path} as the lexer reads it`, () => {
       const text = read(path);

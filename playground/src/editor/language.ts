@@ -22,6 +22,10 @@ const parser: StreamParser<State> = {
     if (stream.sol()) state.before = "";
     if (stream.eatSpace()) return null;
     const { before } = state;
+    // `// @allow code: reason`: a comment whose directive is marked.
+    if (before === "//" && stream.match(/^@allow\b(?:[ \t]+[\w-]+)?/)) return mark(state, "//@", "annotation");
+    if (before === "//@") return (stream.skipToEnd(), "comment");
+    if (stream.match(/^\/\/\/?(?=[ \t]*@allow\b)/)) return mark(state, "//", "comment");
     if (stream.match("//")) {
       const doc = stream.match(/^\/(?!\/)/) !== null;
       stream.skipToEnd();
@@ -82,6 +86,7 @@ export const colours: Extension = syntaxHighlighting(
   HighlightStyle.define([
     { tag: [tags.keyword, tags.definitionKeyword, tags.operatorKeyword], color: "var(--code-keyword)" },
     { tag: [tags.comment], color: "var(--code-comment)" },
+    { tag: [tags.annotation], color: "var(--code-keyword)" },
     { tag: [tags.docComment], color: "var(--code-doc)" },
     { tag: [tags.string], color: "var(--code-string)" },
     { tag: [tags.number, tags.atom], color: "var(--code-number)" },
