@@ -1,8 +1,9 @@
 // What a kernel can compute by itself of what it reads: pointwise operators that nothing else reads, down to what lies in memory by then.
 import { isOp, type Node } from "../ir/graph.js";
 import { isFloat } from "../base/dtype.js";
-import type { Demand } from "./demand.js";
-import { isPointwise, isStructure } from "./demand.js";
+import { coordinatesOf, type Coordinate } from "./access.js";
+import { coordinatesIn, indexesColumns, stepInto, type Views } from "./addressing/views.js";
+import { isPointwise, isStructure, type Demand } from "./demand.js";
 
 /** A kernel's text grows with its operations, and compiling it more so. */
 export const MOST_OPERATIONS = 24;
@@ -16,6 +17,9 @@ export interface Absorbed {
 
 export interface AbsorbOptions {
   readonly demand: Demand;
+  readonly views: Pick<Views, "extents" | "strided">;
+  /** Whether no index may run along the columns of what is computed: the kernel finds rows first. */
+  readonly byRow?: boolean;
   /** The place in the order before which everything read must be computed. */
   readonly before: number;
   /** The place at which a node that is stored is computed. */
@@ -26,34 +30,48 @@ export interface AbsorbOptions {
   readonly allows: (node: Node) => boolean;
 }
 
-/** What computing `node` within a kernel for `reader` takes; null where something it needs is not there in time, or it is too much. */
+/** A node on the way down, with the coordinates by which it can be computed or read, if any. */
+interface Reached {
+  readonly n: Node;
+  readonly path: number;
+  readonly computed: readonly Coordinate[] | null;
+  readonly read: readonly Coordinate[] | null;
+}
+
+/** What computing `node` within a kernel for `reader` takes; null where something it needs is not there in time or cannot be addressed, or it is too much. */
 export function absorb(node: Node, reader: Node, options: AbsorbOptions): Absorbed | null {
-  const { demand } = options;
+  const { demand, views } = options;
   const operations = new Set<Node>();
   const reads = new Set<Node>();
   const paths = new Paths();
   // Through unlike structure an operator is computed once for each.
   let count = 0;
   const within = (n: Node): boolean => demand.isReadWithin(n, (r) => r === reader || operations.has(r));
-  const stack = [{ n: node, path: 0 }];
+  const root = isPointwise(reader) ? reader : node;
+  const rank = root.types[0]!.shape.length;
+  const stack: Reached[] = [{ n: node, path: 0, computed: coordinatesIn(node, root, coordinatesOf(rank), rank), read: null }];
   for (let top = stack.pop(); top; top = stack.pop()) {
-    const { n, path } = top;
-    if (isOp(n, "constant") || reads.has(n) || !paths.isNew(n, path)) continue;
+    const { n, path, computed, read } = top;
+    if (isOp(n, "constant") || !paths.isNew(n, path)) continue;
     if (isStructure(n) && !demand.isCopied(n)) {
-      stack.push({ n: n.inputs[0]!, path: paths.through(n, path) });
+      const next = computed && stepInto(n, computed, views.extents);
+      stack.push({ n: n.inputs[0]!, path: paths.through(n, path), computed: next, read: read ?? (views.strided.has(n) ? computed : null) });
       if (isOp(n, "take")) {
         if (options.readyAt(n.inputs[1]!) >= options.before) return null;
         reads.add(n.inputs[1]!);
       }
       continue;
     }
-    if (operations.has(n) || (isPointwise(n) && !options.isTaken(n) && within(n) && options.allows(n) && count < MOST_OPERATIONS)) {
+    const found = read ?? computed;
+    if (!found || (options.byRow && indexesColumns(found))) return null;
+    if (reads.has(n)) continue;
+    if (computed && (operations.has(n) || (isPointwise(n) && !options.isTaken(n) && within(n) && options.allows(n) && count < MOST_OPERATIONS))) {
       if (++count > MOST_OPERATIONS) return null;
       operations.add(n);
-      for (const input of n.inputs) stack.push({ n: input, path });
+      for (const input of n.inputs) stack.push({ n: input, path, computed: coordinatesIn(input, n, computed, rank), read: null });
       continue;
     }
-    if (options.readyAt(n) >= options.before) return null;
+    if (operations.has(n) || options.readyAt(n) >= options.before) return null;
     reads.add(n);
   }
   return { operations, reads };

@@ -14,12 +14,10 @@ import { indexIn, runSpec, typesOf, UNFUSED, type Unit, type UnitOptions } from 
 /** Results of the choice itself: its rows and their starts. */
 const OWN_RESULTS = 2;
 
-/** Null where something must be copied first. */
-export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, options: UnitOptions): Unit | null {
+export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, options: UnitOptions): Unit {
   const { extents, updates } = options;
   const [score, threshold, parent] = node.inputs as [Node, Node, Node]; // typing has made sure of three
   const scores = layouts.expression([score], score.types[0]!.shape, nodes);
-  if (!scores) return null;
   const known = new Set(valuesOf([scores]));
   // A constant is a word of the kernel's.
   const constant = isOp(threshold, "constant") ? threshold : null;

@@ -3,7 +3,7 @@ import { isOp, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
-import { readsViews, writesViews } from "./kernels/index.js";
+import { readsViews } from "./kernels/index.js";
 
 /** `memory`: row-major. `view`: at any strides. `element`: through whatever computes it. */
 export type Mode = "memory" | "view" | "element";
@@ -18,7 +18,7 @@ export interface Reader {
 
 const STRUCTURE: ReadonlySet<string> = new Set(["permute", "slice", "broadcast", "take", "reshape", "stop_gradient", "barrier"]);
 /** The same elements in the same order. */
-const SAME: ReadonlySet<string> = new Set(["reshape", "stop_gradient", "barrier"]);
+export const SAME: ReadonlySet<string> = new Set(["reshape", "stop_gradient", "barrier"]);
 /** Operators whose kernels compute the elements of an input, or read them through structure, and which input that is. */
 const READS_ELEMENTS: ReadonlyMap<OpName, number> = new Map<OpName, number>([
   ["sum", 0],
@@ -40,17 +40,19 @@ export const elementInput = (node: Node): number | null => READS_ELEMENTS.get(no
 export const isStructure = (node: Node): boolean => STRUCTURE.has(node.op);
 export const isPointwise = (node: Node): boolean => node.op !== "constant" && ops[node.op].lower.kind === "pointwise";
 
-/** A product in which one b serves all rows of a. */
+/** A product of a known number of columns in which one b serves all rows of a: its kernel computes a while it loads it. */
 export function isSingleProduct(node: Node): node is Node<"matmul"> {
   if (!isOp(node, "matmul")) return false;
   const [a, b] = node.inputs.map((n) => n.types[0]!.shape);
+  const columns = node.types[0]!.shape.at(-1)!;
+  if (typeof columns !== "number" || columns === 0) return false;
   return b!.slice(0, -2).every((s) => s === 1) && a!.length === node.types[0]!.shape.length;
 }
 
 /** Readers beyond so many are told by their modes alone: no kernel takes in more. */
 const MOST_READERS = 64;
 
-function modeOf(reader: Node, input: number): Mode {
+export function modeOf(reader: Node, input: number): Mode {
   if (isPointwise(reader)) return "element";
   if (input === elementInput(reader) || (input === 0 && isSingleProduct(reader))) return "element";
   if (readsViews.get(reader.op)?.includes(input)) return "view";
@@ -73,11 +75,11 @@ export class Demand {
   readonly #asked = new Map<Node, Asked>();
   readonly #direct = new Map<Node, Node[]>();
   readonly #copied = new Set<Node>();
-  readonly #blocked: ReadonlySet<Node>;
+  readonly #written: ReadonlySet<Node>;
 
-  /** `required`: what must lie row-major whoever reads it. `blocked`: structure that no reader can see through. */
-  constructor(order: readonly Node[], required: ReadonlySet<Node>, blocked: ReadonlySet<Node>) {
-    this.#blocked = blocked;
+  /** `required`: what must lie row-major whoever reads it. `copied`: structure that is read from memory of its own. `written`: permutations that are written in their order. */
+  constructor(order: readonly Node[], required: ReadonlySet<Node>, copied: ReadonlySet<Node>, written: ReadonlySet<Node>) {
+    this.#written = written;
     for (const node of order)
       for (const input of new Set(node.inputs)) {
         const readers = this.#direct.get(input);
@@ -85,7 +87,7 @@ export class Demand {
         else this.#direct.set(input, [node]);
       }
     for (const node of order.toReversed()) {
-      if (required.has(node) || blocked.has(node)) this.#add(node, { node: null, mode: "memory", repeats: false });
+      if (required.has(node) || copied.has(node)) this.#add(node, { node: null, mode: "memory", repeats: false });
       if (isStructure(node)) this.#through(node);
       else node.inputs.forEach((input, i) => this.#add(input, { node, mode: modeOf(node, i), repeats: repeated(node, input) }));
     }
@@ -123,18 +125,9 @@ export class Demand {
     return ((this.#asked.get(node)?.modes ?? 0) & BITS[mode]) !== 0;
   }
 
-  /** Whether a permutation is of what its operator can write in that order, and no other permutation is of the same. */
+  /** Whether the kernel of what a permutation permutes writes it in that order. */
   isWritten(node: Node): boolean {
-    const [from] = node.inputs;
-    if (!isOp(node, "permute") || this.#blocked.has(node)) return false;
-    const picked = isOp(from!, "pick");
-    const maker = picked ? from.inputs[0]! : from!;
-    const result = picked ? from.attrs.result : 0;
-    if (!writesViews.get(maker.op)?.includes(result)) return false;
-    return (
-      this.direct(from!).filter((n) => isOp(n, "permute")).length === 1 &&
-      (!picked || this.direct(maker).filter((n) => isOp(n, "pick") && n.attrs.result === result).length === 1)
-    );
+    return this.#written.has(node);
   }
   /** Those that work with it, whatever structure stands between; of very many the first. */
   readers(node: Node): readonly Reader[] {

@@ -1,4 +1,5 @@
 // Expressions: pointwise operators computed where their results are needed, over elements that lie in memory or that a kernel has just summed.
+import { invariant } from "../base/invariant.js";
 import { isOp, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
 import type { TensorType } from "../ir/types.js";
@@ -43,10 +44,7 @@ export interface Inlining {
   registerOf(node: Node): number | null;
 }
 
-/**
- * Gathers what results need. `add` returns false where an element cannot be found by sums of coordinates, and `blocked` then holds a node that must be stored; or
- * where it needs what another kernel could not compute for such a reason.
- */
+/** Gathers what results need. What can be addressed was decided before (`addressing/views.ts`), so every element is found. */
 export class ExpressionBuilder {
   readonly #with: Inlining;
   readonly #shape: readonly Size[];
@@ -56,7 +54,6 @@ export class ExpressionBuilder {
   readonly #operationPlaces = new Map<Node, { readonly at: readonly Coordinate[]; readonly place: number }[]>();
   readonly #results: number[] = [];
   readonly #ids = new Map<Value, number>();
-  blocked: Node | null = null;
 
   constructor(inlining: Inlining, shape: readonly Size[]) {
     this.#with = inlining;
@@ -64,25 +61,23 @@ export class ExpressionBuilder {
   }
 
   /** One more result: the elements of a node of this shape, or of one that broadcasts to it. */
-  add(node: Node): boolean {
+  add(node: Node): void {
     const at = broadcastCoordinates(coordinatesOf(this.#shape.length), node.types[0]!.shape, this.#shape, this.#shape.length);
-    const place = this.#place(node, at);
-    if (place !== null) this.#results.push(place);
-    return place !== null;
+    this.#results.push(this.#place(node, at));
   }
 
   made(): Expression {
     return { shape: this.#shape, leaves: this.#leaves, operations: this.#operations, results: this.#results };
   }
 
-  #place(reached: Node, from: readonly Coordinate[]): number | null {
+  #place(reached: Node, from: readonly Coordinate[]): number {
     const { extents } = this.#with;
     const rank = this.#shape.length;
-    let [node, at] = [reached, from];
+    let [node, at] = [constantBehind(reached) ?? reached, from];
     // Past structure that has no memory, down to what it moves.
     while (isStructure(node) && this.#with.registerOf(node) === null && !this.#with.layoutOf(node)) {
       const moved = inputCoordinates(extents, node, at, rank, (index) => this.#with.layoutOf(index)?.value ?? null);
-      if (!moved) return this.#block(node);
+      invariant(moved, `elements of ${node.op} are addressed that cannot be`);
       [node, at] = [node.inputs[0]!, moved];
     }
     const { dtype, shape } = node.types[0]!;
@@ -92,28 +87,18 @@ export class ExpressionBuilder {
     const layout = this.#with.layoutOf(node);
     if (layout) {
       const access = accessOf(extents, layout, at, rank);
-      if (!access) return this.#block(node);
+      invariant(access, `two indices lead to one element of ${node.op}`);
       return this.#leaf({ kind: "memory", value: layout.value, dtype, access, parts: layout.parts }, this.#key(layout, access, dtype));
     }
-    // A kernel that waits for a copy should have made it: all are made again, this one too.
-    if (!isPointwise(node)) return null;
+    invariant(isPointwise(node), `${node.op} is read by a kernel and in no memory`);
     const known = this.#operationPlaces.get(node)?.find((made) => made.at === at || sameCoordinates(made.at, at));
     if (known) return known.place;
-    const operands: number[] = [];
-    for (const input of node.inputs) {
-      const place = this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank));
-      if (place === null) return null;
-      operands.push(place);
-    }
+    const operands = node.inputs.map((input) => this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank)));
     const place = this.#operations.push({ node, inputs: inputTypes(node.op, node.inputs), operands }) - 1;
     const places = this.#operationPlaces.get(node);
     if (places) places.push({ at, place });
     else this.#operationPlaces.set(node, [{ at, place }]);
     return place;
-  }
-  #block(node: Node): null {
-    this.blocked ??= node;
-    return null;
   }
   #key({ value, parts }: Layout, access: Access, dtype: DType): string {
     return `${this.#idOf(value)} ${dtype} ${parts} ${accessKey(
@@ -132,6 +117,13 @@ export class ExpressionBuilder {
     if (place === undefined) this.#leafPlaces.set(key, (place = -this.#leaves.push(leaf)));
     return place;
   }
+}
+
+/** The constant that structure views, all of whose elements are alike. */
+function constantBehind(node: Node): Node | null {
+  let at = node;
+  while (isStructure(at)) at = at.inputs[0]!;
+  return isOp(at, "constant") ? at : null;
 }
 
 /** Values that it reads, each once, in the order of the first. */

@@ -27,6 +27,12 @@ export const rowMajor = (extents: Extents, value: Value, shape: readonly Size[])
   parts: 1,
 });
 
+/** Columns from `start` on of rows that are `across` columns wide in memory. */
+export function columnsOf(extents: Extents, value: Value, shape: readonly Size[], across: number, start: number): Layout {
+  const lead = rowMajor(extents, value, shape.slice(0, -1));
+  return { ...lead, strides: [...lead.strides.map((s) => extents.times(s, across)), 1], offset: start };
+}
+
 export function isRowMajor(extents: Extents, { strides, offset, parts }: Layout, shape: readonly Size[]): boolean {
   const own = stridesOf(extents, shape);
   return offset === 0 && parts === 1 && shape.every((s, d) => s === 1 || equalSizes(strides[d]!, own[d]!));

@@ -9,8 +9,6 @@ import { isRowMajor, rowMajor, viewed, type Layout, type Value } from "./layout.
 import type { Partition } from "./partition.js";
 
 export class Layouts {
-  /** Structure that has to be copied, as it turned out: nothing was made of what reads it. */
-  readonly blocked = new Set<Node>();
   readonly #extents: Extents;
   readonly #partition: Partition;
   readonly #fill: (constant: Node) => void;
@@ -32,9 +30,8 @@ export class Layouts {
       this.#filled.add(node);
     }
     const layout = this.of(node);
-    if (layout && isRowMajor(this.#extents, layout, node.types[0]!.shape)) return layout.value;
-    this.blocked.add(node);
-    return this.result(node, 0);
+    invariant(layout && isRowMajor(this.#extents, layout, node.types[0]!.shape), `${node.op} is read row-major and does not lie so`);
+    return layout.value;
   }
   result(node: Node, index: number): Value {
     let results = this.#values.get(node);
@@ -80,17 +77,16 @@ export class Layouts {
     this.#layouts.set(node, layout);
   }
 
-  /** What `nodes` are over `shape`, computed within one kernel from what lies in memory; null where something must be copied first. */
-  expression(nodes: readonly Node[], shape: readonly Size[], own: ReadonlySet<Node>, registers?: ReadonlyMap<Node, number>): Expression | null {
+  /** What `nodes` are over `shape`, computed within one kernel from what lies in memory. */
+  expression(nodes: readonly Node[], shape: readonly Size[], own: ReadonlySet<Node>, registers?: ReadonlyMap<Node, number>): Expression {
     const inlining: Inlining = {
       extents: this.#extents,
       layoutOf: (n) => (own.has(n) ? null : this.of(n)),
       registerOf: (n) => registers?.get(n) ?? null,
     };
     const builder = new ExpressionBuilder(inlining, shape);
-    if (nodes.every((n) => builder.add(n))) return builder.made();
-    if (builder.blocked) this.blocked.add(builder.blocked);
-    return null;
+    for (const node of nodes) builder.add(node);
+    return builder.made();
   }
   /** Sizes of layers that are made alike are said alike. */
   same(expression: Expression): Expression {

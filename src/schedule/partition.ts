@@ -2,6 +2,8 @@
 import { isOp, type Node } from "../ir/graph.js";
 import type { Limits } from "../program/target.js";
 import { MOST_OPERATIONS } from "./absorb.js";
+import { coordinatesOf, type Coordinate } from "./access.js";
+import { coordinatesIn, descend, type Views } from "./addressing/views.js";
 import type { ProductAbilities } from "./abilities.js";
 import { choiceOf, type Choice } from "./choices.js";
 import { Demand, elementInput, isPointwise, isSingleProduct, isStructure } from "./demand.js";
@@ -27,6 +29,8 @@ export interface Partition {
   readonly taken: ReadonlySet<Node>;
   /** Of products whose kernels sum over rows: so many columns at a time. */
   readonly sumsOver: ReadonlyMap<Node, number>;
+  /** Sums that kernels of products make, with how many parts they leave each in. */
+  readonly fusedSums: ReadonlyMap<Node, number>;
 }
 
 export interface PartitionOptions {
@@ -35,11 +39,19 @@ export interface PartitionOptions {
   /** What must lie row-major for the caller. */
   readonly required: ReadonlySet<Node>;
   readonly scores: ScoreTunings;
-  /** Structure that turned out to be opaque: what it reads is made row-major. */
-  readonly blocked: ReadonlySet<Node>;
+  readonly views: Views;
+  /** Structure that has memory of its own whoever reads it. */
+  readonly copied: ReadonlySet<Node>;
+  /** Sums over rows that are needed whole: no product leaves them in parts. */
+  readonly whole: ReadonlySet<Node>;
   /** Whether it is there before the first step. */
   readonly isGiven: (node: Node) => boolean;
   readonly abilities: (product: Node<"matmul">) => ProductAbilities;
+}
+
+/** Sums that products leave in parts, and that a kernel of its own sets in others, which it reads whole. */
+export function sumsReadWhole(order: readonly Node[], { taken, fusedSums }: Partition): ReadonlySet<Node> {
+  return new Set(order.flatMap((n) => (isOp(n, "set") && !taken.has(n) && fusedSums.has(n.inputs[0]!) ? [n.inputs[0]!] : [])));
 }
 
 export function partition(order: readonly Node[], options: PartitionOptions): Partition {
@@ -82,7 +94,7 @@ class Partitioning {
   constructor(order: readonly Node[], options: PartitionOptions) {
     this.#order = order;
     this.#with = options;
-    this.#demand = new Demand(order, options.required, options.blocked);
+    this.#demand = new Demand(order, options.required, options.copied, options.views.written);
     order.forEach((node, i) => this.#positions.set(node, i));
     this.#rowGroups = new RowGroups(options.limits.storageBuffersPerStage, options.extents, this.#position);
   }
@@ -97,7 +109,7 @@ class Partitioning {
     this.#decide();
     const rowGroups = new Map(this.#rowGroups.all.map((group) => [group.sums[0]!, group]));
     const [demand, regions, choices, stored, taken, sumsOver] = [this.#demand, this.#regions, this.#choices, this.#stored, this.#taken, this.#sumsOver];
-    return { demand, regions, rowGroups, choices, stored, taken, sumsOver };
+    return { demand, regions, rowGroups, choices, stored, taken, sumsOver, fusedSums: this.#parts };
   }
 
   readonly #position = (node: Node): number => this.#positions.get(node) ?? -1;
@@ -122,6 +134,8 @@ class Partitioning {
       sumsOver,
       partsOf: (sum) => this.#parts.get(sum) ?? null,
       scores: this.#with.scores,
+      views: this.#with.views,
+      whole: this.#with.whole,
       position: this.#position,
       readyAt: this.#readyAt,
       isTaken: this.#isTaken,
@@ -132,7 +146,7 @@ class Partitioning {
     this.#take(region.nodes, [...region.reads, ...(region.prologue?.reads ?? [])], product);
   }
   #sum(node: Node<"sum">): void {
-    const options = { demand: this.#demand, readyAt: this.#readyAt, isTaken: this.#isTaken };
+    const options = { demand: this.#demand, views: this.#with.views, readyAt: this.#readyAt, isTaken: this.#isTaken };
     const group = this.#rowGroups.add(node, options);
     if (!group) return;
     this.#take(group.nodes, group.reads, group.sums[0]!);
@@ -145,6 +159,7 @@ class Partitioning {
     const { extents, limits } = this.#with;
     const choice = choiceOf(node, {
       demand: this.#demand,
+      views: this.#with.views,
       before: this.#position(node),
       readyAt: this.#readyAt,
       isTaken: this.#isTaken,
@@ -167,6 +182,8 @@ class Partitioning {
   #decide(): void {
     const { limits, required, extents } = this.#with;
     const sizes = new Map<Node, Inner>();
+    /** Computed by their only readers. */
+    const inlined = new Set<Node>();
     const fits = (node: Node, { reads, counted }: Inner): boolean =>
       reads.size + counted.size + node.types.length + (scratchBound.get(node.op) ?? 0) <= limits.storageBuffersPerStage;
     for (const node of this.#order) {
@@ -195,17 +212,34 @@ class Partitioning {
           counted: new Set([...own.counted, ...inner.counted]),
         };
         if (joint.operations >= MOST_OPERATIONS || !fits(node, joint)) continue;
+        inlined.add(base);
+        if (!this.#isAddressable(node, inlined)) {
+          inlined.delete(base);
+          continue;
+        }
         own = joint;
         sizes.delete(base);
       }
       if (!computes) continue;
       const reader = this.#demand.soleReader(node);
-      const inlined = reader && !reader.repeats && !required.has(node) && !this.#read.has(node) && !this.#taken.has(reader.node);
-      if (inlined) sizes.set(node, own);
+      const mayInline = reader && !reader.repeats && !required.has(node) && !this.#read.has(node) && !this.#taken.has(reader.node);
+      if (mayInline) sizes.set(node, own);
       else this.#stored.add(node);
     }
     // Nobody took these in.
     for (const node of sizes.keys()) this.#stored.add(node);
+  }
+  /** Whether the kernel of a node finds all elements that it reads, if it computes what is inlined by itself. */
+  #isAddressable(node: Node, inlined: ReadonlySet<Node>): boolean {
+    const { views } = this.#with;
+    const rank = (isPointwise(node) ? node : node.inputs[elementInput(node)!]!).types[0]!.shape.length;
+    const finds = (input: Node, at: readonly Coordinate[]): boolean => {
+      const { base, computed, read } = descend(input, at, views, (n) => this.#demand.isCopied(n));
+      if (!inlined.has(base)) return read !== null || base.op === "constant";
+      return computed !== null && base.inputs.every((n) => finds(n, coordinatesIn(n, base, computed, rank)));
+    };
+    const at = coordinatesOf(rank);
+    return isPointwise(node) ? node.inputs.every((n) => finds(n, coordinatesIn(n, node, at, rank))) : finds(node.inputs[elementInput(node)!]!, at);
   }
   /** What structure reads, and the rows that it takes on the way. */
   #behind(node: Node): Behind {

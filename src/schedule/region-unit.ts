@@ -9,7 +9,7 @@ import { declareRows, splitsByRow, type Inputs } from "./expression-text.js";
 import { declareFinish, type FrameText, type Output } from "./finish-text.js";
 import { rowSums } from "./kernels/rows.js";
 import { input, result, work, type KernelBuilder, type Operand, type Stored, type Work } from "./kernels/spec.js";
-import { rowMajor, type Layout, type Value } from "./layout.js";
+import { columnsOf, rowMajor, type Layout, type Value } from "./layout.js";
 import type { Layouts } from "./layouts.js";
 import type { Step } from "./plan.js";
 import type { FrameWork, Region } from "./region.js";
@@ -49,10 +49,8 @@ class Results {
   }
   /** Columns of it. */
   place(node: Node, start: number): void {
-    const { extents } = this.options;
-    const shape = node.types[0]!.shape;
-    const lead = rowMajor(extents, this.layouts.result(this.region.product, 0), shape.slice(0, -1));
-    this.lies.push([node, { ...lead, strides: [...lead.strides.map((s) => extents.times(s, this.columns)), 1], offset: start }]);
+    const value = this.layouts.result(this.region.product, 0);
+    this.lies.push([node, columnsOf(this.options.extents, value, node.types[0]!.shape, this.columns, start)]);
   }
   rotated(node: Node): void {
     this.lies.push([node, { value: this.layouts.result(this.region.product, 0), ...this.region.rotated.get(node)! }]);
@@ -66,15 +64,15 @@ class Results {
   }
 }
 
-/** A product with what it loads and finishes; null where something must be copied first. */
-export function regionUnit(region: Region, layouts: Layouts, options: UnitOptions): Unit | null {
+/** A product with what it loads and finishes. */
+export function regionUnit(region: Region, layouts: Layouts, options: UnitOptions): Unit {
   const { extents, madeWhenPacked, partition } = options;
   const { product, frames, nodes, pairs } = region;
   const [a, b] = product.inputs;
   const shape = product.types[0]!.shape;
   const columns = shape.at(-1) as number; // regions have a known number of columns
   const loaded = layouts.expression([a!], a!.types[0]!.shape, nodes);
-  if (loaded && !splitsByRow(loaded)) layouts.blocked.add(a!);
+  invariant(splitsByRow(loaded), "no index runs along the columns of what a product loads");
   const results = new Results(region, columns, layouts, options);
   // The first results take over the memory of what is added to or replaced: rows, then sums over them.
   const scatters = frames.flatMap(({ scatter }) => (scatter ? [scatter.node] : []));
@@ -87,12 +85,9 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
     const { frame, stores, sums, registers } = part;
     const wanted = [...stores.map((s) => s.node), ...(part.scatter ? [part.scatter.of] : []), ...sums.map((s) => s.node.inputs[0]!)];
     const expression = layouts.expression(wanted, [...shape.slice(0, -1), frame.stop - frame.start], nodes, registers);
-    if (!expression) return null;
     invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
     worked.push({ part, expression });
   }
-  // Nor is it known where sums lie of which the kernel is not made yet.
-  if (!loaded || sets.some((set) => !layouts.of(set.inputs[0]!))) return null;
   const weight = madeWhenPacked.has(b!) ? layouts.result(b!, 0) : layouts.valueOf(b!);
   const known = new Set([...valuesOf([loaded]), weight, ...valuesOf(worked.map((w) => w.expression))]);
   const valueFor = (node: Node): Value => {
@@ -227,8 +222,8 @@ function isPlainStore(frames: readonly FrameText[], columns: number): boolean {
   return others.length === 0 && output?.kind === "store" && output.offset === 0 && output.stride === columns && only.frame.stop - only.frame.start === columns;
 }
 
-/** Sums over the same rows, in one pass; null where something must be copied first. */
-export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, options: UnitOptions): Unit | null {
+/** Sums over the same rows, in one pass. */
+export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, options: UnitOptions): Unit {
   const { extents, tunings } = options;
   const shape = sums[0]!.inputs[0]!.types[0]!.shape;
   const expression = layouts.expression(
@@ -236,7 +231,6 @@ export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, option
     shape,
     nodes,
   );
-  if (!expression) return null;
   invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
   const reads = valuesOf([expression]);
   const inputOf = indexIn(reads);

@@ -1,6 +1,7 @@
 // What a region is: the parts of a product's kernel beside its sums.
 import type { Node } from "../ir/graph.js";
 import type { Absorbed } from "./absorb.js";
+import type { Views } from "./addressing/views.js";
 import type { Demand } from "./demand.js";
 import type { Extents } from "./extents.js";
 import type { Layout } from "./layout.js";
@@ -52,6 +53,9 @@ export interface Region {
 export interface RegionOptions {
   readonly demand: Demand;
   readonly extents: Extents;
+  readonly views: Views;
+  /** Sums over rows that are needed whole. */
+  readonly whole: ReadonlySet<Node>;
   readonly required: ReadonlySet<Node>;
   readonly mostBuffers: number;
   /** Whether b is packed, so that columns may stand in another order. */

@@ -3,8 +3,9 @@ import { isOp, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { Size } from "../size/size.js";
 import { absorb, isCheap, MOST_OPERATIONS, type Absorbed } from "./absorb.js";
+import { canLieAt } from "./addressing/views.js";
 import { isPointwise, isStructure } from "./demand.js";
-import type { Layout } from "./layout.js";
+import { columnsOf, type Layout } from "./layout.js";
 import { setBehind } from "./placing.js";
 import { buffersOf, type Frame, type FrameWork, type Region, type RegionOptions, type Rotation } from "./region.js";
 import { rotatedLayout } from "./rotation.js";
@@ -36,9 +37,7 @@ export class RegionBuilder {
   #prologue: Absorbed | null = null;
 
   constructor(product: Node<"matmul">, columns: number, options: RegionOptions) {
-    this.#product = product;
-    this.#with = options;
-    this.#columns = columns;
+    [this.#product, this.#with, this.#columns] = [product, options, columns];
     this.#lead = product.types[0]!.shape.slice(0, -1);
     this.#before = options.position(product);
   }
@@ -82,9 +81,9 @@ export class RegionBuilder {
   }
 
   #absorbA(): Absorbed | null {
-    const { demand, readyAt, isTaken } = this.#with;
+    const { demand, views, readyAt, isTaken } = this.#with;
     const [a] = this.#product.inputs;
-    const found = absorb(a!, this.#product, { demand, before: this.#before, readyAt, isTaken, allows: isCheap });
+    const found = absorb(a!, this.#product, { demand, views, byRow: true, before: this.#before, readyAt, isTaken, allows: isCheap });
     // Half of what may be bound is left to b and what follows.
     return found && found.reads.size <= this.#with.mostBuffers / 2 ? found : null;
   }
@@ -127,9 +126,9 @@ export class RegionBuilder {
   }
   /** What a joining node reads from outside, if that is there in time. */
   #take(input: Node, reader: Node): boolean {
-    const { demand, readyAt, isTaken } = this.#with;
+    const { demand, views, readyAt, isTaken } = this.#with;
     const taken = (n: Node): boolean => isTaken(n) || this.#frameOf.has(n);
-    const found = absorb(input, reader, { demand, before: this.#before, readyAt, isTaken: taken, allows: () => true });
+    const found = absorb(input, reader, { demand, views, before: this.#before, readyAt, isTaken: taken, allows: () => true });
     if (!found || [...found.reads].some((n) => this.#frameOf.has(n))) return false;
     // Other invocations write there.
     if ([...this.#placed.values()].some((set) => found.reads.has(this.#baseOf(set.inputs[0]!)))) return false;
@@ -220,6 +219,7 @@ export class RegionBuilder {
     return true;
   }
   #mayLieInParts(sums: Node): boolean {
+    if (this.#with.whole.has(sums)) return false;
     return this.#with.demand.isReadWithin(sums, (r) => r.op !== "top" || this.#rides(r));
   }
   /** Whether a choice may add up the panels of its scores. */
@@ -249,11 +249,11 @@ export class RegionBuilder {
     if (!isOp(at, "rope") || at.inputs[0] !== from || demand.direct(from).length !== 1 || required.has(at)) return false;
     const [, positions, table] = at.inputs;
     const width = at.types[0]!.shape.at(-1)!;
-    if (typeof width !== "number" || !demand.mayLieAnyhow(at) || readyAt(positions!) >= this.#before || readyAt(table!) >= this.#before) return false;
+    if (typeof width !== "number" || readyAt(positions!) >= this.#before || readyAt(table!) >= this.#before) return false;
     const [rows, ...others] = this.#lead;
     if (rows === undefined || others.length > 0 || !this.#isApart(frame)) return false;
     const layout = rotatedLayout(chain, { product: this.#product, rows, across: this.#columns, start: frame.start, stop: frame.stop }, width, extents);
-    if (!layout || !this.#pairsUp(width / 2, frame.start)) return false;
+    if (!layout || !canLieAt(at, layout, demand, extents) || !this.#pairsUp(width / 2, frame.start)) return false;
     this.#rotations.set(at, { node: at, width, of: member, layout });
     // The same columns, were they alone in memory.
     const alone = rotatedLayout(
@@ -349,6 +349,7 @@ export class RegionBuilder {
   }
 
   #made(): Region {
+    const { demand, extents } = this.#with;
     const frames: FrameWork[] = [];
     const rotated = new Map([...this.#rotations].map(([node, r]) => [node, r.layout]));
     const members = [...this.#frameOf.keys()];
@@ -356,13 +357,13 @@ export class RegionBuilder {
       const own = members.filter((n) => this.#frameOf.get(n) === frame);
       const rotation = [...this.#rotations.values()].find((r) => own.includes(r.of)) ?? null;
       const stored = own.filter((n) => this.#isStored(n));
-      const whole = frame.start === 0 && frame.stop === this.#columns;
+      const [product, whole] = [{ node: this.#product, result: 0 }, frame.start === 0 && frame.stop === this.#columns];
       const shares =
         !whole &&
         frame.second === null &&
         stored.length === 1 &&
         this.#isApart(frame) &&
-        this.#with.demand.mayLieAnyhow(stored[0]!) &&
+        canLieAt(stored[0]!, columnsOf(extents, product, stored[0]!.types[0]!.shape, this.#columns, frame.start), demand, extents) &&
         !this.#with.required.has(stored[0]!);
       const set = own.find((n) => this.#placed.has(n));
       const placed = set ? { node: this.#placed.get(set)!, of: set } : null;

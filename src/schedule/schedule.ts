@@ -5,6 +5,7 @@ import { printSize } from "../size/size.js";
 import { packedLength, type PanelLayout, type ValueForm } from "../program/program.js";
 import { PORTABLE, TargetError, type Precision, type Target, type WeightPrecision } from "../program/target.js";
 import { abilitiesOf } from "./abilities.js";
+import { viewsOf } from "./addressing/views.js";
 import { contractionsAsProducts } from "./contractions.js";
 import { Extents } from "./extents.js";
 import { halfNodes, halvesOf, packedWeights, type HalvesOptions } from "./halves.js";
@@ -15,7 +16,7 @@ import type { Value } from "./layout.js";
 import { keptRows } from "./kept-rows.js";
 import { assignSlots, storage, touched, type Storage } from "./memory.js";
 import { orderOf } from "./order.js";
-import { partition } from "./partition.js";
+import { partition, sumsReadWhole } from "./partition.js";
 import { mapStep, type Plan, type PlanOutput, type PlanStep, type Step } from "./plan.js";
 import { routedStatistics } from "./routed-statistics.js";
 import { madeWhenPacked, productWeights, shapeOf, type Packable } from "./side-by-side.js";
@@ -99,32 +100,27 @@ class Scheduling {
     return { order: this.#order, units, layouts, required, madeWhenPacked, isGiven: (node) => this.#sources.of(node) !== null };
   }
 
-  /** Structure that no kernel can see through is copied: which that is shows only when kernels are made, so they are made again. */
   #makeUnits(): UnitMaker {
-    const blocked = new Set(keptRows(this.#order));
-    for (;;) {
-      const made = this.#tryUnits(blocked);
-      const found = [...made.layouts.blocked].filter((n) => !blocked.has(n));
-      if (made.layouts.blocked.size === 0) return made;
-      invariant(found.length > 0, "what is copied is still in the way");
-      for (const n of found) blocked.add(n);
-    }
-  }
-  #tryUnits(blocked: ReadonlySet<Node>): UnitMaker {
     const extents = this.#extents;
     const isGiven = (node: Node): boolean => this.#sources.of(node) !== null;
+    const kept = keptRows(this.#order);
+    const views = viewsOf(this.#order, this.#required, kept, extents);
+    const options = {
+      extents,
+      limits: this.#target.limits,
+      required: this.#required,
+      views,
+      copied: new Set([...kept, ...views.opaque]),
+      scores: this.#tunings.scores,
+      isGiven,
+      abilities: (p: Node<"matmul">) => abilitiesOf(p, this.#tunings.products, extents),
+    };
+    const first = partition(this.#order, { ...options, whole: new Set() });
+    const whole = sumsReadWhole(this.#order, first);
     const made = new UnitMaker({
       extents,
       tunings: this.#tunings,
-      partition: partition(this.#order, {
-        extents,
-        limits: this.#target.limits,
-        required: this.#required,
-        blocked,
-        scores: this.#tunings.scores,
-        isGiven,
-        abilities: (p) => abilitiesOf(p, this.#tunings.products, extents),
-      }),
+      partition: whole.size === 0 ? first : partition(this.#order, { ...options, whole }),
       isGiven,
       madeWhenPacked: this.#madeWhenPacked,
       updates: new Map(this.#graph.states.map((s) => [s.next, s.name])),

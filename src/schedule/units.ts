@@ -41,8 +41,8 @@ export class UnitMaker {
     if (node.op === "constant" || isGiven(node) || isStructure(node) || isPointwise(node) || isOp(node, "pick") || madeWhenPacked.has(node)) return;
     this.#push(this.#kernelUnit(node));
   }
-  #push(unit: Unit | null): void {
-    if (unit) this.units.push(unit);
+  #push(unit: Unit): void {
+    this.units.push(unit);
   }
 
   #writes(node: Node): Unit["writes"] {
@@ -50,11 +50,10 @@ export class UnitMaker {
     return node.types.map((type, i) => ({ value: this.layouts.result(node, i), bytes: extents.bytes(extents.equal.type(type)) }));
   }
 
-  #expressionUnit(node: Node): Unit | null {
+  #expressionUnit(node: Node, own: ReadonlySet<Node> = new Set([node])): Unit {
     const { extents, tunings } = this.#with;
     const type = node.types[0]!;
-    const expression = this.layouts.expression([node], type.shape, new Set([node]));
-    if (!expression) return null;
+    const expression = this.layouts.expression([node], type.shape, own);
     const reads = valuesOf([expression]);
     const inputOf = indexIn(reads);
     const { operations } = expression;
@@ -85,12 +84,11 @@ export class UnitMaker {
     return { nodes, reads, writes: this.#writes(node), halves, packs: [], takesOver, key, make };
   }
   /** A node by the kernels of its operator; what the first kernel reads may be computed in it. */
-  #kernelUnit(node: Node): Unit | null {
+  #kernelUnit(node: Node): Unit {
     const { extents } = this.#with;
     const element = elementInput(node);
     const computed = element === null ? null : node.inputs[element]!;
     const expression = computed && this.layouts.expression([computed], computed.types[0]!.shape, new Set());
-    if (computed && !expression) return null;
     const plain = !expression || isPlain(expression, extents);
     const views: (View | null)[] = [];
     const reads: Value[] = expression && !plain ? [...valuesOf([expression])] : [];
@@ -168,7 +166,14 @@ export class UnitMaker {
     if (madeWhenPacked.has(from)) return { value: this.layouts.result(from, 0), view: null };
     const layout = readsViews.get(node.op)?.includes(index) ? this.layouts.of(from) : null;
     if (layout && layout.parts === 1 && !isRowMajor(extents, layout, from.types[0]!.shape)) return { value: layout.value, view: layout };
-    return { value: this.layouts.valueOf(from), view: null };
+    return { value: (this.layouts.of(from)?.parts ?? 1) > 1 ? this.#total(from) : this.layouts.valueOf(from), view: null };
+  }
+  /** Memory for sums that lie in parts, added up. */
+  #total(sums: Node): Value {
+    const value = { node: sums, result: 0 };
+    const { bytes } = this.#writes(sums)[0]!;
+    this.#push({ ...this.#expressionUnit(sums, new Set()), writes: [{ value, bytes }] });
+    return value;
   }
   #sameView({ strides, offset }: View): View {
     const { equal } = this.#with.extents;
@@ -190,7 +195,7 @@ export class UnitMaker {
   #resultView(node: Node, result: Value): View | null {
     const { partition, extents } = this.#with;
     const reader = partition.demand.direct(node).find((n): n is Node<"permute"> => isOp(n, "permute"));
-    if (!reader || !partition.demand.isWritten(reader) || !partition.demand.mayLieAnyhow(node)) return null;
+    if (!reader || !partition.demand.isWritten(reader)) return null;
     const permuted = rowMajor(extents, result, reader.types[0]!.shape);
     const strides: Size[] = [];
     reader.attrs.order.forEach((d, n) => (strides[d] = permuted.strides[n]!));

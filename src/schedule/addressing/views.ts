@@ -1,0 +1,176 @@
+// Addressability: which structure can be read in place and which has to be copied, decided by shapes and strides alone, before fusion.
+import { isOp, type Node } from "../../ir/graph.js";
+import type { Size } from "../../size/size.js";
+import { broadcastCoordinates, coordinatesOf, inputCoordinates, type Coordinate } from "../access.js";
+import { isSingleProduct, isStructure, modeOf, SAME, type Demand } from "../demand.js";
+import type { Extents } from "../extents.js";
+import { writesViews } from "../kernels/index.js";
+import { isRowMajor, rowMajor, viewed, type Layout } from "../layout.js";
+
+/** What is known of structure before any kernel is chosen. */
+export interface Views {
+  readonly extents: Extents;
+  /** Structure of which an element cannot be found by sums of coordinates: it is copied, and then read row-major. */
+  readonly opaque: ReadonlySet<Node>;
+  /** Permutations that the kernel of what they permute writes in their order. */
+  readonly written: ReadonlySet<Node>;
+  /** Structure that lies at strides of the memory that it views, whatever structure below it is copied. */
+  readonly strided: ReadonlySet<Node>;
+}
+
+/** Where a chain of structure leads. */
+export interface Descent {
+  /** What the chain views: no structure, or structure that is copied. */
+  readonly base: Node;
+  /** Coordinates in the base, by which its elements can be computed; null where they are no sums of coordinates. */
+  readonly computed: readonly Coordinate[] | null;
+  /** Coordinates where the chain first lies at strides of memory, or else in the base; null where memory cannot be addressed. */
+  readonly read: readonly Coordinate[] | null;
+}
+
+/** The views of a graph, in linear time. `required`: what the caller reads row-major; `kept`: structure that is copied in any case. */
+export function viewsOf(order: readonly Node[], required: ReadonlySet<Node>, kept: ReadonlySet<Node>, extents: Extents): Views {
+  const { memory, view } = neededBy(order, new Set([...required, ...kept]));
+  const { written, permuted } = writtenPermutes(order, memory, extents);
+  /** What is copied whatever is found here. */
+  const isCopied = (n: Node): boolean => memory.has(n) || (isOp(n, "take") && view.has(n));
+  const opaque = new Set<Node>();
+  const strided = new Set<Node>();
+  const views = { extents, opaque, written, strided };
+  /** Layouts of structure: in the memory that it views, and in that of each copy which may be made on the way. */
+  const layouts = new Map<Node, readonly Layout[]>();
+  const refuse = (node: Node): void => {
+    opaque.add(node);
+    strided.add(node);
+    layouts.set(node, [alone(node, extents)]);
+  };
+  for (const node of order) {
+    const from = node.inputs[0]!;
+    if (isSingleProduct(node) && isStructure(from) && indexesColumns(descend(from, identity(from), views).read!)) refuse(from);
+    if (!isStructure(node)) continue;
+    const copied = !SAME.has(node.op) && !written.has(node) && isCopied(node);
+    if (written.has(node) || copied) layouts.set(node, [alone(node, extents)]);
+    else {
+      const below = layouts.get(from) ?? [permuted.get(from) ?? alone(from, extents)];
+      const own = below.flatMap((layout) => viewed(extents, node, layout) ?? []);
+      const complete = own.length > 0 && own.length === below.length;
+      layouts.set(node, complete && !SAME.has(node.op) ? [...own, alone(node, extents)] : complete ? own : []);
+    }
+    if (layouts.get(node)!.length > 0) strided.add(node);
+    const end = blindSpot(node, copied, views);
+    if (end) refuse(end);
+  }
+  return views;
+}
+
+/** Row-major, in memory of its own. */
+const alone = (node: Node, extents: Extents): Layout => rowMajor(extents, { node, result: 0 }, node.types[0]!.shape);
+
+/** Each dimension of a node its own coordinate. */
+const identity = (node: Node): readonly Coordinate[] => coordinatesOf(node.types[0]!.shape.length);
+
+/** Coordinates in an input of a node that computes one element for each of its own; or in what a kernel reads element by element, where those are its own. */
+export function coordinatesIn(input: Node, reader: Node, at: readonly Coordinate[], rank: number): readonly Coordinate[] {
+  return broadcastCoordinates(at, input.types[0]!.shape, reader.types[0]!.shape, rank);
+}
+
+/** Coordinates in the first input of structure; null where they are no sums of those in its result. */
+export const stepInto = (node: Node, at: readonly Coordinate[], extents: Extents): readonly Coordinate[] | null =>
+  inputCoordinates(extents, node, at, at[0]?.affine.strides.length ?? 0, (index) => ({ node: index, result: 0 }));
+
+/** Follows structure down from elements at these coordinates. */
+export function descend(
+  node: Node,
+  from: readonly Coordinate[],
+  views: Pick<Views, "extents" | "strided">,
+  isCopied: (node: Node) => boolean = () => false,
+): Descent {
+  let [base, computed, read]: [Node, readonly Coordinate[] | null, readonly Coordinate[] | null] = [node, from, null];
+  while (isStructure(base) && !isCopied(base)) {
+    if (views.strided.has(base)) read ??= computed;
+    computed = computed && stepInto(base, computed, views.extents);
+    base = base.inputs[0]!;
+  }
+  return { base, computed, read: read ?? computed };
+}
+
+/** The structure at which a chain cannot be followed further, from a node down to memory, which for a copy is not its own; null where it can. */
+function blindSpot(node: Node, copied: boolean, { extents, strided }: Views): Node | null {
+  let at = identity(node);
+  const lies = (n: Node): boolean => !isStructure(n) || (strided.has(n) && !(copied && n === node));
+  for (let n = node; !lies(n); n = n.inputs[0]!) {
+    const next = stepInto(n, at, extents);
+    if (!next) return n;
+    at = next;
+  }
+  return null;
+}
+
+/** Whether an index runs along the last dimension of what is computed. */
+export const indexesColumns = (at: readonly Coordinate[]): boolean => at.some((c) => c.index && c.affine.strides.at(-1) !== 0);
+
+/** Whether all that reads a value can read it where it lies so: nobody needs it row-major, and no view of it needs other strides. */
+export function canLieAt(node: Node, layout: Omit<Layout, "value">, demand: Demand, extents: Extents): boolean {
+  return demand.mayLieAnyhow(node) && viewsAllow(node, { ...layout, value: { node, result: 0 } }, extents, demand);
+}
+
+function viewsAllow(node: Node, layout: Layout, extents: Extents, demand: Pick<Demand, "direct" | "isCopied" | "mayLieAnyhow">): boolean {
+  return demand.direct(node).every((reader) => {
+    if (!isStructure(reader) || reader.inputs[0] !== node || reader.op === "take") return true;
+    const own = viewed(extents, reader, layout);
+    if (demand.isCopied(reader)) return true; // any strides can be copied
+    if (!own || !(demand.mayLieAnyhow(reader) || isRowMajor(extents, own, reader.types[0]!.shape))) return false;
+    return viewsAllow(reader, own, extents, demand);
+  });
+}
+
+/** Permutations that are written in their order, and where what they permute then lies. */
+function writtenPermutes(
+  order: readonly Node[],
+  memory: ReadonlySet<Node>,
+  extents: Extents,
+): { readonly written: ReadonlySet<Node>; readonly permuted: ReadonlyMap<Node, Layout> } {
+  const written = new Set<Node>();
+  const permuted = new Map<Node, Layout>();
+  const candidates = order.filter((n): n is Node<"permute"> => isOp(n, "permute") && makesViews(n.inputs[0]!));
+  if (candidates.length === 0) return { written, permuted };
+  const readers = new Map<Node, Node[]>();
+  for (const node of order)
+    for (const input of new Set(node.inputs)) {
+      const known = readers.get(input);
+      if (known) known.push(node);
+      else readers.set(input, [node]);
+    }
+  const demand = { direct: (n: Node) => readers.get(n) ?? [], isCopied: () => false, mayLieAnyhow: () => true };
+  for (const node of candidates) {
+    const from = node.inputs[0]!;
+    const others = isOp(from, "pick") ? demand.direct(from.inputs[0]!).filter((n) => isOp(n, "pick") && n.attrs.result === from.attrs.result) : [from];
+    if (others.length > 1 || demand.direct(from).filter((n) => isOp(n, "permute")).length > 1 || memory.has(from)) continue;
+    const strides: Size[] = [];
+    const own = alone(node, extents).strides;
+    node.attrs.order.forEach((d, n) => (strides[d] = own[n]!));
+    const layout = { value: { node: from, result: 0 }, strides, offset: 0, parts: 1 };
+    if (!viewsAllow(from, layout, extents, demand)) continue;
+    written.add(node);
+    permuted.set(from, layout);
+  }
+  return { written, permuted };
+}
+
+/** Whether a value is a result that its operator's kernel can write at strides. */
+const makesViews = (node: Node): boolean =>
+  isOp(node, "pick") ? (writesViews.get(node.inputs[0]!.op)?.includes(node.attrs.result) ?? false) : (writesViews.get(node.op)?.includes(0) ?? false);
+
+/** What somebody needs row-major, and what at strides of memory, seen through structure that is not copied for that. */
+function neededBy(order: readonly Node[], required: ReadonlySet<Node>): { readonly memory: ReadonlySet<Node>; readonly view: ReadonlySet<Node> } {
+  const [memory, view] = [new Set<Node>(required), new Set<Node>()];
+  for (const node of order.toReversed()) {
+    const copied = !SAME.has(node.op) && (memory.has(node) || (isOp(node, "take") && view.has(node)));
+    node.inputs.forEach((input, i) => {
+      const seen = isStructure(node) && i === 0;
+      if (seen ? SAME.has(node.op) && memory.has(node) : isStructure(node) || modeOf(node, i) === "memory") memory.add(input);
+      if (seen ? !copied && view.has(node) : !isStructure(node) && modeOf(node, i) === "view") view.add(input);
+    });
+  }
+  return { memory, view };
+}
