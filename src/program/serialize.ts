@@ -1,4 +1,4 @@
-// Programs as text: JSON, printed so that a person can read it, and read back as if an enemy had written it.
+// Programs as text: JSON, printed so that a person can read it, and read back as untrusted input.
 import { DTYPES, isFloat, type DType } from "../base/dtype.js";
 import {
   PROGRAM_FORMAT,
