@@ -64,7 +64,7 @@ export function generationModel(source: string, options: CompileGenerationOption
   const optimized = (name: ProgramName): Graph => optimize(recipes[name].graph(material), { verify: options.verify ?? false });
   const graphs: GenerationGraphs = { ...made, prompt: optimized("prompt"), step: optimized("step") };
   const forTarget = (target: Target, tunings?: Tunings): Generation => {
-    const program = (graph: Graph): Program => programFor({ graph, model, sources }, target, tunings, options.precision, options.weightPrecision);
+    const program = (graph: Graph): Program => programFor({ graph, model, sources }, target, tunings, options.precision);
     return generationOf(made, model.routes, program(graphs.prompt), program(graphs.step));
   };
   return { forTarget, graphs, model, diagnostics, sources };

@@ -8,7 +8,7 @@ import type { SourceFile } from "./diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";
 import { optimize } from "./passes/index.js";
 import type { Program } from "./program/program.js";
-import { portable, type Precision, type Target, type WeightPrecision } from "./program/target.js";
+import { portable, storageTypes, type Precision, type Target } from "./program/target.js";
 import type { ProgramName } from "./program/names.js";
 import { materialOf, recipes, type Recipe } from "./recipes.js";
 import { schedule } from "./schedule/schedule.js";
@@ -40,12 +40,10 @@ export interface CompileOptions {
   /** With an objective: the gradient of its loss for every weight, as results named `grad.<path>`. */
   readonly gradients?: boolean;
   /**
-   * How floats lie in memory. f16: weights, and what kernels hand to kernels, take two bytes, while sums, norms, softmax, choices and all arithmetic stay f32; inputs and
-   * results are f32 too. Without a target such a program runs on any device with `shader-f16`; throws TargetError for a target that has none. Default f32.
+   * The types of weights and activations in memory, f32 by default; inputs and results are f32 whatever it says. Weights are rounded to their type where a checkpoint has more. Without a
+   * target, a program with activations in f16 runs on any device with `shader-f16`; throws TargetError for a target that has none.
    */
   readonly precision?: Precision;
-  /** In how many bytes the weights of products and of tables lie in memory: f16 and bf16 take two, on any device. They are rounded to it where a checkpoint has more. Default f32. */
-  readonly weightPrecision?: WeightPrecision;
   /** Run the IR verifier after every pass. */
   readonly verify?: boolean;
 }
@@ -70,7 +68,7 @@ export function compile(source: string, options: CompileOptions = {}): Compiled 
   const checked = check({ file: options.file ?? "model.mod", text: source }, checkOptions(options));
   if (!checked.model) return { program: null, graph: null, model: null, diagnostics: checked.diagnostics, sources: checked.sources };
   const graph = optimize(recipeOf(options, checked.model).graph(materialOf(checked.model)), { verify: options.verify ?? false });
-  const program = programFor({ graph, model: checked.model, sources: checked.sources }, target, tunings?.tunings, options.precision, options.weightPrecision);
+  const program = programFor({ graph, model: checked.model, sources: checked.sources }, target, tunings?.tunings, options.precision);
   return { program, graph, model: checked.model, diagnostics: checked.diagnostics, sources: checked.sources };
 }
 
@@ -79,10 +77,10 @@ export function programFor(
   { graph, model, sources }: { readonly graph: Graph; readonly model: Model; readonly sources: readonly SourceFile[] },
   target?: Target,
   tunings?: Tunings,
-  precision: Precision = "f32",
-  weightPrecision: WeightPrecision = "f32",
+  precision: Precision = {},
 ): Program {
-  return emit(schedule(graph, target ?? portable(precision), tunings, precision, weightPrecision), { model, sources });
+  const { weights, activations } = storageTypes(precision);
+  return emit(schedule(graph, target ?? portable(precision), tunings, activations, weights), { model, sources });
 }
 
 /** The recipe that the options name, or that suits phase and entry. Throws TypeError for options that contradict each other. */

@@ -4,7 +4,7 @@ import type { SourceFile } from "../diagnostics/span.js";
 import type { Model } from "../check/model.js";
 import type { Program } from "../program/program.js";
 import type { ProgramName } from "../program/names.js";
-import type { Precision, Target, WeightPrecision } from "../program/target.js";
+import type { ActivationType, Precision, Target, WeightType } from "../program/target.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { pairs } from "./arguments.js";
 import { SourceError } from "../session/errors.js";
@@ -25,11 +25,17 @@ export interface ModelFlags {
   readonly gradients?: boolean;
 }
 
-/** What `--precision` and `--weights-as` give. */
+/** What `--weights-as` and `--activations-as` give. */
 export interface PrecisionFlags {
-  readonly precision?: Precision;
-  readonly weightsAs?: WeightPrecision;
+  readonly weightsAs?: WeightType;
+  readonly activationsAs?: ActivationType;
 }
+
+/** The same as the library takes it. */
+export const precisionOf = ({ weightsAs, activationsAs }: PrecisionFlags): Precision => ({
+  ...(weightsAs && { weights: weightsAs }),
+  ...(activationsAs && { activations: activationsAs }),
+});
 
 /** Which program of a model is meant, as a heading says it. */
 export const programName = ({ program }: Pick<ModelFlags, "program">, { phase, entry }: { readonly phase: string; readonly entry: string }): string =>
@@ -71,9 +77,8 @@ export async function compileFile(
   { target, show = showDiagnostics }: { readonly target?: Target; readonly show?: typeof showDiagnostics } = {},
 ): Promise<Finished> {
   const source = await readModel(file);
-  const precision = flags.precision ?? "f32";
-  const weightPrecision = flags.weightsAs ?? "f32";
-  const options = { ...compileOptions(file, flags), precision, weightPrecision, ...(target && { target }) };
+  const precision = precisionOf(flags);
+  const options = { ...compileOptions(file, flags), precision, ...(target && { target }) };
   const { compile, programFor } = await import("../compile.js");
   const compiled = compile(source.text, options);
   const { program, graph, model } = compiled;
@@ -84,7 +89,7 @@ export async function compileFile(
     program,
     graph,
     model,
-    forTarget: (target, tunings) => programFor({ graph, model, sources: compiled.sources }, target, tunings, precision, weightPrecision),
+    forTarget: (target, tunings) => programFor({ graph, model, sources: compiled.sources }, target, tunings, precision),
   };
 }
 

@@ -2,7 +2,7 @@
 //
 // What stands behind an option is what completion offers: a file behind `<path>`, a folder behind `<folder>`, either behind `<what>`, else the choices there are.
 import { Option } from "commander";
-import { DEVICE_CLASSES, PRECISIONS, WEIGHT_PRECISIONS } from "../program/target.js";
+import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../program/target.js";
 import { PROGRAM_NAMES } from "../program/names.js";
 import { collect } from "./arguments.js";
 
@@ -30,11 +30,14 @@ export const live = repeatable("--live <name=value>", "a live parameter: 0.5, 12
 
 // --- how it is computed
 export const seed = option("--seed <n>", "of starting weights and random values, 0 to 4294967295 (default 0)");
-export const precision = option("--precision <type>", "how floats lie in memory; f16 needs a device that has it (default f32)").choices(PRECISIONS);
-export const weightsAs = option(
-  "--weights-as <type>",
-  "how the weights of products lie in memory: f16 and bf16 take half the bytes, on any device (default f32)",
-).choices(WEIGHT_PRECISIONS);
+export const activationsAs = option(
+  "--activations-as <type>",
+  "the type in which kernels hand values to kernels; f16 needs a device that has it, and takes weights in f16 (default f32)",
+).choices(ACTIVATION_TYPES);
+export const weightsAs = option("--weights-as <type>", "the type of weights in memory: f16 and bf16 take half the bytes, on any device (default f32)").choices(
+  WEIGHT_TYPES,
+);
+export const storage = [weightsAs, activationsAs] as const;
 export const tunings = option("--tunings <path>", "a file that `modc tune` wrote, or none (default: what was measured on the device before)");
 export const target = option("--target <device>", "plan for such a device without having one (default: the one there is, else any)").choices(DEVICE_CLASSES);
 

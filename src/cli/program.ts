@@ -25,7 +25,7 @@ export async function programOf(file: string, flags: ModelFlags & PrecisionFlags
     ["--program", flags.program],
     ["--model", flags.model],
     ["--tunings", flags.tunings],
-    ["--precision", flags.precision],
+    ["--activations-as", flags.activationsAs],
     ["--weights-as", flags.weightsAs],
   ].find(([, value]) => value !== undefined);
   if (built) throw new UserError(`${file} is compiled already: ${String(built[0])} has no effect on it`, "give it to `modc compile`", EXIT.usage);

@@ -12,7 +12,9 @@ export class UsageError extends UserError {
 /** Options under their names of before, where a command has the new one: what is to be written instead of it. */
 const RENAMED: Readonly<Record<string, { readonly option: string; readonly value: string | null }>> = {
   "--context": { option: "--length", value: null },
+  "--floats": { option: "--weights-as", value: null },
   "--last": { option: "--validation", value: null },
+  "--precision": { option: "--activations-as", value: null },
   "--require-gpu": { option: "--device", value: "gpu" },
   "--validation-windows": { option: "--windows", value: null },
 };

@@ -1,6 +1,6 @@
 // The compiled program: plain, versioned, serialisable data, and all that the runtime knows of a model.
 import type { DType } from "../base/dtype.js";
-import type { Precision, Requirements, Target } from "./target.js";
+import type { ActivationType, Requirements, Target } from "./target.js";
 
 export const PROGRAM_FORMAT = "modc-program";
 export const PROGRAM_VERSION = 4;
@@ -18,7 +18,7 @@ export interface Program {
   readonly target: Target;
   readonly requires: Requirements;
   /** f16: the device must have `shader-f16`, whether or not a kernel turned out to use it. */
-  readonly precision: Precision;
+  readonly precision: ActivationType;
   /** Digest of the tunings its kernels and tiles were chosen by. */
   readonly tunings: string;
   /** Parameters of the model as they were set, printed. */

@@ -28,7 +28,7 @@ import { Reader } from "./reader.js";
 import { MOST_DIMENSIONS, Symbols } from "./symbols.js";
 import { readOrigin, readWork } from "./works.js";
 import { readSubgroupSize, readTarget } from "./read-target.js";
-import { FEATURES, PRECISIONS, type Requirements } from "./target.js";
+import { FEATURES, ACTIVATION_TYPES, type Requirements } from "./target.js";
 
 export { ProgramError } from "./reader.js";
 
@@ -116,7 +116,7 @@ class ProgramReader {
       entry: root.get("entry").oneOf(["forward", "objective"]),
       target: readTarget(root.get("target")),
       requires: readRequirements(root.get("requires")),
-      precision: root.get("precision").oneOf(PRECISIONS),
+      precision: root.get("precision").oneOf(ACTIVATION_TYPES),
       tunings: root.get("tunings").string(64),
       parameters: root.get("parameters").list((r) => {
         r.fields(["name", "value"]);

@@ -44,15 +44,34 @@ export const DEFAULT_LIMITS: Limits = {
 /** What every WebGPU device has. */
 export const PORTABLE: Target = { device: "portable", subgroups: null, f16: false, limits: DEFAULT_LIMITS };
 
-/** How floats lie in memory: as f32, or, of weights and of what kernels hand to kernels, as f16 where that may be. Kernels compute in f32 either way. */
-export const PRECISIONS = ["f32", "f16"] as const;
-/** What weights are stored in: as it is, or in two bytes a value where kernels can read them so. All arithmetic stays f32. */
-export const WEIGHT_PRECISIONS = ["f32", "f16", "bf16"] as const;
-export type WeightPrecision = (typeof WEIGHT_PRECISIONS)[number];
-export type Precision = (typeof PRECISIONS)[number];
+/** Types in which kernels hand values to kernels. */
+export const ACTIVATION_TYPES = ["f32", "f16"] as const;
+export type ActivationType = (typeof ACTIVATION_TYPES)[number];
+/** Types in which weights lie in memory. */
+export const WEIGHT_TYPES = ["f32", "f16", "bf16"] as const;
+export type WeightType = (typeof WEIGHT_TYPES)[number];
+
+/** The types of floats in memory. Sums, norms, softmax, choices and all arithmetic are f32 whatever these say. */
+export interface Precision {
+  /** Of the weights of products and tables; f16 and bf16 take two bytes, on any device. Default: as `activations`. */
+  readonly weights?: WeightType;
+  /** Of what kernels hand to kernels; f16 needs a device with `shader-f16`. Default f32. */
+  readonly activations?: ActivationType;
+}
+
+/** Both types. Throws TargetError for two that do not go together, and TypeError for what is no type. */
+export function storageTypes({ weights, activations = "f32" }: Precision): { readonly weights: WeightType; readonly activations: ActivationType } {
+  const both = { weights: weights ?? activations, activations };
+  if (!ACTIVATION_TYPES.includes(activations))
+    throw new TypeError(`precision.activations is ${JSON.stringify(activations)}: it is ${ACTIVATION_TYPES.join(" or ")}`);
+  if (!WEIGHT_TYPES.includes(both.weights)) throw new TypeError(`precision.weights is ${JSON.stringify(weights)}: it is ${WEIGHT_TYPES.join(", ")}`);
+  if (activations === "f16" && both.weights !== "f16")
+    throw new TargetError(`activations in f16 go with weights in f16, not in ${both.weights}`, "store both in f16, or activations in f32");
+  return both;
+}
 
 /** What every device has for which a program of such precision can be compiled. */
-export const portable = (precision: Precision = "f32"): Target => (precision === "f16" ? { ...PORTABLE, f16: true } : PORTABLE);
+export const portable = ({ activations }: Precision = {}): Target => (activations === "f16" ? { ...PORTABLE, f16: true } : PORTABLE);
 
 /** Features of WebGPU that kernels may use. */
 export const FEATURES = ["subgroups", "shader-f16"] as const;

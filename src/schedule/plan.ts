@@ -2,7 +2,7 @@
 import type { Graph, Node, Origin } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { CountedTable, ProgramOutputPart, ProgramWeightSlot, StandInCase } from "../program/program.js";
-import type { Precision, Requirements, Target } from "../program/target.js";
+import type { ActivationType, Requirements, Target } from "../program/target.js";
 import type { DType } from "../base/dtype.js";
 import type { Size } from "../size/size.js";
 import type { Tunings } from "./tunings/index.js";
@@ -12,7 +12,7 @@ export interface Plan {
   readonly target: Target;
   readonly tunings: Tunings;
   /** Whether values may lie in memory as f16. */
-  readonly precision: Precision;
+  readonly precision: ActivationType;
   /** Nodes whose first result lies in memory as f16. */
   readonly halves: ReadonlySet<Node>;
   readonly slots: readonly PlanSlot[];

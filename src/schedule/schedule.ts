@@ -3,7 +3,7 @@ import { invariant } from "../base/invariant.js";
 import { isOp, type Graph, type GraphOutput, type Node, type Origin } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
 import { packedLength, type PanelLayout, type ValueForm } from "../program/program.js";
-import { PORTABLE, TargetError, type Precision, type Target, type WeightPrecision } from "../program/target.js";
+import { PORTABLE, TargetError, type ActivationType, type Target, type WeightType } from "../program/target.js";
 import { abilitiesOf } from "./abilities.js";
 import { viewsOf } from "./addressing/views.js";
 import { contractionsAsProducts } from "./contractions.js";
@@ -36,11 +36,14 @@ export function schedule(
   graph: Graph,
   target: Target = PORTABLE,
   tunings: Tunings = tuningsFor(target),
-  precision: Precision = "f32",
-  weights: WeightPrecision = "f32",
+  precision: ActivationType = "f32",
+  weights: WeightType = "f32",
 ): Plan {
   if (precision === "f16" && !target.f16)
-    throw new TargetError(`precision f16 needs shader-f16, which the target (${target.device}) does not have`, "compile in f32, or for a device that has it");
+    throw new TargetError(
+      `activations in f16 need shader-f16, which the target (${target.device}) does not have`,
+      "store them in f32, or compile for a device that has it",
+    );
   if (precision === "f16" && weights === "bf16") throw new TargetError("precision f16 stores weights in f16, not in bf16", "give one of the two");
   const whole = split(contractionsAsProducts(graph), target.limits);
   const extents = new Extents(whole.axes);
@@ -65,7 +68,7 @@ class Scheduling {
   readonly #lastRead = new Map<Value | Storage, number>();
   /** The memory of the state whose new value a value is. */
   readonly #stateOf = new Map<Value, Storage>();
-  readonly #precision: Precision;
+  readonly #precision: ActivationType;
   /** What lies in memory in two bytes a value, and how. */
   readonly #halves: ReadonlySet<Value>;
   readonly #storage = new Map<Value, Storage>();
@@ -77,7 +80,7 @@ class Scheduling {
 
   readonly #format: HalfFormat;
 
-  constructor(graph: Graph, target: Target, tunings: Tunings, precision: Precision, weights: WeightPrecision) {
+  constructor(graph: Graph, target: Target, tunings: Tunings, precision: ActivationType, weights: WeightType) {
     this.#graph = graph;
     this.#precision = precision;
     this.#target = target;

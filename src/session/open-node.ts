@@ -8,7 +8,7 @@ import { checkpointFiles } from "../huggingface/files-node.js";
 import { checkpointSource, checkpointText } from "../huggingface/folder-node.js";
 import { NO_DEFAULTS } from "../huggingface/generation.js";
 import { asProgramWeight } from "../program/program.js";
-import type { Precision, WeightPrecision } from "../program/target.js";
+import type { Precision } from "../program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../runtime/index.js";
 import { WeightsError } from "../runtime/errors.js";
 import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
@@ -32,10 +32,8 @@ export interface OpenSessionOptions extends GeneratorOptions {
   readonly model?: string;
   /** Parameters of the model: `{ depth: 12 }`. */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
-  /** How floats lie in memory. Default f32. */
+  /** The types of weights and activations in memory. Default f32. */
   readonly precision?: Precision;
-  /** How the weights of products and tables lie in memory: f16 and bf16 take half the bytes, on any device. Default f32. */
-  readonly weightPrecision?: WeightPrecision;
   /** One that is open, or which to open. By default the best there is. */
   readonly device?: Device | OpenDeviceOptions;
   /** For the device that was opened; by default those of its class. */
@@ -48,7 +46,6 @@ const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
   model: true,
   set: true,
   precision: true,
-  weightPrecision: true,
   device: true,
   tunings: true,
   chunk: true,
@@ -121,14 +118,13 @@ export async function sessionTexts(path: string, tokenizer: string | null): Prom
 export async function createSession({ source, read, texts, weights }: SessionSource, options: OpenSessionOptions = {}): Promise<TextSession> {
   const strange = Object.keys(options).find((key) => !Object.hasOwn(OPTIONS, key));
   if (strange !== undefined) throw new SessionError(`there is no option ${strange}`, { hint: `there are ${Object.keys(OPTIONS).join(", ")}` });
-  const { set, model: name, precision, weightPrecision, device: wanted = {}, tunings, ...rest } = options;
+  const { set, model: name, precision, device: wanted = {}, tunings, ...rest } = options;
   const compiled = generationModel(source.text, {
     file: source.file,
     read,
     ...(set && { set }),
     ...(name !== undefined && { model: name }),
     ...(precision !== undefined && { precision }),
-    ...(weightPrecision !== undefined && { weightPrecision }),
   });
   const { forTarget, graphs, model, diagnostics, sources } = compiled;
   if (!forTarget || !graphs || !model) throw new SourceError(diagnostics, sources);

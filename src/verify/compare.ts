@@ -1,5 +1,5 @@
 // Holds a run on a device against the reference: equal choices, then close values.
-import type { Precision } from "../program/target.js";
+import type { ActivationType } from "../program/target.js";
 import type { Program } from "../program/program.js";
 import type { Choice, Evaluation } from "../reference/evaluate.js";
 import { packRoute } from "../reference/pack.js";
@@ -42,7 +42,7 @@ const SINGLE: Allowed = { values: 1e-4, scores: 1e-3 };
  */
 const HALF: Allowed = { values: 16 * 2 ** -11, scores: 64 * 2 ** -11 };
 
-export const allowedBy = (precision: Precision): Allowed => (precision === "f16" ? HALF : SINGLE);
+export const allowedBy = (precision: ActivationType): Allowed => (precision === "f16" ? HALF : SINGLE);
 
 export interface Verdict {
   readonly agrees: boolean;

@@ -124,7 +124,7 @@ describe("init", () => {
   it("writes a model's own keys, or paths, in the type asked for", async () => {
     const sizes = ["--set", "depth=1", "--set", "vocab=64", "--set", "dim=36"];
     const file = join(folder.path, "w.safetensors");
-    expect(await json("init", "examples/llama.mod", ...sizes, "-o", file, "--floats", "bf16")).toMatchObject({ model: "Llama", seed: 0, weights: 11 });
+    expect(await json("init", "examples/llama.mod", ...sizes, "-o", file, "--weights-as", "bf16")).toMatchObject({ model: "Llama", seed: 0, weights: 11 });
     const keys = readSafetensors(readFileSync(file)).tensors;
     expect(keys.get("model.layers.0.self_attn.q_proj.weight")).toMatchObject({ dtype: "BF16", shape: [36, 36] });
     await fine("init", "examples/llama.mod", ...sizes, "-o", file, "--paths");
@@ -134,9 +134,9 @@ describe("init", () => {
   it("stores the weights of a checkpoint otherwise, and refuses one of another model", async () => {
     const [before, after] = [join(folder.path, "before.safetensors"), join(folder.path, "after.safetensors")];
     await fine("init", "examples/golden.mod", "-o", before, "--seed", "3");
-    expect(await json("init", "examples/golden.mod", "-o", after, "--weights", before, "--floats", "f32")).toMatchObject({ model: "Golden", from: before });
+    expect(await json("init", "examples/golden.mod", "-o", after, "--weights", before, "--weights-as", "f32")).toMatchObject({ model: "Golden", from: before });
     expect(readFileSync(after)).toEqual(readFileSync(before));
-    await fine("init", "examples/golden.mod", "-o", after, "--weights", before, "--floats", "f16");
+    await fine("init", "examples/golden.mod", "-o", after, "--weights", before, "--weights-as", "f16");
     for (const { dtype } of readSafetensors(readFileSync(after)).tensors.values()) expect(dtype).toBe("F16");
     const { status, stderr } = await modc(["init", "examples/moby.mod", "-o", after, "--weights", before]);
     expect([status, stderr]).toEqual([1, expect.stringContaining("embed.table")]);
@@ -168,8 +168,8 @@ describe("cost", () => {
 
   it("shows the cache in half precision: 512 MiB dense, 288 MiB with every other layer at an eighth", async () => {
     const llama = ["--set", "dim=4096", "--set", "heads=32", "--set", "kv_heads=8", "--set", "vocab=16"];
-    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--precision", "f16", "--length", "4096")).toMatch(/^total .* 288 MiB +0\.5625 /m);
-    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--precision", "f16", "--length", "4096", "--set", "capacity=100%")).toMatch(
+    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--activations-as", "f16", "--length", "4096")).toMatch(/^total .* 288 MiB +0\.5625 /m);
+    expect(await fine("cost", "examples/smollm-mod.mod", ...llama, "--activations-as", "f16", "--length", "4096", "--set", "capacity=100%")).toMatch(
       /^total .* 512 MiB +1\.0000 /m,
     );
   });

@@ -1,4 +1,4 @@
-// `--precision f16`: where it is taken, what it changes, and where it is refused.
+// `--activations-as f16`: where it is taken, what it changes, and where it is refused.
 import { afterAll, describe, expect, it } from "vitest";
 import { memoryOf } from "../../src/runtime/index.js";
 import { parseProgram } from "../../src/program/serialize.js";
@@ -8,7 +8,7 @@ import { modc, temporaryFolder } from "./spawn.js";
 const folder = temporaryFolder();
 afterAll(folder.remove);
 const SMALL = ["examples/moby.mod", "--set", "depth=2", "--set", "dim=32", "--set", "heads=2", "--set", "context=16"] as const;
-const F16 = ["--precision", "f16"] as const;
+const F16 = ["--activations-as", "f16"] as const;
 
 const printed = async (...args: readonly string[]): Promise<string> => {
   const { status, stdout, stderr } = await modc(args);
@@ -52,12 +52,12 @@ describe("without one", () => {
       stderr: expect.stringContaining("needs shader-f16, which SwiftShader does not have\n  hint: compile it in f32"),
     });
     const again = await modc(["run", path, "--text", "a", ...F16]);
-    expect(again).toMatchObject({ status: 2, stderr: expect.stringContaining("--precision has no effect on it") });
+    expect(again).toMatchObject({ status: 2, stderr: expect.stringContaining("--activations-as has no effect on it") });
   });
   it.each([
-    [["run", ...SMALL, "--text", "a", "--device", "swiftshader"], "precision f16 needs shader-f16, which the target (swiftshader) does not have"],
-    [["plan", ...SMALL, "--target", "swiftshader"], "precision f16 needs shader-f16, which the target (swiftshader) does not have"],
-    [["compile", ...SMALL, "--device", "swiftshader"], "precision f16 needs shader-f16, which the target (swiftshader) does not have"],
+    [["run", ...SMALL, "--text", "a", "--device", "swiftshader"], "activations in f16 need shader-f16, which the target (swiftshader) does not have"],
+    [["plan", ...SMALL, "--target", "swiftshader"], "activations in f16 need shader-f16, which the target (swiftshader) does not have"],
+    [["compile", ...SMALL, "--device", "swiftshader"], "activations in f16 need shader-f16, which the target (swiftshader) does not have"],
     [["run", ...SMALL, "--text", "a", "--device", "reference"], "--device reference keeps 64 bits"],
   ])("%j is a usage error", async (args, message) => {
     const { status, stdout, stderr } = await modc([...args, ...F16]);

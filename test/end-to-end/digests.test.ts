@@ -17,7 +17,7 @@ import { GenerationError } from "../../src/lower/caches.js";
 import { lower } from "../../src/lower/lower.js";
 import { optimize } from "../../src/passes/index.js";
 import { printProgram } from "../../src/program/serialize.js";
-import { DEFAULT_LIMITS, PORTABLE, type Precision, type Target, type WeightPrecision } from "../../src/program/target.js";
+import { DEFAULT_LIMITS, PORTABLE, type Precision, type Target } from "../../src/program/target.js";
 import { soaking } from "../soak.js";
 
 const root = join(import.meta.dirname, "../..");
@@ -42,13 +42,13 @@ const MODELS: readonly (readonly [file: string, ...variants: Readonly<Record<str
 ];
 
 const wide = { ...DEFAULT_LIMITS, storageBuffersPerStage: 16, storageBindingBytes: 2 ** 31 - 4, bufferBytes: 2 ** 32 };
-const DEVICES: readonly (readonly [string, Target, Precision, WeightPrecision])[] = [
-  ["portable", PORTABLE, "f32", "f32"],
-  ["portable f16", { ...PORTABLE, f16: true }, "f16", "f32"],
-  ["mesa-software", { device: "mesa-software", subgroups: [8, 8], f16: true, limits: DEFAULT_LIMITS }, "f32", "f32"],
-  ["swiftshader", { device: "swiftshader", subgroups: [4, 4], f16: false, limits: DEFAULT_LIMITS }, "f32", "bf16"],
-  ["integrated", { device: "integrated", subgroups: [16, 32], f16: true, limits: wide }, "f32", "f16"],
-  ["discrete", { device: "discrete", subgroups: [32, 32], f16: true, limits: wide }, "f32", "f32"],
+const DEVICES: readonly (readonly [string, Target, Precision])[] = [
+  ["portable", PORTABLE, {}],
+  ["portable f16", { ...PORTABLE, f16: true }, { activations: "f16" }],
+  ["mesa-software", { device: "mesa-software", subgroups: [8, 8], f16: true, limits: DEFAULT_LIMITS }, {}],
+  ["swiftshader", { device: "swiftshader", subgroups: [4, 4], f16: false, limits: DEFAULT_LIMITS }, { weights: "bf16" }],
+  ["integrated", { device: "integrated", subgroups: [16, 32], f16: true, limits: wide }, { weights: "f16" }],
+  ["discrete", { device: "discrete", subgroups: [32, 32], f16: true, limits: wide }, {}],
 ];
 
 interface Front {
@@ -107,8 +107,8 @@ it("programs are, bit for bit, what they were", { timeout: 400_000 }, async () =
   for (const [file, ...variants] of MODELS)
     for (const set of variants)
       for (const [name, graph, of] of graphsOf(file, set))
-        for (const [device, target, precision, weights] of devicesOf(name)) {
-          const text = printProgram(programFor({ graph, ...of }, target, undefined, precision, weights));
+        for (const [device, target, precision] of devicesOf(name)) {
+          const text = printProgram(programFor({ graph, ...of }, target, undefined, precision));
           lines.push(`${digest(text)}  ${[file, ...Object.entries(set).map(([key, value]) => `${key}=${value}`)].join(" ")}: ${name}, ${device}`);
         }
   expect(lines.length).toBeGreaterThan(soaking ? 380 : 280);

@@ -46,7 +46,7 @@ it("each of many random programs stays near the reference", { timeout: patience(
   const device = await testDevice();
   await fc.assert(
     fc.asyncProperty(randomModel, fc.constantFrom("infer", "train" as const), fc.integer({ min: 1, max: 1e6 }), async (model, phase, seed) => {
-      const { program, graph } = compiled(model.source, { phase, target: device.target, precision: "f16" });
+      const { program, graph } = compiled(model.source, { phase, target: device.target, precision: { activations: "f16" } });
       const weights = new Map([...randomWeights(program, seed, 0.5)].map(([path, w]) => [path, { ...w, data: w.data.map((v) => fromHalf(toHalf(v))) }]));
       const session = await sessionOf(program, device, weights, { B: 1, T: 4 });
       const rng = random(seed);

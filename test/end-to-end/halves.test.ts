@@ -136,7 +136,7 @@ function settings(target: Target): readonly (readonly [string, Target, Tunings])
     const found = candidates(kind, target).find((c) => c.name.startsWith(start));
     return found ? [[`${kind} ${found.name}`, target, { ...own, [kind]: found.tunings }]] : [];
   };
-  const any = portable("f16");
+  const any = portable({ activations: "f16" });
   return [
     ["as the device has it", target, own],
     ["for any device", any, tuningsFor(any)],
@@ -197,7 +197,7 @@ it.each(EXAMPLES)(
   { timeout: 400_000 },
   async ({ name, set, vocab }) => {
     const device = await testDevice();
-    const { program, graph } = compiled(source(name), { set, target: device.target, precision: "f16" });
+    const { program, graph } = compiled(source(name), { set, target: device.target, precision: { activations: "f16" } });
     const weights = roundedWeights(program, 7);
     const session = await sessionOf(program, device, weights, { B: 1, T: 8 });
     for (const [B, T] of [

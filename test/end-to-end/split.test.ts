@@ -54,8 +54,8 @@ describe.each(["default", "swiftshader"] as const)("on %s", (which) => {
 
   it.each(["f32", "f16"] as const)("a feed-forward layer in parts agrees with the whole and the reference, in %s", async (precision) => {
     if (precision === "f16" && !device.target.f16) return;
-    const own = compiled(FEED_FORWARD, { target: withBindings(device.target, SMALL), precision });
-    const whole = compiled(FEED_FORWARD, { target: device.target, precision });
+    const own = compiled(FEED_FORWARD, { target: withBindings(device.target, SMALL), precision: { activations: precision } });
+    const whole = compiled(FEED_FORWARD, { target: device.target, precision: { activations: precision } });
     expect(own.program.weights.find((w) => w.path === "gate.weight")!.slots.length).toBe(2);
     const weights = randomWeights(own.program, 5);
     const x = { inputs: { x: randomInput([2, 12, 64], 6) } };

@@ -31,7 +31,7 @@ function programOf(source: string, options: CompileOptions = {}): Program {
   return program;
 }
 
-const half = (source: string, options: CompileOptions = {}): Program => programOf(source, { precision: "f16", ...options });
+const half = (source: string, options: CompileOptions = {}): Program => programOf(source, { precision: { activations: "f16" }, ...options });
 
 /** What kernels bind: the name of each slot with the type of its elements there. */
 const bindings = ({ steps, kernels, slots }: Program): readonly { readonly label: string; readonly type: string; readonly access: string }[] =>
@@ -110,13 +110,13 @@ describe("a program in f16", () => {
   it("is the same after printing and parsing, and names its feature", () => {
     const program = half(ROUTED);
     expect(parseProgram(printProgram(program))).toEqual(program);
-    expect([program.precision, program.requires.features, program.target]).toEqual(["f16", ["shader-f16"], portable("f16")]);
+    expect([program.precision, program.requires.features, program.target]).toEqual(["f16", ["shader-f16"], portable({ activations: "f16" })]);
   });
 
   it("is refused for a target without f16, and by a device without it", async () => {
     const without: Target = { ...PORTABLE, device: "swiftshader" };
     expect(() => half(DENSE, { target: without })).toThrow(TargetError);
-    expect(() => half(DENSE, { target: without })).toThrow("precision f16 needs shader-f16, which the target (swiftshader) does not have");
+    expect(() => half(DENSE, { target: without })).toThrow("activations in f16 need shader-f16, which the target (swiftshader) does not have");
     const device = await testDevice("swiftshader");
     expect(device.target.f16).toBe(false);
     await expect(load(half(DENSE), device)).rejects.toThrow(UnsupportedError);

@@ -16,7 +16,7 @@ const ROUND = {
   bf16: (value: number): number => fromBrain(toBrain(value)),
 } as const;
 
-const programOf = (weightPrecision: "f32" | "f16" | "bf16"): Program => compile(MOBY, { set: SET, weightPrecision }).program!;
+const programOf = (weights: "f32" | "f16" | "bf16"): Program => compile(MOBY, { set: SET, precision: { weights } }).program!;
 const formsOf = (program: Program): ReadonlyMap<string, ReadonlySet<string>> =>
   new Map(program.weights.map((w) => [w.path, new Set(w.slots.map((s) => s.form))]));
 const bytesOf = ({ slots, weights }: Program): number =>
@@ -32,7 +32,7 @@ describe("which weights", () => {
 
   it("are not those that are read value by value, or that a choice is made by", () => {
     for (const [path, own] of forms) if (/norm|router/.test(path)) expect([path, ...own]).toEqual([path, "word"]);
-    const causal = formsOf(compileGeneration(MOBY, { set: SET, weightPrecision: "bf16" }).generation!.step);
+    const causal = formsOf(compileGeneration(MOBY, { set: SET, precision: { weights: "bf16" } }).generation!.step);
     const guesses = [...causal].filter(([path]) => /guess/.test(path));
     expect(guesses.length).toBeGreaterThan(0);
     for (const [path, own] of guesses) expect([path, own.has("bf16")]).toEqual([path, false]);
@@ -67,7 +67,7 @@ describe("on the device", { timeout: 60_000 }, () => {
         {},
       ],
     ] as const) {
-      const own = compile(source, { set, weightPrecision }).program!;
+      const own = compile(source, { set, precision: { weights: weightPrecision } }).program!;
       const whole = compile(source, { set }).program!;
       const forms = formsOf(own);
       const tokens = { data: Uint32Array.from({ length: 2 * 33 }, () => rng.below(name === "odd" ? 7 : 97)), shape: [2, 33] };
@@ -92,7 +92,7 @@ describe("on the device", { timeout: 60_000 }, () => {
 
   it("generates the same tokens from a model whose weights are of that type anyway", async () => {
     const tokens = async (weightPrecision: "f32" | "bf16"): Promise<readonly number[]> => {
-      const { generation } = compileGeneration(MOBY, { set: SET, weightPrecision });
+      const { generation } = compileGeneration(MOBY, { set: SET, precision: { weights: weightPrecision } });
       const generator = await createGenerator(generation!, device, (w) => Float32Array.from(initialValues(w, 5), ROUND.bf16));
       const found: number[] = [];
       for await (const { token } of generator.generate([[1, 2, 3]], { maxTokens: 20, sampling: { temperature: 1, seed: 4 } })) found.push(token);

@@ -13,7 +13,7 @@ import type { Generation } from "../../program/generation.js";
 import type { TuningsFile } from "../../schedule/tunings/file.js";
 import { bytesOf } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
-import { compileFile, compileOptions, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { compileFile, compileOptions, precisionOf, type ModelFlags, type PrecisionFlags } from "../frontend.js";
 import { modelName, readModel, withFolder } from "../model-file.js";
 import { packageText, type PackageText } from "../package-text.js";
 import { out, outJson, Progress, say } from "../terminal.js";
@@ -132,8 +132,7 @@ async function generationOf(file: string, flags: BuildFlags, tunings: TuningsFil
   const source = await readModel(file);
   const options = {
     ...compileOptions(file, { ...own, phase: "generate" }),
-    precision: flags.precision ?? "f32",
-    weightPrecision: flags.weightsAs ?? "f32",
+    precision: precisionOf(flags),
     ...(tunings && { tunings }),
   };
   try {

@@ -10,15 +10,14 @@ import { divide, parseDecimal, parseRational, printRational, rational, type Rati
 import { pairs, positiveNumber } from "../arguments.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { chosenExtents, type ExtentFlags } from "../extents.js";
-import { checkFile, programName, type ModelFlags } from "../frontend.js";
+import { checkFile, precisionOf, programName, type ModelFlags, type PrecisionFlags } from "../frontend.js";
 import { memoryLines } from "../memory.js";
 import { table } from "../table.js";
 import { columns, out, outJson } from "../terminal.js";
 import { grouped, withPrefix } from "../units.js";
 
-export interface CostFlags extends ModelFlags, ExtentFlags {
+export interface CostFlags extends ModelFlags, ExtentFlags, PrecisionFlags {
   readonly convention?: Convention;
-  readonly precision?: "f32" | "f16";
   readonly live?: readonly string[];
   readonly budget?: string;
   readonly stepTokens?: string;
@@ -38,11 +37,11 @@ export async function cost(file: string, flags: CostFlags): Promise<ExitCode> {
     extents,
     live,
     convention: flags.convention ?? "executed",
-    bytesPerValue: flags.precision === "f16" ? 2 : 4,
+    bytesPerValue: flags.activationsAs === "f16" ? 2 : 4,
   });
   const steps = budget !== null && stepTokens !== null ? stepsWithin(budget, found, stepTokens) : null;
   // Kernels are chosen by device, and with them what they need beside: this is the plan for any.
-  const memory = memoryOf(programFor({ graph, model, sources }, undefined, undefined, flags.precision), {
+  const memory = memoryOf(programFor({ graph, model, sources }, undefined, undefined, precisionOf(flags)), {
     max: Object.fromEntries(extents),
     live: printedLive(live),
   });

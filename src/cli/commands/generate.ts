@@ -13,7 +13,7 @@ import { onInterrupt } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
 import { writeText } from "../files.js";
 import { showDiagnostics } from "../diagnostics.js";
-import { compileOptions, type ModelFlags, type PrecisionFlags } from "../frontend.js";
+import { compileOptions, precisionOf, type ModelFlags, type PrecisionFlags } from "../frontend.js";
 import { io } from "../io.js";
 import { jsonLine, jsonLines, oneText, severalTexts, type Shown } from "../generated.js";
 import { summaryLines } from "../generation-summary.js";
@@ -102,8 +102,7 @@ async function open(file: string, flags: GenerateFlags, prompts: readonly Prompt
       seed,
       live: pairs("--live", flags.live ?? []),
       ...(model === undefined ? {} : { model }),
-      ...(flags.precision === undefined ? {} : { precision: flags.precision }),
-      ...(flags.weightsAs === undefined ? {} : { weightPrecision: flags.weightsAs }),
+      precision: precisionOf(flags),
       device: wantedDevice(flags),
       tunings: (device) => tuningsOn(device, flags),
       ...(trial.recover && { recover: trial.recover }),

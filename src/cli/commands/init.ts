@@ -1,4 +1,5 @@
 // `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint, stored otherwise.
+import type { WeightType } from "../../program/target.js";
 import { asProgramWeight, type ProgramWeight } from "../../program/program.js";
 import { initialWeightsInTurns } from "../../runtime/init.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
@@ -14,7 +15,7 @@ export interface InitFlags extends Pick<ModelFlags, "set" | "model"> {
   readonly output: string;
   readonly seed?: string;
   readonly weights?: string;
-  readonly floats?: "f32" | "f16" | "bf16";
+  readonly weightsAs?: WeightType;
   readonly paths?: boolean;
   readonly json?: boolean;
 }
@@ -29,7 +30,7 @@ export async function init(file: string, flags: InitFlags): Promise<ExitCode> {
   const save = (values: (weight: ProgramWeight) => Words | Promise<Words>): Promise<void> =>
     saveWeights(flags.output, { weights }, values, {
       keys: flags.paths ? "paths" : "mapped",
-      ...(flags.floats === undefined ? {} : { floats: FLOATS[flags.floats] }),
+      ...(flags.weightsAs === undefined ? {} : { floats: FLOATS[flags.weightsAs] }),
     });
   if (flags.weights === undefined) await save(initialWeightsInTurns(seed, turn));
   else await fromCheckpoint(flags.weights, { weights, ignore: model.ignore }, save);

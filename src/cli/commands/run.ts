@@ -38,8 +38,8 @@ export async function run(file: string, given: RunFlags): Promise<ExitCode> {
   if (flags.time) await import("../../compile.js"); // loading the compiler is not compiling
   const started = performance.now();
   if (flags.tunings !== undefined && kind === "reference") throw new UserError("--tunings chooses kernels, and --device reference has none", null, EXIT.usage);
-  if (flags.precision !== undefined && kind === "reference")
-    throw new UserError("--precision says how a device stores values, and --device reference keeps 64 bits", null, EXIT.usage);
+  if (flags.activationsAs !== undefined && kind === "reference")
+    throw new UserError("--activations-as says how a device stores values, and --device reference keeps 64 bits", null, EXIT.usage);
   if (flags.weightsAs !== undefined && kind === "reference")
     throw new UserError("--weights-as says how a device stores weights, and --device reference keeps 64 bits", null, EXIT.usage);
   const source = await programOf(file, flags);

@@ -1,5 +1,4 @@
 // Commands that look at a source: what is wrong with it, how it is written, what becomes of it.
-import { PRECISIONS } from "../../program/target.js";
 import * as o from "../options.js";
 import type { Declared } from "./add.js";
 
@@ -37,7 +36,7 @@ export const sourceCommands: readonly Declared[] = [
     words: "wgsl <file> [kernel]",
     opens: true,
     does: "list the kernels of a model, or print one",
-    options: [o.program, ...o.compiling, o.precision, o.weightsAs, o.option("--all", "print all of them"), o.json],
+    options: [o.program, ...o.compiling, ...o.storage, o.option("--all", "print all of them"), o.json],
     act: async (file, kernel, flags) => (await import("../commands/wgsl.js")).wgsl(file, kernel, flags),
   },
   {
@@ -50,8 +49,7 @@ export const sourceCommands: readonly Declared[] = [
         .option("--device <kind>", "compile for this device (default: for any, or such as --tunings are for)")
         .choices(["best", "gpu", "software", "swiftshader"]),
       o.tunings,
-      o.precision,
-      o.weightsAs,
+      ...o.storage,
       ...o.compiling,
       o.json,
     ],
@@ -66,8 +64,7 @@ export const sourceCommands: readonly Declared[] = [
       o.length("512, or as many as the model allows"),
       o.at,
       o.target,
-      o.precision,
-      o.weightsAs,
+      ...o.storage,
       o.live,
       o.gradients,
       o.program,
@@ -85,7 +82,7 @@ export const sourceCommands: readonly Declared[] = [
       o.length("as many as the model allows"),
       o.at,
       o.option("--convention <name>", "executed: what runs; mor: as the Mixture-of-Recursions paper counts (default executed)").choices(["executed", "mor"]),
-      o.option("--precision <type>", "bytes of a value: f32 has 4, f16 2; memory is what a program of that precision takes (default f32)").choices(PRECISIONS),
+      ...o.storage,
       o.live,
       o.option("--budget <operations>", "print how many training steps' forward passes it pays for"),
       o.option("--step-tokens <n>", "tokens of a step, for --budget"),

@@ -1,4 +1,5 @@
 // Commands that make weights, checkpoints and packages.
+import { WEIGHT_TYPES } from "../../program/target.js";
 import * as o from "../options.js";
 import type { Declared } from "./add.js";
 
@@ -11,7 +12,7 @@ export const weightCommands: readonly Declared[] = [
       o.option("-o, --output <path>", "the safetensors file to write").makeOptionMandatory(),
       o.seed,
       o.option("--weights <path>", "the values of this file or checkpoint instead of the starting ones"),
-      o.option("--floats <type>", "how floats are stored (default: as the model has them)").choices(["f32", "f16", "bf16"]),
+      o.option("--weights-as <type>", "the type in which floats are written (default: as the model has them)").choices(WEIGHT_TYPES),
       o.option("--paths", "key tensors by their paths, not by what `names` says"),
       o.set,
       o.model,
@@ -50,8 +51,7 @@ export const weightCommands: readonly Declared[] = [
       o.option("--shard <bytes>", "the largest file of weights, such as 8MiB (default 16MiB)"),
       o.option("--name <name>", "the package's name (default: the model's)"),
       o.option("--tunings <path>", "for such a device as this file of `modc tune` was measured on (default: for any)"),
-      o.precision,
-      o.weightsAs,
+      ...o.storage,
       ...o.compiling,
       o.json,
     ],
