@@ -3,13 +3,13 @@ import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import type { Program } from "../../src/program/program.js";
 import { driverManifests } from "../../src/runtime/drivers-node.js";
 import { DeviceLostError, load, openDevice } from "../../src/runtime/index.js";
 import { untar } from "../../src/runtime/untar.js";
+import { childOf } from "../child.js";
 import { testDevice } from "../device.js";
 import { scaleProgram } from "./programs.js";
 
@@ -26,9 +26,9 @@ interface Opened {
 
 /** Opens a device in a process of its own; fails where anything but one line of JSON is on stdout. */
 async function openElsewhere(options: object, env: Readonly<Record<string, string>> = {}): Promise<Opened> {
-  const script = fileURLToPath(new URL("./children/open-device.ts", import.meta.url));
+  const script = childOf(new URL("./children/open-device.ts", import.meta.url));
   const clean = { ...process.env, MODC_DEVICE: "", MODC_NO_FALLBACK: "", ...env };
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, ["--import", "tsx", script, JSON.stringify(options)], { env: clean });
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [script, JSON.stringify(options)], { env: clean });
   return { ...(JSON.parse(stdout) as Opened), said: stderr };
 }
 

@@ -5,11 +5,11 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { lockFolder } from "../../src/train/lock-node.js";
 import { newOwner, parseOwner, printOwner, stateOf, type Owner } from "../../src/train/owner-node.js";
 import { cases, patience, seedOf } from "../soak.js";
+import { childOf } from "../child.js";
 
 const folder = mkdtempSync(join(tmpdir(), "modc-lock-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -123,8 +123,8 @@ class Racer {
   readonly #lines: AsyncIterator<string>;
 
   constructor() {
-    const child = fileURLToPath(new URL("./children/lock.ts", import.meta.url));
-    this.#process = spawn(process.execPath, ["--import", "tsx", child], { stdio: ["pipe", "pipe", "inherit"] });
+    const child = childOf(new URL("./children/lock.ts", import.meta.url));
+    this.#process = spawn(process.execPath, [child], { stdio: ["pipe", "pipe", "inherit"] });
     this.#lines = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator]();
   }
 

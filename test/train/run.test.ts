@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
 import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { readManifest } from "../../src/train/checkpoint-node.js";
 import { TrainError } from "../../src/train/errors.js";
@@ -9,6 +8,7 @@ import type { TrainEvent } from "../../src/train/events.js";
 import { readLog } from "../../src/train/log-node.js";
 import { trainModel, type RunOptions } from "../../src/train/run-node.js";
 import { resumed, settingsRecord, withDefaults } from "../../src/train/settings.js";
+import { childOf } from "../child.js";
 import { scratch, text } from "./folder.js";
 import { pretendModel, pretendRun, PretendTrainer, type Pretence } from "./pretend.js";
 
@@ -201,11 +201,11 @@ describe("kill -9 at random moments", () => {
   it("and going on each time ends with the bytes of a run that was not disturbed", async () => {
     await undisturbed;
     const output = place();
-    const child = fileURLToPath(new URL("./children/train.ts", import.meta.url));
+    const child = childOf(new URL("./children/train.ts", import.meta.url));
     let x = Number(process.env["SOAK_SEED"] ?? "0") + 4711;
     let killed = 0;
     for (let done = false; !done;) {
-      const run = spawn(process.execPath, ["--import", "tsx", child, output, data, JSON.stringify(settings)], { stdio: ["ignore", "pipe", "inherit"] });
+      const run = spawn(process.execPath, [child, output, data, JSON.stringify(settings)], { stdio: ["ignore", "pipe", "inherit"] });
       let said = "";
       run.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
       const ended = new Promise<number | null>((resolve) => run.once("close", resolve));
