@@ -93,18 +93,18 @@ const SECTIONS = {
     },
     { file: "test/ops/gradients.test.ts", once: true, what: "gradients of large inputs against differences, element by element", short: 49, unit: "operators" },
     {
-      file: ["test/syntax/limits.test.ts", "test/tokenizer/tokenizer.test.ts", "test/end-to-end/halves.test.ts"],
+      file: ["test/syntax/limits.test.ts", "test/tokenizer/tokenizer.test.ts", "test/end-to-end/halves.test.ts", "test/generate/recovery.test.ts"],
       once: true,
-      what: "runaway sources, a megabyte of tokens, and examples in f16, at their full length and width",
-      short: 64,
+      what: "runaway sources, a megabyte of tokens, examples in f16 at their full width, and devices that are lost at more moments",
+      short: 68,
       unit: "tests",
     },
   ],
   training: [
     {
       file: "test/train/checkpoint.test.ts",
-      only: "kill -9",
-      what: "a writer of checkpoints killed at random moments: what it leaves is whole",
+      only: "kill -9|where the disk refuses",
+      what: "a writer of checkpoints killed at random moments, or refused by the disk at every moment: what it leaves is whole",
       short: 6,
       unit: "kills",
     },

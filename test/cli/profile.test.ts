@@ -62,8 +62,8 @@ describe("profile", () => {
     for (const rate of Object.values(found.roofline)) expect(rate).toBeGreaterThan(1e8);
   });
 
-  it("takes inputs as `run` does", async () => {
-    const { status, stdout } = await modc(["profile", ...GOLDEN, "--repeat", "1", "--json", "--device", "software"]);
+  it("takes inputs as `run` does, and values in f16", async () => {
+    const { status, stdout } = await modc(["profile", ...GOLDEN, "--precision", "f16", "--repeat", "1", "--json", "--device", "software"]);
     expect([status, (JSON.parse(stdout) as Profiled).extents]).toEqual([0, { B: 1, T: 4 }]);
   });
 

@@ -74,12 +74,15 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
   });
 });
 
+/** A third of its width: heads of 64, three for each of keys and values, as it has them. */
+const LLAMA = { depth: "2", vocab: "512", dim: "192", heads: "3", kv_heads: "1", hidden: "512" };
+
 describe.each(["moby", "llama"])("examples/%s.mod with its weights as states", (name) => {
   const vocab = name === "moby" ? 256 : 512;
   const source = readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
   it("computes what the reference does, heads turned and gates paired", async () => {
     const device = await testDevice();
-    const { program, graph } = compiled(source, name === "moby" ? {} : { set: { depth: "2", vocab: "512" } });
+    const { program, graph } = compiled(source, name === "moby" ? {} : { set: LLAMA });
     const weights = randomWeights(program, 3);
     const plan = schedule(optimize(weightsAsStates(graph)), device.target);
     expect(packs(plan)).toBeGreaterThan(4);
