@@ -28,7 +28,10 @@ const nodeApart = {
   name: "node-apart",
   setup(build) {
     build.onResolve({ filter: /-node\.js$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: NODE_PART, external: true } : null));
-    build.onResolve({ filter: LEFT_OUT_FILES }, ({ path }) => ({ path: LEFT_OUT_FILES.exec(path)[1], namespace: "left-out" }));
+    // What is loaded only when it is called is not made a file of: the call, which never comes, names one that is there.
+    build.onResolve({ filter: LEFT_OUT_FILES }, ({ path, kind }) =>
+      kind === "dynamic-import" ? { path: NODE_PART, external: true } : { path: LEFT_OUT_FILES.exec(path)[1], namespace: "left-out" },
+    );
     build.onLoad({ filter: /.*/, namespace: "left-out" }, ({ path }) => ({
       contents: `export const ${LEFT_OUT[path].map((name) => `${name} = null`).join(", ")};\n`,
       loader: "js",

@@ -13,6 +13,7 @@ export { check, type CheckOptions } from "./check/check.js";
 export type { Entry, Model, Phase } from "./check/model.js";
 export { emit } from "./codegen/emit.js";
 export type { Code } from "./diagnostics/catalogue.js";
+export { ModcError } from "./base/errors.js";
 export { CompilerBug } from "./base/invariant.js";
 export type { Diagnostic } from "./diagnostics/diagnostic.js";
 export { formatDiagnostics, type FormatOptions } from "./diagnostics/format.js";

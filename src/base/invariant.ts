@@ -8,9 +8,8 @@ export class CompilerBug extends ModcError<"modc-bug"> {
   constructor(
     /** The message without the word that it is a bug. */
     readonly what: string,
-    options: { readonly cause?: unknown } = {},
   ) {
-    super("modc-bug", `modc bug: ${what}`, { ...options, exit: EXIT.bug });
+    super("modc-bug", `modc bug: ${what}`, { exit: EXIT.bug });
   }
 }
 

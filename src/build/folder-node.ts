@@ -1,4 +1,6 @@
 // A package on disk: written to a new folder beside its place and then renamed, so that a build is there whole or not at all.
+import { errnoOf, reasonOf } from "../base/errno.js";
+import { ModcError, type FaultOptions } from "../base/errors.js";
 import { randomBytes } from "node:crypto";
 import { renameSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -8,23 +10,13 @@ import { leftover } from "../runtime/node.js";
 import type { WriteFile } from "./package.js";
 
 /** The folder cannot be written, or holds what no build has made. */
-export class FolderError extends Error {
+export class FolderError extends ModcError<"cannot-write"> {
   override readonly name = "FolderError";
-  readonly hint: string | null;
-  constructor(message: string, hint: string | null = null, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
-    this.hint = hint;
+
+  constructor(message: string, options: FaultOptions = {}) {
+    super("cannot-write", message, options);
   }
 }
-
-const REASONS: ReadonlyMap<string, string> = new Map([
-  ["ENOSPC", "the disk is full"],
-  ["EROFS", "the disk is read-only"],
-  ["EACCES", "permission denied"],
-  ["EPERM", "permission denied"],
-  ["ENOTDIR", "its folder is not one"],
-  ["EDQUOT", "the disk quota is used up"],
-]);
 
 /** Calls `body` with a way to write files, and puts them at `path` when it is done; whatever is thrown before leaves `path` as it was. */
 export async function writeFolder<T>(path: string, body: (write: WriteFile) => Promise<T>): Promise<T> {
@@ -66,12 +58,13 @@ async function expectReplaceable(path: string, place: string): Promise<void> {
   try {
     names = await readdir(place);
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
+    const code = errnoOf(cause);
     if (code === "ENOENT") return;
-    throw new FolderError(`cannot write ${path}: ${code === "ENOTDIR" ? "it is a file" : (REASONS.get(code ?? "") ?? String(code))}`, null, cause);
+    if (code === null) throw cause;
+    throw new FolderError(`cannot write ${path}: ${reasonOf(code, { ENOTDIR: "it is a file" })}`, { cause });
   }
   if (names.length === 0 || (names.includes(MANIFEST) && (await isManifest(join(place, MANIFEST))))) return;
-  throw new FolderError(`${path} holds files that are no build of modc`, "name an empty folder, or one that does not exist");
+  throw new FolderError(`${path} holds files that are no build of modc`, { hint: "name an empty folder, or one that does not exist" });
 }
 
 async function isManifest(path: string): Promise<boolean> {
@@ -92,12 +85,9 @@ async function reaching<T>(path: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (code === undefined) throw cause;
-    throw new FolderError(
-      `cannot write ${path}: ${REASONS.get(code) ?? code}`,
-      code === "ENOSPC" ? "free some space, or write elsewhere with --output" : null,
-      cause,
-    );
+    const code = errnoOf(cause);
+    if (code === null) throw cause;
+    const hint = code === "ENOSPC" ? "free some space, or write elsewhere with --output" : null;
+    throw new FolderError(`cannot write ${path}: ${reasonOf(code, { ENOENT: "its folder is gone" })}`, { hint, cause });
   }
 }

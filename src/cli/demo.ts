@@ -8,7 +8,7 @@ import type { TextSession } from "../session/session.js";
 import type { Verdict } from "../verify/compare.js";
 import { DepthText } from "./depth.js";
 import { end, handleStreams } from "./ending.js";
-import { EXIT, judge, type ExitCode } from "./exit.js";
+import { EXIT, told, type ExitCode } from "./exit.js";
 import { runOnDevice, type Job } from "./execute.js";
 import { compileFile, type Finished } from "./frontend.js";
 import { oneText } from "./generated.js";
@@ -34,8 +34,8 @@ async function shown(): Promise<ExitCode> {
   try {
     return await show({ file: example("moby.mod"), passage: example("moby-dick.txt"), weights: example("moby.safetensors") });
   } catch (fault) {
-    const { exit, message, hint } = judge(fault);
-    if (message !== null) error(message, hint);
+    const { exit, message, hint } = told(fault);
+    error(message, hint);
     return exit;
   }
 }

@@ -1,8 +1,9 @@
 // How the process ends. This is the one place for it: a driver's threads may be at work at any moment, and the C destructors that `process.exit` runs beside them
 // crash. So an interrupt ends the process by the signal itself, which runs none, and every other end first waits until the driver is quiet.
+import { reasonOf } from "../base/errno.js";
 import { destroyLiving } from "../runtime/living.js";
 import { removeLeftovers, watchLeftovers } from "../runtime/leftovers-node.js";
-import { EXIT, judge, type ExitCode } from "./exit.js";
+import { EXIT, told, type ExitCode } from "./exit.js";
 import { error, say } from "./terminal.js";
 
 /**
@@ -93,13 +94,12 @@ export function handleStreams(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on("error", (fault: NodeJS.ErrnoException) => {
       if (fault.code === "EPIPE") endNow(EXIT.fine);
-      if (stream === process.stdout)
-        error(`cannot write to standard output: ${fault.code === "ENOSPC" ? "the disk is full" : (fault.code ?? fault.message)}`, null);
+      if (stream === process.stdout) error(`cannot write to standard output: ${fault.code === undefined ? fault.message : reasonOf(fault.code)}`, null);
       endNow(EXIT.user);
     });
   process.on("uncaughtException", (fault: unknown) => {
-    const { exit, message, hint } = judge(fault);
-    if (message !== null) error(message, hint);
+    const { exit, message, hint } = told(fault);
+    error(message, hint);
     if (process.env["MODC_DEBUG"] && fault instanceof Error) say(fault.stack ?? "");
     endNow(exit);
   });

@@ -1,28 +1,25 @@
 // What a command that fails says: sentences on standard error, or with --json an object on standard output.
-import type { Diagnostic } from "../diagnostics/diagnostic.js";
-import type { SourceFile } from "../diagnostics/span.js";
-import { judge, type ExitCode } from "./exit.js";
+import { ModcError } from "../base/errors.js";
+import type { SourceError } from "../session/errors.js";
+import { told, type ExitCode } from "./exit.js";
 import { io } from "./io.js";
 import { error, outJsonLine, say } from "./terminal.js";
 
 /** Tells of a fault, and returns the code to end with. */
 export async function report(fault: unknown, json: boolean): Promise<ExitCode> {
-  const { exit, code, message, hint } = judge(fault);
+  const { exit, code, message, hint } = told(fault);
   const source = ofSource(fault);
-  if (json && message !== null) outJsonLine({ exit, ...(source === null ? { code, message, hint, spans: [] } : await asJson(source)) });
+  if (json) outJsonLine({ exit, ...(source === null ? { code, message, hint, spans: [] } : await asJson(source)) });
   else if (source !== null) (await import("./diagnostics.js")).showDiagnostics(source.diagnostics, source.sources);
-  else if (message !== null) error(message, hint);
+  else error(message, hint);
   if (io().env["MODC_DEBUG"] && fault instanceof Error) say(fault.stack ?? "");
   return exit;
 }
 
-interface OfSource {
-  readonly diagnostics: readonly Diagnostic[];
-  readonly sources: readonly SourceFile[];
-}
+type OfSource = Pick<SourceError, "diagnostics" | "sources">;
 
-/** By name, so that telling of other faults loads nothing of the compiler. */
-const ofSource = (fault: unknown): OfSource | null => (fault instanceof Error && fault.name === "SourceError" ? (fault as Error & OfSource) : null); // a SourceError has them
+/** By its code, so that telling of other faults loads nothing of the compiler. */
+const ofSource = (fault: unknown): OfSource | null => (fault instanceof ModcError && fault.code === "source" ? (fault as SourceError) : null); // no other has it
 
 /** The first error as the fault; all findings beside it, as `modc check --json` has them. */
 async function asJson({ diagnostics, sources }: OfSource): Promise<object> {

@@ -16,31 +16,20 @@ import {
   type Stats,
 } from "node:fs";
 import { dirname, isAbsolute, sep } from "node:path";
+import { reasonOf } from "../base/errno.js";
+import { ModcError } from "../base/errors.js";
 import type { Read } from "../check/files.js";
 import { lineAndColumn, type SourceFile } from "../diagnostics/span.js";
 import { leftover } from "../runtime/leftovers-node.js";
-import { NOT_REGULAR, readAny, readRegular } from "../runtime/regular-node.js";
+import { readAny, readRegular } from "../runtime/regular-node.js";
 import { importsBeside } from "../session/imports-node.js";
 import { EXIT, UserError } from "./exit.js";
 import { io } from "./io.js";
 
-const REASONS: ReadonlyMap<string, string> = new Map([
-  ["ENOENT", "there is no such file"],
-  ["EACCES", "permission denied"],
-  ["EPERM", "permission denied"],
-  ["EISDIR", "it is a folder"],
-  ["ENOTDIR", "its folder is not one"],
-  [NOT_REGULAR, "it is no regular file"],
-  ["ENOSPC", "the disk is full"],
-  ["EROFS", "the disk is read-only"],
-  ["ELOOP", "too many links"],
-  ["ENAMETOOLONG", "the name is too long"],
-]);
-
-/** Why the file system refused; null where it did not. */
-function reasonOf(cause: unknown): string | null {
-  const code = (cause as NodeJS.ErrnoException).code;
-  return code === undefined || cause instanceof UserError ? null : (REASONS.get(code) ?? code);
+/** Why the system refused; null where it did not. */
+function refusalOf(cause: unknown, own: Readonly<Record<string, string>> = {}): string | null {
+  const { code } = cause as NodeJS.ErrnoException; // as the system's errors have it
+  return code === undefined || cause instanceof ModcError ? null : reasonOf(code, own);
 }
 
 /** Runs `body`, turning what the file system refuses into a UserError. */
@@ -48,11 +37,9 @@ function reaching<T>(what: "read" | "write", path: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
-    const reason = reasonOf(cause);
+    const reason = refusalOf(cause, what === "write" ? { ENOENT: `there is no folder ${dirname(path)}` } : {});
     if (reason === null) throw cause;
-    const missing = (cause as NodeJS.ErrnoException).code === "ENOENT" && what === "write";
-    const told = missing ? `there is no folder ${dirname(path)}` : reason;
-    throw new UserError(`cannot ${what} ${path}: ${told}`, null, EXIT.user, `cannot-${what}`);
+    throw new UserError(`cannot ${what} ${path}: ${reason}`, null, EXIT.user, `cannot-${what}`);
   }
 }
 
@@ -143,9 +130,9 @@ function placeOf(path: string): Place {
   const fail = (why: string): never => {
     throw new UserError(`cannot write ${path}: ${why}`, null, EXIT.user, "cannot-write");
   };
-  if (before?.isDirectory()) fail(REASONS.get("EISDIR")!);
+  if (before?.isDirectory()) fail(reasonOf("EISDIR"));
   const above = statSync(folder, { throwIfNoEntry: false }) ?? fail(`there is no folder ${folder}`);
-  if (!above.isDirectory()) fail(REASONS.get("ENOTDIR")!);
+  if (!above.isDirectory()) fail(reasonOf("ENOTDIR"));
   const asItIs = before !== null && (!before.isFile() || before.nlink > 1);
   if (before) accessSync(place, constants.W_OK);
   if (!asItIs) accessSync(folder, constants.W_OK);
@@ -220,7 +207,7 @@ export const importReader = (root: string): Read =>
       const { line, column, byte } = faultIn(bytes);
       return { refused: `byte ${byte}, at its line ${line}, column ${column}, is not UTF-8` };
     } catch (cause) {
-      const refused = cause instanceof UserError ? cause.message : reasonOf(cause);
+      const refused = cause instanceof UserError ? cause.message : refusalOf(cause);
       if (refused === null) throw cause;
       return { refused };
     }

@@ -1,7 +1,9 @@
 // The program a command works on: compiled from a source, or read as `modc compile` wrote it.
+import { CompilerBug } from "../base/invariant.js";
 import type { Graph } from "../ir/graph.js";
 import type { Program } from "../program/program.js";
 import { parseProgram } from "../program/serialize.js";
+import { KernelError } from "../runtime/errors.js";
 import { EXIT, UserError } from "./exit.js";
 import { readText, STDIN } from "./files.js";
 import { compileFile, type ForTarget, type ModelFlags, type PrecisionFlags } from "./frontend.js";
@@ -37,7 +39,7 @@ const isProgram = (file: string): boolean => (file === STDIN ? /^\s*\{/.test(rea
 
 /** What no device takes of a program that this process compiled is a fault of modc; what it does not take of a file may be the file's. */
 export function faultOf(file: string, { graph }: Given, fault: unknown): unknown {
-  const bug = graph === null && fault instanceof Error ? /^modc bug: (.*)/.exec(fault.message) : null;
-  if (!bug) return fault;
-  return new UserError(`${file} does not run: ${bug[1]!}`, "compile it again from its source; where that does not run either, it is a fault of modc");
+  if (graph !== null || !(fault instanceof CompilerBug || fault instanceof KernelError)) return fault;
+  const [what] = fault.what.split("\n", 1);
+  return new UserError(`${file} does not run: ${what}`, "compile it again from its source; where that does not run either, it is a fault of modc");
 }

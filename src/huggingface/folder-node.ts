@@ -1,7 +1,8 @@
 // The model of a checkpoint's folder: its own text, or what its configuration describes. Node only.
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
+import { errnoOf, reasonOf } from "../base/errno.js";
+import { readRegular } from "../runtime/regular-node.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
@@ -53,21 +54,16 @@ export async function checkpointText(folder: string): Promise<CheckpointText> {
   return { tokenizer: opened?.tokenizer ?? null, chat: opened?.chat ?? null, generation: { ...own, ends: ends.length > 0 ? ends : last } };
 }
 
-const REASONS: ReadonlyMap<string, string> = new Map([
-  ["EACCES", "permission denied"],
-  ["EISDIR", "it is a folder"],
-  [NOT_REGULAR, "it is no regular file"],
-]);
-
 /** Text of a small file in UTF-8, without a byte-order mark. Throws CheckpointError. */
 export function readConfigText(path: string): string {
   const tooLarge = (size: number): CheckpointError => new CheckpointError("bad-folder", `${path} has ${size} bytes: no ${basename(path)} is so large`);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MOST_BYTES, tooLarge));
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException; // as the file system's errors have it
-    if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") throw new CheckpointError("bad-folder", `${path} is not UTF-8 text`, { cause });
-    if (cause instanceof CheckpointError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw cause;
-    throw new CheckpointError("bad-folder", `cannot read ${path}: ${REASONS.get(code) ?? code}`, { cause });
+    const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA"; // as Node's errors have it
+    if (undecoded) throw new CheckpointError("bad-folder", `${path} is not UTF-8 text`, { cause });
+    const code = errnoOf(cause);
+    if (code === null) throw cause;
+    throw new CheckpointError("bad-folder", `cannot read ${path}: ${reasonOf(code)}`, { cause });
   }
 }

@@ -3,6 +3,7 @@
 // Each axis along which keys lie gets a longer one, its capacity, with as many rows for every sequence, and a state that counts those in use. An attention
 // keeps keys and values there: the new rows are set behind the old ones, in place, and queries see all of them by their positions in the model's input.
 // Rows not in use have the largest number for a position, which no query sees. All else in phase generate treats each token by itself.
+import { ModcError } from "../base/errors.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
@@ -12,8 +13,12 @@ import type { Axis, SequenceAxis } from "../size/axes.js";
 import { axisSize, rowsSize, substitute, type Size } from "../size/size.js";
 
 /** A graph that no generation can be made of: the message says why. */
-export class GenerationError extends Error {
+export class GenerationError extends ModcError<"generation"> {
   override readonly name = "GenerationError";
+
+  constructor(message: string) {
+    super("generation", message);
+  }
 }
 
 /** An axis of the tokens of one run, and what is kept of those of earlier runs. */

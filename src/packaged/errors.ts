@@ -1,20 +1,19 @@
 // What can be wrong with a built package beside what can be wrong with any session.
+import { ModcError, type FaultOptions } from "../base/errors.js";
 
 export type PackageErrorCode = "corrupted" | "download-failed" | "bad-package";
 
 /** A file of a built package is not what it was, cannot be had, or is none of a package's. */
-export class PackageError extends Error {
+export class PackageError extends ModcError<PackageErrorCode> {
   override readonly name = "PackageError";
-  readonly code: PackageErrorCode;
-  /** The file at fault, by its name in the package. */
-  readonly file: string;
-  /** How to mend it; null where nothing simple helps. */
-  readonly hint: string | null;
 
-  constructor(code: PackageErrorCode, file: string, message: string, options: { readonly hint?: string; readonly cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.code = code;
-    this.file = file;
-    this.hint = options.hint ?? null;
+  constructor(
+    code: PackageErrorCode,
+    /** The file at fault, by its name in the package. */
+    readonly file: string,
+    message: string,
+    options: FaultOptions = {},
+  ) {
+    super(code, message, options);
   }
 }

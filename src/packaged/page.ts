@@ -1,4 +1,5 @@
 // A page with a whole model in it: goes on from a text, each token shaded by how many layers computed it.
+import { ModcError } from "../base/errors.js";
 import type { GeneratedText, Summary } from "../generate/index.js";
 import { createModel, type LoadedModel, type LoadProgress } from "./model.js";
 import type { TokenizerPart } from "./text.js";
@@ -116,6 +117,6 @@ function summaryText({ generatedTokens, generation, firstToken, flops }: Summary
 
 function faultText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const hint = "hint" in error && typeof error.hint === "string" ? ` (${error.hint})` : "";
+  const hint = error instanceof ModcError && error.hint !== null ? ` (${error.hint})` : "";
   return `${error.message}${hint}`;
 }

@@ -1,8 +1,13 @@
 // Reading JSON that may be anything: every look into it checks what is there and knows its place.
+import { ModcError, type FaultOptions } from "../base/errors.js";
 
 /** The data is no compiled program; the message names the place, such as `steps[3].slots[0]`. */
-export class ProgramError extends Error {
+export class ProgramError extends ModcError<"program"> {
   override readonly name = "ProgramError";
+
+  constructor(message: string, options: FaultOptions = {}) {
+    super("program", message, options);
+  }
 }
 
 /** More text than any compiled program. */

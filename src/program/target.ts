@@ -1,4 +1,5 @@
 // What a program is compiled for: the class of a device and what it offers, as plain data that compiler and runtime share.
+import { EXIT, ModcError } from "../base/errors.js";
 
 /**
  * Which tunings fit. `portable`: nothing is known. `mesa-software`: Mesa's lavapipe. `swiftshader`: that one, and other processors that play a
@@ -86,12 +87,10 @@ export interface Requirements {
 }
 
 /** A program asks for what its target does not have. */
-export class TargetError extends Error {
+export class TargetError extends ModcError<"target"> {
   override readonly name = "TargetError";
-  constructor(
-    message: string,
-    readonly hint: string | null = null,
-  ) {
-    super(message);
+
+  constructor(message: string, hint: string | null = null) {
+    super("target", message, { hint, exit: EXIT.usage });
   }
 }

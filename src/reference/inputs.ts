@@ -1,4 +1,5 @@
 // What the caller gives a run, checked against the graph: tensors, the extents of the axes, lengths, live parameters.
+import { ModcError } from "../base/errors.js";
 import type { Graph, GraphInput } from "../ir/graph.js";
 import { plainAxis, printShape } from "../ir/typing.js";
 import type { Tensor } from "../ops/define.js";
@@ -14,8 +15,12 @@ export type Nested = number | boolean | readonly Nested[];
 export type Given = { readonly shape: readonly number[]; readonly data: ArrayLike<number> } | Nested;
 
 /** A fault of the caller: an input that is missing, of the wrong shape, or out of range. */
-export class InputError extends Error {
+export class InputError extends ModcError<"bad-input"> {
   override readonly name = "InputError";
+
+  constructor(message: string) {
+    super("bad-input", message);
+  }
 }
 
 /** The elements of nested arrays and their shape; all arrays at one depth must be of one length. */

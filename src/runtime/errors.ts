@@ -1,4 +1,5 @@
 // Errors of the runtime: one class for each kind of fault, with a code for programs and a hint for people.
+import { EXIT, ModcError, type ExitCode, type FaultOptions } from "../base/errors.js";
 
 export type RuntimeErrorCode =
   | "no-device"
@@ -11,36 +12,31 @@ export type RuntimeErrorCode =
   | "bad-weights"
   | "disposed";
 
-/** The class of each code: by its text, for a bundler renames classes. */
-const NAMES: { readonly [C in RuntimeErrorCode]: string } = {
-  "no-device": "NoDeviceError",
-  "device-lost": "DeviceLostError",
-  "out-of-memory": "OutOfMemoryError",
-  "limit-exceeded": "LimitError",
-  "kernel-refused": "KernelError",
-  unsupported: "UnsupportedError",
-  "bad-input": "InputError",
-  "bad-weights": "WeightsError",
-  disposed: "DisposedError",
+/** The class of each code, by its text, for a bundler renames classes, and how a command ends by it. */
+const KINDS: { readonly [C in RuntimeErrorCode]: readonly [name: string, exit: ExitCode] } = {
+  "no-device": ["NoDeviceError", EXIT.device],
+  "device-lost": ["DeviceLostError", EXIT.device],
+  "out-of-memory": ["OutOfMemoryError", EXIT.user],
+  "limit-exceeded": ["LimitError", EXIT.user],
+  "kernel-refused": ["KernelError", EXIT.bug],
+  unsupported: ["UnsupportedError", EXIT.user],
+  "bad-input": ["InputError", EXIT.user],
+  "bad-weights": ["WeightsError", EXIT.user],
+  disposed: ["DisposedError", EXIT.bug],
 };
 
 /** What every error of the runtime has: a code, a message of one sentence, and, where there is a mend, a hint. */
-export class RuntimeError extends Error {
-  readonly code: RuntimeErrorCode;
-  /** How to mend it; null where nothing simple helps. */
-  readonly hint: string | null;
-
-  constructor(code: RuntimeErrorCode, message: string, options: { readonly hint?: string | null; readonly cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.name = NAMES[code];
-    this.code = code;
-    this.hint = options.hint ?? null;
+export class RuntimeError extends ModcError<RuntimeErrorCode> {
+  constructor(code: RuntimeErrorCode, message: string, options: FaultOptions = {}) {
+    const [name, exit] = KINDS[code];
+    super(code, message, { exit, ...options });
+    this.name = name;
   }
 }
 
 /** No device of the wanted kind can be opened. The message says what is missing, the hint the one command that mends it. */
 export class NoDeviceError extends RuntimeError {
-  constructor(message: string, options: { readonly hint?: string | null; readonly cause?: unknown } = {}) {
+  constructor(message: string, options: FaultOptions = {}) {
     super("no-device", message, options);
   }
 }
@@ -60,7 +56,7 @@ export class OutOfMemoryError extends RuntimeError {
   /** What could not be allocated. */
   readonly label: string;
   readonly bytes: number;
-  constructor(label: string, bytes: number, options: { readonly hint?: string; readonly cause?: unknown } = {}) {
+  constructor(label: string, bytes: number, options: FaultOptions = {}) {
     super("out-of-memory", `the device has no memory for ${label} (${formatBytes(bytes)})`, options);
     this.label = label;
     this.bytes = bytes;
@@ -97,8 +93,12 @@ export class UnsupportedError extends RuntimeError {
 
 /** The device refused a kernel or a command of a compiled program: a fault of the compiler or of the driver. */
 export class KernelError extends RuntimeError {
-  constructor(message: string, cause?: unknown) {
-    super("kernel-refused", `modc bug: ${message}`, cause === undefined ? {} : { cause });
+  constructor(
+    /** The message without the word that it is a bug. */
+    readonly what: string,
+    cause?: unknown,
+  ) {
+    super("kernel-refused", `modc bug: ${what}`, { cause });
   }
 }
 
@@ -117,7 +117,7 @@ export class WeightsError extends RuntimeError {
   /** Where weights do not fit a model: the tensors there are. */
   readonly tensors: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }> | null;
 
-  constructor(message: string, options: { readonly hint?: string; readonly cause?: unknown; readonly tensors?: WeightsError["tensors"] } = {}) {
+  constructor(message: string, options: FaultOptions & { readonly tensors?: WeightsError["tensors"] } = {}) {
     super("bad-weights", message, options);
     this.tensors = options.tensors ?? null;
   }

@@ -3,6 +3,7 @@
 export { Device, openDevice } from "./device.js";
 export type { DeviceInfo, DeviceKind, DeviceLimit, OpenDeviceOptions } from "./device-info.js";
 export * from "./errors.js";
+export { ModcError } from "../base/errors.js";
 export type { LiveValue } from "./extents.js";
 export { initialValues, initialWeights } from "./init.js";
 export { memoryOf, type MemoryOptions, type MemoryUse } from "./memory.js";

@@ -1,5 +1,6 @@
 // Temporary files and folders that are there now, so that whoever ends the process early can remove them. Node only.
 import { rmSync } from "node:fs";
+import { errnoOf } from "../base/errno.js";
 
 const paths = new Set<string>();
 let told: (any: boolean) => void = () => {};
@@ -20,7 +21,7 @@ export function removeLeftovers(): void {
     try {
       rmSync(path, { recursive: true, force: true });
     } catch (fault) {
-      if (typeof (fault as NodeJS.ErrnoException).code !== "string") throw fault; // what the file system refuses cannot be mended here
+      if (errnoOf(fault) === null) throw fault; // what the file system refuses cannot be mended here
     }
   }
 }

@@ -1,9 +1,7 @@
 // Files that are read as files: what is a pipe, a device or a folder is refused, not waited for. Node only.
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
-
-/** The code of errors about what is there and is no regular file. */
-export const NOT_REGULAR = "ENOTREGULAR";
+import { NOT_REGULAR } from "../base/errno.js";
 
 /** Opening a pipe that nobody writes would wait for one who does; what is opened is then looked at, and not its name. */
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0); // Windows has no such flag, and no such pipes

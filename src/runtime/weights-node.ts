@@ -1,4 +1,5 @@
 // Weights on disk: safetensors files read tensor by tensor, shards with an index, and writing whole or not at all. Node only.
+import { errnoOf, reasonOf } from "../base/errno.js";
 import { isFloat } from "../base/dtype.js";
 import { randomBytes } from "node:crypto";
 import { open, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
@@ -8,7 +9,7 @@ import type { Program, ProgramWeight } from "../program/program.js";
 import { quotedName, shownName } from "../size/shown.js";
 import { WeightsError } from "./errors.js";
 import { leftover } from "./leftovers-node.js";
-import { NOT_REGULAR, openRegular, readRegular } from "./regular-node.js";
+import { openRegular, readRegular } from "./regular-node.js";
 import { fileDtype, toBytes, type Words } from "./weights/convert.js";
 import { parseJson } from "./weights/json.js";
 import { headerBytes, parseHeader, writeHeader, type FileTensor } from "./weights/safetensors.js";
@@ -199,18 +200,9 @@ async function reaching<T>(what: "open" | "write", path: string, body: () => Pro
   try {
     return await body();
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (!(cause instanceof Error) || cause instanceof WeightsError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw cause;
-    const reasons = new Map([
-      ["ENOENT", "there is no such file"],
-      ["EACCES", "permission denied"],
-      ["EISDIR", "it is a folder"],
-      [NOT_REGULAR, "it is no regular file"],
-      ["ENOTDIR", "its folder is not one"],
-      ["ENOSPC", "the disk is full"],
-      ["ELOOP", "too many links"],
-    ]);
-    const reason = code === "ENOENT" && what === "write" ? `there is no folder ${dirname(path)}` : (reasons.get(code) ?? code);
+    const code = errnoOf(cause);
+    if (code === null) throw cause;
+    const reason = reasonOf(code, what === "write" ? { ENOENT: `there is no folder ${dirname(path)}` } : {});
     throw new WeightsError(`cannot ${what} ${path}: ${reason}`, { cause });
   }
 }

@@ -1,5 +1,6 @@
 // Opens a model to generate: a `.mod` file or a checkpoint's folder, its weights, its tokenizer, a device. Node only.
 import { join } from "node:path";
+import { errnoOf, reasonOf } from "../base/errno.js";
 import type { Read } from "../check/files.js";
 import { generationModel } from "../compile-generation.js";
 import type { SourceFile } from "../diagnostics/span.js";
@@ -11,7 +12,7 @@ import { asProgramWeight } from "../program/program.js";
 import type { Precision } from "../program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../runtime/index.js";
 import { WeightsError } from "../runtime/errors.js";
-import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
+import { readRegular } from "../runtime/regular-node.js";
 import { expectFittingWeights } from "../runtime/weights.js";
 import type { Tunings } from "../schedule/tunings/index.js";
 import { bytesTokenizer } from "../tokenizer/tokenizer.js";
@@ -166,15 +167,9 @@ export function readText(path: string): string {
     );
   } catch (cause) {
     if (cause instanceof SessionError) throw cause;
-    const { code } = cause as NodeJS.ErrnoException; // as the file system's errors have it
-    const reason =
-      code === NOT_REGULAR
-        ? "it is no regular file"
-        : code === "ENOENT"
-          ? "there is no such file"
-          : code === "ERR_ENCODING_INVALID_ENCODED_DATA"
-            ? "it is not UTF-8 text"
-            : (code ?? String(cause));
+    const code = errnoOf(cause);
+    const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA"; // as Node's errors have it
+    const reason = code !== null ? reasonOf(code) : undecoded ? "it is not UTF-8 text" : String(cause);
     throw new SessionError(`cannot read ${path}: ${reason}`, { cause });
   }
 }

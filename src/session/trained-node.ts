@@ -2,9 +2,10 @@
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { errnoOf, NOT_REGULAR, reasonOf } from "../base/errno.js";
 import type { Read } from "../check/files.js";
 import type { SourceFile } from "../diagnostics/span.js";
-import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
+import { readRegular } from "../runtime/regular-node.js";
 import { isFolder } from "../tokenizer/folder-node.js";
 import { SessionError } from "./errors.js";
 import { MANIFEST, MODEL, MOST_MANIFEST_BYTES, parseManifest, STATE, type Manifest, type ManifestFile } from "./manifest.js";
@@ -97,9 +98,9 @@ function readManifest(path: string): Manifest {
   try {
     return parseManifest(new TextDecoder().decode(readRegular(join(path, MANIFEST), MOST_MANIFEST_BYTES, tooLarge)), path);
   } catch (fault) {
-    const { code } = fault as NodeJS.ErrnoException;
-    if (code === undefined) throw fault;
-    throw new SessionError(`${path}: ${MANIFEST} ${code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${code}`}`, {
+    const code = errnoOf(fault);
+    if (code === null) throw fault;
+    throw new SessionError(`${path}: ${MANIFEST} ${code === NOT_REGULAR || code === "EISDIR" ? "is no plain file" : `cannot be read: ${reasonOf(code)}`}`, {
       cause: fault,
     });
   }
@@ -136,7 +137,7 @@ function isOther(name: string, { bytes, sha256 }: ManifestFile): boolean {
     const found = statSync(name);
     return found.isFile() && (found.size !== bytes || hashOf(readRegular(name, MOST_SOURCE_BYTES, tooLarge)) !== sha256);
   } catch (fault) {
-    if ((fault as NodeJS.ErrnoException).code === undefined) throw fault;
+    if (errnoOf(fault) === null) throw fault;
     return false;
   }
 }

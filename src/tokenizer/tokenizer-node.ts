@@ -1,7 +1,8 @@
 // Tokenizers on disk: a `tokenizer.json`, and what stands beside it. Node only.
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
+import { errnoOf, reasonOf } from "../base/errno.js";
+import { readRegular } from "../runtime/regular-node.js";
 import { chatTemplate, parseChatConfig, type ChatTemplate } from "./chat.js";
 import { TokenizerError } from "./errors.js";
 import { isFolder } from "./folder-node.js";
@@ -42,21 +43,15 @@ export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   };
 }
 
-const REASONS: ReadonlyMap<string, string> = new Map([
-  ["ENOENT", "there is no such file"],
-  ["EACCES", "permission denied"],
-  ["EISDIR", "it is a folder"],
-  [NOT_REGULAR, "it is no regular file"],
-]);
-
 function readText(path: string): string {
   try {
     const tooLarge = (size: number): TokenizerError => new TokenizerError("bad-tokenizer", `${path} has ${size} bytes: no tokenizer is so large`);
     return new TextDecoder("utf-8", { fatal: true }).decode(readRegular(path, MOST_BYTES, tooLarge));
   } catch (cause) {
     if (cause instanceof TokenizerError) throw cause;
-    const code = (cause as NodeJS.ErrnoException).code; // as the file system's errors have it
-    if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") throw new TokenizerError("bad-tokenizer", `${path} is not UTF-8 text`, { cause });
-    throw new TokenizerError("bad-tokenizer", `cannot read ${path}: ${REASONS.get(code ?? "") ?? code ?? String(cause)}`, { cause });
+    const undecoded = (cause as NodeJS.ErrnoException).code === "ERR_ENCODING_INVALID_ENCODED_DATA"; // as Node's errors have it
+    if (undecoded) throw new TokenizerError("bad-tokenizer", `${path} is not UTF-8 text`, { cause });
+    const code = errnoOf(cause);
+    throw new TokenizerError("bad-tokenizer", `cannot read ${path}: ${code === null ? String(cause) : reasonOf(code)}`, { cause });
   }
 }

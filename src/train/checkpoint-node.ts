@@ -1,4 +1,5 @@
 // Checkpoints on disk: a folder of files, complete or absent. The manifest is written last, with the size and hash of every other file.
+import { errnoOf, reasonOf } from "../base/errno.js";
 import { bug } from "../base/invariant.js";
 import { createHash, randomBytes } from "node:crypto";
 import { lstat, open, readFile, type FileHandle } from "node:fs/promises";
@@ -260,9 +261,10 @@ async function reading<T>(path: string, body: () => Promise<T>): Promise<T> {
   } catch (cause) {
     if (cause instanceof WeightsError || cause instanceof SessionError)
       throw new TrainError("bad-checkpoint", cause instanceof SessionError ? cause.message : `${path}: ${cause.message}`, { cause });
-    const { code, path: at } = cause as NodeJS.ErrnoException;
-    if (!(cause instanceof Error) || cause instanceof TrainError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw cause;
+    const code = errnoOf(cause);
+    if (code === null) throw cause;
+    const { path: at } = cause as NodeJS.ErrnoException; // as errors of the file system have it
     const missing = at === undefined || at === path ? "there is no such folder" : `${basename(at)} is missing`;
-    throw new TrainError("bad-checkpoint", `cannot read the checkpoint ${path}: ${code === "ENOENT" ? missing : code}`, { cause });
+    throw new TrainError("bad-checkpoint", `cannot read the checkpoint ${path}: ${reasonOf(code, { ENOENT: missing })}`, { cause });
   }
 }

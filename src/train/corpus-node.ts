@@ -3,8 +3,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, readdir, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import { errnoOf, reasonOf } from "../base/errno.js";
 import { leftover } from "../runtime/node.js";
-import { NOT_REGULAR, readRegular } from "../runtime/regular-node.js";
+import { readRegular } from "../runtime/regular-node.js";
 import { TrainError } from "./errors.js";
 import { makeFolder, writing } from "./disk-node.js";
 import { changeOf, digestOf, documents, findSources, type SourceFile } from "./sources-node.js";
@@ -88,12 +89,6 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   };
 }
 
-const TOKENIZER_REASONS: ReadonlyMap<string, string> = new Map([
-  ["ENOENT", "there is no such file"],
-  ["EISDIR", "it is a folder"],
-  [NOT_REGULAR, "it is no regular file"],
-]);
-
 /** Beyond any tokenizer's file. */
 const MOST_TOKENIZER_BYTES = 256 * 1024 * 1024;
 
@@ -113,8 +108,8 @@ async function readTokenizer(path: string): Promise<Encoder> {
     json = Buffer.from(readRegular(path, MOST_TOKENIZER_BYTES, (size) => new TrainError("bad-data", `${path} has ${size} bytes: no tokenizer is so large`)));
   } catch (cause) {
     if (cause instanceof TrainError) throw cause;
-    const code = (cause as NodeJS.ErrnoException).code;
-    throw new TrainError("bad-data", `cannot read ${path}: ${TOKENIZER_REASONS.get(code ?? "") ?? code ?? String(cause)}`, { cause });
+    const code = errnoOf(cause);
+    throw new TrainError("bad-data", `cannot read ${path}: ${code === null ? String(cause) : reasonOf(code)}`, { cause });
   }
   return jsonEncoder(json.toString("utf8"), path, createHash("sha256").update(json).digest("hex"));
 }

@@ -1,20 +1,8 @@
 // Writing to disk so that a power cut leaves the old or the new, and never half: files and folders are synced, then renamed.
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { errnoOf, reasonOf } from "../base/errno.js";
 import { TrainError } from "./errors.js";
-
-const REASONS: ReadonlyMap<string, string> = new Map([
-  ["ENOSPC", "the disk is full"],
-  ["EDQUOT", "the disk quota is used up"],
-  ["EFBIG", "the file would be larger than is allowed"],
-  ["EROFS", "the disk is read-only"],
-  ["EACCES", "permission denied"],
-  ["EPERM", "permission denied"],
-  ["ENOENT", "its folder is gone"],
-  ["ENOTDIR", "its folder is not one"],
-  ["EEXIST", "a file of that name is in the way"],
-  ["EIO", "the disk failed"],
-]);
 
 const HINTS: ReadonlyMap<string, string> = new Map([
   ["ENOSPC", "free some space, or write elsewhere with --output; what was saved before is intact"],
@@ -26,9 +14,9 @@ export async function writing<T>(path: string, body: () => Promise<T>): Promise<
   try {
     return await body();
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (!(cause instanceof Error) || cause instanceof TrainError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) throw cause;
-    throw new TrainError("cannot-write", `cannot write ${path}: ${REASONS.get(code) ?? code}`, { cause, hint: HINTS.get(code) ?? null });
+    const code = errnoOf(cause);
+    if (code === null) throw cause;
+    throw new TrainError("cannot-write", `cannot write ${path}: ${reasonOf(code, { ENOENT: "its folder is gone" })}`, { cause, hint: HINTS.get(code) ?? null });
   }
 }
 

@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
+import { errnoOf } from "../base/errno.js";
 
 /** A process, and one of the locks it took. */
 export interface Owner {
@@ -93,7 +94,7 @@ function read(body: () => string): string | null {
   try {
     return body();
   } catch (cause) {
-    if (typeof (cause as NodeJS.ErrnoException).code === "string") return null;
+    if (errnoOf(cause) !== null) return null;
     throw cause;
   }
 }

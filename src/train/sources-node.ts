@@ -3,6 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
+import { errnoOf, reasonOf } from "../base/errno.js";
 import { TrainError } from "./errors.js";
 import { lineDocuments } from "./json-lines.js";
 
@@ -140,19 +141,11 @@ export async function changeOf(files: readonly SourceFile[]): Promise<string | n
   return null;
 }
 
-const REASONS: ReadonlyMap<string, string> = new Map([
-  ["ENOENT", "the file is gone"],
-  ["EACCES", "permission denied"],
-  ["EPERM", "permission denied"],
-  ["EISDIR", "it is a folder"],
-  ["ELOOP", "too many links"],
-]);
-
 /** A TrainError passes through; what the file system refuses becomes one. */
 function unreadable(path: string, cause: unknown): Error {
-  const code = (cause as NodeJS.ErrnoException).code;
-  if (!(cause instanceof Error) || cause instanceof TrainError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) return cause as Error; // as it was thrown
-  return new TrainError("bad-data", `cannot read ${path}: ${REASONS.get(code) ?? code}`, { cause });
+  const code = errnoOf(cause);
+  if (code === null) return cause as Error; // as it was thrown
+  return new TrainError("bad-data", `cannot read ${path}: ${reasonOf(code, { ENOENT: "the file is gone" })}`, { cause });
 }
 
 async function reaching<T>(path: string, body: () => Promise<T>): Promise<T> {

@@ -1,4 +1,5 @@
 // A fault as a file: the smallest graph that shows it, as text, with its inputs and weights. It holds nothing else of the model.
+import { ModcError, type FaultOptions } from "../base/errors.js";
 import { isOp, nodesOf, type Graph } from "../ir/graph.js";
 import { parseGraph } from "../ir/parse.js";
 import { printGraph } from "../ir/print.js";
@@ -18,8 +19,12 @@ export interface Reproduction {
 }
 
 /** The file is no reproduction that modc can read. */
-export class ReproductionError extends Error {
+export class ReproductionError extends ModcError<"reproduction"> {
   override readonly name = "ReproductionError";
+
+  constructor(message: string, options: FaultOptions = {}) {
+    super("reproduction", message, options);
+  }
 }
 
 /** In files: 32-bit words, little endian, in base64. */

@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { generate, type GenerateFlags, type GenerateTrial } from "../../src/cli/commands/generate.js";
-import { judge } from "../../src/cli/exit.js";
+import { told } from "../../src/cli/exit.js";
 import { openSession, type GenerateTextOptions, type TextSession } from "../../src/session/index.js";
 import { writeTextFolder } from "../session/folder.js";
 import { modc, root, temporaryFolder, type Ended } from "./spawn.js";
@@ -177,7 +177,7 @@ describe("a device that is lost in the middle of a text", () => {
 
   it("ends with 3 where there is no other", async () => {
     const { ended: fault, stdout } = await lossy(() => Promise.reject(new Error("nothing is left")));
-    expect(judge(fault)).toMatchObject({ exit: 3, message: "the device was destroyed, and no other can go on: nothing is left" });
+    expect(told(fault)).toMatchObject({ exit: 3, message: "the device was destroyed, and no other can go on: nothing is left" });
     const [wanted] = await moby([PROMPT], { maxTokens: 80 });
     expect(wanted!.startsWith(stdout.trimEnd())).toBe(true);
     expect(stdout.endsWith("\n")).toBe(true);
@@ -230,8 +230,8 @@ describe("what modc generate refuses", () => {
     ];
     for (const [code, message, path, flags] of cases) {
       const fault: unknown = await generate(path, flags).catch((thrown: unknown) => thrown);
-      expect(judge(fault).message).toContain(message);
-      expect(judge(fault).exit, message).toBe(code);
+      expect(told(fault).message).toContain(message);
+      expect(told(fault).exit, message).toBe(code);
     }
   });
 

@@ -1,11 +1,11 @@
 // Why a model cannot do what was asked, for people.
+import { ModcError } from "../../../src/base/errors.js";
 
 /** A wish that the model does not fit; `hint` says how it would. */
-export class ModelError extends Error {
-  readonly hint: string | null;
+export class ModelError extends ModcError<"model"> {
+  override readonly name = "ModelError";
+
   constructor(message: string, hint: string | null = null) {
-    super(message);
-    this.name = "ModelError";
-    this.hint = hint;
+    super("model", message, { hint });
   }
 }

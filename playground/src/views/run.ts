@@ -1,4 +1,5 @@
 // A model that continues a prompt: its text as it comes, each token shaded by the layers that computed it, and the map of routes.
+import { ModcError } from "../../../src/base/errors.js";
 import weightsUrl from "../../../examples/moby.safetensors?url";
 import type { DeviceCalls, Layer, RunEvent, WeightsChoice } from "../device/protocol.js";
 import { choice, field, h } from "../dom.js";
@@ -94,7 +95,7 @@ export function runView({ say }: ViewContext, device: () => Remote<DeviceCalls>)
       status.textContent = "stopped";
       return;
     }
-    const hint = error instanceof Error && "hint" in error && typeof error.hint === "string" ? ` ${error.hint}.` : "";
+    const hint = error instanceof ModcError && error.hint !== null ? ` ${error.hint}.` : "";
     say(error instanceof Error ? error.message : String(error));
     status.replaceChildren(h("span", { class: "fault" }, `${error instanceof Error ? error.message : String(error)}.`), hint);
     panel.dataset["state"] = "failed";

@@ -1,4 +1,5 @@
 // A model that learns a text pasted into the page: the loss of each step, as a curve.
+import { ModcError } from "../../../src/base/errors.js";
 import text from "../../../examples/moby-dick.txt?raw";
 import type { DeviceCalls, TrainEvent } from "../device/protocol.js";
 import { field, h } from "../dom.js";
@@ -76,7 +77,7 @@ export function trainView({ say }: ViewContext, device: () => Remote<DeviceCalls
       say(`Training ${end}`);
       if (done.steps > 0) onTrained();
     } catch (error) {
-      const hint = error instanceof Error && "hint" in error && typeof error.hint === "string" ? ` ${error.hint}.` : "";
+      const hint = error instanceof ModcError && error.hint !== null ? ` ${error.hint}.` : "";
       say(error instanceof Error ? error.message : String(error));
       status.replaceChildren(h("span", { class: "fault" }, `${error instanceof Error ? error.message : String(error)}.`), hint);
       panel.dataset["state"] = "failed";

@@ -1,13 +1,12 @@
 // The side of the page: calls into a worker as promises.
+import { ModcError } from "../../../src/base/errors.js";
 import type { Failure, Reply, Request } from "./protocol.js";
 
 /** A call that a worker could not do; its name is that of the error there. */
-export class RemoteError extends Error {
-  readonly hint: string | null;
+export class RemoteError extends ModcError<"remote"> {
   constructor({ name, message, hint }: Failure) {
-    super(message);
+    super("remote", message, { hint });
     this.name = name;
-    this.hint = hint;
   }
 }
 

@@ -1,4 +1,5 @@
 // The side of a worker: does what the page asks, one handler for each call.
+import { ModcError } from "../../../src/base/errors.js";
 import type { Failure, Handlers, Reply, Request } from "./protocol.js";
 
 /** Takes what the page sends. */
@@ -42,6 +43,5 @@ export function serve<C extends { readonly [K in keyof C]: { readonly ask: unkno
 
 export function failureOf(error: unknown): Failure {
   if (!(error instanceof Error)) return { name: "Error", message: String(error), hint: null };
-  const hint = "hint" in error && typeof error.hint === "string" ? error.hint : null;
-  return { name: error.name, message: error.message, hint };
+  return { name: error.name, message: error.message, hint: error instanceof ModcError ? error.hint : null };
 }

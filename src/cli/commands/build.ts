@@ -3,8 +3,8 @@ import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { buildPackage, type PackageInput, type WriteFile } from "../../build/package.js";
 import type { Manifest } from "../../packaged/manifest.js";
+import { writeFolder } from "../../build/folder-node.js";
 import { writeText } from "../files.js";
-import { FolderError, writeFolder } from "../../build/folder-node.js";
 import { pageText } from "../../build/page.js";
 import { pageFiles, runtimeFiles, tokenizerFiles } from "../../bundled.js";
 import { formatBytes } from "../../runtime/errors.js";
@@ -88,8 +88,6 @@ export async function build(file: string, given: BuildFlags): Promise<ExitCode> 
       if (page !== null) out(`${page}: a page that goes on from a text, ${formatBytes(statSync(page).size)}: open it in a browser with WebGPU`);
     }
     return EXIT.fine;
-  } catch (fault) {
-    throw fault instanceof FolderError ? new UserError(fault.message, fault.hint) : fault;
   } finally {
     progress.clear();
     await weights.close();

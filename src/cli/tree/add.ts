@@ -1,7 +1,7 @@
 // How a command is declared: its words, what it does in a sentence, its options, and what it calls.
 import type { Command, Option } from "commander";
 import { isFolder } from "../../tokenizer/folder-node.js";
-import type { WeightsError } from "../../runtime/errors.js";
+import { WeightsError } from "../../runtime/errors.js";
 import type { BeyondBound } from "../beyond-bound.js";
 import { UserError, type ExitCode } from "../exit.js";
 
@@ -54,20 +54,17 @@ async function asTrained(command: Command, path: string, others: readonly unknow
   return [model, ...others.slice(0, -1), flags];
 }
 
-/**
- * Of weights that do not fit, the parameter that explains it; of a length beyond the bound, the one that raises it. Weights are told by their fault's name, so that
- * telling of other faults loads nothing.
- */
+/** Of weights that do not fit, the parameter that explains it; of a length beyond the bound, the one that raises it. */
 async function withExplanation(fault: unknown, command: string, [path, ...others]: readonly unknown[]): Promise<unknown> {
-  const misfit = fault instanceof Error && fault.name === "WeightsError" && "tensors" in fault && fault.tensors !== null;
+  const misfit = fault instanceof WeightsError && fault.tensors !== null;
   const beyond = fault instanceof UserError && "asked" in fault;
   if ((!misfit && !beyond) || typeof path !== "string" || path.endsWith(".json")) return fault;
-  if (beyond) {
+  if (!misfit) {
     const { raisingBound } = await import("../beyond-bound.js");
     const ofObjective = command === "train" || command === "eval";
     // As its field says; the options stand last.
     return raisingBound(fault as BeyondBound, path, others.at(-1) as object, ofObjective ? { phase: "train", enter: "objective" } : {});
   }
   const { explained } = await import("../misfit.js");
-  return explained(fault as WeightsError, path, others.at(-1) as object); // as its name says; the options stand last
+  return explained(fault, path, others.at(-1) as object); // the options stand last
 }

@@ -1,4 +1,5 @@
 // Files of tunings: what was measured on one device, with one driver, for one version of the kernels.
+import { ModcError, type FaultOptions } from "../../base/errors.js";
 import { kernelsDigest } from "../../embedded.js";
 import { Reader, type Refuse } from "../../program/reader.js";
 import { readTarget } from "../../program/read-target.js";
@@ -31,15 +32,16 @@ export interface TuningsFile {
 /** Why tunings are refused. `invalid`: nothing that `modc tune` wrote. `stale`: for other kernels. `foreign`: for another device. */
 export type TuningsFault = "invalid" | "stale" | "foreign";
 
-export class TuningsError extends Error {
+export class TuningsError extends ModcError<"tunings"> {
   override readonly name = "TuningsError";
+
   constructor(
     readonly fault: TuningsFault,
     message: string,
-    readonly hint: string | null = null,
-    options?: ErrorOptions,
+    hint: string | null = null,
+    options: FaultOptions = {},
   ) {
-    super(message, options);
+    super("tunings", message, { ...options, hint });
   }
 }
 

@@ -1,0 +1,30 @@
+// What a file system refuses, in words.
+
+/** The code for what is no regular file, and no folder either: a device, a pipe. The system has none. */
+export const NOT_REGULAR = "ENOTREGULAR";
+
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["ENOENT", "there is no such file"],
+  ["EACCES", "permission denied"],
+  ["EPERM", "permission denied"],
+  ["EISDIR", "it is a folder"],
+  ["ENOTDIR", "its folder is not one"],
+  [NOT_REGULAR, "it is no regular file"],
+  ["EEXIST", "a file of that name is in the way"],
+  ["ENOSPC", "the disk is full"],
+  ["EDQUOT", "the disk quota is used up"],
+  ["EFBIG", "the file would be larger than is allowed"],
+  ["EROFS", "the disk is read-only"],
+  ["EIO", "the disk failed"],
+  ["ELOOP", "too many links"],
+  ["ENAMETOOLONG", "the name is too long"],
+]);
+
+/** The code of what a file system refuses, such as ENOENT; null for any other error. */
+export function errnoOf(cause: unknown): string | null {
+  const code = cause instanceof Error && "code" in cause ? cause.code : null;
+  return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : null;
+}
+
+/** A code in words; `own`: the words of a place that knows more of the file. */
+export const reasonOf = (code: string, own: Readonly<Record<string, string>> = {}): string => own[code] ?? REASONS.get(code) ?? code;
