@@ -24,17 +24,16 @@ const blocks = (page: string, language: string): string[] =>
 
 const WIDTH = 100;
 
-/** Lines of prose with their numbers: no tables, no code, and no section that waits for its own change. */
+/** Lines of prose with their numbers: no tables and no code. */
 function proseOf(page: string): readonly { readonly line: number; readonly prose: string }[] {
-  let [code, later] = [false, false];
+  let code = false;
   return text(page)
     .split("\n")
     .map((prose, i) => ({ line: i + 1, prose }))
     .filter(({ prose }) => {
       const fence = prose.trimStart().startsWith("```");
       if (fence) code = !code;
-      else if (!code && prose.startsWith("## ")) later = page === "docs/architecture.md" && prose === "## The operator record";
-      return !fence && !code && !later && !prose.trimStart().startsWith("|");
+      return !fence && !code && !prose.trimStart().startsWith("|");
     });
 }
 
