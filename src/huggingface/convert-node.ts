@@ -6,6 +6,7 @@ import { check } from "../check/check.js";
 import { invariant } from "../base/invariant.js";
 import { asProgramWeight, type ProgramWeight } from "../program/program.js";
 import { initialWeightsInTurns } from "../runtime/init.js";
+import { readingInTurns } from "../runtime/weights/in-turns.js";
 import { matchWeights, readWeight, type Words } from "../runtime/index.js";
 import { leftover, openWeights, saveWeights } from "../runtime/node.js";
 import { decoderSource, type Routing } from "./decoder-source.js";
@@ -98,7 +99,7 @@ async function writeWeights(from: string, to: string, weights: readonly ProgramW
     const floats = others.length === 0 && (dtype === "F16" || dtype === "BF16") ? dtype : "F32";
     const fromSeed = initialWeightsInTurns(seed, turn);
     const values = (weight: ProgramWeight): Words | Promise<Words> => {
-      if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, turn);
+      if (!isNew(weight)) return readWeight(weight, matched.get(weight)!, source, readingInTurns(turn));
       const start = STARTS.find(([ending]) => weight.path.endsWith(ending));
       return start === undefined ? fromSeed(weight) : new Float32Array(weight.shape.reduce((n, d) => n * d, 1)).fill(start[1]);
     };

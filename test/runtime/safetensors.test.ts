@@ -211,11 +211,11 @@ describe("weights on disk", () => {
       ...names("blocks")
         .slice(0, 10)
         .map((key) => `unexpected: "${key}", F32[1]`),
-      "… and 2 more that are unexpected",
+      "… and 2 more unexpected",
       ...names("layers")
         .slice(0, 10)
         .map((key) => `missing: "${key}", f32[1]`),
-      "… and 2 more that are missing",
+      "… and 2 more missing",
     ];
     expect(() => matchWeights(program, readSafetensors(writeSafetensors(tensors), "w"))).toThrow(["w does not fit the model:", ...lines].join("\n  "));
   });

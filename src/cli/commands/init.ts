@@ -4,6 +4,7 @@ import { asProgramWeight, type ProgramWeight } from "../../program/program.js";
 import { initialWeightsInTurns } from "../../runtime/init.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
 import { openWeights, saveWeights } from "../../runtime/node.js";
+import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { seedOf } from "../arguments.js";
 import { turn } from "../ending.js";
 import { EXIT, UserError, type ExitCode } from "../exit.js";
@@ -52,7 +53,7 @@ async function fromCheckpoint(
   const source = await openWeights(path);
   try {
     const matched = matchWeights(model, source);
-    await save((weight) => readWeight(weight, matched.get(weight)!, source, turn));
+    await save((weight) => readWeight(weight, matched.get(weight)!, source, readingInTurns(turn)));
   } finally {
     await source.close();
   }

@@ -3,7 +3,6 @@ import { bug } from "../../base/invariant.js";
 import { quotedName } from "../../size/shown.js";
 import type { Program, ProgramWeight } from "../../program/program.js";
 import { WeightsError } from "../errors.js";
-import { atOnce, inTurns, type Pause } from "../turns.js";
 import { converts, fromBytes, type Words } from "./convert.js";
 import type { WeightSource } from "./source.js";
 
@@ -24,12 +23,10 @@ export function matchWeights(program: Pick<Program, "weights" | "ignore">, sourc
   const { matched, faults } = better(program, source.tensors);
   if (faults.length === 0) return matched;
   // First what a name that was mistyped, or another model's, shows by.
-  const lines = KINDS.flatMap((kind) =>
-    listed(
-      faults.filter((f) => f.kind === kind),
-      kind,
-    ),
-  );
+  const lines = KINDS.flatMap((kind) => {
+    const own = faults.filter((f) => f.kind === kind).map(({ text }) => `${kind}: ${text}`);
+    return own.length > MOST_LISTED ? [...own.slice(0, MOST_LISTED), `… and ${own.length - MOST_LISTED} more ${kind}`] : own;
+  });
   throw new WeightsError(`${source.name} does not fit the model:${lines.map((line) => `\n  ${line}`).join("")}`, { tensors: source.tensors });
 }
 
@@ -39,18 +36,6 @@ interface Fault {
   readonly kind: (typeof KINDS)[number];
   readonly text: string;
 }
-
-function listed(faults: readonly Fault[], kind: Fault["kind"]): readonly string[] {
-  const lines = faults.slice(0, MOST_LISTED).map(({ text }) => `${kind}: ${text}`);
-  return faults.length > MOST_LISTED ? [...lines, `… and ${faults.length - MOST_LISTED} more ${ENDS[kind]}`] : lines;
-}
-
-const ENDS = {
-  unexpected: "that are unexpected",
-  "wrong shape": "of the wrong shape",
-  "wrong type": "of the wrong type",
-  missing: "that are missing",
-} as const satisfies Readonly<Record<Fault["kind"], string>>;
 
 /** How many weights and tensors have no fitting other. */
 export const misfits = (program: Pick<Program, "weights" | "ignore">, tensors: Tensors): number => better(program, tensors).faults.length;
@@ -93,39 +78,31 @@ function attempt(program: Pick<Program, "weights" | "ignore">, tensors: Tensors,
   return { matched, faults };
 }
 
-/** Reads one weight, checking that its copies are equal byte for byte. What a large one takes is done in pieces, with `pause` between them. */
-export async function readWeight(weight: ProgramWeight, keys: readonly string[], source: WeightSource, pause: Pause | null = null): Promise<Words> {
-  const through = <T>(pieces: Generator<void, T>): T | Promise<T> => (pause ? inTurns(pieces, pause) : atOnce(pieces));
+/** How bytes of a checkpoint are compared and converted: at once, or with turns for others between pieces of them. */
+export interface Reading {
+  equal(a: Uint8Array, b: Uint8Array): boolean | Promise<boolean>;
+  /** The values, or what is wrong with them. */
+  words(bytes: Uint8Array, from: string, weight: ProgramWeight): Words | string | Promise<Words | string>;
+}
+
+const AT_ONCE: Reading = {
+  equal: (a, b) => a.length === b.length && a.every((byte, i) => byte === b[i]),
+  words: (bytes, from, { dtype }) => fromBytes(bytes, from, dtype),
+};
+
+/** Reads one weight, checking that its copies are equal byte for byte. */
+export async function readWeight(weight: ProgramWeight, keys: readonly string[], source: WeightSource, reading: Reading = AT_ONCE): Promise<Words> {
   const [first, ...copies] = keys;
   if (first === undefined) bug(`weight ${weight.path} was not matched`);
   const bytes = await source.read(first);
   const { dtype } = source.tensors.get(first)!;
   for (const copy of copies) {
-    const equal = source.tensors.get(copy)!.dtype === dtype && (await through(sameBytes(bytes, await source.read(copy))));
+    const equal = source.tensors.get(copy)!.dtype === dtype && (await reading.equal(bytes, await source.read(copy)));
     if (!equal) throw new WeightsError(`${source.name}: ${quote(first)} and ${quote(copy)} are one weight of the model, but differ`);
   }
-  const words =
-    pause && bytes.length > PIECE_BYTES && isFloat(weight) ? await inTurns(floatsFrom(bytes, dtype, weight), pause) : fromBytes(bytes, dtype, weight.dtype);
+  const words = await reading.words(bytes, dtype, weight);
   if (typeof words === "string") throw new WeightsError(`${source.name}: tensor ${quote(first)}: ${words}`);
   return words;
-}
-
-/** A multiple of what any value takes. */
-const PIECE_BYTES = 1 << 21;
-
-const isFloat = ({ dtype }: ProgramWeight): boolean => dtype === "f32" || dtype === "f16";
-
-function* floatsFrom(bytes: Uint8Array, from: string, { dtype, shape }: ProgramWeight): Generator<void, Words | string> {
-  if (from === "F32" && dtype === "f32") return fromBytes(bytes, from, dtype); // as they are
-  const out = new Float32Array(shape.reduce((n, d) => n * d, 1));
-  const size = bytes.length / out.length;
-  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
-    const words = fromBytes(bytes.subarray(at, at + PIECE_BYTES), from, dtype);
-    if (typeof words === "string") return words;
-    out.set(words, at / size);
-    yield;
-  }
-  return out;
 }
 
 /** A pattern of keys: `{x}` stands for one or more characters within a segment between dots. */
@@ -155,13 +132,3 @@ function matchSegment(pieces: readonly string[], segment: string): boolean {
 
 const quote = (text: string): string => quotedName(text);
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
-
-function* sameBytes(a: Uint8Array, b: Uint8Array): Generator<void, boolean> {
-  if (a.length !== b.length) return false;
-  for (let first = 0; first < a.length; first += PIECE_BYTES) {
-    const end = Math.min(first + PIECE_BYTES, a.length);
-    for (let i = first; i < end; i++) if (a[i] !== b[i]) return false;
-    yield;
-  }
-  return true;
-}

@@ -1,0 +1,39 @@
+// Weights of a checkpoint read in pieces: whatever waits for the event loop, such as an interrupt, is heard between two.
+import type { ProgramWeight } from "../../program/program.js";
+import { inTurns, type Pause } from "../turns.js";
+import { fromBytes, type Words } from "./convert.js";
+import type { Reading } from "./match.js";
+
+/** Bytes of a piece: a multiple of what any value takes. */
+const PIECE_BYTES = 1 << 21;
+
+export const readingInTurns = (pause: Pause): Reading => ({
+  equal: (a, b) => inTurns(sameBytes(a, b), pause),
+  words: (bytes, from, weight) => {
+    const pieces = bytes.length > PIECE_BYTES && (weight.dtype === "f32" || weight.dtype === "f16");
+    return pieces ? inTurns(floatsFrom(bytes, from, weight), pause) : fromBytes(bytes, from, weight.dtype);
+  },
+});
+
+function* sameBytes(a: Uint8Array, b: Uint8Array): Generator<void, boolean> {
+  if (a.length !== b.length) return false;
+  for (let first = 0; first < a.length; first += PIECE_BYTES) {
+    const end = Math.min(first + PIECE_BYTES, a.length);
+    for (let i = first; i < end; i++) if (a[i] !== b[i]) return false;
+    yield;
+  }
+  return true;
+}
+
+function* floatsFrom(bytes: Uint8Array, from: string, { dtype, shape }: ProgramWeight): Generator<void, Words | string> {
+  if (from === "F32" && dtype === "f32") return fromBytes(bytes, from, dtype); // as they are
+  const out = new Float32Array(shape.reduce((n, d) => n * d, 1));
+  const size = bytes.length / out.length;
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    const words = fromBytes(bytes.subarray(at, at + PIECE_BYTES), from, dtype);
+    if (typeof words === "string") return words;
+    out.set(words, at / size);
+    yield;
+  }
+  return out;
+}
