@@ -1,6 +1,6 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its sequence; zeros where it sees none.
 // Method: as attention_subgroup.wgsl, to the bit, for one query at a time: lanes own four keys of a block while they score and vectors of columns while they add values. Keys
-// are not shared by queries, so it is for few of them; its text is short, with loops over keys and columns rolled, so it is compiled in a tenth of the time.
+// are not shared by queries, so it is for few of them; its text is short, with loops over keys and columns rolled, so it is compiled in a twentieth of the time.
 // Grid: one workgroup, which is one subgroup, for each query of each head.
 enable subgroups;
 
@@ -96,24 +96,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var added: Columns;
 
   for (var block = begin - (begin - firstKey) % BLOCK; block < end; block += BLOCK) {
-    // Scores of four keys a lane, one key after the other.
-    var score = vec4f(LOWEST);
+    // Scores of four keys a lane. Rolled, for the bounds are no constants; a column of the query is loaded once for all keys, by all lanes alike, which is little text.
     let own = block + 4u * lane;
-    for (var first = block; first < min(block + 4u, end); first++) {
-      let i = first - block;
-      let key = min(own + i, end - 1u);
-      var s = 0.0;
-      for (var c = 0u; c < quarters(); c += WIDTH) {
-        let chunk = queryAt(head, row, min(c + lane, quarters() - 1u)) * scale();
-        let count = min(WIDTH, quarters() - c);
-        for (var j = 0u; j < count; j++) {
-          let x = subgroupShuffle(chunk, j);
-          let four = keyAt(keys, key, c + j);
-          s = fma(x.w, four.w, fma(x.z, four.z, fma(x.y, four.y, fma(x.x, four.x, s))));
-        }
+    let stop = min(block + 4u, end);
+    var dots = vec4f();
+    for (var c = 0u; c < quarters(); c++) {
+      let x = queryAt(head, row, c) * scale();
+      for (var key = block; key < stop; key++) {
+        let i = key - block;
+        let four = keyAt(keys, min(own + i, end - 1u), c);
+        dots[i] = fma(x.w, four.w, fma(x.z, four.z, fma(x.y, four.y, fma(x.x, four.x, dots[i]))));
       }
-      if (own + i >= begin && own + i < end && sees(position, positionK(key))) {
-        score[i] = s;
+    }
+    var score = vec4f(LOWEST);
+    for (var key = block; key < stop; key++) {
+      let i = key - block;
+      if (own + i >= begin && own + i < end && sees(position, positionK(min(own + i, end - 1u)))) {
+        score[i] = dots[i];
         any = true;
       }
     }
@@ -127,12 +126,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var p = 0u; p < PARTS; p++) { added[p] *= shrink; }
 
     // Values of the columns a lane owns; nothing of one that is not seen, be it infinite or NaN.
-    let stop = min(block + BLOCK, end);
-    for (var key = max(block, begin); key < stop; key++) {
-      let w = subgroupShuffle(weight, (key - block) / 4u)[(key - block) % 4u];
-      for (var c = 0u; c < quartersV(); c += WIDTH) {
-        let x = valueAt(keys, key, min(c + lane, quartersV() - 1u));
-        for (var p = 0u; p < PARTS; p++) { added[p] = select(added[p], fma(vec4f(w), select(x, vec4f(), w == 0.0), added[p]), c == p * WIDTH); }
+    for (var key = max(block, begin); key < min(block + BLOCK, end); key++) {
+      let w = subgroupShuffle(weight[(key - block) % 4u], (key - block) / 4u);
+      for (var p = 0u; p < PARTS; p++) {
+        let x = valueAt(keys, key, min(p * WIDTH + lane, quartersV() - 1u));
+        added[p] = fma(vec4f(w), select(x, vec4f(), w == 0.0), added[p]);
       }
     }
   }

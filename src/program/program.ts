@@ -275,10 +275,10 @@ export interface ProgramStandIn {
 
 /**
  * `spared`: while the other's kernel has not been compiled, in runs in which its work has at most `each` floating-point operations, `total` in all. Only where kernels are
- * compiled slowly. `promised`: in runs whose caller promises this (`RunOptions.promises`).
+ * compiled slowly. `shared`: as that, where its own kernel has been compiled or will be for another step of the run. `promised`: in runs whose caller promises this (`RunOptions.promises`).
  */
 export type StandInCase =
-  | { readonly kind: "spared"; readonly each: number; readonly total: number }
+  | { readonly kind: "spared" | "shared"; readonly each: number; readonly total: number }
   | { readonly kind: "promised"; readonly promise: RunPromise };
 
 /** What a caller may promise of a run. greedy: the states of sampling ask for the likeliest token of every sequence, as the logits come, and for no log-probability. */

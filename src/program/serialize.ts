@@ -377,9 +377,10 @@ function readRequirements(r: Reader): Requirements {
 }
 
 function readCase(r: Reader): StandInCase {
-  const kind = r.get("kind").oneOf(["spared", "promised"]);
+  const kind = r.get("kind").oneOf(["spared", "shared", "promised"]);
   switch (kind) {
     case "spared":
+    case "shared":
       r.fields(["kind", "each", "total"]);
       return { kind, each: r.get("each").integer(0), total: r.get("total").integer(0) };
     case "promised":

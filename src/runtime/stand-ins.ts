@@ -14,6 +14,8 @@ type Step =
     }
   | { readonly kind: "copy" | "clear" };
 
+type Dispatch = Extract<Step, { kind: "dispatch" }>;
+
 /** One step in place of another. */
 export interface Chosen {
   readonly kernel: number;
@@ -40,26 +42,29 @@ export class StandIns {
     const chosen: Chosen[] = [];
     // A kernel is spared in a whole run or not at all.
     const sums = new Map<number, number>();
+    const running = (step: Step, i: number): step is Dispatch => step.kind === "dispatch" && amounts[i]! > 0;
     this.#steps.forEach((step, i) => {
-      if (step.kind === "dispatch" && amounts[i]! > 0) sums.set(step.kernel, (sums.get(step.kernel) ?? 0) + flopsOf(step, values));
+      if (running(step, i)) sums.set(step.kernel, (sums.get(step.kernel) ?? 0) + flopsOf(step, values));
     });
-    this.#steps.forEach((step, i) => {
-      if (step.kind !== "dispatch" || step.standIn === null) return;
-      const { steps, workgroups, where } = step.standIn;
-      for (let at = i + 1; at <= i + steps; at++) {
-        const other = this.#steps[at];
-        if (other?.kind !== "dispatch" || amounts[at] === 0) continue;
-        const flops = flopsOf(other, values);
-        const stands =
-          where.kind === "promised"
-            ? promises.includes(where.promise)
-            : spare && this.#slow && flops <= where.each && this.#spares(other.kernel, sums.get(other.kernel)!, where.total);
-        if (!stands) continue;
-        amounts[at] = 0;
-        amounts[i] = values[workgroups]!;
-        if (where.kind === "spared") chosen.push({ kernel: other.kernel, flops, total: where.total });
-      }
-    });
+    const move = (stands: (where: StandInCase, kernel: number, other: Dispatch) => boolean): void =>
+      this.#steps.forEach((step, i) => {
+        if (step.kind !== "dispatch" || step.standIn === null) return;
+        const { steps, workgroups, where } = step.standIn;
+        for (let at = i + 1; at <= i + steps; at++) {
+          const other = this.#steps[at];
+          if (!other || !running(other, at) || !stands(where, step.kernel, other)) continue;
+          amounts[at] = 0;
+          amounts[i] = values[workgroups]!;
+          if (where.kind !== "promised") chosen.push({ kernel: other.kernel, flops: flopsOf(other, values), total: where.total });
+        }
+      });
+    const spares = ({ each, total }: Exclude<StandInCase, { kind: "promised" }>, other: Dispatch): boolean =>
+      spare && this.#slow && flopsOf(other, values) <= each && this.#spares(other.kernel, sums.get(other.kernel)!, total);
+    move((where, _, other) => (where.kind === "promised" ? promises.includes(where.promise) : where.kind === "spared" && spares(where, other)));
+    // What is compiled anyway is known when all others are chosen.
+    const needed = new Set(this.#steps.flatMap((step, i) => (running(step, i) ? [step.kernel] : [])));
+    const isThere = (kernel: number): boolean => needed.has(kernel) || this.#pipelines.fresh([kernel]).length === 0;
+    move((where, kernel, other) => where.kind === "shared" && isThere(kernel) && spares(where, other));
     return chosen;
   }
   #spares(kernel: number, flops: number, total: number): boolean {
@@ -73,4 +78,4 @@ export class StandIns {
   }
 }
 
-const flopsOf = (step: Extract<Step, { kind: "dispatch" }>, values: Float64Array): number => (step.flops === null ? Infinity : values[step.flops]!);
+const flopsOf = (step: Dispatch, values: Float64Array): number => (step.flops === null ? Infinity : values[step.flops]!);

@@ -33,6 +33,13 @@ export function columnsOf(extents: Extents, value: Value, shape: readonly Size[]
   return { ...lead, strides: [...lead.strides.map((s) => extents.times(s, across)), 1], offset: start };
 }
 
+/** The same elements, each the sum of so many side by side. */
+export const inParts = (extents: Extents, whole: Layout, parts: number): Layout => ({
+  ...whole,
+  strides: whole.strides.map((s) => extents.times(s, parts)),
+  parts,
+});
+
 export function isRowMajor(extents: Extents, { strides, offset, parts }: Layout, shape: readonly Size[]): boolean {
   const own = stridesOf(extents, shape);
   return offset === 0 && parts === 1 && shape.every((s, d) => s === 1 || equalSizes(strides[d]!, own[d]!));

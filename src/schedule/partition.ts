@@ -11,6 +11,7 @@ import type { Extents } from "./extents.js";
 import { scratchBound } from "./kernels/index.js";
 import type { Region } from "./region.js";
 import { RegionBuilder } from "./regions.js";
+import type { Size } from "../size/size.js";
 import { RowGroups, sumsBehind, sumsRows, type RowGroup } from "./row-groups.js";
 import { productWeights } from "./side-by-side.js";
 import type { ScoreTunings } from "./tunings/scores.js";
@@ -31,6 +32,8 @@ export interface Partition {
   readonly sumsOver: ReadonlyMap<Node, number>;
   /** Sums that kernels of products make, with how many parts they leave each in. */
   readonly fusedSums: ReadonlyMap<Node, number>;
+  /** Of sums that other kernels make, but lie in parts as products leave them: in how many. So what reads either is one kernel. */
+  readonly sumParts: ReadonlyMap<Node, number>;
 }
 
 export interface PartitionOptions {
@@ -109,7 +112,23 @@ class Partitioning {
     this.#decide();
     const rowGroups = new Map(this.#rowGroups.all.map((group) => [group.sums[0]!, group]));
     const [demand, regions, choices, stored, taken, sumsOver] = [this.#demand, this.#regions, this.#choices, this.#stored, this.#taken, this.#sumsOver];
-    return { demand, regions, rowGroups, choices, stored, taken, sumsOver, fusedSums: this.#parts };
+    return { demand, regions, rowGroups, choices, stored, taken, sumsOver, fusedSums: this.#parts, sumParts: this.#sumParts() };
+  }
+
+  /** Whether all that read a sum find its elements by themselves, and so may add up parts of them. */
+  #addsParts(sum: Node): boolean {
+    return this.#demand.isReadWithin(sum, (r) => r.op !== "top" && r.op !== "set");
+  }
+  #sumParts(): ReadonlyMap<Node, number> {
+    const depthOf = (sum: Node): Size => sum.inputs[0]!.types[0]!.shape.at(-1)!;
+    const known = new Map([...this.#parts].map(([sum, parts]) => [depthOf(sum), parts]));
+    const made = new Map<Node, number>();
+    for (const { sums } of this.#rowGroups.all) {
+      const [sum, ...more] = sums;
+      const parts = known.get(depthOf(sum!)) ?? 1;
+      if (parts > 1 && more.length === 0 && !this.#with.required.has(sum!) && this.#addsParts(sum!)) made.set(sum!, parts);
+    }
+    return made;
   }
 
   readonly #position = (node: Node): number => this.#positions.get(node) ?? -1;

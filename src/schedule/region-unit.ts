@@ -9,7 +9,7 @@ import { declareRows, splitsByRow, type Inputs } from "./expression-text.js";
 import { declareFinish, type FrameText, type Output } from "./finish-text.js";
 import { rowSums } from "./kernels/rows.js";
 import { input, result, work, type KernelBuilder, type Operand, type Stored, type Work } from "./kernels/spec.js";
-import { columnsOf, rowMajor, type Layout, type Value } from "./layout.js";
+import { columnsOf, inParts, rowMajor, type Layout, type Value } from "./layout.js";
 import type { Layouts } from "./layouts.js";
 import type { Step } from "./plan.js";
 import type { FrameWork, Region } from "./region.js";
@@ -58,8 +58,7 @@ class Results {
   panels(node: Node, panels: number): number {
     const { extents } = this.options;
     const value = this.layouts.result(node, 0);
-    const own = rowMajor(extents, value, node.types[0]!.shape);
-    this.lies.push([node, { ...own, strides: own.strides.map((s) => extents.times(s, panels)), parts: panels }]);
+    this.lies.push([node, inParts(extents, rowMajor(extents, value, node.types[0]!.shape), panels)]);
     return this.add(value, extents.times(panels, this.#bytes(node)));
   }
 }
@@ -224,7 +223,8 @@ function isPlainStore(frames: readonly FrameText[], columns: number): boolean {
 
 /** Sums over the same rows, in one pass. */
 export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, options: UnitOptions): Unit {
-  const { extents, tunings } = options;
+  const { extents, tunings, partition } = options;
+  const parts = partition.sumParts.get(sums[0]!) ?? 1;
   const shape = sums[0]!.inputs[0]!.types[0]!.shape;
   const expression = layouts.expression(
     sums.map((s) => s.inputs[0]!),
@@ -241,22 +241,22 @@ export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, option
         {
           rows: extents.product(same.shape.slice(0, -1)),
           depth: same.shape.at(-1)!,
-          results: sums.map((s, i) => ({ operand: result(i), dtype: s.types[0]!.dtype })),
+          results: sums.map((s, i) => ({ operand: result(i), dtype: s.types[0]!.dtype, parts })),
           declare: (kernel) => declareRows(kernel, same, extents, { of: inputOf, halves: stored.reads }, { letter: "X", parameters: "row: u32", prefix: "p" }),
         },
         extents,
         tunings.rowSums,
       ),
     ]);
-  for (const s of sums) layouts.set(s, rowMajor(extents, layouts.result(s, 0), s.types[0]!.shape));
+  for (const s of sums) layouts.set(s, inParts(extents, rowMajor(extents, layouts.result(s, 0), s.types[0]!.shape), parts));
   return {
     nodes: [...sums, ...[...nodes].filter((n) => !sums.some((s) => s === n))],
     reads,
-    writes: sums.map((s) => ({ value: layouts.result(s, 0), bytes: extents.bytes(extents.equal.type(s.types[0]!)) })),
+    writes: sums.map((s) => ({ value: layouts.result(s, 0), bytes: extents.times(parts, extents.bytes(extents.equal.type(s.types[0]!))) })),
     halves: { reads: reads.map(() => true), writes: sums.map(() => false) },
     packs: [],
     takesOver: [],
-    key: `row sums ${expressionKey(expression, extents, inputOf)}`,
+    key: `row sums ${parts} ${expressionKey(expression, extents, inputOf)}`,
     make,
   };
 }

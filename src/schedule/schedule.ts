@@ -19,6 +19,7 @@ import { orderOf } from "./order.js";
 import { partition, sumsReadWhole } from "./partition.js";
 import { mapStep, type Plan, type PlanOutput, type PlanStep, type Step } from "./plan.js";
 import { routedStatistics } from "./routed-statistics.js";
+import { sharedRows } from "./shared-rows.js";
 import { madeWhenPacked, productWeights, shapeOf, type Packable } from "./side-by-side.js";
 import { GIVEN, liesInPanels, partsOf, Sources } from "./sources.js";
 import { widthOf } from "./split/columns.js";
@@ -106,7 +107,7 @@ class Scheduling {
   #makeUnits(): UnitMaker {
     const extents = this.#extents;
     const isGiven = (node: Node): boolean => this.#sources.of(node) !== null;
-    const kept = keptRows(this.#order);
+    const kept = new Set([...keptRows(this.#order), ...sharedRows(this.#order)]);
     const views = viewsOf(this.#order, this.#required, kept, extents);
     const options = {
       extents,

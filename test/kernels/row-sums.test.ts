@@ -67,7 +67,7 @@ function joined(plan: Plan, { depth, axis, sums }: Setting, index: Node | null, 
     {
       rows: rowsSize(axis),
       depth,
-      results: Array.from({ length: sums }, (_, i) => ({ operand: result(i), dtype: "f32" as const })),
+      results: Array.from({ length: sums }, (_, i) => ({ operand: result(i), dtype: "f32" as const, parts: 1 })),
       declare: hooks(index !== null, sums),
     },
     new Extents(plan.graph.axes),

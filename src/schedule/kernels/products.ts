@@ -55,6 +55,10 @@ export const matmul: Spec<"matmul"> = (context) => {
  * generation need anyway. Measured on Mesa 25.0.7: one row by two vectors 3 GFLOP/s a core, eight by one 12, sixteen by two 24.
  */
 const ONE_ROW = { kind: "spared", each: 8e6, total: 5e8 } as const;
+/**
+ * Eight rows at once take twice as long for one row as its own kernel, which is not worth its compilation before it would have run for that long: at 3 GFLOP/s, 0.1 s more.
+ */
+const ONE_OF_EIGHT = { kind: "shared", each: Number.MAX_SAFE_INTEGER, total: 3e8 } as const;
 const FEW_VECTORS = { kind: "spared", each: Number.MAX_SAFE_INTEGER, total: 2e9 } as const;
 const FIRST = { kind: "subgroup", rows: 8, vectors: 1 } as const;
 
@@ -69,7 +73,8 @@ function withStandIns(context: Context, product: Product, cases: readonly Produc
     const own = steps[i]!;
     return own.kind === "dispatch" ? standingIn(whole, steps.length - i, ONE_ROW, own.workgroups) : own;
   });
-  return [...one, first, ...steps.slice(few)];
+  const rows = few === 0 ? [] : [standingIn(stepOf(context, product, FIRST), few, ONE_OF_EIGHT)];
+  return [...rows, ...one, first, ...steps.slice(few)];
 }
 
 function productOf({ inputs, results, extents }: Context): Product {

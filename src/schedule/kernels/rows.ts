@@ -11,8 +11,8 @@ import { KernelBuilder, storageType, type Operand } from "./spec.js";
 export interface RowSums {
   readonly rows: Size;
   readonly depth: Size;
-  /** Where each sum goes, f32 or f16 [rows], one to four; none is read by the kernel. */
-  readonly results: readonly { readonly operand: Operand; readonly dtype: DType }[];
+  /** Where each sum goes, f32 or f16 [rows, parts], one to four: in the first part, and zeros in the others. None is read by the kernel. */
+  readonly results: readonly { readonly operand: Operand; readonly dtype: DType; readonly parts: number }[];
   /**
    * Binds what the sums read, and declares `RowX` and `fn rowX(row: u32) -> RowX`, what a row needs whatever the column; `ColX` and `fn colX(k: u32) -> ColX`,
    * what a column needs whatever the row; `fn valueX(r: RowX, c: ColX, k: u32) -> Sums`, what column k of a row adds to each sum.
@@ -38,10 +38,13 @@ export function rowSums({ rows, depth, results, declare }: RowSums, extents: Ext
     .function(`alias Sums = ${sumsType(results.length)};`)
     .count("rowCount", rows)
     .count("depth", depth);
-  const stores = results.map(({ operand, dtype }, i) => {
+  const stores = results.map(({ operand, dtype, parts }, i) => {
     kernel.write(`sums${i}`, storageType(dtype), operand);
     const sum = results.length === 1 ? "s" : `s[${i}]`;
-    return `  sums${i}[row] = ${dtype === "f16" ? `modc_f16(${sum})` : sum};\n`;
+    const value = dtype === "f16" ? `modc_f16(${sum})` : sum;
+    if (parts === 1) return `  sums${i}[row] = ${value};\n`;
+    const count = kernel.size(parts);
+    return `  for (var p = 0u; p < ${count}; p++) { sums${i}[row * ${count} + p] = select(0.0, ${value}, p == 0u); }\n`;
   });
   kernel.function(`fn keep(row: u32, s: Sums) {\n${stores.join("")}}`);
   return kernel.dispatch(extents.ceilDivide(rows, rowsOf(tuning)));
