@@ -15,6 +15,9 @@ export interface Place {
   readonly step: Session;
 }
 
+/** Tokens of a prompt, to guess which kernels it needs: most are of a length at which the same do. */
+const LIKELY_PROMPT = 32;
+
 /** Loads both programs, or leaves nothing behind. Throws what `load` throws. */
 export async function placeOn(
   generation: Generation,
@@ -31,6 +34,7 @@ export async function placeOn(
     compile: "run",
     ...(weightsOf && { weightsOf }),
     max: { ...max, [tokenAxis]: chunk },
+    likely: { ...max, [tokenAxis]: Math.min(chunk, LIKELY_PROMPT) },
   });
   const own = new LateWeights(() => locateWeights(generation.step, weights, seed ?? 0, signal));
   try {

@@ -1,9 +1,12 @@
 // Runs that need kernels which no run needed before. A device's driver compiles them all at once beforehand; a software device compiles each when it is first
 // dispatched, one after the other, so that there a run is handed over in pieces, which tell how far it is, while the kernels behind are still being read.
+import { PROMISES } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
+import { checked } from "./checked.js";
 import type { Device } from "./device.js";
+import { BUFFER_USAGE } from "./gpu-flags.js";
 import type { Pipelines } from "./pipelines.js";
-import type { SessionEvent } from "./session-options.js";
+import type { LoadSettings, SessionEvent } from "./session-options.js";
 import type { Steps } from "./steps.js";
 
 /** What a session lends. */
@@ -18,12 +21,22 @@ export interface Lent {
 /** Calls into the device whose faults are told. */
 type OnDevice = (body: () => Promise<undefined>) => Promise<undefined>;
 
+/** A step and its kernel. */
+interface Dispatched {
+  readonly step: number;
+  readonly kernel: number;
+}
+
+/** Kernels that a software device is given at once while no run waits for any. */
+const AHEAD = 2;
+
 export class FirstRuns {
   readonly #lent: Lent;
   /** Choices of steps that have nothing left to compile at the sizes now set. */
   readonly #ready = new Set<Uint8Array>();
   /** In which runs waited for kernels. */
   milliseconds = 0;
+  #goesAhead = true;
 
   constructor(lent: Lent) {
     this.#lent = lent;
@@ -37,15 +50,61 @@ export class FirstRuns {
     return this.#ready.has(needed);
   }
 
-  /** Compiles what a run at these sizes needs; a software device says so only when it does it. */
-  async load(values: Float64Array): Promise<void> {
+  /** Compiles what is known to be needed; `valuesAt`: sizes at extents. On a software device what the first run is likely to need goes on being compiled until a run begins. */
+  async load({ compile, max, likely }: LoadSettings, valuesAt: (extents: LoadSettings["max"]) => Float64Array): Promise<void> {
     const { pipelines, steps, device } = this.#lent;
-    const missing = pipelines.missing(steps.kernelsAt(values));
-    await pipelines.compile(missing, device.info.software ? undefined : this.#counting(missing.length));
+    const { software } = device.info;
+    if (compile === "run") {
+      if (likely && software) void this.#compileAhead(valuesAt(likely));
+      return;
+    }
+    const missing = pipelines.missing(steps.dispatchesAt(valuesAt(max)).map(({ kernel }) => kernel));
+    // A software device says so only when it does it.
+    await pipelines.compile(missing, software ? undefined : this.#counting(missing.length));
+  }
+
+  /** Compiles no more ahead of what runs ask for. */
+  stop(): void {
+    this.#goesAhead = false;
+  }
+
+  /**
+   * Has a software device compile the kernels of a run, in their order, until there is one: it does so at a first dispatch, be it of no workgroups. Of those there are few at a time, for whoever
+   * waits for what is written to the device waits for them too.
+   */
+  async #compileAhead(values: Float64Array): Promise<void> {
+    const { pipelines, steps, device } = this.#lent;
+    const { gpu } = device;
+    // Those that a run needs whatever is promised of it.
+    const promised = new Set(steps.dispatchesAt(values, PROMISES).map(({ kernel }) => kernel));
+    const dispatches = steps.dispatchesAt(values).filter(({ kernel }) => promised.has(kernel));
+    const fresh = new Set(pipelines.fresh(dispatches.map(({ kernel }) => kernel)));
+    // What the device refuses is told of by the run that needs it.
+    const whether = (done: Promise<void>): Promise<boolean> => done.then(() => true).catch(() => false);
+    const compiled = new Map([...fresh].map((kernel) => [kernel, whether(pipelines.compile([kernel]))]));
+    // None, counted by the device: where the host says that they are none, Dawn prints a warning.
+    const none = gpu.createBuffer({ label: "no workgroups", size: 12, usage: BUFFER_USAGE.indirect });
+    const pieces: Promise<boolean>[] = [];
+    for (const { step, kernel } of dispatches) {
+      if (!fresh.delete(kernel)) continue;
+      const [ready] = await Promise.all([compiled.get(kernel), pieces.at(-AHEAD)]);
+      if (!this.#goesAhead) break;
+      if (!ready) continue;
+      const piece = checked(device, "compile a kernel", () => {
+        const encoder = gpu.createCommandEncoder();
+        steps.encodeIndirect(encoder, step, none);
+        gpu.queue.submit([encoder.finish()]);
+        return device.wait(() => gpu.queue.onSubmittedWorkDone());
+      });
+      pieces.push(whether(piece.then(() => pipelines.dispatched(kernel))));
+    }
+    await Promise.all(pieces);
+    none.destroy();
   }
 
   /** Compiles what the steps need at the sizes now set, for whoever dispatches them otherwise. */
   async compile(needed: Uint8Array): Promise<void> {
+    this.stop();
     const { pipelines } = this.#lent;
     const kernels = this.#dispatches(needed).map(({ kernel }) => kernel);
     await pipelines.compile(kernels);
@@ -54,6 +113,7 @@ export class FirstRuns {
 
   /** Begins a run for which kernels have to be compiled, and waits for those; the first step that is left to be handed over. */
   async begin(needed: Uint8Array, onDevice: OnDevice): Promise<number> {
+    this.stop();
     const { pipelines, device } = this.#lent;
     const dispatches = this.#dispatches(needed);
     const fresh = pipelines.fresh(dispatches.map(({ kernel }) => kernel));
@@ -67,7 +127,7 @@ export class FirstRuns {
     return 0;
   }
 
-  #dispatches(needed: Uint8Array): readonly { readonly step: number; readonly kernel: number }[] {
+  #dispatches(needed: Uint8Array): readonly Dispatched[] {
     const { steps } = this.#lent;
     return steps.active(needed).flatMap((step) => {
       const kernel = steps.kernel(step);
@@ -81,12 +141,7 @@ export class FirstRuns {
   }
 
   /** Every step whose kernel is new goes by itself, so that its end tells when that was compiled; what stands between them goes together. */
-  async #inPieces(
-    dispatches: readonly { readonly step: number; readonly kernel: number }[],
-    fresh: readonly number[],
-    needed: Uint8Array,
-    onDevice: OnDevice,
-  ): Promise<number> {
+  async #inPieces(dispatches: readonly Dispatched[], fresh: readonly number[], needed: Uint8Array, onDevice: OnDevice): Promise<number> {
     const { pipelines } = this.#lent;
     const counting = this.#counting(fresh.length);
     const waiting = new Set(fresh);

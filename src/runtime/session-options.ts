@@ -32,6 +32,8 @@ export interface LoadSettings {
    * what it will run better than `max` says. A software device compiles a kernel when it is first dispatched, whichever it is. Default load.
    */
   readonly compile?: "load" | "run";
+  /** Where `compile` is run: extents that the first run is likely to have. A software device compiles what that needs until there is one, as far as it comes. */
+  readonly likely?: Readonly<Record<string, number>>;
   /** Ends loading between two steps of it. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: SessionEvent) => void;

@@ -133,8 +133,8 @@ export class Session {
     });
     this.#prediction.expect(most.run, this.#allocator.bytes);
     // Compiled by other threads while this one reads weights, at sizes resolved anew: the steps have brought theirs.
-    const compiled = options.compile === "run" ? null : this.#firstRuns!.load(this.#resolveMost(options.max).values);
-    compiled?.catch(() => {}); // looked at below, unless reading the weights throws
+    const compiled = this.#firstRuns!.load(options, (extents) => this.#resolveMost(extents).values);
+    compiled.catch(() => {}); // looked at below, unless reading the weights throws
     await uploadWeights(this.device, this.program, this.#buffers, weights, {
       signal: options.signal,
       shared: this.#shared,
@@ -362,6 +362,7 @@ export class Session {
   /** Frees the session's buffers; runs under way and later ones fail with DisposedError. The device stays. */
   dispose(): void {
     this.#disposed = true;
+    this.#firstRuns?.stop();
     this.#buffers.destroy();
     this.#steps?.destroy();
     this.#staging.destroy();

@@ -108,11 +108,11 @@ export class Steps {
     return this.#steps.flatMap((_, i) => (needed[i] && this.#amounts[i]! > 0 ? [i] : []));
   }
 
-  /** Numbers of the kernels that a run at these sizes dispatches. */
-  kernelsAt(values: Float64Array): readonly number[] {
+  /** The steps that a run at these sizes dispatches, with their kernels. */
+  dispatchesAt(values: Float64Array, promises: readonly RunPromise[] = []): readonly { readonly step: number; readonly kernel: number }[] {
     const amounts = Float64Array.from(this.#steps, (step) => (step.kind === "dispatch" ? values[step.workgroups]! : 0));
-    this.#standIns.choose(values, amounts, []);
-    return this.#steps.flatMap((step, i) => (step.kind === "dispatch" && amounts[i]! > 0 ? [step.kernel] : []));
+    this.#standIns.choose(values, amounts, promises);
+    return this.#steps.flatMap((step, i) => (step.kind === "dispatch" && amounts[i]! > 0 ? [{ step: i, kernel: step.kernel }] : []));
   }
 
   /** Workgroups of a dispatch, bytes of a copy or clear, at the sizes now set. */
@@ -159,6 +159,17 @@ export class Steps {
     if (querySet) encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: begin } }).end();
     this.#move(encoder, buffers, index, step);
     if (querySet) encoder.beginComputePass({ timestampWrites: { querySet, endOfPassWriteIndex: end } }).end();
+  }
+
+  /** Encodes a dispatch of as many workgroups as the buffer says. */
+  encodeIndirect(encoder: GPUCommandEncoder, index: number, workgroups: GPUBuffer): void {
+    const step = this.#steps[index]!;
+    if (step.kind !== "dispatch") throw new Error(`modc bug: step ${index} has no kernel`);
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(this.#pipelines.pipeline(step.kernel));
+    pass.setBindGroup(0, this.#groups.get(step.group));
+    pass.dispatchWorkgroupsIndirect(workgroups, 0);
+    pass.end();
   }
 
   #dispatch(pass: GPUComputePassEncoder, index: number, step: Dispatch, current: GPUComputePipeline | null): GPUComputePipeline {

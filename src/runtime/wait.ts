@@ -33,6 +33,14 @@ export function settle<T>(mode: WaitMode, begin: () => Promise<T>): Promise<T> {
   return promise;
 }
 
+/** Lets whatever waits for its turn have it, in Node; in a page, whose devices call back by themselves, that would cost milliseconds. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (realSetImmediate === undefined) resolve();
+    else realSetImmediate(resolve);
+  });
+}
+
 function poll(): void {
   const ticks = held;
   held = [];

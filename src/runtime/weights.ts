@@ -6,6 +6,7 @@ import type { Buffers } from "./buffers.js";
 import { inNode, type Device } from "./device.js";
 import { WeightsError } from "./errors.js";
 import { initialValues } from "./init.js";
+import { nextTurn } from "./wait.js";
 import type { Words } from "./weights/convert.js";
 import { HalfPieces } from "./weights/half-pieces.js";
 import { forEachPiece, partOf, type OpenPanels } from "./weights/layout.js";
@@ -141,6 +142,8 @@ export async function uploadWeights(
       }
     }
     options.progress(++done, program.weights.length);
+    // Values that are in memory leave no time for anything else.
+    await nextTurn();
   }
   for (const half of halves.values()) half.finish();
   if ([...open.values()].some((panels) => panels.size > 0)) bug("weights do not fill the slots they share");

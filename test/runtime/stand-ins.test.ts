@@ -68,6 +68,29 @@ it("spares a kernel its compilation until what others did for it comes to a limi
   expect(trial(spared(100, 250), false).choose(1)).toEqual([0, 7]);
 });
 
+it("shares a kernel with another step where that is compiled anyway", () => {
+  const standIn = { steps: 1, workgroups: 1, where: { kind: "shared", each: 100, total: 250 } } as const;
+  const steps = [
+    { kind: "dispatch", kernel: 0, standIn, flops: 0 },
+    { kind: "dispatch", kernel: 1, standIn: null, flops: 0 },
+    { kind: "dispatch", kernel: 0, standIn: null, flops: 0 },
+  ] as const;
+  const compiled = new Set<number>();
+  const standIns = new StandIns(steps, { fresh: (kernels) => [...kernels].filter((k) => !compiled.has(k)) }, true);
+  const choose = (flops: number, others: number): readonly number[] => {
+    const amounts = Float64Array.of(0, 7, others);
+    standIns.choose(Float64Array.of(flops, 3), amounts, []);
+    return [...amounts];
+  };
+  expect(choose(100, 0)).toEqual([0, 7, 0]);
+  expect(choose(100, 5)).toEqual([3, 0, 5]);
+  expect(choose(101, 5)).toEqual([0, 7, 5]);
+  compiled.add(0);
+  expect(choose(100, 0)).toEqual([3, 0, 0]);
+  compiled.add(1);
+  expect(choose(100, 0)).toEqual([0, 7, 0]);
+});
+
 it("takes what is promised of a run, whatever the device", () => {
   for (const slow of [true, false]) {
     const t = trial({ kind: "promised", promise: "greedy" }, slow);
@@ -104,6 +127,30 @@ it("gives the same bits, whatever stands in, and compiles each kernel once", asy
   expect(session.compiling).toBeGreaterThan(0);
   session.dispose();
   plain.dispose();
+});
+
+it("compiles what a first run is likely to need until there is one, and runs nothing for it", async () => {
+  const tokens = { data: Uint32Array.from({ length: 24 }, (_, i) => i), shape: [1, 24] };
+  const runs: { readonly counted: number; readonly bits: Uint32Array }[] = [];
+  for (const likely of [null, { B: 1, T: 24 }]) {
+    // A device of its own each, for kernels are compiled once for all sessions of one.
+    const device = await openDevice({ kind: "software" });
+    const { program } = compile(source, { target: device.target });
+    const events: SessionEvent[] = [];
+    const session = await load(program!, device, undefined, { compile: "run", ...(likely && { likely }), onProgress: (e) => events.push(e) });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 500);
+    });
+    const bits = new Uint32Array(Float32Array.from((await session.run({ tokens }))["output"]!.data).buffer);
+    runs.push({ counted: events.filter((e) => e.kind === "kernels").length, bits });
+    expect(device.uncaptured).toEqual([]);
+    session.dispose();
+    device.destroy();
+  }
+  const [own, ahead] = runs;
+  expect(ahead!.bits).toEqual(own!.bits);
+  expect(own!.counted).toBeGreaterThan(5);
+  expect(ahead!.counted).toBeLessThan(own!.counted);
 });
 
 it("gives the same tokens where the likeliest are all that is asked for, and says what compiling took", async () => {
