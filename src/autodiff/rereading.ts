@@ -1,19 +1,13 @@
 // How the backward pass reads what the forward pass computed: some of it is kept, the rest is computed again where it is read.
 import type { Emit } from "../ir/build.js";
-import { typeOf, type Node } from "../ir/graph.js";
+import { isPointwise, isView, typeOf, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
-import type { OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
 import { isFloat } from "../base/dtype.js";
 
 /** So many operators in a row are computed again; behind them a value is kept. */
 const MOST_STEPS = 8;
-
-const VIEWS: ReadonlySet<OpName> = new Set(["reshape", "permute", "slice", "broadcast", "take", "stop_gradient"]);
-const RANDOM: ReadonlySet<OpName> = new Set(["random_uniform", "random_normal"]);
-/** Those whose gradients read their inputs, and that a kernel can compute with them. */
-const READING: ReadonlySet<OpName> = new Set(["matmul", "contract"]);
 
 /** The name of the layer whose results are computed again, by the call path of a node; null for what is kept. */
 export type Recompute = (path: string) => string | null;
@@ -46,9 +40,9 @@ export class Rereading {
   constructor(emit: Emit, order: readonly Node[], recompute: Recompute | null) {
     this.#emit = emit;
     for (const node of order) {
-      if (node.inputs.length === 0 || (VIEWS.has(node.op) && this.#given.has(node.inputs[0]!))) this.#given.add(node);
+      if (node.inputs.length === 0 || (isView(node) && this.#given.has(node.inputs[0]!))) this.#given.add(node);
       const inner = Math.max(0, ...node.inputs.map((n) => this.#steps.get(n) ?? 0));
-      const steps = VIEWS.has(node.op) ? inner : isAgain(node) ? inner + 1 : 0;
+      const steps = isView(node) ? inner : isAgain(node) ? inner + 1 : 0;
       if (steps > 0 && steps <= MOST_STEPS) this.#steps.set(node, steps);
       const layer = node.origin && node.inputs.length > 0 ? (recompute?.(node.origin.path) ?? null) : null;
       if (layer !== null) this.#layers.set(node, layer);
@@ -59,7 +53,7 @@ export class Rereading {
   /** What others read of a layer, and what it is a view of. */
   #keep(node: Node): void {
     let at = node;
-    for (; VIEWS.has(at.op) && !this.#boundary.has(at); at = at.inputs[0]!) this.#boundary.add(at);
+    for (; isView(at) && !this.#boundary.has(at); at = at.inputs[0]!) this.#boundary.add(at);
     this.#boundary.add(at);
   }
 
@@ -72,9 +66,9 @@ export class Rereading {
 
   /** The node with its inputs as they are read once the walk has come to it. */
   asRead(node: Node): Node {
-    const pointwise = ops[node.op].lower.kind === "pointwise";
+    const pointwise = isPointwise(node);
     const layer = this.#layers.get(node) ?? null;
-    if (layer === null && !pointwise && !READING.has(node.op)) return node;
+    if (layer === null && !pointwise && !ops[node.op].gradComputes) return node;
     return this.#with(
       node,
       node.inputs.map((n) => (pointwise ? this.#within(n, layer) : this.#read(n))),
@@ -90,11 +84,11 @@ export class Rereading {
   #within(node: Node, layer: string | null): Node {
     const known = this.#inside.get(node);
     if (known) return known;
-    if (VIEWS.has(node.op)) return this.#with(node, node.inputs.with(0, this.#within(node.inputs[0]!, layer)));
+    if (isView(node)) return this.#with(node, node.inputs.with(0, this.#within(node.inputs[0]!, layer)));
     const shared = this.#apart(node, this.#read(node), layer);
     if (shared === node || node.types.some((t) => isNumberPerRow(t) || !isFloat(t.dtype))) return shared;
     const made =
-      this.#steps.has(node) && this.#isAgain(node) && !RANDOM.has(node.op)
+      this.#steps.has(node) && this.#isAgain(node) && ops[node.op].saved !== "again"
         ? this.#with(
             node,
             node.inputs.map((n) => this.#within(n, layer)),
@@ -109,7 +103,7 @@ export class Rereading {
     const stack = [root];
     for (let node = stack.at(-1); node; node = stack.at(-1)) {
       const known = read.get(node) ?? this.#now.get(node);
-      const view = VIEWS.has(node.op);
+      const view = isView(node);
       const again = this.#isAgain(node);
       const inputs = known ? [] : again ? node.inputs : view ? node.inputs.slice(0, 1) : [];
       const waiting = inputs.filter((n) => !read.has(n));
@@ -123,7 +117,7 @@ export class Rereading {
         const layer = this.#layers.get(node) ?? null;
         const made = this.#with(
           node,
-          node.inputs.map((n) => this.#apart(n, read.get(n)!, layer, RANDOM.has(node.op))),
+          node.inputs.map((n) => this.#apart(n, read.get(n)!, layer, ops[node.op].saved === "again")),
         );
         read.set(node, made);
         this.#now.set(node, made);
@@ -133,7 +127,7 @@ export class Rereading {
   }
   #isAgain(node: Node): boolean {
     if (this.#given.has(node) || (this.#layers.has(node) && this.#boundary.has(node))) return false;
-    if (this.#steps.has(node) && !VIEWS.has(node.op)) return true;
+    if (this.#steps.has(node) && !isView(node)) return true;
     // What is chosen is chosen once, and a number a row costs little to keep.
     return this.#layers.has(node) && node.types.some((t) => isFloat(t.dtype)) && !node.types.every(isNumberPerRow);
   }
@@ -165,7 +159,7 @@ export class Rereading {
 const isNumberPerRow = ({ shape }: TensorType): boolean => shape.every((size) => size === 1 || packedAxis(size) !== null);
 
 /** Whether it is computed again rather than kept. */
-const isAgain = (node: Node): boolean => RANDOM.has(node.op) || (node.inputs.length > 0 && ops[node.op].lower.kind === "pointwise" && !isStream(node));
+const isAgain = (node: Node): boolean => ops[node.op].saved === "again" || (isPointwise(node) && !isStream(node));
 
 /** A sum of two values of its own shape: what residual additions make, layer upon layer. */
 const isStream = (node: Node): boolean => node.op === "add" && node.inputs.every((n) => equalShapes(typeOf(n).shape, typeOf(node).shape));

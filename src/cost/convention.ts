@@ -1,5 +1,5 @@
 // How the Mixture-of-Recursions paper counts: which nodes of a graph its formula sees, and with which weight.
-import { nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { isAlias, isView, nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
 import type { OpName } from "../ir/vocabulary.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";
@@ -39,8 +39,9 @@ export function morConvention(graph: Graph): (node: Node) => Counted | null {
 /** `rows(T)` → `T`: the keys of one sequence. */
 const axisOfRows = (size: Size): Size => substitute(size, (atom) => (atom.kind === "rows" ? axisSize(atom.axis) : null));
 
-/** Operators whose result is their first input in another shape or another unit. */
-const VIEWS: ReadonlySet<OpName> = new Set(["reshape", "permute", "broadcast", "slice", "cast", "unpack", "pack", "mask", "stop_gradient", "barrier", "pick"]);
+/** Whether a result is the first input in another shape or dtype, and of the same rows. */
+const isReshaped = (node: Node): boolean =>
+  isAlias(node) || (isView(node) && !isOp(node, "take")) || isOp(node, "cast") || isOp(node, "unpack") || isOp(node, "pack") || isOp(node, "mask");
 const KNOWN: ReadonlySet<OpName> = new Set(["constant", "weight", "size", "live"]);
 
 /** Products whose result is the model's, but for its shape, a scale and a bias; of a loss: the logits of its cross entropy. */
@@ -51,7 +52,7 @@ function languageModelHeads(graph: Graph): ReadonlySet<Node> {
     .map((node) => node.inputs[0]!);
   for (const root of [...graph.outputs.filter((output) => output.role === "result").map((output) => output.node), ...entropies]) {
     let node: Node | null = root;
-    while (node && node.op !== "matmul") node = VIEWS.has(node.op) ? node.inputs[0]! : onlyComputed(node);
+    while (node && node.op !== "matmul") node = isReshaped(node) ? node.inputs[0]! : onlyComputed(node);
     if (node) heads.add(node);
   }
   return heads;
@@ -65,7 +66,7 @@ function onlyComputed(node: Node): Node | null {
 
 function isKnown(node: Node): boolean {
   let inner = node;
-  while (VIEWS.has(inner.op)) inner = inner.inputs[0]!;
+  while (isReshaped(inner)) inner = inner.inputs[0]!;
   return KNOWN.has(inner.op);
 }
 

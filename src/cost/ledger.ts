@@ -164,11 +164,8 @@ function counterOf(graph: Graph, convention: Convention): (node: Node) => Counte
 
 const costOf = <K extends OpName>(node: Node<K>): Cost => ops[node.op].cost(inputTypes(node.op, node.inputs), node.attrs, node.types);
 
-const PRODUCTS: ReadonlySet<OpName> = new Set<OpName>(["matmul", "contract"]);
-const ATTENTION: ReadonlySet<OpName> = new Set<OpName>(["attention", "attention_kept", "attention_grad"]);
-
 function addWork(sums: Sums, node: Node, { flops, bytes, factor }: Counted, sizes: SizeValues): void {
-  const kind = PRODUCTS.has(node.op) ? "products" : ATTENTION.has(node.op) ? "attention" : "other";
+  const kind = ops[node.op].work ?? "other";
   if (flops !== 0) sums[kind] = q.add(sums[kind], q.multiply(factor, sizes.rational(flops)));
   if (bytes !== 0) sums.bytes = q.add(sums.bytes, sizes.rational(bytes));
 }

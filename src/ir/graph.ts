@@ -19,7 +19,7 @@ import type { Axis } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
 import type { Size } from "../size/size.js";
 import type { TensorType } from "./types.js";
-import type { OpAttrs, OpName } from "./vocabulary.js";
+import { schemas, type KernelOp, type OpAttrs, type OpName } from "./vocabulary.js";
 
 /** Where in the source a node comes from: the call path, and the span of the expression. */
 export interface Origin {
@@ -122,3 +122,17 @@ export function typeOf(node: Node): TensorType {
 }
 
 export const isOp = <K extends OpName>(node: Node, op: K): node is Node<K> => node.op === op;
+
+export const isPointwise = ({ op }: Node): boolean => schemas[op].kind === "pointwise";
+
+/** Whether it is computed by kernels of its own. */
+export const hasKernel = (node: Node): node is Node<KernelOp> => schemas[node.op].kind === "kernel";
+
+/** A view of the same elements in the same order. */
+export const isSameView = ({ op }: Node): boolean => schemas[op].kind === "same";
+
+/** A view: its result is elements of its first input, which need be neither computed nor moved. */
+export const isView = (node: Node): boolean => isSameView(node) || schemas[node.op].kind === "moved";
+
+/** Whether its result is the memory that its first input has, or one of those that it has. */
+export const isAlias = (node: Node): boolean => isSameView(node) || isOp(node, "pick");

@@ -32,33 +32,41 @@ export type AttrSchema = Readonly<Record<string, AttrKind>>;
 /** A number of inputs; the least and the most; `any`, or `some`: at least one. */
 export type Arity = number | readonly [number, number] | "any" | "some";
 
+/**
+ * What becomes of an operator in a program:
+ * - `source`: a slot that the runtime fills; `constant`: an expression without inputs;
+ * - `pick`: one result of a node that has several, its memory;
+ * - `same` and `moved`: a view, the elements of the first input in the same order, or in another, repeated or fewer;
+ * - `pointwise`: an expression over the elements of the inputs that broadcasting pairs;
+ * - `kernel`: kernels of its own (`schedule/kernels/`);
+ * - `rewritten`: replaced by other operators before it is scheduled.
+ */
+export type OpKind = "source" | "constant" | "pick" | "same" | "moved" | "pointwise" | "kernel" | "rewritten";
+
 export interface OpSchema {
   readonly inputs: Arity;
   /** In the order in which they are printed. */
   readonly attrs: AttrSchema;
-  /** Whether each element of the result is an expression over those of the inputs that broadcasting pairs with it. */
-  readonly pointwise: boolean;
+  readonly kind: OpKind;
 }
 
-export interface Schema<N extends Arity, S extends AttrSchema, P extends boolean> extends OpSchema {
+export interface Schema<N extends Arity, S extends AttrSchema, P extends OpKind> extends OpSchema {
   readonly inputs: N;
   readonly attrs: S;
-  readonly pointwise: P;
+  readonly kind: P;
 }
 
-// No attributes: a schema of no keys, as the defaults below have it.
+/** No attributes. */
 export type NoAttrs = Readonly<Record<never, AttrKind>>;
 
-export function op<const N extends Arity>(inputs: N): Schema<N, NoAttrs, false>;
-export function op<const N extends Arity, const S extends AttrSchema>(inputs: N, attrs: S): Schema<N, S, false>;
-export function op(inputs: Arity, attrs: AttrSchema = {}): OpSchema {
-  return { inputs, attrs, pointwise: false };
-}
-
-export function pointwise<const N extends 1 | 2 | 3>(inputs: N): Schema<N, NoAttrs, true>;
-export function pointwise<const N extends 1 | 2 | 3, const S extends AttrSchema>(inputs: N, attrs: S): Schema<N, S, true>;
-export function pointwise(inputs: 1 | 2 | 3, attrs: AttrSchema = {}): OpSchema {
-  return { inputs, attrs, pointwise: true };
+/** A function that makes schemas of one kind. */
+export function schemasOf<const P extends OpKind>(kind: P) {
+  function schema<const N extends Arity>(inputs: N): Schema<N, NoAttrs, P>;
+  function schema<const N extends Arity, const S extends AttrSchema>(inputs: N, attrs: S): Schema<N, S, P>;
+  function schema(inputs: Arity, attrs: AttrSchema = {}): OpSchema {
+    return { inputs, attrs, kind };
+  }
+  return schema;
 }
 
 export type Optional<S extends AttrSchema> = { [A in keyof S]: S[A] extends "part" ? A : never }[keyof S];

@@ -1,5 +1,5 @@
 // The verifier's view of states: what is read is declared, and the next value can take over the memory of the old one.
-import { isOp, type Graph, type Node, type State } from "./graph.js";
+import { isOp, isSameView, type Graph, type Node, type State } from "./graph.js";
 import { equalTypes, printType } from "./typing.js";
 import { duplicates } from "./verify-interface.js";
 
@@ -57,13 +57,11 @@ function takeOverProblems(states: readonly State[], nodes: readonly Node[], read
     after.delete(made);
     if (after.size === 0) return [];
     // Views are the memory of what they view.
-    const memory = reachedFrom(old, (n) => (readers.get(n) ?? []).filter((r) => VIEWS.has(r.op) && r.inputs[0] === n));
+    const memory = reachedFrom(old, (n) => (readers.get(n) ?? []).filter((r) => isSameView(r) && r.inputs[0] === n));
     const late = [...after].find((n) => n.inputs.some((i) => memory.has(i)));
     return late ? [`state ${state.name}: ${late.op} reads the old value and needs the next one, which takes its memory`] : [];
   });
 }
-
-const VIEWS: ReadonlySet<string> = new Set(["reshape", "stop_gradient", "barrier"]);
 
 function reachedFrom(from: readonly Node[], onward: (node: Node) => readonly Node[]): Set<Node> {
   const seen = new Set(from);

@@ -1,5 +1,14 @@
 // The vocabulary of the IR: every operator, its inputs and its attributes. What an operator means stands in its record (`ops/`).
-import { op, pointwise, type AttrsOf, type OpSchema } from "./schema.js";
+import { schemasOf, type AttrsOf, type OpKind, type OpSchema } from "./schema.js";
+
+const source = schemasOf("source");
+const constant = schemasOf("constant");
+const pick = schemasOf("pick");
+const same = schemasOf("same");
+const moved = schemasOf("moved");
+const pointwise = schemasOf("pointwise");
+const kernel = schemasOf("kernel");
+const rewritten = schemasOf("rewritten");
 
 /**
  * In the comments: N = rows(axis), M = rows of another axis, B = sequences; `starts` is u32[B+1], the first packed row of
@@ -8,37 +17,37 @@ import { op, pointwise, type AttrsOf, type OpSchema } from "./schema.js";
 const vocabulary = {
   // --- sources
   /** The model's input of that name, packed if it lies along a sequence axis. */
-  input: op(0, { name: "text", dtype: "dtype", shape: "sizes" }),
+  input: source(0, { name: "text", dtype: "dtype", shape: "sizes" }),
   /** A weight, or a part of one, loaded as if it were a weight of its own. */
-  weight: op(0, { path: "text", dtype: "dtype", shape: "numbers", part: "part" }),
-  state: op(0, { name: "text", dtype: "dtype", shape: "sizes" }),
+  weight: source(0, { path: "text", dtype: "dtype", shape: "numbers", part: "part" }),
+  state: source(0, { name: "text", dtype: "dtype", shape: "sizes" }),
   /** A live parameter as an f32 scalar. */
-  live: op(0, { name: "text" }),
+  live: source(0, { name: "text" }),
   /** The seed of random values, u32[]: an input of each run. */
-  seed: op(0),
+  seed: source(0),
   /** A tensor of one value (for f16: rounded; for bool: 0 or 1). */
-  constant: op(0, { value: "number", dtype: "dtype", shape: "sizes" }),
+  constant: constant(0, { value: "number", dtype: "dtype", shape: "sizes" }),
   /** The value of a size, the same for all sequences, as a scalar. */
-  size: op(0, { size: "size", dtype: "numeric" }),
+  size: source(0, { size: "size", dtype: "numeric" }),
   /** u32[B+1] of an axis whose counts the host knows: of the inputs, or made from such by `top`, `span` or `join`. */
-  starts: op(0, { axis: "text" }),
+  starts: source(0, { axis: "text" }),
   /** f32[positions, width]: cosines of the width/2 angles of each position, then their sines, both times scale. */
-  rope_table: op(0, { positions: "size", width: "number", theta: "number", frequencies: "numbersOrNull", scale: "number" }),
+  rope_table: source(0, { positions: "size", width: "number", theta: "number", frequencies: "numbersOrNull", scale: "number" }),
 
   // --- structure
   /** One result of an operator that has several. */
-  pick: op(1, { result: "number" }),
-  reshape: op(1, { shape: "sizes" }),
-  permute: op(1, { order: "numbers" }),
-  broadcast: op(1, { shape: "sizes" }),
+  pick: pick(1, { result: "number" }),
+  reshape: same(1, { shape: "sizes" }),
+  permute: moved(1, { order: "numbers" }),
+  broadcast: moved(1, { shape: "sizes" }),
   /** Along a dimension that is not packed. */
-  slice: op(1, { axis: "number", start: "number", stop: "number" }),
-  concat: op("any", { axis: "number" }),
+  slice: moved(1, { axis: "number", start: "number", stop: "number" }),
+  concat: kernel("any", { axis: "number" }),
   cast: pointwise(1, { dtype: "dtype" }),
   /** The same value; no gradient. */
-  stop_gradient: op(1),
+  stop_gradient: same(1),
   /** The first input, once the others exist; no rewrite rule crosses it. */
-  barrier: op("some"),
+  barrier: same("some"),
 
   // --- pointwise
   add: pointwise(2),
@@ -78,48 +87,48 @@ const vocabulary = {
   where: pointwise(3),
 
   // --- reductions; a packed dimension counts existing rows only
-  sum: op(1, { axes: "numbers", keep: "flag" }),
-  reduce_max: op(1, { axes: "numbers", keep: "flag" }),
-  reduce_min: op(1, { axes: "numbers", keep: "flag" }),
+  sum: kernel(1, { axes: "numbers", keep: "flag" }),
+  reduce_max: kernel(1, { axes: "numbers", keep: "flag" }),
+  reduce_min: kernel(1, { axes: "numbers", keep: "flag" }),
   /** u32: the first of equals. */
-  argmax: op(1, { axis: "number", keep: "flag" }),
-  softmax: op(1, { axis: "number" }),
+  argmax: kernel(1, { axis: "number", keep: "flag" }),
+  softmax: kernel(1, { axis: "number" }),
 
   // --- products and look-ups
   /** a[…, M, K] @ b[…, K, N]; with `transposed`, b is […, N, K]. Leading dimensions broadcast. */
-  matmul: op(2, { transposed: "flag" }),
+  matmul: kernel(2, { transposed: "flag" }),
   /**
    * table[V, …], indices u32[…] → indices.shape + table.shape[1:]. Indices beyond read the last row; `lower` makes
    * signed ones row numbers.
    */
-  gather: op(2),
+  gather: kernel(2),
 
   // --- sequences
   /** starts → u32[N]: 0 … n − 1 for each sequence. */
-  positions: op(1, { axis: "text" }),
+  positions: kernel(1, { axis: "text" }),
   /** starts → u32[N]: the sequence of each row. */
-  segments: op(1, { axis: "text" }),
+  segments: kernel(1, { axis: "text" }),
   /**
    * counts u32[B], starts(axis) (, starts of a longer axis) → u32[N]: the place of each row in its sequence, behind the
    * rows that the sequence had before, `counts`; with the third input, the row of the longer axis at that place.
    */
-  append: op([2, 3], { axis: "text" }),
+  append: kernel([2, 3], { axis: "text" }),
   /** starts → u32[B] */
-  counts: op(1),
+  counts: kernel(1),
   /**
    * x[…, N, …], starts → [B, …, T, …]: B in front, the packed dimension `dim` padded with zeros to the longest
    * sequence.
    */
-  unpack: op(2, { dim: "number", axis: "text" }),
+  unpack: kernel(2, { dim: "number", axis: "text" }),
   /** [B, …, T, …], starts → […, N, …]: the inverse; `dim` is the packed dimension of the result. */
-  pack: op(2, { dim: "number", axis: "text" }),
+  pack: kernel(2, { dim: "number", axis: "text" }),
   /**
    * starts of any axis → u32[rows(axis)], `axis` having one row for each sequence: the last row of the sequence there;
    * of one without rows, the last before.
    */
-  last: op(1, { axis: "text" }),
+  last: kernel(1, { axis: "text" }),
   /** x[B, …, T, …], starts → x with `fill` where the index along `dim` is not below the sequence's count. */
-  mask: op(2, { dim: "number", fill: "number" }),
+  mask: kernel(2, { dim: "number", fill: "number" }),
 
   // --- routing
   /**
@@ -127,85 +136,85 @@ const vocabulary = {
    * starts(axis), positions u32[M] (the place of each row in its sequence of the parent). k stands in the axis's count
    * rule.
    */
-  top: op(3, { axis: "text" }),
+  top: kernel(3, { axis: "text" }),
   /** score[N], threshold f32[] or f32[N], starts(parent) → index u32[M], starts(axis): rows with score > threshold. */
-  above: op(3, { axis: "text" }),
+  above: kernel(3, { axis: "text" }),
   /** starts(parent) → index u32[M], starts(axis): rows of the slice in the axis's count rule. */
-  span: op(1, { axis: "text" }),
+  span: kernel(1, { axis: "text" }),
   /**
    * starts of each part → starts(axis), then for each part u32[rows(part)]: the row of the joined axis where each of
    * its rows goes.
    */
-  join: op("any", { axis: "text" }),
+  join: kernel("any", { axis: "text" }),
   /** x[…, N, …], index u32[M] → […, M, …] along `dim`. */
-  take: op(2, { dim: "number" }),
+  take: moved(2, { dim: "number" }),
   /**
    * x[…, N, …], index u32[M], y[…, M, …] → x with y added to the rows `index`; every other row bit for bit as it was.
    * Indices are distinct.
    */
-  put: op(3, { dim: "number" }),
+  put: kernel(3, { dim: "number" }),
   /** The same, replacing the rows. */
-  set: op(3, { dim: "number" }),
+  set: kernel(3, { dim: "number" }),
   /** index u32[M], starts(parent) → bool[N]: true at the rows of `index`. `axis` is the parent. */
-  route_mask: op(2, { axis: "text" }),
+  route_mask: kernel(2, { axis: "text" }),
 
   // --- attention
   /** x[…, N, d], positions u32[N], rope_table → halves rotated: (x1·cos − x2·sin, x2·cos + x1·sin). */
-  rope: op(3),
+  rope: kernel(3),
   /**
    * q[H, N, d], k[G, M, d], v[G, M, e], starts of q, starts of k, positions of q u32[N], of k u32[M] → [H, N, e]. G
    * divides H. Within a sequence, causal: i sees j where pos(j) ≤ pos(i); window w > 0: also |pos(i) − pos(j)| < w. No
    * key: zeros.
    */
-  attention: op(7, { causal: "flag", window: "number", scale: "number" }),
+  attention: kernel(7, { causal: "flag", window: "number", scale: "number" }),
 
   // --- losses
   /** logits[…, V], targets[…] (u32 or i32; negative: ignored, 0) → f32[…]: −log softmax at the target. */
-  cross_entropy: op(2),
+  cross_entropy: kernel(2),
   /**
    * (sums before f32[…, 3],) logits[…, C], targets[…] → f32[…, 3]: of each row of the logits of classes `first` … first
    * + C − 1, after those before: the largest m, Σ exp(logit − m), and the logit of the target (0 where it has not come
    * yet); targets are held at the last of all `classes`.
    */
-  class_sums: op([2, 3], { first: "number", classes: "number" }),
+  class_sums: kernel([2, 3], { first: "number", classes: "number" }),
 
   // --- gradients
   /** a[N, K], b[N, M] → [K, M]: Σ over n of a[n, ·]ᵀ b[n, ·]. */
-  contract: op(2),
+  contract: rewritten(2),
   /**
    * indices u32[…], dy[…, D…] → [rows, D…]: for each row of a table the sum of what came to those who looked it up;
    * indices beyond read the last row.
    */
-  gather_grad: op(2, { rows: "size" }),
+  gather_grad: kernel(2, { rows: "size" }),
   /**
    * logits[…, V], targets[…] (u32 or i32), dloss f32[…] → […, V]: (softmax − 1 at the target) · dloss; zeros where the
    * target is negative.
    */
-  cross_entropy_grad: op(3),
+  cross_entropy_grad: kernel(3),
   /**
    * logits[…, C], sums f32[…, 3], targets[…] (u32 or i32), dloss f32[…] → […, C]: `cross_entropy_grad` for the classes
    * `first` … first + C − 1 of all `classes`, by the `class_sums` of all of them.
    */
-  class_grad: op(4, { first: "number", classes: "number" }),
+  class_grad: kernel(4, { first: "number", classes: "number" }),
   /** As `attention`, and f32[H, N]: log Σ over the keys a query sees of exp(scaled score); 0 where it sees none. */
-  attention_kept: op(7, { causal: "flag", window: "number", scale: "number" }),
+  attention_kept: kernel(7, { causal: "flag", window: "number", scale: "number" }),
   /**
    * q, k, v, starts of q, starts of k, positions of q, of k, the f32[H, N] of `attention_kept`, f32[H, N] Σ over the
    * columns of dy · y, dy[H, N, e] → dq, dk, dv.
    */
-  attention_grad: op(10, { causal: "flag", window: "number", scale: "number" }),
+  attention_grad: kernel(10, { causal: "flag", window: "number", scale: "number" }),
 
   // --- optimisers
   /**
    * w, m, v, g (one shape, f32), f32[5] = learning rate, weight decay, 1 − beta1^t, 1 − beta2^t, factor on g → w, m, v
    * after a step of AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
    */
-  adamw: op(5, { beta1: "number", beta2: "number", eps: "number" }),
+  adamw: kernel(5, { beta1: "number", beta2: "number", eps: "number" }),
   /**
    * w, m, g (one shape, f32), f32[3] = learning rate, weight decay, factor on g → w, m after a step of gradient descent
    * with momentum.
    */
-  sgd: op(4, { momentum: "number", nesterov: "flag" }),
+  sgd: kernel(4, { momentum: "number", nesterov: "flag" }),
 
   // --- sampling
   /**
@@ -214,20 +223,20 @@ const vocabulary = {
    * they came (0 where not asked for). Draws depend on seed and position alone. Where the largest adjusted logit is NaN
    * or infinite the first such is taken; where that of the logits is, the log-probability is NaN.
    */
-  sample: op(6),
+  sample: kernel(6),
   /**
    * A set of tokens for each sequence u32[S, words], tokens u32[N], starts, or tokens u32[S] alone → the set with the
    * tokens of each sequence added; tokens beyond its words are none.
    */
-  mark: op([2, 3]),
+  mark: kernel([2, 3]),
 
   // --- random; keyed by seed, stream, position and channel, never by row or batch
   /**
    * seed, positions u32[N] (or nothing where no packed dimension exists) → f32 of `shape`, packed dimension `dim` (or
    * null).
    */
-  random_uniform: op([1, 2], { shape: "sizes", dim: "numberOrNull", stream: "number" }),
-  random_normal: op([1, 2], { shape: "sizes", dim: "numberOrNull", stream: "number" }),
+  random_uniform: kernel([1, 2], { shape: "sizes", dim: "numberOrNull", stream: "number" }),
+  random_normal: kernel([1, 2], { shape: "sizes", dim: "numberOrNull", stream: "number" }),
 } satisfies Readonly<Record<string, OpSchema>>;
 
 type Vocabulary = typeof vocabulary;
@@ -238,10 +247,13 @@ export interface OpAttrs extends AttrsByOp {}
 
 export type OpName = keyof Vocabulary;
 
-/** Operators that are an expression of their inputs' elements; `constant` has none and is a source. */
-export type PointwiseOp = { [K in OpName]: Vocabulary[K]["pointwise"] extends true ? K : never }[OpName];
+export type KindOf<K extends OpName> = Vocabulary[K]["kind"];
+type OfKind<P extends OpKind> = { [K in OpName]: KindOf<K> extends P ? K : never }[OpName];
 
+export type PointwiseOp = OfKind<"pointwise">;
 /** Those without attributes: what they are applied to says all. */
 export type PlainPointwiseOp = { [K in PointwiseOp]: keyof OpAttrs[K] extends never ? K : never }[PointwiseOp];
+/** Operators with kernels of their own. */
+export type KernelOp = OfKind<"kernel">;
 
 export const schemas: Readonly<Record<OpName, OpSchema>> = vocabulary;

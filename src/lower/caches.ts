@@ -2,13 +2,16 @@
 //
 // Each axis along which keys lie gets a longer one, its capacity, with as many rows for every sequence, and a state that counts those in use. An attention
 // keeps keys and values there: the new rows are set behind the old ones, in place, and queries see all of them by their positions in the model's input.
-// Rows not in use have the largest number for a position, which no query sees. All else in phase generate treats each token by itself.
+// Rows not in use have the largest number for a position, which no query sees. All else must read its own
+// tokens only, as its record says (`tokens`); what does not is refused.
 import { ModcError } from "../base/errors.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
+import type { Along } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { capacityOf } from "../program/axes-of-generation.js";
+import { alongSequences, tokensOf } from "../ops/traits.js";
 import type { Axis, SequenceAxis } from "../size/axes.js";
 import { axisSize, rowsSize, substitute, type Size } from "../size/size.js";
 
@@ -57,6 +60,11 @@ export function withCaches(graph: Graph): Cached {
   return new Caching(graph).result();
 }
 
+/** What is said of an operator that looks beyond its token, and for which there is no rule above. */
+const refusal = ({ op, origin }: Node, tokens: "earlier" | "all"): string =>
+  `${op}${origin?.path ? ` of ${origin.path}` : ""} reads ${tokens === "all" ? "all" : "earlier"} tokens of a sequence, ` +
+  "and nothing says what generation keeps of them";
+
 class Caching {
   readonly #graph: Graph;
   readonly #nodes: readonly Node[];
@@ -64,6 +72,7 @@ class Caching {
   /** Axes along which keys lie. */
   readonly #keyed: ReadonlySet<string>;
   readonly #axes: readonly Axis[];
+  readonly #along: Along;
   readonly #emit: Emit;
   readonly #now = new Map<Node, Node>();
   readonly #states = new Map<string, State>();
@@ -76,6 +85,7 @@ class Caching {
     this.#graph = graph;
     this.#nodes = nodesOf(graph);
     this.#root = rootOf(graph);
+    this.#along = alongSequences(graph.axes);
     this.#keyed = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [axisOf(n.inputs[1]!)] : [])));
     const capacities = [...new Set([this.#root.name, ...this.#keyed])].map((name): Axis => {
       const { bound } = this.#sequence(name);
@@ -110,7 +120,7 @@ class Caching {
     const inputs = node.inputs.map((n) => this.#now.get(n)!);
     if (isOp(node, "positions")) return this.#emit.node("append", [this.#countsOf(node.attrs.axis), inputs[0]!], node.attrs, origin);
     if (isOp(node, "rope_table")) return this.#emit.node("rope_table", [], { ...node.attrs, positions: this.#overAll(node.attrs.positions) }, origin);
-    if (isOp(node, "attention")) {
+    if (isOp(node, "attention") && node.attrs.causal) {
       const [q, k, v, startsQ, , positionsQ, positionsK] = inputs as [Node, Node, Node, Node, Node, Node, Node]; // typing has made sure of seven
       const axis = axisOf(node.inputs[1]!);
       const capacity = this.#startsOf(capacityOf(axis));
@@ -118,6 +128,8 @@ class Caching {
       const [keys, values] = this.#keep(node, axis, k, v);
       return this.#emit.node("attention", [q, keys, values, startsQ, capacity, positionsQ, positions], node.attrs, origin);
     }
+    const tokens = tokensOf(node, this.#along);
+    if (tokens !== "own") throw new GenerationError(refusal(node, tokens));
     return this.#emit.node(node.op, inputs, node.attrs, origin);
   }
 

@@ -43,7 +43,7 @@ import {
 } from "./sequence.js";
 
 /** How each logical operation becomes nodes. */
-const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value<K>) => Placed } = {
+export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value<K>) => Placed } = {
   input: lowerInput,
   weight: lowerWeight,
   live: (cx, value) => cx.placed(cx.emit("live", [], value.attrs), value.type),

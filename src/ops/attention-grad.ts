@@ -23,8 +23,12 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
       const { y, lse } = attend(inputs, attrs);
       return [y, lse];
     },
+    rows: null,
+    tokens: ({ attrs }) => (attrs.causal ? "earlier" : "all"),
+    columns: null,
+    work: "attention",
     grad: (emit, node, [dy, dlse]) => attentionCotangents(emit, node, dy ?? zeros(emit, node.types[0]!), dlse!),
-    lower: { kind: "kernel" },
+    lower: { kind: "kernel", readsViews: [0, 1, 2], writesViews: [0] },
   },
   attention_grad: {
     doc: "gradients of attention with respect to q, k and v; heads that share keys add up",
@@ -42,8 +46,12 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
       bytes: addSizes(bytesOf(inputs), bytesOf(results)),
     }),
     evaluate: (inputs, attrs) => attendBackward(inputs, attrs),
+    rows: null,
+    tokens: "all",
+    columns: null,
+    work: "attention",
     grad: null,
-    lower: { kind: "kernel" },
+    lower: { kind: "kernel", readsViews: [0, 1, 2, 9], writesViews: [0, 1, 2] },
   },
 };
 

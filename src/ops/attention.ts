@@ -6,6 +6,7 @@ import type { OpAttrs } from "../ir/vocabulary.js";
 import type { TensorType } from "../ir/types.js";
 import { ropeFrequencies } from "../size/rope.js";
 import type { EmitGrad, InferContext, OpTable, Tensor } from "./define.js";
+import { lastDim } from "./rows.js";
 import { arity, bytesOf, costPerResult, expectDtype, expectPacked, expectType, FLOATS, mismatch, rowsType, sameDtype, startsShape } from "./shapes.js";
 import { at, countOf, store, tensor } from "./tensors.js";
 
@@ -27,9 +28,12 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     },
     cost: costPerResult(3),
     evaluate: (inputs) => [rotate(at(inputs, 0), at(inputs, 1), at(inputs, 2))],
+    rows: (node, dim) => (dim === lastDim(node) - 1 ? [dim, 0, null] : null),
+    tokens: "own",
+    columns: null,
     // The transpose of a rotation: dy turned the other way.
     grad: (emit, { inputs: [, positions, table] }, [dy]) => [emit("rope", [dy!, positions!, turnedBack(emit, table!)], {}), null, null],
-    lower: { kind: "kernel" },
+    lower: { kind: "kernel", computes: 0, writesViews: [0], readsHalves: [0], writesHalves: true },
   },
   attention: {
     doc: "softmax(q · kᵀ · scale) · v within each sequence, by position; zeros for a query that sees no key",
@@ -38,11 +42,16 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
       return { flops: attentionFlops(inputs, attrs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
     evaluate: (inputs, attrs) => [attend(inputs, attrs).y],
+    // The queries only: their starts become those of the chosen rows.
+    rows: (_node, dim) => (dim === 1 ? [1, null, null, null, null, 0, null] : null),
+    tokens: ({ attrs }) => (attrs.causal ? "earlier" : "all"),
+    columns: null,
+    work: "attention",
     grad(emit, node, [dy]) {
       const kept = emit("attention_kept", node.inputs, node.attrs);
       return attentionCotangents(emit, kept, dy!, null);
     },
-    lower: { kind: "kernel" },
+    lower: { kind: "kernel", readsViews: [0, 1, 2], writesViews: [0], readsHalves: [0, 1, 2], writesHalves: true },
   },
 };
 

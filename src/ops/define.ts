@@ -2,7 +2,8 @@
 import type { Node } from "../ir/graph.js";
 import type { InferContext } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
-import type { OpAttrs, OpName } from "../ir/vocabulary.js";
+import type { OpKind } from "../ir/schema.js";
+import type { KindOf, OpAttrs, OpName } from "../ir/vocabulary.js";
 import type { Axis, Sizes } from "../size/axes.js";
 import type { DType } from "../base/dtype.js";
 import type { Rational } from "../size/rational.js";
@@ -46,30 +47,94 @@ export type EmitGrad = <K extends OpName>(op: K, inputs: readonly Node[], attrs:
 /** Cotangents of the inputs, null for those that have none, from those of the results, null for those that nothing of the loss reads. */
 export type Grad<K extends OpName> = (emit: EmitGrad, node: Node<K>, dys: readonly (Node | null)[]) => readonly (Node | null)[];
 
-export interface OpDef<K extends OpName> {
+/** For each input the dimension whose rows go with those of the result; null where every row needs all of it. */
+export type RowInputs = readonly (number | null)[];
+
+/**
+ * How the inputs of a node go with the rows along a packed dimension of its result: row i needs row i of some inputs, all
+ * of the others, and nothing else. Null: not so.
+ */
+export type Rows<K extends OpName> = (node: Node<K>, dim: number) => RowInputs | null;
+
+/**
+ * The tokens of the sequence that a token of the result is made from: itself alone, those before it too, or any.
+ * Generation continues sequences: what reads earlier tokens needs a rule for what it keeps of them (`lower/caches.ts`).
+ */
+export type Tokens = "own" | "earlier" | "all";
+
+/** Whether a size counts tokens of a sequence axis. */
+export type Along = (size: Size) => boolean;
+
+/**
+ * What becomes of the columns of input 0, its last dimension: `kept`, each column of the result being made from the same
+ * column; `reduced` to what has none, part by part if it must. Null: neither.
+ */
+export type Columns = "kept" | "reduced" | null;
+
+/** How an operator becomes part of a program, by its kind in the vocabulary. */
+export interface Lowering<K extends OpName> {
+  source: { readonly kind: "source" };
+  pick: { readonly kind: "pick" };
+  same: { readonly kind: "same" };
+  moved: { readonly kind: "moved" };
+  rewritten: { readonly kind: "rewritten" };
+  /** A literal of WGSL. */
+  constant: { readonly kind: "constant"; wgsl(attrs: OpAttrs[K]): string };
+  /**
+   * An expression of WGSL over the arguments' elements. f16 values travel as f32 (the expression rounds its result to f16);
+   * bool as bool. Each argument stands once in it; it may call the functions of `wgslHelpers` (`ops/wgsl.ts`).
+   */
+  pointwise: {
+    readonly kind: "pointwise";
+    wgsl(args: readonly string[], attrs: OpAttrs[K], inputs: readonly TensorType[]): string;
+  };
+  kernel: KernelLowering;
+}
+
+/** What the kernels of an operator can do beside reading inputs and writing results. A kernel that says nothing can do nothing more, and is right. */
+export interface KernelLowering {
+  readonly kind: "kernel";
+  /** The input whose elements they may compute, or read through views. */
+  readonly computes?: number;
+  /** For each result, from the first on, the input whose memory it may take over when nothing else reads that. */
+  readonly inPlace?: readonly number[];
+  /** Inputs that they read at any strides, where they lie. */
+  readonly readsViews?: readonly number[];
+  /** Results that they can write at any strides, so that whoever reads a permutation finds it row-major. */
+  readonly writesViews?: readonly number[];
+  /** Inputs that they can read where they are stored as f16. What a kernel computes of an input, it computes of either. */
+  readonly readsHalves?: readonly number[];
+  /** Whether they can store result 0 as f16. */
+  readonly writesHalves?: true;
+  /** Where they compute an input: so many buffers they bind beside inputs and results. */
+  readonly scratch?: number;
+}
+
+/**
+ * All there is to know of an operator beside its inputs and attributes, which the vocabulary has. A fact whose absence
+ * would make a program wrong must be given; one whose absence costs speed alone may be left out.
+ */
+export interface OpDef<K extends OpName, P extends OpKind = KindOf<K>> {
   /** One sentence: what it computes. */
   readonly doc: string;
   /** Types of the results; throws TypeMismatch where the inputs do not fit. */
   infer(inputs: readonly TensorType[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[];
   cost(inputs: readonly TensorType[], attrs: OpAttrs[K], results: readonly TensorType[]): Cost;
+  /** What its operations count as; absent: other work. */
+  readonly work?: "products" | "attention";
   /** What the operator means: plain loops, 64-bit floats, no cleverness. */
   evaluate(inputs: readonly Tensor[], attrs: OpAttrs[K], context: EvaluateContext): readonly Tensor[];
+  readonly rows: Rows<K> | null;
+  readonly tokens: Tokens | ((node: Node<K>, along: Along) => Tokens);
+  readonly columns: Columns | ((node: Node<K>) => Columns);
   /** An explicit null where it is not differentiable: nothing flows through it. Cotangents are of the types of the inputs. */
   readonly grad: Grad<K> | null;
-  readonly lower:
-    /** Read from a slot the runtime fills. */
-    | { readonly kind: "source" }
-    /** The same memory as the first input. */
-    | { readonly kind: "view" }
-    /**
-     * An expression of WGSL over the arguments' elements. f16 values travel as f32 (the expression rounds its result to f16); bool as bool.
-     * Each argument stands once in it; it may call the functions of `wgslHelpers` (`ops/wgsl.ts`). `constant` has no arguments.
-     */
-    | { readonly kind: "pointwise"; wgsl(args: readonly string[], attrs: OpAttrs[K], inputs: readonly TensorType[]): string }
-    /** Kernels of its own: `schedule/kernels/`. */
-    | { readonly kind: "kernel" };
-  /** For each result, from the first on: index of the input whose memory it may take over when nothing else reads that. */
-  readonly inPlace?: readonly number[];
+  /** `again`: the backward pass computes the result once more rather than keep it, as it does with pointwise work. */
+  readonly saved?: "again";
+  /** Whether the kernels of its gradient can compute the inputs that it reads. */
+  readonly gradComputes?: true;
+  /** Of the kind that the vocabulary says. */
+  readonly lower: Lowering<K>[P];
 }
 
 /** Total by type: an operator without a record does not compile. */

@@ -2,6 +2,7 @@
 import { equalShapes, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes } from "../size/size.js";
 import type { OpTable } from "./define.js";
+import { lastDim } from "./rows.js";
 import { arity, bytesOf, elements, expectDtype, expectType, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, countOf, store, tensor } from "./tensors.js";
 
@@ -32,9 +33,14 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
         }
       return [store(tensor(a.dtype, [k, m], out))];
     },
+    rows: null,
+    tokens: "all",
+    columns: null,
+    work: "products",
     // da = b·dyᵀ, db = a·dy
     grad: (emit, { inputs: [a, b] }, [dy]) => [emit("matmul", [b!, dy!], { transposed: true }), emit("matmul", [a!, dy!], { transposed: false })],
-    lower: { kind: "kernel" },
+    gradComputes: true,
+    lower: { kind: "rewritten" },
   },
   gather_grad: {
     doc: "the gradient of a table from those of the rows looked up in it; indices beyond it read the last row",
@@ -60,8 +66,11 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
       });
       return [store(out)];
     },
+    rows: null,
+    tokens: "all",
+    columns: null,
     grad: (emit, { inputs: [indices] }, [dtable]) => [null, emit("gather", [dtable!, indices!], {})],
-    lower: { kind: "kernel" },
+    lower: { kind: "kernel", computes: 1, scratch: 2 },
   },
   cross_entropy_grad: {
     doc: "the gradient of cross_entropy with respect to the logits: (softmax − 1 at the target) · dloss; zeros where the target is negative",
@@ -90,8 +99,10 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
       });
       return [store(out)];
     },
+    rows: (node, dim) => (dim < lastDim(node) ? [dim, dim, dim] : null),
+    tokens: "own",
+    columns: "kept",
     grad: null,
-    lower: { kind: "kernel" },
-    inPlace: [0],
+    lower: { kind: "kernel", inPlace: [0] },
   },
 };

@@ -3,6 +3,7 @@ import { equalShapes, printType } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { addSizes, multiplySizes, printSize } from "../size/size.js";
 import type { OpTable } from "./define.js";
+import { alike } from "./rows.js";
 import { arity, bytesOf, elements, expectDtype, expectType, FLOATS, mismatch } from "./shapes.js";
 import { at, store, tensor } from "./tensors.js";
 
@@ -28,6 +29,9 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
       });
       return [tensor("f32", targets.shape, data)];
     },
+    rows: alike,
+    tokens: "own",
+    columns: "reduced",
     grad: (emit, { inputs: [logits, targets] }, [dy]) => [emit("cross_entropy_grad", [logits!, targets!, dy!], {}), null],
     lower: { kind: "kernel" },
   },
@@ -57,6 +61,9 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
       });
       return [out];
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     // made by the scheduler of losses that are differentiated already
     grad: null,
     lower: { kind: "kernel" },
@@ -86,9 +93,11 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
       });
       return [store(out)];
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
-    lower: { kind: "kernel" },
-    inPlace: [0],
+    lower: { kind: "kernel", inPlace: [0] },
   },
 };
 

@@ -37,9 +37,11 @@ export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
       }
       return like(inputs, w, m, v);
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
-    lower: { kind: "kernel" },
-    inPlace: [0, 1, 2],
+    lower: { kind: "kernel", computes: 3, inPlace: [0, 1, 2] },
   },
   sgd: {
     doc: "a step of gradient descent with momentum: the weight and its moment after it; both as they were where the factor is not finite",
@@ -57,8 +59,10 @@ export const optimisers: Pick<OpTable, "adamw" | "sgd"> = {
       }
       return like(inputs, w, m);
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
-    lower: { kind: "kernel" },
-    inPlace: [0, 1],
+    lower: { kind: "kernel", computes: 2, inPlace: [0, 1] },
   },
 };

@@ -10,6 +10,7 @@ import type { PlainPointwiseOp, PointwiseOp } from "../ir/vocabulary.js";
 import type { OpDef, OpTable, Tensor } from "./define.js";
 import { erf } from "./erf.js";
 import { algebra, unbroadcast } from "./cotangents.js";
+import { aligned } from "./rows.js";
 import { arity, broadcastShapes, costPerResult, elements, expectDtype, FLOATS, mismatch, NUMBERS, sameDtype } from "./shapes.js";
 import { slopes, SQRT_2_OVER_PI, type Slope, type Slopes } from "./slopes.js";
 import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
@@ -27,6 +28,9 @@ function map(dtype: DType, inputs: readonly Tensor[], f: (a: number, b: number, 
   }
   return store(tensor(dtype, shape, out));
 }
+
+/** Each element, and so each row, token and column, is made from its own. */
+const ELEMENTWISE = { rows: aligned, tokens: "own", columns: "kept" } as const;
 
 /** An f16 result is rounded where it arises. */
 const rounded = (dtype: DType, wgsl: string): string => (dtype === "f16" ? `modc_f16(${wgsl})` : wgsl);
@@ -48,16 +52,16 @@ const unary = ({ doc, dtypes, f, wgsl, grad }: Unary): Plain => ({
     return [expectDtype(inputs, 0, ...dtypes)];
   },
   cost: costPerResult(1),
+  ...ELEMENTWISE,
   evaluate(inputs) {
     const x = at(inputs, 0);
     return [map(x.dtype, [x], (v) => f(v, x.dtype))];
   },
   grad: grad && ((emit, node, [dy]) => [grad(algebra(emit, node), dy!, node.inputs[0]!, node)]),
   lower: { kind: "pointwise", wgsl: ([x], _attrs, [type]) => rounded(type!.dtype, wgsl(x!, type!.dtype)) },
-  inPlace: [0],
 });
 
-const floats = (doc: string, f: (x: number) => number, wgsl: (x: string) => string, grad: Slope): Plain => unary({ doc, dtypes: FLOATS, f, wgsl, grad });
+export const floats = (doc: string, f: (x: number) => number, wgsl: (x: string) => string, grad: Slope): Plain => unary({ doc, dtypes: FLOATS, f, wgsl, grad });
 
 interface Binary {
   readonly doc: string;
@@ -76,6 +80,7 @@ const binary = ({ doc, dtypes, f, wgsl, grad }: Binary, result?: "bool"): Plain 
     return [{ dtype: result ?? dtype, shape: broadcastShapes([a.shape, b.shape]) }];
   },
   cost: costPerResult(1),
+  ...ELEMENTWISE,
   evaluate(inputs) {
     const { dtype } = at(inputs, 0);
     return [map(result ?? dtype, inputs, (a, b) => f(a, b, dtype))];
@@ -240,6 +245,7 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       const multiplications = n === 0 ? 0 : Math.floor(Math.log2(n)) + n.toString(2).replaceAll("0", "").length - 1;
       return { ...costPerResult(0)(inputs, null, inputs), flops: multiplySizes(multiplications + Number(exponent < 0), elements(inputs[0]!)) };
     },
+    ...ELEMENTWISE,
     evaluate(inputs, { exponent }) {
       const x = at(inputs, 0);
       return [map(x.dtype, [x], (v) => power(v, exponent, x.dtype))];
@@ -250,7 +256,6 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       return [n === 0 ? null : n === 1 ? dy! : m.mul(dy!, n, n === 2 ? x! : m.powi(x!, n - 1))];
     },
     lower: { kind: "pointwise", wgsl: ([x], { exponent }, [type]) => rounded(type!.dtype, powerWgsl(x!, exponent, type!.dtype)) },
-    inPlace: [0],
   },
   eq: comparison(
     "a = b",
@@ -302,6 +307,7 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       return [{ dtype: sameDtype(a, b), shape: broadcastShapes([condition.shape, a.shape, b.shape]) }];
     },
     cost: costPerResult(0),
+    ...ELEMENTWISE,
     evaluate: (inputs) => [map(at(inputs, 1).dtype, inputs, (c, a, b) => (c !== 0 ? a : b))],
     grad(emit, node, [dy]) {
       const [condition, a, b] = node.inputs as [Node, Node, Node]; // typing has made sure of three
@@ -317,6 +323,7 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       return [{ dtype, shape: expectDtype(inputs, 0, ...ANY).shape }];
     },
     cost: costPerResult(0),
+    ...ELEMENTWISE,
     evaluate(inputs, { dtype }) {
       const x = at(inputs, 0);
       return [map(dtype, [x], (v) => castValue(v, x.dtype, dtype))];

@@ -3,8 +3,9 @@ import { typeOf, type Node } from "../ir/graph.js";
 import type { TensorType } from "../ir/types.js";
 import { printShape, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
-import type { EmitGrad, OpTable, Tensor } from "./define.js";
+import type { EmitGrad, OpTable, RowInputs, Tensor } from "./define.js";
 import { asRows, reshaped, unbroadcast } from "./cotangents.js";
+import { aligned, lastDim, tokensAlong } from "./rows.js";
 import { arity, broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 
@@ -28,13 +29,18 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
       return { flops: multiplySizes(multiplySizes(2, k), elements(results[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
     evaluate: (inputs, { transposed }) => [matmul(at(inputs, 0), at(inputs, 1), transposed)],
+    rows: productRows,
+    tokens: (node, along) => tokensAlong(node, along, [lastDim(node)]),
+    columns: null,
+    work: "products",
     // da = dy·bᵀ, db = aᵀ·dy; where b is transposed da = dy·b, db = dyᵀ·a
     grad(emit, { inputs, attrs: { transposed } }, [dy]) {
       const [a, b] = inputs as [Node, Node]; // typing has made sure of two
       const da = unbroadcast(emit, emit("matmul", [dy!, b], { transposed: !transposed }), typeOf(a));
       return [da, transposed ? sumOverRows(emit, dy!, a, typeOf(b)) : sumOverRows(emit, a, dy!, typeOf(b))];
     },
-    lower: { kind: "kernel" },
+    gradComputes: true,
+    lower: { kind: "kernel", readsHalves: [0, 1], writesHalves: true },
   },
   gather: {
     doc: "rows of a table by index; indices beyond it read the last row, and an empty table gives zeros",
@@ -59,10 +65,22 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
         });
       return [out];
     },
+    rows: (node, dim) => (dim < typeOf(node.inputs[1]!).shape.length ? [null, dim] : null),
+    tokens: (node, along) => tokensAlong(node, along, [0]),
+    columns: null,
     grad: (emit, { inputs: [table, indices] }, [dy]) => [emit("gather_grad", [indices!, dy!], { rows: typeOf(table!).shape[0]! }), null],
-    lower: { kind: "kernel" },
+    lower: { kind: "kernel", readsHalves: [0], writesHalves: true },
   },
 };
+
+/** Rows of the result go with those of a, columns with those of b, leading dimensions with those of both that have them. */
+function productRows(node: Node<"matmul">, dim: number): RowInputs {
+  const rank = typeOf(node).shape.length;
+  const [a, b] = node.inputs.map((n) => typeOf(n).shape) as [readonly Size[], readonly Size[]]; // two inputs
+  if (dim === rank - 2) return [a.length - 2, null];
+  if (dim === rank - 1) return [null, b.length - (node.attrs.transposed ? 2 : 1)];
+  return aligned(node, dim);
+}
 
 /** aᵀ·b for a[…, M, K] and b[…, M, N], summed over what `type`, […, K, N], lacks of the leading dimensions. */
 function sumOverRows(emit: EmitGrad, a: Node, b: Node, type: TensorType): Node {

@@ -25,6 +25,11 @@ const random = (doc: string, from: (words: Words) => number): Random => ({
   // Ten rounds of two multiplications and four other operations; not floating-point ones, so nominal.
   cost: costPerResult(60),
   evaluate: (inputs, attrs, context) => [generate(inputs, attrs, context, from)],
+  // Rows are known by their positions, so any of them can be drawn again.
+  rows: ({ attrs }, dim) => (attrs.dim === dim ? [null, 0] : null),
+  tokens: "own",
+  columns: null,
+  saved: "again",
   grad: null,
   lower: { kind: "kernel" },
 });

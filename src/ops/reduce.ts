@@ -6,6 +6,7 @@ import { addSizes, multiplySizes, type Size } from "../size/size.js";
 import { typeOf } from "../ir/graph.js";
 import type { Cost, Grad, OpDef, OpTable, Tensor } from "./define.js";
 import { algebra, besideElements, broadcasted } from "./cotangents.js";
+import { alike, beforeReduction, lastDim, tokensAlong } from "./rows.js";
 import { arity, bytesOf, elements, expectAxes, expectDtype, expectUnpacked, FLOATS, NUMBERS } from "./shapes.js";
 import { around, at, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 
@@ -47,8 +48,11 @@ const reduction = (
     }
     return [store(tensor(x.dtype, without(x.shape, axes, keep), out))];
   },
+  rows: ({ attrs }, dim) => [beforeReduction(dim, attrs.axes, attrs.keep)],
+  tokens: (node, along) => tokensAlong(node, along, node.attrs.axes),
+  columns: (node) => (node.attrs.axes.includes(lastDim(node)) ? "reduced" : "kept"),
   grad,
-  lower: { kind: "kernel" },
+  lower: { kind: "kernel", computes: 0, readsHalves: [0] },
 });
 
 const least = (dtype: DType): number => (dtype === "u32" ? 0 : dtype === "i32" ? -0x80000000 : -Infinity);
@@ -96,6 +100,9 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
         }
       return [out];
     },
+    rows: ({ attrs }, dim) => [beforeReduction(dim, [attrs.axis], attrs.keep)],
+    tokens: (node, along) => tokensAlong(node, along, [node.attrs.axis]),
+    columns: (node) => (node.attrs.axis === lastDim(node) ? "reduced" : null),
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -110,13 +117,15 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
     // subtract the maximum, exponential, sum, divide
     cost: costPerInput(4),
     evaluate: (inputs, { axis }) => [softmax(at(inputs, 0), axis)],
+    rows: alike,
+    tokens: (node, along) => tokensAlong(node, along, [node.attrs.axis]),
+    columns: (node) => (node.attrs.axis === lastDim(node) ? "kept" : null),
     // dx = y·(dy − Σ dy·y)
     grad(emit, node, [dy]) {
       const m = algebra(emit, node);
       return [m.mul(node, m.sub(dy!, emit("sum", [m.mul(dy!, node)], { axes: [node.attrs.axis], keep: true })))];
     },
-    lower: { kind: "kernel" },
-    inPlace: [0],
+    lower: { kind: "kernel", computes: 0, writesHalves: true },
   },
 };
 

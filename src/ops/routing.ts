@@ -12,6 +12,7 @@ import type { Node } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { Cost, EmitGrad, EvaluateContext, InferContext, OpDef, OpTable, Tensor } from "./define.js";
 import { filledLike } from "./cotangents.js";
+import { lastDim } from "./rows.js";
 import {
   arity,
   bytesOf,
@@ -114,8 +115,11 @@ export const routing: Pick<OpTable, Routing> = {
       );
       return [...chosen, placesOf(at(chosen, 0), at(chosen, 1), at(inputs, 1))];
     },
+    rows: null,
+    tokens: "all",
+    columns: null,
     grad: null,
-    lower: { kind: "kernel" },
+    lower: { kind: "kernel", computes: 0 },
   },
   above: {
     doc: "the rows whose score exceeds the threshold; NaN exceeds nothing and is exceeded by nothing",
@@ -135,8 +139,11 @@ export const routing: Pick<OpTable, Routing> = {
       const limit = (row: number): number => threshold[at(inputs, 1).shape.length === 0 ? 0 : row]!;
       return route(axis, at(inputs, 2), context, (first, end) => range(first, end).filter((row) => score[row]! > limit(row)));
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
-    lower: { kind: "kernel" },
+    lower: { kind: "kernel", computes: 0 },
   },
   span: {
     doc: "the rows of a slice of each sequence",
@@ -156,6 +163,9 @@ export const routing: Pick<OpTable, Routing> = {
         return range(first + from, first + to);
       });
     },
+    rows: null,
+    tokens: "all",
+    columns: null,
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -169,6 +179,9 @@ export const routing: Pick<OpTable, Routing> = {
     },
     cost: readAll(0),
     evaluate: (inputs) => join(inputs.map((t) => t.data)),
+    rows: null,
+    tokens: "all",
+    columns: null,
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -191,9 +204,12 @@ export const routing: Pick<OpTable, Routing> = {
       eachRun(x.shape, dim, index, (there, here, width) => out.data.set(x.data.subarray(there, there + width), here));
       return [out];
     },
+    rows: null,
+    tokens: "own",
+    columns: (node) => (node.attrs.dim === lastDim(node) ? null : "kept"),
     // Each row of dy goes back where it was read.
     grad: (emit, { inputs: [x, index], attrs }, [dy]) => [emit("put", [filledLike(emit, x!, 0), index!, dy!], attrs), null],
-    lower: { kind: "kernel" },
+    lower: { kind: "moved" },
   },
   put: write(
     "x with y added to the rows of an index; every other row as it was",
@@ -225,6 +241,9 @@ export const routing: Pick<OpTable, Routing> = {
       for (const row of at(inputs, 0).data) out.data[row] = 1;
       return [out];
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -268,12 +287,14 @@ function write(
       });
       return [store(out)];
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad(emit, { inputs, attrs }, [dy]) {
       const [, index, rows] = inputs as [Node, Node, Node]; // typing has made sure of three
       return [ofStream(emit, index, dy!, rows, attrs), null, emit("take", [dy!, index], attrs)];
     },
-    lower: { kind: "kernel" },
-    inPlace: [0],
+    lower: { kind: "kernel", computes: 2, inPlace: [0], readsHalves: [2] },
   };
 }
 

@@ -54,6 +54,9 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
       });
       return [tokens, logProbabilities];
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -92,9 +95,11 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
         }
       return [out];
     },
+    rows: null,
+    tokens: "all",
+    columns: null,
     grad: null,
-    lower: { kind: "kernel" },
-    inPlace: [0],
+    lower: { kind: "kernel", inPlace: [0] },
   },
 };
 

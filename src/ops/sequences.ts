@@ -1,8 +1,10 @@
 // Rows of sequences: positions, counts, and the ways between packed rows and sequences side by side.
 import { DTYPES } from "../base/dtype.js";
+import { typeOf } from "../ir/graph.js";
 import { packedAxis, plainAxis, printShape } from "../ir/typing.js";
 import { addSizes, axisSize, equalSizes, rowsSize, subtractSizes, type Size } from "../size/size.js";
 import type { InferContext, OpTable } from "./define.js";
+import { lastDim } from "./rows.js";
 import { arity, bytesOf, costPerResult, expectDim, expectDtype, expectSequence, expectType, mismatch, replaceDim, rowsType, startsShape } from "./shapes.js";
 import { at, countOf, stored, tensor } from "./tensors.js";
 
@@ -22,6 +24,9 @@ export const sequences: Pick<OpTable, Sequences> = {
       });
       return [out];
     },
+    rows: null,
+    tokens: "earlier",
+    columns: null,
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -37,6 +42,9 @@ export const sequences: Pick<OpTable, Sequences> = {
       });
       return [out];
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -60,6 +68,9 @@ export const sequences: Pick<OpTable, Sequences> = {
       });
       return [out];
     },
+    rows: null,
+    tokens: "earlier",
+    columns: null,
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -81,6 +92,9 @@ export const sequences: Pick<OpTable, Sequences> = {
         ),
       ];
     },
+    rows: null,
+    tokens: "all",
+    columns: null,
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -98,6 +112,9 @@ export const sequences: Pick<OpTable, Sequences> = {
         ),
       ];
     },
+    rows: null,
+    tokens: "all",
+    columns: null,
     grad: null,
     lower: { kind: "kernel" },
   },
@@ -119,6 +136,9 @@ export const sequences: Pick<OpTable, Sequences> = {
       copyRows(starts, x.shape, dim, longest, (packed, padded, width) => out.data.set(x.data.subarray(packed, packed + width), padded));
       return [out];
     },
+    rows: null,
+    tokens: "own",
+    columns: (node) => (node.attrs.dim === lastDim(node) ? null : "kept"),
     grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("pack", [dy!, starts!], attrs), null],
     lower: { kind: "kernel" },
   },
@@ -144,6 +164,9 @@ export const sequences: Pick<OpTable, Sequences> = {
       copyRows(starts, out.shape, dim, longest, (packed, padded, width) => out.data.set(x.data.subarray(padded, padded + width), packed));
       return [out];
     },
+    rows: null,
+    tokens: "own",
+    columns: (node) => (node.attrs.dim === typeOf(node).shape.length - 1 ? null : "kept"),
     grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("unpack", [dy!, starts!], attrs), null],
     lower: { kind: "kernel" },
   },
@@ -172,9 +195,11 @@ export const sequences: Pick<OpTable, Sequences> = {
       });
       return [tensor(x.dtype, x.shape, data)];
     },
+    rows: null,
+    tokens: "own",
+    columns: (node) => (node.attrs.dim === lastDim(node) ? null : "kept"),
     grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("mask", [dy!, starts!], { ...attrs, fill: 0 }), null],
     lower: { kind: "kernel" },
-    inPlace: [0],
   },
 };
 

@@ -21,6 +21,9 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, { name, dtype, shape }, context) => [context.source("input", name, { dtype, shape })],
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
     lower: { kind: "source" },
   },
@@ -38,6 +41,9 @@ export const sources: Pick<OpTable, Source> = {
       const whole = context.source("weight", path, { dtype, shape: wholeShape(attrs) });
       return [part ? partAlong(whole, part.axis, part.start, part.start + shape[part.axis]!) : whole];
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
     lower: { kind: "source" },
   },
@@ -49,6 +55,9 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, { name, dtype, shape }, context) => [context.source("state", name, { dtype, shape })],
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
     lower: { kind: "source" },
   },
@@ -64,6 +73,9 @@ export const sources: Pick<OpTable, Source> = {
       invariant(value, `no value for live ${name}`);
       return [tensor("f32", [], Float64Array.of(toNumber(value)))];
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
     lower: { kind: "source" },
   },
@@ -75,6 +87,9 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, _attrs, context) => [tensor("u32", [], Float64Array.of(context.seed >>> 0))],
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
     lower: { kind: "source" },
   },
@@ -92,8 +107,11 @@ export const sources: Pick<OpTable, Source> = {
       t.data.fill(value);
       return [store(t)];
     },
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
-    lower: { kind: "pointwise", wgsl: (_args, { value, dtype }) => wgslLiteral(value, dtype) },
+    lower: { kind: "constant", wgsl: ({ value, dtype }) => wgslLiteral(value, dtype) },
   },
   size: {
     doc: "the value of a size",
@@ -104,6 +122,9 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, { size, dtype }, context) => [store(tensor(dtype, [], Float64Array.of(context.sizes.number(size))))],
+    rows: null,
+    tokens: ({ attrs }, along) => (along(attrs.size) ? "all" : "own"),
+    columns: null,
     grad: null,
     lower: { kind: "source" },
   },
@@ -117,6 +138,9 @@ export const sources: Pick<OpTable, Source> = {
     },
     cost: noCost,
     evaluate: (_inputs, { axis }, context) => [startsTensor(context, axis)],
+    rows: null,
+    tokens: "own",
+    columns: null,
     grad: null,
     lower: { kind: "source" },
   },
@@ -142,6 +166,9 @@ export const sources: Pick<OpTable, Source> = {
         }
       return [t];
     },
+    rows: null,
+    tokens: ({ attrs }, along) => (along(attrs.positions) ? "earlier" : "own"),
+    columns: null,
     grad: null,
     lower: { kind: "source" },
   },

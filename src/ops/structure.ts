@@ -5,6 +5,7 @@ import { equalShapes, packedAxis, printShape } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import type { OpTable } from "./define.js";
 import { reshaped, unbroadcast } from "./cotangents.js";
+import { aligned, alike, lastDim, tokensAlong } from "./rows.js";
 import { arity, broadcastShapes, costPerResult, elements, expectUnpacked, mismatch, noCost, replaceDim, sameDtype } from "./shapes.js";
 import { around, at, broadcastOffsets, partAlong, shapeOf, stridesOf, tensor, walk } from "./tensors.js";
 
@@ -22,9 +23,12 @@ export const structure: Pick<OpTable, Structure> = {
     infer: (inputs, { result }) => [inputs[result] ?? mismatch(`there is no result ${result} of ${inputs.length}`)],
     cost: noCost,
     evaluate: (inputs, { result }) => [at(inputs, result)],
+    rows: null,
+    tokens: "own",
+    columns: null,
     // Of the result it picks: the walk knows which.
     grad: (_emit, _node, [dy]) => [dy!],
-    lower: { kind: "view" },
+    lower: { kind: "pick" },
   },
   reshape: {
     doc: "the same elements in the same order in another shape; packed dimensions survive",
@@ -34,9 +38,12 @@ export const structure: Pick<OpTable, Structure> = {
       return [{ dtype: x.dtype, shape }];
     },
     cost: noCost,
+    rows: (node, dim) => [samePacked(typeOf(node).shape, dim, typeOf(node.inputs[0]!).shape)],
+    tokens: "own",
+    columns: "kept",
     grad: (emit, { inputs: [x] }, [dy]) => [reshaped(emit, dy!, typeOf(x!).shape)],
     evaluate: (inputs, { shape }, context) => [tensor(at(inputs, 0).dtype, shapeOf(shape, context), at(inputs, 0).data)],
-    lower: { kind: "view" },
+    lower: { kind: "same" },
   },
   permute: {
     doc: "dimension i of the result is dimension order[i] of the input",
@@ -63,8 +70,11 @@ export const structure: Pick<OpTable, Structure> = {
       );
       return [out];
     },
+    rows: ({ attrs }, dim) => [attrs.order[dim]!],
+    tokens: "own",
+    columns: (node) => (node.attrs.order.at(-1) === lastDim(node) ? "kept" : null),
     grad: (emit, { attrs: { order } }, [dy]) => [emit("permute", [dy!], { order: order.map((_, d) => order.indexOf(d)) })],
-    lower: { kind: "kernel" },
+    lower: { kind: "moved" },
   },
   broadcast: {
     doc: "repeated along new dimensions and those of size 1, as NumPy broadcasts",
@@ -80,8 +90,11 @@ export const structure: Pick<OpTable, Structure> = {
       const offsets = broadcastOffsets(x.shape, to);
       return [tensor(x.dtype, to, offsets ? Float64Array.from(offsets, (o) => x.data[o]!) : x.data)];
     },
+    rows: aligned,
+    tokens: "own",
+    columns: "kept",
     grad: (emit, { inputs: [x] }, [dy]) => [unbroadcast(emit, dy!, typeOf(x!))],
-    lower: { kind: "kernel" },
+    lower: { kind: "moved" },
   },
   slice: {
     doc: "elements start … stop − 1 along a dimension that is not packed",
@@ -95,6 +108,9 @@ export const structure: Pick<OpTable, Structure> = {
     },
     cost: (_inputs, attrs, results) => costPerResult(0)(results, attrs, results),
     evaluate: (inputs, { axis, start, stop }) => [partAlong(at(inputs, 0), axis, start, stop)],
+    rows: alike,
+    tokens: "own",
+    columns: (node) => (node.attrs.axis === lastDim(node) ? null : "kept"),
     // zeros before and behind
     grad(emit, { inputs: [x], attrs: { axis, start, stop } }, [dy]) {
       const { dtype, shape } = typeOf(x!);
@@ -102,7 +118,7 @@ export const structure: Pick<OpTable, Structure> = {
       const parts = [...zeros(start), dy!, ...zeros(Number(shape[axis]) - stop)];
       return [parts.length === 1 ? dy! : emit("concat", parts, { axis })];
     },
-    lower: { kind: "kernel" },
+    lower: { kind: "moved" },
   },
   concat: {
     doc: "one after the other along a dimension that is not packed",
@@ -135,6 +151,9 @@ export const structure: Pick<OpTable, Structure> = {
       }
       return [out];
     },
+    rows: alike,
+    tokens: (node, along) => tokensAlong(node, along, [node.attrs.axis]),
+    columns: null,
     grad(emit, { inputs, attrs: { axis } }, [dy]) {
       // Typing has made sure that only a single part may be of a length known later.
       if (inputs.length === 1) return [dy!];
@@ -153,16 +172,22 @@ export const structure: Pick<OpTable, Structure> = {
     infer: (inputs) => [only(inputs)],
     cost: noCost,
     evaluate: (inputs) => [at(inputs, 0)],
+    rows: alike,
+    tokens: "own",
+    columns: "kept",
     grad: null,
-    lower: { kind: "view" },
+    lower: { kind: "same" },
   },
   barrier: {
     doc: "the first input, once the others exist; no rewrite rule crosses it",
     infer: (inputs) => [inputs[0] ?? mismatch("takes at least one input, found none")],
     cost: noCost,
     evaluate: (inputs) => [at(inputs, 0)],
+    rows: null,
+    tokens: "own",
+    columns: "kept",
     grad: (_emit, { inputs }, [dy]) => inputs.map((_, i) => (i === 0 ? dy! : null)),
-    lower: { kind: "view" },
+    lower: { kind: "same" },
   },
 };
 
@@ -172,6 +197,12 @@ function checkReshape(from: readonly Size[], to: readonly Size[]): void {
   const [before, after] = [groups(from), groups(to)];
   if (before.axes.join() !== after.axes.join() || !equalShapes(before.between, after.between))
     mismatch(`a reshape from ${printShape(from)} to ${printShape(to)} takes packed rows apart`);
+}
+
+/** Packed dimensions survive a reshape in their order. */
+function samePacked(to: readonly Size[], dim: number, from: readonly Size[]): number {
+  const packed = (shape: readonly Size[]): number[] => shape.flatMap((s, d) => (packedAxis(s) === null ? [] : [d]));
+  return packed(from)[packed(to).indexOf(dim)]!;
 }
 
 function groups(shape: readonly Size[]): { readonly axes: readonly string[]; readonly between: readonly Size[] } {

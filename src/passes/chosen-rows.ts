@@ -4,12 +4,14 @@ import { createEmit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { replaceNodes } from "../ir/replace.js";
 import { packedAxis } from "../ir/typing.js";
+import type { RowInputs } from "../ops/define.js";
+import { attrsWith } from "../ops/rows.js";
+import { rowInputs } from "../ops/traits.js";
 import { ops } from "../ops/index.js";
 import { rowsSize, type Size } from "../size/size.js";
 import { callerReads } from "./readers.js";
 import type { Emit, Trace } from "./rewrite.js";
 import { rowSumOf } from "./row-sums.js";
-import { attrsFor, rowInputs, type RowInputs } from "./row-wise.js";
 
 /** The rows that every reader of a value wants. */
 interface Wanted {
@@ -211,13 +213,13 @@ class Rebuilding {
       return this.#chosen.get(input) ?? emit("take", [this.#whole.get(input)!, kept], { dim: at });
     });
     const made = ((): Node => {
-      if (isOp(node, "constant")) return emit("constant", [], attrsFor(node, dim, rows));
+      if (isOp(node, "constant")) return emit("constant", [], attrsWith(node, dim, rows));
       if (isOp(node, "route_mask")) return emit("constant", [], { value: 1, dtype: "bool", shape: [rows] satisfies readonly Size[] });
       if (isOp(node, "set")) return inputs[2]!;
       if (isOp(node, "put")) return emit("add", [inputs[0]!, inputs[2]!], {});
       const all = inputs as Node[]; // "none" stands only at the operators above
       const given = isOp(node, "attention") ? all.with(3, this.#whole.get(this.#graph.starts.get(axisOf(index))!)!) : all;
-      return emit(node.op, given, attrsFor(node, dim, rows));
+      return emit(node.op, given, attrsWith(node, dim, rows));
     })();
     invariant(made.types.length === 1 && typeOf(made).shape.length === shape.length, `the chosen rows of ${node.op} have another shape`);
     this.#trace?.("chosen-rows-only", node, made);

@@ -2,13 +2,12 @@
 import { bug } from "../base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { equalTypes } from "../ir/typing.js";
-import type { OpName, PointwiseOp } from "../ir/vocabulary.js";
+import type { OpName } from "../ir/vocabulary.js";
 import type { EvaluateContext, Tensor } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import type { Rule } from "./rewrite.js";
 
-/** Whether a node has the record of a pointwise operator. */
-const pointwise = (Object.keys(ops) as OpName[]).filter((name): name is PointwiseOp => ops[name].lower.kind === "pointwise");
+const pointwise = (Object.keys(ops) as OpName[]).filter((name) => ops[name].lower.kind === "pointwise");
 
 /** An operator on constants is a constant, where its value is finite: shaders have no other literals. */
 export const foldConstants: Rule = {

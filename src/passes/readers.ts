@@ -1,6 +1,5 @@
 // Who reads a value.
-import type { Graph, Node } from "../ir/graph.js";
-import { ops } from "../ops/index.js";
+import { isAlias, type Graph, type Node } from "../ir/graph.js";
 
 /** The nodes whose memory the caller reads: outputs, new states and starts, looked at through views. */
 export function callerReads(graph: Graph): ReadonlySet<Node> {
@@ -9,7 +8,7 @@ export function callerReads(graph: Graph): ReadonlySet<Node> {
     let node = root;
     while (!read.has(node)) {
       read.add(node);
-      if (ops[node.op].lower.kind !== "view") break;
+      if (!isAlias(node)) break;
       node = node.inputs[0]!;
     }
   }

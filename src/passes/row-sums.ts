@@ -1,7 +1,6 @@
 // Statistics of rows: sums over the last dimension of what a few pointwise operators make of a value.
-import { isOp, typeOf, type Node } from "../ir/graph.js";
+import { isPointwise, isOp, typeOf, type Node } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
-import { ops } from "../ops/index.js";
 import type { Emit } from "./rewrite.js";
 
 /** Operations of a statistic that are worth doing for rows that are not chosen. */
@@ -35,8 +34,6 @@ export function rowSumOf(node: Node): Node | null {
   const last = rowSumBases(node).at(-1);
   return last && !isPointwise(last) ? last : null;
 }
-
-export const isPointwise = (node: Node): boolean => ops[node.op].lower.kind === "pointwise" && node.op !== "constant";
 
 /** Whether a value has a packed dimension. */
 export const hasRows = (node: Node): boolean => typeOf(node).shape.some((s) => packedAxis(s) !== null);

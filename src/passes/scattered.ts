@@ -2,9 +2,10 @@
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
+import { attrsWith } from "../ops/rows.js";
+import { rowInputs } from "../ops/traits.js";
 import type { Size } from "../size/size.js";
 import type { Emit, Rule } from "./rewrite.js";
-import { attrsFor, rowInputs } from "./row-wise.js";
 
 /** The rows of a value that is zero elsewhere. */
 interface Scattered {
@@ -52,7 +53,7 @@ function linear(root: Node, emit: Emit): Node | null {
       if (along?.[i] !== found.dim || !othersAreZero(root, found)) continue;
       const count = typeOf(found.index).shape[0]!;
       const inputs = root.inputs.map((other, j) => (j === i ? found.rows : rowsOf(other, along[j]!, found.index, count, emit)));
-      const rows = emit(root.op, inputs, attrsFor(root, dim, count));
+      const rows = emit(root.op, inputs, attrsWith(root, dim, count));
       return emit("put", [emit("constant", [], { value: 0, ...typeOf(root) }), found.index, rows], { dim });
     }
   }
@@ -72,7 +73,7 @@ function othersAreZero(root: Node, { index, dim }: Scattered): boolean {
 /** The rows of a route of an input whose rows go with those of the result. */
 function rowsOf(input: Node, dim: number | null, index: Node, count: Size, emit: Emit): Node {
   if (dim === null) return input;
-  if (isOp(input, "constant")) return emit("constant", [], attrsFor(input, dim, count));
+  if (isOp(input, "constant")) return emit("constant", [], attrsWith(input, dim, count));
   const found = scatteredOf(input);
   return found && found.index === index && found.dim === dim ? found.rows : emit("take", [input, index], { dim });
 }

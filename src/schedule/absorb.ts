@@ -1,9 +1,9 @@
 // What a kernel can compute by itself of what it reads: pointwise operators that nothing else reads, down to what lies in memory by then.
-import { isOp, type Node } from "../ir/graph.js";
+import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
 import { isFloat } from "../base/dtype.js";
 import { coordinatesOf, type Coordinate } from "./access.js";
 import { coordinatesIn, indexesColumns, stepInto, type Views } from "./addressing/views.js";
-import { isPointwise, isStructure, type Demand } from "./demand.js";
+import { type Demand } from "./demand.js";
 
 /** A kernel's text grows with its operations, and compiling it more so. */
 export const MOST_OPERATIONS = 24;
@@ -53,7 +53,7 @@ export function absorb(node: Node, reader: Node, options: AbsorbOptions): Absorb
   for (let top = stack.pop(); top; top = stack.pop()) {
     const { n, path, computed, read } = top;
     if (isOp(n, "constant") || !paths.isNew(n, path)) continue;
-    if (isStructure(n) && !demand.isCopied(n)) {
+    if (isView(n) && !demand.isCopied(n)) {
       const next = computed && stepInto(n, computed, views.extents);
       stack.push({ n: n.inputs[0]!, path: paths.through(n, path), computed: next, read: read ?? (views.strided.has(n) ? computed : null) });
       if (isOp(n, "take")) {

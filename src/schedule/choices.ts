@@ -1,8 +1,7 @@
 // What the kernel of a choice does beside choosing: it computes its scores, and what else is to be known of the rows it chose and of how many there are.
-import { isOp, type Node } from "../ir/graph.js";
+import { isView, isOp, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import { absorb, type AbsorbOptions } from "./absorb.js";
-import { isStructure } from "./demand.js";
 import type { Extents } from "./extents.js";
 
 export interface Choice {
@@ -81,7 +80,7 @@ export function readsOf(rider: Rider): readonly Node[] {
 }
 
 /** Whether it has memory, or will have where a kernel reads it. */
-const isStorable = (node: Node, { demand }: ChoiceOptions): boolean => !isOp(node, "constant") && (!isStructure(node) || demand.isCopied(node));
+const isStorable = (node: Node, { demand }: ChoiceOptions): boolean => !isOp(node, "constant") && (!isView(node) || demand.isCopied(node));
 
 function* candidates(node: Node<"above">, { demand, isTaken }: ChoiceOptions): Generator<Rider> {
   const readers = (of: Node): readonly Node[] => demand.direct(of).filter((n) => !isTaken(n));

@@ -1,9 +1,7 @@
-// Who reads a value, seen through structure that need not move it, and what each reader asks of where it lies.
-import { isOp, type Node } from "../ir/graph.js";
+// Who reads a value, seen through views that need not move it, and what each reader asks of where it lies.
+import { isPointwise, isSameView, isView, isOp, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
-import type { OpName } from "../ir/vocabulary.js";
-import { ops } from "../ops/index.js";
-import { readsViews } from "./kernels/index.js";
+import { kernelOf } from "../ops/traits.js";
 
 /** `memory`: row-major. `view`: at any strides. `element`: through whatever computes it. */
 export type Mode = "memory" | "view" | "element";
@@ -16,29 +14,8 @@ export interface Reader {
   readonly repeats: boolean;
 }
 
-const STRUCTURE: ReadonlySet<string> = new Set(["permute", "slice", "broadcast", "take", "reshape", "stop_gradient", "barrier"]);
-/** The same elements in the same order. */
-export const SAME: ReadonlySet<string> = new Set(["reshape", "stop_gradient", "barrier"]);
-/** Operators whose kernels compute the elements of an input, or read them through structure, and which input that is. */
-const READS_ELEMENTS: ReadonlyMap<OpName, number> = new Map<OpName, number>([
-  ["sum", 0],
-  ["reduce_max", 0],
-  ["reduce_min", 0],
-  ["softmax", 0],
-  ["rope", 0],
-  ["top", 0],
-  ["above", 0],
-  ["put", 2],
-  ["set", 2],
-  ["gather_grad", 1],
-  ["adamw", 3],
-  ["sgd", 2],
-]);
-
 /** The input whose elements the operator's own kernel may compute; null where there is none. */
-export const elementInput = (node: Node): number | null => READS_ELEMENTS.get(node.op) ?? null;
-export const isStructure = (node: Node): boolean => STRUCTURE.has(node.op);
-export const isPointwise = (node: Node): boolean => node.op !== "constant" && ops[node.op].lower.kind === "pointwise";
+export const elementInput = (node: Node): number | null => kernelOf(node.op).computes ?? null;
 
 /** A product of a known number of columns in which one b serves all rows of a: its kernel computes a while it loads it. */
 export function isSingleProduct(node: Node): node is Node<"matmul"> {
@@ -55,7 +32,7 @@ const MOST_READERS = 64;
 export function modeOf(reader: Node, input: number): Mode {
   if (isPointwise(reader)) return "element";
   if (input === elementInput(reader) || (input === 0 && isSingleProduct(reader))) return "element";
-  if (readsViews.get(reader.op)?.includes(input)) return "view";
+  if (kernelOf(reader.op).readsViews?.includes(input)) return "view";
   // Rows of sums may be set where they lie in parts.
   if (isOp(reader, "set") && input === 0 && isOp(reader.inputs[0]!, "sum")) return "element";
   return "memory";
@@ -77,7 +54,7 @@ export class Demand {
   readonly #copied = new Set<Node>();
   readonly #written: ReadonlySet<Node>;
 
-  /** `required`: what must lie row-major whoever reads it. `copied`: structure that is read from memory of its own. `written`: permutations that are written in their order. */
+  /** `required`: what must lie row-major whoever reads it. `copied`: views that are read from memory of its own. `written`: permutations that are written in their order. */
   constructor(order: readonly Node[], required: ReadonlySet<Node>, copied: ReadonlySet<Node>, written: ReadonlySet<Node>) {
     this.#written = written;
     for (const node of order)
@@ -88,7 +65,7 @@ export class Demand {
       }
     for (const node of order.toReversed()) {
       if (required.has(node) || copied.has(node)) this.#add(node, { node: null, mode: "memory", repeats: false });
-      if (isStructure(node)) this.#through(node);
+      if (isView(node)) this.#through(node);
       else node.inputs.forEach((input, i) => this.#add(input, { node, mode: modeOf(node, i), repeats: repeated(node, input) }));
     }
   }
@@ -100,7 +77,7 @@ export class Demand {
       for (const r of this.readers(node)) this.#add(from!, r.mode === "memory" ? { ...r, mode: "view" } : r);
       return;
     }
-    const copied = !SAME.has(node.op) && (this.#asks(node, "memory") || (node.op === "take" && this.#asks(node, "view")));
+    const copied = !isSameView(node) && (this.#asks(node, "memory") || (node.op === "take" && this.#asks(node, "view")));
     if (copied) {
       this.#copied.add(node);
       this.#add(from!, { node, mode: "element", repeats: node.op === "broadcast" });
@@ -129,7 +106,7 @@ export class Demand {
   isWritten(node: Node): boolean {
     return this.#written.has(node);
   }
-  /** Those that work with it, whatever structure stands between; of very many the first. */
+  /** Those that work with it, whatever views stand between; of very many the first. */
   readers(node: Node): readonly Reader[] {
     return this.#asked.get(node)?.readers ?? [];
   }
@@ -142,7 +119,7 @@ export class Demand {
   direct(node: Node): readonly Node[] {
     return this.#direct.get(node) ?? [];
   }
-  /** Structure whose result is written to memory of its own. */
+  /** A view whose result is written to memory of its own. */
   isCopied(node: Node): boolean {
     return this.#copied.has(node);
   }

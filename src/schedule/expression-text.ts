@@ -129,6 +129,7 @@ export const printOperation = ({ node, inputs }: Operation, operands: readonly s
 
 function printNode<K extends OpName>(table: OpTable, node: Node<K>, inputs: readonly TensorType[], operands: readonly string[]): string {
   const { lower } = table[node.op];
+  if (lower.kind === "constant") return lower.wgsl(node.attrs);
   invariant(lower.kind === "pointwise", `${node.op} is no expression`);
   return lower.wgsl(operands, node.attrs, inputs);
 }

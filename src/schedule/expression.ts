@@ -1,13 +1,12 @@
 // Expressions: pointwise operators computed where their results are needed, over elements that lie in memory or that a kernel has just summed.
 import { invariant } from "../base/invariant.js";
-import { isOp, type Node } from "../ir/graph.js";
+import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
 import type { TensorType } from "../ir/types.js";
 import { inputTypes, printShape } from "../ir/typing.js";
 import type { DType } from "../base/dtype.js";
 import { printSize, type Size } from "../size/size.js";
 import { accessOf, broadcastCoordinates, coordinatesOf, inputCoordinates, sameCoordinates, type Access, type Affine, type Coordinate } from "./access.js";
-import { isPointwise, isStructure } from "./demand.js";
 import type { Extents } from "./extents.js";
 import type { Layout, Value } from "./layout.js";
 
@@ -75,7 +74,7 @@ export class ExpressionBuilder {
     const rank = this.#shape.length;
     let [node, at] = [constantBehind(reached) ?? reached, from];
     // Past structure that has no memory, down to what it moves.
-    while (isStructure(node) && this.#with.registerOf(node) === null && !this.#with.layoutOf(node)) {
+    while (isView(node) && this.#with.registerOf(node) === null && !this.#with.layoutOf(node)) {
       const moved = inputCoordinates(extents, node, at, rank, (index) => this.#with.layoutOf(index)?.value ?? null);
       invariant(moved, `elements of ${node.op} are addressed that cannot be`);
       [node, at] = [node.inputs[0]!, moved];
@@ -122,7 +121,7 @@ export class ExpressionBuilder {
 /** The constant that structure views, all of whose elements are alike. */
 function constantBehind(node: Node): Node | null {
   let at = node;
-  while (isStructure(at)) at = at.inputs[0]!;
+  while (isView(at)) at = at.inputs[0]!;
   return isOp(at, "constant") ? at : null;
 }
 

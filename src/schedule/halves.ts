@@ -1,8 +1,7 @@
 // Which values lie in memory as f16: weights, and what kernels hand to kernels. All else, and all arithmetic, stays f32.
-import { isOp, type Node } from "../ir/graph.js";
+import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import { isFloat } from "../base/dtype.js";
-import { isPointwise, isStructure } from "./demand.js";
 import type { Value } from "./layout.js";
 import type { Layouts } from "./layouts.js";
 import type { Unit } from "./unit.js";
@@ -103,7 +102,7 @@ function readForChoices(order: readonly Node[], required: ReadonlySet<Node>, lay
     read.add(node);
     if (isOp(node, "matmul")) pending.push(node.inputs[1]!);
     // What lies in no memory is computed of what does; what is a part of something is read with it.
-    if (isStructure(node)) pending.push(node.inputs[0]!);
+    if (isView(node)) pending.push(node.inputs[0]!);
     else if (isPointwise(node) && !layouts.of(node)) pending.push(...node.inputs);
   }
   return read;

@@ -1,6 +1,5 @@
 // Rows gathered from a value that is written over before they are last read: they are kept in memory of their own, so that the writing can be in place.
-import { isOp, type Node } from "../ir/graph.js";
-import { isStructure } from "./demand.js";
+import { isOp, isSameView, isView, type Node } from "../ir/graph.js";
 
 /** Gathers that backward passes read, of streams that routed layers update: without a copy of the few rows, all rows would have to be. Linear in the nodes but for rows that are updated often. */
 export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
@@ -28,7 +27,7 @@ function lateReaders(value: Node, at: number, readers: ReadonlyMap<Node, readonl
   const stack: { readonly node: Node; readonly take: Node | null }[] = [{ node: value, take: null }];
   for (let top = stack.pop(); top; top = stack.pop())
     for (const reader of readers.get(top.node) ?? []) {
-      if (isStructure(reader) && reader.inputs[0] === top.node) stack.push({ node: reader, take: top.take ?? (isOp(reader, "take") ? reader : null) });
+      if (isView(reader) && reader.inputs[0] === top.node) stack.push({ node: reader, take: top.take ?? (isOp(reader, "take") ? reader : null) });
       else if (positions.get(reader)! > at) found.push(top.take);
     }
   return found;
@@ -37,6 +36,6 @@ function lateReaders(value: Node, at: number, readers: ReadonlyMap<Node, readonl
 /** What a view is a view of. */
 function memoryOf(node: Node): Node {
   let at = node;
-  while (isOp(at, "reshape") || isOp(at, "barrier") || isOp(at, "stop_gradient")) at = at.inputs[0]!;
+  while (isSameView(at)) at = at.inputs[0]!;
   return at;
 }

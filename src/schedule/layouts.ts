@@ -1,8 +1,7 @@
 // Where every value lies, and expressions over what lies somewhere.
 import { invariant } from "../base/invariant.js";
-import { isOp, type Node } from "../ir/graph.js";
+import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
 import type { Size } from "../size/size.js";
-import { isPointwise, isStructure } from "./demand.js";
 import { ExpressionBuilder, type Expression, type Inlining } from "./expression.js";
 import type { Extents } from "./extents.js";
 import { isRowMajor, rowMajor, viewed, type Layout, type Value } from "./layout.js";
@@ -48,7 +47,7 @@ export class Layouts {
     for (;;) {
       layout = this.#layouts.get(at) ?? null;
       if (layout) break;
-      if (isStructure(at) && !this.#partition.demand.isCopied(at)) {
+      if (isView(at) && !this.#partition.demand.isCopied(at)) {
         chain.push(at);
         at = at.inputs[0]!;
         continue;

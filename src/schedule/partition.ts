@@ -1,14 +1,14 @@
 // Which kernel computes what: regions of products, sums over rows, and pointwise operators that are stored or computed where they are read.
-import { isOp, type Node } from "../ir/graph.js";
+import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
+import { kernelOf } from "../ops/traits.js";
 import type { Limits } from "../program/target.js";
 import { MOST_OPERATIONS } from "./absorb.js";
 import { coordinatesOf, type Coordinate } from "./access.js";
 import { coordinatesIn, descend, type Views } from "./addressing/views.js";
 import type { ProductAbilities } from "./abilities.js";
 import { choiceOf, type Choice } from "./choices.js";
-import { Demand, elementInput, isPointwise, isSingleProduct, isStructure } from "./demand.js";
+import { Demand, elementInput, isSingleProduct } from "./demand.js";
 import type { Extents } from "./extents.js";
-import { scratchBound } from "./kernels/index.js";
 import type { Region } from "./region.js";
 import { RegionBuilder } from "./regions.js";
 import type { Size } from "../size/size.js";
@@ -204,11 +204,11 @@ class Partitioning {
     /** Computed by their only readers. */
     const inlined = new Set<Node>();
     const fits = (node: Node, { reads, counted }: Inner): boolean =>
-      reads.size + counted.size + node.types.length + (scratchBound.get(node.op) ?? 0) <= limits.storageBuffersPerStage;
+      reads.size + counted.size + node.types.length + (kernelOf(node.op).scratch ?? 0) <= limits.storageBuffersPerStage;
     for (const node of this.#order) {
       if (this.#taken.has(node)) continue;
       const computes = isPointwise(node);
-      if (isStructure(node) && this.#demand.isCopied(node)) this.#stored.add(node);
+      if (isView(node) && this.#demand.isCopied(node)) this.#stored.add(node);
       if (!computes && elementInput(node) === null) continue;
       const reads = new Set<Node>();
       // Read in several ways, a base is computed once for each.
@@ -264,7 +264,7 @@ class Partitioning {
   #behind(node: Node): Behind {
     const chain: Node[] = [];
     let at = node;
-    while (isStructure(at) && !this.#demand.isCopied(at) && !this.#known.has(at)) {
+    while (isView(at) && !this.#demand.isCopied(at) && !this.#known.has(at)) {
       chain.push(at);
       at = at.inputs[0]!;
     }

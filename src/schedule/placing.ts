@@ -1,6 +1,5 @@
 // Rows of a product that are set in something else as they are, as keys and values of new tokens are in a cache.
-import { isOp, type Node } from "../ir/graph.js";
-import { isStructure } from "./demand.js";
+import { isView, isOp, type Node } from "../ir/graph.js";
 import { isRowMajor, viewed, type Layout } from "./layout.js";
 import type { RegionOptions } from "./region.js";
 
@@ -20,7 +19,7 @@ export function setBehind(from: Node, lies: Omit<Layout, "value">, options: Regi
       const ready = !isTaken(next) && readyAt(x!) < before && readyAt(index!) < before;
       return ready && next.attrs.dim === 0 && rows === at && isRowMajor(extents, layout, at.types[0]!.shape) ? next : null;
     }
-    if (!isStructure(next) || next.op === "take" || demand.isCopied(next)) return null;
+    if (!isView(next) || next.op === "take" || demand.isCopied(next)) return null;
     layout = viewed(extents, next, layout);
     at = next;
   }

@@ -1,10 +1,9 @@
 // Regions: what a product's kernel does beside summing. What it computes of a while it loads it, and what follows on its sums before they are stored.
-import { isOp, type Node } from "../ir/graph.js";
+import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { Size } from "../size/size.js";
 import { absorb, isCheap, MOST_OPERATIONS, type Absorbed } from "./absorb.js";
 import { canLieAt } from "./addressing/views.js";
-import { isPointwise, isStructure } from "./demand.js";
 import { columnsOf, type Layout } from "./layout.js";
 import { setBehind } from "./placing.js";
 import { buffersOf, type Frame, type FrameWork, type Region, type RegionOptions, type Rotation } from "./region.js";
@@ -107,7 +106,7 @@ export class RegionBuilder {
   #joins(node: Node): boolean {
     if (this.#with.isTaken(node)) return false;
     if (isOp(node, "sum")) return this.#sumsUp(node);
-    if (isStructure(node)) return this.#rotates(node) || this.#places(node);
+    if (isView(node)) return this.#rotates(node) || this.#places(node);
     return isPointwise(node) && this.#computes(node);
   }
   #size(): number {
@@ -185,7 +184,7 @@ export class RegionBuilder {
   }
   #baseOf(node: Node): Node {
     let at = node;
-    while (isStructure(at) && !this.#with.demand.isCopied(at)) at = at.inputs[0]!;
+    while (isView(at) && !this.#with.demand.isCopied(at)) at = at.inputs[0]!;
     return at;
   }
   /** Whether the product itself reads of x, whose rows other invocations write. */
@@ -238,7 +237,7 @@ export class RegionBuilder {
     const chain: Node[] = [];
     let at = head;
     let from = member;
-    for (; isStructure(at) && !required.has(at) && !demand.isCopied(at) && at.op !== "take";) {
+    for (; isView(at) && !required.has(at) && !demand.isCopied(at) && at.op !== "take";) {
       if (demand.direct(from).length !== 1) return false;
       chain.push(at);
       const [next] = demand.direct(at);

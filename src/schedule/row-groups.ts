@@ -1,8 +1,8 @@
 // Sums over each row that read the same rows are computed together.
-import { isOp, type Node } from "../ir/graph.js";
+import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
 import { equalShapes, printShape } from "../ir/typing.js";
 import { absorb, MOST_OPERATIONS, type Absorbed, type AbsorbOptions } from "./absorb.js";
-import { isPointwise, isStructure, type Demand } from "./demand.js";
+import { type Demand } from "./demand.js";
 import type { Extents } from "./extents.js";
 
 export interface RowGroup {
@@ -41,7 +41,7 @@ export function sumsBehind(values: readonly Node[], demand: Demand): readonly No
     const next = open.flatMap((n) => demand.direct(n)).filter((n) => !seen.has(n));
     for (const n of next) seen.add(n);
     for (const n of next) if (isOp(n, "sum") && sumsRows(n)) found.add(n);
-    open = next.filter((n) => isPointwise(n) || isStructure(n));
+    open = next.filter((n) => isPointwise(n) || isView(n));
   }
   return [...found];
 }

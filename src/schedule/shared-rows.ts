@@ -1,6 +1,5 @@
 // Last rows that several kernels read are copied once: those kernels then read rows where they lie, as in other layers, and are the same.
-import { isOp, type Node } from "../ir/graph.js";
-import { isStructure } from "./demand.js";
+import { isView, isOp, type Node } from "../ir/graph.js";
 
 /** The gathers of last rows that several operators read, whatever structure stands between. */
 export function sharedRows(order: readonly Node[]): ReadonlySet<Node> {
@@ -16,7 +15,7 @@ export function sharedRows(order: readonly Node[]): ReadonlySet<Node> {
     for (const input of node.inputs) {
       const known = readers.get(input);
       if (!known) continue;
-      if (isStructure(node)) readers.set(node, known);
+      if (isView(node)) readers.set(node, known);
       else known.add(node);
     }
   }

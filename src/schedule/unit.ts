@@ -1,13 +1,13 @@
 // A unit: what one kernel, or a few in turn, computes, with all it reads and writes.
 import { isOp, type Node } from "../ir/graph.js";
 import { inputTypes } from "../ir/typing.js";
-import type { OpName } from "../ir/vocabulary.js";
 import { invariant } from "../base/invariant.js";
+import type { KernelOp, OpName } from "../ir/vocabulary.js";
 import type { Size } from "../size/size.js";
 import type { Expression, MemoryLeaf } from "./expression.js";
 import type { Extents } from "./extents.js";
 import { specs } from "./kernels/index.js";
-import type { Spec, SpecContext, Stored, Work } from "./kernels/spec.js";
+import type { SpecContext, Stored, Work } from "./kernels/spec.js";
 import { isRowMajor, type Value } from "./layout.js";
 import type { Partition } from "./partition.js";
 import type { Tunings } from "./tunings/index.js";
@@ -59,11 +59,7 @@ export function typesOf(node: Node, { extents, tunings }: UnitOptions): Pick<Spe
 }
 
 /** The steps of a node by its operator's spec. */
-export function runSpec<K extends OpName>(op: K, context: Parameters<Spec<K>>[0]): Work {
-  const spec: Spec<K> | null = specs[op];
-  invariant(spec, `${op} has no kernel`);
-  return spec(context);
-}
+export const runSpec = <K extends KernelOp>(op: K, context: SpecContext<K>): Work => specs[op](context);
 
 /** The place of a value among a unit's reads. */
 export function indexIn(reads: readonly Value[]): (value: Value) => number {

@@ -1,15 +1,16 @@
 // Units in the order in which they run: of stored expressions and of operators with kernels of their own here, of products elsewhere.
-import { isOp, type Node } from "../ir/graph.js";
+import { invariant } from "../base/invariant.js";
+import { hasKernel, isPointwise, isView, isOp, type Node } from "../ir/graph.js";
+import type { KernelOp } from "../ir/vocabulary.js";
 import { attrsKey } from "../ir/key.js";
 import { printType } from "../ir/typing.js";
-import { ops } from "../ops/index.js";
+import { kernelOf } from "../ops/traits.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
 import { choiceUnit } from "./choice-unit.js";
-import { elementInput, isPointwise, isStructure } from "./demand.js";
+import { elementInput } from "./demand.js";
 import { expressionKey, valuesOf, type Expression } from "./expression.js";
 import { declareValue, dtypeAt, soleResult } from "./expression-text.js";
 import type { Extents } from "./extents.js";
-import { readsHalves, readsViews, worksInPlace, writesHalves, writesViews } from "./kernels/index.js";
 import { KernelBuilder, result, storageType, work, type Stored, type View, type Work } from "./kernels/spec.js";
 import { isRowMajor, rowMajor, type Value } from "./layout.js";
 import { Layouts } from "./layouts.js";
@@ -38,7 +39,8 @@ export class UnitMaker {
     if (group) return this.#push(rowGroupUnit(group, this.layouts, this.#with));
     if (partition.taken.has(node)) return;
     if (partition.stored.has(node)) return this.#push(this.#expressionUnit(node));
-    if (node.op === "constant" || isGiven(node) || isStructure(node) || isPointwise(node) || isOp(node, "pick") || madeWhenPacked.has(node)) return;
+    if (node.op === "constant" || isGiven(node) || isView(node) || isPointwise(node) || isOp(node, "pick") || madeWhenPacked.has(node)) return;
+    invariant(hasKernel(node), `${node.op} has no kernel`);
     this.#push(this.#kernelUnit(node));
   }
   #push(unit: Unit): void {
@@ -84,7 +86,7 @@ export class UnitMaker {
     return { nodes, reads, writes: this.#writes(node), halves, packs: [], takesOver, key, make };
   }
   /** A node by the kernels of its operator; what the first kernel reads may be computed in it. */
-  #kernelUnit(node: Node): Unit {
+  #kernelUnit(node: Node<KernelOp>): Unit {
     const { extents } = this.#with;
     const element = elementInput(node);
     const computed = element === null ? null : node.inputs[element]!;
@@ -103,7 +105,7 @@ export class UnitMaker {
     const conflict = base !== null && expression && !this.#readsOnlyWhatItWrites(expression, node as Node<"put" | "set">);
     const resultViews = this.#resultViews(node);
     // Its old rows are still read while others are written: what is written begins as a copy.
-    const inPlace = worksInPlace.has(node.op) && !conflict ? ops[node.op].inPlace!.map((i) => places[i]!) : [];
+    const inPlace = conflict ? [] : (kernelOf(node.op).inPlace ?? []).map((i) => places[i]!);
     // A kernel that replaces several values reads none of them twice.
     const takesOver = base === null && inPlace.some((i) => reads.filter((v) => v === reads[i]).length > 1) ? [] : inPlace;
     const context = typesOf(node, this.#with);
@@ -137,10 +139,10 @@ export class UnitMaker {
       });
     const nodes = [node, ...(prologue ? expression!.operations.map((o) => o.node) : [])];
     const writes = this.#writes(node);
-    const inputs = readsHalves.get(node.op) ?? [];
-    const whole = new Set(places.filter((_, i) => !inputs.includes(i)));
+    const { readsHalves = [], writesHalves = false } = kernelOf(node.op);
+    const whole = new Set(places.filter((_, i) => !readsHalves.includes(i)));
     const packs = isOp(node, "matmul") && weights[1] ? [places[1]!] : isOp(node, "gather") && weights[0] ? [places[0]!] : [];
-    const halves = { reads: reads.map((_, i) => !whole.has(i)), writes: writes.map((_, i) => i === 0 && writesHalves.has(node.op)) };
+    const halves = { reads: reads.map((_, i) => !whole.has(i)), writes: writes.map((_, i) => i === 0 && writesHalves) };
     return { nodes, reads, writes, halves, packs, takesOver, key, make };
   }
   /** Whether what is put into x, or replaces its rows, reads of x no element but the one it goes to. */
@@ -164,7 +166,7 @@ export class UnitMaker {
   #readOf(node: Node, from: Node, index: number): { readonly value: Value; readonly view: View | null } {
     const { extents, madeWhenPacked } = this.#with;
     if (madeWhenPacked.has(from)) return { value: this.layouts.result(from, 0), view: null };
-    const layout = readsViews.get(node.op)?.includes(index) ? this.layouts.of(from) : null;
+    const layout = kernelOf(node.op).readsViews?.includes(index) ? this.layouts.of(from) : null;
     if (layout && layout.parts === 1 && !isRowMajor(extents, layout, from.types[0]!.shape)) return { value: layout.value, view: layout };
     return { value: (this.layouts.of(from)?.parts ?? 1) > 1 ? this.#total(from) : this.layouts.valueOf(from), view: null };
   }
@@ -185,7 +187,7 @@ export class UnitMaker {
   }
   #resultViews(node: Node): readonly (View | null)[] {
     const { demand } = this.#with.partition;
-    return (writesViews.get(node.op) ?? []).map((i) => {
+    return (kernelOf(node.op).writesViews ?? []).map((i) => {
       if (node.types.length === 1) return this.#resultView(node, this.layouts.result(node, i));
       const [pick, ...more] = demand.direct(node).filter((n) => isOp(n, "pick") && n.attrs.result === i);
       return pick && more.length === 0 ? this.#resultView(pick, this.layouts.result(node, i)) : null;

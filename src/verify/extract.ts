@@ -1,6 +1,6 @@
 // Parts of a graph as graphs of their own: what leads to a node, or the node with what it reads as inputs.
 import { createEmit } from "../ir/build.js";
-import { isOp, nodesReaching, type Graph, type GraphInput, type GraphOutput, type Node } from "../ir/graph.js";
+import { isAlias, isOp, nodesReaching, type Graph, type GraphInput, type GraphOutput, type Node } from "../ir/graph.js";
 import { packedAxis, plainAxis } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import { reachedStarts } from "../ir/reach.js";
@@ -98,4 +98,4 @@ export const isSource = (node: Node): boolean => ops[node.op].lower.kind === "so
 
 /** Every node whose results some operator computes, in order. */
 export const computedNodes = (graph: Graph, roots: readonly Node[]): readonly Node[] =>
-  nodesReaching(roots).filter((n) => n.op !== "pick" && !isSource(n) && ops[n.op].lower.kind !== "view" && isShown(graph, n));
+  nodesReaching(roots).filter((n) => !isSource(n) && !isAlias(n) && isShown(graph, n));

@@ -23,7 +23,7 @@ const cast = (dtype: DType, meaning: string): Builtin => ({
 });
 
 /** A function of one tensor (or number, as an f32 scalar). */
-const unary = (name: PointwiseName, meaning: string, dtypes: readonly DType[] = FLOATS): Builtin => ({
+export const unary = (name: PointwiseName, meaning: string, dtypes: readonly DType[] = FLOATS): Builtin => ({
   params: [{ name: "x" }],
   doc: `${name}(x: ${dtypes === FLOATS ? "float" : "number"}[...]) -> the type of x\n${meaning}`,
   apply(body, args, span) {

@@ -1,10 +1,10 @@
 // Addressability: which structure can be read in place and which has to be copied, decided by shapes and strides alone, before fusion.
-import { isOp, type Node } from "../../ir/graph.js";
+import { isSameView, isView, isOp, type Node } from "../../ir/graph.js";
+import { kernelOf } from "../../ops/traits.js";
 import type { Size } from "../../size/size.js";
 import { broadcastCoordinates, coordinatesOf, inputCoordinates, type Coordinate } from "../access.js";
-import { isSingleProduct, isStructure, modeOf, SAME, type Demand } from "../demand.js";
+import { isSingleProduct, modeOf, type Demand } from "../demand.js";
 import type { Extents } from "../extents.js";
-import { writesViews } from "../kernels/index.js";
 import { isRowMajor, rowMajor, viewed, type Layout } from "../layout.js";
 
 /** What is known of structure before any kernel is chosen. */
@@ -46,15 +46,15 @@ export function viewsOf(order: readonly Node[], required: ReadonlySet<Node>, kep
   };
   for (const node of order) {
     const from = node.inputs[0]!;
-    if (isSingleProduct(node) && isStructure(from) && indexesColumns(descend(from, identity(from), views).read!)) refuse(from);
-    if (!isStructure(node)) continue;
-    const copied = !SAME.has(node.op) && !written.has(node) && isCopied(node);
+    if (isSingleProduct(node) && isView(from) && indexesColumns(descend(from, identity(from), views).read!)) refuse(from);
+    if (!isView(node)) continue;
+    const copied = !isSameView(node) && !written.has(node) && isCopied(node);
     if (written.has(node) || copied) layouts.set(node, [alone(node, extents)]);
     else {
       const below = layouts.get(from) ?? [permuted.get(from) ?? alone(from, extents)];
       const own = below.flatMap((layout) => viewed(extents, node, layout) ?? []);
       const complete = own.length > 0 && own.length === below.length;
-      layouts.set(node, complete && !SAME.has(node.op) ? [...own, alone(node, extents)] : complete ? own : []);
+      layouts.set(node, complete && !isSameView(node) ? [...own, alone(node, extents)] : complete ? own : []);
     }
     if (layouts.get(node)!.length > 0) strided.add(node);
     const end = blindSpot(node, copied, views);
@@ -86,7 +86,7 @@ export function descend(
   isCopied: (node: Node) => boolean = () => false,
 ): Descent {
   let [base, computed, read]: [Node, readonly Coordinate[] | null, readonly Coordinate[] | null] = [node, from, null];
-  while (isStructure(base) && !isCopied(base)) {
+  while (isView(base) && !isCopied(base)) {
     if (views.strided.has(base)) read ??= computed;
     computed = computed && stepInto(base, computed, views.extents);
     base = base.inputs[0]!;
@@ -97,7 +97,7 @@ export function descend(
 /** The structure at which a chain cannot be followed further, from a node down to memory, which for a copy is not its own; null where it can. */
 function blindSpot(node: Node, copied: boolean, { extents, strided }: Views): Node | null {
   let at = identity(node);
-  const lies = (n: Node): boolean => !isStructure(n) || (strided.has(n) && !(copied && n === node));
+  const lies = (n: Node): boolean => !isView(n) || (strided.has(n) && !(copied && n === node));
   for (let n = node; !lies(n); n = n.inputs[0]!) {
     const next = stepInto(n, at, extents);
     if (!next) return n;
@@ -116,7 +116,7 @@ export function canLieAt(node: Node, layout: Omit<Layout, "value">, demand: Dema
 
 function viewsAllow(node: Node, layout: Layout, extents: Extents, demand: Pick<Demand, "direct" | "isCopied" | "mayLieAnyhow">): boolean {
   return demand.direct(node).every((reader) => {
-    if (!isStructure(reader) || reader.inputs[0] !== node || reader.op === "take") return true;
+    if (!isView(reader) || reader.inputs[0] !== node || reader.op === "take") return true;
     const own = viewed(extents, reader, layout);
     if (demand.isCopied(reader)) return true; // any strides can be copied
     if (!own || !(demand.mayLieAnyhow(reader) || isRowMajor(extents, own, reader.types[0]!.shape))) return false;
@@ -159,17 +159,17 @@ function writtenPermutes(
 
 /** Whether a value is a result that its operator's kernel can write at strides. */
 const makesViews = (node: Node): boolean =>
-  isOp(node, "pick") ? (writesViews.get(node.inputs[0]!.op)?.includes(node.attrs.result) ?? false) : (writesViews.get(node.op)?.includes(0) ?? false);
+  isOp(node, "pick") ? (kernelOf(node.inputs[0]!.op).writesViews?.includes(node.attrs.result) ?? false) : (kernelOf(node.op).writesViews?.includes(0) ?? false);
 
 /** What somebody needs row-major, and what at strides of memory, seen through structure that is not copied for that. */
 function neededBy(order: readonly Node[], required: ReadonlySet<Node>): { readonly memory: ReadonlySet<Node>; readonly view: ReadonlySet<Node> } {
   const [memory, view] = [new Set<Node>(required), new Set<Node>()];
   for (const node of order.toReversed()) {
-    const copied = !SAME.has(node.op) && (memory.has(node) || (isOp(node, "take") && view.has(node)));
+    const copied = !isSameView(node) && (memory.has(node) || (isOp(node, "take") && view.has(node)));
     node.inputs.forEach((input, i) => {
-      const seen = isStructure(node) && i === 0;
-      if (seen ? SAME.has(node.op) && memory.has(node) : isStructure(node) || modeOf(node, i) === "memory") memory.add(input);
-      if (seen ? !copied && view.has(node) : !isStructure(node) && modeOf(node, i) === "view") view.add(input);
+      const seen = isView(node) && i === 0;
+      if (seen ? isSameView(node) && memory.has(node) : isView(node) || modeOf(node, i) === "memory") memory.add(input);
+      if (seen ? !copied && view.has(node) : !isView(node) && modeOf(node, i) === "view") view.add(input);
     });
   }
   return { memory, view };

@@ -55,9 +55,9 @@ export interface SpecContext<K extends OpName> {
   readonly stored: Stored;
   /** For each input, whether it is a weight, or several side by side, which are read `packed` only. */
   readonly weights: readonly boolean[];
-  /** For each input where it lies; null: row-major and alone in its buffer. Others come only to the operators of `readsViews`. */
+  /** For each input where it lies; null: row-major and alone in its buffer. Others come only to operators whose record says `readsViews`. */
   readonly views: readonly (View | null)[];
-  /** Where each result is to be written; null, or beyond the last: row-major. Others come only to the operators of `writesViews`. */
+  /** Where each result is to be written; null, or beyond the last: row-major. Others come only to operators whose record says `writesViews`. */
   readonly resultViews: readonly (View | null)[];
   /** For each result whether it takes over the memory of the record's `inPlace` input, which then holds the value of that already; none beyond the last. */
   readonly inPlace: readonly boolean[];

@@ -1,8 +1,8 @@
 // Operators that compute each column of their last dimension from the same column of an input: what is cut into columns stays cut behind them.
-import { isOp, type Node } from "../../ir/graph.js";
+import { isPointwise, type Node } from "../../ir/graph.js";
 import type { OpAttrs } from "../../ir/vocabulary.js";
-import type { Size } from "../../size/size.js";
-import { isPointwise } from "../demand.js";
+import { attrsWith } from "../../ops/rows.js";
+import { columnsOf } from "../../ops/traits.js";
 
 /** The last dimension of a value with one result, where it is known; 0 for any other. */
 export function widthOf(node: Node): number {
@@ -10,35 +10,18 @@ export function widthOf(node: Node): number {
   return typeof last === "number" ? last : 0;
 }
 
-const lastOf = (node: Node): number => node.types[0]!.shape.length - 1;
-
 /** Whether columns of `node` need no others of `input` than their own, or, for softmax, what all columns have in common. */
 export function keepsColumns(node: Node, input: Node): boolean {
   const width = widthOf(input);
   if (width < 2 || widthOf(node) !== width) return false;
-  if (isPointwise(node)) return true;
-  if (node.inputs[0] !== input || node.inputs.indexOf(input, 1) > 0) return false;
-  const last = lastOf(input);
-  if (isOp(node, "cross_entropy_grad")) return true;
-  if (isOp(node, "permute")) return node.attrs.order.at(-1) === last;
-  if (isOp(node, "slice") || isOp(node, "softmax")) return (node.attrs.axis === last) === isOp(node, "softmax");
-  if (isOp(node, "take") || isOp(node, "unpack")) return node.attrs.dim !== last;
-  if (isOp(node, "pack") || isOp(node, "mask")) return node.attrs.dim !== lastOf(node);
-  if (isOp(node, "sum") || isOp(node, "reduce_max") || isOp(node, "reduce_min")) return !node.attrs.axes.includes(last);
-  return isOp(node, "reshape") || isOp(node, "broadcast") || isOp(node, "stop_gradient") || isOp(node, "barrier");
+  return isPointwise(node) || (isReadFirst(node, input) && columnsOf(node) === "kept");
 }
 
 /** Whether a node reduces all columns of `input` to what has none, part by part if it must. */
-export function reducesColumns(node: Node, input: Node): boolean {
-  if (node.inputs[0] !== input || node.inputs.indexOf(input, 1) > 0) return false;
-  if (isOp(node, "cross_entropy")) return true;
-  if (isOp(node, "sum") || isOp(node, "reduce_max") || isOp(node, "reduce_min")) return node.attrs.axes.includes(lastOf(input));
-  return isOp(node, "argmax") && node.attrs.axis === lastOf(input);
-}
+export const reducesColumns = (node: Node, input: Node): boolean => isReadFirst(node, input) && columnsOf(node) === "reduced";
+
+/** Whether it is input 0 and no other. */
+const isReadFirst = (node: Node, input: Node): boolean => node.inputs[0] === input && node.inputs.indexOf(input, 1) < 0;
 
 /** The attributes of an operator that keeps columns, for so many of them. */
-export function attrsFor(node: Node, columns: number): OpAttrs[Node["op"]] {
-  if (!isOp(node, "reshape") && !isOp(node, "broadcast") && !isOp(node, "constant")) return node.attrs;
-  const shape: readonly Size[] = [...node.attrs.shape.slice(0, -1), columns];
-  return { ...node.attrs, shape };
-}
+export const attrsFor = (node: Node, columns: number): OpAttrs[Node["op"]] => attrsWith(node, node.types[0]!.shape.length - 1, columns);

@@ -1,9 +1,8 @@
 // What is too large for one binding, and where it is cut: weights along the columns of their products or the rows that are looked up, logits along their classes.
-import { isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
+import { isPointwise, isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
 import type { Limits } from "../../program/target.js";
 import { resolveSizes, type Sizes } from "../../size/axes.js";
 import type { TensorType } from "../../ir/types.js";
-import { isPointwise } from "../demand.js";
 import { productWeights, shapeOf } from "../side-by-side.js";
 import { keepsColumns, reducesColumns, widthOf } from "./columns.js";
 import { gradientGroups, type GradientGroup } from "./logit-gradients.js";

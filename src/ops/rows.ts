@@ -1,0 +1,40 @@
+// How rows and tokens of a result depend on those of the inputs: what records share, and the questions asked of them.
+import { isOp, typeOf, type Node } from "../ir/graph.js";
+import { packedAxis } from "../ir/typing.js";
+import type { OpAttrs, OpName } from "../ir/vocabulary.js";
+import type { Size } from "../size/size.js";
+import type { RowInputs, Along, Tokens } from "./define.js";
+
+/** As NumPy broadcasts: dimensions from the right; those of one element serve all rows. */
+export function aligned(node: Node, dim: number): RowInputs {
+  const rank = typeOf(node).shape.length;
+  return node.inputs.map((input) => {
+    const { shape } = typeOf(input);
+    const own = dim - rank + shape.length;
+    return own >= 0 && packedAxis(shape[own]!) !== null ? own : null;
+  });
+}
+
+/** Every input has the rows along the same dimension as the result. */
+export const alike = (node: Node, dim: number): RowInputs => node.inputs.map(() => dim);
+
+/** The dimension of the input of a reduction over `axes` that became dimension `dim`. */
+export function beforeReduction(dim: number, axes: readonly number[], keep: boolean): number {
+  if (keep) return dim;
+  let at = dim;
+  for (const axis of axes) if (axis <= at) at++;
+  return at;
+}
+
+/** What works along one of these dimensions of input 0 reads all tokens where it lies along a sequence. */
+export const tokensAlong = ({ inputs: [x] }: Node, along: Along, dims: readonly number[]): Tokens =>
+  dims.some((d) => along(typeOf(x!).shape[d]!)) ? "all" : "own";
+
+/** The last dimension of a node's first input. */
+export const lastDim = ({ inputs: [x] }: Node): number => typeOf(x!).shape.length - 1;
+
+/** The attributes of a node computed with `size` for the size of dimension `dim`. */
+export function attrsWith<K extends OpName>(node: Node<K>, dim: number, size: Size): OpAttrs[K] {
+  if (!("shape" in node.attrs) || isOp(node, "weight")) return node.attrs;
+  return { ...node.attrs, shape: (node.attrs.shape as readonly Size[]).with(dim, size) }; // a `shape` is that of the result
+}

@@ -1,0 +1,41 @@
+// Questions asked of the records about a node.
+import { atomsOf, type Size } from "../size/size.js";
+import type { Axis } from "../size/axes.js";
+import type { Node } from "../ir/graph.js";
+import type { OpName } from "../ir/vocabulary.js";
+import type { Along, Columns, KernelLowering, RowInputs, Tokens } from "./define.js";
+import { ops } from "./index.js";
+
+/** How the inputs of a node go with the rows along a packed dimension of its result; null where they do not. */
+export function rowInputs<K extends OpName>(node: Node<K>, dim: number): RowInputs | null {
+  if (node.types.length !== 1 || node.inputs.length === 0) return null;
+  return ops[node.op].rows?.(node, dim) ?? null;
+}
+
+/** Which tokens of a sequence a token of the result is made from. A value that pairs tokens reads all of them. */
+export function tokensOf<K extends OpName>(node: Node<K>, along: Along): Tokens {
+  const count = (n: Node): number => Math.max(0, ...n.types.map((t) => t.shape.filter(along).length));
+  if (count(node) > 1 && node.inputs.length > 0 && node.inputs.every((n) => count(n) < 2)) return "all";
+  const { tokens } = ops[node.op];
+  return typeof tokens === "function" ? tokens(node, along) : tokens;
+}
+
+/** Whether a size mentions a sequence axis, by the axes of a graph. */
+export function alongSequences(axes: readonly Axis[]): Along {
+  const sequences = new Set(axes.flatMap((a) => (a.role === "sequence" ? [a.name] : [])));
+  return (size: Size) => typeof size !== "number" && [...atomsOf(size)].some((a) => a.kind !== "live" && sequences.has(a.axis));
+}
+
+/** What becomes of the columns of input 0. */
+export function columnsOf<K extends OpName>(node: Node<K>): Columns {
+  const { columns } = ops[node.op];
+  return typeof columns === "function" ? columns(node) : columns;
+}
+
+const NO_KERNEL: KernelLowering = { kind: "kernel" };
+
+/** What the kernels of an operator can do; nothing where it has none. */
+export function kernelOf(op: OpName): KernelLowering {
+  const { lower } = ops[op];
+  return lower.kind === "kernel" ? lower : NO_KERNEL;
+}
