@@ -1,0 +1,64 @@
+// Operators that exist only while a test runs: they are put into the tables that a real one would be written into.
+import { builtins } from "../../src/check/builtins/index.js";
+import type { Builtin } from "../../src/check/context.js";
+import type { LogicalOp, Value } from "../../src/check/model.js";
+import { kernelFiles } from "../../src/embedded.js";
+import type { OpSchema } from "../../src/ir/schema.js";
+import { schemas, type OpName, type PlainPointwiseOp } from "../../src/ir/vocabulary.js";
+import type { Lowering, Placed } from "../../src/lower/context.js";
+import { lowerings } from "../../src/lower/lower.js";
+import type { OpDef } from "../../src/ops/define.js";
+import { ops } from "../../src/ops/index.js";
+import { specs } from "../../src/schedule/kernels/index.js";
+import type { Spec } from "../../src/schedule/kernels/spec.js";
+
+/** All that is written for an operator, one member for each place. */
+export interface NewOperator {
+  readonly name: string;
+  /** The vocabulary. */
+  readonly schema: OpSchema;
+  /** The record; in its types the name is any operator's. */
+  readonly record: OpDef<PlainPointwiseOp> | OpDef<OpName, "kernel">;
+  /** In the language. */
+  readonly builtin: Builtin;
+  /** Of an operator with kernels of its own: how a call becomes nodes, the spec, and the kernel's file. */
+  readonly own?: {
+    readonly lowering: (cx: Lowering, value: Value) => Placed;
+    readonly spec: Spec<OpName>;
+    readonly wgsl: string;
+  };
+}
+
+/** The names as the tables' types have them: the one place where a name is said to be what it is not. */
+export const asOp = (name: string): OpName => name as OpName;
+export const asLogical = (name: string): LogicalOp => name as LogicalOp;
+
+/** Runs with one operator more. The tables are total by type and closed; here they are opened, and closed again. */
+export async function withOperator<T>(operator: NewOperator, run: () => T | Promise<T>): Promise<T> {
+  const { name, own } = operator;
+  const entries: readonly (readonly [table: object, key: string, value: unknown])[] = [
+    [schemas, name, operator.schema],
+    [ops, name, operator.record],
+    ...(own
+      ? ([
+          [specs, name, own.spec],
+          [lowerings, name, own.lowering],
+          [kernelFiles, `${name}.wgsl`, own.wgsl],
+        ] as const)
+      : []),
+  ];
+  const names = builtins as Map<string, Builtin>; // a Map that is read elsewhere
+  try {
+    for (const [table, key, value] of entries) {
+      if (key in table) throw new Error(`there is a ${key} already`);
+      Object.assign(table, { [key]: value });
+    }
+    names.set(name, operator.builtin);
+    return await run();
+  } finally {
+    names.delete(name);
+    for (const [table, key] of entries) Reflect.deleteProperty(table, key);
+  }
+}
+
+export const asPlain = (name: string): PlainPointwiseOp => name as PlainPointwiseOp;
