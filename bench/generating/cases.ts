@@ -131,7 +131,7 @@ function predicting(graph: Graph, weights: Weights): Weights {
   const shape = [axisSize("B"), axisSize("T")];
   const outputs = nodesOf(graph).flatMap((node) => {
     if (!isOp(node, "above")) return [];
-    return [{ name: node.origin!.path, role: "observe" as const, node: node.inputs[0]!, shape, packing: { axis: "T", batchDim: 0, tokenDim: 1 } }];
+    return [{ name: node.origin!.path, role: "observe" as const, node: node.inputs[0], shape, packing: { axis: "T", batchDim: 0, tokenDim: 1 } }];
   });
   const rng = random(3);
   const tokens = { shape: [1, SEEN], data: Uint32Array.from({ length: SEEN }, () => rng.below(256)) };

@@ -40,7 +40,7 @@ export class Rereading {
   constructor(emit: Emit, order: readonly Node[], recompute: Recompute | null) {
     this.#emit = emit;
     for (const node of order) {
-      if (node.inputs.length === 0 || (isView(node) && this.#given.has(node.inputs[0]!))) this.#given.add(node);
+      if (node.inputs.length === 0 || (isView(node) && this.#given.has(node.inputs[0]))) this.#given.add(node);
       const inner = Math.max(0, ...node.inputs.map((n) => this.#steps.get(n) ?? 0));
       const steps = isView(node) ? inner : isAgain(node) ? inner + 1 : 0;
       if (steps > 0 && steps <= MOST_STEPS) this.#steps.set(node, steps);
@@ -84,7 +84,7 @@ export class Rereading {
   #within(node: Node, layer: string | null): Node {
     const known = this.#inside.get(node);
     if (known) return known;
-    if (isView(node)) return this.#with(node, node.inputs.with(0, this.#within(node.inputs[0]!, layer)));
+    if (isView(node)) return this.#with(node, node.inputs.with(0, this.#within(node.inputs[0], layer)));
     const shared = this.#apart(node, this.#read(node), layer);
     if (shared === node || node.types.some((t) => isNumberPerRow(t) || !isFloat(t.dtype))) return shared;
     const made =
@@ -121,7 +121,7 @@ export class Rereading {
         );
         read.set(node, made);
         this.#now.set(node, made);
-      } else read.set(node, view ? this.#with(node, node.inputs.with(0, read.get(node.inputs[0]!)!)) : node);
+      } else read.set(node, view ? this.#with(node, node.inputs.with(0, read.get(node.inputs[0])!)) : node);
     }
     return read.get(root)!;
   }
@@ -148,7 +148,7 @@ export class Rereading {
 
   /** From here on x is read as what y was made from; `dy`, the cotangent of y, is computed by then, and with it all that reads y. */
   undo(node: Node<"put"> | Node<"set">, dy: Node): void {
-    const [x, index] = node.inputs as [Node, Node, Node]; // typing has made sure of three
+    const [x, index] = node.inputs;
     if (x.inputs.length === 0 || this.#isAgain(x)) return;
     const rows = this.#emit.node("take", [x, index], node.attrs, node.origin);
     const [after, before] = [this.#now.get(node) ?? node, rows].map((n) => this.#emit.node("barrier", [n, dy], {}, node.origin)) as [Node, Node]; // two of two

@@ -102,7 +102,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
   const fine = finite(emit, [norm, emit.node("abs", [lossOf(graph)], {})], held);
   if (held) states.push({ name: HELD, type: typeOf(held.state), init: { kind: "zeros" }, next: emit.node("where", [fine, scalar(0), scalar(1)], {}) });
   const factor = emit.node("mul", [share, emit.node("where", [fine, clipping(emit, norm, options.clip), scalar(NaN)], {})], {});
-  const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]!] : [])));
+  const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]] : [])));
   for (const { own, node, gradient } of learning) {
     const decays = options.decays ? options.decays(own) : own.shape.length >= 2 && !lookedUp.has(node);
     states.push(

@@ -161,7 +161,7 @@ class Traffic {
     }
     for (const node of unit.nodes)
       for (const result of this.#stored.get(node) ?? [])
-        sum = addSizes(sum, this.#inMemory(node, result, bytesOf([writesRows(node) ? node.inputs[2]!.types[0]! : node.types[result]!])));
+        sum = addSizes(sum, this.#inMemory(node, result, bytesOf([writesRows(node) ? node.inputs[2].types[0]! : node.types[result]!])));
     return sum;
   }
   /** Of so many bytes at four a value, those of a result as it is stored. */
@@ -182,7 +182,7 @@ const writesRows = (node: Node): boolean => node.op === "put" || node.op === "se
 function rowsRead(node: Node, input: number): Size | null {
   if (input !== 0) return null;
   if (node.op === "take" || node.op === "gather" || node.op === "slice") return bytesOf(node.types);
-  if (node.op === "put") return bytesOf([node.inputs[2]!.types[0]!]);
+  if (node.op === "put") return bytesOf([node.inputs[2].types[0]!]);
   return node.op === "set" ? 0 : null;
 }
 

@@ -29,7 +29,7 @@ export function morConvention(graph: Graph): (node: Node) => Counted | null {
       return { flops: multiplySizes(multiplySizes(query[1]!, axisOfRows(key[1]!)), multiplySizes(query[0]!, width)), factor: q.ONE };
     }
     if (!isOp(node, "matmul") || heads.has(node)) return null;
-    const [width, inner] = [typeOf(node).shape.at(-1)!, typeOf(node.inputs[0]!).shape.at(-1)!];
+    const [width, inner] = [typeOf(node).shape.at(-1)!, typeOf(node.inputs[0]).shape.at(-1)!];
     if (width === 1) return null; // a router: one number for each token
     const values = typeOf(node).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1);
     return { flops: multiplySizes(multiplySizes(2, inner), values), factor: keyValue.get(node) ?? q.ONE };
@@ -49,10 +49,10 @@ function languageModelHeads(graph: Graph): ReadonlySet<Node> {
   const heads = new Set<Node>();
   const entropies = nodesOf(graph)
     .filter((node) => node.op === "cross_entropy")
-    .map((node) => node.inputs[0]!);
+    .map((node) => node.inputs[0]);
   for (const root of [...graph.outputs.filter((output) => output.role === "result").map((output) => output.node), ...entropies]) {
     let node: Node | null = root;
-    while (node && node.op !== "matmul") node = isReshaped(node) ? node.inputs[0]! : onlyComputed(node);
+    while (node && node.op !== "matmul") node = isReshaped(node) ? node.inputs[0] : onlyComputed(node);
     if (node) heads.add(node);
   }
   return heads;
@@ -79,7 +79,7 @@ function keyValueProducts(nodes: readonly Node[]): ReadonlyMap<Node, Rational> {
   const seen = new Set<Node>();
   for (const node of nodes) {
     if (!isOp(node, "attention")) continue;
-    const [query, key, value] = node.inputs.slice(0, 3) as [Node, Node, Node];
+    const [query, key, value] = node.inputs;
     const [heads, groups] = [typeOf(query).shape[0] as number, typeOf(key).shape[0] as number];
     if (heads === groups) continue;
     for (const root of [key, value]) {
@@ -87,7 +87,7 @@ function keyValueProducts(nodes: readonly Node[]): ReadonlyMap<Node, Rational> {
       const columns = columnsBehind(root, width);
       if (!columns || seen.has(columns)) continue;
       seen.add(columns);
-      const product = isOp(columns, "slice") ? columns.inputs[0]! : columns;
+      const product = isOp(columns, "slice") ? columns.inputs[0] : columns;
       const more = q.multiply(q.rational(heads - groups, groups), q.rational(width, typeOf(product).shape.at(-1) as number));
       found.set(product, q.add(found.get(product) ?? q.ONE, more));
     }
@@ -100,7 +100,7 @@ function columnsBehind(root: Node, width: number): Node | null {
   const pending = [root];
   const seen = new Set<Node>(pending);
   for (let node = pending.pop(); node; node = pending.pop()) {
-    if (node.op === "matmul" || (isOp(node, "slice") && node.inputs[0]!.op === "matmul")) {
+    if (node.op === "matmul" || (isOp(node, "slice") && node.inputs[0].op === "matmul")) {
       if (typeOf(node).shape.at(-1) === width) return node;
       continue;
     }

@@ -175,7 +175,7 @@ function* cached(nodes: readonly Node[]): Generator<{ readonly path: string; rea
   const seen = new Set<Node>();
   for (const node of nodes) {
     if (!isOp(node, "attention") || !node.attrs.causal) continue;
-    for (const kept of [node.inputs[1]!, node.inputs[2]!]) {
+    for (const kept of [node.inputs[1], node.inputs[2]]) {
       if (seen.has(kept)) continue;
       seen.add(kept);
       yield { path: node.origin?.path ?? "", values: typeOf(kept).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1) };

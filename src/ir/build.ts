@@ -1,13 +1,13 @@
 // Making nodes: types are inferred, and equal nodes made once.
 import type { Axis } from "../size/axes.js";
-import type { Node, Origin } from "./graph.js";
+import type { InputsOf, Node, Origin } from "./graph.js";
 import { attrsKey } from "./key.js";
 import { inferContext, inferTypes, TypeMismatch, type Typing } from "./typing.js";
 import type { OpAttrs, OpName } from "./vocabulary.js";
 
 export interface Emit {
   /** A node of the operator; the same one for the same operator, inputs and attributes, its origin that of the first. Throws TypeMismatch. */
-  node<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K], origin?: Origin | null): Node<K>;
+  node<K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K], origin?: Origin | null): Node<K>;
   /** One result of a node: the node itself where it has only one. */
   pick(node: Node, result: number, origin?: Origin | null): Node;
 }
@@ -23,13 +23,14 @@ export function createEmit(typing: Typing, axes: readonly Axis[]): Emit {
     return id;
   };
   const emit: Emit = {
-    node<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K], origin: Origin | null = null): Node<K> {
+    node<K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K], origin: Origin | null = null): Node<K> {
       const key = `${op}(${inputs.map(idOf).join(",")})${attrsKey(attrs)}`;
       const known = made.get(key);
       if (known) return known as Node<K>; // the key begins with the operator
       let node: Node<K>;
       try {
-        node = { op, inputs, attrs, types: inferTypes(typing, op, inputs, attrs, context), origin };
+        const types = inferTypes(typing, op, inputs, attrs, context);
+        node = { op, inputs, attrs, types, origin };
       } catch (error) {
         if (error instanceof TypeMismatch) throw new TypeMismatch(`${op}: ${error.message}`);
         throw error;

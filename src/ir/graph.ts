@@ -19,7 +19,8 @@ import type { Axis } from "../size/axes.js";
 import type { Rational } from "../size/rational.js";
 import type { Size } from "../size/size.js";
 import type { TensorType } from "./types.js";
-import { schemas, type KernelOp, type OpAttrs, type OpName } from "./vocabulary.js";
+import type { Arity } from "./schema.js";
+import { schemas, type ArityOf, type KernelOp, type OpAttrs, type OpName } from "./vocabulary.js";
 
 /** Where in the source a node comes from: the call path, and the span of the expression. */
 export interface Origin {
@@ -29,12 +30,41 @@ export interface Origin {
 
 export interface Node<K extends OpName = OpName> {
   readonly op: K;
-  readonly inputs: readonly Node[];
+  /** As many as the vocabulary says, where the operator is known. */
+  readonly inputs: InputsOf<K>;
   readonly attrs: OpAttrs[K];
   /** Types of its results. */
   readonly types: readonly TensorType[];
   readonly origin: Origin | null;
 }
+
+/** So many nodes. Not a tuple, so that nodes of any operator have inputs of which one can ask what one asks of arrays. */
+type Nodes<N extends number, M> = readonly Node[] & { readonly length: N } & { readonly [I in keyof M]: Node };
+interface NodesByCount {
+  0: Nodes<0, object>;
+  1: Nodes<1, Record<0, 0>>;
+  2: Nodes<2, Record<0 | 1, 0>>;
+  3: Nodes<3, Record<0 | 1 | 2, 0>>;
+  4: Nodes<4, Record<0 | 1 | 2 | 3, 0>>;
+  5: Nodes<5, Record<0 | 1 | 2 | 3 | 4, 0>>;
+  6: Nodes<6, Record<0 | 1 | 2 | 3 | 4 | 5, 0>>;
+  7: Nodes<7, Record<0 | 1 | 2 | 3 | 4 | 5 | 6, 0>>;
+  10: Nodes<10, Record<0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9, 0>>;
+  some: readonly Node[] & { readonly 0: Node };
+  any: readonly Node[];
+}
+type NodesOf<N extends Arity> = N extends keyof NodesByCount
+  ? NodesByCount[N]
+  : N extends readonly [infer A extends keyof NodesByCount, infer B extends keyof NodesByCount]
+    ? NodesByCount[A] | NodesByCount[B]
+    : never;
+type InputsByOp = { readonly [K in OpName]: NodesOf<ArityOf<K>> };
+
+/** The inputs of an operator: as many as the vocabulary says. */
+export type InputsOf<K extends OpName> = InputsByOp[K];
+
+/** What a function gives for each input of a node. */
+export const mapInputs = <K extends OpName>(node: Node<K>, of: (input: Node) => Node): InputsOf<K> => node.inputs.map(of) as readonly Node[] as InputsOf<K>; // as many as there were
 
 /** How a packed value unfolds for the caller: dimension `dim` of the tensor is rows(axis); unfolded, the batch stands at `batchDim` and the tokens at `tokenDim`. */
 export interface Packing {

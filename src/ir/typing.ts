@@ -1,9 +1,10 @@
 // How types are compared, printed and inferred: what the IR needs of the operators without importing their records.
 import { knownOnHost, type Axis } from "../size/axes.js";
 import { axisSize, equalSizes, printSize, type Size } from "../size/size.js";
-import type { Node } from "./graph.js";
+import type { InputsOf, Node } from "./graph.js";
 import type { TensorType } from "./types.js";
-import type { OpAttrs, OpName } from "./vocabulary.js";
+import type { Arity } from "./schema.js";
+import { schemas, type OpAttrs, type OpName } from "./vocabulary.js";
 
 /** What typing may look at beside inputs and attributes. */
 export interface InferContext {
@@ -41,7 +42,23 @@ export function inferContext(axes: readonly Axis[]): InferContext {
 
 /** Types of the results of an operator. The inputs of `pick` are all results of the node it reads. Throws TypeMismatch. */
 export function inferTypes<K extends OpName>(typing: Typing, op: K, inputs: readonly Node[], attrs: OpAttrs[K], context: InferContext): readonly TensorType[] {
+  checkArity(schemas[op].inputs, inputs.length);
   return typing[op].infer(inputTypes(op, inputs), attrs, context);
+}
+
+/** A list of nodes as the inputs of an operator. Throws TypeMismatch where they are too few or too many. */
+export function inputsFor<K extends OpName>(op: K, nodes: readonly Node[]): InputsOf<K> {
+  checkArity(schemas[op].inputs, nodes.length);
+  return nodes as InputsOf<K>; // counted
+}
+
+function checkArity(arity: Arity, found: number): void {
+  if (arity === "any") return;
+  const [least, most] = typeof arity === "number" ? [arity, arity] : arity === "some" ? [1, Infinity] : arity;
+  if (found >= least && found <= most) return;
+  const count = found < least ? least : most;
+  const wanted = `${arity === "some" ? "at least one" : count} input${count === 1 ? "" : "s"}`;
+  throw new TypeMismatch(`takes ${wanted}, found ${found === 0 && arity === "some" ? "none" : found}`);
 }
 
 /** The types that `infer`, `cost` and kernels see of a node's inputs: for `pick` all results of the node it reads. */

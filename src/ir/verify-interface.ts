@@ -81,7 +81,7 @@ function startsProblems(graph: Graph, axes: AxisIndex): string[] {
 function axisMadeBy(node: Node): string | null {
   if (isOp(node, "starts")) return node.attrs.axis;
   if (!isOp(node, "pick")) return null;
-  const route = node.inputs[0]!;
+  const route = node.inputs[0];
   if ((isOp(route, "top") || isOp(route, "above") || isOp(route, "span")) && node.attrs.result === 1) return route.attrs.axis;
   return isOp(route, "join") && node.attrs.result === 0 ? route.attrs.axis : null;
 }

@@ -52,7 +52,7 @@ function takeOverProblems(states: readonly State[], nodes: readonly Node[], read
     const old = reads.get(state.name) ?? [];
     if (isOp(state.next, "state") || old.length === 0) return [];
     // An operator with several results gives them at once.
-    const made = state.next.op === "pick" ? state.next.inputs[0]! : state.next;
+    const made = state.next.op === "pick" ? state.next.inputs[0] : state.next;
     const after = reachedFrom([made], (n) => readers.get(n) ?? []);
     after.delete(made);
     if (after.size === 0) return [];

@@ -247,6 +247,7 @@ export interface OpAttrs extends AttrsByOp {}
 
 export type OpName = keyof Vocabulary;
 
+export type ArityOf<K extends OpName> = Vocabulary[K]["inputs"];
 export type KindOf<K extends OpName> = Vocabulary[K]["kind"];
 type OfKind<P extends OpKind> = { [K in OpName]: KindOf<K> extends P ? K : never }[OpName];
 

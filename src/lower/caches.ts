@@ -6,7 +6,7 @@
 // tokens only, as its record says (`tokens`); what does not is refused.
 import { ModcError } from "../base/errors.js";
 import { createEmit, type Emit } from "../ir/build.js";
-import { isOp, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
+import { isOp, mapInputs, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
 import type { Along } from "../ops/define.js";
 import { ops } from "../ops/index.js";
@@ -86,7 +86,7 @@ class Caching {
     this.#nodes = nodesOf(graph);
     this.#root = rootOf(graph);
     this.#along = alongSequences(graph.axes);
-    this.#keyed = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [axisOf(n.inputs[1]!)] : [])));
+    this.#keyed = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [axisOf(n.inputs[1])] : [])));
     const capacities = [...new Set([this.#root.name, ...this.#keyed])].map((name): Axis => {
       const { bound } = this.#sequence(name);
       return { role: "sequence", name: capacityOf(name), bound, count: { kind: "input" } };
@@ -121,8 +121,8 @@ class Caching {
     if (isOp(node, "positions")) return this.#emit.node("append", [this.#countsOf(node.attrs.axis), inputs[0]!], node.attrs, origin);
     if (isOp(node, "rope_table")) return this.#emit.node("rope_table", [], { ...node.attrs, positions: this.#overAll(node.attrs.positions) }, origin);
     if (isOp(node, "attention") && node.attrs.causal) {
-      const [q, k, v, startsQ, , positionsQ, positionsK] = inputs as [Node, Node, Node, Node, Node, Node, Node]; // typing has made sure of seven
-      const axis = axisOf(node.inputs[1]!);
+      const [q, k, v, startsQ, , positionsQ, positionsK] = mapInputs(node, (n) => this.#now.get(n)!);
+      const axis = axisOf(node.inputs[1]);
       const capacity = this.#startsOf(capacityOf(axis));
       const positions = this.#keyPositions(axis, positionsK, origin);
       const [keys, values] = this.#keep(node, axis, k, v);

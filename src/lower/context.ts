@@ -2,7 +2,7 @@
 import { invariant } from "../base/invariant.js";
 import type { LogicalType, Value } from "../check/model.js";
 import { createEmit, type Emit } from "../ir/build.js";
-import { typeOf, type Node, type Origin, type Packing } from "../ir/graph.js";
+import { typeOf, type Node, type Origin, type Packing, type InputsOf } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
 import { ops } from "../ops/index.js";
@@ -57,7 +57,7 @@ export class Lowering {
 
   // --- nodes
   /** The same node whenever operator, inputs and attributes are the same. */
-  emit<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]): Node<K> {
+  emit<K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]): Node<K> {
     return this.#emit.node(op, inputs, attrs, this.#origin);
   }
   constant(value: number, dtype: DType, shape: readonly Size[] = []): Node {

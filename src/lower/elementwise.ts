@@ -2,6 +2,7 @@
 import type { Value } from "../check/model.js";
 import { invariant } from "../base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
+import { inputsFor } from "../ir/typing.js";
 import type { Size } from "../size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { fitted, fromPadded, padded, spread } from "./convert.js";
@@ -24,7 +25,7 @@ export function lowerWeight(cx: Lowering, value: Value<"weight">): Placed {
 export function lowerPointwise(cx: Lowering, value: Value<"pointwise">): Placed {
   const packing = cx.axes.packingOf(value.type);
   const operands = value.inputs.map((v) => fitted(cx, cx.get(v), value.type.shape.length, packing));
-  const node = cx.emit(value.attrs.fn, operands, {});
+  const node = cx.emit(value.attrs.fn, inputsFor(value.attrs.fn, operands), {});
   return { node: cx.broadcast(node, storedShape(value.type, packing)), type: value.type, packing };
 }
 

@@ -15,7 +15,7 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
   attention_kept: {
     doc: "attention, and for each query the logarithm of the sum of the exponentials of its scores; 0 for one that sees no key",
     infer(inputs, _attrs, context) {
-      const y = attentionType(inputs, 7, context);
+      const y = attentionType(inputs, context);
       return [y, { dtype: "f32", shape: y.shape.slice(0, 2) }];
     },
     cost: (inputs, attrs, results) => ({ flops: attentionFlops(inputs, attrs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) }),
@@ -33,7 +33,7 @@ export const attentionGradients: Pick<OpTable, "attention_kept" | "attention_gra
   attention_grad: {
     doc: "gradients of attention with respect to q, k and v; heads that share keys add up",
     infer(inputs, _attrs, context) {
-      const y = attentionType(inputs, 10, context);
+      const y = attentionType(inputs, context);
       const each: readonly Size[] = y.shape.slice(0, 2);
       expectType(inputs, 7, "f32", each);
       expectType(inputs, 8, "f32", each);

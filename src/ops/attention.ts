@@ -1,13 +1,13 @@
 // Attention over packed rows, and the rotation of positions.
 import { isOp, typeOf, type Node } from "../ir/graph.js";
-import { packedAxis, printShape, printType } from "../ir/typing.js";
+import { inputsFor, packedAxis, printShape, printType } from "../ir/typing.js";
 import { addSizes, applySize, axisSize, divideSizes, equalSizes, multiplySizes, printSize, rowsSize, subtractSizes, type Size } from "../size/size.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
 import type { TensorType } from "../ir/types.js";
 import { ropeFrequencies } from "../size/rope.js";
 import type { EmitGrad, InferContext, OpTable, Tensor } from "./define.js";
 import { lastDim } from "./rows.js";
-import { arity, bytesOf, costPerResult, expectDtype, expectPacked, expectType, FLOATS, mismatch, rowsType, sameDtype, startsShape } from "./shapes.js";
+import { bytesOf, costPerResult, expectDtype, expectPacked, expectType, FLOATS, mismatch, rowsType, sameDtype, startsShape } from "./shapes.js";
 import { at, countOf, store, tensor } from "./tensors.js";
 
 /** Records of attention and rotation. */
@@ -15,7 +15,6 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
   rope: {
     doc: "pairs (i, i + d/2) of the last dimension turned by the angles of a row's position; positions are held at the table's last",
     infer(inputs) {
-      arity(inputs, 3);
       const x = expectDtype(inputs, 0, ...FLOATS);
       if (x.shape.length < 2) mismatch(`input 0 must have rows and a last dimension, found ${printType(x)}`);
       const axis = expectPacked(x.shape, x.shape.length - 2);
@@ -32,12 +31,12 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     tokens: "own",
     columns: null,
     // The transpose of a rotation: dy turned the other way.
-    grad: (emit, { inputs: [, positions, table] }, [dy]) => [emit("rope", [dy!, positions!, turnedBack(emit, table!)], {}), null, null],
+    grad: (emit, { inputs: [, positions, table] }, [dy]) => [emit("rope", [dy!, positions, turnedBack(emit, table)], {}), null, null],
     lower: { kind: "kernel", computes: 0, writesViews: [0], readsHalves: [0], writesHalves: true },
   },
   attention: {
     doc: "softmax(q · kᵀ · scale) · v within each sequence, by position; zeros for a query that sees no key",
-    infer: (inputs, _attrs, context) => [attentionType(inputs, 7, context)],
+    infer: (inputs, _attrs, context) => [attentionType(inputs, context)],
     cost(inputs, attrs, results) {
       return { flops: attentionFlops(inputs, attrs), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
@@ -60,13 +59,12 @@ export function attentionCotangents(emit: EmitGrad, kept: Node<"attention_kept">
   const [y, lse] = [0, 1].map((result) => emit("pick", [kept], { result })) as [Node, Node]; // two of two
   const own = emit("sum", [emit("cast", [emit("mul", [dy, y], {})], { dtype: "f32" })], { axes: [2], keep: false });
   const delta = dlse ? emit("sub", [own, dlse], {}) : own;
-  const made = emit("attention_grad", [...kept.inputs, lse, delta, dy], kept.attrs);
+  const made = emit("attention_grad", inputsFor("attention_grad", [...kept.inputs, lse, delta, dy]), kept.attrs);
   return kept.inputs.map((_, i) => (i < 3 ? emit("pick", [made], { result: i }) : null));
 }
 
-/** The type of y; the first seven of `count` inputs are those of attention. */
-export function attentionType(inputs: readonly TensorType[], count: number, context: InferContext): TensorType {
-  arity(inputs, count);
+/** The type of y; the first seven inputs are those of attention. */
+export function attentionType(inputs: readonly TensorType[], context: InferContext): TensorType {
   const [q, k, v] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS), expectDtype(inputs, 2, ...FLOATS)];
   sameDtype(q, k);
   sameDtype(q, v);

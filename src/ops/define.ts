@@ -1,5 +1,5 @@
 // What an operator's record holds.
-import type { Node } from "../ir/graph.js";
+import type { Node, InputsOf } from "../ir/graph.js";
 import type { InferContext } from "../ir/typing.js";
 import type { TensorType } from "../ir/types.js";
 import type { OpKind } from "../ir/schema.js";
@@ -42,7 +42,7 @@ export interface Cost {
 }
 
 /** Makes a node of the backward pass; where it comes from is where the node that is differentiated comes from. */
-export type EmitGrad = <K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]) => Node<K>;
+export type EmitGrad = <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]) => Node<K>;
 
 /** Cotangents of the inputs, null for those that have none, from those of the results, null for those that nothing of the loss reads. */
 export type Grad<K extends OpName> = (emit: EmitGrad, node: Node<K>, dys: readonly (Node | null)[]) => readonly (Node | null)[];

@@ -3,7 +3,7 @@ import { equalShapes, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes } from "../size/size.js";
 import type { OpTable } from "./define.js";
 import { lastDim } from "./rows.js";
-import { arity, bytesOf, elements, expectDtype, expectType, FLOATS, mismatch, sameDtype } from "./shapes.js";
+import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, countOf, store, tensor } from "./tensors.js";
 
 /** Records of gradients. */
@@ -11,7 +11,6 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
   contract: {
     doc: "aᵀ · b: the sum over the rows of two matrices of the products of their columns",
     infer(inputs) {
-      arity(inputs, 2);
       const [a, b] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS)];
       if (a.shape.length !== 2 || b.shape.length !== 2 || !equalSizes(a.shape[0]!, b.shape[0]!))
         mismatch(`takes two matrices of as many rows, found ${printType(a)} and ${printType(b)}`);
@@ -38,14 +37,13 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
     columns: null,
     work: "products",
     // da = b·dyᵀ, db = a·dy
-    grad: (emit, { inputs: [a, b] }, [dy]) => [emit("matmul", [b!, dy!], { transposed: true }), emit("matmul", [a!, dy!], { transposed: false })],
+    grad: (emit, { inputs: [a, b] }, [dy]) => [emit("matmul", [b, dy!], { transposed: true }), emit("matmul", [a, dy!], { transposed: false })],
     gradComputes: true,
     lower: { kind: "rewritten" },
   },
   gather_grad: {
     doc: "the gradient of a table from those of the rows looked up in it; indices beyond it read the last row",
     infer(inputs, { rows }) {
-      arity(inputs, 2);
       const indices = expectDtype(inputs, 0, "u32");
       const dy = expectDtype(inputs, 1, ...FLOATS);
       const rank = indices.shape.length;
@@ -69,13 +67,12 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
     rows: null,
     tokens: "all",
     columns: null,
-    grad: (emit, { inputs: [indices] }, [dtable]) => [null, emit("gather", [dtable!, indices!], {})],
+    grad: (emit, { inputs: [indices] }, [dtable]) => [null, emit("gather", [dtable!, indices], {})],
     lower: { kind: "kernel", computes: 1, scratch: 2 },
   },
   cross_entropy_grad: {
     doc: "the gradient of cross_entropy with respect to the logits: (softmax − 1 at the target) · dloss; zeros where the target is negative",
     infer(inputs) {
-      arity(inputs, 3);
       const logits = expectDtype(inputs, 0, ...FLOATS);
       const targets = expectDtype(inputs, 1, "u32", "i32");
       if (logits.shape.length === 0 || !equalShapes(logits.shape.slice(0, -1), targets.shape))

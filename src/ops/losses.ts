@@ -4,7 +4,7 @@ import type { TensorType } from "../ir/types.js";
 import { addSizes, multiplySizes, printSize } from "../size/size.js";
 import type { OpTable } from "./define.js";
 import { alike } from "./rows.js";
-import { arity, bytesOf, elements, expectDtype, expectType, FLOATS, mismatch } from "./shapes.js";
+import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch } from "./shapes.js";
 import { at, store, tensor } from "./tensors.js";
 
 /** Records of losses. */
@@ -12,7 +12,6 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
   cross_entropy: {
     doc: "−log softmax(logits) at the target; 0 where the target is negative; targets are held at the last class",
     infer(inputs) {
-      arity(inputs, 2);
       return [{ dtype: "f32", shape: expectTargets(inputs) }];
     },
     // maximum, subtraction, exponential, sum
@@ -32,14 +31,13 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
     rows: alike,
     tokens: "own",
     columns: "reduced",
-    grad: (emit, { inputs: [logits, targets] }, [dy]) => [emit("cross_entropy_grad", [logits!, targets!, dy!], {}), null],
+    grad: (emit, { inputs: [logits, targets] }, [dy]) => [emit("cross_entropy_grad", [logits, targets, dy!], {}), null],
     lower: { kind: "kernel" },
   },
   class_sums: {
     doc: "what cross-entropy needs of the logits of some classes, and of those before: the largest, the sum of exponentials, the target's logit",
     infer(inputs, { first, classes }) {
       const before = inputs.length === 3 ? 1 : 0;
-      arity(inputs, 2 + before);
       const shape = expectTargets(inputs.slice(before));
       expectClasses(inputs[before]!, first, classes);
       if (before === 1) expectType(inputs, 0, "f32", [...shape, 3]);
@@ -71,7 +69,6 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
   class_grad: {
     doc: "the gradient of cross_entropy with respect to the logits of some classes, by the class_sums of all: zeros where the target is negative",
     infer(inputs, { first, classes }) {
-      arity(inputs, 4);
       const [logits, targets] = [inputs[0]!, inputs[2]!];
       const shape = expectTargets([logits, targets]);
       expectClasses(logits, first, classes);

@@ -2,12 +2,11 @@
 import type { TensorType } from "../ir/types.js";
 import { equalTypes, printType } from "../ir/typing.js";
 import type { OpTable, Tensor } from "./define.js";
-import { arity, costPerResult, expectDtype, expectType, mismatch } from "./shapes.js";
+import { costPerResult, expectDtype, expectType, mismatch } from "./shapes.js";
 import { at, tensor } from "./tensors.js";
 
 /** So many tensors of one type, and as many settings: the types of all but the last tensor, the gradient. */
 function stepTypes(inputs: readonly TensorType[], tensors: number, settings: number): readonly TensorType[] {
-  arity(inputs, tensors + 1);
   const own = inputs.slice(0, tensors).map((_, i) => expectDtype(inputs, i, "f32"));
   for (const t of own) if (!equalTypes(t, own[0]!)) mismatch(`weight, moments and gradient must be of one shape, found ${own.map(printType).join(", ")}`);
   expectType(inputs, tensors, "f32", [settings]);

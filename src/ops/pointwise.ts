@@ -5,13 +5,13 @@
 // of the range; NaN becomes 0; a float is true unless it is ±0.
 import { multiplySizes } from "../size/size.js";
 import { isFloat, type DType } from "../base/dtype.js";
-import { typeOf, type Node } from "../ir/graph.js";
+import { typeOf } from "../ir/graph.js";
 import type { PlainPointwiseOp, PointwiseOp } from "../ir/vocabulary.js";
 import type { OpDef, OpTable, Tensor } from "./define.js";
 import { erf } from "./erf.js";
 import { algebra, unbroadcast } from "./cotangents.js";
 import { aligned } from "./rows.js";
-import { arity, broadcastShapes, costPerResult, elements, expectDtype, FLOATS, mismatch, NUMBERS, sameDtype } from "./shapes.js";
+import { broadcastShapes, costPerResult, elements, expectDtype, FLOATS, mismatch, NUMBERS, sameDtype } from "./shapes.js";
 import { slopes, SQRT_2_OVER_PI, type Slope, type Slopes } from "./slopes.js";
 import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 import { wgslType } from "./wgsl.js";
@@ -48,7 +48,6 @@ interface Unary {
 const unary = ({ doc, dtypes, f, wgsl, grad }: Unary): Plain => ({
   doc,
   infer(inputs) {
-    arity(inputs, 1);
     return [expectDtype(inputs, 0, ...dtypes)];
   },
   cost: costPerResult(1),
@@ -57,7 +56,7 @@ const unary = ({ doc, dtypes, f, wgsl, grad }: Unary): Plain => ({
     const x = at(inputs, 0);
     return [map(x.dtype, [x], (v) => f(v, x.dtype))];
   },
-  grad: grad && ((emit, node, [dy]) => [grad(algebra(emit, node), dy!, node.inputs[0]!, node)]),
+  grad: grad && ((emit, node, [dy]) => [grad(algebra(emit, node), dy!, node.inputs[0], node)]),
   lower: { kind: "pointwise", wgsl: ([x], _attrs, [type]) => rounded(type!.dtype, wgsl(x!, type!.dtype)) },
 });
 
@@ -74,7 +73,6 @@ interface Binary {
 const binary = ({ doc, dtypes, f, wgsl, grad }: Binary, result?: "bool"): Plain => ({
   doc,
   infer(inputs) {
-    arity(inputs, 2);
     const [a, b] = [expectDtype(inputs, 0, ...dtypes), expectDtype(inputs, 1, ...dtypes)];
     const dtype = sameDtype(a, b);
     return [{ dtype: result ?? dtype, shape: broadcastShapes([a.shape, b.shape]) }];
@@ -88,7 +86,7 @@ const binary = ({ doc, dtypes, f, wgsl, grad }: Binary, result?: "bool"): Plain 
   grad:
     grad &&
     ((emit, node, [dy]) => {
-      const [a, b] = node.inputs as [Node, Node]; // typing has made sure of two
+      const [a, b] = node.inputs;
       const [da, db] = grad(algebra(emit, node), dy!, a, b, node);
       return [unbroadcast(emit, da, typeOf(a)), unbroadcast(emit, db, typeOf(b))];
     }),
@@ -236,7 +234,6 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
   powi: {
     doc: "x to a whole power, by squaring and multiplying",
     infer(inputs, { exponent }) {
-      arity(inputs, 1);
       if (!Number.isInteger(exponent) || Math.abs(exponent) > 0x7fffffff) mismatch(`the exponent must be a whole number of 32 bits, found ${exponent}`);
       return [expectDtype(inputs, 0, ...(exponent < 0 ? FLOATS : NUMBERS))];
     },
@@ -253,7 +250,7 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     // dx = dy·n·x^(n − 1)
     grad: (emit, { inputs: [x], attrs: { exponent: n } }, [dy]) => {
       const m = algebra(emit, dy!);
-      return [n === 0 ? null : n === 1 ? dy! : m.mul(dy!, n, n === 2 ? x! : m.powi(x!, n - 1))];
+      return [n === 0 ? null : n === 1 ? dy! : m.mul(dy!, n, n === 2 ? x : m.powi(x, n - 1))];
     },
     lower: { kind: "pointwise", wgsl: ([x], { exponent }, [type]) => rounded(type!.dtype, powerWgsl(x!, exponent, type!.dtype)) },
   },
@@ -301,7 +298,6 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
   where: {
     doc: "a where the condition holds, else b",
     infer(inputs) {
-      arity(inputs, 3);
       const condition = expectDtype(inputs, 0, "bool");
       const [a, b] = [expectDtype(inputs, 1, ...ANY), expectDtype(inputs, 2, ...ANY)];
       return [{ dtype: sameDtype(a, b), shape: broadcastShapes([condition.shape, a.shape, b.shape]) }];
@@ -310,7 +306,7 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     ...ELEMENTWISE,
     evaluate: (inputs) => [map(at(inputs, 1).dtype, inputs, (c, a, b) => (c !== 0 ? a : b))],
     grad(emit, node, [dy]) {
-      const [condition, a, b] = node.inputs as [Node, Node, Node]; // typing has made sure of three
+      const [condition, a, b] = node.inputs;
       const m = algebra(emit, node);
       return [null, unbroadcast(emit, m.where(condition, dy!, 0), typeOf(a)), unbroadcast(emit, m.where(condition, 0, dy!), typeOf(b))];
     },
@@ -319,7 +315,6 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
   cast: {
     doc: "the same values in another dtype",
     infer(inputs, { dtype }) {
-      arity(inputs, 1);
       return [{ dtype, shape: expectDtype(inputs, 0, ...ANY).shape }];
     },
     cost: costPerResult(0),
@@ -328,7 +323,7 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       const x = at(inputs, 0);
       return [map(dtype, [x], (v) => castValue(v, x.dtype, dtype))];
     },
-    grad: (emit, { inputs: [x] }, [dy]) => [emit("cast", [dy!], { dtype: typeOf(x!).dtype })],
+    grad: (emit, { inputs: [x] }, [dy]) => [emit("cast", [dy!], { dtype: typeOf(x).dtype })],
     lower: { kind: "pointwise", wgsl: ([x], { dtype }, [type]) => (type!.dtype === dtype ? x! : rounded(dtype, castWgsl(x!, type!.dtype, dtype))) },
   },
 };

@@ -6,7 +6,7 @@ import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js"
 import type { EmitGrad, OpTable, RowInputs, Tensor } from "./define.js";
 import { asRows, reshaped, unbroadcast } from "./cotangents.js";
 import { aligned, lastDim, tokensAlong } from "./rows.js";
-import { arity, broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
+import { broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
 import { at, broadcastNumbers, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 
 /** Records of products and look-ups. */
@@ -14,7 +14,6 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
   matmul: {
     doc: "matrix product; leading dimensions broadcast",
     infer(inputs, { transposed }) {
-      arity(inputs, 2);
       const [a, b] = [expectDtype(inputs, 0, ...FLOATS), expectDtype(inputs, 1, ...FLOATS)];
       if (a.shape.length < 2 || b.shape.length < 2) mismatch(`takes matrices, found ${printType(a)} and ${printType(b)}`);
       const [m, k] = a.shape.slice(-2) as [Size, Size]; // at least two
@@ -35,7 +34,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
     work: "products",
     // da = dy·bᵀ, db = aᵀ·dy; where b is transposed da = dy·b, db = dyᵀ·a
     grad(emit, { inputs, attrs: { transposed } }, [dy]) {
-      const [a, b] = inputs as [Node, Node]; // typing has made sure of two
+      const [a, b] = inputs;
       const da = unbroadcast(emit, emit("matmul", [dy!, b], { transposed: !transposed }), typeOf(a));
       return [da, transposed ? sumOverRows(emit, dy!, a, typeOf(b)) : sumOverRows(emit, a, dy!, typeOf(b))];
     },
@@ -45,7 +44,6 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
   gather: {
     doc: "rows of a table by index; indices beyond it read the last row, and an empty table gives zeros",
     infer(inputs) {
-      arity(inputs, 2);
       const table = expectDtype(inputs, 0, "f32", "f16", "u32", "i32", "bool");
       const indices = expectDtype(inputs, 1, "u32");
       if (table.shape.length === 0) mismatch("the table must have a dimension to look up along, found a scalar");
@@ -65,10 +63,10 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
         });
       return [out];
     },
-    rows: (node, dim) => (dim < typeOf(node.inputs[1]!).shape.length ? [null, dim] : null),
+    rows: (node, dim) => (dim < typeOf(node.inputs[1]).shape.length ? [null, dim] : null),
     tokens: (node, along) => tokensAlong(node, along, [0]),
     columns: null,
-    grad: (emit, { inputs: [table, indices] }, [dy]) => [emit("gather_grad", [indices!, dy!], { rows: typeOf(table!).shape[0]! }), null],
+    grad: (emit, { inputs: [table, indices] }, [dy]) => [emit("gather_grad", [indices, dy!], { rows: typeOf(table).shape[0]! }), null],
     lower: { kind: "kernel", readsHalves: [0], writesHalves: true },
   },
 };

@@ -7,7 +7,7 @@ import { typeOf } from "../ir/graph.js";
 import type { Cost, Grad, OpDef, OpTable, Tensor } from "./define.js";
 import { algebra, besideElements, broadcasted } from "./cotangents.js";
 import { alike, beforeReduction, lastDim, tokensAlong } from "./rows.js";
-import { arity, bytesOf, elements, expectAxes, expectDtype, expectUnpacked, FLOATS, NUMBERS } from "./shapes.js";
+import { bytesOf, elements, expectAxes, expectDtype, expectUnpacked, FLOATS, NUMBERS } from "./shapes.js";
 import { around, at, broadcastOffsets, countOf, store, tensor } from "./tensors.js";
 
 type Reduction = OpDef<"sum" | "reduce_max" | "reduce_min">;
@@ -31,7 +31,6 @@ const reduction = (
 ): Reduction => ({
   doc,
   infer(inputs, { axes, keep }) {
-    arity(inputs, 1);
     const x = expectDtype(inputs, 0, ...NUMBERS);
     expectAxes(x.shape, axes);
     return [{ dtype: x.dtype, shape: without(x.shape, axes, keep) }];
@@ -63,9 +62,9 @@ const ofExtreme: Grad<"sum" | "reduce_max" | "reduce_min"> = (emit, node, [dy]) 
   const [x] = node.inputs;
   const { axes } = node.attrs;
   const m = algebra(emit, node);
-  const chosen = m.eq(x!, besideElements(emit, node, x!, axes));
+  const chosen = m.eq(x, besideElements(emit, node, x, axes));
   const count = emit("sum", [emit("cast", [chosen], { dtype: typeOf(node).dtype })], { axes, keep: true });
-  return [m.where(chosen, m.div(besideElements(emit, dy!, x!, axes), count), 0)];
+  return [m.where(chosen, m.div(besideElements(emit, dy!, x, axes), count), 0)];
 };
 
 /** Records of the reductions. */
@@ -74,14 +73,13 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
     "sum of the elements along some dimensions",
     () => 0,
     (a, b) => a + b,
-    (emit, { inputs: [x], attrs: { axes } }, [dy]) => [broadcasted(emit, besideElements(emit, dy!, x!, axes), typeOf(x!).shape)],
+    (emit, { inputs: [x], attrs: { axes } }, [dy]) => [broadcasted(emit, besideElements(emit, dy!, x, axes), typeOf(x).shape)],
   ),
   reduce_max: reduction("the largest along some dimensions", least, Math.max, ofExtreme),
   reduce_min: reduction("the smallest along some dimensions", greatest, Math.min, ofExtreme),
   argmax: {
     doc: "where the largest lies along a dimension; the first of equals",
     infer(inputs, { axis, keep }) {
-      arity(inputs, 1);
       const x = expectDtype(inputs, 0, ...NUMBERS);
       expectUnpacked(x.shape, axis);
       return [{ dtype: "u32", shape: without(x.shape, [axis], keep) }];
@@ -109,7 +107,6 @@ export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "ar
   softmax: {
     doc: "e^x divided by its sum along a dimension",
     infer(inputs, { axis }) {
-      arity(inputs, 1);
       const x = expectDtype(inputs, 0, ...FLOATS);
       expectUnpacked(x.shape, axis);
       return [x];

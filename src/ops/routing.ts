@@ -97,7 +97,6 @@ export const routing: Pick<OpTable, Routing> = {
   top: {
     doc: "the k best rows of each sequence, in order of position",
     infer(inputs, { axis }, context) {
-      arity(inputs, 3);
       expectScore(inputs, ruleOf(context, axis, "top").parent);
       expectType(inputs, 1, "u32", startsShape(context));
       expectType(inputs, 2, "u32", startsShape(context));
@@ -124,7 +123,6 @@ export const routing: Pick<OpTable, Routing> = {
   above: {
     doc: "the rows whose score exceeds the threshold; NaN exceeds nothing and is exceeded by nothing",
     infer(inputs, { axis }, context) {
-      arity(inputs, 3);
       const score = expectScore(inputs, ruleOf(context, axis, "above").parent);
       const threshold = expectDtype(inputs, 1, ...FLOATS);
       sameDtype(score, threshold);
@@ -148,7 +146,6 @@ export const routing: Pick<OpTable, Routing> = {
   span: {
     doc: "the rows of a slice of each sequence",
     infer(inputs, { axis }, context) {
-      arity(inputs, 1);
       ruleOf(context, axis, "span");
       expectType(inputs, 0, "u32", startsShape(context));
       return routeTypes(axis, context);
@@ -188,7 +185,6 @@ export const routing: Pick<OpTable, Routing> = {
   take: {
     doc: "the rows of an index along a packed dimension",
     infer(inputs, { dim }) {
-      arity(inputs, 2);
       const x = expectDtype(inputs, 0, "f32", "f16", "u32", "i32", "bool");
       expectPacked(x.shape, dim);
       return [{ dtype: x.dtype, shape: replaceDim(x.shape, dim, rowsSize(indexAxis(inputs, 1))) }];
@@ -208,7 +204,7 @@ export const routing: Pick<OpTable, Routing> = {
     tokens: "own",
     columns: (node) => (node.attrs.dim === lastDim(node) ? null : "kept"),
     // Each row of dy goes back where it was read.
-    grad: (emit, { inputs: [x, index], attrs }, [dy]) => [emit("put", [filledLike(emit, x!, 0), index!, dy!], attrs), null],
+    grad: (emit, { inputs: [x, index], attrs }, [dy]) => [emit("put", [filledLike(emit, x, 0), index, dy!], attrs), null],
     lower: { kind: "moved" },
   },
   put: write(
@@ -228,7 +224,6 @@ export const routing: Pick<OpTable, Routing> = {
   route_mask: {
     doc: "true at the rows of an index",
     infer(inputs, { axis }, context) {
-      arity(inputs, 2);
       indexAxis(inputs, 0);
       const parent = context.axis(axis);
       if (parent.role !== "sequence") mismatch(`${axis} must be a sequence axis`);
@@ -265,7 +260,6 @@ function write(
   return {
     doc,
     infer(inputs, { dim }) {
-      arity(inputs, 3);
       const x = expectDtype(inputs, 0, "f32", "f16", "u32", "i32", ...(perValue === 0 ? (["bool"] as const) : []));
       expectPacked(x.shape, dim);
       const y = inputs[2]!;
@@ -291,7 +285,7 @@ function write(
     tokens: "own",
     columns: null,
     grad(emit, { inputs, attrs }, [dy]) {
-      const [, index, rows] = inputs as [Node, Node, Node]; // typing has made sure of three
+      const [, index, rows] = inputs;
       return [ofStream(emit, index, dy!, rows, attrs), null, emit("take", [dy!, index], attrs)];
     },
     lower: { kind: "kernel", computes: 2, inPlace: [0], readsHalves: [2] },

@@ -28,10 +28,10 @@ export function beforeReduction(dim: number, axes: readonly number[], keep: bool
 
 /** What works along one of these dimensions of input 0 reads all tokens where it lies along a sequence. */
 export const tokensAlong = ({ inputs: [x] }: Node, along: Along, dims: readonly number[]): Tokens =>
-  dims.some((d) => along(typeOf(x!).shape[d]!)) ? "all" : "own";
+  dims.some((d) => along(typeOf(x).shape[d]!)) ? "all" : "own";
 
 /** The last dimension of a node's first input. */
-export const lastDim = ({ inputs: [x] }: Node): number => typeOf(x!).shape.length - 1;
+export const lastDim = ({ inputs: [x] }: Node): number => typeOf(x).shape.length - 1;
 
 /** The attributes of a node computed with `size` for the size of dimension `dim`. */
 export function attrsWith<K extends OpName>(node: Node<K>, dim: number, size: Size): OpAttrs[K] {

@@ -4,7 +4,7 @@ import { packedAxis, printType } from "../ir/typing.js";
 import { addSizes, equalSizes, multiplySizes, type Size } from "../size/size.js";
 import { SAMPLING_COLUMNS, sampleWord, seenWords, type SamplingColumn } from "../size/sampling.js";
 import type { OpTable, Tensor } from "./define.js";
-import { arity, bytesOf, elements, expectDtype, expectPacked, expectType, mismatch, startsShape } from "./shapes.js";
+import { bytesOf, elements, expectDtype, expectPacked, expectType, mismatch, startsShape } from "./shapes.js";
 import { at, tensor } from "./tensors.js";
 
 export type SamplingSettings = { readonly [C in SamplingColumn]: number };
@@ -25,7 +25,6 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
   sample: {
     doc: "the next token of each sequence and, where asked for, its log-probability under the logits as they came",
     infer(inputs) {
-      arity(inputs, 6);
       const logits = expectDtype(inputs, 0, "f32");
       const [sequences, vocabulary] = logits.shape;
       if (logits.shape.length !== 2 || typeof vocabulary !== "number" || vocabulary === 0 || vocabulary > MOST_TOKENS)
@@ -64,7 +63,6 @@ export const sampling: Pick<OpTable, "sample" | "mark"> = {
     doc: "a set of tokens for each sequence, a bit a token, with those of the sequence's rows added",
     infer(inputs, _attrs, context) {
       const packed = inputs.length === 3;
-      arity(inputs, packed ? 3 : 2);
       const seen = expectDtype(inputs, 0, "u32");
       if (seen.shape.length !== 2 || typeof seen.shape[1] !== "number") mismatch(`a set must be u32[sequences, words], found ${printType(seen)}`);
       const tokens = expectDtype(inputs, 1, "u32");

@@ -5,7 +5,7 @@ import { packedAxis, plainAxis, printShape } from "../ir/typing.js";
 import { addSizes, axisSize, equalSizes, rowsSize, subtractSizes, type Size } from "../size/size.js";
 import type { InferContext, OpTable } from "./define.js";
 import { lastDim } from "./rows.js";
-import { arity, bytesOf, costPerResult, expectDim, expectDtype, expectSequence, expectType, mismatch, replaceDim, rowsType, startsShape } from "./shapes.js";
+import { bytesOf, costPerResult, expectDim, expectDtype, expectSequence, expectType, mismatch, replaceDim, rowsType, startsShape } from "./shapes.js";
 import { at, countOf, stored, tensor } from "./tensors.js";
 
 type Sequences = "positions" | "segments" | "append" | "counts" | "last" | "unpack" | "pack" | "mask";
@@ -51,7 +51,6 @@ export const sequences: Pick<OpTable, Sequences> = {
   append: {
     doc: "the place of each row behind those that its sequence had before; with the starts of a longer axis, its row there",
     infer(inputs, { axis }, context) {
-      if (inputs.length !== 3) arity(inputs, 2);
       expectSequence(context, axis);
       expectType(inputs, 0, "u32", [context.batch]);
       expectType(inputs, 1, "u32", startsShape(context));
@@ -77,7 +76,6 @@ export const sequences: Pick<OpTable, Sequences> = {
   counts: {
     doc: "the number of rows of each sequence",
     infer(inputs, _attrs, context) {
-      arity(inputs, 1);
       const starts = expectType(inputs, 0, "u32", startsShape(context));
       return [{ dtype: "u32", shape: [subtractSizes(starts.shape[0]!, 1)] }];
     },
@@ -121,7 +119,6 @@ export const sequences: Pick<OpTable, Sequences> = {
   unpack: {
     doc: "sequences side by side: the batch in front, the packed dimension padded with zeros to the longest",
     infer(inputs, { dim, axis }, context) {
-      arity(inputs, 2);
       const x = expectDtype(inputs, 0, ...DTYPES);
       expectSequence(context, axis);
       if (packedAxis(expectDim(x.shape, dim)) !== axis) mismatch(`dimension ${dim} of ${printShape(x.shape)} must be rows(${axis})`);
@@ -139,13 +136,12 @@ export const sequences: Pick<OpTable, Sequences> = {
     rows: null,
     tokens: "own",
     columns: (node) => (node.attrs.dim === lastDim(node) ? null : "kept"),
-    grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("pack", [dy!, starts!], attrs), null],
+    grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("pack", [dy!, starts], attrs), null],
     lower: { kind: "kernel" },
   },
   pack: {
     doc: "packed rows of sequences that stand side by side: the inverse of unpack",
     infer(inputs, { dim, axis }, context) {
-      arity(inputs, 2);
       const x = expectDtype(inputs, 0, ...DTYPES);
       expectSequence(context, axis);
       if (!isBatch(x.shape[0], context) || !equalSizes(expectDim(x.shape, dim + 1), axisSize(axis)))
@@ -167,13 +163,12 @@ export const sequences: Pick<OpTable, Sequences> = {
     rows: null,
     tokens: "own",
     columns: (node) => (node.attrs.dim === typeOf(node).shape.length - 1 ? null : "kept"),
-    grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("unpack", [dy!, starts!], attrs), null],
+    grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("unpack", [dy!, starts], attrs), null],
     lower: { kind: "kernel" },
   },
   mask: {
     doc: "the same with `fill` beyond the end of each sequence",
     infer(inputs, { dim }, context) {
-      arity(inputs, 2);
       const x = expectDtype(inputs, 0, ...DTYPES);
       const axis = plainAxis(expectDim(x.shape, dim));
       if (!isBatch(x.shape[0], context) || dim === 0 || axis === null)
@@ -198,13 +193,12 @@ export const sequences: Pick<OpTable, Sequences> = {
     rows: null,
     tokens: "own",
     columns: (node) => (node.attrs.dim === lastDim(node) ? null : "kept"),
-    grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("mask", [dy!, starts!], { ...attrs, fill: 0 }), null],
+    grad: (emit, { inputs: [, starts], attrs }, [dy]) => [emit("mask", [dy!, starts], { ...attrs, fill: 0 }), null],
     lower: { kind: "kernel" },
   },
 };
 
 function rowsOf(inputs: Parameters<OpTable["positions"]["infer"]>[0], axis: string, context: InferContext) {
-  arity(inputs, 1);
   expectSequence(context, axis);
   expectType(inputs, 0, "u32", startsShape(context));
   return [rowsType(axis)];

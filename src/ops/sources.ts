@@ -5,7 +5,7 @@ import { toNumber } from "../size/rational.js";
 import { ropeFrequencies } from "../size/rope.js";
 import { isWhole, printSize } from "../size/size.js";
 import type { EvaluateContext, OpTable } from "./define.js";
-import { arity, bytesOf, mismatch, noCost, startsType } from "./shapes.js";
+import { bytesOf, mismatch, noCost, startsType } from "./shapes.js";
 import { partAlong, shapeOf, store, tensor } from "./tensors.js";
 import { wgslLiteral } from "./wgsl.js";
 
@@ -15,8 +15,7 @@ type Source = "input" | "weight" | "state" | "live" | "seed" | "constant" | "siz
 export const sources: Pick<OpTable, Source> = {
   input: {
     doc: "an input of the model, packed if it lies along a sequence axis",
-    infer(inputs, { dtype, shape }) {
-      arity(inputs, 0);
+    infer(_inputs, { dtype, shape }) {
       return [{ dtype, shape }];
     },
     cost: noCost,
@@ -29,8 +28,7 @@ export const sources: Pick<OpTable, Source> = {
   },
   weight: {
     doc: "a learned tensor, or a part of one along an axis",
-    infer(inputs, { dtype, shape, part }) {
-      arity(inputs, 0);
+    infer(_inputs, { dtype, shape, part }) {
       if (part && !(part.axis < shape.length && part.start + shape[part.axis]! <= part.of))
         mismatch(`a part of ${shape[part.axis] ?? 0} from ${part.start} on does not lie within ${part.of}`);
       return [{ dtype, shape }];
@@ -49,8 +47,7 @@ export const sources: Pick<OpTable, Source> = {
   },
   state: {
     doc: "the value of a state before this run",
-    infer(inputs, { dtype, shape }) {
-      arity(inputs, 0);
+    infer(_inputs, { dtype, shape }) {
       return [{ dtype, shape }];
     },
     cost: noCost,
@@ -63,8 +60,7 @@ export const sources: Pick<OpTable, Source> = {
   },
   live: {
     doc: "a live parameter as a number",
-    infer(inputs) {
-      arity(inputs, 0);
+    infer() {
       return [{ dtype: "f32", shape: [] }];
     },
     cost: noCost,
@@ -81,8 +77,7 @@ export const sources: Pick<OpTable, Source> = {
   },
   seed: {
     doc: "the seed of random values",
-    infer(inputs) {
-      arity(inputs, 0);
+    infer() {
       return [{ dtype: "u32", shape: [] }];
     },
     cost: noCost,
@@ -95,8 +90,7 @@ export const sources: Pick<OpTable, Source> = {
   },
   constant: {
     doc: "a tensor of one value",
-    infer(inputs, { value, dtype, shape }) {
-      arity(inputs, 0);
+    infer(_inputs, { value, dtype, shape }) {
       if ((dtype === "u32" && value !== value >>> 0) || (dtype === "i32" && value !== (value | 0)) || (dtype === "bool" && value !== 0 && value !== 1))
         mismatch(`${value} is no ${dtype}`);
       return [{ dtype, shape }];
@@ -115,8 +109,7 @@ export const sources: Pick<OpTable, Source> = {
   },
   size: {
     doc: "the value of a size",
-    infer(inputs, { size, dtype }) {
-      arity(inputs, 0);
+    infer(_inputs, { size, dtype }) {
       if (dtype !== "f32" && !isWhole(size)) mismatch(`size ${printSize(size)} need not be whole, so it is no ${dtype}`);
       return [{ dtype, shape: [] }];
     },
@@ -130,8 +123,7 @@ export const sources: Pick<OpTable, Source> = {
   },
   starts: {
     doc: "the first packed row of each sequence and, last, the number of rows, on an axis whose counts the host knows",
-    infer(inputs, { axis }, context) {
-      arity(inputs, 0);
+    infer(_inputs, { axis }, context) {
       const found = context.axis(axis);
       if (found.role !== "sequence" || !context.onHost(axis)) mismatch(`${axis} is no sequence axis whose counts the host knows`);
       return [startsType(context)];
@@ -146,8 +138,7 @@ export const sources: Pick<OpTable, Source> = {
   },
   rope_table: {
     doc: "cosines of the width/2 angles of each position, then their sines, both times scale",
-    infer(inputs, { positions, width, frequencies }) {
-      arity(inputs, 0);
+    infer(_inputs, { positions, width, frequencies }) {
       if (!Number.isInteger(width) || width < 2 || width % 2 !== 0) mismatch(`the width must be even, found ${width}`);
       if (frequencies && frequencies.length !== width / 2) mismatch(`a width of ${width} takes ${width / 2} frequencies, found ${frequencies.length}`);
       return [{ dtype: "f32", shape: [positions, width] }];

@@ -47,21 +47,21 @@ function sharedReadings(nodes: readonly Node[], chosen: ReadonlyMap<Node, Wanted
  * kernels of their own, each with the norm before it stored, to spare a model of n dense layers 1 of some 12 n − 10 parts of its work.
  */
 function queriesBesideKeys(nodes: readonly Node[], chosen: ReadonlyMap<Node, Wanted>): ReadonlySet<Node> {
-  const ofAll = new Set(nodes.flatMap((node) => (isProductOfWeight(node) && !chosen.has(node) ? [node.inputs[0]!] : [])));
+  const ofAll = new Set(nodes.flatMap((node) => (isProductOfWeight(node) && !chosen.has(node) ? [node.inputs[0]] : [])));
   return new Set(
     nodes.flatMap((node) => {
       const [queries] = isOp(node, "attention") ? node.inputs : [];
       // The rows of some may have been taken before.
-      const whole = queries && isOp(queries, "take") ? queries.inputs[0]! : queries;
+      const whole = queries && isOp(queries, "take") ? queries.inputs[0] : queries;
       if (!whole || chosen.get(whole)?.index.op !== "last") return [];
       let at = whole;
       while (chosen.has(at) && !isProductOfWeight(at) && at.inputs.length > 0) at = at.inputs[0]!;
-      return isProductOfWeight(at) && ofAll.has(at.inputs[0]!) ? [whole] : [];
+      return isProductOfWeight(at) && ofAll.has(at.inputs[0]) ? [whole] : [];
     }),
   );
 }
 
-const isProductOfWeight = (node: Node): boolean => isOp(node, "matmul") && isOp(node.inputs[1]!, "weight");
+const isProductOfWeight = (node: Node): boolean => isOp(node, "matmul") && isOp(node.inputs[1], "weight");
 
 /** The values that are computed for chosen rows only; `shared` are those whose sums are not, nor are those `whole`. */
 function wantedRows(graph: Graph, nodes: readonly Node[], shared: ReadonlySet<Node>, whole: ReadonlySet<Node>): ReadonlyMap<Node, Wanted> {
@@ -85,8 +85,8 @@ function wantedRows(graph: Graph, nodes: readonly Node[], shared: ReadonlySet<No
         if (dim !== "none") want(node.inputs[i]!, dim === null ? "all" : { index: own.index, dim });
       });
     } else if (isOp(node, "take")) {
-      want(node.inputs[0]!, { index: node.inputs[1]!, dim: node.attrs.dim });
-      want(node.inputs[1]!, "all");
+      want(node.inputs[0], { index: node.inputs[1], dim: node.attrs.dim });
+      want(node.inputs[1], "all");
     } else for (const input of node.inputs) want(input, "all");
   }
   return found;
@@ -96,7 +96,7 @@ function wantedRows(graph: Graph, nodes: readonly Node[], shared: ReadonlySet<No
 function isFewer({ axes, starts }: Graph, index: Node): boolean {
   if (!isOp(index, "last")) return true;
   const [from] = index.inputs;
-  const parent = isOp(from!, "starts") ? from.attrs.axis : [...starts].find(([, node]) => node === from)?.[0];
+  const parent = isOp(from, "starts") ? from.attrs.axis : [...starts].find(([, node]) => node === from)?.[0];
   return axes.find((a) => a.name === parent)?.bound !== 1;
 }
 
@@ -185,7 +185,7 @@ class Rebuilding {
   #needs(node: Node, rows: Wanted | null): readonly Task[] {
     const whole = (n: Node): Task => ({ node: n, rows: null, needs: [], next: 0 });
     const part = (n: Node): Task => ({ node: n, rows: this.#wanted.get(n) ?? null, needs: [], next: 0 });
-    if (!rows) return isOp(node, "take") && this.#wanted.has(node.inputs[0]!) ? [part(node.inputs[0]!)] : node.inputs.map(whole);
+    if (!rows) return isOp(node, "take") && this.#wanted.has(node.inputs[0]) ? [part(node.inputs[0])] : node.inputs.map(whole);
     const inputs = inputsFor(this.#graph, node, rows)!;
     const starts = isOp(node, "attention") ? [whole(this.#graph.starts.get(axisOf(rows.index))!)] : [];
     return [
@@ -197,7 +197,7 @@ class Rebuilding {
 
   #wholeOf(node: Node): Node {
     const [x] = node.inputs;
-    if (isOp(node, "take") && this.#wanted.has(x!)) return this.#chosen.get(x!)!;
+    if (isOp(node, "take") && this.#wanted.has(x)) return this.#chosen.get(x)!;
     const inputs = node.inputs.map((n) => this.#whole.get(n)!);
     return inputs.every((n, i) => n === node.inputs[i]) ? node : { ...node, inputs };
   }

@@ -48,7 +48,7 @@ export const spreadOperands: Rule = {
       if (!isOp(input, "broadcast")) continue;
       const made = emit(
         root.op,
-        root.inputs.map((n, j) => (j === i ? input.inputs[0]! : n)),
+        root.inputs.map((n, j) => (j === i ? input.inputs[0] : n)),
         root.attrs,
       );
       if (equalTypes(typeOf(made), typeOf(root))) return made;

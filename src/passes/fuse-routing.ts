@@ -59,10 +59,10 @@ function statisticsFirst(graph: Graph, trace: Trace | null): Graph {
   return mapGraph(graph, (node, emitFrom, before) => {
     if (summed.has(before)) readAnyway.add(node);
     const taken = rowSumOf(node);
-    if (!taken || !isOp(taken, "take") || !readAnyway.has(taken.inputs[0]!)) return node;
-    const [x, index] = taken.inputs as [Node, Node]; // typing has made sure of two
+    if (!taken || !isOp(taken, "take") || !readAnyway.has(taken.inputs[0])) return node;
+    const [x, index] = taken.inputs;
     const emit = emitFrom(node);
-    const sum = emit("sum", [withBase(node.inputs[0]!, taken, x, emit)], (node as Node<"sum">).attrs); // `rowSumOf` has looked
+    const sum = emit("sum", [withBase(node.inputs[0], taken, x, emit)], (node as Node<"sum">).attrs); // `rowSumOf` has looked
     const made = emit("take", [sum, index], taken.attrs);
     trace?.("statistics-before-gather", node, made);
     return made;

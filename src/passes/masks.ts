@@ -21,10 +21,10 @@ export function maskOf(node: Node, rank: number): (MaskedRows & { readonly inver
   if (!isOp(mask, "route_mask")) return null;
   const { shape } = typeOf(node);
   const packed = shape.flatMap((s, d) => (packedAxis(s) === null ? [] : [d]));
-  return packed.length === 1 ? { index: mask.inputs[0]!, dim: packed[0]! - shape.length + rank, inverted } : null;
+  return packed.length === 1 ? { index: mask.inputs[0], dim: packed[0]! - shape.length + rank, inverted } : null;
 }
 
-const fromBool = (cast: Node): boolean => typeOf(cast.inputs[0]!).dtype === "bool";
+const fromBool = (cast: Node): boolean => typeOf(cast.inputs[0]).dtype === "bool";
 
 /** Factors of a product that are looked at. */
 const MOST_FACTORS = 8;
@@ -37,7 +37,7 @@ export function unmasked(node: Node, emit: Emit): (MaskedRows & { readonly value
   const rank = typeOf(node).shape.length;
   const without = (at: Node, depth: number): (MaskedRows & { readonly value: Node }) | null => {
     if (!isOp(at, "mul") || depth > MOST_FACTORS) return null;
-    const [a, b] = at.inputs as [Node, Node]; // typing has made sure of two
+    const [a, b] = at.inputs;
     for (const [factor, other] of [
       [a, b],
       [b, a],

@@ -35,18 +35,18 @@ export function mergeProducts(graph: Graph, trace: Trace | null): Graph {
     const { weights, transposed, start, width } = place;
     const emit = emitFrom({ origin: commonOrigin(node.origin, weights) });
     const joint = emit("concat", weights, { axis: transposed ? 0 : 1 });
-    const product = emit("matmul", [node.inputs[0]!, joint], { transposed });
+    const product = emit("matmul", [node.inputs[0], joint], { transposed });
     const made = emitFrom(node)("slice", [product], { axis: typeOf(product).shape.length - 1, start, stop: start + width });
     trace?.("merge-products", node, made);
     return made;
   });
 }
 
-const isProduct = (node: Node): node is Product => isOp(node, "matmul") && isMatrix(node.inputs[1]!);
+const isProduct = (node: Node): node is Product => isOp(node, "matmul") && isMatrix(node.inputs[1]);
 const isMatrix = (b: Node): b is Weight =>
   (isOp(b, "weight") || isOp(b, "state")) && b.attrs.shape.length === 2 && b.attrs.shape.every((n) => typeof n === "number" && n > 0);
 /** Products by a state that is not transposed read it as it lies. */
-const isMerged = (node: Node): node is Product => isProduct(node) && (node.attrs.transposed || isOp(node.inputs[1]!, "weight"));
+const isMerged = (node: Node): node is Product => isProduct(node) && (node.attrs.transposed || isOp(node.inputs[1], "weight"));
 const columnsOf = (b: Weight, transposed: boolean): number => Number(b.attrs.shape[transposed ? 0 : 1]);
 const pathOf = (b: Weight): string => (isOp(b, "weight") ? b.attrs.path : b.attrs.name);
 
@@ -69,7 +69,7 @@ function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
   const groups = new Map<string, Weight[]>();
   for (const [weight, products] of uses) {
     if (apart.has(weight)) continue;
-    const rows = products.map((p) => idOf(p.inputs[0]!)).sort((a, b) => a - b);
+    const rows = products.map((p) => idOf(p.inputs[0])).sort((a, b) => a - b);
     entry(groups, `${weight.op} ${products[0]!.attrs.transposed} ${rows.join()}`, () => []).push(weight);
   }
   const places = new Map<Weight, Place>();

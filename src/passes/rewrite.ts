@@ -1,7 +1,7 @@
 // The rewrite engine: typed patterns over nodes, and rules tried at each node from the inputs up.
 import { bug, invariant } from "../base/invariant.js";
 import { createEmit } from "../ir/build.js";
-import { nodesOf, type Graph, type Node } from "../ir/graph.js";
+import { nodesOf, type Graph, type Node, type InputsOf } from "../ir/graph.js";
 import { replaceNodes } from "../ir/replace.js";
 import { equalTypes } from "../ir/typing.js";
 import type { OpAttrs, OpName } from "../ir/vocabulary.js";
@@ -63,7 +63,7 @@ const copy = (from: Found, to: Found): true => {
 };
 
 /** Makes a node that comes from where the rewritten one came from. */
-export type Emit = <K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]) => Node<K>;
+export type Emit = <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]) => Node<K>;
 
 export interface Rule {
   readonly name: string;

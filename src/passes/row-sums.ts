@@ -12,10 +12,10 @@ const MOST_OPERATIONS = 4;
  */
 export function rowSumBases(node: Node): readonly Node[] {
   if (!isOp(node, "sum") || node.attrs.axes.length !== 1) return [];
-  const { shape } = typeOf(node.inputs[0]!);
-  if (node.attrs.axes[0] !== shape.length - 1 || !hasRows(node.inputs[0]!) || packedAxis(shape.at(-1)!) !== null) return [];
+  const { shape } = typeOf(node.inputs[0]);
+  if (node.attrs.axes[0] !== shape.length - 1 || !hasRows(node.inputs[0]) || packedAxis(shape.at(-1)!) !== null) return [];
   const bases: Node[] = [];
-  let pending = new Set([node.inputs[0]!]);
+  let pending = new Set([node.inputs[0]]);
   for (let found = 0; found <= MOST_OPERATIONS; found++) {
     const [only, ...others] = pending;
     if (only && others.length === 0 && typeOf(only).shape.length === shape.length && (!isOp(only, "take") || only.attrs.dim < shape.length - 1))

@@ -1,5 +1,5 @@
 // Values that are zero but for the rows of a route, as gradients of chosen rows are: what is linear in them is computed for those rows only.
-import { isOp, typeOf, type Node } from "../ir/graph.js";
+import { isOp, mapInputs, typeOf, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
 import { attrsWith } from "../ops/rows.js";
@@ -16,7 +16,7 @@ interface Scattered {
 
 function scatteredOf(node: Node | undefined): Scattered | null {
   if (!node || (!isOp(node, "put") && !isOp(node, "set"))) return null;
-  const [base, index, rows] = node.inputs as [Node, Node, Node]; // typing has made sure of three
+  const [base, index, rows] = node.inputs;
   return isZeros(base) ? { index, rows, dim: node.attrs.dim } : null;
 }
 
@@ -94,7 +94,7 @@ export const scatteredRules: readonly Rule[] = [
     at: ["put"],
     rewrite(root, emit) {
       if (!isOp(root, "put")) return null;
-      const [x, index, y] = root.inputs as [Node, Node, Node]; // typing has made sure of three
+      const [x, index, y] = root.inputs;
       const { dim } = root.attrs;
       // Onto rows that are there already.
       const under = scatteredOf(x);
@@ -111,7 +111,7 @@ export const scatteredRules: readonly Rule[] = [
     name: "sub-of-scattered",
     at: ["sub"],
     rewrite(root, emit) {
-      const [x, other] = root.inputs as [Node, Node]; // typing has made sure of two
+      const [x, other] = root.inputs;
       const found = scatteredOf(other);
       const whole = [x, other].every((n) => equalShapes(typeOf(n).shape, typeOf(root).shape));
       return found && whole ? emit("put", [x, found.index, emit("neg", [found.rows], {})], { dim: found.dim }) : null;
@@ -134,7 +134,7 @@ export const scatteredRules: readonly Rule[] = [
       const count = typeOf(found.index).shape[0]!;
       return emit(
         "contract",
-        root.inputs.map((input) => rowsOf(input, 0, found.index, count, emit)),
+        mapInputs(root, (input) => rowsOf(input, 0, found.index, count, emit)),
         {},
       );
     },
@@ -143,7 +143,7 @@ export const scatteredRules: readonly Rule[] = [
     name: "gather-grad-of-scattered",
     at: ["gather_grad"],
     rewrite(root, emit) {
-      const [indices, dy] = root.inputs as [Node, Node]; // typing has made sure of two
+      const [indices, dy] = root.inputs;
       const found = scatteredOf(dy);
       if (!isOp(root, "gather_grad") || !found || found.dim >= typeOf(indices).shape.length) return null;
       return emit("gather_grad", [emit("take", [indices, found.index], { dim: found.dim }), found.rows], root.attrs);

@@ -75,9 +75,9 @@ const permutes: readonly Rule[] = [
     // (aᵀ·b)ᵀ = bᵀ·a, and so for sums of such products: a weight that several products read.
     rewrite(root, emit) {
       if (!isOp(root, "permute") || !swapsLastTwo(root.attrs.order)) return null;
-      const parts = addends(root.inputs[0]!);
+      const parts = addends(root.inputs[0]);
       if (!parts.every((p) => isOp(p, "contract"))) return null;
-      return parts.map((p): Node => emit("contract", [p.inputs[1]!, p.inputs[0]!], {})).reduce((sum, p) => emit("add", [sum, p], {}));
+      return parts.map((p): Node => emit("contract", [p.inputs[1], p.inputs[0]], {})).reduce((sum, p) => emit("add", [sum, p], {}));
     },
   },
   rule("matmul-of-turned-vector", {
@@ -91,7 +91,7 @@ const permutes: readonly Rule[] = [
 function addends(node: Node): readonly Node[] {
   const found: Node[] = [];
   let at = node;
-  for (; isOp(at, "add"); at = at.inputs[0]!) found.push(at.inputs[1]!);
+  for (; isOp(at, "add"); at = at.inputs[0]!) found.push(at.inputs[1]);
   return [at, ...found.toReversed()];
 }
 

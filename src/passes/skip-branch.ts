@@ -32,7 +32,7 @@ export const skipRules: readonly Rule[] = [
   ),
   rule("set-of-sum", {
     match: op("set", [x, r, commuted("add", op("take", [x, r], "taken"), u)]),
-    when: ({ u, taken }, root) => sameDim(taken, root) && sameShape(u, root.inputs[2]!),
+    when: ({ u, taken }, root) => sameDim(taken, root) && sameShape(u, root.inputs[2]),
     build: ({ x, r, u }, emit, root) => emit("put", [x, r, u], { dim: root.attrs.dim }),
   }),
   rule("take-of-put", {
@@ -53,7 +53,7 @@ export const skipRules: readonly Rule[] = [
     at: ["where"],
     // y at the rows of a route, x elsewhere
     rewrite(root, emit) {
-      const [mask, a, b] = root.inputs as [Node, Node, Node]; // typing has made sure of three
+      const [mask, a, b] = root.inputs;
       const { shape, dtype } = typeOf(root);
       const route = maskOf(mask, shape.length);
       if (!route) return null;
@@ -69,7 +69,7 @@ export const skipRules: readonly Rule[] = [
     // x + mask · u
     rewrite(root, emit) {
       if (!isFloat(typeOf(root).dtype)) return null;
-      const [a, b] = root.inputs as [Node, Node]; // typing has made sure of two
+      const [a, b] = root.inputs;
       for (const [x, update] of [
         [a, b],
         [b, a],
@@ -108,7 +108,7 @@ function oneScatter(graph: Graph, trace: Trace | null): Graph {
   const stored = callerReads(graph);
   const scatters = (node: Node): node is Node<"put" | "set"> => isOp(node, "put") || isOp(node, "set");
   const once = (before: Node): boolean => {
-    const inner = before.inputs[0]!;
+    const inner = before.inputs[0];
     return (
       isOp(before, "put") && scatters(inner) && readers.get(inner) === 1 && !stored.has(inner) && inner.inputs[1] === before.inputs[1] && sameDim(inner, before)
     );
@@ -118,9 +118,9 @@ function oneScatter(graph: Graph, trace: Trace | null): Graph {
     const inner = node.inputs[0];
     if (!inner || !once(before) || !scatters(inner)) return node;
     const emit = emitFrom(node);
-    const [x, r, u] = inner.inputs as [Node, Node, Node]; // typing has made sure of three
+    const [x, r, u] = inner.inputs;
     const rows = isOp(inner, "put") ? emit("add", [emit("take", [x, r], inner.attrs), u], {}) : u;
-    const made = emit("set", [x, r, emit("add", [rows, node.inputs[2]!], {})], inner.attrs);
+    const made = emit("set", [x, r, emit("add", [rows, node.inputs[2]], {})], inner.attrs);
     trace?.("put-of-put", node, made);
     return made;
   });

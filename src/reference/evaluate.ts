@@ -138,7 +138,7 @@ class Run {
   }
 
   #evaluate(node: Node): readonly Tensor[] {
-    const inputs = node.op === "pick" ? this.#results(node.inputs[0]!) : node.inputs.map((n) => this.#one(n));
+    const inputs = node.op === "pick" ? this.#results(node.inputs[0]) : node.inputs.map((n) => this.#one(n));
     const results = evaluateNode(node, inputs, this.#context(this.#options.forced));
     if (isOp(node, "top") || isOp(node, "above")) this.#learn(node, inputs, results);
     this.#expectTypes(node, results);

@@ -13,7 +13,7 @@ export interface ProductAbilities {
 }
 
 export function abilitiesOf(product: Node<"matmul">, tunings: ProductTunings, extents: Extents): ProductAbilities {
-  const [depth, columns, rows] = [product.inputs[0]!.types[0]!.shape.at(-1)!, product.types[0]!.shape.at(-1)!, product.types[0]!.shape.slice(0, -1)];
+  const [depth, columns, rows] = [product.inputs[0].types[0]!.shape.at(-1)!, product.types[0]!.shape.at(-1)!, product.types[0]!.shape.slice(0, -1)];
   const packs = productWeights(product) !== null;
   if (!packs || typeof depth !== "number" || typeof columns !== "number") return { packs, sumsOver: null };
   const own = weightTunings(tunings, depth, columns);

@@ -55,10 +55,10 @@ export function absorb(node: Node, reader: Node, options: AbsorbOptions): Absorb
     if (isOp(n, "constant") || !paths.isNew(n, path)) continue;
     if (isView(n) && !demand.isCopied(n)) {
       const next = computed && stepInto(n, computed, views.extents);
-      stack.push({ n: n.inputs[0]!, path: paths.through(n, path), computed: next, read: read ?? (views.strided.has(n) ? computed : null) });
+      stack.push({ n: n.inputs[0], path: paths.through(n, path), computed: next, read: read ?? (views.strided.has(n) ? computed : null) });
       if (isOp(n, "take")) {
-        if (options.readyAt(n.inputs[1]!) >= options.before) return null;
-        reads.add(n.inputs[1]!);
+        if (options.readyAt(n.inputs[1]) >= options.before) return null;
+        reads.add(n.inputs[1]);
       }
       continue;
     }

@@ -54,7 +54,7 @@ export function inputCoordinates(
   rank: number,
   indexOf: (node: Node) => Value | null,
 ): readonly Coordinate[] | null {
-  const from = node.inputs[0]!.types[0]!.shape;
+  const from = node.inputs[0].types[0]!.shape;
   const to = node.types[0]!.shape;
   if (isOp(node, "permute")) {
     const moved: Coordinate[] = [];
@@ -64,7 +64,7 @@ export function inputCoordinates(
   if (isOp(node, "slice")) return at.map((c, d) => (d === node.attrs.axis ? shifted(c, node.attrs.start) : c));
   if (isOp(node, "broadcast")) return broadcastCoordinates(at, from, to, rank);
   if (isOp(node, "take")) {
-    const index = indexOf(node.inputs[1]!);
+    const index = indexOf(node.inputs[1]);
     // An element is found through one index.
     if (!index || at.some((c) => c.index)) return null;
     return at.map((c, d) => (d === node.attrs.dim ? { affine: c.affine, index, plus: 0 } : c));

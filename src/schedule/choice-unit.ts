@@ -16,7 +16,7 @@ const OWN_RESULTS = 2;
 
 export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, options: UnitOptions): Unit {
   const { extents, updates } = options;
-  const [score, threshold, parent] = node.inputs as [Node, Node, Node]; // typing has made sure of three
+  const [score, threshold, parent] = node.inputs;
   const scores = layouts.expression([score], score.types[0]!.shape, nodes);
   const known = new Set(valuesOf([scores]));
   // A constant is a word of the kernel's.

@@ -39,9 +39,9 @@ const OWN_BUFFERS = 4;
 export function choiceOf(node: Node<"above">, options: ChoiceOptions): Choice | null {
   const { demand, extents, mostBuffers } = options;
   const [score, threshold] = node.inputs;
-  const scored = absorb(score!, node, { ...options, allows: ({ op }) => EXACT.has(op) });
+  const scored = absorb(score, node, { ...options, allows: ({ op }) => EXACT.has(op) });
   if (!scored) return null;
-  const reads = new Set<Node>(isOp(threshold!, "constant") ? scored.reads : [...scored.reads, threshold!]);
+  const reads = new Set<Node>(isOp(threshold, "constant") ? scored.reads : [...scored.reads, threshold]);
   const nodes = new Set<Node>([node, ...scored.operations]);
   const counted = extents.countedIn([...node.inputs, ...reads].flatMap((n) => n.types));
   let buffers = OWN_BUFFERS + reads.size + counted.size;
@@ -87,13 +87,13 @@ function* candidates(node: Node<"above">, { demand, isTaken }: ChoiceOptions): G
   const readersOf = (result: number): readonly Node[] => demand.direct(node).flatMap((n) => (isPickOf(n, node, result) ? readers(n) : []));
   for (const reader of readersOf(0)) {
     const [x, index] = reader.inputs;
-    const [type] = x!.types;
-    if (isOp(reader, "take") && isPickOf(index!, node, 0) && type!.shape.length === 1 && WORDS.has(type!.dtype) && demand.isCopied(reader))
-      yield { kind: "taken", node: reader, x: x! };
+    const [type] = x.types;
+    if (isOp(reader, "take") && isPickOf(index, node, 0) && type!.shape.length === 1 && WORDS.has(type!.dtype) && demand.isCopied(reader))
+      yield { kind: "taken", node: reader, x: x };
   }
   const ofStarts = readersOf(1);
-  const appended = ofStarts.filter((n): n is Node<"append"> => isOp(n, "append") && isPickOf(n.inputs[1]!, node, 1) && n.attrs.axis === node.attrs.axis);
-  for (const n of appended) yield { kind: "appended", node: n, counts: n.inputs[0]!, longer: n.inputs[2] ?? null };
+  const appended = ofStarts.filter((n): n is Node<"append"> => isOp(n, "append") && isPickOf(n.inputs[1], node, 1) && n.attrs.axis === node.attrs.axis);
+  for (const n of appended) yield { kind: "appended", node: n, counts: n.inputs[0], longer: n.inputs[2] ?? null };
   for (const counts of ofStarts) {
     if (!isOp(counts, "counts")) continue;
     const [sum, ...more] = demand.direct(counts);
@@ -104,7 +104,7 @@ function* candidates(node: Node<"above">, { demand, isTaken }: ChoiceOptions): G
   for (const n of appended)
     for (const reader of readers(n)) {
       const [x, index, rows] = reader.inputs;
-      if (isOp(reader, "set") && index === n && x!.types[0]!.shape.length === 1) yield { kind: "set", node: reader, x: x!, index, rows: rows! };
+      if (isOp(reader, "set") && index === n && x.types[0]!.shape.length === 1) yield { kind: "set", node: reader, x: x, index, rows: rows };
     }
 }
 

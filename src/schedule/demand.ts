@@ -34,7 +34,7 @@ export function modeOf(reader: Node, input: number): Mode {
   if (input === elementInput(reader) || (input === 0 && isSingleProduct(reader))) return "element";
   if (kernelOf(reader.op).readsViews?.includes(input)) return "view";
   // Rows of sums may be set where they lie in parts.
-  if (isOp(reader, "set") && input === 0 && isOp(reader.inputs[0]!, "sum")) return "element";
+  if (isOp(reader, "set") && input === 0 && isOp(reader.inputs[0], "sum")) return "element";
   return "memory";
 }
 
@@ -74,18 +74,18 @@ export class Demand {
     for (const other of others) this.#add(other, { node, mode: "memory", repeats: false });
     // What is read row-major through it alone can be written so.
     if (this.isWritten(node)) {
-      for (const r of this.readers(node)) this.#add(from!, r.mode === "memory" ? { ...r, mode: "view" } : r);
+      for (const r of this.readers(node)) this.#add(from, r.mode === "memory" ? { ...r, mode: "view" } : r);
       return;
     }
     const copied = !isSameView(node) && (this.#asks(node, "memory") || (node.op === "take" && this.#asks(node, "view")));
     if (copied) {
       this.#copied.add(node);
-      this.#add(from!, { node, mode: "element", repeats: node.op === "broadcast" });
+      this.#add(from, { node, mode: "element", repeats: node.op === "broadcast" });
       return;
     }
-    for (const r of this.readers(node)) this.#add(from!, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
+    for (const r of this.readers(node)) this.#add(from, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
     const own = this.#asked.get(node);
-    if (own) this.#of(from!).modes |= own.modes;
+    if (own) this.#of(from).modes |= own.modes;
   }
   #of(node: Node): Asked {
     let asked = this.#asked.get(node);

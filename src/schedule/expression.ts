@@ -77,7 +77,7 @@ export class ExpressionBuilder {
     while (isView(node) && this.#with.registerOf(node) === null && !this.#with.layoutOf(node)) {
       const moved = inputCoordinates(extents, node, at, rank, (index) => this.#with.layoutOf(index)?.value ?? null);
       invariant(moved, `elements of ${node.op} are addressed that cannot be`);
-      [node, at] = [node.inputs[0]!, moved];
+      [node, at] = [node.inputs[0], moved];
     }
     const { dtype, shape } = node.types[0]!;
     const register = this.#with.registerOf(node);

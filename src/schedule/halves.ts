@@ -100,9 +100,9 @@ function readForChoices(order: readonly Node[], required: ReadonlySet<Node>, lay
   for (let node = pending.pop(); node; node = pending.pop()) {
     if (read.has(node)) continue;
     read.add(node);
-    if (isOp(node, "matmul")) pending.push(node.inputs[1]!);
+    if (isOp(node, "matmul")) pending.push(node.inputs[1]);
     // What lies in no memory is computed of what does; what is a part of something is read with it.
-    if (isView(node)) pending.push(node.inputs[0]!);
+    if (isView(node)) pending.push(node.inputs[0]);
     else if (isPointwise(node) && !layouts.of(node)) pending.push(...node.inputs);
   }
   return read;

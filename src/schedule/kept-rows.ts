@@ -3,7 +3,7 @@ import { isOp, isSameView, isView, type Node } from "../ir/graph.js";
 
 /** Gathers that backward passes read, of streams that routed layers update: without a copy of the few rows, all rows would have to be. Linear in the nodes but for rows that are updated often. */
 export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
-  const updates = order.filter((n) => (isOp(n, "put") || isOp(n, "set")) && n.inputs[0]!.inputs.length > 0);
+  const updates = order.filter((n) => (isOp(n, "put") || isOp(n, "set")) && n.inputs[0].inputs.length > 0);
   if (updates.length === 0) return new Set();
   const positions = new Map(order.map((n, i) => [n, i]));
   const readers = new Map<Node, Node[]>();
@@ -15,7 +15,7 @@ export function keptRows(order: readonly Node[]): ReadonlySet<Node> {
     }
   const kept = new Set<Node>();
   for (const update of updates) {
-    const late = lateReaders(memoryOf(update.inputs[0]!), positions.get(update)!, readers, positions);
+    const late = lateReaders(memoryOf(update.inputs[0]), positions.get(update)!, readers, positions);
     if (late.every((take) => take !== null)) for (const take of late) kept.add(take);
   }
   return kept;

@@ -47,7 +47,7 @@ export function isRowMajor(extents: Extents, { strides, offset, parts }: Layout,
 
 /** What `node` makes of where its first input lies; null where only a copy would do. */
 export function viewed(extents: Extents, node: Node, from: Layout): Layout | null {
-  const shape = node.inputs[0]!.types[0]!.shape;
+  const shape = node.inputs[0].types[0]!.shape;
   switch (node.op) {
     case "permute":
       return { ...from, strides: (node as Node<"permute">).attrs.order.map((d) => from.strides[d]!) };

@@ -66,7 +66,7 @@ export class Layouts {
     if (isOp(node, "constant")) return this.#filled.has(node) ? rowMajor(extents, this.result(node, 0), node.types[0]!.shape) : null;
     const computed = partition.taken.has(node) || (isPointwise(node) && !partition.stored.has(node));
     if (computed) return null;
-    const value = isOp(node, "pick") ? this.result(node.inputs[0]!, node.attrs.result) : this.result(node, 0);
+    const value = isOp(node, "pick") ? this.result(node.inputs[0], node.attrs.result) : this.result(node, 0);
     const layout = rowMajor(extents, value, node.types[0]!.shape);
     this.#layouts.set(node, layout);
     return layout;

@@ -54,7 +54,7 @@ export interface PartitionOptions {
 
 /** Sums that products leave in parts, and that a kernel of its own sets in others, which it reads whole. */
 export function sumsReadWhole(order: readonly Node[], { taken, fusedSums }: Partition): ReadonlySet<Node> {
-  return new Set(order.flatMap((n) => (isOp(n, "set") && !taken.has(n) && fusedSums.has(n.inputs[0]!) ? [n.inputs[0]!] : [])));
+  return new Set(order.flatMap((n) => (isOp(n, "set") && !taken.has(n) && fusedSums.has(n.inputs[0]) ? [n.inputs[0]] : [])));
 }
 
 export function partition(order: readonly Node[], options: PartitionOptions): Partition {
@@ -120,7 +120,7 @@ class Partitioning {
     return this.#demand.isReadWithin(sum, (r) => r.op !== "top" && r.op !== "set");
   }
   #sumParts(): ReadonlyMap<Node, number> {
-    const depthOf = (sum: Node): Size => sum.inputs[0]!.types[0]!.shape.at(-1)!;
+    const depthOf = (sum: Node): Size => sum.inputs[0].types[0]!.shape.at(-1)!;
     const known = new Map([...this.#parts].map(([sum, parts]) => [depthOf(sum), parts]));
     const made = new Map<Node, number>();
     for (const { sums } of this.#rowGroups.all) {
@@ -134,7 +134,7 @@ class Partitioning {
   readonly #position = (node: Node): number => this.#positions.get(node) ?? -1;
   readonly #readyAt = (node: Node): number => {
     if (this.#with.isGiven(node)) return -1;
-    if (isOp(node, "pick")) return this.#readyAt(node.inputs[0]!);
+    if (isOp(node, "pick")) return this.#readyAt(node.inputs[0]);
     return this.#ready.get(node) ?? this.#position(node);
   };
   readonly #isTaken = (node: Node): boolean => this.#taken.has(node);
@@ -270,7 +270,7 @@ class Partitioning {
     }
     let found: Behind = this.#known.get(at) ?? { base: at, indices: [] };
     for (const n of chain.toReversed()) {
-      if (isOp(n, "take")) found = { base: found.base, indices: [...found.indices, n.inputs[1]!] };
+      if (isOp(n, "take")) found = { base: found.base, indices: [...found.indices, n.inputs[1]] };
       this.#known.set(n, found);
     }
     return found;

@@ -16,7 +16,7 @@ export function setBehind(from: Node, lies: Omit<Layout, "value">, options: Regi
     if (!next || more.length > 0) return null;
     if (isOp(next, "set")) {
       const [x, index, rows] = next.inputs;
-      const ready = !isTaken(next) && readyAt(x!) < before && readyAt(index!) < before;
+      const ready = !isTaken(next) && readyAt(x) < before && readyAt(index) < before;
       return ready && next.attrs.dim === 0 && rows === at && isRowMajor(extents, layout, at.types[0]!.shape) ? next : null;
     }
     if (!isView(next) || next.op === "take" || demand.isCopied(next)) return null;

@@ -70,7 +70,7 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
   const [a, b] = product.inputs;
   const shape = product.types[0]!.shape;
   const columns = shape.at(-1) as number; // regions have a known number of columns
-  const loaded = layouts.expression([a!], a!.types[0]!.shape, nodes);
+  const loaded = layouts.expression([a], a.types[0]!.shape, nodes);
   invariant(splitsByRow(loaded), "no index runs along the columns of what a product loads");
   const results = new Results(region, columns, layouts, options);
   // The first results take over the memory of what is added to or replaced: rows, then sums over them.
@@ -82,12 +82,12 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
   const worked: { readonly part: FrameWork; readonly expression: Expression }[] = [];
   for (const part of frames) {
     const { frame, stores, sums, registers } = part;
-    const wanted = [...stores.map((s) => s.node), ...(part.scatter ? [part.scatter.of] : []), ...sums.map((s) => s.node.inputs[0]!)];
+    const wanted = [...stores.map((s) => s.node), ...(part.scatter ? [part.scatter.of] : []), ...sums.map((s) => s.node.inputs[0])];
     const expression = layouts.expression(wanted, [...shape.slice(0, -1), frame.stop - frame.start], nodes, registers);
     invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
     worked.push({ part, expression });
   }
-  const weight = madeWhenPacked.has(b!) ? layouts.result(b!, 0) : layouts.valueOf(b!);
+  const weight = madeWhenPacked.has(b) ? layouts.result(b, 0) : layouts.valueOf(b);
   const known = new Set([...valuesOf([loaded]), weight, ...valuesOf(worked.map((w) => w.expression))]);
   const valueFor = (node: Node): Value => {
     const value = layouts.valueOf(node);
@@ -100,8 +100,8 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
     known.add(layout.value);
     return layout.value;
   };
-  const bases = [...scatters.map((node) => valueFor(node.inputs[0]!)), ...sets.map((set) => partsFor(set.inputs[0]!))];
-  for (const node of scatters) valueFor(node.inputs[1]!);
+  const bases = [...scatters.map((node) => valueFor(node.inputs[0])), ...sets.map((set) => partsFor(set.inputs[0]))];
+  for (const node of scatters) valueFor(node.inputs[1]);
   for (const { part } of worked) for (const n of part.rotation?.node.inputs.slice(1) ?? []) valueFor(n);
   const reads = [...known];
   const inputOf = indexIn(reads);
@@ -116,7 +116,7 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
     });
     if (part.scatter) {
       const { node } = part.scatter;
-      const index = inputOf(layouts.valueOf(node.inputs[1]!));
+      const index = inputOf(layouts.valueOf(node.inputs[1]));
       outputs.push({ kind: "scatter", result: scattered.get(node)!, index, stride: frame.stop - frame.start, replaces: isOp(node, "set") });
     }
     return {
@@ -124,13 +124,13 @@ export function regionUnit(region: Region, layouts: Layouts, options: UnitOption
       expression: layouts.same(expression),
       outputs,
       rotation: rotation && {
-        positions: inputOf(layouts.valueOf(rotation.node.inputs[1]!)),
-        angles: inputOf(layouts.valueOf(rotation.node.inputs[2]!)),
+        positions: inputOf(layouts.valueOf(rotation.node.inputs[1])),
+        angles: inputOf(layouts.valueOf(rotation.node.inputs[2])),
         width: rotation.width,
       },
       sums: sums.map(({ node, set }) =>
         set
-          ? { result: replaced.get(set)!, panels, index: inputOf(layouts.valueOf(set.inputs[1]!)) }
+          ? { result: replaced.get(set)!, panels, index: inputOf(layouts.valueOf(set.inputs[1])) }
           : { result: results.panels(node, panels), panels, index: null },
       ),
     };
@@ -225,9 +225,9 @@ function isPlainStore(frames: readonly FrameText[], columns: number): boolean {
 export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, options: UnitOptions): Unit {
   const { extents, tunings, partition } = options;
   const parts = partition.sumParts.get(sums[0]!) ?? 1;
-  const shape = sums[0]!.inputs[0]!.types[0]!.shape;
+  const shape = sums[0]!.inputs[0].types[0]!.shape;
   const expression = layouts.expression(
-    sums.map((s) => s.inputs[0]!),
+    sums.map((s) => s.inputs[0]),
     shape,
     nodes,
   );

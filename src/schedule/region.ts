@@ -73,7 +73,7 @@ export interface RegionOptions {
 
 /** Buffers that the kernel binds. */
 export function buffersOf({ product, prologue, frames, reads }: Region, extents: Extents): number {
-  const read = new Set<Node>([...reads, ...(prologue?.reads ?? [product.inputs[0]!])]);
+  const read = new Set<Node>([...reads, ...(prologue?.reads ?? [product.inputs[0]])]);
   let written = 0;
   let shared = false;
   for (const f of frames) {
@@ -81,8 +81,8 @@ export function buffersOf({ product, prologue, frames, reads }: Region, extents:
     shared ||= f.stores.some((s) => s.shared);
     if (f.scatter) {
       written++;
-      read.add(f.scatter.node.inputs[1]!);
-      read.delete(f.scatter.node.inputs[0]!);
+      read.add(f.scatter.node.inputs[1]);
+      read.delete(f.scatter.node.inputs[0]);
     }
   }
   const counted = extents.countedIn([...product.types, ...[...read].flatMap((n) => n.types)]);

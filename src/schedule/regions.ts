@@ -82,7 +82,7 @@ export class RegionBuilder {
   #absorbA(): Absorbed | null {
     const { demand, views, readyAt, isTaken } = this.#with;
     const [a] = this.#product.inputs;
-    const found = absorb(a!, this.#product, { demand, views, byRow: true, before: this.#before, readyAt, isTaken, allows: isCheap });
+    const found = absorb(a, this.#product, { demand, views, byRow: true, before: this.#before, readyAt, isTaken, allows: isCheap });
     // Half of what may be bound is left to b and what follows.
     return found && found.reads.size <= this.#with.mostBuffers / 2 ? found : null;
   }
@@ -130,7 +130,7 @@ export class RegionBuilder {
     const found = absorb(input, reader, { demand, views, before: this.#before, readyAt, isTaken: taken, allows: () => true });
     if (!found || [...found.reads].some((n) => this.#frameOf.has(n))) return false;
     // Other invocations write there.
-    if ([...this.#placed.values()].some((set) => found.reads.has(this.#baseOf(set.inputs[0]!)))) return false;
+    if ([...this.#placed.values()].some((set) => found.reads.has(this.#baseOf(set.inputs[0])))) return false;
     const known = this.#absorbed.get(reader);
     this.#absorbed.set(
       reader,
@@ -163,15 +163,15 @@ export class RegionBuilder {
   #scatters(node: Node<"put" | "set">): boolean {
     const [x, index, rows] = node.inputs;
     const { demand, readyAt } = this.#with;
-    const ready = readyAt(x!) < this.#before && readyAt(index!) < this.#before;
-    const fits = node.attrs.dim === 0 && this.#lead.length === 1 && this.#isWhole(rows!) && this.#frameOf.get(rows!)!.second === null;
-    if (!fits || this.#with.isTaken(node) || !ready || this.#isSettled(this.#frameOf.get(rows!))) return false;
+    const ready = readyAt(x) < this.#before && readyAt(index) < this.#before;
+    const fits = node.attrs.dim === 0 && this.#lead.length === 1 && this.#isWhole(rows) && this.#frameOf.get(rows)!.second === null;
+    if (!fits || this.#with.isTaken(node) || !ready || this.#isSettled(this.#frameOf.get(rows))) return false;
     const within = (r: Node): boolean => r === node || this.#frameOf.has(r) || (isOp(r, "sum") && this.#sums.has(r));
-    if (!demand.isReadWithin(rows!, within)) return false;
+    if (!demand.isReadWithin(rows, within)) return false;
     // A kernel for these rows alone would come later, when all others have read x.
-    const alone = demand.isReadWithin(rows!, (r) => r === node);
-    if (!alone && demand.readers(x!).some(({ node: r }) => r === null || (!within(r) && readyAt(r) >= this.#before))) return false;
-    return !this.#readsAnyhow(x!) && this.#readsOnlyAt(x!, index!);
+    const alone = demand.isReadWithin(rows, (r) => r === node);
+    if (!alone && demand.readers(x).some(({ node: r }) => r === null || (!within(r) && readyAt(r) >= this.#before))) return false;
+    return !this.#readsAnyhow(x) && this.#readsOnlyAt(x, index);
   }
   /** The sums of rows that are scattered replace those that there were, where these lie in parts as well. */
   #setsSum(sum: Node<"sum">, scatter: Node<"put" | "set">): void {
@@ -179,8 +179,8 @@ export class RegionBuilder {
     const [set, ...more] = demand.direct(sum);
     if (!set || more.length > 0 || !isOp(set, "set") || isTaken(set) || required.has(set)) return;
     const [x, index, rows] = set.inputs;
-    const fits = rows === sum && index === scatter.inputs[1] && set.attrs.dim === 0 && partsOf(x!) === Math.ceil(this.#columns / sumsOver!);
-    if (fits && readyAt(x!) < this.#before && this.#isFreeFor(set) && this.#mayLieInParts(set)) this.#sumSets.set(sum, set);
+    const fits = rows === sum && index === scatter.inputs[1] && set.attrs.dim === 0 && partsOf(x) === Math.ceil(this.#columns / sumsOver!);
+    if (fits && readyAt(x) < this.#before && this.#isFreeFor(set) && this.#mayLieInParts(set)) this.#sumSets.set(sum, set);
   }
   #baseOf(node: Node): Node {
     let at = node;
@@ -191,7 +191,7 @@ export class RegionBuilder {
   #readsAnyhow(x: Node): boolean {
     const [a, b] = this.#product.inputs;
     const base = this.#baseOf(x);
-    return (this.#prologue ? this.#prologue.reads.has(base) : this.#baseOf(a!) === base) || this.#baseOf(b!) === base;
+    return (this.#prologue ? this.#prologue.reads.has(base) : this.#baseOf(a) === base) || this.#baseOf(b) === base;
   }
   /** Whether of x what follows reads no element but the one it will write next. */
   #readsOnlyAt(x: Node, index: Node): boolean {
@@ -211,9 +211,9 @@ export class RegionBuilder {
     const { required, sumsOver } = this.#with;
     const [x] = node.inputs;
     const along = node.attrs.axes.length === 1 && node.attrs.axes[0] === this.#lead.length;
-    if (this.#isSettled(this.#frameOf.get(x!))) return false;
+    if (this.#isSettled(this.#frameOf.get(x))) return false;
     if (sumsOver === null || !along || this.#sums.size === MOST_SUMS || required.has(node) || node.types[0]!.dtype !== "f32") return false;
-    if (!this.#isWhole(x!) || !this.#mayLieInParts(node)) return false;
+    if (!this.#isWhole(x) || !this.#mayLieInParts(node)) return false;
     this.#sums.add(node);
     return true;
   }
@@ -224,14 +224,14 @@ export class RegionBuilder {
   /** Whether a choice may add up the panels of its scores. */
   #rides(choice: Node): boolean {
     const { extents, scores, sumsOver } = this.#with;
-    const axis = packedAxis(choice.inputs[0]!.types[0]!.shape[0]!);
+    const axis = packedAxis(choice.inputs[0].types[0]!.shape[0]!);
     const tokens = axis === null ? null : extents.most(axis);
     return tokens !== null && tokens <= scores.tokens && Math.ceil(this.#columns / sumsOver!) <= scores.panels;
   }
   /** A rotation behind structure that starts here. */
   #rotates(head: Node): boolean {
     const { demand, required, readyAt, extents } = this.#with;
-    const member = head.inputs[0]!;
+    const member = head.inputs[0];
     const frame = this.#frameOf.get(member);
     if (!frame || frame.second !== null || required.has(member) || this.#isSettled(frame) || (this.#sums.size > 0 && this.#isWhole(member))) return false;
     const chain: Node[] = [];
@@ -248,7 +248,7 @@ export class RegionBuilder {
     if (!isOp(at, "rope") || at.inputs[0] !== from || demand.direct(from).length !== 1 || required.has(at)) return false;
     const [, positions, table] = at.inputs;
     const width = at.types[0]!.shape.at(-1)!;
-    if (typeof width !== "number" || readyAt(positions!) >= this.#before || readyAt(table!) >= this.#before) return false;
+    if (typeof width !== "number" || readyAt(positions) >= this.#before || readyAt(table) >= this.#before) return false;
     const [rows, ...others] = this.#lead;
     if (rows === undefined || others.length > 0 || !this.#isApart(frame)) return false;
     const layout = rotatedLayout(chain, { product: this.#product, rows, across: this.#columns, start: frame.start, stop: frame.stop }, width, extents);
@@ -267,7 +267,7 @@ export class RegionBuilder {
   }
   /** A set of a slice's columns behind structure that starts here, into rows of something else. */
   #places(head: Node): boolean {
-    const member = head.inputs[0]!;
+    const member = head.inputs[0];
     const frame = this.#frameOf.get(member);
     if (!frame || frame.second !== null || this.#frameOf.get(this.#product) === frame || this.#isSettled(frame) || this.#lead.length !== 1) return false;
     const alone = { strides: [frame.stop - frame.start, 1], offset: 0, parts: 1 };
@@ -278,12 +278,12 @@ export class RegionBuilder {
   }
   /** Whether nothing else that the kernel does is with what rows are set in. */
   #isFreeFor({ inputs: [x] }: Node<"set">): boolean {
-    const base = this.#baseOf(x!);
+    const base = this.#baseOf(x);
     const operations = [...this.#frameOf.keys(), ...[...this.#absorbed.values()].flatMap((a) => [...a.operations])];
     return (
-      !this.#readsAnyhow(x!) &&
+      !this.#readsAnyhow(x) &&
       operations.every((n) => n.inputs.every((input) => this.#baseOf(input) !== base)) &&
-      [...this.#placed.values()].every((n) => this.#baseOf(n.inputs[0]!) !== base)
+      [...this.#placed.values()].every((n) => this.#baseOf(n.inputs[0]) !== base)
     );
   }
   // --- what is stored
@@ -370,7 +370,7 @@ export class RegionBuilder {
         rotation && !placed
           ? [...stored.map((node) => ({ node, shared: false })), { node: rotation.of, shared: true }]
           : stored.map((node) => ({ node, shared: shares }));
-      const scatter = whole && this.#scatter ? { node: this.#scatter, of: this.#scatter.inputs[2]! } : placed;
+      const scatter = whole && this.#scatter ? { node: this.#scatter, of: this.#scatter.inputs[2] } : placed;
       const sums = whole && frame.second === null ? [...this.#sums].map((node) => ({ node, set: this.#sumSets.get(node) ?? null })) : [];
       if (stores.length > 0 || scatter || sums.length > 0)
         frames.push({ frame, registers: this.#registers(frame), stores, rotation: rotation && { node: rotation.node, width: rotation.width }, scatter, sums });

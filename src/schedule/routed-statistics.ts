@@ -51,16 +51,16 @@ function find(nodes: readonly Node[], abilities: (product: Node<"matmul">) => Pr
   const statistics = new Map<Node, Set<string>>();
   for (const node of nodes) {
     const taken = rowSumOf(node);
-    if (!taken || !isOp(taken, "take") || !isCausal(taken) || partsOf(taken.inputs[0]!) === null) continue;
+    if (!taken || !isOp(taken, "take") || !isCausal(taken) || partsOf(taken.inputs[0]) === null) continue;
     chosen.add(node);
-    const [x] = taken.inputs as [Node, Node]; // typing has made sure of two
+    const [x] = taken.inputs;
     statistics.set(x, (statistics.get(x) ?? new Set()).add(keys.of(node, taken)));
   }
   const [updated, updates] = [new Set<Node>(), new Set<Node>()];
   for (const node of nodes) {
     const put = rowSumOf(node);
     if (!put || !isOp(put, "put") || !isCausal(put)) continue;
-    const [x, , added] = put.inputs as [Node, Node, Node]; // typing has made sure of three
+    const [x, , added] = put.inputs;
     if (!statistics.get(x)?.has(keys.of(node, put)) || partsOf(x) !== partsOf(added)) continue;
     updated.add(node);
     updates.add(put);
@@ -70,7 +70,7 @@ function find(nodes: readonly Node[], abilities: (product: Node<"matmul">) => Pr
 
 /** Whether its rows are chosen by what each says of itself: in training, where rows are chosen among all, the old sums would be read again. */
 function isCausal({ inputs: [, index], attrs: { dim } }: Node<"take" | "put">): boolean {
-  return dim === 0 && isOp(index!, "pick") && index.attrs.result === 0 && isOp(index.inputs[0]!, "above");
+  return dim === 0 && isOp(index, "pick") && index.attrs.result === 0 && isOp(index.inputs[0], "above");
 }
 
 /** Biases, gates and residual additions between a product and the stream. */
@@ -112,7 +112,7 @@ class Keys {
   readonly #ids = new Map<Node, number>();
 
   of(sum: Node, base: Node): string {
-    return `${attrsKey(sum.attrs)} ${this.#of(sum.inputs[0]!, base)}`;
+    return `${attrsKey(sum.attrs)} ${this.#of(sum.inputs[0], base)}`;
   }
   #of(node: Node, base: Node): string {
     if (node === base) return "x";
@@ -126,20 +126,20 @@ class Keys {
 
 function ofAllRows(sum: Sum, emit: Emit): Node {
   const taken = rowSumOf(sum) as Node<"take">; // as `find` has seen
-  const [x, index] = taken.inputs as [Node, Node];
+  const [x, index] = taken.inputs;
   return emit("take", [sumOf(x, sum, taken, emit), index], taken.attrs);
 }
 
 function besideRows(sum: Sum, emit: Emit): Node {
   const set = rowSumOf(sum) as Node<"set">; // as `replacing` has left it
-  const [x, index, rows] = set.inputs as [Node, Node, Node];
+  const [x, index, rows] = set.inputs;
   return emit("set", [sumOf(x, sum, set, emit), index, sumOf(rows, sum, set, emit)], set.attrs);
 }
 
 function replacing({ inputs, attrs }: Node<"put">, emit: Emit): Node {
-  const [x, index, added] = inputs as [Node, Node, Node]; // typing has made sure of three
+  const [x, index, added] = inputs;
   return emit("set", [x, index, emit("add", [emit("take", [x, index], attrs), added], {})], attrs);
 }
 
 /** The same sum, of x in place of what it is of. */
-const sumOf = (x: Node, { inputs, attrs }: Sum, base: Node, emit: Emit): Node => emit("sum", [withBase(inputs[0]!, base, x, emit)], attrs);
+const sumOf = (x: Node, { inputs, attrs }: Sum, base: Node, emit: Emit): Node => emit("sum", [withBase(inputs[0], base, x, emit)], attrs);

@@ -20,7 +20,7 @@ const MOST_DEPTH = 16_384;
 
 /** Whether it sums over the last dimension, long enough to be worth a kernel of its own. */
 export function sumsRows({ attrs, inputs, types }: Node<"sum">): boolean {
-  const shape = inputs[0]!.types[0]!.shape;
+  const shape = inputs[0].types[0]!.shape;
   const depth = shape.at(-1);
   return (
     attrs.axes.length === 1 &&
@@ -63,7 +63,7 @@ export class RowGroups {
   /** Takes in a sum; returns its group, or null where it reads too much. */
   add(node: Node<"sum">, options: Omit<AbsorbOptions, "before" | "allows">): RowGroup | null {
     const [x] = node.inputs;
-    const key = printShape(x!.types[0]!.shape);
+    const key = printShape(x.types[0]!.shape);
     const open = this.#open.get(key);
     if (open && this.join(open, node, options)) return open;
     const alone = this.#absorb(node, node, options);
@@ -77,14 +77,14 @@ export class RowGroups {
   /** Takes a sum into a group, if it is over rows of the same shape and what it reads is there when the group is computed. */
   join(group: RowGroup, node: Node<"sum">, options: Omit<AbsorbOptions, "before" | "allows">): boolean {
     const [first] = group.sums;
-    if (group.sums.length >= MOST_SUMS || !equalShapes(first!.inputs[0]!.types[0]!.shape, node.inputs[0]!.types[0]!.shape)) return false;
+    if (group.sums.length >= MOST_SUMS || !equalShapes(first!.inputs[0].types[0]!.shape, node.inputs[0].types[0]!.shape)) return false;
     const joint = this.#absorb(node, first!, options);
     if (!joint || !this.#fits(group, node, joint)) return false;
     this.#include(group, node, joint);
     return true;
   }
   #absorb(node: Node<"sum">, at: Node, options: Omit<AbsorbOptions, "before" | "allows">): Absorbed | null {
-    return absorb(node.inputs[0]!, node, { ...options, before: this.#position(at), allows: () => true });
+    return absorb(node.inputs[0], node, { ...options, before: this.#position(at), allows: () => true });
   }
   /** Whether it has something to read in common, and all fits into one kernel. */
   #fits({ sums, reads }: RowGroup, node: Node<"sum">, more: Absorbed): boolean {

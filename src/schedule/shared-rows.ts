@@ -7,7 +7,7 @@ export function sharedRows(order: readonly Node[]): ReadonlySet<Node> {
   const readers = new Map<Node, Set<Node>>();
   const taken: Node[] = [];
   for (const node of order) {
-    if (isOp(node, "take") && isOp(node.inputs[1]!, "last")) {
+    if (isOp(node, "take") && isOp(node.inputs[1], "last")) {
       readers.set(node, new Set());
       taken.push(node);
       continue;

@@ -20,7 +20,7 @@ export function weightsOf(b: Node, transposed: boolean): readonly Packable[] | n
 }
 
 /** The weights of a product, and null where `node` is no product by weights. */
-export const productWeights = (node: Node): readonly Packable[] | null => (isOp(node, "matmul") ? weightsOf(node.inputs[1]!, node.attrs.transposed) : null);
+export const productWeights = (node: Node): readonly Packable[] | null => (isOp(node, "matmul") ? weightsOf(node.inputs[1], node.attrs.transposed) : null);
 
 /** Whether the b of a product by weights lies in memory as it is given: one state, which a product reads where it lies if it can, for packing it costs. */
 export function liesAsGiven(node: Node): boolean {

@@ -45,7 +45,7 @@ export class Sources {
     if (isOp(node, "state")) return this.state(node.attrs.name, bytes());
     if (isOp(node, "starts")) return this.#counted("starts", node.attrs.axis, bytes());
     if (isOp(node, "positions") || isOp(node, "segments") || isOp(node, "counts")) {
-      const starts = node.inputs[0]!;
+      const starts = node.inputs[0];
       return isOp(starts, "starts") ? this.#counted(node.op, starts.attrs.axis, bytes()) : null;
     }
     if (isOp(node, "live")) return this.#table(`live(${node.attrs.name})`, { kind: "live", name: node.attrs.name }, 4);

@@ -148,8 +148,8 @@ export class UnitMaker {
   /** Whether what is put into x, or replaces its rows, reads of x no element but the one it goes to. */
   #readsOnlyWhatItWrites({ leaves }: Expression, node: Node<"put" | "set">): boolean {
     const [x, index] = node.inputs;
-    const [value, rows] = [this.layouts.valueOf(x!), this.layouts.valueOf(index!)];
-    const { strides } = rowMajor(this.#with.extents, value, x!.types[0]!.shape);
+    const [value, rows] = [this.layouts.valueOf(x), this.layouts.valueOf(index)];
+    const { strides } = rowMajor(this.#with.extents, value, x.types[0]!.shape);
     const { dim } = node.attrs;
     return leaves.every((leaf) => {
       if (leaf.kind !== "memory" || leaf.value !== value) return true;

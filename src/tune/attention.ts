@@ -112,10 +112,11 @@ function attentionGraph({ heads, groups, width, valueWidth, causal, window }: At
     least: 0,
     below: null,
   });
-  const inputs = [input("x0", heads, width), input("x1", groups, width), input("x2", groups, valueWidth)];
+  const inputs = [input("x0", heads, width), input("x1", groups, width), input("x2", groups, valueWidth)] as const;
+  const [q, k, v] = inputs;
   const starts = make.node("starts", [], { axis: "T" });
   const positions = make.node("positions", [starts], { axis: "T" });
-  const y = make.node("attention", [...inputs.map((i) => i.node), starts, starts, positions, positions], { causal, window, scale: width ** -0.5 });
+  const y = make.node("attention", [q.node, k.node, v.node, starts, starts, positions, positions], { causal, window, scale: width ** -0.5 });
   return {
     name: "attention",
     axes,

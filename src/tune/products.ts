@@ -27,9 +27,9 @@ export function productShapes(graph: Graph): readonly ProductShape[] {
   const found = new Map<string, { readonly shape: ProductShape; count: number }>();
   for (const node of nodesOf(graph)) {
     if (!isOp(node, "matmul")) continue;
-    const b = node.inputs[1]!;
+    const b = node.inputs[1];
     const constant = isOp(b, "weight") || (isOp(b, "concat") && b.inputs.every((n) => isOp(n, "weight")));
-    const [depth, columns] = [typeOf(node.inputs[0]!).shape.at(-1), typeOf(node).shape.at(-1)];
+    const [depth, columns] = [typeOf(node.inputs[0]).shape.at(-1), typeOf(node).shape.at(-1)];
     if (!constant || typeof depth !== "number" || typeof columns !== "number" || depth * columns === 0) continue;
     const key = `${depth} ${columns}`;
     const known = found.get(key);

@@ -43,7 +43,7 @@ export function endingIn(graph: Graph, nodes: readonly Node[], name: (node: numb
     })),
   );
   const reached = new Set(nodesReaching(nodes));
-  const routes = graph.outputs.filter((o) => o.role === "observe" && reached.has(o.node.op === "pick" ? o.node.inputs[0]! : o.node));
+  const routes = graph.outputs.filter((o) => o.role === "observe" && reached.has(o.node.op === "pick" ? o.node.inputs[0] : o.node));
   const all = [...outputs, ...routes.filter(({ node }) => reached.has(node))];
   return { ...graph, outputs: all, states: [], starts: reachedStarts({ outputs: all, states: [] }, (axis) => graph.starts.get(axis) ?? null) };
 }

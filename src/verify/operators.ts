@@ -104,7 +104,7 @@ async function locate({ machine, graph, given, weights, onProgress }: Trial, pro
   };
   const whole: Part = { graph, given };
   for (const { node, name, role } of graph.outputs) {
-    const base = node.op === "pick" ? node.inputs[0]! : node;
+    const base = node.op === "pick" ? node.inputs[0] : node;
     if (role === "observe" || (verdict.differences.get(name) ?? 0) <= 0 || !(await differs(base))) continue;
     const found = await firstDiffering(graph, base, differs);
     for (let depth = 1; depth <= 64; depth *= 2) {

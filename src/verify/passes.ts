@@ -51,7 +51,7 @@ function between(a: Graph, b: Graph, given: RunInputs, weights: Weights): number
 
 async function located(before: Graph, pass: Pass, difference: number, given: RunInputs, weights: Weights): Promise<PassFault> {
   const changes = (graph: Graph, inputs: RunInputs): boolean => !(between(graph, pass.run(graph, null), inputs, weights) <= PASS_TOLERANCE);
-  const differing = before.outputs.map((o) => (o.node.op === "pick" ? o.node.inputs[0]! : o.node)).find((n) => changes(endingIn(before, [n]), given));
+  const differing = before.outputs.map((o) => (o.node.op === "pick" ? o.node.inputs[0] : o.node)).find((n) => changes(endingIn(before, [n]), given));
   const whole = { graph: before, given };
   if (!differing) return { pass: pass.name, difference, node: before.outputs[0]!.node, part: whole };
   const node = await firstDiffering(before, differing, (n) => changes(endingIn(before, [n]), given));

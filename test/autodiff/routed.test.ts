@@ -36,7 +36,7 @@ describe("the backward pass of a routed block", () => {
     const left = wide.filter((n) => !paths.some((p) => within(n, `${p}.guess`)));
     for (const node of left) expect(["put", "set", "add", "barrier"], `${node.op} ${printShape(typeOf(node).shape)}`).toContain(node.op);
     // One scatter for each block.
-    const scatters = backwardOf(after).filter((n) => (isOp(n, "put") || isOp(n, "set")) && isWide(n) && !isOp(n.inputs[0]!, "barrier"));
+    const scatters = backwardOf(after).filter((n) => (isOp(n, "put") || isOp(n, "set")) && isWide(n) && !isOp(n.inputs[0], "barrier"));
     expect(scatters).toHaveLength(paths.length);
   });
 
@@ -45,7 +45,7 @@ describe("the backward pass of a routed block", () => {
     const { graph, model } = lowered(exampleSource("moby.mod"), { set: { dim: `${width}`, heads: "2", depth: "4", vocab: "19", context: "64" } });
     const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
     const after = optimize(trainStep(graph, model.weights, { optimizer, clip: 1, accumulated: false }).graph, { verify: true });
-    const restored = backwardOf(after).filter((n) => isOp(n, "set") && isOp(n.inputs[0]!, "barrier"));
+    const restored = backwardOf(after).filter((n) => isOp(n, "set") && isOp(n.inputs[0], "barrier"));
     expect(restored).toHaveLength(2);
     // No copy of the stream is made to write to.
     const copies = schedule(after, PORTABLE).steps.filter((s) => s.kind === "copy" && s.nodes.some((n) => n.types.some((t) => t.shape.at(-1) === width)));

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { emit } from "../../src/codegen/emit.js";
 import { createEmit } from "../../src/ir/build.js";
 import type { Graph, GraphInput, Node } from "../../src/ir/graph.js";
+import { inputsFor } from "../../src/ir/typing.js";
 import type { OpAttrs } from "../../src/ir/vocabulary.js";
 import { ops } from "../../src/ops/index.js";
 import { type Device, load } from "../../src/runtime/index.js";
@@ -27,7 +28,7 @@ function stepGraph<K extends "adamw" | "sgd">(op: K, attrs: OpAttrs[K], names: r
     const node = emitNode.node("input", [], { name, dtype: "f32", shape });
     return { name, node, shape, packing: null, least: 0, below: null };
   });
-  const step: Node = emitNode.node(op, [...tensors, ...inputs.map((i) => i.node)], attrs);
+  const step: Node = emitNode.node(op, inputsFor(op, [...tensors, ...inputs.map((i) => i.node)]), attrs);
   const states = names.map((name, i) => ({ name, type: tensors[i]!.types[0]!, init: { kind: "zeros" as const }, next: emitNode.pick(step, i) }));
   return { name: op, axes: [], live: [], inputs, outputs: [], states, starts: new Map() };
 }

@@ -1,7 +1,7 @@
 // Builds the small graph a sample needs: inputs with random values, starts, positions and routes, and the operator on top.
 import { createEmit, type Emit } from "../../src/ir/build.js";
 import { isOp, nodesOf, type Graph, type GraphInput, type GraphOutput, type Node, type Packing, type State } from "../../src/ir/graph.js";
-import { packedAxis } from "../../src/ir/typing.js";
+import { inputsFor, packedAxis } from "../../src/ir/typing.js";
 import type { OpAttrs, OpName } from "../../src/ir/vocabulary.js";
 import type { EvaluateOptions } from "../../src/reference/evaluate.js";
 import { ops } from "../../src/ops/index.js";
@@ -73,7 +73,7 @@ export class Bench {
   }
 
   node<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]): Node<K> {
-    return this.emit.node(op, inputs, attrs);
+    return this.emit.node(op, inputsFor(op, inputs), attrs);
   }
 
   /** An input of this shape. Values: as given, or random; normal unless it says otherwise. */

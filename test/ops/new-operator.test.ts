@@ -55,7 +55,7 @@ const recordOf = (tokens: Tokens): OpDef<OpName, "kernel"> => ({
     return [out];
   },
   // Row i is part of all sums behind it.
-  grad: (emit, node, [dy]) => [emit(asOp("cumsum"), [dy!, node.inputs[1]!], { keep: !isBackward(node.attrs) }), null],
+  grad: (emit, node, [dy]) => [emit(asOp("cumsum"), [dy!, node.inputs[1]], { keep: !isBackward(node.attrs) }), null],
   lower: { kind: "kernel" },
 });
 

@@ -1,6 +1,6 @@
 // Steps of random graphs that know of tokens: routes taken and put back, heads, rotations by position, attention.
 import { typeOf, type Node } from "../../src/ir/graph.js";
-import { equalShapes, packedAxis } from "../../src/ir/typing.js";
+import { equalShapes, inputsFor, packedAxis } from "../../src/ir/typing.js";
 import { rowsSize, type Size } from "../../src/size/size.js";
 import { axisOf, last, operand, routeOf, rowDim, weight, WIDTHS, type Maker, type World } from "./random-world.js";
 
@@ -172,7 +172,7 @@ export const attended: Maker = (world, a, b, c) => {
     return i < 2 && b % 3 !== 0 ? emit.node("rope", [turned, at, table], {}) : turned;
   });
   const starts = world.starts.get(axis)!;
-  const out = emit.node("attention", [...parts, starts, starts, at, at], { causal: true, window: 0, scale: 0.5 });
+  const out = emit.node("attention", inputsFor("attention", [...parts, starts, starts, at, at]), { causal: true, window: 0, scale: 0.5 });
   const back = emit.node("permute", [out], { order: [1, 0, 2] });
   return [c % 7 === 0 ? parts[1]! : null, emit.node("reshape", [back], { shape: [typeOf(x).shape[0]!, h * width] })];
 };

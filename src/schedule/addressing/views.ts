@@ -45,7 +45,7 @@ export function viewsOf(order: readonly Node[], required: ReadonlySet<Node>, kep
     layouts.set(node, [alone(node, extents)]);
   };
   for (const node of order) {
-    const from = node.inputs[0]!;
+    const from = node.inputs[0];
     if (isSingleProduct(node) && isView(from) && indexesColumns(descend(from, identity(from), views).read!)) refuse(from);
     if (!isView(node)) continue;
     const copied = !isSameView(node) && !written.has(node) && isCopied(node);
@@ -132,7 +132,7 @@ function writtenPermutes(
 ): { readonly written: ReadonlySet<Node>; readonly permuted: ReadonlyMap<Node, Layout> } {
   const written = new Set<Node>();
   const permuted = new Map<Node, Layout>();
-  const candidates = order.filter((n): n is Node<"permute"> => isOp(n, "permute") && makesViews(n.inputs[0]!));
+  const candidates = order.filter((n): n is Node<"permute"> => isOp(n, "permute") && makesViews(n.inputs[0]));
   if (candidates.length === 0) return { written, permuted };
   const readers = new Map<Node, Node[]>();
   for (const node of order)
@@ -143,8 +143,8 @@ function writtenPermutes(
     }
   const demand = { direct: (n: Node) => readers.get(n) ?? [], isCopied: () => false, mayLieAnyhow: () => true };
   for (const node of candidates) {
-    const from = node.inputs[0]!;
-    const others = isOp(from, "pick") ? demand.direct(from.inputs[0]!).filter((n) => isOp(n, "pick") && n.attrs.result === from.attrs.result) : [from];
+    const from = node.inputs[0];
+    const others = isOp(from, "pick") ? demand.direct(from.inputs[0]).filter((n) => isOp(n, "pick") && n.attrs.result === from.attrs.result) : [from];
     if (others.length > 1 || demand.direct(from).filter((n) => isOp(n, "permute")).length > 1 || memory.has(from)) continue;
     const strides: Size[] = [];
     const own = alone(node, extents).strides;
@@ -159,7 +159,7 @@ function writtenPermutes(
 
 /** Whether a value is a result that its operator's kernel can write at strides. */
 const makesViews = (node: Node): boolean =>
-  isOp(node, "pick") ? (kernelOf(node.inputs[0]!.op).writesViews?.includes(node.attrs.result) ?? false) : (kernelOf(node.op).writesViews?.includes(0) ?? false);
+  isOp(node, "pick") ? (kernelOf(node.inputs[0].op).writesViews?.includes(node.attrs.result) ?? false) : (kernelOf(node.op).writesViews?.includes(0) ?? false);
 
 /** What somebody needs row-major, and what at strides of memory, seen through structure that is not copied for that. */
 function neededBy(order: readonly Node[], required: ReadonlySet<Node>): { readonly memory: ReadonlySet<Node>; readonly view: ReadonlySet<Node> } {

@@ -1,5 +1,5 @@
 // Gradients of logits in parts: one part after the other its logits are computed again, their gradient, and what that adds to each result.
-import { isOp, type Node, type Origin } from "../../ir/graph.js";
+import { isOp, mapInputs, type Node, type Origin, type InputsOf } from "../../ir/graph.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import { attrsFor, widthOf } from "./columns.js";
 import type { Range } from "./cuts.js";
@@ -7,7 +7,7 @@ import type { GradientGroup, GradientResult } from "./logit-gradients.js";
 
 /** What the graph in parts has so far, and how to add to it. */
 export interface Making {
-  readonly node: <K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K], origin: Origin | null) => Node;
+  readonly node: <K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K], origin: Origin | null) => Node;
   /** All of a value. */
   readonly now: (node: Node) => Node;
   readonly isWide: (node: Node) => boolean;
@@ -65,7 +65,7 @@ class Part {
     const { now, node: make, slice } = this.#making;
     const columns = this.#columns(of);
     if (!isOp(node, "matmul")) return make(node.op, [columns], node.attrs, node.origin);
-    const [a, b] = node.inputs as [Node, Node]; // typing has made sure of two
+    const [a, b] = node.inputs;
     switch (kind) {
       case "added":
         return make("matmul", [columns, slice(b, node.attrs.transposed ? 1 : 0, this.#range)], node.attrs, node.origin);
@@ -88,9 +88,9 @@ class Part {
     const { now, isWide, node: make, part, sums } = this.#making;
     if (!isWide(value)) return part(value, this.#index);
     if (isOp(value, "cross_entropy_grad")) {
-      const [logits, targets, dloss] = value.inputs as [Node, Node, Node]; // typing has made sure of three
-      const inputs = [this.#columns(logits), sums(logits, targets), now(targets), now(dloss)];
-      return make("class_grad", inputs, { first: this.#range.start, classes: widthOf(value) }, value.origin);
+      const [logits, targets, dloss] = value.inputs;
+      const attrs = { first: this.#range.start, classes: widthOf(value) };
+      return make("class_grad", [this.#columns(logits), sums(logits, targets), now(targets), now(dloss)], attrs, value.origin);
     }
     if (isOp(value, "softmax")) return part(value, this.#index);
     if (isOp(value, "matmul")) return this.#after.length > 0 ? this.#product(value) : part(value, this.#index);
@@ -100,7 +100,7 @@ class Part {
   /** Logits once more, in memory that the part before has left. */
   #product(node: Node<"matmul">): Node {
     const { now, node: make, product } = this.#making;
-    const [a, b] = node.inputs.map((n) => now(n)) as [Node, Node]; // typing has made sure of two
+    const [a, b] = mapInputs(node, now);
     const waiting = (value: Node): Node => make("barrier", [value, ...this.#after], {}, node.origin);
     // A weight is loaded in parts; of anything else these are copied once more.
     return product(node, waiting(a), b.op === "weight" ? b : waiting(b), this.#range);

@@ -70,7 +70,7 @@ function resultsBy(reader: Node, of: Node, readers: ReadonlyMap<Node, readonly N
   if (isOp(reader, "sum")) return reader.inputs[0] === of && keepsColumns(reader, of) ? [{ node: reader, of, kind: "columns" }] : null;
   if (isOp(reader, "matmul")) {
     const [a, b] = reader.inputs;
-    if (a === of && b !== of && isMatrix(b!)) return [{ node: reader, of, kind: "added" }];
+    if (a === of && b !== of && isMatrix(b)) return [{ node: reader, of, kind: "added" }];
     return b === of && a !== of && isMatrix(b) && !reader.attrs.transposed ? [{ node: reader, of, kind: "columns" }] : null;
   }
   if (!isOp(reader, "permute") || !isMatrix(of) || reader.attrs.order[0] !== 1 || stored.has(reader)) return null;

@@ -1,7 +1,7 @@
 // Splitting: what exceeds the limit of a binding is computed, and loaded, in parts; so are the logits of a large vocabulary that only a loss reads.
 import { invariant } from "../../base/invariant.js";
 import { createEmit, type Emit } from "../../ir/build.js";
-import { isOp, nodesOf, type Graph, type Node, type Origin } from "../../ir/graph.js";
+import { isOp, nodesOf, type Graph, type Node, type Origin, type InputsOf } from "../../ir/graph.js";
 import type { OpAttrs, OpName } from "../../ir/vocabulary.js";
 import { ops } from "../../ops/index.js";
 import { replaceNodes } from "../../ir/replace.js";
@@ -62,7 +62,7 @@ class Splitting {
     };
   }
 
-  #node<K extends OpName>(op: K, inputs: readonly Node[], attrs: OpAttrs[K]): Node<K> {
+  #node<K extends OpName>(op: K, inputs: InputsOf<K>, attrs: OpAttrs[K]): Node<K> {
     return this.#emit.node(op, inputs, attrs, this.#origin);
   }
   #constant(value: number, dtype: DType): Node {
@@ -86,7 +86,7 @@ class Splitting {
     invariant(ranges, `nobody says where ${node.op} is cut`);
     if (isOp(node, "softmax")) return this.#softmax(node);
     return ranges.map((range, i) => {
-      if (isOp(node, "matmul")) return this.#productColumns(node, this.#now(node.inputs[0]!), this.#now(node.inputs[1]!), range);
+      if (isOp(node, "matmul")) return this.#productColumns(node, this.#now(node.inputs[0]), this.#now(node.inputs[1]), range);
       const inputs = node.inputs.map((n) => (widthOf(n) === widthOf(node) ? this.#part(n, range, i) : this.#now(n)));
       return this.#node(node.op, inputs, attrsFor(node, range.stop - range.start));
     });
@@ -126,7 +126,7 @@ class Splitting {
   /** e^(x − m) / Σ e^(x − m) by the largest m and the sum over all parts. */
   #softmax(node: Node<"softmax">): readonly Node[] {
     const { dtype } = node.types[0]!;
-    const parts = this.#parts.get(node.inputs[0]!)!.map((n) => this.#cast(n, "f32"));
+    const parts = this.#parts.get(node.inputs[0])!.map((n) => this.#cast(n, "f32"));
     const along = { axes: [node.attrs.axis], keep: true };
     const largest = this.#combined(
       "max",
@@ -182,8 +182,8 @@ class Splitting {
   }
   /** log Σ e^(x − m) + m − x[target], each part read once, with what those before have come to. */
   #crossEntropy({ inputs, types }: Node<"cross_entropy">, parts: readonly Node[]): Node {
-    const targets = this.#now(inputs[1]!);
-    const sums = this.#classSums(targets, parts, widthOf(inputs[0]!));
+    const targets = this.#now(inputs[1]);
+    const sums = this.#classSums(targets, parts, widthOf(inputs[0]));
     const { shape } = types[0]!;
     const [largest, total, logit] = [0, 1, 2].map((start) =>
       this.#node("reshape", [this.#node("slice", [sums], { axis: shape.length, start, stop: start + 1 })], { shape }),
@@ -222,7 +222,7 @@ class Splitting {
   }
   /** Rows from the part of the table that has them. Within a part of which a row is not, some other is read. */
   #gather({ inputs }: Node<"gather">, ranges: readonly Range[]): Node {
-    const [table, indices] = [inputs[0] as Node<"weight">, this.#now(inputs[1]!)]; // only weights are tables
+    const [table, indices] = [inputs[0] as Node<"weight">, this.#now(inputs[1])]; // only weights are tables
     const shape = [...indices.types[0]!.shape, ...table.attrs.shape.slice(1).map(() => 1)];
     const within = this.#node("reshape", [indices], { shape });
     let rows: Node | null = null;
