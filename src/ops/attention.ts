@@ -27,6 +27,7 @@ export const attentions: Pick<OpTable, "rope" | "attention"> = {
     },
     cost: costPerResult(3),
     evaluate: (inputs) => [rotate(at(inputs, 0), at(inputs, 1), at(inputs, 2))],
+    linear: (input) => input === 0,
     rows: (node, dim) => (dim === lastDim(node) - 1 ? [dim, 0, null] : null),
     tokens: "own",
     columns: null,

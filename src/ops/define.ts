@@ -86,6 +86,10 @@ export interface Lowering<K extends OpName> {
    */
   pointwise: {
     readonly kind: "pointwise";
+    /** Whether it costs little to compute an element again. */
+    readonly cheap?: true;
+    /** Whether it has one result, however a driver compiles it. */
+    readonly exact?: true;
     wgsl(args: readonly string[], attrs: OpAttrs[K], inputs: readonly TensorType[]): string;
   };
   kernel: KernelLowering;
@@ -124,6 +128,8 @@ export interface OpDef<K extends OpName, P extends OpKind = KindOf<K>> {
   readonly work?: "products" | "attention";
   /** What the operator means: plain loops, 64-bit floats, no cleverness. */
   evaluate(inputs: readonly Tensor[], attrs: OpAttrs[K], context: EvaluateContext): readonly Tensor[];
+  /** Whether zeros at an input make zeros, whatever the others hold; of `where` and `concat` the other values must be zero too. */
+  readonly linear?: (input: number) => boolean;
   readonly rows: Rows<K> | null;
   readonly tokens: Tokens | ((node: Node<K>, along: Along) => Tokens);
   readonly columns: Columns | ((node: Node<K>) => Columns);

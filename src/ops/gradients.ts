@@ -96,6 +96,7 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
       });
       return [store(out)];
     },
+    linear: (input) => input === 2,
     rows: (node, dim) => (dim < lastDim(node) ? [dim, dim, dim] : null),
     tokens: "own",
     columns: "kept",

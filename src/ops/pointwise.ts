@@ -6,8 +6,8 @@
 import { multiplySizes } from "../size/size.js";
 import { isFloat, type DType } from "../base/dtype.js";
 import { typeOf } from "../ir/graph.js";
-import type { PlainPointwiseOp, PointwiseOp } from "../ir/vocabulary.js";
-import type { OpDef, OpTable, Tensor } from "./define.js";
+import type { OpName, PlainPointwiseOp, PointwiseOp } from "../ir/vocabulary.js";
+import type { Lowering, OpDef, OpTable, Tensor } from "./define.js";
 import { erf } from "./erf.js";
 import { algebra, unbroadcast } from "./cotangents.js";
 import { aligned } from "./rows.js";
@@ -153,12 +153,22 @@ function castWgsl(x: string, from: DType, to: DType): string {
   return `${target}(${x})`;
 }
 
+interface Expression {
+  readonly lower: Lowering<OpName>["pointwise"];
+}
+/** What costs little to compute again. */
+const cheap = <D extends Expression>(def: D): D => ({ ...def, lower: { ...def.lower, cheap: true } });
+/** What has one result, however a driver compiles it. */
+const exact = <D extends Expression>(def: D): D => ({ ...def, lower: { ...def.lower, exact: true } });
+/** What makes zeros of zeros at those inputs. */
+const linear = <D extends Expression>(def: D, at: (input: number) => boolean = () => true): D => ({ ...def, linear: at });
+
 /** Records of the pointwise family. */
 export const pointwise: Pick<OpTable, PointwiseOp> = {
-  add: arithmetic("a + b", "+", (a, b) => a + b, slopes.add),
-  sub: arithmetic("a − b", "-", (a, b) => a - b, slopes.sub),
-  mul: arithmetic("a · b", "*", multiply, slopes.mul),
-  div: arithmetic("a / b", "/", divide, slopes.div),
+  add: cheap(exact(arithmetic("a + b", "+", (a, b) => a + b, slopes.add))),
+  sub: cheap(exact(arithmetic("a − b", "-", (a, b) => a - b, slopes.sub))),
+  mul: linear(cheap(arithmetic("a · b", "*", multiply, slopes.mul))),
+  div: linear(arithmetic("a / b", "/", divide, slopes.div), (input) => input === 0),
   pow: binary({
     doc: "a to the power b, as IEEE's pow",
     dtypes: FLOATS,
@@ -166,21 +176,29 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     wgsl: (a, b) => `modc_pow(${a}, ${b})`,
     grad: slopes.pow,
   }),
-  min: binary({
-    doc: "the lesser",
-    dtypes: NUMBERS,
-    f: (a, b) => Math.min(a, b),
-    wgsl: (a, b, t) => `${isFloat(t) ? "modc_min" : "min"}(${a}, ${b})`,
-    grad: slopes.min,
-  }),
-  max: binary({
-    doc: "the greater",
-    dtypes: NUMBERS,
-    f: (a, b) => Math.max(a, b),
-    wgsl: (a, b, t) => `${isFloat(t) ? "modc_max" : "max"}(${a}, ${b})`,
-    grad: slopes.max,
-  }),
-  neg: unary({ doc: "−x", dtypes: NUMBERS, f: (x) => -x, wgsl: (x, t) => (t === "u32" ? `(0u - ${x})` : `(-${x})`), grad: slopes.neg }),
+  min: cheap(
+    exact(
+      binary({
+        doc: "the lesser",
+        dtypes: NUMBERS,
+        f: (a, b) => Math.min(a, b),
+        wgsl: (a, b, t) => `${isFloat(t) ? "modc_min" : "min"}(${a}, ${b})`,
+        grad: slopes.min,
+      }),
+    ),
+  ),
+  max: cheap(
+    exact(
+      binary({
+        doc: "the greater",
+        dtypes: NUMBERS,
+        f: (a, b) => Math.max(a, b),
+        wgsl: (a, b, t) => `${isFloat(t) ? "modc_max" : "max"}(${a}, ${b})`,
+        grad: slopes.max,
+      }),
+    ),
+  ),
+  neg: linear(cheap(exact(unary({ doc: "−x", dtypes: NUMBERS, f: (x) => -x, wgsl: (x, t) => (t === "u32" ? `(0u - ${x})` : `(-${x})`), grad: slopes.neg })))),
   exp: floats("e^x", Math.exp, (x) => `exp(${x})`, slopes.exp),
   log: floats("natural logarithm", Math.log, (x) => `log(${x})`, slopes.log),
   sqrt: floats("√x", Math.sqrt, (x) => `sqrt(${x})`, slopes.sqrt),
@@ -190,22 +208,28 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     (x) => `inverseSqrt(${x})`,
     slopes.rsqrt,
   ),
-  abs: unary({
-    doc: "|x|",
-    dtypes: NUMBERS,
-    f: Math.abs,
-    wgsl: (x) => `abs(${x})`,
-    grad: slopes.abs,
-  }),
+  abs: cheap(
+    exact(
+      unary({
+        doc: "|x|",
+        dtypes: NUMBERS,
+        f: Math.abs,
+        wgsl: (x) => `abs(${x})`,
+        grad: slopes.abs,
+      }),
+    ),
+  ),
   sin: floats("sine of radians", Math.sin, (x) => `modc_sin(${x})`, slopes.sin),
   cos: floats("cosine of radians", Math.cos, (x) => `modc_cos(${x})`, slopes.cos),
   tanh: floats("hyperbolic tangent", Math.tanh, (x) => `modc_tanh(${x})`, slopes.tanh),
   sigmoid: floats("1 / (1 + e^−x)", sigmoid, (x) => `modc_sigmoid(${x})`, slopes.sigmoid),
-  relu: floats(
-    "max(x, 0)",
-    (x) => (x < 0 ? 0 : x),
-    (x) => `modc_relu(${x})`,
-    slopes.relu,
+  relu: cheap(
+    floats(
+      "max(x, 0)",
+      (x) => (x < 0 ? 0 : x),
+      (x) => `modc_relu(${x})`,
+      slopes.relu,
+    ),
   ),
   silu: floats(
     "x · sigmoid(x)",
@@ -252,7 +276,7 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       const m = algebra(emit, dy!);
       return [n === 0 ? null : n === 1 ? dy! : m.mul(dy!, n, n === 2 ? x : m.powi(x, n - 1))];
     },
-    lower: { kind: "pointwise", wgsl: ([x], { exponent }, [type]) => rounded(type!.dtype, powerWgsl(x!, exponent, type!.dtype)) },
+    lower: { kind: "pointwise", cheap: true, wgsl: ([x], { exponent }, [type]) => rounded(type!.dtype, powerWgsl(x!, exponent, type!.dtype)) },
   },
   eq: comparison(
     "a = b",
@@ -310,7 +334,8 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       const m = algebra(emit, node);
       return [null, unbroadcast(emit, m.where(condition, dy!, 0), typeOf(a)), unbroadcast(emit, m.where(condition, 0, dy!), typeOf(b))];
     },
-    lower: { kind: "pointwise", wgsl: ([c, a, b]) => `select(${b!}, ${a!}, ${c!})` },
+    linear: (input) => input > 0,
+    lower: { kind: "pointwise", cheap: true, exact: true, wgsl: ([c, a, b]) => `select(${b!}, ${a!}, ${c!})` },
   },
   cast: {
     doc: "the same values in another dtype",
@@ -324,6 +349,12 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       return [map(dtype, [x], (v) => castValue(v, x.dtype, dtype))];
     },
     grad: (emit, { inputs: [x] }, [dy]) => [emit("cast", [dy!], { dtype: typeOf(x).dtype })],
-    lower: { kind: "pointwise", wgsl: ([x], { dtype }, [type]) => (type!.dtype === dtype ? x! : rounded(dtype, castWgsl(x!, type!.dtype, dtype))) },
+    linear: () => true,
+    lower: {
+      kind: "pointwise",
+      cheap: true,
+      exact: true,
+      wgsl: ([x], { dtype }, [type]) => (type!.dtype === dtype ? x! : rounded(dtype, castWgsl(x!, type!.dtype, dtype))),
+    },
   },
 };

@@ -28,6 +28,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
       return { flops: multiplySizes(multiplySizes(2, k), elements(results[0]!)), bytes: addSizes(bytesOf(inputs), bytesOf(results)) };
     },
     evaluate: (inputs, { transposed }) => [matmul(at(inputs, 0), at(inputs, 1), transposed)],
+    linear: () => true,
     rows: productRows,
     tokens: (node, along) => tokensAlong(node, along, [lastDim(node)]),
     columns: null,

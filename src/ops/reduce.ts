@@ -69,12 +69,15 @@ const ofExtreme: Grad<"sum" | "reduce_max" | "reduce_min"> = (emit, node, [dy]) 
 
 /** Records of the reductions. */
 export const reductions: Pick<OpTable, "sum" | "reduce_max" | "reduce_min" | "argmax" | "softmax"> = {
-  sum: reduction(
-    "sum of the elements along some dimensions",
-    () => 0,
-    (a, b) => a + b,
-    (emit, { inputs: [x], attrs: { axes } }, [dy]) => [broadcasted(emit, besideElements(emit, dy!, x, axes), typeOf(x).shape)],
-  ),
+  sum: {
+    ...reduction(
+      "sum of the elements along some dimensions",
+      () => 0,
+      (a, b) => a + b,
+      (emit, { inputs: [x], attrs: { axes } }, [dy]) => [broadcasted(emit, besideElements(emit, dy!, x, axes), typeOf(x).shape)],
+    ),
+    linear: () => true,
+  },
   reduce_max: reduction("the largest along some dimensions", least, Math.max, ofExtreme),
   reduce_min: reduction("the smallest along some dimensions", greatest, Math.min, ofExtreme),
   argmax: {

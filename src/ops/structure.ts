@@ -37,6 +37,7 @@ export const structure: Pick<OpTable, Structure> = {
       return [{ dtype: x.dtype, shape }];
     },
     cost: noCost,
+    linear: () => true,
     rows: (node, dim) => [samePacked(typeOf(node).shape, dim, typeOf(node.inputs[0]).shape)],
     tokens: "own",
     columns: "kept",
@@ -69,6 +70,7 @@ export const structure: Pick<OpTable, Structure> = {
       );
       return [out];
     },
+    linear: () => true,
     rows: ({ attrs }, dim) => [attrs.order[dim]!],
     tokens: "own",
     columns: (node) => (node.attrs.order.at(-1) === lastDim(node) ? "kept" : null),
@@ -89,6 +91,7 @@ export const structure: Pick<OpTable, Structure> = {
       const offsets = broadcastOffsets(x.shape, to);
       return [tensor(x.dtype, to, offsets ? Float64Array.from(offsets, (o) => x.data[o]!) : x.data)];
     },
+    linear: () => true,
     rows: aligned,
     tokens: "own",
     columns: "kept",
@@ -107,6 +110,7 @@ export const structure: Pick<OpTable, Structure> = {
     },
     cost: (_inputs, attrs, results) => costPerResult(0)(results, attrs, results),
     evaluate: (inputs, { axis, start, stop }) => [partAlong(at(inputs, 0), axis, start, stop)],
+    linear: () => true,
     rows: alike,
     tokens: "own",
     columns: (node) => (node.attrs.axis === lastDim(node) ? null : "kept"),
@@ -150,6 +154,7 @@ export const structure: Pick<OpTable, Structure> = {
       }
       return [out];
     },
+    linear: () => true,
     rows: alike,
     tokens: (node, along) => tokensAlong(node, along, [node.attrs.axis]),
     columns: null,

@@ -32,6 +32,12 @@ export function columnsOf<K extends OpName>(node: Node<K>): Columns {
   return typeof columns === "function" ? columns(node) : columns;
 }
 
+/** What is known of a pointwise operator's expression; nothing of any other. */
+export function loweringOf({ op }: Node): { readonly cheap?: true; readonly exact?: true } {
+  const { lower } = ops[op];
+  return lower.kind === "pointwise" ? lower : {};
+}
+
 const NO_KERNEL: KernelLowering = { kind: "kernel" };
 
 /** What the kernels of an operator can do; nothing where it has none. */

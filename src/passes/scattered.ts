@@ -2,6 +2,7 @@
 import { isOp, mapInputs, typeOf, type Node } from "../ir/graph.js";
 import { equalShapes, packedAxis } from "../ir/typing.js";
 import type { OpName } from "../ir/vocabulary.js";
+import { ops } from "../ops/index.js";
 import { attrsWith } from "../ops/rows.js";
 import { rowInputs } from "../ops/traits.js";
 import type { Size } from "../size/size.js";
@@ -22,29 +23,11 @@ function scatteredOf(node: Node | undefined): Scattered | null {
 
 const isZeros = (node: Node | undefined): boolean => node !== undefined && isOp(node, "constant") && node.attrs.value === 0;
 
-/** Operators that make zeros of zeros at an input, whatever the others hold; at `where` and `concat` the other values must be zero too. */
-const LINEAR: { readonly [K in OpName]?: (input: number) => boolean } = {
-  mul: () => true,
-  div: (input) => input === 0,
-  neg: () => true,
-  cast: () => true,
-  where: (input) => input > 0,
-  reshape: () => true,
-  permute: () => true,
-  slice: () => true,
-  broadcast: () => true,
-  concat: () => true,
-  sum: () => true,
-  matmul: () => true,
-  rope: (input) => input === 0,
-  cross_entropy_grad: (input) => input === 2,
-};
-
 /** The result at the rows of a route and zero elsewhere, or null where it is not so. */
 function linear(root: Node, emit: Emit): Node | null {
   const { shape } = typeOf(root);
   for (const [i, input] of root.inputs.entries()) {
-    const found = LINEAR[root.op]?.(i) ? scatteredOf(input) : null;
+    const found = ops[root.op].linear?.(i) ? scatteredOf(input) : null;
     if (!found) continue;
     const axis = packedAxis(typeOf(input).shape[found.dim]!);
     for (const [dim, size] of shape.entries()) {
@@ -80,7 +63,7 @@ function rowsOf(input: Node, dim: number | null, index: Node, count: Size, emit:
 
 /** In the order they are tried. They drop sums with zeros and products with them: a row's −0 may become 0, and an infinite factor of a zero does no harm. */
 export const scatteredRules: readonly Rule[] = [
-  { name: "linear-of-scattered", at: Object.keys(LINEAR) as OpName[], rewrite: linear }, // keys of the table
+  { name: "linear-of-scattered", at: (Object.keys(ops) as OpName[]).filter((op) => ops[op].linear), rewrite: linear },
   {
     name: "take-of-scattered",
     at: ["take"],

@@ -1,5 +1,6 @@
 // What a kernel can compute by itself of what it reads: pointwise operators that nothing else reads, down to what lies in memory by then.
 import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
+import { loweringOf } from "../ops/traits.js";
 import { isFloat } from "../base/dtype.js";
 import { coordinatesOf, type Coordinate } from "./access.js";
 import { coordinatesIn, indexesColumns, stepInto, type Views } from "./addressing/views.js";
@@ -100,10 +101,8 @@ class Paths {
   }
 }
 
-const CHEAP: ReadonlySet<string> = new Set(["add", "sub", "mul", "neg", "cast", "where", "relu", "min", "max", "abs", "powi"]);
-
 /** Whether it costs little to compute an element again: for a whole row at once anything does. */
 export const isCheap = (node: Node): boolean => {
   const { shape, dtype } = node.types[0]!;
-  return (shape.at(-1) ?? 1) === 1 || (CHEAP.has(node.op) && (isFloat(dtype) || dtype === "bool"));
+  return (shape.at(-1) ?? 1) === 1 || (loweringOf(node).cheap === true && (isFloat(dtype) || dtype === "bool"));
 };

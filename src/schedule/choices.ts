@@ -1,5 +1,6 @@
 // What the kernel of a choice does beside choosing: it computes its scores, and what else is to be known of the rows it chose and of how many there are.
 import { isView, isOp, type Node } from "../ir/graph.js";
+import { loweringOf } from "../ops/traits.js";
 import { equalShapes } from "../ir/typing.js";
 import { absorb, type AbsorbOptions } from "./absorb.js";
 import type { Extents } from "./extents.js";
@@ -29,9 +30,6 @@ interface ChoiceOptions extends Omit<AbsorbOptions, "allows"> {
   readonly mostBuffers: number;
 }
 
-/** What has one result, however a driver compiles it: scores are computed several times, by kernels that must agree on which rows are above. */
-const EXACT: ReadonlySet<string> = new Set(["add", "sub", "neg", "abs", "min", "max", "cast", "where"]);
-
 /** Starts read, counts kept between two kernels, rows and starts written. */
 const OWN_BUFFERS = 4;
 
@@ -39,7 +37,8 @@ const OWN_BUFFERS = 4;
 export function choiceOf(node: Node<"above">, options: ChoiceOptions): Choice | null {
   const { demand, extents, mostBuffers } = options;
   const [score, threshold] = node.inputs;
-  const scored = absorb(score, node, { ...options, allows: ({ op }) => EXACT.has(op) });
+  // Scores are computed several times, by kernels that must agree on which rows are above.
+  const scored = absorb(score, node, { ...options, allows: (n) => loweringOf(n).exact === true });
   if (!scored) return null;
   const reads = new Set<Node>(isOp(threshold, "constant") ? scored.reads : [...scored.reads, threshold]);
   const nodes = new Set<Node>([node, ...scored.operations]);

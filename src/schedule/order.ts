@@ -1,9 +1,6 @@
 // The order of computation: inputs before readers, the starts of an axis that only the device knows before what lies along it, and rows' numbers as soon as can be.
-import { nodesOf, type Graph, type Node } from "../ir/graph.js";
+import { isOp, nodesOf, type Graph, type Node } from "../ir/graph.js";
 import type { Extents } from "./extents.js";
-
-/** These make an axis, so its starts come from them and not before. */
-const MAKES_AXIS: ReadonlySet<string> = new Set(["top", "above", "span", "join"]);
 
 export function orderOf(graph: Graph, extents: Extents): readonly Node[] {
   if (!graph.axes.some((a) => extents.onDevice(a.name))) return numbersFirst(nodesOf(graph), () => []);
@@ -30,13 +27,13 @@ export function orderOf(graph: Graph, extents: Extents): readonly Node[] {
 }
 
 function startsBefore(graph: Graph, node: Node, extents: Extents): Node[] {
-  if (MAKES_AXIS.has(node.op)) return [];
   const starts: Node[] = [];
   for (const type of node.types)
     for (const size of type.shape) {
       const device = extents.deviceSize(size);
       const made = device && graph.starts.get(device.axis);
-      if (made && made !== node) starts.push(made);
+      // What makes an axis makes its starts.
+      if (made && made !== node && !(isOp(made, "pick") && made.inputs[0] === node)) starts.push(made);
     }
   return starts;
 }
