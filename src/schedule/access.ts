@@ -25,9 +25,12 @@ export interface Access {
 
 const plain = (affine: Affine): Coordinate => ({ affine, index: null, plus: 0 });
 
-/** Each dimension its own coordinate. */
-export const coordinatesOf = (rank: number): readonly Coordinate[] =>
+const ownCoordinates = (rank: number): readonly Coordinate[] =>
   Array.from({ length: rank }, (_, d) => plain({ strides: Array.from({ length: rank }, (_s, e) => (d === e ? 1 : 0)), offset: 0 }));
+const BY_RANK = Array.from({ length: 9 }, (_, rank) => ownCoordinates(rank));
+
+/** Each dimension its own coordinate. */
+export const coordinatesOf = (rank: number): readonly Coordinate[] => BY_RANK[rank] ?? ownCoordinates(rank);
 
 /** Whether they find the same elements. */
 export function sameCoordinates(a: readonly Coordinate[], b: readonly Coordinate[]): boolean {

@@ -1,33 +1,34 @@
-// The unit of a choice, with the scores it computes and what rides on it.
+// The unit of a selection, with the scores it computes and what is fused with it.
 import { isOp, type Node } from "../ir/graph.js";
 import { attrsKey } from "../ir/key.js";
 import { printType } from "../ir/typing.js";
-import { readsOf, type Choice, type Rider } from "./choices.js";
+import { readsOf, type Selection, type FusedOutput } from "./choices.js";
 import { expressionKey, valuesOf } from "./expression.js";
 import { declareValue } from "./expression-text.js";
+import { above } from "./kernels/routing.js";
 import { input, result, storageType, work, type KernelBuilder, type Operand, type Stored, type Work } from "./kernels/spec.js";
 import { rowMajor } from "./layout.js";
 import type { Layouts } from "./layouts.js";
 import type { Step } from "./plan.js";
-import { indexIn, runSpec, typesOf, UNFUSED, type Unit, type UnitOptions } from "./unit.js";
+import { contextOf, indexIn, type Unit, type UnitOptions } from "./unit.js";
 
-/** Results of the choice itself: its rows and their starts. */
+/** Results of the selection itself: its rows and their starts. */
 const OWN_RESULTS = 2;
 
-export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, options: UnitOptions): Unit {
+export function fusedSelection({ node, outputs, nodes }: Selection, layouts: Layouts, options: UnitOptions): Unit {
   const { extents, updates } = options;
   const [score, threshold, parent] = node.inputs;
   const scores = layouts.expression([score], score.types[0]!.shape, nodes);
   const known = new Set(valuesOf([scores]));
   // A constant is a word of the kernel's.
   const constant = isOp(threshold, "constant") ? threshold : null;
-  const others = new Set([...(constant ? [] : [threshold]), parent, ...riders.flatMap(readsOf)].map((n) => layouts.valueOf(n)));
+  const others = new Set([...(constant ? [] : [threshold]), parent, ...outputs.flatMap(readsOf)].map((n) => layouts.valueOf(n)));
   for (const value of others) known.add(value);
   const reads = [...known];
   const inputOf = indexIn(reads);
   const at = (n: Node): number => inputOf(layouts.valueOf(n));
 
-  const written = riders.map((r) => r.node);
+  const written = outputs.map((r) => r.node);
   const numberOf = new Map(written.map((n, i) => [n as Node, OWN_RESULTS + i]));
   const writes = [...[0, 1].map((i) => layouts.result(node, i)), ...written.map((n) => layouts.result(n, 0))].map((value) => ({
     value,
@@ -37,40 +38,39 @@ export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, op
   const takesOver = [
     null,
     null,
-    ...riders.map((r) => (r.kind === "set" ? at(r.x) : r.kind === "counted" && r.before && updates.has(r.node) ? at(r.before) : null)),
+    ...outputs.map((r) => (r.kind === "set" ? at(r.x) : r.kind === "counted" && r.before && updates.has(r.node) ? at(r.before) : null)),
   ];
 
-  const context = typesOf(node, options);
+  const context = contextOf(node, options);
   const make = (inPlace: readonly boolean[], stored: Stored): Work => {
     const declare = (kernel: KernelBuilder): void => {
-      riders.forEach((r, i) => {
+      outputs.forEach((r, i) => {
         const number = OWN_RESULTS + i;
         kernel.write(`y${number}`, storageType(r.node.types[0]!.dtype), result(number));
         const place = takesOver[number];
         if (place !== null && place !== undefined && inPlace[number]) kernel.inputIs(place, `y${number}`);
       });
-      const text = new RiderText(kernel, at, numberOf);
-      const lines = riders.map((r) => text.lines(r));
+      const text = new OutputText(kernel, at, numberOf);
+      const lines = outputs.map((r) => text.lines(r));
       const of = (kind: "row" | "sequence"): string => lines.flatMap((l) => (l.once === kind ? l.text.map((t) => `  ${t}\n`) : [])).join("");
       kernel.function(`fn publish(at: u32, row: u32, b: u32, first: u32) {\n${of("row")}}`);
       kernel.function(`fn finish(b: u32, count: u32) {\n${of("sequence")}}`);
     };
-    const made = runSpec("above", {
-      ...UNFUSED,
+    const own = {
       ...context,
       attrs: node.attrs,
       weights: [false, false, false],
       views: [null, null, null],
       stored,
       places: [-1, constant ? -1 : at(threshold), at(parent)],
-      prologue: (kernel) => {
+      prologue: (kernel: KernelBuilder) => {
         declareValue(kernel, layouts.same(scores), extents, { of: inputOf, halves: stored.reads });
         if (constant)
           kernel.function(`fn thresholdAt(row: u32) -> f32 { return sizes.${kernel.word(constant.attrs.value, constant.attrs.dtype, "threshold")}; }`);
       },
-      finishes: declare,
-    });
-    const copies = riders.flatMap((r, i): Step<Operand>[] => {
+    };
+    const made = above(own, declare);
+    const copies = outputs.flatMap((r, i): Step<Operand>[] => {
       const number = OWN_RESULTS + i;
       return r.kind !== "set" || inPlace[number] ? [] : [{ kind: "copy", from: input(at(r.x)), to: result(number), bytes: writes[number]!.bytes }];
     });
@@ -78,7 +78,7 @@ export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, op
   };
   const key = [
     `above{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")}) ${expressionKey(scores, extents, inputOf)} ${constant ? `= ${attrsKey(constant.attrs)}` : at(threshold)} ${at(parent)} ${takesOver.join()}`,
-    ...riders.map(
+    ...outputs.map(
       (r) =>
         `${r.kind} ${printType(extents.equal.type(r.node.types[0]!))} ${readsOf(r).map(at).join()} ${r.kind === "set" ? `${numberOf.get(r.index)} ${numberOf.get(r.rows)}` : ""}`,
     ),
@@ -95,8 +95,8 @@ export function choiceUnit({ node, riders, nodes }: Choice, layouts: Layouts, op
   };
 }
 
-/** What riders do, as WGSL, in `publish(at, row, b, first)` for each row or in `finish(b, count)` for each sequence. */
-class RiderText {
+/** What outputs do, as WGSL, in `publish(at, row, b, first)` for each row or in `finish(b, count)` for each sequence. */
+class OutputText {
   readonly #kernel: KernelBuilder;
   readonly #inputOf: (node: Node) => number;
   readonly #numberOf: ReadonlyMap<Node, number>;
@@ -106,21 +106,21 @@ class RiderText {
     this.#inputOf = inputOf;
     this.#numberOf = numberOf;
   }
-  lines(rider: Rider): { readonly once: "row" | "sequence"; readonly text: readonly string[] } {
-    const n = this.#numberOf.get(rider.node)!;
-    switch (rider.kind) {
+  lines(output: FusedOutput): { readonly once: "row" | "sequence"; readonly text: readonly string[] } {
+    const n = this.#numberOf.get(output.node)!;
+    switch (output.kind) {
       case "taken":
-        return { once: "row", text: [`let v${n} = ${this.#read(rider.x)}[row];`, `y${n}[at] = v${n};`] };
+        return { once: "row", text: [`let v${n} = ${this.#read(output.x)}[row];`, `y${n}[at] = v${n};`] };
       case "appended": {
-        const longer = rider.longer ? `${this.#read(rider.longer)}[b] + ` : "";
-        return { once: "row", text: [`let v${n} = ${longer}${this.#read(rider.counts)}[b] + at - first;`, `y${n}[at] = v${n};`] };
+        const longer = output.longer ? `${this.#read(output.longer)}[b] + ` : "";
+        return { once: "row", text: [`let v${n} = ${longer}${this.#read(output.counts)}[b] + at - first;`, `y${n}[at] = v${n};`] };
       }
       case "set":
-        return { once: "row", text: [`y${n}[v${this.#numberOf.get(rider.index)!}] = v${this.#numberOf.get(rider.rows)!};`] };
+        return { once: "row", text: [`y${n}[v${this.#numberOf.get(output.index)!}] = v${this.#numberOf.get(output.rows)!};`] };
       case "counted":
-        return { once: "sequence", text: [`y${n}[b] = ${rider.before ? `${this.#read(rider.before)}[b] + ` : ""}count;`] };
+        return { once: "sequence", text: [`y${n}[b] = ${output.before ? `${this.#read(output.before)}[b] + ` : ""}count;`] };
       default:
-        return rider satisfies never;
+        return output satisfies never;
     }
   }
   #read(node: Node): string {

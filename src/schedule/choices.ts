@@ -1,21 +1,22 @@
-// What the kernel of a choice does beside choosing: it computes its scores, and what else is to be known of the rows it chose and of how many there are.
-import { isView, isOp, type Node } from "../ir/graph.js";
+// What the kernel of a selection does beside choosing: it computes its scores, and what else is to be known of the rows it chose and of how many there are.
+import { isOp, type Node, isView } from "../ir/graph.js";
 import { loweringOf } from "../ops/traits.js";
 import { equalShapes } from "../ir/typing.js";
-import { absorb, type AbsorbOptions } from "./absorb.js";
+import { inline, type InlineOptions } from "./fusion/inline.js";
 import type { Extents } from "./extents.js";
+import { storageBuffers, type Bindings } from "./fusion/buffers.js";
 
-export interface Choice {
+export interface Selection {
   readonly node: Node<"above">;
   /** Stored beside the rows and their starts, each after those it needs. */
-  readonly riders: readonly Rider[];
+  readonly outputs: readonly FusedOutput[];
   /** All nodes that the kernel computes. */
   readonly nodes: ReadonlySet<Node>;
   /** What it reads beside the starts of the axis it chooses from. */
   readonly reads: ReadonlySet<Node>;
 }
 
-export type Rider =
+export type FusedOutput =
   /** What x, one value a row, has for a row that was chosen. */
   | { readonly kind: "taken"; readonly node: Node<"take">; readonly x: Node }
   /** The place of a row behind those its sequence had. */
@@ -25,7 +26,7 @@ export type Rider =
   /** What was taken, set where a row was appended. */
   | { readonly kind: "set"; readonly node: Node<"set">; readonly x: Node; readonly index: Node; readonly rows: Node };
 
-interface ChoiceOptions extends Omit<AbsorbOptions, "allows"> {
+interface SelectionOptions extends Omit<InlineOptions, "allows"> {
   readonly extents: Extents;
   readonly mostBuffers: number;
 }
@@ -33,56 +34,57 @@ interface ChoiceOptions extends Omit<AbsorbOptions, "allows"> {
 /** Starts read, counts kept between two kernels, rows and starts written. */
 const OWN_BUFFERS = 4;
 
-/** The choice with all that can ride on it, within so many buffers; null where its scores need what is not there in time. */
-export function choiceOf(node: Node<"above">, options: ChoiceOptions): Choice | null {
+/** The selection with all that can be fused with it, within so many buffers; null where its scores need what is not there in time. */
+export function selectionOf(node: Node<"above">, options: SelectionOptions): Selection | null {
   const { demand, extents, mostBuffers } = options;
   const [score, threshold] = node.inputs;
   // Scores are computed several times, by kernels that must agree on which rows are above.
-  const scored = absorb(score, node, { ...options, allows: (n) => loweringOf(n).exact === true });
+  const scored = inline(score, node, { ...options, allows: (n) => loweringOf(n).exact === true });
   if (!scored) return null;
   const reads = new Set<Node>(isOp(threshold, "constant") ? scored.reads : [...scored.reads, threshold]);
   const nodes = new Set<Node>([node, ...scored.operations]);
-  const counted = extents.countedIn([...node.inputs, ...reads].flatMap((n) => n.types));
-  let buffers = OWN_BUFFERS + reads.size + counted.size;
-  const riders: Rider[] = [];
-  for (const rider of candidates(node, options)) {
-    const needs = readsOf(rider);
-    if (!needs.every((n) => options.readyAt(n) < options.before && isStorable(n, options))) continue;
+  const types = node.inputs.flatMap((n) => n.types);
+  let parts: readonly Bindings[] = [{ reads: [...reads], writes: [], own: OWN_BUFFERS }];
+  const outputs: FusedOutput[] = [];
+  for (const output of candidates(node, options)) {
+    const needs = readsOf(output);
+    if (!needs.every((n) => options.scheduledAt(n) < options.before && isStorable(n, options))) continue;
     // Rows that are replaced in place are read by nobody else here, and counts not for the scores, which workgroups of other sequences read too.
-    if (rider.kind === "set" && reads.has(rider.x)) continue;
-    if (rider.kind === "counted" && rider.before && (scored.reads.has(rider.before) || rider.before === threshold)) continue;
-    if (rider.kind === "set" && !(nodes.has(rider.index) && nodes.has(rider.rows))) continue;
-    const more = needs.filter((n) => !reads.has(n)).length + (rider.kind === "set" ? 0 : 1);
-    if (buffers + more > mostBuffers) continue;
-    buffers += more;
-    riders.push(rider);
-    nodes.add(rider.node);
-    if (isOp(rider.node, "add")) for (const n of rider.node.inputs) if (isOp(n, "counts") && demand.direct(n).length === 1) nodes.add(n);
+    if (output.kind === "set" && reads.has(output.x)) continue;
+    if (output.kind === "counted" && output.before && (scored.reads.has(output.before) || output.before === threshold)) continue;
+    if (output.kind === "set" && !(nodes.has(output.index) && nodes.has(output.rows))) continue;
+    // What is set is in the memory that is read.
+    const more: Bindings = { reads: needs, writes: output.kind === "set" ? [] : [output.node] };
+    if (storageBuffers([...parts, more], types, extents) > mostBuffers) continue;
+    parts = [...parts, more];
+    outputs.push(output);
+    nodes.add(output.node);
+    if (isOp(output.node, "add")) for (const n of output.node.inputs) if (isOp(n, "counts") && demand.direct(n).length === 1) nodes.add(n);
     for (const n of needs) reads.add(n);
   }
-  return { node, riders, nodes, reads };
+  return { node, outputs, nodes, reads };
 }
 
-/** What a rider reads from memory. */
-export function readsOf(rider: Rider): readonly Node[] {
-  switch (rider.kind) {
+/** What a fused output reads from memory. */
+export function readsOf(output: FusedOutput): readonly Node[] {
+  switch (output.kind) {
     case "taken":
     case "set":
-      return [rider.x];
+      return [output.x];
     case "appended":
-      return rider.longer ? [rider.counts, rider.longer] : [rider.counts];
+      return output.longer ? [output.counts, output.longer] : [output.counts];
     case "counted":
-      return rider.before ? [rider.before] : [];
+      return output.before ? [output.before] : [];
     default:
-      return rider satisfies never;
+      return output satisfies never;
   }
 }
 
 /** Whether it has memory, or will have where a kernel reads it. */
-const isStorable = (node: Node, { demand }: ChoiceOptions): boolean => !isOp(node, "constant") && (!isView(node) || demand.isCopied(node));
+const isStorable = (node: Node, { demand }: SelectionOptions): boolean => !isOp(node, "constant") && (!isView(node) || demand.isCopied(node));
 
-function* candidates(node: Node<"above">, { demand, isTaken }: ChoiceOptions): Generator<Rider> {
-  const readers = (of: Node): readonly Node[] => demand.direct(of).filter((n) => !isTaken(n));
+function* candidates(node: Node<"above">, { demand, isAssigned }: SelectionOptions): Generator<FusedOutput> {
+  const readers = (of: Node): readonly Node[] => demand.direct(of).filter((n) => !isAssigned(n));
   const readersOf = (result: number): readonly Node[] => demand.direct(node).flatMap((n) => (isPickOf(n, node, result) ? readers(n) : []));
   for (const reader of readersOf(0)) {
     const [x, index] = reader.inputs;
@@ -96,7 +98,7 @@ function* candidates(node: Node<"above">, { demand, isTaken }: ChoiceOptions): G
   for (const counts of ofStarts) {
     if (!isOp(counts, "counts")) continue;
     const [sum, ...more] = demand.direct(counts);
-    const before = sum && more.length === 0 && isOp(sum, "add") && !isTaken(sum) ? sum.inputs.find((n) => n !== counts) : undefined;
+    const before = sum && more.length === 0 && isOp(sum, "add") && !isAssigned(sum) ? sum.inputs.find((n) => n !== counts) : undefined;
     if (before && equalShapes(before.types[0]!.shape, counts.types[0]!.shape)) yield { kind: "counted", node: sum as Node<"add">, before };
     else yield { kind: "counted", node: counts, before: null };
   }

@@ -1,22 +1,31 @@
 // Where every value lies, and expressions over what lies somewhere.
 import { invariant } from "../base/invariant.js";
-import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
+import { isOp, type Node, isView, isPointwise } from "../ir/graph.js";
 import type { Size } from "../size/size.js";
+import type { Demand } from "./demand.js";
 import { ExpressionBuilder, type Expression, type Inlining } from "./expression.js";
 import type { Extents } from "./extents.js";
 import { isRowMajor, rowMajor, viewed, type Layout, type Value } from "./layout.js";
-import type { Partition } from "./partition.js";
+
+/** What a partition says of where values lie. */
+export interface StoredNodes {
+  readonly demand: Pick<Demand, "isCopied">;
+  /** Nodes that a fused kernel computes. */
+  readonly taken: ReadonlySet<Node>;
+  /** Pointwise operators and structure that have memory of their own. */
+  readonly stored: ReadonlySet<Node>;
+}
 
 export class Layouts {
   readonly #extents: Extents;
-  readonly #partition: Partition;
+  readonly #partition: StoredNodes;
   readonly #fill: (constant: Node) => void;
   readonly #values = new Map<Node, Value[]>();
   readonly #layouts = new Map<Node, Layout>();
   readonly #filled = new Set<Node>();
 
   /** `fill` writes a constant to memory. */
-  constructor(extents: Extents, partition: Partition, fill: (constant: Node) => void) {
+  constructor(extents: Extents, partition: StoredNodes, fill: (constant: Node) => void) {
     this.#extents = extents;
     this.#partition = partition;
     this.#fill = fill;

@@ -9,13 +9,11 @@ import type { PlanSlot, Step } from "./plan.js";
 /** Memory of one value, or of several that take it over from one another. */
 export interface Storage {
   readonly bytes: Size;
-  /** What a slot of its own is called. */
-  label: string;
-  /** Has a slot of its own: what the caller or the runtime fills or reads, and what outlives the run. */
-  fixed: boolean;
+  /** What it is called. */
+  readonly label: string;
 }
 
-export const storage = (bytes: Size, label: string, fixed: boolean): Storage => ({ bytes, label, fixed });
+export const storage = (bytes: Size, label: string): Storage => ({ bytes, label });
 
 interface Life {
   readonly storage: Storage;
@@ -59,13 +57,13 @@ export function touched<B>(step: Step<B>): readonly B[] {
 }
 
 /**
- * Gives every storage a slot: the fixed ones their own (in the order given, whether a step touches them or not), the others, the largest first, the
+ * Gives every storage a slot: the fixed ones their own, under their labels (in the order given, whether a step touches them or not), the others, the largest first, the
  * tightest one in which nothing lives meanwhile. Fit is judged at nominal sizes, but a slot's size is the largest of all that live in it, so it is right at every
  * size.
  */
 export function assignSlots(
   steps: readonly Step<Storage>[],
-  fixed: readonly Storage[],
+  fixed: ReadonlyMap<Storage, string>,
   axes: readonly Axis[],
   live: ReadonlyMap<string, Rational>,
 ): { readonly slots: readonly PlanSlot[]; readonly slotOf: (storage: Storage) => number } {
@@ -75,7 +73,7 @@ export function assignSlots(
   const slots: OpenSlot[] = [];
   const chosen = new Map<Storage, OpenSlot>();
   const open = (s: Storage): OpenSlot => {
-    const slot: OpenSlot = { index: slots.length, capacity: 0, sizes: new Map(), lives: [], label: s.fixed ? s.label : "activations" };
+    const slot: OpenSlot = { index: slots.length, capacity: 0, sizes: new Map(), lives: [], label: fixed.get(s) ?? "activations" };
     slots.push(slot);
     return slot;
   };
@@ -85,7 +83,7 @@ export function assignSlots(
     slot.capacity = Math.max(slot.capacity, nominal(size));
     chosen.set(s, slot);
   };
-  for (const s of fixed) if (!chosen.has(s)) settle(s, open(s));
+  for (const s of fixed.keys()) settle(s, open(s));
 
   // The largest first: what is smaller finds room beside them.
   const lives = livesOf(steps).filter((l) => !chosen.has(l.storage));

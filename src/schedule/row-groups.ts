@@ -1,8 +1,9 @@
 // Sums over each row that read the same rows are computed together.
-import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
+import { isOp, type Node, isView, isPointwise } from "../ir/graph.js";
 import { equalShapes, printShape } from "../ir/typing.js";
-import { absorb, MOST_OPERATIONS, type Absorbed, type AbsorbOptions } from "./absorb.js";
-import { type Demand } from "./demand.js";
+import { inline, MOST_OPERATIONS, type Inlined, type InlineOptions } from "./fusion/inline.js";
+import { storageBuffers } from "./fusion/buffers.js";
+import type { Demand } from "./demand.js";
 import type { Extents } from "./extents.js";
 
 export interface RowGroup {
@@ -61,12 +62,12 @@ export class RowGroups {
   }
 
   /** Takes in a sum; returns its group, or null where it reads too much. */
-  add(node: Node<"sum">, options: Omit<AbsorbOptions, "before" | "allows">): RowGroup | null {
+  add(node: Node<"sum">, options: Omit<InlineOptions, "before" | "allows">): RowGroup | null {
     const [x] = node.inputs;
     const key = printShape(x.types[0]!.shape);
     const open = this.#open.get(key);
     if (open && this.join(open, node, options)) return open;
-    const alone = this.#absorb(node, node, options);
+    const alone = this.#inline(node, node, options);
     const group: RowGroup = { sums: [], reads: new Set(), nodes: new Set() };
     if (!alone || !this.#fits(group, node, alone)) return null;
     this.#include(group, node, alone);
@@ -75,25 +76,26 @@ export class RowGroups {
     return group;
   }
   /** Takes a sum into a group, if it is over rows of the same shape and what it reads is there when the group is computed. */
-  join(group: RowGroup, node: Node<"sum">, options: Omit<AbsorbOptions, "before" | "allows">): boolean {
+  join(group: RowGroup, node: Node<"sum">, options: Omit<InlineOptions, "before" | "allows">): boolean {
     const [first] = group.sums;
     if (group.sums.length >= MOST_SUMS || !equalShapes(first!.inputs[0].types[0]!.shape, node.inputs[0].types[0]!.shape)) return false;
-    const joint = this.#absorb(node, first!, options);
+    const joint = this.#inline(node, first!, options);
     if (!joint || !this.#fits(group, node, joint)) return false;
     this.#include(group, node, joint);
     return true;
   }
-  #absorb(node: Node<"sum">, at: Node, options: Omit<AbsorbOptions, "before" | "allows">): Absorbed | null {
-    return absorb(node.inputs[0], node, { ...options, before: this.#position(at), allows: () => true });
+  #inline(node: Node<"sum">, at: Node, options: Omit<InlineOptions, "before" | "allows">): Inlined | null {
+    return inline(node.inputs[0], node, { ...options, before: this.#position(at), allows: () => true });
   }
   /** Whether it has something to read in common, and all fits into one kernel. */
-  #fits({ sums, reads }: RowGroup, node: Node<"sum">, more: Absorbed): boolean {
+  #fits({ sums, reads }: RowGroup, node: Node<"sum">, more: Inlined): boolean {
     const all = new Set([...reads, ...more.reads]);
     const common = sums.length === 0 || all.size < reads.size + more.reads.size;
-    const counted = this.#extents.countedIn([...node.inputs, ...all].flatMap((n) => n.types));
-    return common && all.size + counted.size + sums.length + 1 <= this.#mostBuffers;
+    const parts = [{ reads: all, writes: [...sums, node] }];
+    const types = node.inputs.flatMap((n) => n.types);
+    return common && storageBuffers(parts, types, this.#extents) <= this.#mostBuffers;
   }
-  #include(group: RowGroup, node: Node<"sum">, { operations, reads }: Absorbed): void {
+  #include(group: RowGroup, node: Node<"sum">, { operations, reads }: Inlined): void {
     group.sums.push(node);
     group.nodes.add(node);
     for (const n of operations) group.nodes.add(n);

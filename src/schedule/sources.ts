@@ -32,6 +32,7 @@ export class Sources {
   readonly #states = new Map<string, Storage>();
   readonly #tables = new Map<string, { readonly table: TableKey; readonly storage: Storage }>();
   readonly #stateStorages = new Set<Storage>();
+  readonly #held = new Set<Storage>();
 
   constructor(extents: Extents) {
     this.#extents = extents;
@@ -40,7 +41,7 @@ export class Sources {
   /** The memory of a source, or of what the host counts; null for any other node. */
   of(node: Node): Storage | null {
     const bytes = (): Size => this.#extents.bytes(node.types[0]!);
-    if (isOp(node, "input")) return once(this.#inputs, node.attrs.name, () => storage(bytes(), node.attrs.name, true));
+    if (isOp(node, "input")) return once(this.#inputs, node.attrs.name, () => this.#hold(bytes(), node.attrs.name));
     if (isOp(node, "weight")) return this.weight(node, GIVEN, "word");
     if (isOp(node, "state")) return this.state(node.attrs.name, bytes());
     if (isOp(node, "starts")) return this.#counted("starts", node.attrs.axis, bytes());
@@ -72,12 +73,21 @@ export class Sources {
     return this.#weight({ parts, form }, weightBytes(parts[0]!.layout, elementsOf(head.attrs.shape), form), label);
   }
   #weight(held: Omit<WeightStorage, "storage">, bytes: number, label: string): Storage {
-    return once(this.#weights, JSON.stringify(held), () => ({ ...held, storage: storage(bytes, label, true) })).storage;
+    return once(this.#weights, JSON.stringify(held), () => ({ ...held, storage: this.#hold(bytes, label) })).storage;
   }
   state(name: string, bytes: Size): Storage {
-    const made = once(this.#states, name, () => storage(bytes, name, true));
+    const made = once(this.#states, name, () => this.#hold(bytes, name));
     this.#stateStorages.add(made);
     return made;
+  }
+  #hold(bytes: Size, label: string): Storage {
+    const made = storage(bytes, label);
+    this.#held.add(made);
+    return made;
+  }
+  /** Whether the caller or the runtime fills it. */
+  holds(s: Storage): boolean {
+    return this.#held.has(s);
   }
   isState(s: Storage): boolean {
     return this.#stateStorages.has(s);
@@ -100,7 +110,7 @@ export class Sources {
     return this.#table(`rope(${attrsKey(attrs)})`, { kind: "rope", attrs }, bytes, "rope");
   }
   #table(key: string, table: TableKey, bytes: Size, label = key): Storage {
-    return once(this.#tables, key, () => ({ table, storage: storage(bytes, label, true) })).storage;
+    return once(this.#tables, key, () => ({ table, storage: this.#hold(bytes, label) })).storage;
   }
 
   /** Those that steps or outputs use; every state. */

@@ -1,13 +1,13 @@
 // A unit: what one kernel, or a few in turn, computes, with all it reads and writes.
 import { isOp, type Node } from "../ir/graph.js";
 import { inputTypes } from "../ir/typing.js";
-import { invariant } from "../base/invariant.js";
 import type { KernelOp, OpName } from "../ir/vocabulary.js";
+import { invariant } from "../base/invariant.js";
 import type { Size } from "../size/size.js";
 import type { Expression, MemoryLeaf } from "./expression.js";
 import type { Extents } from "./extents.js";
 import { specs } from "./kernels/index.js";
-import type { SpecContext, Stored, Work } from "./kernels/spec.js";
+import type { KernelContext, Stored, Work } from "./kernels/spec.js";
 import { isRowMajor, type Value } from "./layout.js";
 import type { Partition } from "./partition.js";
 import type { Tunings } from "./tunings/index.js";
@@ -43,11 +43,11 @@ export interface UnitOptions {
   readonly updates: ReadonlyMap<Node, string>;
 }
 
-/** What a context says where nothing is fused. */
-export const UNFUSED = { inPlace: [], prologue: null, loads: null, finishes: null, resultViews: [], inputB: 1, pairs: 0, liesAsGiven: false } as const;
-
-/** What a spec is told of every node. Layers that are made alike are said alike. */
-export function typesOf(node: Node, { extents, tunings }: UnitOptions): Pick<SpecContext<OpName>, "attrs" | "inputs" | "results" | "extents" | "tunings"> {
+/** What a spec is told of every node, and of one that is fused with nothing. Layers that are made alike are said alike. */
+export function contextOf<K extends OpName>(
+  node: Node<K>,
+  { extents, tunings }: UnitOptions,
+): Omit<KernelContext<K>, "weights" | "views" | "places" | "stored"> {
   const { equal } = extents;
   return {
     attrs: equal.attrs(node.attrs),
@@ -55,11 +55,14 @@ export function typesOf(node: Node, { extents, tunings }: UnitOptions): Pick<Spe
     results: node.types.map((t) => equal.type(t)),
     extents,
     tunings,
+    resultViews: [],
+    inPlace: [],
+    prologue: null,
   };
 }
 
 /** The steps of a node by its operator's spec. */
-export const runSpec = <K extends KernelOp>(op: K, context: SpecContext<K>): Work => specs[op](context);
+export const runSpec = <K extends KernelOp>(op: K, context: KernelContext<K>): Work => specs[op](context);
 
 /** The place of a value among a unit's reads. */
 export function indexIn(reads: readonly Value[]): (value: Value) => number {

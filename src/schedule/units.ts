@@ -1,24 +1,38 @@
 // Units in the order in which they run: of stored expressions and of operators with kernels of their own here, of products elsewhere.
+import { isOp, type Node, isView, isPointwise, hasKernel } from "../ir/graph.js";
 import { invariant } from "../base/invariant.js";
-import { hasKernel, isPointwise, isView, isOp, type Node } from "../ir/graph.js";
-import type { KernelOp } from "../ir/vocabulary.js";
 import { attrsKey } from "../ir/key.js";
 import { printType } from "../ir/typing.js";
+import type { KernelOp } from "../ir/vocabulary.js";
 import { kernelOf } from "../ops/traits.js";
 import { equalSizes, printSize, type Size } from "../size/size.js";
-import { choiceUnit } from "./choice-unit.js";
+import { fusedSelection } from "./choice-unit.js";
 import { elementInput } from "./demand.js";
 import { expressionKey, valuesOf, type Expression } from "./expression.js";
 import { declareValue, dtypeAt, soleResult } from "./expression-text.js";
 import type { Extents } from "./extents.js";
-import { KernelBuilder, result, storageType, work, type Stored, type View, type Work } from "./kernels/spec.js";
+import { matmul, PLAIN } from "./kernels/products.js";
+import { KernelBuilder, result, storageType, work, type KernelContext, type Stored, type View, type Work } from "./kernels/spec.js";
 import { isRowMajor, rowMajor, type Value } from "./layout.js";
 import { Layouts } from "./layouts.js";
-import { regionUnit, rowGroupUnit } from "./region-unit.js";
+import { fusedMatmul } from "./fusion/fused-matmul.js";
+import { rowGroupUnit } from "./row-group-unit.js";
 import { liesAsGiven, productWeights } from "./side-by-side.js";
-import { indexIn, runSpec, typesOf, UNFUSED, updatedState, type Unit, type UnitOptions } from "./unit.js";
+import { contextOf, indexIn, runSpec, updatedState, type Unit, type UnitOptions } from "./unit.js";
 
-export class UnitMaker {
+/** The kernels of a partition in order, and where values lie. `required`: what lies row-major for the caller. */
+export function kernelsOf(
+  order: readonly Node[],
+  required: Iterable<Node>,
+  options: UnitOptions,
+): { readonly kernels: readonly Unit[]; readonly layouts: Layouts } {
+  const maker = new UnitMaker(options);
+  for (const node of order) maker.enter(node);
+  for (const node of required) maker.layouts.valueOf(node);
+  return { kernels: maker.units, layouts: maker.layouts };
+}
+
+class UnitMaker {
   readonly units: Unit[] = [];
   readonly layouts: Layouts;
   readonly #with: UnitOptions;
@@ -31,10 +45,10 @@ export class UnitMaker {
   /** Makes the unit that computes a node, if it is the one a unit is named for. Nodes come in order. */
   enter(node: Node): void {
     const { partition, isGiven, madeWhenPacked } = this.#with;
-    const region = partition.regions.get(node);
-    if (region) return this.#push(regionUnit(region, this.layouts, this.#with));
-    const choice = partition.choices.get(node);
-    if (choice) return this.#push(choiceUnit(choice, this.layouts, this.#with));
+    const fusion = partition.fusions.get(node);
+    if (fusion) return this.#push(fusedMatmul(fusion, this.layouts, this.#with));
+    const selection = partition.selections.get(node);
+    if (selection) return this.#push(fusedSelection(selection, this.layouts, this.#with));
     const group = partition.rowGroups.get(node);
     if (group) return this.#push(rowGroupUnit(group, this.layouts, this.#with));
     if (partition.taken.has(node)) return;
@@ -108,7 +122,7 @@ export class UnitMaker {
     const inPlace = conflict ? [] : (kernelOf(node.op).inPlace ?? []).map((i) => places[i]!);
     // A kernel that replaces several values reads none of them twice.
     const takesOver = base === null && inPlace.some((i) => reads.filter((v) => v === reads[i]).length > 1) ? [] : inPlace;
-    const context = typesOf(node, this.#with);
+    const context = contextOf(node, this.#with);
     const prologue =
       expression && !plain
         ? (kernel: KernelBuilder, stored: Stored): void => {
@@ -125,9 +139,7 @@ export class UnitMaker {
       [...views, ...resultViews].map((v) => (v ? this.#viewKey(v) : "")).join(";"),
     ].join(" ");
     const make = (inPlace: readonly boolean[], stored: Stored): Work =>
-      runSpec(node.op, {
-        ...UNFUSED,
-        ...context,
+      stepsOf(node, this.#with, {
         weights,
         views: views.map((v) => v && this.#sameView(v)),
         resultViews: resultViews.map((v) => v && this.#sameView(v)),
@@ -135,7 +147,6 @@ export class UnitMaker {
         stored,
         prologue: prologue && ((kernel) => prologue(kernel, stored)),
         places,
-        liesAsGiven: liesAsGiven(node),
       });
     const nodes = [node, ...(prologue ? expression!.operations.map((o) => o.node) : [])];
     const writes = this.#writes(node);
@@ -204,6 +215,16 @@ export class UnitMaker {
     this.layouts.set(node, { ...permuted, strides });
     return { strides, offset: 0 };
   }
+}
+
+/** The steps of a node that is fused with nothing. */
+function stepsOf(
+  node: Node<KernelOp>,
+  options: UnitOptions,
+  rest: Omit<KernelContext<KernelOp>, "attrs" | "inputs" | "results" | "extents" | "tunings">,
+): Work {
+  if (isOp(node, "matmul")) return matmul({ ...contextOf(node, options), ...rest }, { ...PLAIN, unpacked: liesAsGiven(node) });
+  return runSpec(node.op, { ...contextOf(node, options), ...rest });
 }
 
 /** Nothing but the elements of one value, in its order. */

@@ -6,7 +6,7 @@ import type { Device } from "../../src/runtime/index.js";
 import { settle } from "../../src/runtime/wait.js";
 import { Extents } from "../../src/schedule/extents.js";
 import { matmul, supportsRowSums } from "../../src/schedule/kernels/products.js";
-import { input, result, scratch, type KernelBuilder, type Operand } from "../../src/schedule/kernels/spec.js";
+import { input, result, scratch, type KernelBuilder, type KernelContext, type Operand } from "../../src/schedule/kernels/spec.js";
 import type { Step } from "../../src/schedule/plan.js";
 import { candidates, tuningsFor, type ProductTunings } from "../../src/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
@@ -57,7 +57,7 @@ async function run(device: Device, products: ProductTunings, data: Data): Promis
   const sums = supportsRowSums(products.byValue);
   const panels = Math.ceil(N / (4 * (products.subgroupSize ?? 8)));
   const type = (...shape: number[]) => ({ dtype: "f32" as const, shape });
-  const { steps } = matmul({
+  const context: KernelContext<"matmul"> = {
     attrs: { transposed: false },
     inputs: [type(M, K), type(K, N)],
     results: [type(M, N)],
@@ -68,14 +68,10 @@ async function run(device: Device, products: ProductTunings, data: Data): Promis
     resultViews: [],
     stored: { reads: [false, false, false, false], writes: [false], format: "f16" },
     inPlace: [],
-    liesAsGiven: false,
     prologue: null,
-    loads,
-    finishes: finishes(panels, sums),
-    inputB: 2,
     places: [-1, 2],
-    pairs: 0,
-  });
+  };
+  const { steps } = matmul(context, { loads, finishes: finishes(panels, sums), inputB: 2, unpacked: false, pairs: 0 });
   return Promise.all(steps.map((step) => runStep(device, step, panels, data)));
 }
 

@@ -40,13 +40,15 @@ const programs = fc.array(fc.record({ size: fc.nat(SIZES.length - 1), reads: fc.
 
 function build(description: readonly { size: number; reads: number[]; fixed: boolean }[]) {
   const values: Storage[] = [];
+  const own = new Map<Storage, string>();
   const steps = description.map(({ size, reads, fixed }) => {
-    const value = storage(SIZES[size]!, "value", fixed && reads.length % 2 === 1);
+    const value = storage(SIZES[size]!, "value");
+    if (fixed && reads.length % 2 === 1) own.set(value, "own");
     const read = new Set(reads.flatMap((r) => (values.length > 0 ? [values[values.length - 1 - (r % Math.min(values.length, 12))]!] : [])));
     values.push(value);
     return dispatch([...read, value]);
   });
-  return { values, steps, fixed: values.filter((v) => v.fixed) };
+  return { values, steps, fixed: own };
 }
 
 const touches = (step: Step<Storage>): readonly Storage[] => (step.kind === "dispatch" ? step.buffers : []);
@@ -59,7 +61,7 @@ describe("slots", () => {
         const { slotOf } = assignSlots(steps, fixed, axes, new Map());
         const life = values.map((v) => {
           const at = steps.flatMap((s, i) => (touches(s).includes(v) ? [i] : []));
-          return { slot: slotOf(v), first: v.fixed ? -Infinity : at[0]!, last: v.fixed ? Infinity : at.at(-1)! };
+          return { slot: slotOf(v), first: fixed.has(v) ? -Infinity : at[0]!, last: fixed.has(v) ? Infinity : at.at(-1)! };
         });
         for (const [i, a] of life.entries()) for (const b of life.slice(i + 1)) if (a.slot === b.slot) expect(a.last < b.first || b.last < a.first).toBe(true);
       }),
@@ -89,23 +91,23 @@ describe("slots", () => {
   });
 
   it("are taken over by later values: a chain of equal values needs two", () => {
-    const values = Array.from({ length: 50 }, () => storage(rowsSize("T"), "value", false));
+    const values = Array.from({ length: 50 }, () => storage(rowsSize("T"), "value"));
     const steps = values.map((v, i) => dispatch(i === 0 ? [v] : [values[i - 1]!, v]));
-    expect(assignSlots(steps, [], axes, new Map()).slots.length).toBe(2);
+    expect(assignSlots(steps, new Map(), axes, new Map()).slots.length).toBe(2);
   });
 
   it("are shared between axes of equal rules, and their size names one of them", () => {
-    const [a, b] = [storage(rowsSize("K"), "a", false), storage(rowsSize("L"), "b", false)];
-    const { slots, slotOf } = assignSlots([dispatch([a]), dispatch([b])], [], axes, new Map());
+    const [a, b] = [storage(rowsSize("K"), "a"), storage(rowsSize("L"), "b")];
+    const { slots, slotOf } = assignSlots([dispatch([a]), dispatch([b])], new Map(), axes, new Map());
     expect(slotOf(a)).toBe(slotOf(b));
     expect(slots.map((s) => s.bytes)).toEqual([rowsSize("K")]);
   });
 
   it("keep of sizes that differ by a factor only the greatest", () => {
-    const list = [3, 12, 7].map((n) => storage(multiplySizes(n, rowsSize("T")), "value", false));
+    const list = [3, 12, 7].map((n) => storage(multiplySizes(n, rowsSize("T")), "value"));
     const { slots } = assignSlots(
       list.map((v) => dispatch([v])),
-      [],
+      new Map(),
       axes,
       new Map(),
     );

@@ -96,6 +96,7 @@ export function descend(
 
 /** The structure at which a chain cannot be followed further, from a node down to memory, which for a copy is not its own; null where it can. */
 function blindSpot(node: Node, copied: boolean, { extents, strided }: Views): Node | null {
+  if (!copied && strided.has(node)) return null;
   let at = identity(node);
   const lies = (n: Node): boolean => !isView(n) || (strided.has(n) && !(copied && n === node));
   for (let n = node; !lies(n); n = n.inputs[0]!) {
@@ -137,6 +138,7 @@ function writtenPermutes(
   const readers = new Map<Node, Node[]>();
   for (const node of order)
     for (const input of new Set(node.inputs)) {
+      if (!isView(input) && !kernelOf(input.op).writesViews && !isOp(input, "pick")) continue;
       const known = readers.get(input);
       if (known) known.push(node);
       else readers.set(input, [node]);

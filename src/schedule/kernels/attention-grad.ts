@@ -8,9 +8,9 @@ import type { Step } from "../plan.js";
 import { PORTABLE_ATTENTION, type AttentionTuning } from "../tunings/attention.js";
 import { bindRowsTable, elementOf, extent, isWideResult, reader, rowsOf, rowsTable, writer, type HeadRows } from "./attention-operands.js";
 import { declareSeeing, declareSight } from "./attention-sight.js";
-import { input, KernelBuilder, result, scratch, typeAt, work, type Operand, type Spec, type SpecContext } from "./spec.js";
+import { input, KernelBuilder, result, scratch, typeAt, work, type Operand, type Spec, type KernelContext } from "./spec.js";
 
-type Context = SpecContext<"attention_grad">;
+type Context = KernelContext<"attention_grad">;
 
 export const attentionGrad: Spec<"attention_grad"> = (context) => {
   const { inputs, extents } = context;

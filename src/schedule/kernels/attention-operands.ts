@@ -6,7 +6,7 @@ import type { TensorType } from "../../ir/types.js";
 import { addSizes, divideSizes, isWhole, type Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import type { Buffer, Step } from "../plan.js";
-import { fourOf, fromStored, input, KernelBuilder, result, roundedTo, typeAt, type Operand, type SpecContext, type View } from "./spec.js";
+import { fourOf, fromStored, input, KernelBuilder, result, roundedTo, typeAt, type Operand, type KernelContext, type View } from "./spec.js";
 
 /** [heads, rows, width] at `offset + head · strides[0] + row · strides[1] + column · strides[2]`, in elements; `wide`: four columns are one vector, and strides count those. */
 export interface HeadRows {
@@ -30,7 +30,7 @@ export interface AttentionOperands {
   readonly y: HeadRows;
 }
 
-export function operandsOf({ inputs, results, extents, views, resultViews, stored, places }: SpecContext<"attention" | "attention_kept">): AttentionOperands {
+export function operandsOf({ inputs, results, extents, views, resultViews, stored, places }: KernelContext<"attention" | "attention_kept">): AttentionOperands {
   const [q, k, v] = [0, 1, 2].map((i) => rowsOf(typeAt(inputs, i), views[i] ?? null, stored.reads[places[i]!]!, extents)) as [HeadRows, HeadRows, HeadRows]; // three of three
   const y = rowsOf(typeAt(results, 0), resultViews[0] ?? null, stored.writes[0]!, extents);
   const [heads, shared] = [q.type.shape[0], k.type.shape[0]];
@@ -78,7 +78,7 @@ export function bindRowsTable(kernel: KernelBuilder, table: Operand): void {
 
 /** The step that writes starts of queries and of keys, then positions of both, inputs 3 to 6, one after the other; and the bytes they take. */
 export function rowsTable(
-  { inputs, extents, tunings }: Pick<SpecContext<OpName>, "inputs" | "extents" | "tunings">,
+  { inputs, extents, tunings }: Pick<KernelContext<OpName>, "inputs" | "extents" | "tunings">,
   table: Operand,
 ): { readonly step: Step<Operand>; readonly bytes: Size } {
   const kernel = new KernelBuilder("pointwise", extents, "attention_rows");

@@ -15,7 +15,7 @@ import {
   type AttentionOperands,
 } from "./attention-operands.js";
 import { declareSight } from "./attention-sight.js";
-import { KernelBuilder, result, scratch, standingIn, work, type Operand, type Spec, type SpecContext } from "./spec.js";
+import { KernelBuilder, result, scratch, standingIn, work, type Operand, type Spec, type KernelContext } from "./spec.js";
 
 export const attention: Spec<"attention"> = (context) => {
   const keep = "fn keep(head: u32, row: u32, lse: f32) {}";
@@ -42,7 +42,7 @@ type Declare = (kernel: KernelBuilder) => void;
  */
 const ONE_ROW = { kind: "spared", each: 3e7, total: 2.5e8 } as const;
 
-function attentionSteps(context: SpecContext<"attention" | "attention_kept">, bindRows: Declare, declareKeep: Declare): readonly Step<Operand>[] {
+function attentionSteps(context: KernelContext<"attention" | "attention_kept">, bindRows: Declare, declareKeep: Declare): readonly Step<Operand>[] {
   const { attrs, extents } = context;
   const operands = operandsOf(context);
   const { heads, shared, q, v } = operands;

@@ -1,8 +1,8 @@
 // Specs of the steps of optimisers: weights and moments are replaced where they lie, or in copies where those are still needed.
 import type { Step } from "../plan.js";
-import { input, KernelBuilder, readValues, result, typeAt, work, type Operand, type Spec, type SpecContext, type Work } from "./spec.js";
+import { input, KernelBuilder, readValues, result, typeAt, work, type Operand, type Spec, type KernelContext, type Work } from "./spec.js";
 
-type Context = SpecContext<"adamw" | "sgd">;
+type Context = KernelContext<"adamw" | "sgd">;
 
 /** The step with the gradient, the settings and the results, which begin as the inputs of their number; what is not taken over is copied first. */
 function stepOf(context: Context, file: string, results: readonly string[], declare: (kernel: KernelBuilder) => void): Work {

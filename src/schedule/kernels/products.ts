@@ -21,11 +21,34 @@ import {
   whereRows,
   work,
   type Operand,
-  type Spec,
-  type SpecContext,
+  type Work,
+  type KernelContext,
 } from "./spec.js";
 
-type Context = SpecContext<"matmul">;
+/** What the kernel of a product does beside the product. */
+export interface MatmulContext {
+  /**
+   * Where it computes a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and `valueA` (see the kernels of products).
+   * Null: input 0 as it lies.
+   */
+  readonly loads: ((kernel: KernelBuilder) => void) | null;
+  /**
+   * Where it does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`, `Sums`, `ROW_SUMS` and `keep`. Columns are
+   * those of the packed b. Null: the result is stored, row-major.
+   */
+  readonly finishes: ((kernel: KernelBuilder) => void) | null;
+  /** Which input b is: 1, or behind what `loads` binds. */
+  readonly inputB: number;
+  /** Whether b, though a weight, also lies in memory row-major, and packing it costs. */
+  readonly unpacked: boolean;
+  /** Half the width of a rotary head whose pairs of columns lie side by side in the packed b; 0: columns in their order. */
+  readonly pairs: number;
+}
+
+/** A product that does nothing beside. */
+export const PLAIN: MatmulContext = { loads: null, finishes: null, inputB: 1, unpacked: false, pairs: 0 };
+
+type Context = KernelContext<"matmul"> & MatmulContext;
 
 /** A product as rows of a by matrices of b. */
 interface Product {
@@ -43,7 +66,8 @@ interface Product {
 /** Whether a tuning's kernel can give sums over each row of the result, one for each panel of columns, beside it. */
 export const supportsRowSums = (tuning: ProductTuning): boolean => tuning.kind === "subgroup";
 
-export const matmul: Spec<"matmul"> = (context) => {
+export const matmul = (node: KernelContext<"matmul">, fused: MatmulContext = PLAIN): Work => {
+  const context = { ...node, ...fused };
   const product = productOf(context);
   const cases = casesOf(context, product);
   const steps = cases.map(({ most, tuning }, i) => whereRows(context.extents, stepOf(context, product, tuning), product.rows, cases[i - 1]?.most ?? 0, most));
@@ -170,8 +194,8 @@ function vectorsStep(context: Context, product: Product, { rows, vectors }: Extr
 
 /** b as vectors of four columns, and where they lie: a weight in panels, unless it lies so anyway; another value as it is. */
 function vectorsOf(kernel: KernelBuilder, context: Context, product: Product): Operand {
-  const { attrs, weights, inputB, liesAsGiven, pairs } = context;
-  const lies = liesAsGiven && !attrs.transposed && pairs === 0 && typeof product.columns === "number" && product.columns % 4 === 0;
+  const { attrs, weights, inputB, unpacked, pairs } = context;
+  const lies = unpacked && !attrs.transposed && pairs === 0 && typeof product.columns === "number" && product.columns % 4 === 0;
   const packs = weights[inputB]! && !lies;
   kernel.function(packs ? panelOffsets(ownTunings(context, product).panel / 4) : ROW_OFFSETS);
   return packs ? panels(context, product) : input(inputB);

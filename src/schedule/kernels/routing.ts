@@ -5,7 +5,7 @@ import { multiplySizes, type Size } from "../../size/size.js";
 import type { Extents } from "../extents.js";
 import type { Step } from "../plan.js";
 import type { TopTuning } from "../tunings/top.js";
-import { input, KernelBuilder, readValues, result, scratch, typeAt, whereRows, work, type Operand, type Spec } from "./spec.js";
+import { input, KernelBuilder, readValues, result, scratch, typeAt, whereRows, work, type KernelContext, type Operand, type Spec, type Work } from "./spec.js";
 
 export const top: Spec<"top"> = ({ attrs, inputs, extents, tunings, prologue, places }) => {
   const tokens = extents.most(packedAxis(typeAt(inputs, 0).shape[0]!)!) ?? Infinity;
@@ -46,7 +46,9 @@ function topStarts(axis: string, extents: Extents, places: readonly number[]): S
 /** So many rows are counted again by each sequence's workgroup rather than once for all by a kernel of their own. */
 const FEW_ROWS = 64;
 
-export const above: Spec<"above"> = ({ inputs, extents, tunings, prologue, places, finishes }) => {
+/** `finishes`: where the kernel does more than choose, binds what that reads and writes, and declares `publish` and `finish`. */
+export const above = (context: KernelContext<"above">, finishes: ((kernel: KernelBuilder) => void) | null = null): Work => {
+  const { inputs, extents, tunings, prologue, places } = context;
   const score = typeAt(inputs, 0);
   const at = typeAt(inputs, 1).shape.length === 0 ? "0u" : "row";
   const reading = (file: string): KernelBuilder => {

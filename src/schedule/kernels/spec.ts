@@ -46,7 +46,7 @@ export interface Stored {
 }
 
 /** What a spec sees of a node: nothing that tells two nodes of one signature apart. */
-export interface SpecContext<K extends OpName> {
+export interface KernelContext<K extends OpName> {
   readonly attrs: OpAttrs[K];
   readonly inputs: readonly TensorType[];
   readonly results: readonly TensorType[];
@@ -63,24 +63,8 @@ export interface SpecContext<K extends OpName> {
   readonly inPlace: readonly boolean[];
   /** Where the kernel computes an input: binds what that needs, as the first inputs, and declares `fn value(i: u32)`, its element i. */
   readonly prologue: ((kernel: KernelBuilder) => void) | null;
-  /**
-   * Where a product computes its a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and `valueA` (see the kernels of
-   * products). Null: input 0 as it lies.
-   */
-  readonly loads: ((kernel: KernelBuilder) => void) | null;
-  /**
-   * Where a product does more with its sums than store them: binds what that reads and writes, after b, and declares `finish`, `Sums`, `ROW_SUMS` and `keep`.
-   * Columns are those of the packed b. Null: the result is stored, row-major. Where a choice does more than choose: likewise, `publish` and `finish`.
-   */
-  readonly finishes: ((kernel: KernelBuilder) => void) | null;
   /** For each input of the node which of the kernel's it is; −1 where it is computed. */
   readonly places: readonly number[];
-  /** Which input a product's b is: 1, or behind what `loads` binds. */
-  readonly inputB: number;
-  /** Whether a product's b, though a weight, also lies in memory row-major, and packing it costs. */
-  readonly liesAsGiven: boolean;
-  /** Half the width of a rotary head whose pairs of columns lie side by side in a product's packed b; 0: columns in their order. */
-  readonly pairs: number;
 }
 
 /** The steps that compute a node, and the bytes of the scratch buffers they need. */
@@ -89,7 +73,7 @@ export interface Work {
   readonly scratch: readonly Size[];
 }
 
-export type Spec<K extends OpName> = (context: SpecContext<K>) => Work;
+export type Spec<K extends OpName> = (context: KernelContext<K>) => Work;
 
 export const work = (steps: readonly Step<Operand>[], scratchBytes: readonly Size[] = []): Work => ({ steps, scratch: scratchBytes });
 

@@ -1,8 +1,8 @@
 // Nodes that wait for their turn: the earliest in the order first, each once.
-import type { Node } from "../ir/graph.js";
+import type { Node } from "../../ir/graph.js";
 
 /** A binary heap. */
-export class Waiting {
+export class PriorityQueue {
   readonly #position: (node: Node) => number;
   readonly #heap: Node[] = [];
   readonly #seen = new Set<Node>();

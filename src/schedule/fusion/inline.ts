@@ -1,22 +1,22 @@
 // What a kernel can compute by itself of what it reads: pointwise operators that nothing else reads, down to what lies in memory by then.
-import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
-import { loweringOf } from "../ops/traits.js";
-import { isFloat } from "../base/dtype.js";
-import { coordinatesOf, type Coordinate } from "./access.js";
-import { coordinatesIn, indexesColumns, stepInto, type Views } from "./addressing/views.js";
-import { type Demand } from "./demand.js";
+import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
+import { loweringOf } from "../../ops/traits.js";
+import { isFloat } from "../../base/dtype.js";
+import { coordinatesOf, type Coordinate } from "../access.js";
+import { coordinatesIn, indexesColumns, stepInto, type Views } from "../addressing/views.js";
+import type { Demand } from "../demand.js";
 
 /** A kernel's text grows with its operations, and compiling it more so. */
 export const MOST_OPERATIONS = 24;
 
-export interface Absorbed {
+export interface Inlined {
   /** Pointwise operators computed within. */
   readonly operations: ReadonlySet<Node>;
   /** What is read from memory: bases behind structure, and the rows of routes. */
   readonly reads: ReadonlySet<Node>;
 }
 
-export interface AbsorbOptions {
+export interface InlineOptions {
   readonly demand: Demand;
   readonly views: Pick<Views, "extents" | "strided">;
   /** Whether no index may run along the columns of what is computed: the kernel finds rows first. */
@@ -24,9 +24,9 @@ export interface AbsorbOptions {
   /** The place in the order before which everything read must be computed. */
   readonly before: number;
   /** The place at which a node that is stored is computed. */
-  readonly readyAt: (node: Node) => number;
+  readonly scheduledAt: (node: Node) => number;
   /** Pointwise operators that some other kernel computes. */
-  readonly isTaken: (node: Node) => boolean;
+  readonly isAssigned: (node: Node) => boolean;
   /** Whether an operator may be computed here, again for each use of an element. */
   readonly allows: (node: Node) => boolean;
 }
@@ -40,7 +40,7 @@ interface Reached {
 }
 
 /** What computing `node` within a kernel for `reader` takes; null where something it needs is not there in time or cannot be addressed, or it is too much. */
-export function absorb(node: Node, reader: Node, options: AbsorbOptions): Absorbed | null {
+export function inline(node: Node, reader: Node, options: InlineOptions): Inlined | null {
   const { demand, views } = options;
   const operations = new Set<Node>();
   const reads = new Set<Node>();
@@ -58,7 +58,7 @@ export function absorb(node: Node, reader: Node, options: AbsorbOptions): Absorb
       const next = computed && stepInto(n, computed, views.extents);
       stack.push({ n: n.inputs[0], path: paths.through(n, path), computed: next, read: read ?? (views.strided.has(n) ? computed : null) });
       if (isOp(n, "take")) {
-        if (options.readyAt(n.inputs[1]) >= options.before) return null;
+        if (options.scheduledAt(n.inputs[1]) >= options.before) return null;
         reads.add(n.inputs[1]);
       }
       continue;
@@ -66,13 +66,13 @@ export function absorb(node: Node, reader: Node, options: AbsorbOptions): Absorb
     const found = read ?? computed;
     if (!found || (options.byRow && indexesColumns(found))) return null;
     if (reads.has(n)) continue;
-    if (computed && (operations.has(n) || (isPointwise(n) && !options.isTaken(n) && within(n) && options.allows(n) && count < MOST_OPERATIONS))) {
+    if (computed && (operations.has(n) || (isPointwise(n) && !options.isAssigned(n) && within(n) && options.allows(n) && count < MOST_OPERATIONS))) {
       if (++count > MOST_OPERATIONS) return null;
       operations.add(n);
       for (const input of n.inputs) stack.push({ n: input, path, computed: coordinatesIn(input, n, computed, rank), read: null });
       continue;
     }
-    if (operations.has(n) || options.readyAt(n) >= options.before) return null;
+    if (operations.has(n) || options.scheduledAt(n) >= options.before) return null;
     reads.add(n);
   }
   return { operations, reads };

@@ -1,0 +1,52 @@
+// The epilogue of KV-cache writes: rows of a slice are set in a cache as they are, or rotated where the slice is.
+import { isOp, type Node, isView } from "../../ir/graph.js";
+import { isRowMajor, viewed, type Layout } from "../layout.js";
+import type { BoundScatter, EpilogueKind } from "./epilogue.js";
+import { isFreeFor, isSettled, opsOf, type Draft } from "./fusion.js";
+import { bindingsOf, scatter, scatteredText, scatteredTo } from "./scatter.js";
+
+export const cacheWrite: EpilogueKind<"cache write", "cache write", BoundScatter> = {
+  /** `head`: what reads a slice, or its rotation, on the way to the set. */
+  match(head, draft) {
+    const rotated = opsOf(draft, "rotary").find((op) => op.node === (isView(head) ? head.inputs[0] : head.inputs[2]));
+    if (rotated) {
+      const written = opsOf(draft, "cache write").some((op) => op.slice === rotated.slice);
+      const set = rotated.alone && !written && setBehind(rotated.node, rotated.alone, draft);
+      return set && isFreeFor(draft, set) ? { kind: "cache write", node: set, of: rotated.of, slice: rotated.slice } : null;
+    }
+    if (!isView(head)) return null;
+    const of = head.inputs[0];
+    const slice = draft.members.get(of);
+    if (!slice || slice.second !== null || draft.members.get(draft.product) === slice || isSettled(draft, slice) || draft.lead.length !== 1) return null;
+    const set = setBehind(of, { strides: [slice.stop - slice.start, 1], offset: 0, parts: 1 }, draft);
+    return set && isFreeFor(draft, set) ? { kind: "cache write", node: set, of, slice } : null;
+  },
+  buffers: bindingsOf,
+  results: scatteredTo,
+  key: scatter.key,
+  wgsl: scatteredText,
+};
+
+/**
+ * The set that all of `from` goes into, through structure alone and by it alone, if each of its rows is then a row of `from` in the order in which `from` lies, and what it
+ * needs is there before the product; else null.
+ */
+function setBehind(from: Node, lies: Omit<Layout, "value">, { product, options }: Draft): Node<"set"> | null {
+  const { demand, extents, required, scheduledAt, isAssigned, position } = options;
+  const before = position(product);
+  let at = from;
+  let layout: Layout | null = { value: { node: from, result: 0 }, ...lies };
+  while (layout && !required.has(at)) {
+    const [next, ...more] = demand.direct(at);
+    if (!next || more.length > 0) return null;
+    if (isOp(next, "set")) {
+      const [x, index, rows] = next.inputs;
+      const ready = !isAssigned(next) && scheduledAt(x) < before && scheduledAt(index) < before;
+      return ready && next.attrs.dim === 0 && rows === at && isRowMajor(extents, layout, at.types[0]!.shape) ? next : null;
+    }
+    if (!isView(next) || next.op === "take" || demand.isCopied(next)) return null;
+    layout = viewed(extents, next, layout);
+    at = next;
+  }
+  return null;
+}

@@ -1,0 +1,94 @@
+// What a product's kernel does with its sums, as WGSL: `finish` for four neighbouring columns, and `keep` for sums over a panel of them.
+import type { DType } from "../../base/dtype.js";
+import type { Expression } from "../expression.js";
+import { dtypeAt, RowText, structFunction, sumsType, type Inputs } from "../expression-text.js";
+import type { Extents } from "../extents.js";
+import { result, storageType, type KernelBuilder } from "../kernels/spec.js";
+import { cacheWrite } from "./cache-write.js";
+import { callsOf } from "./column-pairs.js";
+import type { Bound, BoundRowSum, SliceText } from "./epilogue.js";
+import type { FusedColumns } from "./fusion.js";
+import { pointwise } from "./pointwise.js";
+import { rotary } from "./rotary.js";
+import { rowSums } from "./row-sums.js";
+
+/** A slice with the kernel's inputs and results by number. */
+export interface BoundColumns {
+  readonly columns: FusedColumns;
+  /** Over [rows, columns of the slice]; registers are accumulators. A result for each epilogue, in order. */
+  readonly expression: Expression;
+  readonly epilogues: readonly Bound[];
+}
+
+interface FinishOptions {
+  readonly extents: Extents;
+  readonly pairs: number;
+  readonly inputs: Inputs;
+  /** Which results are stored as f16. */
+  readonly halves: readonly boolean[];
+}
+
+/** Declares `Sums`, `ROW_SUMS`, `finish` and `keep`. */
+export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColumns[], options: FinishOptions): void {
+  const { pairs, halves } = options;
+  const sums = slices.flatMap((s) => s.epilogues.filter((e) => e.kind === "row sum"));
+  kernel.function(`alias Sums = ${sumsType(sums.length)};`).constant("ROW_SUMS", sums.length);
+  const results = new Map<number, DType>();
+  for (const { epilogues, expression } of slices) epilogues.forEach((e, i) => results.set(numberOf(e), dtypeAt(expression, expression.results[i]!)));
+  for (const s of sums) results.set(s.result, "f32");
+  for (const [index, dtype] of [...results].toSorted(([a], [b]) => a - b))
+    kernel.write(`y${index}`, halves[index]! ? "f16" : storageType(dtype), result(index));
+  const blocks = slices.map((s, n) => blockOf(kernel, s, n, options));
+  const body = pairs === 0 ? blocks : [`  let group = column - column % ${kernel.size(2 * pairs)};\n  let first = group + (column - group) / 2u;\n`, ...blocks];
+  kernel.function(`fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {\n  var sums = Sums();\n${body.join("")}  return sums;\n}`);
+  const kept = sums.map((sum, i) => keptText(kernel, sum, sums.length === 1 ? "sums" : `sums[${i}]`));
+  kernel.function(`fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {\n${kept.join("")}}`);
+}
+
+const numberOf = (bound: Bound): number => (bound.kind === "rotary" ? bound.into.result : bound.result);
+
+function keptText(kernel: KernelBuilder, { result: to, panels, index }: BoundRowSum, sum: string): string {
+  const at = index === null ? "row" : `${kernel.inputOnce(index, "u32")}[row]`;
+  return `  y${to}[${at} * ${kernel.size(panels)} + panel] = ${sum};\n`;
+}
+
+/** The function of a slice, and the statements of `finish` that call it. */
+function blockOf(
+  kernel: KernelBuilder,
+  { columns, expression, epilogues }: BoundColumns,
+  n: number,
+  { extents, pairs, inputs, halves }: FinishOptions,
+): string {
+  const text = new RowText(kernel, expression, extents, inputs, `f${n}`);
+  // Names that the lines use become fields before the functions that fill them are written.
+  for (const place of expression.results) text.name(place);
+  kernel.function(structFunction(`RowF${n}`, `rowF${n}(row: u32)`, text.rowFields, text.rowLines));
+  kernel.function(structFunction(`ColF${n}`, `colF${n}(k: u32)`, text.columnFields, text.columnLines));
+  const lines = [`let c = colF${n}(k);`, ...text.lines].map((l) => `  ${l}\n`).join("");
+  const { slice } = columns;
+  const slices = epilogues.map((_, i): SliceText => ({ kernel, expression, text, slice, n, pairs, place: expression.results[i]!, halves }));
+  const [first] = epilogues;
+  if (first?.kind === "rotary") {
+    kernel.function(`fn frame${n}(r: RowF${n}, row: u32, k: u32, register0: f32) -> f32 {\n${lines}  return ${text.name(expression.results[0]!)};\n}`);
+    return rotary.wgsl(first, slices[0]!);
+  }
+  const stores = epilogues.flatMap((e, i) => (e.kind === "row sum" ? [] : [`  ${statementOf(e, slices[i]!)}\n`]));
+  const summed = epilogues.flatMap((e, i) => (e.kind === "row sum" ? [rowSums.wgsl(e, slices[i]!)] : []));
+  const returned = summed.length === 0 ? "Sums()" : summed.length === 1 ? summed[0]! : `Sums(${summed.join(", ")})`;
+  const registers = slice.second === null ? "register0: f32" : "register0: f32, register1: f32";
+  kernel.function(`fn frame${n}(r: RowF${n}, row: u32, k: u32, ${registers}) -> Sums {\n${lines}${stores.join("")}  return ${returned};\n}`);
+  return callsOf(kernel, columns, n, pairs);
+}
+
+function statementOf(bound: Exclude<Bound, { readonly kind: "row sum" }>, text: SliceText): string {
+  switch (bound.kind) {
+    case "store":
+      return pointwise.wgsl(bound, text);
+    case "scatter":
+      return cacheWrite.wgsl(bound, text);
+    case "rotary":
+      return rotary.wgsl(bound, text);
+    default:
+      return bound satisfies never;
+  }
+}

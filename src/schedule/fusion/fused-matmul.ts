@@ -1,0 +1,202 @@
+// The kernel of a fused product: its operands, its results in order, and its text by parts.
+import { invariant } from "../../base/invariant.js";
+import type { Node } from "../../ir/graph.js";
+import { attrsKey } from "../../ir/key.js";
+import { printType } from "../../ir/typing.js";
+import { expressionKey, valuesOf, type Expression } from "../expression.js";
+import { declareRows, splitsByRow, type Inputs } from "../expression-text.js";
+import { matmul, type MatmulContext } from "../kernels/products.js";
+import { input, result, type KernelBuilder, type Operand, type Stored, type Work } from "../kernels/spec.js";
+import type { Value } from "../layout.js";
+import type { Layouts } from "../layouts.js";
+import type { Step } from "../plan.js";
+import { liesAsGiven, productWeights } from "../side-by-side.js";
+import { contextOf, indexIn, updatedState, type Unit, type UnitOptions } from "../unit.js";
+import { cacheWrite } from "./cache-write.js";
+import type { Bound } from "./epilogue.js";
+import { declareFinish, type BoundColumns } from "./finish.js";
+import { epiloguesOf, type ColumnSlice, type Epilogue, type FusedColumns, type Fusion } from "./fusion.js";
+import { pointwise } from "./pointwise.js";
+import { Results } from "./results.js";
+import { rotary } from "./rotary.js";
+import { rowSums } from "./row-sums.js";
+import { scatter } from "./scatter.js";
+
+interface Worked {
+  readonly columns: FusedColumns;
+  readonly expression: Expression;
+}
+
+/** A product with what it loads and finishes. */
+export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: UnitOptions): Unit {
+  const { extents, madeWhenPacked, partition } = options;
+  const { product, nodes, pairs } = fusion;
+  const [a, b] = product.inputs;
+  const shape = product.types[0]!.shape;
+  const columns = shape.at(-1) as number; // fusions have a known number of columns
+  const loaded = layouts.expression([a], a.types[0]!.shape, nodes);
+  invariant(splitsByRow(loaded), "no index runs along the columns of what a product loads");
+  const results = new Results(product, columns, Math.ceil(columns / (partition.sumsOver.get(product) ?? columns)), layouts, extents);
+  const replacing = replacementsOf(fusion);
+  for (const node of replacing.rows) results.replace(node, results.own(node));
+  for (const node of replacing.sums) results.replace(node, results.partial(node));
+  const worked = fusion.columns.map((own): Worked => {
+    const { slice, accumulators, epilogues } = own;
+    const expression = layouts.expression(epilogues.map(valueOf), [...shape.slice(0, -1), slice.stop - slice.start], nodes, accumulators);
+    invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
+    return { columns: own, expression };
+  });
+  const weight = madeWhenPacked.has(b) ? layouts.result(b, 0) : layouts.valueOf(b);
+  const partialOf = (node: Node): Value => {
+    const layout = layouts.of(node);
+    invariant(layout?.parts === results.panels, "sums are set in others that lie in as many parts");
+    return layout.value;
+  };
+  const bases = [...replacing.rows.map((node) => layouts.valueOf(node.inputs[0])), ...replacing.sums.map((set) => partialOf(set.inputs[0]))];
+  const indices = replacing.rows.map((node) => layouts.valueOf(node.inputs[1]));
+  const angles = fusion.columns.flatMap((c) => epiloguesOf(c, "rotary").flatMap((e) => e.node.inputs.slice(1).map((n) => layouts.valueOf(n))));
+  const reads = [...new Set([...valuesOf([loaded]), weight, ...valuesOf(worked.map((w) => w.expression)), ...bases, ...indices, ...angles])];
+  const inputOf = indexIn(reads);
+  results.numberInputs((node) => inputOf(layouts.valueOf(node)));
+  const bound = worked.map(({ columns: own, expression }): BoundColumns => {
+    return { columns: own, expression: layouts.same(expression), epilogues: own.epilogues.map((e) => bind(e, results, own.slice)) };
+  });
+  for (const [node, layout] of results.lies) layouts.set(node, layout);
+
+  const inputB = inputOf(weight);
+  const takesOver = (bases.length > 0 ? bases : updatedBy(worked, [loaded], weight, options)).map((value) => value && inputOf(value));
+  const loads = (kernel: KernelBuilder, inPlace: readonly boolean[], inputs: Inputs): void => {
+    // What is added to, or replaced, is read from the memory that it shares with a result.
+    takesOver.forEach((place, i) => {
+      if (place !== null && (inPlace[i] || bases.length > 0)) kernel.inputIs(place, `y${i}`);
+    });
+    declareRows(kernel, layouts.same(loaded), extents, inputs, { letter: "A", parameters: "batch: u32, row: u32", prefix: "p" });
+  };
+  const plain = isPlainStore(bound, columns);
+  const fused = (inPlace: readonly boolean[], stored: Stored): MatmulContext => {
+    const inputs: Inputs = { of: inputOf, halves: stored.reads };
+    return {
+      loads: (kernel) => loads(kernel, inPlace, inputs),
+      finishes: plain ? null : (kernel) => declareFinish(kernel, bound, { extents, pairs, inputs, halves: stored.writes }),
+      inputB,
+      pairs,
+      unpacked: liesAsGiven(product),
+    };
+  };
+  const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
+  const context = contextOf(product, options);
+  const make = (inPlace: readonly boolean[], stored: Stored): Work => {
+    const { steps, scratch } = matmul({ ...context, attrs: product.attrs, weights, views: [null, null], places: [-1, inputB], stored }, fused(inPlace, stored));
+    const copies = bases.flatMap((base, i): Step<Operand>[] =>
+      inPlace[i] ? [] : [{ kind: "copy", from: input(inputOf(base)), to: result(i), bytes: results.writes[i]!.bytes }],
+    );
+    return { steps: [...copies, ...steps], scratch };
+  };
+  const key = [
+    `matmul{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})${weights.map(Number).join("")}${Number(liesAsGiven(product))}`,
+    `${context.results.map(printType).join(" ")} ${inputB} ${pairs} ${takesOver.join()}`,
+    expressionKey(loaded, extents, inputOf),
+    ...bound.map(
+      ({ columns: own, epilogues, expression }) =>
+        `${JSON.stringify(own.slice)} ${epilogues.map((e) => `${e.kind} ${keyOf(e)}`).join(";")} ${expressionKey(expression, extents, inputOf)}`,
+    ),
+  ].join("\n");
+  // Rows are added to in f32, and rotary tables and sums are f32 too.
+  const tables = new Set(bound.flatMap(({ epilogues }) => epilogues.flatMap((e) => (e.kind === "rotary" ? [e.angles] : []))));
+  const exact = new Set(bound.flatMap(({ epilogues }) => epilogues.flatMap(resultsInF32)));
+  return {
+    nodes: [product, ...[...nodes].filter((n) => n !== product)],
+    reads,
+    writes: results.writes,
+    halves: { reads: reads.map((_, i) => !takesOver.includes(i) && !tables.has(i)), writes: results.writes.map((_, i) => !exact.has(i)) },
+    packs: weights[inputB] ? [inputB] : [],
+    takesOver,
+    key,
+    make,
+  };
+}
+
+/** The first results take over the memory of what is added to or replaced: rows, then sums over them. */
+function replacementsOf({ columns }: Fusion): { readonly rows: readonly Node<"put" | "set">[]; readonly sums: readonly Node<"set">[] } {
+  const epilogues = columns.flatMap((c) => c.epilogues);
+  const rows = epilogues.flatMap((e): Node<"put" | "set">[] => {
+    if (e.kind === "rotary") return e.cached ? [e.cached.node] : [];
+    return e.kind === "scatter" || e.kind === "cache write" ? [e.node] : [];
+  });
+  return { rows, sums: epilogues.flatMap((e) => (e.kind === "row sum" && e.set ? [e.set] : [])) };
+}
+
+/** What an epilogue is given an element of. */
+function valueOf(epilogue: Epilogue): Node {
+  switch (epilogue.kind) {
+    case "store":
+      return epilogue.node;
+    case "row sum":
+      return epilogue.node.inputs[0];
+    case "rotary":
+    case "cache write":
+    case "scatter":
+      return epilogue.of;
+    default:
+      return epilogue satisfies never;
+  }
+}
+
+function bind(epilogue: Epilogue, results: Results, slice: ColumnSlice): Bound {
+  switch (epilogue.kind) {
+    case "store":
+      return pointwise.results(epilogue, results, slice);
+    case "rotary":
+      return rotary.results(epilogue, results, slice);
+    case "cache write":
+      return cacheWrite.results(epilogue, results, slice);
+    case "scatter":
+      return scatter.results(epilogue, results, slice);
+    case "row sum":
+      return rowSums.results(epilogue, results, slice);
+    default:
+      return epilogue satisfies never;
+  }
+}
+
+function keyOf(bound: Bound): string {
+  switch (bound.kind) {
+    case "store":
+      return pointwise.key(bound);
+    case "rotary":
+      return rotary.key(bound);
+    case "scatter":
+      return scatter.key(bound);
+    case "row sum":
+      return rowSums.key(bound);
+    default:
+      return bound satisfies never;
+  }
+}
+
+const resultsInF32 = (bound: Bound): readonly number[] => {
+  if (bound.kind === "rotary") return bound.into.kind === "scatter" ? [bound.into.result] : [];
+  return bound.kind === "scatter" || bound.kind === "row sum" ? [bound.result] : [];
+};
+
+/** The states that results of a fusion replace element by element, if nothing else that the kernel reads is of them. */
+function updatedBy(worked: readonly Worked[], loaded: readonly Expression[], weight: Value, options: UnitOptions): readonly (Value | null)[] {
+  const [first, ...others] = worked;
+  if (!first || first.columns.slice.second !== null) return [];
+  const { epilogues } = first.columns;
+  if (epilogues.some((e) => e.kind === "rotary" || (e.kind === "store" && e.shared))) return [];
+  const elsewhere = new Set([weight, ...valuesOf([...loaded, ...others.map((w) => w.expression)])]);
+  return epiloguesOf(first.columns, "store").map(({ node }) => {
+    const state = updatedState(node, first.expression, options);
+    return state && !elsewhere.has(state) ? state : null;
+  });
+}
+
+/** The product as it is, row-major in memory of its own. */
+function isPlainStore(slices: readonly BoundColumns[], columns: number): boolean {
+  const [only, ...more] = slices;
+  if (!only || more.length > 0 || only.expression.operations.length > 0) return false;
+  const [store, ...others] = only.epilogues;
+  const { start, stop } = only.columns.slice;
+  return others.length === 0 && store?.kind === "store" && store.offset === 0 && store.stride === columns && stop - start === columns;
+}

@@ -1,0 +1,114 @@
+// What is left of pointwise operators: each is computed by its only reader, or stored.
+import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
+import { kernelOf } from "../../ops/traits.js";
+import { coordinatesOf, type Coordinate } from "../access.js";
+import { coordinatesIn, descend, type Views } from "../addressing/views.js";
+import { elementInput, type Demand } from "../demand.js";
+import type { Extents } from "../extents.js";
+import { MOST_OPERATIONS } from "./inline.js";
+
+interface InliningOptions {
+  readonly uses: Demand;
+  readonly extents: Extents;
+  readonly views: Views;
+  readonly required: ReadonlySet<Node>;
+  readonly mostBuffers: number;
+  /** Whether a fused kernel computes it, or reads it from memory. */
+  readonly isAssigned: (node: Node) => boolean;
+  readonly isRead: (node: Node) => boolean;
+}
+
+/** What an operator computes in its kernel, its own operation included. */
+interface Inner {
+  readonly operations: number;
+  readonly reads: ReadonlySet<Node>;
+  /** Axes whose starts the kernel reads. */
+  readonly counted: ReadonlySet<string>;
+}
+
+/** What structure views, and the rows that it takes on the way. */
+interface Behind {
+  readonly base: Node;
+  readonly indices: readonly Node[];
+}
+
+/**
+ * Pointwise operators and structure that have memory and a kernel of their own. The others are computed by their only reader, if that computes no element twice and
+ * its kernel does not grow too large.
+ */
+export function inlinePointwise(order: readonly Node[], options: InliningOptions): ReadonlySet<Node> {
+  const { uses, extents, required, mostBuffers, isAssigned, isRead } = options;
+  const stored = new Set<Node>();
+  /** Kernels that a reader may still take in. */
+  const open = new Map<Node, Inner>();
+  const inlined = new Set<Node>();
+  const known = new Map<Node, Behind>();
+  const fits = (node: Node, { reads, counted }: Inner): boolean =>
+    reads.size + counted.size + node.types.length + (kernelOf(node.op).scratch ?? 0) <= mostBuffers;
+  for (const node of order) {
+    if (isAssigned(node)) continue;
+    const computes = isPointwise(node);
+    if (isView(node) && uses.isCopied(node)) stored.add(node);
+    if (!computes && elementInput(node) === null) continue;
+    const reads = new Set<Node>();
+    // Read in several ways, a base is computed once for each.
+    const ways = new Map<Node, number>();
+    for (const input of new Set(node.inputs)) {
+      const { base, indices } = behind(input, uses, known);
+      for (const n of indices) reads.add(n);
+      if (base.op === "constant") continue;
+      reads.add(base);
+      ways.set(base, (ways.get(base) ?? 0) + 1);
+    }
+    const types = [node, ...node.inputs, ...reads].flatMap((n) => n.types);
+    let own: Inner = { operations: computes ? 1 : 0, reads, counted: extents.countedIn(types) };
+    for (const [base, times] of ways) {
+      const inner = open.get(base);
+      if (!inner) continue;
+      const joint: Inner = {
+        operations: own.operations + times * inner.operations,
+        reads: new Set([...[...own.reads].filter((n) => n !== base), ...inner.reads]),
+        counted: new Set([...own.counted, ...inner.counted]),
+      };
+      if (joint.operations >= MOST_OPERATIONS || !fits(node, joint)) continue;
+      if (!isAddressable(node, options, (n) => n === base || inlined.has(n))) continue;
+      inlined.add(base);
+      own = joint;
+      open.delete(base);
+    }
+    if (!computes) continue;
+    const reader = uses.soleReader(node);
+    const mayInline = reader && !reader.repeats && !required.has(node) && !isRead(node) && !isAssigned(reader.node);
+    if (mayInline) open.set(node, own);
+    else stored.add(node);
+  }
+  for (const node of open.keys()) stored.add(node);
+  return stored;
+}
+
+/** Whether the kernel of a node finds all elements that it reads, if it computes what is inlined by itself. */
+function isAddressable(node: Node, { uses, views }: InliningOptions, isInlined: (node: Node) => boolean): boolean {
+  const rank = (isPointwise(node) ? node : node.inputs[elementInput(node)!]!).types[0]!.shape.length;
+  const finds = (input: Node, at: readonly Coordinate[]): boolean => {
+    const { base, computed, read } = descend(input, at, views, (n) => uses.isCopied(n));
+    if (!isInlined(base)) return read !== null || base.op === "constant";
+    return computed !== null && base.inputs.every((n) => finds(n, coordinatesIn(n, base, computed, rank)));
+  };
+  const at = coordinatesOf(rank);
+  return isPointwise(node) ? node.inputs.every((n) => finds(n, coordinatesIn(n, node, at, rank))) : finds(node.inputs[elementInput(node)!]!, at);
+}
+
+function behind(node: Node, uses: Demand, known: Map<Node, Behind>): Behind {
+  const chain: Node[] = [];
+  let at = node;
+  while (isView(at) && !uses.isCopied(at) && !known.has(at)) {
+    chain.push(at);
+    at = at.inputs[0]!;
+  }
+  let found: Behind = known.get(at) ?? { base: at, indices: [] };
+  for (const n of chain.toReversed()) {
+    if (isOp(n, "take")) found = { base: found.base, indices: [...found.indices, n.inputs[1]] };
+    known.set(n, found);
+  }
+  return found;
+}

@@ -1,0 +1,210 @@
+// The fusion of a product: it grows by whatever can join, in the order of computation, and gives up what joined last until its kernel can bind it all.
+import { isOp, type Node, isPointwise } from "../../ir/graph.js";
+import { canLieAt } from "../addressing/views.js";
+import { columnsOf } from "../layout.js";
+import { storageBuffers, type Bindings } from "./buffers.js";
+import { cacheWrite } from "./cache-write.js";
+import { accumulatorsOf, pairsOf } from "./column-pairs.js";
+import {
+  isApart,
+  isReadBy,
+  isWhole,
+  opsOf,
+  sliceOf,
+  withOps,
+  type ColumnSlice,
+  type Draft,
+  type Epilogue,
+  type FusedColumns,
+  type FusedOp,
+  type Fusion,
+  type FusionOptions,
+} from "./fusion.js";
+import { inline, isCheap, type Inlined } from "./inline.js";
+import { pointwise } from "./pointwise.js";
+import { PriorityQueue } from "./priority-queue.js";
+import { rotary } from "./rotary.js";
+import { rowSums } from "./row-sums.js";
+import { scatter } from "./scatter.js";
+
+/** In the order in which they are tried. Dropped is what stands last here, and of that what joined last. */
+const EPILOGUES = [rotary, pointwise, cacheWrite, rowSums] as const;
+
+/** The fusion of a product of a matrix or of rows of any rank, within the buffers that its kernel may bind. */
+export function fuseMatmul(product: Node<"matmul">, columns: number, options: FusionOptions): Fusion {
+  let draft = pruned(grown(started(product, columns, options)));
+  for (;;) {
+    const fusion = fusionOf(draft);
+    const mixed = fusion.columns.find(({ epilogues }) => epilogues.some((e) => e.kind === "rotary") && epilogues.some((e) => e.kind === "store"));
+    const next = mixed ? withoutRotation(draft, mixed.slice) : fits(fusion, options) ? null : shrunk(draft);
+    if (!next) return fusion;
+    draft = pruned(next);
+  }
+}
+
+/** The product with slices of its columns, where nothing else reads it. */
+function started(product: Node<"matmul">, columns: number, options: FusionOptions): Draft {
+  const lead = product.types[0]!.shape.slice(0, -1);
+  const empty: Draft = { product, columns, lead, prologue: prologueOf(product, options), ops: [], members: new Map(), options };
+  const whole = withOps(empty, [{ kind: "accumulator", node: product, slice: sliceOf(empty, 0, columns) }]);
+  const readers = options.demand.direct(product);
+  const slices = readers.filter((n): n is Node<"slice"> => isOp(n, "slice") && n.attrs.axis === lead.length);
+  if (options.required.has(product) || slices.length < readers.length) return whole;
+  return slices.reduce((draft, node) => joined(draft, { kind: "accumulator", node, slice: sliceOf(draft, node.attrs.start, node.attrs.stop) }), whole);
+}
+
+const joined = (draft: Draft, op: FusedOp): Draft => withOps(draft, [...draft.ops, op]);
+const without = (draft: Draft, dropped: (op: FusedOp) => boolean): Draft =>
+  withOps(
+    draft,
+    draft.ops.filter((op) => !dropped(op)),
+  );
+
+/** What is computed of a, an element at a time and while it is loaded. Half of what may be bound is left to b and what follows. */
+function prologueOf(product: Node<"matmul">, { demand, views, position, scheduledAt, isAssigned, mostBuffers }: FusionOptions): Inlined | null {
+  const [a] = product.inputs;
+  const found = inline(a, product, { demand, views, byRow: true, before: position(product), scheduledAt, isAssigned, allows: isCheap });
+  return found && found.reads.size <= mostBuffers / 2 ? found : null;
+}
+
+function grown(start: Draft): Draft {
+  const { demand, position } = start.options;
+  const queue = new PriorityQueue(position);
+  const scatters: Node[] = [];
+  const reach = (node: Node): void => {
+    for (const reader of demand.direct(node)) queue.add(reader);
+  };
+  for (const node of start.members.keys()) reach(node);
+  let draft = start;
+  for (let node = queue.next(); node; node = queue.next()) {
+    if (isOp(node, "put") || isOp(node, "set")) scatters.push(node);
+    if (draft.members.has(node) || draft.options.isAssigned(node)) continue;
+    const op = firstMatch(node, draft);
+    if (!op) continue;
+    draft = joined(draft, op);
+    reach(op.node);
+  }
+  for (const node of scatters) {
+    const op = scatter.match(node, draft);
+    if (op) return joined(draft, op);
+  }
+  return draft;
+}
+function firstMatch(node: Node, draft: Draft): FusedOp | null {
+  for (const { match } of EPILOGUES) {
+    const op = match(node, draft);
+    if (op) return op;
+  }
+  return null;
+}
+
+// --- what is given up
+/** Drops what would be stored for one reader that can as well compute it itself, of something stored anyway. */
+function pruned(draft: Draft): Draft {
+  const { demand, required } = draft.options;
+  const isSpare = (node: Node): boolean => {
+    if (!isPointwise(node) || !isStored(node, draft) || isRead(node, draft)) return false;
+    const reader = demand.soleReader(node);
+    const own = node.inputs.filter((n) => draft.members.has(n));
+    const outside = own.every((n) => demand.direct(n).some((d) => !draft.members.has(d)) || required.has(n));
+    return reader !== null && !reader.repeats && !isOp(reader.node, "matmul") && outside;
+  };
+  const spare = [...draft.members.keys()].toReversed().find(isSpare);
+  return spare ? pruned(withoutValue(draft, spare)) : draft;
+}
+const isRead = (node: Node, draft: Draft): boolean => isCached(node, draft) || draft.options.demand.direct(node).some((n) => isReadBy(draft, n, node));
+const isCached = (node: Node, draft: Draft): boolean => opsOf(draft, "cache write").some((op) => op.of === node);
+const isStored = (node: Node, draft: Draft): boolean =>
+  draft.options.required.has(node) || (!isCached(node, draft) && draft.options.demand.direct(node).some((n) => !isReadBy(draft, n, node)));
+
+/** Without a value, and what rotates it or writes it to a cache. */
+const withoutValue = (draft: Draft, node: Node): Draft =>
+  without(draft, (op) => op.node === node || ((op.kind === "rotary" || op.kind === "cache write") && op.of === node));
+const withoutRotation = (draft: Draft, slice: ColumnSlice): Draft =>
+  without(draft, (op) => (op.kind === "rotary" || op.kind === "cache write") && op.slice === slice);
+
+/** Without what joined last; null where there is nothing left to give up. */
+function shrunk(draft: Draft): Draft | null {
+  for (const kind of ["scatter", "row sum", "cache write"] as const) {
+    const last = opsOf(draft, kind).at(-1);
+    if (last) return without(draft, (op) => op === last);
+  }
+  const last = [...draft.members.keys()].at(-1)!;
+  if (isPointwise(last)) return withoutValue(draft, last);
+  const rotation = opsOf(draft, "rotary").at(-1);
+  if (rotation) return withoutRotation(draft, rotation.slice);
+  return draft.prologue && draft.prologue.reads.size > 1 ? { ...draft, prologue: null } : null;
+}
+
+// --- what it has become
+function fits(fusion: Fusion, { extents, mostBuffers }: FusionOptions): boolean {
+  return storageBuffers(bindingsOf(fusion), fusion.product.types, extents) <= mostBuffers;
+}
+
+function bindingsOf({ product, prologue, columns, reads }: Fusion): readonly Bindings[] {
+  const a = prologue?.reads ?? [product.inputs[0]];
+  const own: Bindings = { reads: [...reads, ...a], writes: [], own: 1 }; // b
+  return [own, ...columns.flatMap(({ epilogues }) => epilogues.map((e) => bindings(e, product)))];
+}
+
+function bindings(epilogue: Epilogue, product: Node): Bindings {
+  switch (epilogue.kind) {
+    case "store":
+      return pointwise.buffers(epilogue, product);
+    case "rotary":
+      return rotary.buffers(epilogue, product);
+    case "cache write":
+      return cacheWrite.buffers(epilogue, product);
+    case "row sum":
+      return rowSums.buffers(epilogue, product);
+    case "scatter":
+      return scatter.buffers(epilogue, product);
+    default:
+      return epilogue satisfies never;
+  }
+}
+
+function fusionOf(draft: Draft): Fusion {
+  const { product, prologue, ops, members } = draft;
+  const columns = [...new Set(members.values())].map((slice): FusedColumns => {
+    return { slice, accumulators: accumulatorsOf(draft, slice), epilogues: epiloguesOf(draft, slice) };
+  });
+  const inlined = [...opsOf(draft, "pointwise").map((op) => op.inlined), ...(prologue ? [prologue] : [])];
+  const scattered = opsOf(draft, "scatter");
+  const nodes = new Set<Node>([
+    ...members.keys(),
+    ...opsOf(draft, "rotary").map((op) => op.node),
+    ...opsOf(draft, "row sum").map((op) => op.node),
+    ...scattered.flatMap((op) => [...op.sets.values()]),
+    ...opsOf(draft, "cache write").map((op) => op.node),
+    ...scattered.map((op) => op.node),
+    ...inlined.flatMap((i) => [...i.operations]),
+  ]);
+  const reads = new Set(opsOf(draft, "pointwise").flatMap((op) => [...op.inlined.reads]));
+  const pairs = ops.some((op) => op.kind === "rotary") || columns.some((c) => c.epilogues.length > 0 && c.slice.second !== null) ? pairsOf(draft) : 0;
+  return { product, prologue, columns: columns.filter((c) => c.epilogues.length > 0), pairs, nodes, reads };
+}
+
+function epiloguesOf(draft: Draft, slice: ColumnSlice): readonly Epilogue[] {
+  const { demand, extents, required } = draft.options;
+  const stored = [...draft.members].flatMap(([node, own]) => (own === slice && isStored(node, draft) ? [node] : []));
+  const [only] = stored;
+  const product = { node: draft.product, result: 0 };
+  const shared =
+    stored.length === 1 &&
+    !isWhole(draft, slice) &&
+    slice.second === null &&
+    isApart(draft, slice) &&
+    canLieAt(only!, columnsOf(extents, product, only!.types[0]!.shape, draft.columns, slice.start), demand, extents) &&
+    !required.has(only!);
+  const cached = opsOf(draft, "cache write").find((op) => op.slice === slice) ?? null;
+  const rotated = opsOf(draft, "rotary").find((op) => op.slice === slice);
+  const scattered = isWhole(draft, slice) ? opsOf(draft, "scatter") : [];
+  const sums = isWhole(draft, slice) && slice.second === null ? opsOf(draft, "row sum") : [];
+  return [
+    ...stored.map((node) => ({ kind: "store" as const, node, shared: shared && !rotated })),
+    ...(rotated ? [{ ...rotated, cached }] : cached ? [cached] : []),
+    ...scattered,
+    ...sums.map((op) => ({ ...op, set: scattered[0]?.sets.get(op.node) ?? null })),
+  ];
+}

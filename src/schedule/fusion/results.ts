@@ -1,0 +1,72 @@
+// Results of a product's kernel as they are numbered, with the layouts in which their readers find them.
+import type { Node } from "../../ir/graph.js";
+import type { Size } from "../../size/size.js";
+import { invariant } from "../../base/invariant.js";
+import { columnsOf, inParts, rowMajor, type Layout, type Value } from "../layout.js";
+import type { Layouts } from "../layouts.js";
+import type { Extents } from "../extents.js";
+
+export class Results {
+  readonly writes: { readonly value: Value; readonly bytes: Size }[] = [];
+  readonly lies: [Node, Layout][] = [];
+  readonly #numbers = new Map<Node, number>();
+  #inputOf: ((node: Node) => number) | null = null;
+  #shared: number | null = null;
+
+  /** `columns` of the product; `panels` of them that row sums are left in. */
+  constructor(
+    readonly product: Node<"matmul">,
+    readonly columns: number,
+    readonly panels: number,
+    readonly layouts: Layouts,
+    readonly extents: Extents,
+  ) {}
+
+  #add(value: Value, bytes: Size): number {
+    return this.writes.push({ value, bytes }) - 1;
+  }
+  #bytes(node: Node): Size {
+    return this.extents.bytes(this.extents.equal.type(node.types[0]!));
+  }
+  own(node: Node): number {
+    const value = this.layouts.result(node, 0);
+    this.lies.push([node, rowMajor(this.extents, value, node.types[0]!.shape)]);
+    return this.#add(value, this.#bytes(node));
+  }
+  /** Sums over the columns of each panel, side by side. */
+  partial(node: Node): number {
+    const { extents, panels } = this;
+    const value = this.layouts.result(node, 0);
+    this.lies.push([node, inParts(extents, rowMajor(extents, value, node.types[0]!.shape), panels)]);
+    return this.#add(value, extents.times(panels, this.#bytes(node)));
+  }
+  /** Numbers a result that takes over memory: those come first. */
+  replace(node: Node, number: number): void {
+    this.#numbers.set(node, number);
+  }
+  replaced(node: Node): number {
+    const number = this.#numbers.get(node);
+    invariant(number !== undefined, `${node.op} takes over no memory`);
+    return number;
+  }
+  /** The memory of the product, rows of all its columns. */
+  shared(): number {
+    this.#shared ??= this.#add(this.layouts.result(this.product, 0), this.#bytes(this.product));
+    return this.#shared;
+  }
+  /** Says that a node lies in columns of it, from `start` on; or as a rotation does. */
+  place(node: Node, start: number): void {
+    this.lies.push([node, columnsOf(this.extents, this.layouts.result(this.product, 0), node.types[0]!.shape, this.columns, start)]);
+  }
+  rotated(node: Node, layout: Omit<Layout, "value">): void {
+    this.lies.push([node, { value: this.layouts.result(this.product, 0), ...layout }]);
+  }
+  /** Which input of the kernel a value is, once all that it reads is known. */
+  input(node: Node): number {
+    invariant(this.#inputOf, "the kernel's inputs have no numbers yet");
+    return this.#inputOf(node);
+  }
+  numberInputs(inputOf: (node: Node) => number): void {
+    this.#inputOf = inputOf;
+  }
+}

@@ -1,0 +1,124 @@
+// The epilogue of rotary positions: heads of a slice are rotated by the angles of their row where they are stored (Su et al. 2021, arXiv 2104.09864, equation 34).
+import { isOp, type Node, isView } from "../../ir/graph.js";
+import { equalSizes, type Size } from "../../size/size.js";
+import { canLieAt } from "../addressing/views.js";
+import { dtypeAt } from "../expression-text.js";
+import type { Extents } from "../extents.js";
+import { toHalf } from "../kernels/spec.js";
+import { viewed, type Layout } from "../layout.js";
+import { cacheWrite } from "./cache-write.js";
+import { canPair, columnIn, TWICE, withinSlice } from "./column-pairs.js";
+import type { BoundRotary, EpilogueKind, SliceText } from "./epilogue.js";
+import { isApart, isSettled, isWhole, opsOf, type Draft } from "./fusion.js";
+
+export const rotary: EpilogueKind<"rotary", "rotary", BoundRotary> = {
+  /** `head`: structure on the way from a slice to its rotation. */
+  match(head, draft) {
+    if (!isView(head)) return null;
+    const { product, lead, options } = draft;
+    const { demand, required, scheduledAt, extents, position } = options;
+    const of = head.inputs[0];
+    const slice = draft.members.get(of);
+    if (!slice || slice.second !== null || required.has(of) || isSettled(draft, slice)) return null;
+    if (isWhole(draft, slice) && opsOf(draft, "row sum").length > 0) return null;
+    const found = rotationBehind(head, draft);
+    if (!found) return null;
+    const { node, chain } = found;
+    const [, positions, table] = node.inputs;
+    const width = node.types[0]!.shape.at(-1)!;
+    const before = position(product);
+    if (typeof width !== "number" || scheduledAt(positions) >= before || scheduledAt(table) >= before) return null;
+    const [rows, ...others] = lead;
+    if (rows === undefined || others.length > 0 || !isApart(draft, slice)) return null;
+    const { start, stop } = slice;
+    const layout = rotatedLayout(chain, { product, rows, across: draft.columns, start, stop }, width, extents);
+    if (!layout || !canLieAt(node, layout, demand, extents) || !canPair(draft, width / 2, start)) return null;
+    const alone = rotatedLayout(chain, { product, rows, across: stop - start, start: 0, stop: stop - start }, width, extents);
+    return { kind: "rotary", node, of, slice, width, layout, alone };
+  },
+  buffers({ node, cached }, product) {
+    const [, ...angles] = node.inputs;
+    if (!cached) return { reads: angles, writes: [product] };
+    const written = cacheWrite.buffers(cached, product);
+    return { ...written, reads: [...angles, ...written.reads] };
+  },
+  results({ node, width, layout, cached }, results, slice) {
+    if (!cached) results.rotated(node, layout);
+    const into = cached
+      ? cacheWrite.results(cached, results, slice)
+      : { kind: "store" as const, result: results.shared(), stride: results.columns, offset: slice.start };
+    return { kind: "rotary", positions: results.input(node.inputs[1]), angles: results.input(node.inputs[2]), width, into };
+  },
+  key: (bound) => JSON.stringify(bound),
+  wgsl: rotatedPairs,
+};
+
+/** The rotation behind structure that starts at `head`, read by nothing on the way but by each other. */
+function rotationBehind(head: Node, { options: { demand, required } }: Draft): { readonly node: Node<"rope">; readonly chain: readonly Node[] } | null {
+  const chain: Node[] = [];
+  let [at, from]: [Node, Node] = [head, head.inputs[0]];
+  while (isView(at) && !required.has(at) && !demand.isCopied(at) && at.op !== "take") {
+    const [next] = demand.direct(at);
+    if (demand.direct(from).length !== 1 || !next) return null;
+    chain.push(at);
+    [from, at] = [at, next];
+  }
+  return isOp(at, "rope") && at.inputs[0] === from && demand.direct(from).length === 1 && !required.has(at) ? { node: at, chain } : null;
+}
+
+/** Neighbouring columns of a product's rows. */
+interface Columns {
+  readonly product: Node;
+  /** Rows of the product. */
+  readonly rows: Size;
+  /** Columns of a row in memory. */
+  readonly across: number;
+  readonly start: number;
+  readonly stop: number;
+}
+
+/**
+ * Where heads of `width` lie in a product's memory that structure makes of its columns; null unless each head is so many neighbours of a row, as the columns are cut from the
+ * first on, and the rows are those of the product, which its kernel rotates by their positions.
+ */
+function rotatedLayout(chain: readonly Node[], columns: Columns, width: number, extents: Extents): Omit<Layout, "value"> | null {
+  const { product, rows, across, start, stop } = columns;
+  if ((stop - start) % width !== 0) return null;
+  let layout: Layout | null = { value: { node: product, result: 0 }, strides: [across, 1], offset: start, parts: 1 };
+  for (const node of chain) {
+    layout = viewed(extents, node, layout);
+    if (!layout) return null;
+  }
+  const shape = chain.at(-1)?.types[0]!.shape ?? [rows, stop - start];
+  const { strides, offset, parts } = layout;
+  const steps = shape.map((s, d): Size => (s === 1 ? 0 : strides[d]!));
+  // Positions go along the dimension before the last.
+  const along = equalSizes(shape.at(-2)!, rows) && equalSizes(steps.at(-2)!, across) && steps.at(-1) === 1;
+  const heads = [...steps.slice(0, -2), offset].every((s) => typeof s === "number" && (s - (s === offset ? start : 0)) % width === 0);
+  return along && heads && typeof offset === "number" && offset < across ? { strides, offset, parts } : null;
+}
+
+function rotatedPairs({ positions, angles, width, into }: BoundRotary, { kernel, expression, slice, place, halves, n, pairs }: SliceText): string {
+  const dtype = dtypeAt(expression, place);
+  const halved = halves[into.result]!;
+  const table = kernel.inputOnce(angles, "f32");
+  const half = kernel.size(pairs);
+  const start =
+    into.kind === "store"
+      ? `row * ${kernel.size(into.stride)} + ${kernel.size(into.offset)}`
+      : `${kernel.inputOnce(into.index, "u32")}[row] * ${kernel.size(into.stride)}`;
+  const rounded = (value: string): string => (halved ? toHalf(value) : dtype === "f16" ? `modc_f16(${value})` : value);
+  const buffer = `y${into.result}`;
+  const turn = [
+    `let k = ${columnIn(kernel, slice, "first")} + h;`,
+    `let low = frame${n}(r, row, k, x[2u * h]);`,
+    `let high = frame${n}(r, row, k + ${half}, x[2u * h + 1u]);`,
+    `let angle = turn + k % ${kernel.size(width)};`,
+    `let cosine = ${table}[angle];`,
+    `let sine = ${table}[angle + ${half}];`,
+    `${buffer}[start + k] = ${rounded("low * cosine - high * sine")};`,
+    `${buffer}[start + k + ${half}] = ${rounded("high * cosine + low * sine")};`,
+  ];
+  const head = [`let r = rowF${n}(row);`, `let turn = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)};`, `let start = ${start};`, TWICE];
+  return withinSlice(kernel, slice, pairs, [...head.map((l) => `    ${l}\n`), ...turn.map((l) => `      ${l}\n`), "    }\n"].join(""));
+}

@@ -1,0 +1,80 @@
+// The epilogue of scatters: rows of a product added to, or set in, rows of something else, in the memory of that.
+import { isOp, type Node } from "../../ir/graph.js";
+import { printSize } from "../../size/size.js";
+import { dtypeAt } from "../expression-text.js";
+import { toHalf } from "../kernels/spec.js";
+import type { Bindings } from "./buffers.js";
+import type { BoundScatter, EpilogueKind, SliceText } from "./epilogue.js";
+import { baseOf, isFreeFor, isSettled, isWhole, loads, operationsOf, opsOf, type ColumnSlice, type Draft } from "./fusion.js";
+import { wordOf } from "./pointwise.js";
+import type { Results } from "./results.js";
+import { canBePartial } from "./row-sums.js";
+
+export const scatter: EpilogueKind<"scatter", "scatter", BoundScatter> = {
+  /** Matched when all else has joined: it is known then what else reads the rows that are scattered. */
+  match(node, draft) {
+    if (!isOp(node, "put") && !isOp(node, "set")) return null;
+    const { demand, scheduledAt, isAssigned, position } = draft.options;
+    const before = position(draft.product);
+    const [x, index, of] = node.inputs as [Node, Node, Node]; // typing has made sure of three
+    const slice = draft.members.get(of);
+    const fits = node.attrs.dim === 0 && draft.lead.length === 1 && isWhole(draft, slice) && slice!.second === null;
+    if (!fits || isAssigned(node) || scheduledAt(x) >= before || scheduledAt(index) >= before || isSettled(draft, slice)) return null;
+    const within = (r: Node): boolean => r === node || draft.members.has(r) || opsOf(draft, "row sum").some((op) => op.node === r);
+    if (!demand.isReadWithin(of, within)) return null;
+    // A kernel for these rows alone would come later, when all others have read x.
+    const alone = demand.isReadWithin(of, (r) => r === node);
+    if (!alone && demand.readers(x).some(({ node: r }) => r === null || (!within(r) && scheduledAt(r) >= before))) return null;
+    if (loads(draft, x) || !readsOnlyAt(x, index, draft)) return null;
+    const sets = opsOf(draft, "row sum").flatMap((op) => setOf(op.node, node, draft).map((set) => [op.node, set] as const));
+    return { kind: "scatter", node, of, slice: slice!, sets: new Map(sets) };
+  },
+  buffers: bindingsOf,
+  results: scatteredTo,
+  key: ({ result, index, stride, replaces }) => `${result} ${printSize(stride)}*[${index}]${replaces ? "=" : "+="}`,
+  wgsl: scatteredText,
+};
+
+interface Scattered {
+  readonly node: Node<"put" | "set">;
+}
+
+/** What is written where it replaces is not bound again. */
+export function bindingsOf({ node }: Scattered): Bindings {
+  return { reads: [node.inputs[1]], writes: [node], replaces: node.inputs[0] };
+}
+
+export function scatteredTo({ node }: Scattered, results: Results, { start, stop }: ColumnSlice): BoundScatter {
+  const index = results.input(node.inputs[1]);
+  return { kind: "scatter", result: results.replaced(node), index, stride: stop - start, replaces: isOp(node, "set") };
+}
+
+export function scatteredText({ result, index, stride, replaces }: BoundScatter, text: SliceText): string {
+  const { kernel, expression, place, halves } = text;
+  const word = wordOf(text, result);
+  const at = `${kernel.inputOnce(index, "u32")}[row] * ${kernel.size(stride)} + k`;
+  if (replaces) return `y${result}[${at}] = ${word};`;
+  const sum = `y${result}[${at}] + ${text.text.name(place)}`;
+  const rounded = halves[result]! ? toHalf(sum) : dtypeAt(expression, place) === "f16" ? `modc_f16(${sum})` : sum;
+  return `y${result}[${at}] = ${rounded};`;
+}
+
+/** Whether of x what follows the product reads no element but the one it will write next. */
+function readsOnlyAt(x: Node, index: Node, draft: Draft): boolean {
+  const base = baseOf(x, draft.options);
+  return operationsOf(draft).every((n) =>
+    n.inputs.every(
+      (input) => baseOf(input, draft.options) !== base || (isOp(input, "take") && input.attrs.dim === 0 && input.inputs[0] === x && input.inputs[1] === index),
+    ),
+  );
+}
+
+/** The set by which a sum of rows that are scattered replaces the one that there was, where that lies in as many partial sums. */
+function setOf(sum: Node<"sum">, scattered: Node, draft: Draft): readonly Node<"set">[] {
+  const { demand, required, scheduledAt, isAssigned, partialSums, sumsOver, position } = draft.options;
+  const [set, ...more] = demand.direct(sum);
+  if (!set || more.length > 0 || !isOp(set, "set") || isAssigned(set) || required.has(set)) return [];
+  const [x, index, rows] = set.inputs;
+  const fits = rows === sum && index === scattered.inputs[1] && set.attrs.dim === 0 && partialSums(x) === Math.ceil(draft.columns / sumsOver!);
+  return fits && scheduledAt(x) < position(draft.product) && isFreeFor(draft, set) && canBePartial(set, draft) ? [set] : [];
+}

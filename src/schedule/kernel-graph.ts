@@ -1,0 +1,101 @@
+// The kernel graph: what was decided before memory. Which nodes are fused into which kernels, what each reads and writes, and where values lie.
+import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
+import { PORTABLE, type Target } from "../program/target.js";
+import { printSize } from "../size/size.js";
+import { abilitiesOf } from "./abilities.js";
+import { viewsOf } from "./addressing/views.js";
+import { contractionsAsProducts } from "./contractions.js";
+import { Demand } from "./demand.js";
+import { Extents } from "./extents.js";
+import { joinedByReader } from "./joined.js";
+import { keptRows } from "./kept-rows.js";
+import type { Layouts } from "./layouts.js";
+import { orderOf } from "./order.js";
+import { partition, sumsReadWhole, type Partition } from "./partition.js";
+import { routedStatistics } from "./routed-statistics.js";
+import { sharedRows } from "./shared-rows.js";
+import { madeWhenPacked } from "./side-by-side.js";
+import { Sources } from "./sources.js";
+import { split } from "./split/split.js";
+import { tuningsFor, type Tunings } from "./tunings/index.js";
+import type { Unit } from "./unit.js";
+import { kernelsOf } from "./units.js";
+
+export interface KernelGraph {
+  /** The graph as it is scheduled: in parts where something exceeds what can be bound. */
+  readonly graph: Graph;
+  readonly extents: Extents;
+  /** Nodes in the order of computation. */
+  readonly order: readonly Node[];
+  readonly results: ResultNodes;
+  /** Memory that the caller or the runtime fills. */
+  readonly sources: Sources;
+  readonly partition: Partition;
+  /** In order; none has memory yet. */
+  readonly kernels: readonly Unit[];
+  readonly layouts: Layouts;
+  /** Concatenations of weights that are made where those are packed. */
+  readonly packed: ReadonlySet<Node>;
+}
+
+/** What outlives the kernels. */
+export interface ResultNodes {
+  /** Put together by whoever reads them: their parts are the results. */
+  readonly joined: ReadonlySet<Node>;
+  /** Starts of the axes that only the device counts. */
+  readonly starts: readonly Node[];
+  /** What must lie row-major for the caller, a state or the starts of an axis. */
+  readonly required: ReadonlySet<Node>;
+}
+
+/** Which kernels compute a graph on a device, by its tunings or by others. Linear in its nodes. */
+export function fuse(graph: Graph, target: Target = PORTABLE, tunings: Tunings = tuningsFor(target)): KernelGraph {
+  const prepared = prepare(graph, target, tunings);
+  const extents = new Extents(prepared.axes);
+  const nodes = orderOf(prepared, extents);
+  const results = resultsOf(prepared, nodes, extents);
+  const order = nodes.filter((n) => !results.joined.has(n));
+  const { required } = results;
+  const kept = new Set([...keptRows(order), ...sharedRows(order)]);
+  const sources = new Sources(extents);
+  const isGiven = (node: Node): boolean => sources.of(node) !== null;
+  const views = viewsOf(order, required, kept, extents);
+  const uses = new Demand(order, required, new Set([...kept, ...views.opaque]), views.written);
+  const abilities = (product: Node<"matmul">) => abilitiesOf(product, tunings.products, extents);
+  const options = { uses, extents, limits: target.limits, required, views, scores: tunings.scores, isGiven, abilities };
+  const first = partition(order, { ...options, whole: new Set() });
+  const whole = sumsReadWhole(order, first);
+  const fused = whole.size === 0 ? first : partition(order, { ...options, whole });
+  const packed = madeWhenPacked(order, required);
+  const updates = new Map(prepared.states.map((s) => [s.next, s.name]));
+  const { kernels, layouts } = kernelsOf(order, required, { extents, tunings, partition: fused, isGiven, madeWhenPacked: packed, updates });
+  return { graph: prepared, extents, order, results, sources, partition: fused, kernels, layouts, packed };
+}
+
+/** The graph without what no kernel computes: in parts within the limits, and with sums over rows where products can make them. */
+function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
+  const whole = split(contractionsAsProducts(graph), target.limits);
+  const extents = new Extents(whole.axes);
+  return routedStatistics(whole, (product) => abilitiesOf(product, tunings.products, extents));
+}
+
+function resultsOf(graph: Graph, order: readonly Node[], extents: Extents): ResultNodes {
+  const joined = joinedByReader(graph, order);
+  const starts = [...graph.starts].flatMap(([axis, node]) => (extents.onDevice(axis) ? [node] : []));
+  const required = new Set([...graph.outputs.flatMap((o) => piecesOf(o, joined)), ...graph.states.map((s) => s.next), ...starts]);
+  return { joined, starts, required };
+}
+
+/** The nodes that an output consists of. */
+export const piecesOf = ({ node }: GraphOutput, joined: ReadonlySet<Node>): readonly Node[] => (joined.has(node) ? node.inputs : [node]);
+
+/** The states that are read where a node is: itself, or those that stand side by side in it, of which the parts may be read in its stead. */
+export const statesBehind = (node: Node): readonly Node<"state">[] =>
+  isOp(node, "state") ? [node] : isOp(node, "concat") ? node.inputs.filter((n) => isOp(n, "state")) : [];
+
+/** Dimensions of an output, as the caller sees it, along axes that only the device counts. */
+export const deviceDims = ({ shape }: GraphOutput, extents: Extents): readonly { readonly dim: number; readonly axis: string }[] =>
+  shape.flatMap((size, dim) => {
+    const axis = printSize(size);
+    return extents.onDevice(axis) ? [{ dim, axis }] : [];
+  });

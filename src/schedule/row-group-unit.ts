@@ -1,0 +1,50 @@
+// The kernel of sums over the same rows.
+import { invariant } from "../base/invariant.js";
+import { expressionKey, valuesOf } from "./expression.js";
+import { declareRows, splitsByRow } from "./expression-text.js";
+import { rowSums } from "./kernels/rows.js";
+import { result, work, type Stored, type Work } from "./kernels/spec.js";
+import { inParts, rowMajor } from "./layout.js";
+import type { Layouts } from "./layouts.js";
+import type { RowGroup } from "./row-groups.js";
+import { indexIn, type Unit, type UnitOptions } from "./unit.js";
+
+/** Sums over the same rows, in one pass. */
+export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, options: UnitOptions): Unit {
+  const { extents, tunings, partition } = options;
+  const parts = partition.sumParts.get(sums[0]!) ?? 1;
+  const shape = sums[0]!.inputs[0].types[0]!.shape;
+  const expression = layouts.expression(
+    sums.map((s) => s.inputs[0]),
+    shape,
+    nodes,
+  );
+  invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
+  const reads = valuesOf([expression]);
+  const inputOf = indexIn(reads);
+  const same = layouts.same(expression);
+  const make = (_inPlace: readonly boolean[], stored: Stored): Work =>
+    work([
+      rowSums(
+        {
+          rows: extents.product(same.shape.slice(0, -1)),
+          depth: same.shape.at(-1)!,
+          results: sums.map((s, i) => ({ operand: result(i), dtype: s.types[0]!.dtype, parts })),
+          declare: (kernel) => declareRows(kernel, same, extents, { of: inputOf, halves: stored.reads }, { letter: "X", parameters: "row: u32", prefix: "p" }),
+        },
+        extents,
+        tunings.rowSums,
+      ),
+    ]);
+  for (const s of sums) layouts.set(s, inParts(extents, rowMajor(extents, layouts.result(s, 0), s.types[0]!.shape), parts));
+  return {
+    nodes: [...sums, ...[...nodes].filter((n) => !sums.some((s) => s === n))],
+    reads,
+    writes: sums.map((s) => ({ value: layouts.result(s, 0), bytes: extents.times(parts, extents.bytes(extents.equal.type(s.types[0]!))) })),
+    halves: { reads: reads.map(() => true), writes: sums.map(() => false) },
+    packs: [],
+    takesOver: [],
+    key: `row sums ${parts} ${expressionKey(expression, extents, inputOf)}`,
+    make,
+  };
+}

@@ -1,0 +1,237 @@
+// Kernels in order → steps over storages: a result takes over memory where nothing else needs what was there, and states are replaced where they lie.
+import { invariant } from "../base/invariant.js";
+import { isOp, type Node, type Origin } from "../ir/graph.js";
+import { packedLength, type PanelLayout, type ValueForm } from "../program/program.js";
+import type { Limits } from "../program/target.js";
+import { deviceDims, piecesOf, statesBehind, type KernelGraph } from "./kernel-graph.js";
+import { packPanels } from "./kernels/panels.js";
+import type { HalfFormat, Operand, Work } from "./kernels/spec.js";
+import type { Value } from "./layout.js";
+import { storage, type Storage } from "./memory.js";
+import { mapStep, type Step } from "./plan.js";
+import { productWeights, shapeOf, type Packable } from "./side-by-side.js";
+import { GIVEN, liesInPanels, partsOf, type Sources } from "./sources.js";
+import type { Tunings } from "./tunings/index.js";
+import type { Unit } from "./unit.js";
+
+export type StoredStep = Step<Storage> & { readonly origin: Origin | null; readonly nodes: readonly Node[] };
+
+export interface StoredKernels {
+  readonly steps: readonly StoredStep[];
+  /** For each output, the memory of each of its pieces. */
+  readonly outputs: readonly (readonly Storage[])[];
+  /** Starts of the axes of outputs that only the device counts. */
+  readonly starts: ReadonlyMap<string, Storage>;
+  /** What the caller reads has memory of its own, named for what is read there. */
+  readonly labels: ReadonlyMap<Storage, string>;
+}
+
+export interface StorageOptions {
+  /** What lies in memory in two bytes a value, and how. */
+  readonly halves: ReadonlySet<Value>;
+  readonly format: HalfFormat;
+  readonly tunings: Tunings;
+  readonly limits: Limits;
+}
+
+export function storeKernels(kernels: readonly Unit[], fused: KernelGraph, options: StorageOptions): StoredKernels {
+  const { graph, extents, layouts, results, sources } = fused;
+  const { halves, format } = options;
+  const next = graph.states.map((s) => layouts.valueOf(s.next));
+  const values = graph.outputs.map((o) => piecesOf(o, results.joined).map((n) => layouts.valueOf(n)));
+  // What counts an axis is read by whatever kernel runs over it.
+  const outliving = [...values.flat(), ...next, ...results.starts.map((node) => layouts.valueOf(node))];
+  const lastRead = lastReads(kernels, outliving, sources);
+  /** The memory of the state whose new value a value is. */
+  const stateOf = new Map(
+    graph.states.flatMap((s, i) => (isOp(next[i]!.node, "state") ? [] : [[next[i]!, sources.state(s.name, extents.bytes(s.type))] as const])),
+  );
+  const made = new Map<Value, Storage>();
+  const steps: StoredStep[] = [];
+  const panels = new Map<string, Storage>();
+  const works = new Map<string, Work>();
+
+  const formOf = (value: Value): ValueForm => (!halves.has(value) ? "word" : format === "packed bf16" ? "bf16" : "f16");
+  const storageOf = (value: Value): Storage => {
+    const { node } = value;
+    const known = made.get(value) ?? (isOp(node, "weight") ? sources.weight(node, GIVEN, formOf(value)) : sources.of(node));
+    invariant(known, `${node.op} is read before it is computed`);
+    return known;
+  };
+  const startsOf = (axis: string): Value => {
+    const node = graph.starts.get(axis);
+    invariant(node, `the graph has no starts of ${axis}`);
+    return layouts.valueOf(node);
+  };
+  const push = (step: Step<Storage>, nodes: readonly Node[]): void => {
+    checkBindings(step, options.limits);
+    steps.push({ ...step, origin: nodes[0]?.origin ?? null, nodes });
+  };
+  /** For each result that may take over memory, whether nothing else needs that. */
+  const takesOver = ({ takesOver: places, reads, writes }: Unit, at: number): readonly boolean[] =>
+    places.map((place, i) => {
+      if (place === null) return false;
+      const value = itemAt(reads, place);
+      const own = storageOf(value);
+      const state = stateOf.get(itemAt(writes, i).value);
+      // The new value of a state goes nowhere but into its memory.
+      if (sources.holds(own) ? own !== state : state !== undefined) return false;
+      const others = places.some((other, j) => j !== i && other !== null && storageOf(itemAt(reads, other)) === own);
+      const free = memoryOf(value, sources).every((m) => lastRead.get(m) === at) && !others;
+      return free && reads.every((v) => v === value || fused.packed.has(v.node) || storageOf(v) !== own);
+    });
+  /** The memory of the state whose new value a value is, where its old one has been read by all. */
+  const freeState = (value: Value, at: number): Storage | null => {
+    const state = stateOf.get(value);
+    return state && (lastRead.get(state) ?? -1) < at ? state : null;
+  };
+  /** Kernels whose work is equal are made once. */
+  const workOf = (kernel: Unit, inPlace: readonly boolean[]): Work => {
+    const stored = { reads: kernel.reads.map((v) => halves.has(v)), writes: kernel.writes.map((w) => halves.has(w.value)), format };
+    const key = `${inPlace.map(Number).join("")} ${[...stored.reads, ...stored.writes].map(Number).join("")} ${kernel.key}`;
+    const work = works.get(key) ?? kernel.make(inPlace, stored);
+    works.set(key, work);
+    return work;
+  };
+  /** The memory of states in a layout, packed before the first step that reads them so: they stay what they are until all have. */
+  const packedStates = (states: readonly Node<"state">[], layout: PanelLayout, nodes: readonly Node[]): Storage => {
+    const memory = states.map((node) => sources.of(node)!);
+    if (states.length === 1 && liesInPanels(layout)) return memory[0]!;
+    const key = JSON.stringify([states.map((s) => s.attrs.name), layout]);
+    const known = panels.get(key);
+    if (known) return known;
+    const elements = shapeOf(states[0]!).reduce((n, d) => n * d, 1);
+    const parts = partsOf(states, layout);
+    const own = storage(4 * packedLength(parts[0]!, elements), `${states.map((s) => s.attrs.name).join(" + ")}, in panels`);
+    panels.set(key, own);
+    if (layout.total % layout.columns !== 0) push({ kind: "clear", to: own, bytes: own.bytes }, nodes);
+    parts.forEach((part, i) => {
+      const step = packPanels(part, elements / (layout.depth * parts[0]!.width), extents, options.tunings.elements);
+      push(
+        mapStep(step, ({ from }) => (from === "result" ? own : memory[i]!)),
+        nodes,
+      );
+    });
+    return own;
+  };
+  const packed = (kernel: Unit, index: number, layout: PanelLayout): Storage => {
+    const weights = weightsAt(kernel, index);
+    invariant(weights, `input ${index} of ${kernel.nodes[0]!.op} is packed as if it were a weight`);
+    if (isStates(weights)) return packedStates(weights, layout, kernel.nodes);
+    return sources.weights(weights.filter(isWeight), layout, formOf(itemAt(kernel.reads, index)));
+  };
+  const run = (kernel: Unit, at: number): void => {
+    const inPlace = takesOver(kernel, at);
+    const work = workOf(kernel, inPlace);
+    const own = kernel.writes.map(({ value, bytes }, i) => {
+      const taken = inPlace[i] ? storageOf(itemAt(kernel.reads, itemAt(kernel.takesOver, i)!)) : freeState(value, at);
+      const memory = taken ?? storage(halves.has(value) ? extents.halfOf(bytes) : bytes, value.node.origin?.path ?? value.node.op);
+      made.set(value, memory);
+      return memory;
+    });
+    const scratch = work.scratch.map((bytes) => storage(bytes, "scratch"));
+    const resolve = (operand: Operand): Storage => {
+      switch (operand.from) {
+        case "input":
+          return storageOf(itemAt(kernel.reads, operand.index));
+        case "packed":
+          return packed(kernel, operand.index, operand.layout);
+        case "result":
+          return itemAt(own, operand.index);
+        case "scratch":
+          return itemAt(scratch, operand.index);
+        case "starts":
+          return storageOf(startsOf(operand.axis));
+        case "counted":
+          return sources.starts(operand.axis);
+        case "k":
+        case "span":
+          return sources.table(operand.from, operand.axis);
+        default:
+          return operand satisfies never;
+      }
+    };
+    for (const step of work.steps) push(mapStep(step, resolve), kernel.nodes);
+  };
+  /** Where the caller reads a result: states change before that, so their old values are copied. New ones of a number a row stay, which are read in one turn. */
+  const outputOf = (value: Value, name: string): Storage => {
+    const own = storageOf(value);
+    if (!sources.isState(own) || (stateOf.get(value) === own && value.node.types[value.result]!.shape.length === 1)) return own;
+    const copy = storage(own.bytes, name);
+    push({ kind: "copy", from: own, to: copy, bytes: own.bytes }, [value.node]);
+    return copy;
+  };
+  /** New values that could not be computed there go to the states' slots once all are computed; a state that becomes the old value of another is copied aside first. */
+  const updateStates = (): void => {
+    const moves = graph.states.flatMap((state, i) => {
+      const to = sources.state(state.name, extents.bytes(state.type));
+      const from = storageOf(next[i]!);
+      return from === to ? [] : [{ from, to, nodes: [next[i]!.node] }];
+    });
+    const ready = moves.map(({ from, to, nodes }) => {
+      if (!sources.isState(from)) return { from, to, nodes };
+      const aside = storage(from.bytes, "old state");
+      push({ kind: "copy", from, to: aside, bytes: from.bytes }, nodes);
+      return { from: aside, to, nodes };
+    });
+    for (const { from, to, nodes } of ready) push({ kind: "copy", from, to, bytes: to.bytes }, nodes);
+  };
+
+  kernels.forEach(run);
+  const outputs = values.map((own, i) => own.map((value) => outputOf(value, graph.outputs[i]!.name)));
+  updateStates();
+  const counted = new Set(graph.outputs.flatMap((o) => deviceDims(o, extents).map(({ axis }) => axis)));
+  const starts = new Map([...counted].map((axis) => [axis, storageOf(startsOf(axis))]));
+  const named = [
+    ...outputs.flatMap((own, i) => own.map((s) => [s, graph.outputs[i]!.name] as const)),
+    ...[...starts].map(([axis, s]) => [s, `starts(${axis})`] as const),
+  ];
+  return { steps, outputs, starts, labels: labelsOf(named, sources) };
+}
+
+/** What the caller fills has its name already; all else is named for what is first read there. */
+function labelsOf(named: readonly (readonly [Storage, string])[], sources: Sources): ReadonlyMap<Storage, string> {
+  const labels = new Map<Storage, string>();
+  for (const [own, name] of named) if (!labels.has(own)) labels.set(own, sources.holds(own) ? own.label : name);
+  return labels;
+}
+
+/** The kernel that reads a value last; infinite for what outlives all. Of states, by their memory. */
+function lastReads(kernels: readonly Unit[], outliving: readonly Value[], sources: Sources): ReadonlyMap<Value | Storage, number> {
+  const last = new Map<Value | Storage, number>();
+  kernels.forEach((kernel, i) => {
+    for (const value of kernel.reads) for (const memory of memoryOf(value, sources)) last.set(memory, i);
+  });
+  for (const value of outliving) for (const memory of memoryOf(value, sources)) last.set(memory, Infinity);
+  return last;
+}
+
+/** Reads of a state, by whatever node, are of one memory. */
+const memoryOf = (value: Value, sources: Sources): readonly (Value | Storage)[] => [value, ...statesBehind(value.node).map((s) => sources.of(s)!)];
+
+/** The weights that stand at an input of a kernel. */
+function weightsAt({ nodes, reads }: Unit, index: number): readonly Packable[] | null {
+  const value = itemAt(reads, index).node;
+  if (isOp(value, "weight")) return [value];
+  return value === nodes[0]!.inputs[1] ? productWeights(nodes[0]!) : null;
+}
+
+function checkBindings(step: Step<Storage>, { storageBuffersPerStage }: Limits): void {
+  if (step.kind !== "dispatch") return;
+  const { buffers, file } = step.kernel;
+  invariant(buffers.length <= storageBuffersPerStage, `${file} needs ${buffers.length} storage buffers, the limit is ${storageBuffersPerStage}`);
+  const written = step.buffers.filter((_, i) => buffers[i]!.access === "read_write");
+  invariant(
+    written.every((s) => step.buffers.filter((o) => o === s).length === 1),
+    `${file} would bind a buffer that it writes twice`,
+  );
+}
+
+const isWeight = (node: Packable): node is Node<"weight"> => isOp(node, "weight");
+const isStates = (nodes: readonly Packable[]): nodes is readonly Node<"state">[] => nodes.every((n) => isOp(n, "state"));
+
+function itemAt<T>(list: readonly T[], index: number): T {
+  const item = list[index];
+  invariant(item !== undefined, `operand ${index} is missing`);
+  return item;
+}
