@@ -88,6 +88,12 @@ describe("ir", () => {
     }
   });
 
+  it("tells what each kernel computes, reads and writes, after fuse", async () => {
+    const text = await fine("ir", "examples/golden.mod", "--after", "fuse");
+    expect(text).toMatch(/^graph "Golden"$/m);
+    expect(text).toMatch(/^kernel %\d+ = top\(.*\)\n  reads .*\n  writes %\d+\.0/m);
+  });
+
   it("shows places by line and column, or by offsets that read back; --trace names the rules that fired", async () => {
     expect(await fine("ir", "examples/golden.mod")).toMatch(/ = top .*\/\/ \. examples\/golden\.mod:17:14$/m);
     expect(await fine("ir", "examples/moby.mod")).toMatch(/\/\/ layers\.1\S* std\/\w+\.mod:\d+:\d+$/m);

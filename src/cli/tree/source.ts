@@ -24,7 +24,7 @@ export const sourceCommands: readonly Declared[] = [
       o.program,
       ...o.compiling,
       o.gradients,
-      o.option("--after <pass>", "stop after this pass; `lower` is before any"),
+      o.option("--after <pass>", "stop after this pass; `lower` is before any, `fuse` also prints the kernels"),
       o.option("--trace", "name each rule that fires"),
       o.option("--verify", "verify the graph after every pass"),
       o.option("--offsets", "show places as offsets into the text, as a graph read back keeps them"),
