@@ -2,7 +2,7 @@
 import { invariant } from "../base/invariant.js";
 import { helpersIn, wgslHelpers } from "../ops/index.js";
 import type { Declaration, Kernel } from "../schedule/plan.js";
-import { printCount, printIndex } from "../schedule/text.js";
+import { printCount, printIndex } from "../schedule/addressing/text.js";
 
 const BEGIN = "// --- parameters\n";
 const END = "// --- end of parameters\n";

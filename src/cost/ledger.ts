@@ -6,7 +6,7 @@ import type { OpName } from "../ir/vocabulary.js";
 import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { callerReads } from "../passes/readers.js";
-import { madeWhenPacked } from "../schedule/side-by-side.js";
+import { madeWhenPacked } from "../schedule/analysis/side-by-side.js";
 import { resolveSizes, type RunSizes } from "../size/axes.js";
 import * as q from "../size/rational.js";
 import type { Rational } from "../size/rational.js";

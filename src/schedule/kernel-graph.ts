@@ -2,24 +2,24 @@
 import { isOp, type Graph, type GraphOutput, type Node } from "../ir/graph.js";
 import { PORTABLE, type Target } from "../program/target.js";
 import { printSize } from "../size/size.js";
-import { abilitiesOf } from "./abilities.js";
+import { abilitiesOf } from "./fusion/abilities.js";
 import { viewsOf } from "./addressing/views.js";
-import { contractionsAsProducts } from "./contractions.js";
-import { Demand } from "./demand.js";
-import { Extents } from "./extents.js";
-import { joinedByReader } from "./joined.js";
-import { keptRows } from "./kept-rows.js";
-import type { Layouts } from "./layouts.js";
-import { orderOf } from "./order.js";
-import { partition, sumsReadWhole, type Partition } from "./partition.js";
-import { routedStatistics } from "./routed-statistics.js";
-import { sharedRows } from "./shared-rows.js";
-import { madeWhenPacked } from "./side-by-side.js";
-import { Sources } from "./sources.js";
+import { contractionsAsProducts } from "./analysis/contractions.js";
+import { Demand } from "./analysis/demand.js";
+import { Extents } from "./analysis/extents.js";
+import { joinedByReader } from "./analysis/joined.js";
+import { keptRows } from "./analysis/kept-rows.js";
+import type { Layouts } from "./addressing/layouts.js";
+import { orderOf } from "./analysis/order.js";
+import { partition, sumsReadWhole, type Partition } from "./fusion/partition.js";
+import { routedStatistics } from "./analysis/routed-statistics.js";
+import { sharedRows } from "./analysis/shared-rows.js";
+import { madeWhenPacked } from "./analysis/side-by-side.js";
+import { Sources } from "./memory/sources.js";
 import { split } from "./split/split.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
-import type { Unit } from "./unit.js";
-import { kernelsOf } from "./units.js";
+import type { Unit } from "./kernels/fused-kernel.js";
+import { kernelsOf } from "./kernels/fused-kernels.js";
 
 export interface KernelGraph {
   /** The graph as it is scheduled: in parts where something exceeds what can be bound. */

@@ -1,11 +1,11 @@
 // The kernel graph as text: what each kernel computes, reads and writes, and where values lie that are not row-major in memory of their own.
 import { nodesOf, type Node } from "../ir/graph.js";
 import { printSize } from "../size/size.js";
-import { readsOf, type FusedOutput, type Selection } from "./choices.js";
+import { readsOf, type FusedOutput, type Selection } from "./fusion/selection.js";
 import type { ColumnSlice, Epilogue, Fusion } from "./fusion/fusion.js";
 import type { KernelGraph } from "./kernel-graph.js";
-import { isRowMajor, type Value } from "./layout.js";
-import type { Unit } from "./unit.js";
+import { isRowMajor, type Value } from "./addressing/layout.js";
+import type { Unit } from "./kernels/fused-kernel.js";
 
 type Ref = (node: Node) => string;
 

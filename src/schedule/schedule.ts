@@ -2,16 +2,16 @@
 import { invariant } from "../base/invariant.js";
 import { type Graph, type GraphOutput } from "../ir/graph.js";
 import { PORTABLE, TargetError, type ActivationType, type Target, type WeightType } from "../program/target.js";
-import { halfNodes, halvesOf, packedWeights, type HalvesOptions } from "./halves.js";
+import { halfNodes, halvesOf, packedWeights, type HalvesOptions } from "./memory/halves.js";
 import { deviceDims, fuse, piecesOf, statesBehind, type KernelGraph } from "./kernel-graph.js";
 import type { HalfFormat } from "./kernels/spec.js";
-import { assignSlots, touched, type Storage } from "./memory.js";
+import { assignSlots, touched, type Storage } from "./memory/slots.js";
 import { mapStep, type Plan, type PlanOutput, type PlanStep } from "./plan.js";
 import { widthOf } from "./split/columns.js";
-import { storeKernels } from "./storages.js";
+import { storeKernels } from "./memory/storages.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
-import type { Unit } from "./unit.js";
-import { updatesAfterReaders } from "./unit-order.js";
+import type { Unit } from "./kernels/fused-kernel.js";
+import { updatesAfterReaders } from "./memory/kernel-order.js";
 
 /**
  * Chooses kernels and memory for a graph on a device, by its tunings or by others. Linear in its nodes. Throws TargetError for f16 where the target has none, CompilerBug where

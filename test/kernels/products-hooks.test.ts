@@ -4,7 +4,7 @@ import { assemble } from "../../src/codegen/region.js";
 import { kernelFiles } from "../../src/embedded.js";
 import type { Device } from "../../src/runtime/index.js";
 import { settle } from "../../src/runtime/wait.js";
-import { Extents } from "../../src/schedule/extents.js";
+import { Extents } from "../../src/schedule/analysis/extents.js";
 import { matmul, supportsRowSums } from "../../src/schedule/kernels/products.js";
 import { input, result, scratch, type KernelBuilder, type KernelContext, type Operand } from "../../src/schedule/kernels/spec.js";
 import type { Step } from "../../src/schedule/plan.js";

@@ -5,7 +5,7 @@ import { isOp, type Node } from "../../src/ir/graph.js";
 import type { Target } from "../../src/program/target.js";
 import { evaluate } from "../../src/reference/evaluate.js";
 import { type Device, load } from "../../src/runtime/index.js";
-import { Extents } from "../../src/schedule/extents.js";
+import { Extents } from "../../src/schedule/analysis/extents.js";
 import { rowSums } from "../../src/schedule/kernels/rows.js";
 import { input, result, type KernelBuilder, type Operand } from "../../src/schedule/kernels/spec.js";
 import type { Plan, PlanStep } from "../../src/schedule/plan.js";

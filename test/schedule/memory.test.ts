@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { assignSlots, storage, type Storage } from "../../src/schedule/memory.js";
+import { assignSlots, storage, type Storage } from "../../src/schedule/memory/slots.js";
 import type { Kernel, Step } from "../../src/schedule/plan.js";
 import { resolveSizes, type Axis } from "../../src/size/axes.js";
 import { axisSize, multiplySizes, rowsSize, type Size } from "../../src/size/size.js";

@@ -4,7 +4,7 @@ import { isOp, nodesOf, type Graph } from "../../src/ir/graph.js";
 import { verify } from "../../src/ir/verify.js";
 import { ops } from "../../src/ops/index.js";
 import { evaluate } from "../../src/reference/evaluate.js";
-import { routedStatistics } from "../../src/schedule/routed-statistics.js";
+import { routedStatistics } from "../../src/schedule/analysis/routed-statistics.js";
 import { random } from "../random.js";
 import { graphOf } from "./graphs.js";
 

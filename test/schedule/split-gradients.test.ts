@@ -10,7 +10,7 @@ import { evaluate } from "../../src/reference/evaluate.js";
 import { memoryOf } from "../../src/runtime/index.js";
 import { memoryAt } from "../../src/runtime/memory.js";
 import { parseAxes } from "../../src/runtime/sizes.js";
-import { contractionsAsProducts } from "../../src/schedule/contractions.js";
+import { contractionsAsProducts } from "../../src/schedule/analysis/contractions.js";
 import { MOST_CLASSES } from "../../src/schedule/split/cuts.js";
 import { split } from "../../src/schedule/split/split.js";
 import { compileTraining } from "../../src/train/programs.js";

@@ -1,8 +1,8 @@
 // The order of units: what a unit reads comes before it, always, and new values of states after the readers of the old ones wherever that can be.
 import { describe, expect, it } from "vitest";
 import type { Node } from "../../src/ir/graph.js";
-import type { Value } from "../../src/schedule/layout.js";
-import { updatesAfterReaders } from "../../src/schedule/unit-order.js";
+import type { Value } from "../../src/schedule/addressing/layout.js";
+import { updatesAfterReaders } from "../../src/schedule/memory/kernel-order.js";
 import { random } from "../random.js";
 
 /** Values by name; those in capitals are old values of states, whose new ones are called the same with a stroke. */

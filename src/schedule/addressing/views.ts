@@ -2,10 +2,10 @@
 import { isSameView, isView, isOp, type Node } from "../../ir/graph.js";
 import { kernelOf } from "../../ops/traits.js";
 import type { Size } from "../../size/size.js";
-import { broadcastCoordinates, coordinatesOf, inputCoordinates, type Coordinate } from "../access.js";
-import { isSingleProduct, modeOf, type Demand } from "../demand.js";
-import type { Extents } from "../extents.js";
-import { isRowMajor, rowMajor, viewed, type Layout } from "../layout.js";
+import { broadcastCoordinates, coordinatesOf, inputCoordinates, type Coordinate } from "./access.js";
+import { isSingleProduct, modeOf, type Demand } from "../analysis/demand.js";
+import type { Extents } from "../analysis/extents.js";
+import { isRowMajor, rowMajor, viewed, type Layout } from "./layout.js";
 
 /** What is known of structure before any kernel is chosen. */
 export interface Views {

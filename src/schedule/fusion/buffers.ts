@@ -1,7 +1,7 @@
 // How many storage buffers a kernel binds: one sum for fusions, selections and reductions alike.
 import type { Node } from "../../ir/graph.js";
 import type { TensorType } from "../../ir/types.js";
-import type { Extents } from "../extents.js";
+import type { Extents } from "../analysis/extents.js";
 
 /** What one part of a kernel binds. */
 export interface Bindings {

@@ -1,6 +1,6 @@
 // The epilogue of KV-cache writes: rows of a slice are set in a cache as they are, or rotated where the slice is.
 import { isOp, type Node, isView } from "../../ir/graph.js";
-import { isRowMajor, viewed, type Layout } from "../layout.js";
+import { isRowMajor, viewed, type Layout } from "../addressing/layout.js";
 import type { BoundScatter, EpilogueKind } from "./epilogue.js";
 import { isFreeFor, isSettled, opsOf, type Draft } from "./fusion.js";
 import { bindingsOf, scatter, scatteredText, scatteredTo } from "./scatter.js";

@@ -1,7 +1,7 @@
 // What every epilogue of a product's fusion says of itself: when it joins, what it binds, and its text.
 import type { Node } from "../../ir/graph.js";
-import type { Expression } from "../expression.js";
-import type { RowText } from "../expression-text.js";
+import type { Expression } from "../addressing/expression.js";
+import type { RowText } from "../addressing/expression-text.js";
 import type { KernelBuilder } from "../kernels/spec.js";
 import type { Size } from "../../size/size.js";
 import type { Bindings } from "./buffers.js";

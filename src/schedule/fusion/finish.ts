@@ -1,8 +1,8 @@
 // What a product's kernel does with its sums, as WGSL: `finish` for four neighbouring columns, and `keep` for sums over a panel of them.
 import type { DType } from "../../base/dtype.js";
-import type { Expression } from "../expression.js";
-import { dtypeAt, RowText, structFunction, sumsType, type Inputs } from "../expression-text.js";
-import type { Extents } from "../extents.js";
+import type { Expression } from "../addressing/expression.js";
+import { dtypeAt, RowText, structFunction, sumsType, type Inputs } from "../addressing/expression-text.js";
+import type { Extents } from "../analysis/extents.js";
 import { result, storageType, type KernelBuilder } from "../kernels/spec.js";
 import { cacheWrite } from "./cache-write.js";
 import { callsOf } from "./column-pairs.js";

@@ -2,9 +2,9 @@
 import { type Node, isView } from "../../ir/graph.js";
 import type { Size } from "../../size/size.js";
 import type { Views } from "../addressing/views.js";
-import type { Demand } from "../demand.js";
-import type { Extents } from "../extents.js";
-import type { Layout } from "../layout.js";
+import type { Demand } from "../analysis/demand.js";
+import type { Extents } from "../analysis/extents.js";
+import type { Layout } from "../addressing/layout.js";
 import type { ScoreTunings } from "../tunings/scores.js";
 import type { Inlined } from "./inline.js";
 

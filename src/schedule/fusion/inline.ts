@@ -2,9 +2,9 @@
 import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import { loweringOf } from "../../ops/traits.js";
 import { isFloat } from "../../base/dtype.js";
-import { coordinatesOf, type Coordinate } from "../access.js";
+import { coordinatesOf, type Coordinate } from "../addressing/access.js";
 import { coordinatesIn, indexesColumns, stepInto, type Views } from "../addressing/views.js";
-import type { Demand } from "../demand.js";
+import type { Demand } from "../analysis/demand.js";
 
 /** A kernel's text grows with its operations, and compiling it more so. */
 export const MOST_OPERATIONS = 24;

@@ -1,10 +1,10 @@
 // What is left of pointwise operators: each is computed by its only reader, or stored.
 import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import { kernelOf } from "../../ops/traits.js";
-import { coordinatesOf, type Coordinate } from "../access.js";
+import { coordinatesOf, type Coordinate } from "../addressing/access.js";
 import { coordinatesIn, descend, type Views } from "../addressing/views.js";
-import { elementInput, type Demand } from "../demand.js";
-import type { Extents } from "../extents.js";
+import { elementInput, type Demand } from "../analysis/demand.js";
+import type { Extents } from "../analysis/extents.js";
 import { MOST_OPERATIONS } from "./inline.js";
 
 interface InliningOptions {

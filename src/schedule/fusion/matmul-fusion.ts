@@ -1,7 +1,7 @@
 // The fusion of a product: it grows by whatever can join, in the order of computation, and gives up what joined last until its kernel can bind it all.
 import { isOp, type Node, isPointwise } from "../../ir/graph.js";
 import { canLieAt } from "../addressing/views.js";
-import { columnsOf } from "../layout.js";
+import { columnsOf } from "../addressing/layout.js";
 import { storageBuffers, type Bindings } from "./buffers.js";
 import { cacheWrite } from "./cache-write.js";
 import { accumulatorsOf, pairsOf } from "./column-pairs.js";

@@ -2,7 +2,7 @@
 import { type Node, isPointwise } from "../../ir/graph.js";
 import { equalShapes } from "../../ir/typing.js";
 import { printSize } from "../../size/size.js";
-import { dtypeAt, stored } from "../expression-text.js";
+import { dtypeAt, stored } from "../addressing/expression-text.js";
 import { jointSlice } from "./column-pairs.js";
 import type { BoundStore, EpilogueKind, SliceText } from "./epilogue.js";
 import { baseOf, operationsOf, opsOf, type Draft } from "./fusion.js";

@@ -2,9 +2,9 @@
 import type { Node } from "../../ir/graph.js";
 import type { Size } from "../../size/size.js";
 import { invariant } from "../../base/invariant.js";
-import { columnsOf, inParts, rowMajor, type Layout, type Value } from "../layout.js";
-import type { Layouts } from "../layouts.js";
-import type { Extents } from "../extents.js";
+import { columnsOf, inParts, rowMajor, type Layout, type Value } from "../addressing/layout.js";
+import type { Layouts } from "../addressing/layouts.js";
+import type { Extents } from "../analysis/extents.js";
 
 export class Results {
   readonly writes: { readonly value: Value; readonly bytes: Size }[] = [];

@@ -2,10 +2,10 @@
 import { isOp, type Node, isView } from "../../ir/graph.js";
 import { equalSizes, type Size } from "../../size/size.js";
 import { canLieAt } from "../addressing/views.js";
-import { dtypeAt } from "../expression-text.js";
-import type { Extents } from "../extents.js";
+import { dtypeAt } from "../addressing/expression-text.js";
+import type { Extents } from "../analysis/extents.js";
 import { toHalf } from "../kernels/spec.js";
-import { viewed, type Layout } from "../layout.js";
+import { viewed, type Layout } from "../addressing/layout.js";
 import { cacheWrite } from "./cache-write.js";
 import { canPair, columnIn, TWICE, withinSlice } from "./column-pairs.js";
 import type { BoundRotary, EpilogueKind, SliceText } from "./epilogue.js";

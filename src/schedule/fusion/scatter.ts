@@ -1,7 +1,7 @@
 // The epilogue of scatters: rows of a product added to, or set in, rows of something else, in the memory of that.
 import { isOp, type Node } from "../../ir/graph.js";
 import { printSize } from "../../size/size.js";
-import { dtypeAt } from "../expression-text.js";
+import { dtypeAt } from "../addressing/expression-text.js";
 import { toHalf } from "../kernels/spec.js";
 import type { Bindings } from "./buffers.js";
 import type { BoundScatter, EpilogueKind, SliceText } from "./epilogue.js";

@@ -3,7 +3,7 @@ import { invariant } from "../../base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { addSizes } from "../../size/size.js";
-import type { Extents } from "../extents.js";
+import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
 import { PORTABLE_ATTENTION, type AttentionTuning } from "../tunings/attention.js";
 import { bindRowsTable, elementOf, extent, isWideResult, reader, rowsOf, rowsTable, writer, type HeadRows } from "./attention-operands.js";

@@ -4,7 +4,7 @@ import type { OpName } from "../../ir/vocabulary.js";
 import { packedAxis } from "../../ir/typing.js";
 import type { TensorType } from "../../ir/types.js";
 import { addSizes, divideSizes, isWhole, type Size } from "../../size/size.js";
-import type { Extents } from "../extents.js";
+import type { Extents } from "../analysis/extents.js";
 import type { Buffer, Step } from "../plan.js";
 import { fourOf, fromStored, input, KernelBuilder, result, roundedTo, typeAt, type Operand, type KernelContext, type View } from "./spec.js";
 

@@ -1,7 +1,7 @@
 // Specs of the kernels that compute: reductions and losses.
 import { isFloat, type DType } from "../../base/dtype.js";
 import type { Size } from "../../size/size.js";
-import { stridesOf } from "../index-map.js";
+import { stridesOf } from "../addressing/index-map.js";
 import type { ReductionTunings } from "../tunings/reductions.js";
 import { around, input, KernelBuilder, readValues, result, roundedTo, scratch, storageType, typeAt, work, WORKGROUP, type Spec } from "./spec.js";
 

@@ -1,7 +1,7 @@
 // Specs of the kernels that move values without looking at them: as 32-bit words, so that all dtypes share them.
 import { DEFAULT_LIMITS } from "../../program/target.js";
 import { multiplySizes, addSizes, type Size } from "../../size/size.js";
-import { stridesOf } from "../index-map.js";
+import { stridesOf } from "../addressing/index-map.js";
 import type { Step } from "../plan.js";
 import {
   around,

@@ -1,6 +1,6 @@
 // The spec of packing on the device: a weight that changes from run to run is brought into panels before the first product that reads it so.
 import type { PanelLayout } from "../../program/program.js";
-import type { Extents } from "../extents.js";
+import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
 import type { ElementTunings } from "../tunings/elements.js";
 import { input, KernelBuilder, result, type Operand } from "./spec.js";

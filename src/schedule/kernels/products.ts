@@ -2,7 +2,7 @@
 import { invariant } from "../../base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import { type Size } from "../../size/size.js";
-import { broadcastStrides } from "../index-map.js";
+import { broadcastStrides } from "../addressing/index-map.js";
 import type { Step } from "../plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
 import { weightTunings, type WeightTunings } from "../tunings/products.js";

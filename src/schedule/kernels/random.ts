@@ -1,6 +1,6 @@
 // Specs of the kernels that make random values (`size/philox.ts`).
 import { equalSizes, type Size } from "../../size/size.js";
-import { stridesOf } from "../index-map.js";
+import { stridesOf } from "../addressing/index-map.js";
 import { input, KernelBuilder, result, work, type Spec } from "./spec.js";
 
 const random =

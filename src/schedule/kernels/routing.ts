@@ -2,7 +2,7 @@
 import { invariant } from "../../base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import { multiplySizes, type Size } from "../../size/size.js";
-import type { Extents } from "../extents.js";
+import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
 import type { TopTuning } from "../tunings/top.js";
 import { input, KernelBuilder, readValues, result, scratch, typeAt, whereRows, work, type KernelContext, type Operand, type Spec, type Work } from "./spec.js";

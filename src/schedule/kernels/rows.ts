@@ -2,7 +2,7 @@
 import { invariant } from "../../base/invariant.js";
 import type { DType } from "../../base/dtype.js";
 import type { Size } from "../../size/size.js";
-import type { Extents } from "../extents.js";
+import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan.js";
 import type { RowSumsTuning } from "../tunings/row-sums.js";
 import { KernelBuilder, storageType, type Operand } from "./spec.js";

@@ -3,7 +3,7 @@ import { isPointwise, isOp, nodesOf, type Graph, type Node } from "../../ir/grap
 import type { Limits } from "../../program/target.js";
 import { resolveSizes, type Sizes } from "../../size/axes.js";
 import type { TensorType } from "../../ir/types.js";
-import { productWeights, shapeOf } from "../side-by-side.js";
+import { productWeights, shapeOf } from "../analysis/side-by-side.js";
 import { keepsColumns, reducesColumns, widthOf } from "./columns.js";
 import { gradientGroups, type GradientGroup } from "./logit-gradients.js";
 

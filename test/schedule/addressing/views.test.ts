@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { nodesOf } from "../../../src/ir/graph.js";
 import { viewsOf } from "../../../src/schedule/addressing/views.js";
-import { Extents } from "../../../src/schedule/extents.js";
+import { Extents } from "../../../src/schedule/analysis/extents.js";
 import { graphOf } from "../graphs.js";
 
 const OUTPUT = "[B, T, 4] packed T 0 1";

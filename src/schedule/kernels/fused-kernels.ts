@@ -1,24 +1,24 @@
 // Units in the order in which they run: of stored expressions and of operators with kernels of their own here, of products elsewhere.
-import { isOp, type Node, isView, isPointwise, hasKernel } from "../ir/graph.js";
-import { invariant } from "../base/invariant.js";
-import { attrsKey } from "../ir/key.js";
-import { printType } from "../ir/typing.js";
-import type { KernelOp } from "../ir/vocabulary.js";
-import { kernelOf } from "../ops/traits.js";
-import { equalSizes, printSize, type Size } from "../size/size.js";
-import { fusedSelection } from "./choice-unit.js";
-import { elementInput } from "./demand.js";
-import { expressionKey, valuesOf, type Expression } from "./expression.js";
-import { declareValue, dtypeAt, soleResult } from "./expression-text.js";
-import type { Extents } from "./extents.js";
-import { matmul, PLAIN } from "./kernels/products.js";
-import { KernelBuilder, result, storageType, work, type KernelContext, type Stored, type View, type Work } from "./kernels/spec.js";
-import { isRowMajor, rowMajor, type Value } from "./layout.js";
-import { Layouts } from "./layouts.js";
-import { fusedMatmul } from "./fusion/fused-matmul.js";
-import { rowGroupUnit } from "./row-group-unit.js";
-import { liesAsGiven, productWeights } from "./side-by-side.js";
-import { contextOf, indexIn, runSpec, updatedState, type Unit, type UnitOptions } from "./unit.js";
+import { isOp, type Node, isView, isPointwise, hasKernel } from "../../ir/graph.js";
+import { invariant } from "../../base/invariant.js";
+import { attrsKey } from "../../ir/key.js";
+import { printType } from "../../ir/typing.js";
+import type { KernelOp } from "../../ir/vocabulary.js";
+import { kernelOf } from "../../ops/traits.js";
+import { equalSizes, printSize, type Size } from "../../size/size.js";
+import { fusedSelection } from "../fusion/fused-selection.js";
+import { elementInput } from "../analysis/demand.js";
+import { expressionKey, valuesOf, type Expression } from "../addressing/expression.js";
+import { declareValue, dtypeAt, soleResult } from "../addressing/expression-text.js";
+import type { Extents } from "../analysis/extents.js";
+import { matmul, PLAIN } from "./products.js";
+import { KernelBuilder, result, storageType, work, type KernelContext, type Stored, type View, type Work } from "./spec.js";
+import { isRowMajor, rowMajor, type Value } from "../addressing/layout.js";
+import { Layouts } from "../addressing/layouts.js";
+import { fusedMatmul } from "../fusion/fused-matmul.js";
+import { rowGroupUnit } from "../fusion/fused-row-sums.js";
+import { liesAsGiven, productWeights } from "../analysis/side-by-side.js";
+import { contextOf, indexIn, runSpec, updatedState, type Unit, type UnitOptions } from "./fused-kernel.js";
 
 /** The kernels of a partition in order, and where values lie. `required`: what lies row-major for the caller. */
 export function kernelsOf(

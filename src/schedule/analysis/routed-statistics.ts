@@ -1,11 +1,11 @@
 // Statistics of rows that a causal route reads and updates: summed over all rows by the product that makes them, and kept beside them when some change.
-import { isPointwise, isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
-import { attrsKey } from "../ir/key.js";
-import { equalShapes } from "../ir/typing.js";
-import { cse } from "../passes/cse.js";
-import { mapGraph, type Emit } from "../passes/rewrite.js";
-import { hasRows, rowSumOf, withBase } from "../passes/row-sums.js";
-import type { ProductAbilities } from "./abilities.js";
+import { isPointwise, isOp, nodesOf, typeOf, type Graph, type Node } from "../../ir/graph.js";
+import { attrsKey } from "../../ir/key.js";
+import { equalShapes } from "../../ir/typing.js";
+import { cse } from "../../passes/cse.js";
+import { mapGraph, type Emit } from "../../passes/rewrite.js";
+import { hasRows, rowSumOf, withBase } from "../../passes/row-sums.js";
+import type { ProductAbilities } from "../fusion/abilities.js";
 
 type Sum = Node<"sum">;
 

@@ -1,13 +1,13 @@
 // Expressions: pointwise operators computed where their results are needed, over elements that lie in memory or that a kernel has just summed.
-import { invariant } from "../base/invariant.js";
-import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
-import { attrsKey } from "../ir/key.js";
-import type { TensorType } from "../ir/types.js";
-import { inputTypes, printShape } from "../ir/typing.js";
-import type { DType } from "../base/dtype.js";
-import { printSize, type Size } from "../size/size.js";
+import { invariant } from "../../base/invariant.js";
+import { isPointwise, isView, isOp, type Node } from "../../ir/graph.js";
+import { attrsKey } from "../../ir/key.js";
+import type { TensorType } from "../../ir/types.js";
+import { inputTypes, printShape } from "../../ir/typing.js";
+import type { DType } from "../../base/dtype.js";
+import { printSize, type Size } from "../../size/size.js";
 import { accessOf, broadcastCoordinates, coordinatesOf, inputCoordinates, sameCoordinates, type Access, type Affine, type Coordinate } from "./access.js";
-import type { Extents } from "./extents.js";
+import type { Extents } from "../analysis/extents.js";
 import type { Layout, Value } from "./layout.js";
 
 export type Leaf =

@@ -1,9 +1,9 @@
 // What the kernels of a product can do beside it, as the tunings for its shape have them.
-import type { Node } from "../ir/graph.js";
-import type { Extents } from "./extents.js";
-import { supportsRowSums } from "./kernels/products.js";
-import { productWeights } from "./side-by-side.js";
-import { weightTunings, type ProductTunings } from "./tunings/products.js";
+import type { Node } from "../../ir/graph.js";
+import type { Extents } from "../analysis/extents.js";
+import { supportsRowSums } from "../kernels/products.js";
+import { productWeights } from "../analysis/side-by-side.js";
+import { weightTunings, type ProductTunings } from "../tunings/products.js";
 
 export interface ProductAbilities {
   /** Whether b is a weight, which is packed as its kernels read it. */

@@ -1,10 +1,10 @@
 // Memory: which values share a slot. Two values that live at once never do.
-import { invariant } from "../base/invariant.js";
-import { resolveSizes, type Axis, type Sizes } from "../size/axes.js";
-import { compare, type Rational } from "../size/rational.js";
-import { applySize, printSize, type Size, type SizeExpr } from "../size/size.js";
-import { EqualAxes } from "./equal-axes.js";
-import type { PlanSlot, Step } from "./plan.js";
+import { invariant } from "../../base/invariant.js";
+import { resolveSizes, type Axis, type Sizes } from "../../size/axes.js";
+import { compare, type Rational } from "../../size/rational.js";
+import { applySize, printSize, type Size, type SizeExpr } from "../../size/size.js";
+import { EqualAxes } from "../analysis/equal-axes.js";
+import type { PlanSlot, Step } from "../plan.js";
 
 /** Memory of one value, or of several that take it over from one another. */
 export interface Storage {

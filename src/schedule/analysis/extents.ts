@@ -1,8 +1,8 @@
 // Arithmetic on sizes for a schedule: results are remembered, and rows that only the device can count are told apart.
-import { invariant } from "../base/invariant.js";
-import type { TensorType } from "../ir/types.js";
-import { countingAxis, type Axis, type SequenceAxis } from "../size/axes.js";
-import { rational } from "../size/rational.js";
+import { invariant } from "../../base/invariant.js";
+import type { TensorType } from "../../ir/types.js";
+import { countingAxis, type Axis, type SequenceAxis } from "../../size/axes.js";
+import { rational } from "../../size/rational.js";
 import {
   applySize,
   atomsOf,
@@ -16,7 +16,7 @@ import {
   type Atom,
   type Size,
   type SizeExpr,
-} from "../size/size.js";
+} from "../../size/size.js";
 import { EqualAxes } from "./equal-axes.js";
 
 /** A size that involves rows only the device can count: `rows(axis) · factor + plus`. */

@@ -1,5 +1,5 @@
 // The order of computation: inputs before readers, the starts of an axis that only the device knows before what lies along it, and rows' numbers as soon as can be.
-import { isOp, nodesOf, type Graph, type Node } from "../ir/graph.js";
+import { isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
 import type { Extents } from "./extents.js";
 
 export function orderOf(graph: Graph, extents: Extents): readonly Node[] {

@@ -1,7 +1,7 @@
 // Walking several tensors at once: neighbouring dimensions that all of them cross in one stride are merged, so that
 // tensors of equal shape are walked by one number and a row against a matrix by two.
-import { equalSizes, type Size } from "../size/size.js";
-import type { Extents } from "./extents.js";
+import { equalSizes, type Size } from "../../size/size.js";
+import type { Extents } from "../analysis/extents.js";
 
 /** Sizes walked, row-major, and for each tensor its stride along each of them. */
 export interface Walk {

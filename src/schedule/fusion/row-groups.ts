@@ -1,10 +1,10 @@
 // Sums over each row that read the same rows are computed together.
-import { isOp, type Node, isView, isPointwise } from "../ir/graph.js";
-import { equalShapes, printShape } from "../ir/typing.js";
-import { inline, MOST_OPERATIONS, type Inlined, type InlineOptions } from "./fusion/inline.js";
-import { storageBuffers } from "./fusion/buffers.js";
-import type { Demand } from "./demand.js";
-import type { Extents } from "./extents.js";
+import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
+import { equalShapes, printShape } from "../../ir/typing.js";
+import { inline, MOST_OPERATIONS, type Inlined, type InlineOptions } from "./inline.js";
+import { storageBuffers } from "./buffers.js";
+import type { Demand } from "../analysis/demand.js";
+import type { Extents } from "../analysis/extents.js";
 
 export interface RowGroup {
   /** In order; the kernel stands where the first does. */

@@ -1,5 +1,5 @@
 // Extents, coordinates and offsets as WGSL.
-import type { Count, IndexMap } from "./plan.js";
+import type { Count, IndexMap } from "../plan.js";
 
 /** An extent or stride as an expression of u32. */
 export function printCount(count: Count): string {

@@ -1,7 +1,7 @@
 // Where the elements of a value lie in memory, and what structure operators make of that without moving anything.
-import type { Node } from "../ir/graph.js";
-import { addSizes, equalSizes, type Size } from "../size/size.js";
-import type { Extents } from "./extents.js";
+import type { Node } from "../../ir/graph.js";
+import { addSizes, equalSizes, type Size } from "../../size/size.js";
+import type { Extents } from "../analysis/extents.js";
 import { stridesOf } from "./index-map.js";
 
 /** A result of a node that is computed into memory. There is one object for each. */

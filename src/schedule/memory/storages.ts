@@ -1,18 +1,18 @@
 // Kernels in order → steps over storages: a result takes over memory where nothing else needs what was there, and states are replaced where they lie.
-import { invariant } from "../base/invariant.js";
-import { isOp, type Node, type Origin } from "../ir/graph.js";
-import { packedLength, type PanelLayout, type ValueForm } from "../program/program.js";
-import type { Limits } from "../program/target.js";
-import { deviceDims, piecesOf, statesBehind, type KernelGraph } from "./kernel-graph.js";
-import { packPanels } from "./kernels/panels.js";
-import type { HalfFormat, Operand, Work } from "./kernels/spec.js";
-import type { Value } from "./layout.js";
-import { storage, type Storage } from "./memory.js";
-import { mapStep, type Step } from "./plan.js";
-import { productWeights, shapeOf, type Packable } from "./side-by-side.js";
+import { invariant } from "../../base/invariant.js";
+import { isOp, type Node, type Origin } from "../../ir/graph.js";
+import { packedLength, type PanelLayout, type ValueForm } from "../../program/program.js";
+import type { Limits } from "../../program/target.js";
+import { deviceDims, piecesOf, statesBehind, type KernelGraph } from "../kernel-graph.js";
+import { packPanels } from "../kernels/panels.js";
+import type { HalfFormat, Operand, Work } from "../kernels/spec.js";
+import type { Value } from "../addressing/layout.js";
+import { storage, type Storage } from "./slots.js";
+import { mapStep, type Step } from "../plan.js";
+import { productWeights, shapeOf, type Packable } from "../analysis/side-by-side.js";
 import { GIVEN, liesInPanels, partsOf, type Sources } from "./sources.js";
-import type { Tunings } from "./tunings/index.js";
-import type { Unit } from "./unit.js";
+import type { Tunings } from "../tunings/index.js";
+import type { Unit } from "../kernels/fused-kernel.js";
 
 export type StoredStep = Step<Storage> & { readonly origin: Origin | null; readonly nodes: readonly Node[] };
 

@@ -1,16 +1,16 @@
 // A unit: what one kernel, or a few in turn, computes, with all it reads and writes.
-import { isOp, type Node } from "../ir/graph.js";
-import { inputTypes } from "../ir/typing.js";
-import type { KernelOp, OpName } from "../ir/vocabulary.js";
-import { invariant } from "../base/invariant.js";
-import type { Size } from "../size/size.js";
-import type { Expression, MemoryLeaf } from "./expression.js";
-import type { Extents } from "./extents.js";
-import { specs } from "./kernels/index.js";
-import type { KernelContext, Stored, Work } from "./kernels/spec.js";
-import { isRowMajor, type Value } from "./layout.js";
-import type { Partition } from "./partition.js";
-import type { Tunings } from "./tunings/index.js";
+import { isOp, type Node } from "../../ir/graph.js";
+import { inputTypes } from "../../ir/typing.js";
+import type { KernelOp, OpName } from "../../ir/vocabulary.js";
+import { invariant } from "../../base/invariant.js";
+import type { Size } from "../../size/size.js";
+import type { Expression, MemoryLeaf } from "../addressing/expression.js";
+import type { Extents } from "../analysis/extents.js";
+import { specs } from "./index.js";
+import type { KernelContext, Stored, Work } from "./spec.js";
+import { isRowMajor, type Value } from "../addressing/layout.js";
+import type { Partition } from "../fusion/partition.js";
+import type { Tunings } from "../tunings/index.js";
 
 export interface Unit {
   /** All that it computes, the one it is named for first. */

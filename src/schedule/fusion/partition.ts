@@ -1,17 +1,17 @@
 // Which kernel computes what: regions of products, sums over rows, and pointwise operators that are stored or computed where they are read.
-import { isOp, type Node } from "../ir/graph.js";
-import type { Limits } from "../program/target.js";
-import type { Size } from "../size/size.js";
-import type { Views } from "./addressing/views.js";
+import { isOp, type Node } from "../../ir/graph.js";
+import type { Limits } from "../../program/target.js";
+import type { Size } from "../../size/size.js";
+import type { Views } from "../addressing/views.js";
 import type { ProductAbilities } from "./abilities.js";
-import { selectionOf, type Selection } from "./choices.js";
-import { isSingleProduct, type Demand } from "./demand.js";
-import type { Extents } from "./extents.js";
-import { epiloguesOf, type Fusion } from "./fusion/fusion.js";
-import { inlinePointwise } from "./fusion/inlining.js";
-import { fuseMatmul } from "./fusion/matmul-fusion.js";
+import { selectionOf, type Selection } from "./selection.js";
+import { isSingleProduct, type Demand } from "../analysis/demand.js";
+import type { Extents } from "../analysis/extents.js";
+import { epiloguesOf, type Fusion } from "./fusion.js";
+import { inlinePointwise } from "./inlining.js";
+import { fuseMatmul } from "./matmul-fusion.js";
 import { RowGroups, sumsBehind, sumsRows, type RowGroup } from "./row-groups.js";
-import type { ScoreTunings } from "./tunings/scores.js";
+import type { ScoreTunings } from "../tunings/scores.js";
 
 export interface Partition {
   readonly demand: Demand;

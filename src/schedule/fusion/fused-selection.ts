@@ -1,16 +1,16 @@
 // The unit of a selection, with the scores it computes and what is fused with it.
-import { isOp, type Node } from "../ir/graph.js";
-import { attrsKey } from "../ir/key.js";
-import { printType } from "../ir/typing.js";
-import { readsOf, type Selection, type FusedOutput } from "./choices.js";
-import { expressionKey, valuesOf } from "./expression.js";
-import { declareValue } from "./expression-text.js";
-import { above } from "./kernels/routing.js";
-import { input, result, storageType, work, type KernelBuilder, type Operand, type Stored, type Work } from "./kernels/spec.js";
-import { rowMajor } from "./layout.js";
-import type { Layouts } from "./layouts.js";
-import type { Step } from "./plan.js";
-import { contextOf, indexIn, type Unit, type UnitOptions } from "./unit.js";
+import { isOp, type Node } from "../../ir/graph.js";
+import { attrsKey } from "../../ir/key.js";
+import { printType } from "../../ir/typing.js";
+import { readsOf, type Selection, type FusedOutput } from "./selection.js";
+import { expressionKey, valuesOf } from "../addressing/expression.js";
+import { declareValue } from "../addressing/expression-text.js";
+import { above } from "../kernels/routing.js";
+import { input, result, storageType, work, type KernelBuilder, type Operand, type Stored, type Work } from "../kernels/spec.js";
+import { rowMajor } from "../addressing/layout.js";
+import type { Layouts } from "../addressing/layouts.js";
+import type { Step } from "../plan.js";
+import { contextOf, indexIn, type Unit, type UnitOptions } from "../kernels/fused-kernel.js";
 
 /** Results of the selection itself: its rows and their starts. */
 const OWN_RESULTS = 2;

@@ -1,14 +1,14 @@
 // Memory that the caller or the runtime fills: inputs, weights, states and tables, one storage for each name.
-import { invariant } from "../base/invariant.js";
-import { isOp, type Node } from "../ir/graph.js";
-import { attrsKey } from "../ir/key.js";
-import type { OpAttrs } from "../ir/vocabulary.js";
-import { addSizes, axisSize, printSize, type Size } from "../size/size.js";
-import type { Extents } from "./extents.js";
-import { weightBytes, type CountedTable, type PanelLayout, type ProgramWeightSlot, type ValueForm, type WeightLayout } from "../program/program.js";
-import { storage, type Storage } from "./memory.js";
-import { shapeOf, type Packable } from "./side-by-side.js";
-import type { Plan, PlanTable, PlanWeight } from "./plan.js";
+import { invariant } from "../../base/invariant.js";
+import { isOp, type Node } from "../../ir/graph.js";
+import { attrsKey } from "../../ir/key.js";
+import type { OpAttrs } from "../../ir/vocabulary.js";
+import { addSizes, axisSize, printSize, type Size } from "../../size/size.js";
+import type { Extents } from "../analysis/extents.js";
+import { weightBytes, type CountedTable, type PanelLayout, type ProgramWeightSlot, type ValueForm, type WeightLayout } from "../../program/program.js";
+import { storage, type Storage } from "./slots.js";
+import { shapeOf, type Packable } from "../analysis/side-by-side.js";
+import type { Plan, PlanTable, PlanWeight } from "../plan.js";
 
 /** What lies in a storage: of a weight, where it is loaded in parts, which part. */
 interface Held {

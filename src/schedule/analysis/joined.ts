@@ -1,6 +1,6 @@
 // Which results need not be put together on the device.
-import { isOp, type Graph, type Node } from "../ir/graph.js";
-import { widthOf } from "./split/columns.js";
+import { isOp, type Graph, type Node } from "../../ir/graph.js";
+import { widthOf } from "../split/columns.js";
 
 /** Values side by side in the last dimension that the caller reads and no kernel does: they need not lie so on the device. */
 export function joinedByReader(graph: Graph, order: readonly Node[]): ReadonlySet<Node> {

@@ -1,13 +1,13 @@
 // The kernel of sums over the same rows.
-import { invariant } from "../base/invariant.js";
-import { expressionKey, valuesOf } from "./expression.js";
-import { declareRows, splitsByRow } from "./expression-text.js";
-import { rowSums } from "./kernels/rows.js";
-import { result, work, type Stored, type Work } from "./kernels/spec.js";
-import { inParts, rowMajor } from "./layout.js";
-import type { Layouts } from "./layouts.js";
+import { invariant } from "../../base/invariant.js";
+import { expressionKey, valuesOf } from "../addressing/expression.js";
+import { declareRows, splitsByRow } from "../addressing/expression-text.js";
+import { rowSums } from "../kernels/rows.js";
+import { result, work, type Stored, type Work } from "../kernels/spec.js";
+import { inParts, rowMajor } from "../addressing/layout.js";
+import type { Layouts } from "../addressing/layouts.js";
 import type { RowGroup } from "./row-groups.js";
-import { indexIn, type Unit, type UnitOptions } from "./unit.js";
+import { indexIn, type Unit, type UnitOptions } from "../kernels/fused-kernel.js";
 
 /** Sums over the same rows, in one pass. */
 export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, options: UnitOptions): Unit {

@@ -1,5 +1,5 @@
 // Weights side by side: a concatenation that only products read is made where they are packed, when they are loaded or before the first product, and never computed.
-import { isOp, type Node } from "../ir/graph.js";
+import { isOp, type Node } from "../../ir/graph.js";
 
 /** What a product reads packed: a weight, which the runtime packs when it loads, or a state of known extents, which the device packs in every run. */
 export type Packable = Node<"weight"> | Node<"state">;

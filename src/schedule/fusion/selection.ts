@@ -1,10 +1,10 @@
 // What the kernel of a selection does beside choosing: it computes its scores, and what else is to be known of the rows it chose and of how many there are.
-import { isOp, type Node, isView } from "../ir/graph.js";
-import { loweringOf } from "../ops/traits.js";
-import { equalShapes } from "../ir/typing.js";
-import { inline, type InlineOptions } from "./fusion/inline.js";
-import type { Extents } from "./extents.js";
-import { storageBuffers, type Bindings } from "./fusion/buffers.js";
+import { isOp, type Node, isView } from "../../ir/graph.js";
+import { loweringOf } from "../../ops/traits.js";
+import { equalShapes } from "../../ir/typing.js";
+import { inline, type InlineOptions } from "./inline.js";
+import type { Extents } from "../analysis/extents.js";
+import { storageBuffers, type Bindings } from "./buffers.js";
 
 export interface Selection {
   readonly node: Node<"above">;

@@ -1,10 +1,10 @@
 // Which values lie in memory as f16: weights, and what kernels hand to kernels. All else, and all arithmetic, stays f32.
-import { isPointwise, isView, isOp, type Node } from "../ir/graph.js";
-import { equalShapes } from "../ir/typing.js";
-import { isFloat } from "../base/dtype.js";
-import type { Value } from "./layout.js";
-import type { Layouts } from "./layouts.js";
-import type { Unit } from "./unit.js";
+import { isPointwise, isView, isOp, type Node } from "../../ir/graph.js";
+import { equalShapes } from "../../ir/typing.js";
+import { isFloat } from "../../base/dtype.js";
+import type { Value } from "../addressing/layout.js";
+import type { Layouts } from "../addressing/layouts.js";
+import type { Unit } from "../kernels/fused-kernel.js";
 
 export interface HalvesOptions {
   readonly order: readonly Node[];

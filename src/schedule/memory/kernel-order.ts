@@ -1,7 +1,7 @@
 // The order of units in which the new value of a state comes once nothing reads the old one any more, so that it can take its memory.
-import { invariant } from "../base/invariant.js";
-import type { Value } from "./layout.js";
-import type { Unit } from "./unit.js";
+import { invariant } from "../../base/invariant.js";
+import type { Value } from "../addressing/layout.js";
+import type { Unit } from "../kernels/fused-kernel.js";
 
 type OrderedUnit = Pick<Unit, "nodes" | "reads" | "writes">;
 

@@ -1,7 +1,7 @@
 // How an element of a result finds the elements it is computed from: coordinates as sums over those of the result, through the rows of a route where there is one.
-import { isOp, type Node } from "../ir/graph.js";
-import { addSizes, equalSizes, type Size } from "../size/size.js";
-import type { Extents } from "./extents.js";
+import { isOp, type Node } from "../../ir/graph.js";
+import { addSizes, equalSizes, type Size } from "../../size/size.js";
+import type { Extents } from "../analysis/extents.js";
 import { dimensionGroups, type Layout, type Value } from "./layout.js";
 
 /** Σ over the dimensions of the result of its coordinate times a stride, plus an offset. */

@@ -1,10 +1,10 @@
 // Where every value lies, and expressions over what lies somewhere.
-import { invariant } from "../base/invariant.js";
-import { isOp, type Node, isView, isPointwise } from "../ir/graph.js";
-import type { Size } from "../size/size.js";
-import type { Demand } from "./demand.js";
+import { invariant } from "../../base/invariant.js";
+import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
+import type { Size } from "../../size/size.js";
+import type { Demand } from "../analysis/demand.js";
 import { ExpressionBuilder, type Expression, type Inlining } from "./expression.js";
-import type { Extents } from "./extents.js";
+import type { Extents } from "../analysis/extents.js";
 import { isRowMajor, rowMajor, viewed, type Layout, type Value } from "./layout.js";
 
 /** What a partition says of where values lie. */

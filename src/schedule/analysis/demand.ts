@@ -1,7 +1,7 @@
 // Who reads a value, seen through views that need not move it, and what each reader asks of where it lies.
-import { isPointwise, isSameView, isView, isOp, type Node } from "../ir/graph.js";
-import { equalShapes } from "../ir/typing.js";
-import { kernelOf } from "../ops/traits.js";
+import { isPointwise, isSameView, isView, isOp, type Node } from "../../ir/graph.js";
+import { equalShapes } from "../../ir/typing.js";
+import { kernelOf } from "../../ops/traits.js";
 
 /** `memory`: row-major. `view`: at any strides. `element`: through whatever computes it. */
 export type Mode = "memory" | "view" | "element";

@@ -1,7 +1,7 @@
 // Axes that are made alike: a route of each layer has an axis of its own, and yet all have the same counts where their rules are equal.
-import type { TensorType } from "../ir/types.js";
-import type { Axis, SequenceAxis } from "../size/axes.js";
-import { axisSize, printSize, rowsSize, substitute, type Size } from "../size/size.js";
+import type { TensorType } from "../../ir/types.js";
+import type { Axis, SequenceAxis } from "../../size/axes.js";
+import { axisSize, printSize, rowsSize, substitute, type Size } from "../../size/size.js";
 
 /** Speaks of the first of all axes that are made alike, so that what they say in common is said once. */
 export class EqualAxes {

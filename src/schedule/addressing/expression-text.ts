@@ -1,17 +1,17 @@
 // Expressions as WGSL: loads, then one `let` for each operation; over rows and columns, what only the row needs is computed once for it.
-import { invariant } from "../base/invariant.js";
-import type { OpTable } from "../ops/define.js";
-import { ops, wgslType } from "../ops/index.js";
-import type { Node } from "../ir/graph.js";
-import type { TensorType } from "../ir/types.js";
-import type { OpName } from "../ir/vocabulary.js";
-import type { DType } from "../base/dtype.js";
-import type { Size } from "../size/size.js";
+import { invariant } from "../../base/invariant.js";
+import type { OpTable } from "../../ops/define.js";
+import { ops, wgslType } from "../../ops/index.js";
+import type { Node } from "../../ir/graph.js";
+import type { TensorType } from "../../ir/types.js";
+import type { OpName } from "../../ir/vocabulary.js";
+import type { DType } from "../../base/dtype.js";
+import type { Size } from "../../size/size.js";
 import type { Affine } from "./access.js";
 import type { Expression, Leaf, MemoryLeaf, Operation } from "./expression.js";
-import type { Extents } from "./extents.js";
+import type { Extents } from "../analysis/extents.js";
 import { collapse } from "./index-map.js";
-import { fromStored, storageType, toHalf, type KernelBuilder } from "./kernels/spec.js";
+import { fromStored, storageType, toHalf, type KernelBuilder } from "../kernels/spec.js";
 import type { Value } from "./layout.js";
 import { printCoordinates } from "./text.js";
 
