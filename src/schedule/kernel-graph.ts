@@ -18,7 +18,7 @@ import { madeWhenPacked } from "./analysis/side-by-side.js";
 import { Sources } from "./memory/sources.js";
 import { split } from "./split/split.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
-import type { Unit } from "./kernels/fused-kernel.js";
+import type { FusedKernel } from "./kernels/fused-kernel.js";
 import { kernelsOf } from "./kernels/fused-kernels.js";
 
 export interface KernelGraph {
@@ -32,7 +32,7 @@ export interface KernelGraph {
   readonly sources: Sources;
   readonly partition: Partition;
   /** In order; none has memory yet. */
-  readonly kernels: readonly Unit[];
+  readonly kernels: readonly FusedKernel[];
   readonly layouts: Layouts;
   /** Concatenations of weights that are made where those are packed. */
   readonly packed: ReadonlySet<Node>;

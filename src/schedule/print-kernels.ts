@@ -5,7 +5,7 @@ import { readsOf, type FusedOutput, type Selection } from "./fusion/selection.js
 import type { ColumnSlice, Epilogue, Fusion } from "./fusion/fusion.js";
 import type { KernelGraph } from "./kernel-graph.js";
 import { isRowMajor, type Value } from "./addressing/layout.js";
-import type { Unit } from "./kernels/fused-kernel.js";
+import type { FusedKernel } from "./kernels/fused-kernel.js";
 
 type Ref = (node: Node) => string;
 
@@ -28,7 +28,7 @@ export function printKernels(fused: KernelGraph): string {
   return fused.kernels.map((kernel) => `${kernelLines(kernel, fused, ref).join("\n")}\n`).join("\n");
 }
 
-function kernelLines(kernel: Unit, fused: KernelGraph, ref: Ref): readonly string[] {
+function kernelLines(kernel: FusedKernel, fused: KernelGraph, ref: Ref): readonly string[] {
   const { fusions, selections, rowGroups } = fused.partition;
   const [head] = kernel.nodes;
   const fusion = fusions.get(head!);

@@ -10,7 +10,7 @@ import { mapStep, type Plan, type PlanOutput, type PlanStep } from "./plan.js";
 import { widthOf } from "./split/columns.js";
 import { storeKernels } from "./memory/storages.js";
 import { tuningsFor, type Tunings } from "./tunings/index.js";
-import type { Unit } from "./kernels/fused-kernel.js";
+import type { FusedKernel } from "./kernels/fused-kernel.js";
 import { updatesAfterReaders } from "./memory/kernel-order.js";
 
 /**
@@ -61,7 +61,7 @@ function checkPrecision(target: Target, precision: ActivationType, weights: Weig
 /** What decides which values lie in memory in two bytes. */
 const storedAs = ({ order, kernels, layouts, packed, results, sources }: KernelGraph): HalvesOptions => ({
   order,
-  units: kernels,
+  kernels,
   layouts,
   madeWhenPacked: packed,
   required: results.required,
@@ -69,7 +69,7 @@ const storedAs = ({ order, kernels, layouts, packed, results, sources }: KernelG
 });
 
 /** Kernels so that new values of states come once the old ones have been read. */
-function kernelsInOrder({ graph, extents, kernels, layouts, results }: KernelGraph): readonly Unit[] {
+function kernelsInOrder({ graph, extents, kernels, layouts, results }: KernelGraph): readonly FusedKernel[] {
   return updatesAfterReaders(kernels, {
     statesOf: ({ node }) => statesBehind(node).map((s) => s.attrs.name),
     next: new Map(graph.states.map((s) => [s.name, layouts.valueOf(s.next)])),

@@ -11,7 +11,7 @@ import type { Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Step } from "../plan.js";
 import { liesAsGiven, productWeights } from "../analysis/side-by-side.js";
-import { contextOf, indexIn, updatedState, type Unit, type UnitOptions } from "../kernels/fused-kernel.js";
+import { contextOf, indexIn, updatedState, type FusedKernel, type FusedKernelOptions } from "../kernels/fused-kernel.js";
 import { cacheWrite } from "./cache-write.js";
 import type { Bound } from "./epilogue.js";
 import { declareFinish, type BoundColumns } from "./finish.js";
@@ -28,7 +28,7 @@ interface Worked {
 }
 
 /** A product with what it loads and finishes. */
-export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: UnitOptions): Unit {
+export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
   const { extents, madeWhenPacked, partition } = options;
   const { product, nodes, pairs } = fusion;
   const [a, b] = product.inputs;
@@ -180,7 +180,7 @@ const resultsInF32 = (bound: Bound): readonly number[] => {
 };
 
 /** The states that results of a fusion replace element by element, if nothing else that the kernel reads is of them. */
-function updatedBy(worked: readonly Worked[], loaded: readonly Expression[], weight: Value, options: UnitOptions): readonly (Value | null)[] {
+function updatedBy(worked: readonly Worked[], loaded: readonly Expression[], weight: Value, options: FusedKernelOptions): readonly (Value | null)[] {
   const [first, ...others] = worked;
   if (!first || first.columns.slice.second !== null) return [];
   const { epilogues } = first.columns;

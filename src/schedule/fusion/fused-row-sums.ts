@@ -7,10 +7,10 @@ import { result, work, type Stored, type Work } from "../kernels/spec.js";
 import { inParts, rowMajor } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { RowGroup } from "./row-groups.js";
-import { indexIn, type Unit, type UnitOptions } from "../kernels/fused-kernel.js";
+import { indexIn, type FusedKernel, type FusedKernelOptions } from "../kernels/fused-kernel.js";
 
 /** Sums over the same rows, in one pass. */
-export function rowGroupUnit({ sums, nodes }: RowGroup, layouts: Layouts, options: UnitOptions): Unit {
+export function fusedRowSums({ sums, nodes }: RowGroup, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
   const { extents, tunings, partition } = options;
   const parts = partition.sumParts.get(sums[0]!) ?? 1;
   const shape = sums[0]!.inputs[0].types[0]!.shape;

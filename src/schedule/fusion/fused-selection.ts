@@ -10,12 +10,12 @@ import { input, result, storageType, work, type KernelBuilder, type Operand, typ
 import { rowMajor } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import type { Step } from "../plan.js";
-import { contextOf, indexIn, type Unit, type UnitOptions } from "../kernels/fused-kernel.js";
+import { contextOf, indexIn, type FusedKernel, type FusedKernelOptions } from "../kernels/fused-kernel.js";
 
 /** Results of the selection itself: its rows and their starts. */
 const OWN_RESULTS = 2;
 
-export function fusedSelection({ node, outputs, nodes }: Selection, layouts: Layouts, options: UnitOptions): Unit {
+export function fusedSelection({ node, outputs, nodes }: Selection, layouts: Layouts, options: FusedKernelOptions): FusedKernel {
   const { extents, updates } = options;
   const [score, threshold, parent] = node.inputs;
   const scores = layouts.expression([score], score.types[0]!.shape, nodes);

@@ -1,4 +1,4 @@
-// A unit: what one kernel, or a few in turn, computes, with all it reads and writes.
+// A fused kernel: what one kernel, or a few in turn, computes, with all it reads and writes.
 import { isOp, type Node } from "../../ir/graph.js";
 import { inputTypes } from "../../ir/typing.js";
 import type { KernelOp, OpName } from "../../ir/vocabulary.js";
@@ -12,7 +12,7 @@ import { isRowMajor, type Value } from "../addressing/layout.js";
 import type { Partition } from "../fusion/partition.js";
 import type { Tunings } from "../tunings/index.js";
 
-export interface Unit {
+export interface FusedKernel {
   /** All that it computes, the one it is named for first. */
   readonly nodes: readonly Node[];
   /** The kernels' inputs. */
@@ -25,13 +25,13 @@ export interface Unit {
   readonly packs: readonly number[];
   /** For each result, from the first on, the input whose memory it may take over, if any; if it does not, `make` knows what to do. */
   readonly takesOver: readonly (number | null)[];
-  /** Equal for units whose work is equal. */
+  /** Equal for kernels whose work is equal. */
   readonly key: string;
   /** `inPlace`: for each of `takesOver` whether it does. */
   make(inPlace: readonly boolean[], stored: Stored): Work;
 }
 
-export interface UnitOptions {
+export interface FusedKernelOptions {
   readonly extents: Extents;
   readonly tunings: Tunings;
   readonly partition: Partition;
@@ -46,7 +46,7 @@ export interface UnitOptions {
 /** What a spec is told of every node, and of one that is fused with nothing. Layers that are made alike are said alike. */
 export function contextOf<K extends OpName>(
   node: Node<K>,
-  { extents, tunings }: UnitOptions,
+  { extents, tunings }: FusedKernelOptions,
 ): Omit<KernelContext<K>, "weights" | "views" | "places" | "stored"> {
   const { equal } = extents;
   return {
@@ -64,7 +64,7 @@ export function contextOf<K extends OpName>(
 /** The steps of a node by its operator's spec. */
 export const runSpec = <K extends KernelOp>(op: K, context: KernelContext<K>): Work => specs[op](context);
 
-/** The place of a value among a unit's reads. */
+/** The place of a value among a kernel's reads. */
 export function indexIn(reads: readonly Value[]): (value: Value) => number {
   const places = new Map(reads.map((value, i) => [value, i]));
   return (value) => {
@@ -75,7 +75,7 @@ export function indexIn(reads: readonly Value[]): (value: Value) => number {
 }
 
 /** The state whose new value a node is, if an expression that computes it reads of the old one no element but its own; null where it reads none, or others. */
-export function updatedState(node: Node, { leaves, shape }: Expression, { extents, updates }: UnitOptions): Value | null {
+export function updatedState(node: Node, { leaves, shape }: Expression, { extents, updates }: FusedKernelOptions): Value | null {
   const name = updates.get(node);
   const old = leaves.filter((l): l is MemoryLeaf => l.kind === "memory" && isOp(l.value.node, "state") && l.value.node.attrs.name === name);
   const own = ({ value, access, parts, dtype }: MemoryLeaf): boolean =>

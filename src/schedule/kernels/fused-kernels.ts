@@ -1,4 +1,4 @@
-// Units in the order in which they run: of stored expressions and of operators with kernels of their own here, of products elsewhere.
+// Kernels in the order in which they run: of stored expressions and of operators with kernels of their own here, of products elsewhere.
 import { isOp, type Node, isView, isPointwise, hasKernel } from "../../ir/graph.js";
 import { invariant } from "../../base/invariant.js";
 import { attrsKey } from "../../ir/key.js";
@@ -16,33 +16,33 @@ import { KernelBuilder, result, storageType, work, type KernelContext, type Stor
 import { isRowMajor, rowMajor, type Value } from "../addressing/layout.js";
 import { Layouts } from "../addressing/layouts.js";
 import { fusedMatmul } from "../fusion/fused-matmul.js";
-import { rowGroupUnit } from "../fusion/fused-row-sums.js";
+import { fusedRowSums } from "../fusion/fused-row-sums.js";
 import { liesAsGiven, productWeights } from "../analysis/side-by-side.js";
-import { contextOf, indexIn, runSpec, updatedState, type Unit, type UnitOptions } from "./fused-kernel.js";
+import { contextOf, indexIn, runSpec, updatedState, type FusedKernel, type FusedKernelOptions } from "./fused-kernel.js";
 
 /** The kernels of a partition in order, and where values lie. `required`: what lies row-major for the caller. */
 export function kernelsOf(
   order: readonly Node[],
   required: Iterable<Node>,
-  options: UnitOptions,
-): { readonly kernels: readonly Unit[]; readonly layouts: Layouts } {
-  const maker = new UnitMaker(options);
+  options: FusedKernelOptions,
+): { readonly kernels: readonly FusedKernel[]; readonly layouts: Layouts } {
+  const maker = new KernelMaker(options);
   for (const node of order) maker.enter(node);
   for (const node of required) maker.layouts.valueOf(node);
-  return { kernels: maker.units, layouts: maker.layouts };
+  return { kernels: maker.kernels, layouts: maker.layouts };
 }
 
-class UnitMaker {
-  readonly units: Unit[] = [];
+class KernelMaker {
+  readonly kernels: FusedKernel[] = [];
   readonly layouts: Layouts;
-  readonly #with: UnitOptions;
+  readonly #with: FusedKernelOptions;
 
-  constructor(options: UnitOptions) {
+  constructor(options: FusedKernelOptions) {
     this.#with = options;
-    this.layouts = new Layouts(options.extents, options.partition, (constant) => this.#push(this.#expressionUnit(constant)));
+    this.layouts = new Layouts(options.extents, options.partition, (constant) => this.#push(this.#expressionKernel(constant)));
   }
 
-  /** Makes the unit that computes a node, if it is the one a unit is named for. Nodes come in order. */
+  /** Makes the kernel that computes a node, if it is the one a kernel is named for. Nodes come in order. */
   enter(node: Node): void {
     const { partition, isGiven, madeWhenPacked } = this.#with;
     const fusion = partition.fusions.get(node);
@@ -50,23 +50,23 @@ class UnitMaker {
     const selection = partition.selections.get(node);
     if (selection) return this.#push(fusedSelection(selection, this.layouts, this.#with));
     const group = partition.rowGroups.get(node);
-    if (group) return this.#push(rowGroupUnit(group, this.layouts, this.#with));
+    if (group) return this.#push(fusedRowSums(group, this.layouts, this.#with));
     if (partition.taken.has(node)) return;
-    if (partition.stored.has(node)) return this.#push(this.#expressionUnit(node));
+    if (partition.stored.has(node)) return this.#push(this.#expressionKernel(node));
     if (node.op === "constant" || isGiven(node) || isView(node) || isPointwise(node) || isOp(node, "pick") || madeWhenPacked.has(node)) return;
     invariant(hasKernel(node), `${node.op} has no kernel`);
-    this.#push(this.#kernelUnit(node));
+    this.#push(this.#operatorKernel(node));
   }
-  #push(unit: Unit): void {
-    this.units.push(unit);
+  #push(kernel: FusedKernel): void {
+    this.kernels.push(kernel);
   }
 
-  #writes(node: Node): Unit["writes"] {
+  #writes(node: Node): FusedKernel["writes"] {
     const { extents } = this.#with;
     return node.types.map((type, i) => ({ value: this.layouts.result(node, i), bytes: extents.bytes(extents.equal.type(type)) }));
   }
 
-  #expressionUnit(node: Node, own: ReadonlySet<Node> = new Set([node])): Unit {
+  #expressionKernel(node: Node, own: ReadonlySet<Node> = new Set([node])): FusedKernel {
     const { extents, tunings } = this.#with;
     const type = node.types[0]!;
     const expression = this.layouts.expression([node], type.shape, own);
@@ -100,7 +100,7 @@ class UnitMaker {
     return { nodes, reads, writes: this.#writes(node), halves, packs: [], takesOver, key, make };
   }
   /** A node by the kernels of its operator; what the first kernel reads may be computed in it. */
-  #kernelUnit(node: Node<KernelOp>): Unit {
+  #operatorKernel(node: Node<KernelOp>): FusedKernel {
     const { extents } = this.#with;
     const element = elementInput(node);
     const computed = element === null ? null : node.inputs[element]!;
@@ -185,7 +185,7 @@ class UnitMaker {
   #total(sums: Node): Value {
     const value = { node: sums, result: 0 };
     const { bytes } = this.#writes(sums)[0]!;
-    this.#push({ ...this.#expressionUnit(sums, new Set()), writes: [{ value, bytes }] });
+    this.#push({ ...this.#expressionKernel(sums, new Set()), writes: [{ value, bytes }] });
     return value;
   }
   #sameView({ strides, offset }: View): View {
@@ -220,7 +220,7 @@ class UnitMaker {
 /** The steps of a node that is fused with nothing. */
 function stepsOf(
   node: Node<KernelOp>,
-  options: UnitOptions,
+  options: FusedKernelOptions,
   rest: Omit<KernelContext<KernelOp>, "attrs" | "inputs" | "results" | "extents" | "tunings">,
 ): Work {
   if (isOp(node, "matmul")) return matmul({ ...contextOf(node, options), ...rest }, { ...PLAIN, unpacked: liesAsGiven(node) });

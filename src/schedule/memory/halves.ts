@@ -4,11 +4,11 @@ import { equalShapes } from "../../ir/typing.js";
 import { isFloat } from "../../base/dtype.js";
 import type { Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
-import type { Unit } from "../kernels/fused-kernel.js";
+import type { FusedKernel } from "../kernels/fused-kernel.js";
 
 export interface HalvesOptions {
   readonly order: readonly Node[];
-  readonly units: readonly Unit[];
+  readonly kernels: readonly FusedKernel[];
   readonly layouts: Layouts;
   /** What the caller, a state or the runtime reads. */
   readonly required: ReadonlySet<Node>;
@@ -23,7 +23,7 @@ export interface HalvesOptions {
  * what the caller gives or is given, with states and tables; sums of values as large as themselves, such as the residual stream, in which every layer's rounding would
  * add up; and what a choice is made by, with all that is read for it, so that no route depends on how the rest is stored.
  */
-export function halvesOf({ order, units, layouts, required, isGiven }: HalvesOptions): ReadonlySet<Value> {
+export function halvesOf({ order, kernels, layouts, required, isGiven }: HalvesOptions): ReadonlySet<Value> {
   const whole = new Set<Value>();
   const keep = (node: Node): void => {
     const value = layouts.of(node)?.value;
@@ -32,7 +32,7 @@ export function halvesOf({ order, units, layouts, required, isGiven }: HalvesOpt
   for (const node of required) whole.add(layouts.valueOf(node));
   for (const node of order) if (accumulates(node)) keep(node);
   for (const node of readForChoices(order, required, layouts)) keep(node);
-  for (const { reads, writes, halves, takesOver } of units) {
+  for (const { reads, writes, halves, takesOver } of kernels) {
     reads.forEach((value, i) => {
       if (!halves.reads[i] || takesOver.includes(i)) whole.add(value);
     });
@@ -40,7 +40,7 @@ export function halvesOf({ order, units, layouts, required, isGiven }: HalvesOpt
       if (!halves.writes[i] || (takesOver[i] ?? null) !== null) whole.add(value);
     });
   }
-  const all = units.flatMap(({ reads, writes }) => [...reads, ...writes.map((w) => w.value)]);
+  const all = kernels.flatMap(({ reads, writes }) => [...reads, ...writes.map((w) => w.value)]);
   const stays = ({ node, result }: Value): boolean => !isFloat(node.types[result]!.dtype) || (isGiven(node) && !isOp(node, "weight"));
   return new Set(all.filter((value) => !whole.has(value) && !stays(value)));
 }
@@ -49,10 +49,10 @@ export function halvesOf({ order, units, layouts, required, isGiven }: HalvesOpt
  * Weights that only kernels read which take two values out of a word: those of products, and tables that rows are looked up in; but none that a choice is made by, so that no route
  * depends on how weights are stored. No device needs f16 for that.
  */
-export function packedWeights({ order, units, layouts, required, madeWhenPacked }: HalvesOptions): ReadonlySet<Value> {
+export function packedWeights({ order, kernels, layouts, required, madeWhenPacked }: HalvesOptions): ReadonlySet<Value> {
   const choosing = new Set([...readForChoices(order, required, layouts)].flatMap((node) => layouts.of(node)?.value ?? layouts.result(node, 0)));
   const [found, whole] = [new Set<Value>(), new Set<Value>(choosing)];
-  for (const { reads, packs } of units)
+  for (const { reads, packs } of kernels)
     reads.forEach((value, i) => {
       const { node, result } = value;
       const isWeight = (isOp(node, "weight") || madeWhenPacked.has(node)) && node.types[result]!.dtype === "f32";

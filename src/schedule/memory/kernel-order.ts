@@ -1,43 +1,43 @@
-// The order of units in which the new value of a state comes once nothing reads the old one any more, so that it can take its memory.
+// The order of kernels in which the new value of a state comes once nothing reads the old one any more, so that it can take its memory.
 import { invariant } from "../../base/invariant.js";
 import type { Value } from "../addressing/layout.js";
-import type { Unit } from "../kernels/fused-kernel.js";
+import type { FusedKernel } from "../kernels/fused-kernel.js";
 
-type OrderedUnit = Pick<Unit, "nodes" | "reads" | "writes">;
+type OrderedKernel = Pick<FusedKernel, "nodes" | "reads" | "writes">;
 
-export interface OrderOptions<U extends OrderedUnit> {
+export interface OrderOptions<U extends OrderedKernel> {
   /** The states whose old values reading a value is reading. */
   readonly statesOf: (value: Value) => readonly string[];
   /** The new value of each state. */
   readonly next: ReadonlyMap<string, Value>;
-  /** Values that a unit needs beside those it reads: what counts the rows it runs over. */
-  readonly counts: (unit: U) => readonly Value[];
+  /** Values that a kernel needs beside those it reads: what counts the rows it runs over. */
+  readonly counts: (kernel: U) => readonly Value[];
 }
 
-/** For each unit, others that come before it. */
+/** For each kernel, others that come before it. */
 type Edges = readonly (readonly number[])[];
 
 /**
- * Units as they were, but that before one that makes the new value of a state there run those that read the old one, with all they need. Where such a unit needs the new
+ * Kernels as they were, but that before one that makes the new value of a state there run those that read the old one, with all they need. Where such a kernel needs the new
  * value itself, which fusion can bring about, it stays behind: the memory of the old value then lasts as long as it is read, and the new one is copied into place when
- * all is done. What a unit reads always comes before it.
+ * all is done. What a kernel reads always comes before it.
  */
-export function updatesAfterReaders<U extends OrderedUnit>(units: readonly U[], { statesOf, next, counts }: OrderOptions<U>): readonly U[] {
-  if (next.size === 0) return units;
+export function updatesAfterReaders<U extends OrderedKernel>(kernels: readonly U[], { statesOf, next, counts }: OrderOptions<U>): readonly U[] {
+  if (next.size === 0) return kernels;
   const makers = new Map<Value, number>();
   const readers = new Map<string, number[]>();
-  units.forEach((unit, i) => {
-    for (const { value } of unit.writes) makers.set(value, i);
-    for (const state of new Set(unit.reads.flatMap(statesOf))) readers.set(state, [...(readers.get(state) ?? []), i]);
+  kernels.forEach((kernel, i) => {
+    for (const { value } of kernel.writes) makers.set(value, i);
+    for (const state of new Set(kernel.reads.flatMap(statesOf))) readers.set(state, [...(readers.get(state) ?? []), i]);
   });
-  const needs = units.map((unit, i) => [...unit.reads, ...counts(unit)].flatMap((value) => makers.get(value) ?? []).filter((maker) => maker !== i));
-  const waits = units.map((): number[] => []);
+  const needs = kernels.map((kernel, i) => [...kernel.reads, ...counts(kernel)].flatMap((value) => makers.get(value) ?? []).filter((maker) => maker !== i));
+  const waits = kernels.map((): number[] => []);
   for (const [state, value] of next) {
     const maker = makers.get(value);
     if (maker !== undefined) waits[maker]!.push(...(readers.get(state) ?? []).filter((i) => i !== maker));
   }
   const order = inOrder(withoutCircles(needs, waits));
-  return order.map((i) => units[i]!);
+  return order.map((i) => kernels[i]!);
 }
 
 /** What is needed, and of what is waited for all but what would close a circle. */
@@ -54,7 +54,7 @@ function withoutCircles(needs: Edges, waits: Edges): Edges {
   return before;
 }
 
-function reaches(before: Edges, from: number, to: number, within: (unit: number) => boolean): boolean {
+function reaches(before: Edges, from: number, to: number, within: (kernel: number) => boolean): boolean {
   const seen = new Set([from]);
   const open = [from];
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
@@ -68,17 +68,17 @@ function reaches(before: Edges, from: number, to: number, within: (unit: number)
   return false;
 }
 
-/** Numbers that are equal for units which lead to each other (Tarjan 1972, without recursion). */
+/** Numbers that are equal for kernels which lead to each other (Tarjan 1972, without recursion). */
 function componentsOf(before: Edges): Int32Array {
   const component = new Int32Array(before.length).fill(-1);
   const place = new Int32Array(before.length).fill(-1);
   const lowest = new Int32Array(before.length);
   const open: number[] = [];
   let [places, components] = [0, 0];
-  const enter = (unit: number): { readonly at: number; next: number } => {
-    place[unit] = lowest[unit] = places++;
-    open.push(unit);
-    return { at: unit, next: 0 };
+  const enter = (kernel: number): { readonly at: number; next: number } => {
+    place[kernel] = lowest[kernel] = places++;
+    open.push(kernel);
+    return { at: kernel, next: 0 };
   };
   for (const root of before.keys()) {
     if (place[root]! >= 0) continue;

@@ -12,7 +12,7 @@ import { mapStep, type Step } from "../plan.js";
 import { productWeights, shapeOf, type Packable } from "../analysis/side-by-side.js";
 import { GIVEN, liesInPanels, partsOf, type Sources } from "./sources.js";
 import type { Tunings } from "../tunings/index.js";
-import type { Unit } from "../kernels/fused-kernel.js";
+import type { FusedKernel } from "../kernels/fused-kernel.js";
 
 export type StoredStep = Step<Storage> & { readonly origin: Origin | null; readonly nodes: readonly Node[] };
 
@@ -34,7 +34,7 @@ export interface StorageOptions {
   readonly limits: Limits;
 }
 
-export function storeKernels(kernels: readonly Unit[], fused: KernelGraph, options: StorageOptions): StoredKernels {
+export function storeKernels(kernels: readonly FusedKernel[], fused: KernelGraph, options: StorageOptions): StoredKernels {
   const { graph, extents, layouts, results, sources } = fused;
   const { halves, format } = options;
   const next = graph.states.map((s) => layouts.valueOf(s.next));
@@ -68,7 +68,7 @@ export function storeKernels(kernels: readonly Unit[], fused: KernelGraph, optio
     steps.push({ ...step, origin: nodes[0]?.origin ?? null, nodes });
   };
   /** For each result that may take over memory, whether nothing else needs that. */
-  const takesOver = ({ takesOver: places, reads, writes }: Unit, at: number): readonly boolean[] =>
+  const takesOver = ({ takesOver: places, reads, writes }: FusedKernel, at: number): readonly boolean[] =>
     places.map((place, i) => {
       if (place === null) return false;
       const value = itemAt(reads, place);
@@ -86,7 +86,7 @@ export function storeKernels(kernels: readonly Unit[], fused: KernelGraph, optio
     return state && (lastRead.get(state) ?? -1) < at ? state : null;
   };
   /** Kernels whose work is equal are made once. */
-  const workOf = (kernel: Unit, inPlace: readonly boolean[]): Work => {
+  const workOf = (kernel: FusedKernel, inPlace: readonly boolean[]): Work => {
     const stored = { reads: kernel.reads.map((v) => halves.has(v)), writes: kernel.writes.map((w) => halves.has(w.value)), format };
     const key = `${inPlace.map(Number).join("")} ${[...stored.reads, ...stored.writes].map(Number).join("")} ${kernel.key}`;
     const work = works.get(key) ?? kernel.make(inPlace, stored);
@@ -114,13 +114,13 @@ export function storeKernels(kernels: readonly Unit[], fused: KernelGraph, optio
     });
     return own;
   };
-  const packed = (kernel: Unit, index: number, layout: PanelLayout): Storage => {
+  const packed = (kernel: FusedKernel, index: number, layout: PanelLayout): Storage => {
     const weights = weightsAt(kernel, index);
     invariant(weights, `input ${index} of ${kernel.nodes[0]!.op} is packed as if it were a weight`);
     if (isStates(weights)) return packedStates(weights, layout, kernel.nodes);
     return sources.weights(weights.filter(isWeight), layout, formOf(itemAt(kernel.reads, index)));
   };
-  const run = (kernel: Unit, at: number): void => {
+  const run = (kernel: FusedKernel, at: number): void => {
     const inPlace = takesOver(kernel, at);
     const work = workOf(kernel, inPlace);
     const own = kernel.writes.map(({ value, bytes }, i) => {
@@ -197,7 +197,7 @@ function labelsOf(named: readonly (readonly [Storage, string])[], sources: Sourc
 }
 
 /** The kernel that reads a value last; infinite for what outlives all. Of states, by their memory. */
-function lastReads(kernels: readonly Unit[], outliving: readonly Value[], sources: Sources): ReadonlyMap<Value | Storage, number> {
+function lastReads(kernels: readonly FusedKernel[], outliving: readonly Value[], sources: Sources): ReadonlyMap<Value | Storage, number> {
   const last = new Map<Value | Storage, number>();
   kernels.forEach((kernel, i) => {
     for (const value of kernel.reads) for (const memory of memoryOf(value, sources)) last.set(memory, i);
@@ -210,7 +210,7 @@ function lastReads(kernels: readonly Unit[], outliving: readonly Value[], source
 const memoryOf = (value: Value, sources: Sources): readonly (Value | Storage)[] => [value, ...statesBehind(value.node).map((s) => sources.of(s)!)];
 
 /** The weights that stand at an input of a kernel. */
-function weightsAt({ nodes, reads }: Unit, index: number): readonly Packable[] | null {
+function weightsAt({ nodes, reads }: FusedKernel, index: number): readonly Packable[] | null {
   const value = itemAt(reads, index).node;
   if (isOp(value, "weight")) return [value];
   return value === nodes[0]!.inputs[1] ? productWeights(nodes[0]!) : null;
