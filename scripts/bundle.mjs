@@ -13,16 +13,20 @@ const UNSEEN_IMPORT = `import(/* @vite-ignore */ /* webpackIgnore: true */ [${JS
 
 /**
  * What a package never calls, and what others import of it: it opens its own weights, in shards, so that `load` is given no address, response or file here and starts none from the seed, and
- * it offers no profile.
+ * it offers no profile and reads no states back.
  */
 const LEFT_OUT = {
   "weights/fetched": ["fetchWeights", "openResponse"],
   "weights/safetensors": ["readSafetensors"],
   init: ["initialValues"],
+  positions: ["positionsOn"],
+  "read-states": ["readStates"],
   "profile/profile": ["profileSteps"],
   "profile/states": ["keepingStates"],
 };
-const LEFT_OUT_FILES = new RegExp(`/(${Object.keys(LEFT_OUT).join("|")})\\.js$`);
+/** What a package calls and has nothing to do by: its pages run on hardware as a rule, which compiles at once. */
+const IDLE = { "compile-ahead": ["compileAhead"] };
+const LEFT_OUT_FILES = new RegExp(`/(${Object.keys({ ...LEFT_OUT, ...IDLE }).join("|")})\\.js$`);
 
 const nodeApart = {
   name: "node-apart",
@@ -33,7 +37,7 @@ const nodeApart = {
       kind === "dynamic-import" ? { path: NODE_PART, external: true } : { path: LEFT_OUT_FILES.exec(path)[1], namespace: "left-out" },
     );
     build.onLoad({ filter: /.*/, namespace: "left-out" }, ({ path }) => ({
-      contents: `export const ${LEFT_OUT[path].map((name) => `${name} = null`).join(", ")};\n`,
+      contents: `export const ${[...(LEFT_OUT[path] ?? []).map((name) => `${name} = null`), ...(IDLE[path] ?? []).map((name) => `${name} = () => {}`)].join(", ")};\n`,
       loader: "js",
     }));
     build.onResolve({ filter: /^node-part$/ }, () => ({ path: "node-part", namespace: "node-part" }));
@@ -55,7 +59,7 @@ const shared = {
   absWorkingDir: root,
   bundle: true,
   minify: true,
-  lineLimit: 600, // Node prints the line an error was thrown in
+  lineLimit: 1000, // Node prints the line an error was thrown in
   format: "esm",
   platform: "neutral",
   target: "es2022",

@@ -5,6 +5,7 @@ import { Capacity } from "./capacity.js";
 import type { Limits } from "./check.js";
 import type { SamplingTables } from "./options.js";
 import type { Place } from "./place.js";
+import { positionsOn } from "./positions.js";
 import { layersOn, summarise, Timing } from "./summary.js";
 import type { Finish, GeneratedToken, GenerateOptions, Summary } from "./types.js";
 
@@ -241,17 +242,8 @@ export class Run {
   }
 
   /** By axis, of each sequence, the positions of its rows; null where they are not kept. */
-  async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
-    const { axes } = this.#place.generation;
-    const values = await this.#place.prompt.readStates(axes.flatMap((a) => a.positions ?? []));
-    return axes.map(({ positions, capacity }, i) => {
-      const own = this.#rows(i);
-      if (i === 0) return own.map((rows) => Uint32Array.from({ length: rows }, (_, at) => at));
-      if (positions === null || capacity === null) return null;
-      const { data } = values.get(positions)!;
-      const room = data.length / own.length;
-      return own.map((rows, b) => Uint32Array.from(data.subarray(b * room, b * room + rows)));
-    });
+  taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
+    return positionsOn(this.#place, (axis) => this.#rows(axis));
   }
 
   /** Waits for what is under way. */

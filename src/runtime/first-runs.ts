@@ -1,10 +1,8 @@
 // Runs that need kernels which no run needed before. A device's driver compiles them all at once beforehand; a software device compiles each when it is first
 // dispatched, one after the other, so that there a run is handed over in pieces, which tell how far it is, while the kernels behind are still being read.
-import { PROMISES } from "../program/program.js";
 import type { Buffers } from "./buffers.js";
-import { checked } from "./checked.js";
+import { compileAhead } from "./compile-ahead.js";
 import type { Device } from "./device.js";
-import { BUFFER_USAGE } from "./gpu-flags.js";
 import type { Pipelines } from "./pipelines.js";
 import type { LoadSettings, SessionEvent } from "./session-options.js";
 import type { Steps } from "./steps.js";
@@ -26,9 +24,6 @@ interface Dispatched {
   readonly step: number;
   readonly kernel: number;
 }
-
-/** Kernels that a software device is given at once while no run waits for any. */
-const AHEAD = 2;
 
 export class FirstRuns {
   readonly #lent: Lent;
@@ -55,7 +50,7 @@ export class FirstRuns {
     const { pipelines, steps, device } = this.#lent;
     const { software } = device.info;
     if (compile === "run") {
-      if (likely && software) void this.#compileAhead(valuesAt(likely));
+      if (likely && software) void compileAhead(this.#lent, valuesAt(likely), () => this.#goesAhead);
       return;
     }
     const missing = pipelines.missing(steps.dispatchesAt(valuesAt(max)).map(({ kernel }) => kernel));
@@ -66,40 +61,6 @@ export class FirstRuns {
   /** Compiles no more ahead of what runs ask for. */
   stop(): void {
     this.#goesAhead = false;
-  }
-
-  /**
-   * Has a software device compile the kernels of a run, in their order, until there is one: it does so at a first dispatch, be it of no workgroups. Of those there are few at a time, for whoever
-   * waits for what is written to the device waits for them too.
-   */
-  async #compileAhead(values: Float64Array): Promise<void> {
-    const { pipelines, steps, device } = this.#lent;
-    const { gpu } = device;
-    // Those that a run needs whatever is promised of it.
-    const promised = new Set(steps.dispatchesAt(values, PROMISES).map(({ kernel }) => kernel));
-    const dispatches = steps.dispatchesAt(values).filter(({ kernel }) => promised.has(kernel));
-    const fresh = new Set(pipelines.fresh(dispatches.map(({ kernel }) => kernel)));
-    // What the device refuses is told of by the run that needs it.
-    const whether = (done: Promise<void>): Promise<boolean> => done.then(() => true).catch(() => false);
-    const compiled = new Map([...fresh].map((kernel) => [kernel, whether(pipelines.compile([kernel]))]));
-    // None, counted by the device: where the host says that they are none, Dawn prints a warning.
-    const none = gpu.createBuffer({ label: "no workgroups", size: 12, usage: BUFFER_USAGE.indirect });
-    const pieces: Promise<boolean>[] = [];
-    for (const { step, kernel } of dispatches) {
-      if (!fresh.delete(kernel)) continue;
-      const [ready] = await Promise.all([compiled.get(kernel), pieces.at(-AHEAD)]);
-      if (!this.#goesAhead) break;
-      if (!ready) continue;
-      const piece = checked(device, "compile a kernel", () => {
-        const encoder = gpu.createCommandEncoder();
-        steps.encodeIndirect(encoder, step, none);
-        gpu.queue.submit([encoder.finish()]);
-        return device.wait(() => gpu.queue.onSubmittedWorkDone());
-      });
-      pieces.push(whether(piece.then(() => pipelines.dispatched(kernel))));
-    }
-    await Promise.all(pieces);
-    none.destroy();
   }
 
   /** Compiles what the steps need at the sizes now set, for whoever dispatches them otherwise. */

@@ -23,7 +23,8 @@ import type { LoadSettings, RunOptions, SessionEvent } from "./session-options.j
 import { Setting } from "./setting.js";
 import { Staging } from "./staging.js";
 import { StateRoom } from "./state-room.js";
-import { readStates, sharedStates, sharedWeights, type StateValue, writeStates } from "./states.js";
+import { readStates } from "./read-states.js";
+import { sharedStates, sharedWeights, type StateValue, writeStates } from "./states.js";
 import { Steps } from "./steps.js";
 import { Tables } from "./tables.js";
 import type { Words } from "./weights/convert.js";
@@ -90,10 +91,9 @@ export class Session {
     this.#selections = new Selections(program, this.#table);
     this.#resolver = new Resolver(this.#axes, this.#table, this.#live);
     const lasting = new Set([...program.states.map((s) => s.slot), ...program.weights.flatMap((w) => w.slots.map((s) => s.slot))]);
-    const { statesOf, weightsOf, inFlight = 1 } = options;
-    if (!Number.isSafeInteger(inFlight) || inFlight < 1 || inFlight > 8) throw new InputError(null, `inFlight is a whole number from 1 to 8, not ${inFlight}`);
-    this.#statesOf = statesOf ?? null;
-    this.#weightsOf = weightsOf ?? null;
+    const { statesOf = null, weightsOf = null, inFlight = 1 } = options;
+    if (!Number.isSafeInteger(inFlight) || inFlight < 1 || inFlight > 8) throw new InputError(null, `inFlight is ${inFlight}: it must be 1 to 8`);
+    [this.#statesOf, this.#weightsOf] = [statesOf, weightsOf];
     for (const owner of [statesOf, weightsOf]) if (owner) owner.#expectAlive();
     const of = (session: Session): { readonly program: Program; readonly buffers: Buffers } => ({ program: session.program, buffers: session.#buffers });
     const shared = new Map([...(statesOf ? sharedStates(program, of(statesOf)) : []), ...(weightsOf ? sharedWeights(program, of(weightsOf)) : [])]);

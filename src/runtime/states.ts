@@ -4,7 +4,6 @@ import type { DType } from "../base/dtype.js";
 import type { Buffers, SharedSlot } from "./buffers.js";
 import type { Device } from "./device.js";
 import { InputError } from "./errors.js";
-import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
 import type { Words } from "./weights/convert.js";
 
 /** The value of one state, row-major. */
@@ -18,7 +17,7 @@ export interface StateValue {
 /** The shape that a state has now. */
 export type StateShape = (state: ProgramState) => readonly number[];
 
-const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
+export const elementsOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
 /**
  * The slots of `owner`'s states by those that `program` has for states of the same name. Throws InputError where the owner lacks one, or has it in
@@ -29,13 +28,10 @@ export function sharedStates(program: Program, owner: { readonly program: Progra
   return new Map(
     program.states.map((state) => {
       const own = owned.get(state.name);
-      if (!own) throw new InputError(state.name, `the session whose states are shared has no state ${state.name}`);
+      if (!own) throw new InputError(state.name, `the session that shares its states has no ${state.name}`);
       const [wanted, found] = [state.shape, own.shape];
       if (wanted.join() !== found.join() || state.dtype !== own.dtype)
-        throw new InputError(
-          state.name,
-          `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ${own.dtype}[${found.join(", ")}] where it is shared from`,
-        );
+        throw new InputError(state.name, `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ${own.dtype}[${found.join(", ")}] there`);
       return [state.slot, { buffers: owner.buffers, slot: own.slot }];
     }),
   );
@@ -68,39 +64,9 @@ export function readingBytes(states: readonly ProgramState[]): number {
   return bytesThrough(states, (s) => s.shape.map((d) => (typeof d === "number" ? d : 0)));
 }
 
-const bytesThrough = (states: readonly ProgramState[], shapeOf: StateShape): number =>
+/** Bytes of the buffer for states of these shapes. */
+export const bytesThrough = (states: readonly ProgramState[], shapeOf: StateShape): number =>
   states.length === 0 ? 0 : Math.max(16, Math.min(PIECE, Math.max(...states.map((s) => 4 * elementsOf(shapeOf(s))))));
-
-/** Reads the states of these names, one after the other, through a buffer that is made for it. */
-export async function readStates(
-  device: Device,
-  buffers: Buffers,
-  states: readonly ProgramState[],
-  shapeOf: StateShape,
-): Promise<ReadonlyMap<string, StateValue>> {
-  if (states.length === 0) return new Map();
-  const staging = device.gpu.createBuffer({ label: "states", size: bytesThrough(states, shapeOf), usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
-  const values = new Map<string, StateValue>();
-  try {
-    for (const state of states) {
-      const shape = shapeOf(state);
-      const bytes = new Uint8Array(4 * elementsOf(shape));
-      for (let at = 0; at < bytes.length; at += staging.size) {
-        const size = Math.min(staging.size, bytes.length - at);
-        const encoder = device.gpu.createCommandEncoder();
-        encoder.copyBufferToBuffer(buffers.buffer(state.slot), at, staging, 0, size);
-        device.gpu.queue.submit([encoder.finish()]);
-        await device.wait(() => staging.mapAsync(MAP_READ, 0, size));
-        bytes.set(new Uint8Array(staging.getMappedRange(0, size)), at);
-        staging.unmap();
-      }
-      values.set(state.name, { dtype: state.dtype, shape, data: typed(state.dtype, bytes.buffer) });
-    }
-  } finally {
-    staging.destroy();
-  }
-  return values;
-}
 
 /** Writes these values; throws InputError, before anything is written, for a name that is no state or a value that does not fit. */
 export function writeStates(
@@ -126,7 +92,8 @@ export function writeStates(
   for (const { buffer, data } of writes) if (data.length > 0) device.gpu.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>); // no caller's memory is shared: checked by its constructor
 }
 
-function typed(dtype: DType, buffer: ArrayBuffer): Words {
+/** The words of a state over bytes. */
+export function typed(dtype: DType, buffer: ArrayBuffer): Words {
   switch (dtype) {
     case "f32":
     case "f16":

@@ -161,15 +161,10 @@ export class Steps {
     if (querySet) encoder.beginComputePass({ timestampWrites: { querySet, endOfPassWriteIndex: end } }).end();
   }
 
-  /** Encodes a dispatch of as many workgroups as the buffer says. */
-  encodeIndirect(encoder: GPUCommandEncoder, index: number, workgroups: GPUBuffer): void {
+  /** What a dispatch of a step binds; null for one without a kernel. */
+  bindings(index: number): GPUBindGroup | null {
     const step = this.#steps[index]!;
-    if (step.kind !== "dispatch") throw new Error(`modc bug: step ${index} has no kernel`);
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(this.#pipelines.pipeline(step.kernel));
-    pass.setBindGroup(0, this.#groups.get(step.group));
-    pass.dispatchWorkgroupsIndirect(workgroups, 0);
-    pass.end();
+    return step.kind === "dispatch" ? this.#groups.get(step.group)! : null;
   }
 
   #dispatch(pass: GPUComputePassEncoder, index: number, step: Dispatch, current: GPUComputePipeline | null): GPUComputePipeline {

@@ -27,8 +27,9 @@ export function modelOf(text: string, given: Given = {}): Model {
   return model;
 }
 
-/** Codes of errors and warnings, in order of place. */
-export const codesOf = (text: string, given: Given = {}): readonly string[] => checked(text, given).diagnostics.map((d) => d.code);
+/** Codes of errors and warnings, in order of place, without those of weights that a source of few lines does not read. */
+export const codesOf = (text: string, given: Given = {}): readonly string[] =>
+  checked(text, given).diagnostics.flatMap((d) => (d.code === "unread-weight" ? [] : [d.code]));
 
 /** Everything found, as the user reads it. */
 export function told(text: string, given: Given = {}): string {

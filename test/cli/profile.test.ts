@@ -63,7 +63,7 @@ describe("profile", () => {
   });
 
   it("takes inputs as `run` does, and values in f16", async () => {
-    const { status, stdout } = await modc(["profile", ...GOLDEN, "--precision", "f16", "--repeat", "1", "--json", "--device", "software"]);
+    const { status, stdout } = await modc(["profile", ...GOLDEN, "--activations-as", "f16", "--repeat", "1", "--json", "--device", "software"]);
     expect([status, (JSON.parse(stdout) as Profiled).extents]).toEqual([0, { B: 1, T: 4 }]);
   });
 

@@ -11,7 +11,7 @@ afterEach(() => vi.unstubAllGlobals());
 const importsOf = (url: URL): string[] => [...readFileSync(url, "utf8").matchAll(/^(?:import|export)\s(?!type\b)[^;]*?from "([^"]+)";/gm)].map((m) => m[1]!);
 
 describe("the runtime in a page", () => {
-  it("imports nothing but its own files and those of size and program", () => {
+  it("imports nothing but its own files and those of base, size and program", () => {
     const start = new URL("../../src/runtime/index.ts", import.meta.url);
     const seen = new Map([[start.href, start]]);
     for (const url of seen.values())
@@ -22,7 +22,7 @@ describe("the runtime in a page", () => {
       }
     const files = [...seen.keys()].map((href) => href.slice(href.indexOf("/src/") + 5));
     expect(files.length).toBeGreaterThan(20);
-    expect(files.filter((f) => !/^(runtime|size|program)\//.test(f) || f.includes("-node."))).toEqual([]);
+    expect(files.filter((f) => !/^(base|runtime|size|program)\//.test(f) || f.includes("-node."))).toEqual([]);
   });
 
   it("opens the page's adapter", async () => {

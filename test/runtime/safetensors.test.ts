@@ -181,7 +181,7 @@ describe("weights on disk", () => {
       );
     const read = (s: WeightSource): Promise<unknown> => readWeight(tied, matchWeights({ weights: [tied], ignore: [] }, s).get(tied)!, s);
     expect(await read(source(2))).toEqual(Float32Array.of(1, 2));
-    await expect(read(source(3))).rejects.toThrow('w: "embed_tokens" and "lm_head" are one weight of the model, but differ');
+    await expect(read(source(3))).rejects.toThrow('w: "embed_tokens" and "lm_head" are one weight, but differ');
   });
 
   it("are strict: what is missing, unexpected or wrong stands in one error", () => {

@@ -98,7 +98,7 @@ export async function readWeight(weight: ProgramWeight, keys: readonly string[],
   const { dtype } = source.tensors.get(first)!;
   for (const copy of copies) {
     const equal = source.tensors.get(copy)!.dtype === dtype && (await reading.equal(bytes, await source.read(copy)));
-    if (!equal) throw new WeightsError(`${source.name}: ${quote(first)} and ${quote(copy)} are one weight of the model, but differ`);
+    if (!equal) throw new WeightsError(`${source.name}: ${quote(first)} and ${quote(copy)} are one weight, but differ`);
   }
   const words = await reading.words(bytes, dtype, weight);
   if (typeof words === "string") throw new WeightsError(`${source.name}: tensor ${quote(first)}: ${words}`);

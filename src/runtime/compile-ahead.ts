@@ -1,0 +1,53 @@
+// A software device compiles a kernel when it is first dispatched: it is given dispatches of no workgroups while the host does other work.
+import { PROMISES } from "../program/program.js";
+import { checked } from "./checked.js";
+import type { Device } from "./device.js";
+import { BUFFER_USAGE } from "./gpu-flags.js";
+import type { Pipelines } from "./pipelines.js";
+import type { Steps } from "./steps.js";
+
+/** Kernels that the device is given at once: whoever waits for what is written to the device waits for them too. */
+const AHEAD = 2;
+
+/** What a session lends. */
+export interface Lent {
+  readonly device: Device;
+  readonly steps: Steps;
+  readonly pipelines: Pipelines;
+}
+
+/**
+ * Has the device compile the kernels of a run of these sizes, in their order, as long as `goesOn` says so. A kernel that the device refuses is passed over: the run that needs it
+ * throws what is wrong.
+ */
+export async function compileAhead({ pipelines, steps, device }: Lent, values: Float64Array, goesOn: () => boolean): Promise<void> {
+  const { gpu } = device;
+  // Those that a run needs whatever is promised of it.
+  const promised = new Set(steps.dispatchesAt(values, PROMISES).map(({ kernel }) => kernel));
+  const dispatches = steps.dispatchesAt(values).filter(({ kernel }) => promised.has(kernel));
+  const fresh = new Set(pipelines.fresh(dispatches.map(({ kernel }) => kernel)));
+  const whether = (done: Promise<void>): Promise<boolean> => done.then(() => true).catch(() => false);
+  const compiled = new Map([...fresh].map((kernel) => [kernel, whether(pipelines.compile([kernel]))]));
+  // A count of 0 that the device reads: where the host gives it, Dawn prints a warning.
+  const none = gpu.createBuffer({ label: "no workgroups", size: 12, usage: BUFFER_USAGE.indirect });
+  const pieces: Promise<boolean>[] = [];
+  for (const { step, kernel } of dispatches) {
+    if (!fresh.delete(kernel)) continue;
+    const [ready] = await Promise.all([compiled.get(kernel), pieces.at(-AHEAD)]);
+    if (!goesOn()) break;
+    if (!ready) continue;
+    const piece = checked(device, "compile a kernel", () => {
+      const encoder = gpu.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      pass.setPipeline(pipelines.pipeline(kernel));
+      pass.setBindGroup(0, steps.bindings(step));
+      pass.dispatchWorkgroupsIndirect(none, 0);
+      pass.end();
+      gpu.queue.submit([encoder.finish()]);
+      return device.wait(() => gpu.queue.onSubmittedWorkDone());
+    });
+    pieces.push(whether(piece.then(() => pipelines.dispatched(kernel))));
+  }
+  await Promise.all(pieces);
+  none.destroy();
+}

@@ -1,0 +1,37 @@
+// States read back whole. Packages leave it out.
+import type { ProgramState } from "../program/program.js";
+import type { Buffers } from "./buffers.js";
+import type { Device } from "./device.js";
+import { BUFFER_USAGE, MAP_READ } from "./gpu-flags.js";
+import { bytesThrough, elementsOf, typed, type StateShape, type StateValue } from "./states.js";
+
+/** Reads the states of these names, one after the other, through a buffer that is made for it. */
+export async function readStates(
+  device: Device,
+  buffers: Buffers,
+  states: readonly ProgramState[],
+  shapeOf: StateShape,
+): Promise<ReadonlyMap<string, StateValue>> {
+  if (states.length === 0) return new Map();
+  const staging = device.gpu.createBuffer({ label: "states", size: bytesThrough(states, shapeOf), usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst });
+  const values = new Map<string, StateValue>();
+  try {
+    for (const state of states) {
+      const shape = shapeOf(state);
+      const bytes = new Uint8Array(4 * elementsOf(shape));
+      for (let at = 0; at < bytes.length; at += staging.size) {
+        const size = Math.min(staging.size, bytes.length - at);
+        const encoder = device.gpu.createCommandEncoder();
+        encoder.copyBufferToBuffer(buffers.buffer(state.slot), at, staging, 0, size);
+        device.gpu.queue.submit([encoder.finish()]);
+        await device.wait(() => staging.mapAsync(MAP_READ, 0, size));
+        bytes.set(new Uint8Array(staging.getMappedRange(0, size)), at);
+        staging.unmap();
+      }
+      values.set(state.name, { dtype: state.dtype, shape, data: typed(state.dtype, bytes.buffer) });
+    }
+  } finally {
+    staging.destroy();
+  }
+  return values;
+}
