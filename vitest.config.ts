@@ -34,6 +34,8 @@ export default defineConfig({
     globalSetup: ["test/global-setup.ts"],
     sequence: { sequencer: LongestFirst },
     pool: "forks",
+    // What is allocated dies young: a larger nursery takes a twelfth off the processor time.
+    execArgv: ["--max-semi-space-size=64"],
     maxWorkers: 2,
     // Two processes run all files, with the modules they have loaded and the devices they have opened: a file leaves both as it found them.
     isolate: false,

@@ -28,7 +28,7 @@ export function sharedStates(program: Program, owner: { readonly program: Progra
   return new Map(
     program.states.map((state) => {
       const own = owned.get(state.name);
-      if (!own) throw new InputError(state.name, `the session that shares its states has no ${state.name}`);
+      if (!own) throw new InputError(state.name, `the session that shares its states has no state ${state.name}`);
       const [wanted, found] = [state.shape, own.shape];
       if (wanted.join() !== found.join() || state.dtype !== own.dtype)
         throw new InputError(state.name, `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ${own.dtype}[${found.join(", ")}] there`);

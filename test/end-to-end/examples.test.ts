@@ -67,7 +67,7 @@ for (const example of EXAMPLES)
     const sessions = [];
     for (const [name, most] of [
       ["default", Infinity],
-      ["swiftshader", Infinity],
+      ["swiftshader", soaking ? Infinity : 64],
       ["portable", 64],
     ] as const) {
       const device = await testDevice(name === "portable" ? "default" : name);
