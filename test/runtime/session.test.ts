@@ -16,6 +16,8 @@ for (const which of ["default", "swiftshader"] as const) {
       const events: SessionEvent[] = [];
       const session = await load(scaleProgram(), device, undefined, { max: { B: 3 }, onProgress: (e) => events.push(e) });
       const before = session.memory;
+      // A software device compiles a kernel at its first dispatch, where no session before has done so.
+      await session.run({ x: { data: new Float32Array(3).fill(0.5), shape: [1, 1, 3] } });
       events.length = 0;
       for (const [B, T] of [
         [1, 1],
@@ -29,8 +31,7 @@ for (const which of ["default", "swiftshader"] as const) {
         expect(Array.from(output!.data)).toEqual(Array.from(x, (v) => Math.fround(Math.fround(v * 2) + 1)));
       }
       expect(session.memory).toEqual(before);
-      // Both devices are software, which compiles a kernel at its first dispatch.
-      expect(events).toEqual([{ kind: "kernels", done: 1, total: 1 }]);
+      expect(events).toEqual([]);
       session.dispose();
     });
 
