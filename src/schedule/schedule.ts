@@ -1,7 +1,7 @@
 // Graph → plan: which kernels run, in which order, on which slots.
 import { invariant } from "../base/invariant.js";
 import { type Graph, type GraphOutput } from "../ir/graph.js";
-import { PORTABLE, TargetError, type ActivationType, type Target, type WeightType } from "../program/target.js";
+import { PORTABLE, storageTypes, TargetError, type ActivationType, type Target, type WeightType } from "../program/target.js";
 import { halfNodes, halvesOf, packedWeights, type HalvesOptions } from "./memory/halves.js";
 import { deviceDims, fuse, piecesOf, statesBehind, type KernelGraph } from "./kernel-graph.js";
 import type { HalfFormat } from "./kernels/spec.js";
@@ -22,7 +22,7 @@ export function schedule(
   target: Target = PORTABLE,
   tunings: Tunings = tuningsFor(target),
   precision: ActivationType = "f32",
-  weights: WeightType = "f32",
+  weights: WeightType = precision,
 ): Plan {
   checkPrecision(target, precision, weights);
   const fused = fuse(graph, target, tunings);
@@ -55,7 +55,7 @@ function checkPrecision(target: Target, precision: ActivationType, weights: Weig
       `activations in f16 need shader-f16, which the target (${target.device}) does not have`,
       "store them in f32, or compile for a device that has it",
     );
-  if (precision === "f16" && weights === "bf16") throw new TargetError("precision f16 stores weights in f16, not in bf16", "give one of the two");
+  storageTypes({ weights, activations: precision });
 }
 
 /** What decides which values lie in memory in two bytes. */
